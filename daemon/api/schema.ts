@@ -1,0 +1,280 @@
+/**
+ * The shapes of the daemon's API, version 1. The one source for request validation, the OpenAPI document and (as types) the client.
+ * Sizes are in the unit their name ends with; times are ISO 8601 in UTC.
+ */
+import { z } from "zod";
+
+/** What may name a sandbox: as a hostname, so that it can become one. */
+export const sandboxName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "lower-case letters, digits and inner dashes, 40 at most");
+/** `name` or `name:version`, as in `node:24`. */
+export const tag = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/, "NAME or NAME:VERSION");
+const reference = z.string().min(1).max(200);
+const envName = z.string().regex(/^[^=\0]+$/, "no = and no NUL in a name").max(4096);
+const text = z.string().max(131_072).regex(/^[^\0]*$/, "no NUL");
+
+export const errorCodes = [
+  "usage", "not-found", "conflict", "invalid-template", "build-failed", "snapshot-corrupt", "snapshot-incompatible", "no-capacity", "no-space",
+  "host-not-ready", "machine-ended", "agent-fault", "agent-timeout", "exec-not-found", "exec-not-executable", "exec-refused", "timeout", "cancelled",
+  "daemon-unreachable", "daemon-mismatch", "unsupported", "internal",
+] as const;
+export const errorCode = z.enum(errorCodes);
+export const apiError = z.object({
+  code: errorCode,
+  /** What failed, with the value and the limit. */
+  message: z.string(),
+  /** The next command to type. */
+  hint: z.string().optional(),
+  /** Several at once, e.g. every mistake of a template. */
+  details: z.array(z.string()).optional(),
+});
+export const errorBody = z.object({ error: apiError });
+
+export const resources = z.object({
+  cpus: z.int().min(1).max(64),
+  memoryMib: z.int().min(64).max(1_048_576),
+  diskMib: z.int().min(64).max(16_777_216),
+});
+
+export const isolation = z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]);
+export const sandboxState = z.enum(["creating", "running", "paused", "stopped", "failed"]);
+
+export const execExit = z.object({
+  /** null when a signal ended it. */
+  code: z.int().nullable(),
+  signal: z.string().nullable(),
+  oom: z.boolean(),
+  timedOut: z.boolean(),
+  durationMs: z.number(),
+});
+export const exec = z.object({
+  id: z.string(),
+  sandbox: z.string(),
+  argv: z.array(z.string()),
+  cwd: z.string().nullable(),
+  user: z.string().nullable(),
+  tty: z.boolean(),
+  state: z.enum(["starting", "running", "exited", "failed"]),
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  exit: execExit.nullable(),
+  /** Why it could not be started, or was lost. */
+  error: apiError.nullable(),
+});
+
+export const sandbox = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: sandboxState,
+  /** The tag asked for, or the snapshot's id. */
+  from: z.string(),
+  snapshot: z.string(),
+  isolation,
+  resources,
+  labels: z.record(z.string(), z.string()),
+  createdAt: z.string(),
+  /** Why it is stopped or failed. */
+  reason: z.string().nullable(),
+  /** Ends with its client. */
+  leased: z.boolean(),
+  /** Milliseconds from the request to the agent's answer. */
+  thawMs: z.number().nullable(),
+  execs: z.array(exec),
+});
+
+export const machineNeeds = z.object({
+  runner: z.string(),
+  build: z.string(),
+  accelerator: z.enum(["kvm", "tcg"]),
+  machine: z.string(),
+  cpu: z.string(),
+  kernel: z.string(),
+  devices: z.string(),
+});
+export const filePart = z.object({ name: z.string(), sizeBytes: z.int(), storedBytes: z.int(), sha256: z.string() });
+/** What execs in a sandbox of this snapshot get by default. */
+export const execDefaults = z.object({
+  env: z.record(z.string(), z.string()),
+  user: z.string(),
+  workdir: z.string(),
+});
+export const snapshot = z.object({
+  id: z.string(),
+  tags: z.array(z.string()),
+  template: z.string().nullable(),
+  createdAt: z.string(),
+  resources,
+  needs: machineNeeds,
+  defaults: execDefaults,
+  parts: z.array(filePart),
+  /** Bytes on disk, holes not counted. */
+  storedBytes: z.int(),
+  /** Sandboxes thawed from it that exist now. */
+  usedBy: z.array(z.string()),
+  /** Why it can't be thawed on this host; empty when it can. */
+  incompatible: z.array(z.string()),
+});
+
+export const template = z.object({
+  name: z.string(),
+  description: z.string(),
+  /** The tag a build gives, e.g. `node:24`. */
+  tag: z.string(),
+  from: z.string(),
+  resources,
+  /** The snapshot built from this very recipe, when there is one. */
+  snapshot: z.string().nullable(),
+});
+
+export const source = z
+  .object({
+    /** A shipped template's name; built when absent. */
+    template: z.string().max(64).optional(),
+    /** A template's text, for templates that live in a client's files; built when absent. */
+    recipe: z.string().max(262_144).optional(),
+    /** A tag or id; never built. */
+    snapshot: reference.optional(),
+  })
+  .refine((s) => [s.template, s.recipe, s.snapshot].filter((x) => x !== undefined).length <= 1, "give one of template, recipe and snapshot");
+
+export const createRequest = z.object({
+  /** Default: the template `base`. */
+  source: source.default({}),
+  name: sandboxName.optional(),
+  labels: z.record(z.string().max(128), z.string().max(1024)).default({}),
+  cpus: z.int().min(1).max(64).optional(),
+  memoryMib: z.int().min(64).max(1_048_576).optional(),
+});
+
+export const execRequest = z.object({
+  /** Idempotency: a second request with the same id answers with the first one's exec. */
+  id: z.string().regex(/^[a-z0-9-]{1,40}$/).optional(),
+  argv: z.array(text).min(1).max(10_000),
+  env: z.record(envName, text).default({}),
+  cwd: text.optional(),
+  user: z.string().max(128).optional(),
+  tty: z.object({ rows: z.int().min(1).max(10_000), cols: z.int().min(1).max(10_000) }).optional(),
+  stdin: z.boolean().default(false),
+  timeoutMs: z.int().min(1).max(31_536_000_000).optional(),
+});
+
+/** First message of `/v1/run`: create, lease and exec over one connection. */
+export const runRequest = z.object({
+  create: createRequest,
+  exec: execRequest,
+  /** Wait for a `start` message after `created`, so that a workspace can be sent first. */
+  hold: z.boolean().default(false),
+  /** Keep the sandbox when the exec has ended. */
+  keep: z.boolean().default(false),
+});
+
+export const progress = z.object({
+  type: z.literal("progress"),
+  /** What the phase works on, e.g. `kernel 6.1.0-56` or `base`. */
+  subject: z.string(),
+  phase: z.string(),
+  state: z.enum(["started", "done", "output"]),
+  elapsedMs: z.number().optional(),
+  /** A figure or a note when done; a line of output. */
+  detail: z.string().optional(),
+});
+
+/** What the daemon says on channel 3. */
+export const statusMessage = z.discriminatedUnion("type", [
+  progress,
+  z.object({ type: z.literal("created"), sandbox }),
+  z.object({ type: z.literal("started"), exec }),
+  /** Bytes of stdin the guest has taken: what a client that reconnects need not send again. */
+  z.object({ type: z.literal("stdin"), offset: z.int() }),
+  /** Output before `offset` is no longer kept. */
+  z.object({ type: z.literal("dropped"), channel: z.enum(["out", "err"]), offset: z.int() }),
+  z.object({ type: z.literal("exit"), exec }),
+  z.object({ type: z.literal("error"), error: apiError }),
+]);
+
+/** What a client says on channel 3. */
+export const controlMessage = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("start") }),
+  /** Absolute offsets of output dealt with: opts in to flow control. */
+  z.object({ type: z.literal("ack"), out: z.int().min(0), err: z.int().min(0) }),
+  z.object({ type: z.literal("signal"), signal: z.string().max(16) }),
+]);
+/** Channel 4. */
+export const resizeMessage = z.object({ Width: z.int().min(1).max(10_000), Height: z.int().min(1).max(10_000) });
+
+export const buildRequest = z
+  .object({ template: z.string().max(64).optional(), recipe: z.string().max(262_144).optional(), force: z.boolean().default(false) })
+  .refine((b) => (b.template === undefined) !== (b.recipe === undefined), "give template or recipe");
+
+/** Lines of an `application/x-ndjson` answer: progress, then one result or error. */
+export const streamLine = z.union([
+  progress,
+  z.object({ type: z.literal("result"), sandbox: sandbox.optional(), snapshot: snapshot.optional() }),
+  z.object({ type: z.literal("error"), error: apiError }),
+]);
+
+export const probe = z.object({
+  name: z.string(),
+  state: z.enum(["ok", "warning", "missing"]),
+  fatal: z.boolean(),
+  detail: z.string(),
+  hint: z.string().optional(),
+});
+export const doctorReport = z.object({ ready: z.boolean(), probes: z.array(probe) });
+
+export const daemonInfo = z.object({
+  version: z.string(),
+  /** Digest of the installed bundle; another one means another build. */
+  digest: z.string(),
+  pid: z.int(),
+  home: z.string(),
+  startedAt: z.string(),
+  sandboxes: z.int(),
+  rssBytes: z.int(),
+});
+
+export const verifyReport = z.object({
+  snapshot: z.string(),
+  ok: z.boolean(),
+  parts: z.array(z.object({ name: z.string(), ok: z.boolean(), reason: z.string().optional() })),
+});
+
+export const signalRequest = z.object({ signal: z.string().max(16), to: z.enum(["group", "tree"]).default("group") });
+export const tagRequest = z.object({ tag });
+export const fileEntry = z.object({
+  path: z.string(),
+  type: z.enum(["file", "dir", "symlink", "fifo", "socket", "block", "char"]),
+  size: z.number(),
+  mode: z.int(),
+  mtimeNs: z.string(),
+  uid: z.int(),
+  gid: z.int(),
+  target: z.string().optional(),
+  nameBase64: z.string().optional(),
+});
+export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpuMs: z.number() });
+
+export type ApiError = z.infer<typeof apiError>;
+export type ErrorCode = z.infer<typeof errorCode>;
+export type Resources = z.infer<typeof resources>;
+export type Exec = z.infer<typeof exec>;
+export type ExecExit = z.infer<typeof execExit>;
+export type Sandbox = z.infer<typeof sandbox>;
+export type Snapshot = z.infer<typeof snapshot>;
+export type ExecDefaults = z.infer<typeof execDefaults>;
+export type Template = z.infer<typeof template>;
+export type CreateRequest = z.input<typeof createRequest>;
+export type ExecRequest = z.input<typeof execRequest>;
+export type RunRequest = z.input<typeof runRequest>;
+export type BuildRequest = z.input<typeof buildRequest>;
+export type Progress = z.infer<typeof progress>;
+export type StatusMessage = z.infer<typeof statusMessage>;
+export type ControlMessage = z.infer<typeof controlMessage>;
+export type StreamLine = z.infer<typeof streamLine>;
+export type Probe = z.infer<typeof probe>;
+export type DoctorReport = z.infer<typeof doctorReport>;
+export type DaemonInfo = z.infer<typeof daemonInfo>;
+export type VerifyReport = z.infer<typeof verifyReport>;
+export type FileEntry = z.infer<typeof fileEntry>;
+export type MachineStats = z.infer<typeof machineStats>;

@@ -1,0 +1,80 @@
+/** What the agent may say, as schemas: the guest is hostile, so nothing of it is used before it was parsed by one of these. */
+import { z } from "zod";
+
+const offset = z.int().min(0);
+const shortText = z.string().max(4096);
+
+export const welcome = z.object({
+  version: z.int(),
+  agent: z.string().max(64),
+  bootId: z.string().max(64).nullish(),
+  execs: z.array(z.string().max(64)).max(2048).default([]),
+  faults: z.int().default(0),
+  errors: z.array(shortText).max(32).default([]),
+  error: shortText.optional(),
+});
+
+export const agentErrorKind = z.enum([
+  "invalid", "unsupported", "not-found", "not-executable", "no-user", "io", "limit", "exists", "refused", "denied",
+]);
+export const agentError = z.object({ kind: agentErrorKind, message: shortText, errno: z.int().optional() });
+export const response = z.union([z.object({ ok: z.looseObject({}) }), z.object({ error: agentError })]);
+
+export const startOk = z.object({ pid: z.int(), in: offset, out: offset, err: offset, running: z.boolean().default(true) });
+export const exitEvent = z.object({
+  event: z.literal("exit"),
+  code: z.int().min(0).max(255).nullable(),
+  signal: z.string().max(16).nullable(),
+  oom: z.boolean(),
+  out: offset,
+  err: offset,
+  durationMs: z.number().min(0),
+});
+export const sessionEvent = z.discriminatedUnion("event", [
+  z.object({ event: z.literal("oom") }),
+  z.object({ event: z.literal("log"), message: shortText }),
+]);
+export const accepted = z.object({ op: z.literal("accepted"), listener: z.int(), peer: z.string().max(256).optional() });
+
+export const entry = z.object({
+  path: z.string().max(8192),
+  type: z.enum(["file", "dir", "symlink", "fifo", "socket", "block", "char"]),
+  size: z.number().min(0),
+  mode: z.int(),
+  mtimeNs: z.string().max(24),
+  uid: z.int(),
+  gid: z.int(),
+  target: z.string().max(8192).optional(),
+  nameBase64: z.string().max(16_384).optional(),
+});
+export const listOk = z.object({ entries: z.array(entry).max(1000), truncated: z.boolean() });
+export const treeInOk = z.object({ entries: z.number().min(0), bytes: z.number().min(0) });
+export const readOk = z.object({ size: z.number().min(0) });
+export const listenOk = z.object({ port: z.int().min(0).max(65_535).nullish() });
+export const quiesceOk = z.object({ freeBytes: z.number().min(0) });
+
+export type Welcome = z.infer<typeof welcome>;
+export type ExitEvent = z.infer<typeof exitEvent>;
+export type AgentErrorBody = z.infer<typeof agentError>;
+
+/** Given to a machine on its first hello after a thaw. */
+export interface Identity {
+  timeNs: string;
+  /** 64 random bytes, base64. */
+  entropy: string;
+  hostname: string;
+  /** 32 hex digits. */
+  machineId: string;
+  /** A UUID. */
+  bootId: string;
+}
+
+export interface StartParams {
+  id: string;
+  argv: string[];
+  env?: Record<string, string>;
+  cwd?: string;
+  user?: string;
+  tty?: { rows: number; cols: number };
+  stdin?: boolean;
+}

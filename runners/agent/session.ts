@@ -1,0 +1,279 @@
+/**
+ * A session with a guest agent over any byte stream. One at a time per guest; a new one makes the guest forget the old. Everything
+ * received is bounded and parsed; a guest that breaks the protocol ends its session and nothing else.
+ */
+import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
+import type { z } from "zod";
+import { SessionError } from "./errors.ts";
+import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "./frame.ts";
+import { accepted, type Identity, response, sessionEvent, type Welcome, welcome } from "./messages.ts";
+import { FRAME, HEADER_BYTES, MAGIC, MAX_FRAME_BYTES, MAX_STREAMS, OLDEST_VERSION, STREAM_WINDOW_BYTES, VERSION } from "./protocol.ts";
+import { AgentStream, type StreamHandlers, type StreamShape, type StreamWire } from "./stream.ts";
+
+export interface OpenOptions {
+  /** Applied by the guest before it answers. Given after a thaw. */
+  identity?: Identity;
+  /** Leave the zero bytes out of the first try: the guest is known to be between frames (just thawed, just booted). */
+  guestIsBetweenFrames?: boolean;
+  deadlineMs: number;
+  signal?: AbortSignal;
+}
+
+export interface RequestOptions {
+  shape?: StreamShape;
+  handlers?: StreamHandlers;
+}
+
+const FIRST_REPEAT_MS = 50;
+const LAST_REPEAT_MS = 1000;
+const ZEROES = Buffer.alloc(MAX_FRAME_BYTES);
+const NO_CHANNELS: StreamShape = { windowBytes: STREAM_WINDOW_BYTES };
+const BOTH_WAYS: StreamShape = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
+
+export class AgentSession implements StreamWire {
+  readonly #duplex: Duplex;
+  readonly #id = (randomBytes(8).readBigUInt64LE() | 1n) & 0xffff_ffff_ffff_ffffn;
+  readonly #reader = new FrameReader({
+    frame: (header, payload) => this.#takeFrame(header, payload),
+    data: (header, piece) => this.#takeData(header, piece),
+  });
+  readonly #streams = new Map<number, AgentStream>();
+  readonly #welcome = Promise.withResolvers<Welcome>();
+  readonly #ended = Promise.withResolvers<SessionError>();
+  #nextStream = 1;
+  #error: SessionError | null = null;
+  #drain: Promise<void> | null = null;
+  /** Bytes seen before the WELCOME that may be the start of it; null once it was found. */
+  #preamble: Buffer | null = Buffer.alloc(0);
+  /** Called for each connection a listener in the guest accepted. Without one they are refused. */
+  onAccepted: ((listener: number, stream: AgentStream) => void) | null = null;
+  onEvent: ((event: z.infer<typeof sessionEvent>) => void) | null = null;
+
+  private constructor(duplex: Duplex) {
+    this.#duplex = duplex;
+    this.#welcome.promise.catch(() => {});
+    duplex.on("data", (chunk: Buffer) => this.#take(chunk));
+    duplex.on("error", (error) => this.#finish(new SessionError("closed", `the agent's connection failed: ${error.message}`)));
+    duplex.on("close", () => this.#finish(new SessionError("closed", "the agent's connection ended")));
+  }
+
+  /** Says hello until it is answered. Rejects with a `SessionError` after the deadline, and closes the connection. */
+  static async open(duplex: Duplex, options: OpenOptions): Promise<{ session: AgentSession; welcome: Welcome }> {
+    const session = new AgentSession(duplex);
+    try {
+      return { session, welcome: await session.#greet(options) };
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+  }
+
+  /** Resolves when the session is over, with why. */
+  get ended(): Promise<SessionError> {
+    return this.#ended.promise;
+  }
+
+  /** Opens a stream with a request. The answer is awaited through `stream.answer`. */
+  open(op: string, params: object, options: RequestOptions = {}): AgentStream {
+    const id = this.#nextStream;
+    this.#nextStream += 2;
+    const stream = new AgentStream(id, this, options.shape ?? NO_CHANNELS, options.handlers ?? {});
+    if (this.#error) {
+      stream.close(this.#error);
+      return stream;
+    }
+    if (this.#streams.size >= MAX_STREAMS) {
+      stream.close(new SessionError("closed", `more than ${MAX_STREAMS} streams`));
+      return stream;
+    }
+    this.#streams.set(id, stream);
+    this.send(id, FRAME.REQUEST, 0, Buffer.from(JSON.stringify({ op, ...params })));
+    return stream;
+  }
+
+  /** A request without channels: its parsed answer. */
+  request<T extends z.ZodType>(op: string, params: object, schema: T): Promise<z.infer<T>> {
+    return this.open(op, params).answer(schema);
+  }
+
+  close(): void {
+    this.#finish(new SessionError("closed", "the session was closed"));
+  }
+
+  send(stream: number, type: number, channel: number, payload: Uint8Array): boolean {
+    if (this.#error) return true;
+    const [head, body, trailer] = encodeFrame({ type, channel, session: this.#id, stream }, payload);
+    this.#duplex.cork();
+    this.#duplex.write(head);
+    if (body.length > 0) this.#duplex.write(body);
+    const more = this.#duplex.write(trailer);
+    this.#duplex.uncork();
+    return more;
+  }
+
+  drained(): Promise<void> {
+    this.#drain ??= new Promise((resolve) => {
+      const done = () => {
+        this.#duplex.off("drain", done);
+        this.#duplex.off("close", done);
+        this.#drain = null;
+        resolve();
+      };
+      this.#duplex.on("drain", done);
+      this.#duplex.on("close", done);
+      if (this.#duplex.destroyed) done();
+    });
+    return this.#drain;
+  }
+
+  forget(stream: number): void {
+    this.#streams.delete(stream);
+  }
+
+  fault(message: string): void {
+    this.#finish(new SessionError("fault", message));
+  }
+
+  async #greet(options: OpenOptions): Promise<Welcome> {
+    const hello = Buffer.from(
+      JSON.stringify({ versions: [OLDEST_VERSION, VERSION], ...(options.identity ? { identity: options.identity } : {}) }),
+    );
+    let wait = FIRST_REPEAT_MS;
+    let timer: NodeJS.Timeout | undefined;
+    const say = (zeroes: boolean) => {
+      if (zeroes) this.#duplex.write(ZEROES);
+      this.send(0, FRAME.HELLO, 0, hello);
+      timer = setTimeout(() => {
+        wait = Math.min(wait * 2, LAST_REPEAT_MS);
+        if (!this.#duplex.writableNeedDrain) say(true);
+        else timer = setTimeout(() => say(false), wait);
+      }, wait);
+    };
+    const deadline = setTimeout(() => {
+      this.#finish(new SessionError("timeout", `the guest agent did not answer within ${options.deadlineMs} ms`));
+    }, options.deadlineMs);
+    const abort = () => this.#finish(new SessionError("closed", "interrupted"));
+    options.signal?.addEventListener("abort", abort);
+    try {
+      if (options.signal?.aborted) abort();
+      say(options.guestIsBetweenFrames !== true);
+      const answer = await this.#welcome.promise;
+      if (answer.version < OLDEST_VERSION || answer.version > VERSION) {
+        throw new SessionError("fault", `the guest's agent ${answer.agent} speaks no common version: ${answer.error ?? answer.version}`);
+      }
+      return answer;
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(deadline);
+      options.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#error) return;
+    try {
+      const bytes = this.#preamble === null ? chunk : this.#findWelcome(chunk);
+      if (bytes !== null) this.#reader.push(bytes);
+    } catch (error) {
+      if (error instanceof FrameFault) this.fault(error.message);
+      else throw error;
+    }
+  }
+
+  /** Skips what an earlier session left in the pipe: all before the WELCOME that carries our session id. */
+  #findWelcome(chunk: Buffer): Buffer | null {
+    const seen = Buffer.concat([this.#preamble ?? Buffer.alloc(0), chunk]);
+    const pattern = Buffer.alloc(HEADER_BYTES - 4);
+    pattern[0] = MAGIC;
+    pattern[1] = FRAME.WELCOME;
+    pattern.writeBigUInt64LE(this.#id, 4);
+    const at = seen.indexOf(pattern);
+    if (at >= 0) {
+      this.#preamble = null;
+      return seen.subarray(at);
+    }
+    this.#preamble = seen.subarray(Math.max(0, seen.length - pattern.length + 1));
+    return null;
+  }
+
+  #takeFrame(header: FrameHeader, payload: Buffer): void {
+    if (header.session !== this.#id || this.#error) return;
+    if (header.stream === 0) return this.#takeSessionFrame(header, payload);
+    if (header.type === FRAME.REQUEST) return this.#takeRequest(header.stream, payload);
+    const stream = this.#streams.get(header.stream);
+    if (!stream) return;
+    switch (header.type) {
+      case FRAME.RESPONSE:
+        return this.#parsed(response, payload, (body) => stream.takeAnswer(body as Parameters<AgentStream["takeAnswer"]>[0]));
+      case FRAME.END:
+        return stream.takeEnd(header.channel);
+      case FRAME.ACK: {
+        const sound = payload.length === 8 && stream.takeAck(Number(payload.readBigUInt64LE()));
+        return sound ? undefined : this.fault("the guest acknowledged bytes that were never sent");
+      }
+      case FRAME.EVENT:
+        return this.#json(payload, (event) => stream.handlers.onEvent?.(event));
+      case FRAME.RESET:
+        return stream.close(new SessionError("closed", "the guest reset the stream"));
+      default:
+        return this.fault(`the guest sent a frame of unknown type ${header.type}`);
+    }
+  }
+
+  #takeSessionFrame(header: FrameHeader, payload: Buffer): void {
+    if (header.type === FRAME.WELCOME) return this.#parsed(welcome, payload, (body) => this.#welcome.resolve(body));
+    if (header.type === FRAME.EVENT) return this.#parsed(sessionEvent, payload, (event) => this.onEvent?.(event));
+    this.fault(`the guest sent a frame of type ${header.type} on stream 0`);
+  }
+
+  #takeRequest(id: number, payload: Buffer): void {
+    this.#parsed(accepted, payload, (request) => {
+      if (id % 2 !== 0 || this.#streams.has(id)) return this.fault(`the guest opened stream ${id}, which is not its to open`);
+      const refuse = (message: string) => {
+        this.send(id, FRAME.RESPONSE, 0, Buffer.from(JSON.stringify({ error: { kind: "refused", message } })));
+      };
+      if (!this.onAccepted) return refuse("nobody takes connections");
+      if (this.#streams.size >= MAX_STREAMS) return refuse("too many streams");
+      const stream = new AgentStream(id, this, BOTH_WAYS, {});
+      stream.markAnswered();
+      this.#streams.set(id, stream);
+      this.send(id, FRAME.RESPONSE, 0, Buffer.from('{"ok":{}}'));
+      this.onAccepted(request.listener, stream);
+    });
+  }
+
+  #takeData(header: FrameHeader, piece: Buffer): void {
+    if (header.session !== this.#id || this.#error) return;
+    if (header.channel !== 1 && header.channel !== 2) return this.fault(`the guest sent data on channel ${header.channel}`);
+    const stream = this.#streams.get(header.stream);
+    if (stream && !stream.takeData(header.channel, piece)) this.fault("the guest sent more than its window");
+  }
+
+  #json(payload: Buffer, use: (value: unknown) => void): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(payload.toString("utf8"));
+    } catch {
+      return this.fault("the guest sent a message that is not JSON");
+    }
+    use(value);
+  }
+
+  #parsed<T extends z.ZodType>(schema: T, payload: Buffer, use: (value: z.infer<T>) => void): void {
+    this.#json(payload, (value) => {
+      const parsed = schema.safeParse(value);
+      if (parsed.success) use(parsed.data);
+      else this.fault(`the guest sent a message of the wrong shape: ${parsed.error.issues[0]?.message ?? ""}`);
+    });
+  }
+
+  #finish(error: SessionError): void {
+    if (this.#error) return;
+    this.#error = error;
+    this.#welcome.reject(error);
+    this.#duplex.destroy();
+    for (const stream of [...this.#streams.values()]) stream.close(error);
+    this.#ended.resolve(error);
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * The contract between the engine and whatever makes machines.
+ *
+ * A runner makes *machines*: isolated computers that run the guest agent and outlive the process that started them. It knows
+ * nothing of sandboxes, tags or clients. Everything a later process needs to find a machine again is in its `MachineRecord`, which is
+ * plain JSON and which the engine stores.
+ *
+ * Every method that waits takes an `AbortSignal` and has a deadline of its own; when it rejects, nothing it made is left behind.
+ * Errors are `RunnerError`s: a code, what failed with the value, and a hint that says what to type.
+ */
+import type { Duplex } from "node:stream";
+
+/** How strongly a machine is separated from its host. Shown wherever a sandbox is shown. */
+export type Isolation = "kvm" | "emulated (jailed)" | "emulated (not jailed)";
+
+/** One line of `thaw doctor`. `fatal` means that machines can't be made without it. */
+export interface Probe {
+  name: string;
+  state: "ok" | "warning" | "missing";
+  fatal: boolean;
+  /** What was found, with the version or the value. */
+  detail: string;
+  /** The command or setting that mends it. Absent when ok. */
+  hint?: string;
+}
+
+/** What a runner can do, as data: the engine refuses what is absent before any side effect. */
+export interface Capabilities {
+  memorySnapshots: boolean;
+  liveFreeze: boolean;
+  pause: boolean;
+  pty: boolean;
+}
+
+/** Resources of a machine. A snapshot is bound to them. */
+export interface Resources {
+  cpus: number;
+  memoryMib: number;
+  /** Virtual size of the root disk. */
+  diskMib: number;
+}
+
+/** What a machine needs of its host, recorded in a snapshot and compared before every thaw (QEMU itself notices almost nothing). */
+export interface MachineNeeds {
+  runner: string;
+  /** Exact build, e.g. "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)". */
+  build: string;
+  accelerator: "kvm" | "tcg";
+  machine: string;
+  cpu: string;
+  kernel: string;
+  /** Digest of the argv that describes devices, so that a thaw with another device list is refused. */
+  devices: string;
+}
+
+/** What is on disk to thaw from: plain files in `dir`, each immutable. */
+export interface SnapshotFiles {
+  /** Absolute folder holding `memory`, `devices` and `disk.qcow2`. */
+  dir: string;
+  /** Names the hot copy of the memory; same id = same bytes. */
+  id: string;
+  resources: Resources;
+  needs: MachineNeeds;
+}
+
+export interface MachinePlace {
+  /** The sandbox's or build's id: part of the process's command line, so that clean-up can find it. `[a-z0-9-]{1,40}`. */
+  id: string;
+  /** Existing folder for what lives on disk: the overlay, console.log. Owned by the caller. */
+  stateDir: string;
+}
+
+export interface BootSpec extends MachinePlace {
+  resources: Resources;
+  /** Folder with `vmlinuz`, `initrd` (agent inside) and `version`; see `prepareKernel`. */
+  kernelDir: string;
+  /** A root disk (qcow2 or raw ext4) the machine writes to directly. */
+  disk: { path: string; format: "raw" | "qcow2" };
+  /** When the machine is to be frozen: where its memory lives from the start. Absent: anonymous memory. */
+  memoryFile?: string;
+}
+
+export interface ThawSpec extends MachinePlace {
+  snapshot: SnapshotFiles;
+}
+
+/** Plain JSON; all a later process needs to adopt, or to clean up after, a machine. */
+export interface MachineRecord {
+  runner: string;
+  id: string;
+  /** Folder with the machine's sockets. Short: a socket's path has 107 bytes at most. */
+  runtimeDir: string;
+  stateDir: string;
+  pid: number;
+  /** Field 22 of /proc/PID/stat, so that a reused pid is not mistaken for the machine. */
+  startTicks: string;
+  isolation: Isolation;
+  /** uid of the process as seen from the host. */
+  uid: number;
+  resources: Resources;
+  needs: MachineNeeds;
+}
+
+/** Why a machine is no longer running, or not for now. */
+export type MachineEnd =
+  | { kind: "exited"; detail: string }
+  | { kind: "powered-off" }
+  | { kind: "rebooted" }
+  | { kind: "panicked" }
+  | { kind: "disk-full"; detail: string };
+
+export interface MachineStats {
+  /** Proportional share of memory, bytes. */
+  pssBytes: number;
+  rssBytes: number;
+  cpuMs: number;
+}
+
+export interface Machine {
+  readonly record: MachineRecord;
+  /** Called once for each end; `disk-full` may be followed by others. Also reports an end that happened while no process was attached. */
+  onEnd(listener: (end: MachineEnd) => void): void;
+  /** Connects to the agent's port. One connection at a time; the caller closes it. */
+  connect(signal?: AbortSignal): Promise<Duplex>;
+  pause(): Promise<void>;
+  /** Lets the machine run (after `boot` it runs already, after `thaw` too). */
+  resume(): Promise<void>;
+  state(): Promise<"running" | "paused" | "ended">;
+  /**
+   * Saves the device state to `dir/devices` and stops the machine for good. Memory must have been given as `BootSpec.memoryFile`, the
+   * agent must have been quiesced. On return the files are complete and the process is gone.
+   */
+  freeze(dir: string): Promise<void>;
+  /** Ends the process, at once, and removes its runtime folder. Idempotent. */
+  stop(): Promise<void>;
+  stats(): Promise<MachineStats>;
+  /** Lets go of the machine's sockets without touching it (the daemon is leaving). */
+  detach(): void;
+}
+
+export interface Runner {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Never throws. One entry per thing the host needs. Cheap (no boot): what costs time is proven at first use and remembered. */
+  probe(): Promise<Probe[]>;
+  /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
+  needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
+  /** Why `snapshot` can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */
+  incompatibilities(snapshot: SnapshotFiles): Promise<string[]>;
+  /** Cold boot. Resolves when the process runs; the guest needs seconds more to answer. */
+  boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
+  /** Restores and lets run. Resolves when the machine has been continued. */
+  thaw(spec: ThawSpec, signal?: AbortSignal): Promise<Machine>;
+  /** Takes up a machine another process started. Rejects with `machine-gone` when it is dead. */
+  adopt(record: MachineRecord): Promise<Machine>;
+  /** Removes all that is left of a machine whose record may be incomplete (a crash while starting it): processes, sockets. */
+  clear(place: MachinePlace): Promise<void>;
+}
+
+export type RunnerErrorCode =
+  | "missing-tool"
+  | "no-space"
+  | "start-failed"
+  | "timeout"
+  | "machine-gone"
+  | "incompatible"
+  | "corrupt-snapshot"
+  | "unsupported";
+
+export class RunnerError extends Error {
+  override readonly name = "RunnerError";
+  readonly code: RunnerErrorCode;
+  readonly hint: string | undefined;
+  constructor(code: RunnerErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
