@@ -6,6 +6,8 @@ import { CHANNEL, FRAME, MAX_PAYLOAD_BYTES, type OutputChannel } from "./protoco
 import { ReceiveWindow, SendWindow } from "./window.ts";
 
 export interface StreamHandlers {
+  /** The answer, before any data that follows it. Not validated. */
+  onAnswer?(ok: object): void;
   /** A view of received bytes: use or copy it before returning, then `consume` as many when they are dealt with. */
   onData?(channel: OutputChannel, piece: Buffer): void;
   onEnd?(channel: OutputChannel): void;
@@ -132,6 +134,7 @@ export class AgentStream {
   takeAnswer(body: { ok: object } | { error: AgentErrorBody }): void {
     this.#answered = true;
     if ("error" in body) return this.close(new AgentRefusal(body.error));
+    this.handlers.onAnswer?.(body.ok);
     this.#answer.resolve(body.ok);
     // An upload is over with its answer, whatever the state of its channel.
     if (!this.#shape.out && !this.#shape.err) this.#open.clear();

@@ -1,0 +1,173 @@
+/** What the engine asks of a guest: the agent's requests as typed calls. Errors: `AgentRefusal`, `SessionError`. */
+import type { Duplex } from "node:stream";
+import type { Readable } from "node:stream";
+import { z } from "zod";
+import { duplexOf } from "./duplex.ts";
+import { SessionError } from "./errors.ts";
+import { type Identity, entry, listenOk, listOk, quiesceOk, readOk, type StartParams, startOk, treeInOk, type Welcome } from "./messages.ts";
+import { EXEC_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./protocol.ts";
+import { AgentSession, type OpenOptions } from "./session.ts";
+import type { AgentStream, StreamHandlers } from "./stream.ts";
+
+const nothing = z.looseObject({});
+const EXEC_SHAPE = { in: true, out: true, err: true, windowBytes: EXEC_WINDOW_BYTES };
+const UPLOAD_SHAPE = { in: true, windowBytes: STREAM_WINDOW_BYTES };
+const DOWNLOAD_SHAPE = { out: true, windowBytes: STREAM_WINDOW_BYTES };
+const BOTH_SHAPE = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
+/** Requests that need no work in the guest. Generous: an emulated guest under load is slow. */
+const ANSWER_DEADLINE_MS = 30_000;
+const QUIESCE_DEADLINE_MS = 120_000;
+
+export interface ExecStream {
+  stream: AgentStream;
+  /** Offsets the channels go on from. */
+  in: number;
+  out: number;
+  err: number;
+}
+
+export class Agent {
+  readonly session: AgentSession;
+  readonly welcome: Welcome;
+
+  private constructor(session: AgentSession, welcome: Welcome) {
+    this.session = session;
+    this.welcome = welcome;
+  }
+
+  static async connect(duplex: Duplex, options: OpenOptions): Promise<Agent> {
+    const { session, welcome } = await AgentSession.open(duplex, options);
+    return new Agent(session, welcome);
+  }
+
+  start(params: StartParams, handlers: StreamHandlers): Promise<ExecStream> {
+    return this.#exec("start", params, handlers);
+  }
+
+  attach(params: { id: string; out: number; err: number }, handlers: StreamHandlers): Promise<ExecStream> {
+    return this.#exec("attach", params, handlers);
+  }
+
+  async signal(id: string, signal: string, to: "group" | "tree" = "group"): Promise<void> {
+    await this.#ask("signal", { id, signal, to }, nothing);
+  }
+
+  async resize(id: string, size: { rows: number; cols: number }): Promise<void> {
+    await this.#ask("resize", { id, ...size }, nothing);
+  }
+
+  async forget(id: string): Promise<void> {
+    await this.#ask("forget", { id }, nothing);
+  }
+
+  stat(path: string): Promise<z.infer<typeof entry>> {
+    return this.#ask("stat", { path }, entry);
+  }
+
+  list(path: string, limit = 1000): Promise<z.infer<typeof listOk>> {
+    return this.#ask("list", { path, limit }, listOk);
+  }
+
+  /** Unpacks a tree stream (docs/PROTOCOL.md) beneath `path`. */
+  treeIn(path: string, source: Readable, user?: string): Promise<z.infer<typeof treeInOk>> {
+    return this.#upload("tree-in", { path, ...(user === undefined ? {} : { user }) }, source, treeInOk);
+  }
+
+  async writeFile(path: string, source: Readable, mode?: number): Promise<void> {
+    await this.#upload("write", { path, ...(mode === undefined ? {} : { mode }) }, source, nothing);
+  }
+
+  /** A tree stream of what is beneath `path`. A hostile guest's: parse it as such. */
+  async treeOut(path: string): Promise<Duplex> {
+    const stream = this.session.open("tree-out", { path }, { shape: DOWNLOAD_SHAPE });
+    const duplex = duplexOf(stream);
+    duplex.on("error", () => {});
+    await this.#within(stream, stream.answer(nothing), ANSWER_DEADLINE_MS);
+    return duplex;
+  }
+
+  async readFile(path: string): Promise<{ size: number; body: Duplex }> {
+    const stream = this.session.open("read", { path, offset: 0 }, { shape: DOWNLOAD_SHAPE });
+    const body = duplexOf(stream);
+    body.on("error", () => {});
+    const { size } = await this.#within(stream, stream.answer(readOk), ANSWER_DEADLINE_MS);
+    return { size, body };
+  }
+
+  async dial(to: { port: number } | { path: string }): Promise<Duplex> {
+    const stream = this.session.open("dial", to, { shape: BOTH_SHAPE });
+    const duplex = duplexOf(stream);
+    duplex.on("error", () => {});
+    await this.#within(stream, stream.answer(nothing), ANSWER_DEADLINE_MS);
+    return duplex;
+  }
+
+  /** Listens on 127.0.0.1 inside the guest. Accepted connections come to `session.onAccepted` with the returned listener id. */
+  async listen(port: number): Promise<{ listener: number; port: number; close(): void }> {
+    const stream = this.session.open("listen", { port }, { shape: BOTH_SHAPE });
+    const ok = await this.#within(stream, stream.answer(listenOk), ANSWER_DEADLINE_MS);
+    return { listener: stream.id, port: ok.port ?? port, close: () => stream.reset("closed") };
+  }
+
+  /** Makes the guest ready to be frozen: synced, caches dropped, free memory zero. */
+  async quiesce(): Promise<void> {
+    await this.#ask("quiesce", {}, quiesceOk, QUIESCE_DEADLINE_MS);
+  }
+
+  async ping(): Promise<void> {
+    await this.#ask("ping", {}, nothing);
+  }
+
+  async powerOff(): Promise<void> {
+    await this.#ask("poweroff", {}, nothing);
+  }
+
+  close(): void {
+    this.session.close();
+  }
+
+  async #exec(op: "start" | "attach", params: object, handlers: StreamHandlers): Promise<ExecStream> {
+    // Output may follow in the same chunk as the answer, so the offsets are set before anything is awaited.
+    const onAnswer = (ok: object) => {
+      const offsets = startOk.safeParse(ok);
+      if (offsets.success) stream.startAt(offsets.data, { in: STREAM_WINDOW_BYTES, output: EXEC_WINDOW_BYTES });
+    };
+    const stream = this.session.open(op, params, { shape: EXEC_SHAPE, handlers: { ...handlers, onAnswer } });
+    const ok = await this.#within(stream, stream.answer(startOk), ANSWER_DEADLINE_MS);
+    return { stream, in: ok.in, out: ok.out, err: ok.err };
+  }
+
+  #ask<T extends z.ZodType>(op: string, params: object, schema: T, deadlineMs = ANSWER_DEADLINE_MS): Promise<z.infer<T>> {
+    const stream = this.session.open(op, params);
+    return this.#within(stream, stream.answer(schema), deadlineMs);
+  }
+
+  async #upload<T extends z.ZodType>(op: string, params: object, source: Readable, schema: T): Promise<z.infer<T>> {
+    const stream = this.session.open(op, params, { shape: UPLOAD_SHAPE });
+    const answer = stream.answer(schema);
+    answer.catch(() => {});
+    try {
+      for await (const chunk of source) await stream.write(chunk as Buffer);
+    } catch (error) {
+      // The guest may have answered early with an error: that one says more.
+      if (!stream.isClosed) stream.reset("the upload was interrupted");
+      await answer;
+      throw error;
+    }
+    stream.end();
+    return answer;
+  }
+
+  async #within<T>(stream: AgentStream, answer: Promise<T>, deadlineMs: number): Promise<T> {
+    const timer = setTimeout(() => {
+      stream.close(new SessionError("timeout", `the guest agent did not answer within ${deadlineMs} ms`));
+    }, deadlineMs);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+export type { Identity };
