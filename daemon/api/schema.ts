@@ -3,6 +3,7 @@
  * Sizes are in the unit their name ends with; times are ISO 8601 in UTC.
  */
 import { z } from "zod";
+import { errorCodes } from "../../engine/errors.ts";
 
 /** What may name a sandbox: as a hostname, so that it can become one. */
 export const sandboxName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "lower-case letters, digits and inner dashes, 40 at most");
@@ -14,11 +15,6 @@ const reference = z.string().min(1).max(200);
 const envName = z.string().regex(/^[^=\0]+$/, "no = and no NUL in a name").max(4096);
 const text = z.string().max(131_072).regex(/^[^\0]*$/, "no NUL");
 
-export const errorCodes = [
-  "usage", "not-found", "conflict", "invalid-template", "build-failed", "snapshot-corrupt", "snapshot-incompatible", "no-capacity", "no-space",
-  "host-not-ready", "machine-ended", "agent-fault", "agent-timeout", "exec-not-found", "exec-not-executable", "exec-refused", "timeout", "cancelled",
-  "daemon-unreachable", "daemon-mismatch", "unsupported", "internal",
-] as const;
 export const errorCode = z.enum(errorCodes);
 export const apiError = z.object({
   code: errorCode,
