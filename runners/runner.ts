@@ -133,6 +133,8 @@ export interface Machine {
   freeze(dir: string): Promise<void>;
   /** Ends the process, at once, and removes its runtime folder. Idempotent. */
   stop(): Promise<void>;
+  /** The last 64 KiB the guest wrote to its serial console, as far as known; also after its end. Untrusted: escape before showing. */
+  console(): Promise<string>;
   stats(): Promise<MachineStats>;
   /** Lets go of the machine's sockets without touching it (the daemon is leaving). */
   detach(): void;
@@ -143,6 +145,8 @@ export interface Runner {
   readonly capabilities: Capabilities;
   /** Never throws. One entry per thing the host needs. Cheap (no boot): what costs time is proven at first use and remembered. */
   probe(): Promise<Probe[]>;
+  /** Fetches and unpacks what machines boot from, once per version; quick when it is there. `kernelDir` goes into `needs` and `boot`. */
+  prepareKernel(signal?: AbortSignal): Promise<{ kernelDir: string; version: string; cached: boolean }>;
   /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
   /** Why `snapshot` can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */

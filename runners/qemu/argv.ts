@@ -1,0 +1,165 @@
+/**
+ * QEMU's command lines, pure: options in, argv out. What describes the guest's hardware is the same for boot and thaw, ids and
+ * addresses included, since QEMU restores device state by them and notices almost no difference.
+ */
+import { createHash } from "node:crypto";
+import type { Resources } from "../runner.ts";
+
+/** Names of the sockets in a machine's runtime folder. */
+export const QMP_SOCKET = "qmp.sock";
+export const AGENT_SOCKET = "agent.sock";
+/** QEMU keeps the last bytes of the serial console here, in memory, so that a flood fills nothing. A power of two. */
+export const CONSOLE_DEVICE = "con";
+export const CONSOLE_BYTES = 65_536;
+/** Node of the disk's writable layer, and the device on top of it. */
+export const DISK_NODE = "d0";
+
+/** What a guest sees of its computer. */
+export interface MachineShape {
+  /** Versioned, e.g. `pc-q35-7.2`: what lets a snapshot move between QEMU versions. */
+  machine: string;
+  accelerator: "kvm" | "tcg";
+  /** A named model, never `host` or `max`. */
+  cpu: string;
+  resources: Resources;
+}
+
+interface CommonOptions extends MachineShape {
+  id: string;
+  /** Folder for the sockets, as QEMU sees it. */
+  runtimeDir: string;
+}
+
+export interface BootOptions extends CommonOptions {
+  /** File that holds the guest's memory from the start; absent: anonymous memory. */
+  memoryFile?: string;
+  /** Absent: a machine without a root, to prove that guests run at all. */
+  disk?: { path: string; format: "raw" | "qcow2" };
+  kernel: { vmlinuz: string; initrd: string };
+}
+
+export interface ThawOptions extends CommonOptions {
+  memory: {
+    path: string;
+    /** QEMU can map a file privately that it may only read (8.2 and later). */
+    openReadOnly: boolean;
+  };
+  /** The snapshot's disk. */
+  baseDisk: string;
+  /** Its writable overlay; names no backing file. */
+  overlay: string;
+}
+
+/** `-name` argument, looked for when clearing up after a crash. */
+export function processName(id: string): string {
+  return `thaw-${id},process=thaw-vm`;
+}
+
+/** argv after the program's name for a cold boot. */
+export function bootArgv(options: BootOptions): string[] {
+  const size = `${options.resources.memoryMib}M`;
+  const memory =
+    options.memoryFile === undefined
+      ? `memory-backend-ram,id=m0,size=${size}`
+      : `memory-backend-file,id=m0,size=${size},mem-path=${value(options.memoryFile)},share=on`;
+  const { disk } = options;
+  const blocks =
+    disk === undefined
+      ? ["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=1M,read-zeroes=on`]
+      : [
+          "-blockdev",
+          writableFile(disk.path),
+          "-blockdev",
+          `driver=${disk.format},file=f0,node-name=${DISK_NODE},discard=unmap`,
+        ];
+  return [
+    ...common(options, memory),
+    ...blocks,
+    ...hardware(),
+    ...["-kernel", options.kernel.vmlinuz, "-initrd", options.kernel.initrd],
+    ...["-append", kernelCommandLine(options.accelerator, disk !== undefined)],
+  ];
+}
+
+/** argv after the program's name for a restore; the device state is loaded over QMP. */
+export function thawArgv(options: ThawOptions): string[] {
+  const readOnly = options.memory.openReadOnly ? ",readonly=on,rom=off" : "";
+  const size = `${options.resources.memoryMib}M`;
+  const memory = `memory-backend-file,id=m0,size=${size},mem-path=${value(options.memory.path)},share=off${readOnly}`;
+  return [
+    ...common(options, memory),
+    ...["-blockdev", `driver=file,filename=${value(options.baseDisk)},node-name=fb,read-only=on`],
+    ...["-blockdev", "driver=qcow2,file=fb,node-name=base,read-only=on"],
+    ...["-blockdev", writableFile(options.overlay)],
+    ...["-blockdev", `driver=qcow2,file=f0,node-name=${DISK_NODE},backing=base,discard=unmap`],
+    ...hardware(),
+    ...["-incoming", "defer"],
+  ];
+}
+
+/** Digest of the hardware both command lines describe; recorded in a snapshot and compared before a thaw. */
+export function devicesDigest(): string {
+  return createHash("sha256")
+    .update(JSON.stringify([MACHINE_OPTIONS, hardware()]))
+    .digest("hex")
+    .slice(0, 16);
+}
+
+/** Guests are told to stop their clocks from ticking when idle; `init_on_free` keeps memory files small. */
+export function kernelCommandLine(accelerator: "kvm" | "tcg", withRoot: boolean): string {
+  const always = [
+    "console=ttyS0",
+    "quiet",
+    "loglevel=3",
+    "panic=-1",
+    "init_on_free=1",
+    "random.trust_cpu=on",
+  ];
+  // An emulated CPU has none of the faults the mitigations are for, and pays for each of them.
+  const emulated = accelerator === "tcg" ? ["mitigations=off", "no_timer_check", "tsc=reliable"] : [];
+  return [...always, ...emulated, `thaw.root=${withRoot ? "/dev/vda" : "none"}`].join(" ");
+}
+
+const MACHINE_OPTIONS = "hpet=off,usb=off,sata=off,smbus=off,memory-backend=m0";
+
+function common(options: CommonOptions, memory: string): string[] {
+  const { resources } = options;
+  const socket = (name: string): string => `${value(`${options.runtimeDir}/${name}`)},server=on,wait=off`;
+  return [
+    ...["-name", processName(options.id)],
+    ...["-machine", `${options.machine},${MACHINE_OPTIONS}`],
+    ...["-accel", options.accelerator === "tcg" ? "tcg,thread=multi,tb-size=256" : "kvm"],
+    ...["-cpu", options.cpu],
+    ...["-m", `${resources.memoryMib}M`],
+    ...["-smp", `${resources.cpus},sockets=1,cores=${resources.cpus},threads=1`],
+    ...["-object", memory],
+    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    // Ends are held in a paused machine so that a daemon that was away can still learn of them.
+    ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-qmp", `unix:${socket(QMP_SOCKET)}`],
+    ...["-chardev", `socket,id=agent,path=${socket(AGENT_SOCKET)}`],
+    ...["-chardev", `ringbuf,id=${CONSOLE_DEVICE},size=${CONSOLE_BYTES}`],
+  ];
+}
+
+/** Everything on the guest's buses, at fixed addresses. */
+function hardware(): string[] {
+  return [
+    ...["-device", "isa-serial,id=serial0,chardev=con"],
+    ...["-device", "pvpanic-pci,id=panic0,bus=pcie.0,addr=0x2"],
+    ...["-device", "virtio-serial-pci,id=serial1,bus=pcie.0,addr=0x3,max_ports=2"],
+    ...["-device", "virtserialport,id=port0,bus=serial1.0,nr=1,chardev=agent,name=agent"],
+    ...["-device", `virtio-blk-pci,id=disk0,bus=pcie.0,addr=0x4,drive=${DISK_NODE}`],
+  ];
+}
+
+/** Nothing of a machine outlives a crash of its host but what was frozen, and freezing syncs: the guest's flushes are not passed on. */
+function writableFile(path: string): string {
+  return `driver=file,filename=${value(path)},node-name=f0,discard=unmap,cache.no-flush=on`;
+}
+
+/** QEMU's option syntax writes a comma within a value as two. */
+function value(text: string): string {
+  return text.replaceAll(",", ",,");
+}

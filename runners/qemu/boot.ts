@@ -1,0 +1,117 @@
+/** A cold boot from a root disk. */
+import { chown, open, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type BootSpec, type MachineNeeds, type MachineRecord, RunnerError } from "../runner.ts";
+import { bootArgv } from "./argv.ts";
+import {
+  type Confinement,
+  type Context,
+  confine,
+  isolationOf,
+  RUNNER_NAME,
+  runtimeDirOf,
+} from "./context.ts";
+import { deadlineSignal } from "./deadline.ts";
+import { freezeToFiles } from "./freeze.ts";
+import { type Launched, launch } from "./launch.ts";
+import { QemuMachine } from "./machine.ts";
+
+const BOOT_TIMEOUT_MS = 20_000;
+const MIB = 1024 * 1024;
+
+export async function boot(
+  context: Context,
+  needs: MachineNeeds,
+  spec: BootSpec,
+  outer?: AbortSignal,
+): Promise<QemuMachine> {
+  const { id, stateDir, resources, disk, memoryFile } = spec;
+  const runtimeDir = runtimeDirOf(context, spec);
+  const facts = await context.facts();
+  const { accelerator, machine, cpu } = needs;
+  const confinement = confine(await context.jail(), id, runtimeDir, accelerator === "kvm");
+  if (memoryFile !== undefined) await makeMemoryFile(memoryFile, resources.memoryMib * MIB);
+  const inside = {
+    kernel: {
+      vmlinuz: confinement.show("vmlinuz", join(spec.kernelDir, "vmlinuz"), "read"),
+      initrd: confinement.show("initrd", join(spec.kernelDir, "initrd"), "read"),
+    },
+    disk: { path: confinement.show("disk", disk.path, "write"), format: disk.format },
+    ...(memoryFile === undefined ? {} : { memoryFile: confinement.show("memory", memoryFile, "write") }),
+  };
+  await giveTo(confinement, [disk.path, ...(memoryFile === undefined ? [] : [memoryFile])]);
+
+  using deadline = deadlineSignal("QEMU did not start", BOOT_TIMEOUT_MS, outer);
+  const started = await launch({
+    qemuPath: facts.path,
+    stateDir,
+    runtimeDir,
+    ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
+    kvm: accelerator === "kvm",
+    bindings: confinement.bindings,
+    inherit: [],
+    argv: (dir) => bootArgv({ id, runtimeDir: dir, machine, accelerator, cpu, resources, ...inside }),
+    timeoutMs: BOOT_TIMEOUT_MS,
+    signal: deadline.signal,
+  });
+  const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
+  const freezer: ConstructorParameters<typeof QemuMachine>[0]["freezer"] =
+    memoryFile === undefined
+      ? undefined
+      : (qmp, dir) => freezeToFiles({ ...confinement, ...record, qmp, dir, memoryFile, diskFile: disk.path });
+  return new QemuMachine({
+    record,
+    qmp: started.qmp,
+    stderr: started.stderr,
+    ...(freezer === undefined ? {} : { freezer }),
+  });
+}
+
+export interface RecordParts {
+  spec: { id: string; stateDir: string };
+  needs: MachineNeeds;
+  confinement: Confinement;
+  started: Launched;
+  runtimeDir: string;
+  resources: MachineRecord["resources"];
+}
+
+export function recordOf(parts: RecordParts): MachineRecord {
+  const { spec, needs, confinement, started, runtimeDir, resources } = parts;
+  return {
+    runner: RUNNER_NAME,
+    id: spec.id,
+    runtimeDir,
+    stateDir: spec.stateDir,
+    pid: started.pid,
+    startTicks: started.startTicks,
+    isolation: isolationOf(needs.accelerator, confinement.jailed),
+    uid: confinement.uid,
+    resources,
+    needs,
+  };
+}
+
+/** Files the jailed uid writes are its own while it runs. */
+export async function giveTo(confinement: Confinement, files: readonly string[]): Promise<void> {
+  if (confinement.jail?.uid === undefined) return;
+  for (const file of files) await chown(file, confinement.uid, confinement.uid);
+}
+
+/** A new sparse file. A shared mapping of a file the disk has no room for ends QEMU with SIGBUS, so the room is checked first. */
+async function makeMemoryFile(path: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dirname(path));
+  if (bavail * bsize < bytes) {
+    throw new RunnerError(
+      "no-space",
+      `${dirname(path)} has ${Math.floor((bavail * bsize) / MIB)} MiB free, the machine's memory needs ${bytes / MIB} MiB`,
+      { hint: "free disk space, or choose a state folder elsewhere with THAW_HOME" },
+    );
+  }
+  const handle = await open(path, "wx", 0o600);
+  try {
+    await handle.truncate(bytes);
+  } finally {
+    await handle.close();
+  }
+}

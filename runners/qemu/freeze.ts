@@ -1,0 +1,131 @@
+/** Saving a machine whose memory is already a file: only the device state is left to write. */
+import { chown, type FileHandle, open, rm } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { RunnerError } from "../runner.ts";
+import { waitGone } from "./proc.ts";
+import { asObject, type QmpClient } from "./qmp.ts";
+import { runTool } from "./tool.ts";
+import { checkSocketPath } from "./unix-socket.ts";
+
+const MIGRATE_SOCKET = "state.sock";
+const MIGRATE_TIMEOUT_MS = 30_000;
+const QUIT_TIMEOUT_MS = 10_000;
+/** Device state without RAM is below 1 MB; a QEMU that sends more is not believed. */
+const MAX_STATE_BYTES = 64 * 1024 * 1024;
+
+export interface FreezeOptions {
+  qmp: QmpClient;
+  /** Where `devices` is written. */
+  dir: string;
+  runtimeDir: string;
+  /** The runtime folder as QEMU sees it. */
+  runtimeDirInside: string;
+  memoryFile: string;
+  diskFile: string;
+  /** Owner QEMU runs as; its files are given back to this process's user. */
+  uid: number;
+  pid: number;
+  startTicks: string;
+}
+
+/** Leaves `dir/devices`, the memory file (holes dug for zero pages) and the disk whole and on disk; QEMU has quit. */
+export async function freezeToFiles(options: FreezeOptions): Promise<void> {
+  const { qmp, dir, memoryFile, diskFile } = options;
+  await qmp.execute("stop");
+  const devices = await open(join(dir, "devices"), "wx", 0o444);
+  try {
+    await saveDevices(options, devices);
+    await devices.sync();
+  } finally {
+    await devices.close();
+  }
+  await quit(qmp);
+  if (!(await waitGone(options.pid, options.startTicks, QUIT_TIMEOUT_MS))) {
+    throw new RunnerError("timeout", `QEMU did not quit within ${QUIT_TIMEOUT_MS} ms`);
+  }
+  await runTool("fallocate", ["--dig-holes", memoryFile], {
+    timeoutMs: 120_000,
+    debianPackage: "util-linux",
+  });
+  for (const file of [memoryFile, diskFile]) {
+    if (process.getuid?.() === 0) await chown(file, 0, 0);
+    const handle = await open(file, "r");
+    try {
+      await handle.chmod(0o444);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/** Has QEMU send its device state to a socket of ours, so that it never holds the snapshot's file. */
+async function saveDevices(options: FreezeOptions, file: FileHandle): Promise<void> {
+  const { qmp, runtimeDir, runtimeDirInside } = options;
+  const path = join(runtimeDir, MIGRATE_SOCKET);
+  checkSocketPath(path);
+  const server = createServer();
+  const received = new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.once("connection", (socket) => {
+      server.close();
+      receive(socket, file).then(resolve, reject);
+    });
+  });
+  received.catch(() => {});
+  try {
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    if (process.getuid?.() === 0) await chown(path, options.uid, options.uid);
+    await qmp.execute("migrate-set-capabilities", {
+      capabilities: capabilities("events", "x-ignore-shared"),
+    });
+    const completed = waitMigration(qmp);
+    completed.catch(() => {});
+    await qmp.execute("migrate", { uri: `unix:${runtimeDirInside}/${MIGRATE_SOCKET}` });
+    await completed;
+    await received;
+  } finally {
+    server.close();
+    await rm(path, { force: true });
+  }
+}
+
+async function receive(socket: Socket, file: FileHandle): Promise<void> {
+  let total = 0;
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    total += chunk.length;
+    if (total > MAX_STATE_BYTES)
+      throw new RunnerError("start-failed", `QEMU sent more than ${MAX_STATE_BYTES} bytes of device state`);
+    await file.writeFile(chunk);
+  }
+  if (total === 0) throw new RunnerError("start-failed", "QEMU sent no device state");
+}
+
+/** Resolves when a migration, either way, has completed. */
+export async function waitMigration(qmp: QmpClient): Promise<void> {
+  const status = await qmp.waitEvent(
+    (event) => {
+      const status = event.name === "MIGRATION" ? event.data.status : undefined;
+      return status === "completed" || status === "failed" ? status : undefined;
+    },
+    { what: "the end of the migration", timeoutMs: MIGRATE_TIMEOUT_MS },
+  );
+  if (status === "completed") return;
+  const reason = asObject(await qmp.execute("query-migrate").catch(() => undefined))["error-desc"];
+  throw new RunnerError(
+    "start-failed",
+    `QEMU could not move the machine's state: ${String(reason ?? "no reason given")}`,
+  );
+}
+
+/** Argument of `migrate-set-capabilities` that turns these on. */
+export function capabilities(...names: string[]): { capability: string; state: boolean }[] {
+  return names.map((capability) => ({ capability, state: true }));
+}
+
+async function quit(qmp: QmpClient): Promise<void> {
+  await qmp.execute("quit").catch((error: unknown) => {
+    if (!(error instanceof RunnerError && error.code === "machine-gone")) throw error;
+  });
+}

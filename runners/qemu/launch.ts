@@ -1,0 +1,166 @@
+/** Starts a QEMU process, in the jail or not, so that it outlives this one, and finds it again on the host. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { close, open } from "node:fs";
+import { chown, mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { RunnerError } from "../runner.ts";
+import { AGENT_SOCKET, QMP_SOCKET } from "./argv.ts";
+import { JAIL_RUNTIME_DIR, type JailBinding, jailArgv } from "./jail.ts";
+import { readStat } from "./proc.ts";
+import { QmpClient } from "./qmp.ts";
+import { checkSocketPath, connectWhenReady } from "./unix-socket.ts";
+
+/** Written by bwrap as soon as QEMU has a pid, also when the process that started it has died. */
+export const JAIL_INFO = "jail.json";
+const FIRST_INHERITED_FD = 3;
+const STDERR_TAIL_BYTES = 8_192;
+
+export interface LaunchOptions {
+  qemuPath: string;
+  /** The machine's folders; the runtime folder is made anew. */
+  stateDir: string;
+  runtimeDir: string;
+  /** Absent: no jail. `uid` is given when the daemon is root. */
+  jail?: { uid?: number; kvmGroup?: number };
+  kvm: boolean;
+  /** Files QEMU opens by name, within the jail. */
+  bindings: readonly JailBinding[];
+  /** Open descriptors QEMU inherits; the first becomes `INHERITED_FD`, and so on. */
+  inherit: readonly number[];
+  /** argv from the folder of the sockets as QEMU sees it. */
+  argv: (runtimeDir: string) => string[];
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+export interface Launched {
+  qmp: QmpClient;
+  pid: number;
+  startTicks: string;
+  /** What this process started: QEMU itself, or the jail's outer half, which ends with QEMU. */
+  child: ChildProcess;
+  /** The last of what QEMU wrote to stderr. */
+  stderr(): string;
+}
+
+/** Number, in QEMU, of the first inherited descriptor. The jail's info descriptor comes before. */
+export const INHERITED_FD = FIRST_INHERITED_FD + 1;
+
+/** Resolves when QEMU answers on QMP. On rejection the process is dead and the runtime folder gone. */
+export async function launch(options: LaunchOptions): Promise<Launched> {
+  const { runtimeDir, jail, signal } = options;
+  for (const name of [QMP_SOCKET, AGENT_SOCKET]) checkSocketPath(join(runtimeDir, name));
+  await rm(runtimeDir, { recursive: true, force: true });
+  await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
+  if (jail?.uid !== undefined) await chown(runtimeDir, jail.uid, jail.uid);
+
+  const infoPath = join(options.stateDir, JAIL_INFO);
+  const infoFd = await promisify(open)(infoPath, "w", 0o600);
+  let started: Started | undefined;
+  try {
+    started = start(options, infoFd);
+    const socket = await connectOrExit(started, options);
+    const qmp = await QmpClient.open(socket, { signal });
+    qmp.unref();
+    const pid = jail === undefined ? started.child.pid : await readJailPid(infoPath);
+    const stat = pid === undefined ? undefined : await readStat(pid);
+    if (pid === undefined || stat === undefined)
+      throw new RunnerError("start-failed", "QEMU started and is not in /proc");
+    const { child, stderr } = started;
+    return { qmp, pid, startTicks: stat.startTicks, child, stderr };
+  } catch (error) {
+    if (started !== undefined) await killStarted(started, jail === undefined ? undefined : infoPath);
+    await rm(runtimeDir, { recursive: true, force: true });
+    throw error;
+  } finally {
+    await promisify(close)(infoFd);
+  }
+}
+
+/** The pid of QEMU as bwrap wrote it; undefined when it did not get that far. */
+export async function readJailPid(infoPath: string): Promise<number | undefined> {
+  const text = await readFile(infoPath, "utf8").catch(() => "");
+  const pid = Number(/"child-pid":\s*(\d+)/.exec(text)?.[1]);
+  return pid > 1 ? pid : undefined;
+}
+
+interface Started {
+  child: ChildProcess;
+  /** Settles when the child has ended: how. */
+  ended: Promise<string>;
+  stderr(): string;
+}
+
+function start(options: LaunchOptions, infoFd: number): Started {
+  const { jail } = options;
+  const inner = [
+    options.qemuPath,
+    ...options.argv(jail === undefined ? options.runtimeDir : JAIL_RUNTIME_DIR),
+  ] as const;
+  const runtime: JailBinding = { source: options.runtimeDir, target: JAIL_RUNTIME_DIR, writable: true };
+  const command =
+    jail === undefined
+      ? inner
+      : ([
+          "bwrap",
+          ...jailArgv({
+            ...jail,
+            kvm: options.kvm,
+            bindings: [runtime, ...options.bindings],
+            infoFd: FIRST_INHERITED_FD,
+            command: [...inner],
+          }),
+        ] as const);
+  const [file, ...args] = command;
+  const child = spawn(file, args, {
+    detached: true,
+    env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
+    cwd: "/",
+    stdio: ["ignore", "ignore", "pipe", infoFd, ...options.inherit],
+  });
+  child.unref();
+  let tail = Buffer.alloc(0);
+  child.stderr?.on("data", (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES);
+  });
+  const pipe = child.stderr as unknown as { unref?(): void } | null;
+  pipe?.unref?.();
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) =>
+      resolve(signal === null ? `exit status ${code}` : `signal ${signal}`),
+    );
+  });
+  return { child, ended, stderr: () => tail.toString("utf8").trim() };
+}
+
+async function connectOrExit(
+  started: Started,
+  options: LaunchOptions,
+): Promise<Awaited<ReturnType<typeof connectWhenReady>>> {
+  const exited = new AbortController();
+  const signal = AbortSignal.any([options.signal, exited.signal]);
+  void started.ended.then(async (how) => {
+    // stderr may come after the exit.
+    await new Promise((resolve) => setImmediate(resolve));
+    exited.abort(
+      new RunnerError("start-failed", `QEMU did not start (${how}): ${started.stderr() || "no message"}`),
+    );
+  });
+  return connectWhenReady(join(options.runtimeDir, QMP_SOCKET), { timeoutMs: options.timeoutMs, signal });
+}
+
+async function killStarted(started: Started, infoPath: string | undefined): Promise<void> {
+  const pid = infoPath === undefined ? undefined : await readJailPid(infoPath);
+  for (const target of [pid, started.child.pid]) {
+    if (target === undefined || started.child.exitCode !== null || started.child.signalCode !== null)
+      continue;
+    try {
+      process.kill(target, "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+  }
+  if (started.child.pid !== undefined) await started.ended;
+}

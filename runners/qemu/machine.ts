@@ -1,0 +1,176 @@
+/** A QEMU process as a `Machine`: the same for one this process started and for one it found. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import {
+  type Machine,
+  type MachineEnd,
+  type MachineRecord,
+  type MachineStats,
+  RunnerError,
+} from "../runner.ts";
+import { AGENT_SOCKET } from "./argv.ts";
+import { readConsole } from "./console-log.ts";
+import { endOfEvent, endOfStatus } from "./ends.ts";
+import { isAlive, readMemory, readStat, waitGone } from "./proc.ts";
+import { asObject, type QmpClient } from "./qmp.ts";
+import { connectUnix } from "./unix-socket.ts";
+
+const KILL_TIMEOUT_MS = 5_000;
+/** Between the end of the control connection and the end of the process. */
+const EXIT_TIMEOUT_MS = 2_000;
+
+export interface QemuMachineOptions {
+  record: MachineRecord;
+  qmp: QmpClient;
+  /** Writes the machine's state into a folder; absent when it was not booted to be frozen by this process. */
+  freezer?: (qmp: QmpClient, dir: string) => Promise<void>;
+  /** The last of QEMU's stderr, for the detail of an unexpected end. */
+  stderr?: () => string;
+}
+
+export class QemuMachine implements Machine {
+  readonly record: MachineRecord;
+  readonly #qmp: QmpClient;
+  readonly #freezer: QemuMachineOptions["freezer"];
+  readonly #stderr: () => string;
+  readonly #listeners: ((end: MachineEnd) => void)[] = [];
+  /** Ends told so far, for listeners that come later. */
+  readonly #ends: MachineEnd[] = [];
+  #leaving = false;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: QemuMachineOptions) {
+    this.record = options.record;
+    this.#qmp = options.qmp;
+    this.#freezer = options.freezer;
+    this.#stderr = options.stderr ?? (() => "");
+    this.#qmp.on("event", (event) => {
+      const end = endOfEvent(event);
+      if (end !== undefined) this.#tell(end);
+    });
+    this.#qmp.on("close", () => void this.#onClose());
+  }
+
+  onEnd(listener: (end: MachineEnd) => void): void {
+    this.#listeners.push(listener);
+    for (const end of this.#ends) queueMicrotask(() => listener(end));
+  }
+
+  async connect(signal?: AbortSignal): Promise<Duplex> {
+    signal?.throwIfAborted();
+    const path = join(this.record.runtimeDir, AGENT_SOCKET);
+    return connectUnix(path).catch((cause: Error) => {
+      throw new RunnerError(
+        "machine-gone",
+        `machine ${this.record.id}: its agent port does not answer: ${cause.message}`,
+        { cause },
+      );
+    });
+  }
+
+  async pause(): Promise<void> {
+    await this.#qmp.execute("stop");
+  }
+
+  async resume(): Promise<void> {
+    await this.#qmp.execute("cont");
+  }
+
+  async state(): Promise<"running" | "paused" | "ended"> {
+    if (!(await isAlive(this.record.pid, this.record.startTicks))) return "ended";
+    const status = await this.#status();
+    if (status === "running") return "running";
+    return status === "shutdown" || status === "guest-panicked" || status === "internal-error"
+      ? "ended"
+      : "paused";
+  }
+
+  async console(): Promise<string> {
+    return readConsole(this.record.stateDir, this.#qmp);
+  }
+
+  async freeze(dir: string): Promise<void> {
+    if (this.#freezer === undefined) {
+      throw new RunnerError(
+        "unsupported",
+        `machine ${this.record.id} was not booted by this process to be frozen`,
+      );
+    }
+    this.#leaving = true;
+    try {
+      await this.#freezer(this.#qmp, dir);
+    } finally {
+      await this.stop();
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#kill();
+    return this.#stopped;
+  }
+
+  async stats(): Promise<MachineStats> {
+    const { pid } = this.record;
+    const [memory, stat] = await Promise.all([readMemory(pid), readStat(pid)]);
+    return { ...memory, cpuMs: stat?.startTicks === this.record.startTicks ? stat.cpuMs : 0 };
+  }
+
+  detach(): void {
+    this.#leaving = true;
+    this.#qmp.close();
+  }
+
+  /** Tells of an end that happened while nobody was attached. */
+  async catchUp(): Promise<void> {
+    const status = await this.#status();
+    const end = endOfStatus(status, status === "shutdown" ? await this.console() : "");
+    if (end !== undefined) this.#tell(end);
+  }
+
+  async #status(): Promise<string> {
+    return String(asObject(await this.#qmp.execute("query-status")).status);
+  }
+
+  #tell(end: MachineEnd): void {
+    if (this.#leaving || (end.kind !== "disk-full" && this.#ends.some((told) => told.kind === end.kind)))
+      return;
+    this.#ends.push(end);
+    for (const listener of this.#listeners) listener(end);
+  }
+
+  async #onClose(): Promise<void> {
+    if (this.#leaving) return;
+    const { id, pid, startTicks } = this.record;
+    const gone = await waitGone(pid, startTicks, EXIT_TIMEOUT_MS);
+    const detail =
+      this.#stderr() ||
+      (gone ? `the QEMU process of ${id} ended` : `QEMU of ${id} closed its control socket`);
+    this.#tell({ kind: "exited", detail });
+  }
+
+  async #kill(): Promise<void> {
+    this.#leaving = true;
+    const { id, pid, startTicks, runtimeDir } = this.record;
+    if (await isAlive(pid, startTicks)) {
+      killQuietly(pid);
+      if (!(await waitGone(pid, startTicks, KILL_TIMEOUT_MS))) {
+        throw new RunnerError(
+          "timeout",
+          `QEMU process ${pid} of machine ${id} did not end within ${KILL_TIMEOUT_MS} ms`,
+        );
+      }
+    }
+    this.#qmp.close();
+    await rm(runtimeDir, { recursive: true, force: true });
+  }
+}
+
+/** SIGKILL; a process that is already gone is fine. */
+export function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

@@ -1,0 +1,39 @@
+/** Which kernel modules a guest needs, and the order to load them in. */
+
+/** What the guest's devices need: disk, agent port, and telling QEMU of a panic. Their dependencies are found in the modules themselves. */
+export const WANTED_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "pvpanic_pci"] as const;
+
+/** The names a module says it depends on, read from the `depends=` entry of its `.modinfo` section. */
+export function moduleDependencies(module: Buffer): string[] {
+  const start = module.indexOf("\0depends=", 0, "latin1");
+  if (start < 0) return [];
+  const from = start + "\0depends=".length;
+  const text = module.toString("latin1", from, module.indexOf(0, from));
+  return text === "" ? [] : text.split(",").map(moduleName);
+}
+
+/** The kernel treats `-` and `_` in a module's name alike. */
+export function moduleName(fileName: string): string {
+  return fileName.replace(/\.ko$/, "").replaceAll("-", "_");
+}
+
+/**
+ * `wanted` with all they depend on, dependencies first. Names `available` does not know are taken to be built into the kernel.
+ * @param available module name → names it depends on
+ */
+export function loadOrder(
+  wanted: readonly string[],
+  available: ReadonlyMap<string, readonly string[]>,
+): string[] {
+  const order: string[] = [];
+  const seen = new Set<string>();
+  const visit = (name: string): void => {
+    const dependencies = available.get(name);
+    if (dependencies === undefined || seen.has(name)) return;
+    seen.add(name);
+    for (const dependency of dependencies) visit(dependency);
+    order.push(name);
+  };
+  for (const name of wanted) visit(name);
+  return order;
+}

@@ -1,0 +1,167 @@
+/** A restore from a snapshot: memory mapped, device state read, disk overlaid. */
+import { chmod, type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { RunnerError, type SnapshotFiles, type ThawSpec } from "../runner.ts";
+import { thawArgv } from "./argv.ts";
+import { giveTo, recordOf } from "./boot.ts";
+import { type Context, confine, runtimeDirOf } from "./context.ts";
+import { deadlineSignal } from "./deadline.ts";
+import { capabilities, waitMigration } from "./freeze.ts";
+import { mapsReadOnly } from "./host-facts.ts";
+import type { Lease } from "./hot-memory.ts";
+import { INHERITED_FD, launch } from "./launch.ts";
+import { killQuietly, QemuMachine } from "./machine.ts";
+import { waitGone } from "./proc.ts";
+import { checkQcow2, emptyQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
+import type { QmpClient } from "./qmp.ts";
+
+const THAW_TIMEOUT_MS = 20_000;
+const MIB = 1024 * 1024;
+/** Folder in a machine's state folder that its jail may write to. */
+const DISK_DIR = "disk";
+const OVERLAY = "overlay.qcow2";
+
+/** Empty overlays by size; there are as many as there are disk sizes in use. */
+const overlays = new Map<number, Buffer>();
+
+/** The snapshot's needs must have been found compatible before. */
+export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal): Promise<QemuMachine> {
+  const { id, stateDir, snapshot } = spec;
+  const { resources, needs } = snapshot;
+  const runtimeDir = runtimeDirOf(context, spec);
+  const [facts, support] = await Promise.all([context.facts(), context.jail(), checkFiles(snapshot)]);
+  const confinement = confine(support, id, runtimeDir, needs.accelerator === "kvm");
+  using deadline = deadlineSignal("the snapshot was not restored", THAW_TIMEOUT_MS, outer);
+
+  const memoryFile = join(snapshot.dir, "memory");
+  const openReadOnly = mapsReadOnly(facts);
+  const diskDir = join(stateDir, DISK_DIR);
+  let devices: FileHandle | undefined;
+  let lease: Lease | undefined;
+  try {
+    [devices, lease] = await Promise.all([
+      open(join(snapshot.dir, "devices"), "r"),
+      openReadOnly ? undefined : context.hotMemory.acquire(snapshot.id, memoryFile),
+      makeOverlay(diskDir, resources.diskMib * MIB),
+    ]);
+    await giveTo(confinement, [diskDir, join(diskDir, OVERLAY)]);
+    const memoryPath =
+      lease === undefined
+        ? confinement.show("memory", memoryFile, "read")
+        : `/proc/self/fd/${INHERITED_FD + 1}`;
+    const baseDisk = confinement.show("base.qcow2", join(snapshot.dir, "disk.qcow2"), "read");
+    const overlay = `${confinement.show(DISK_DIR, diskDir, "write")}/${OVERLAY}`;
+    const { machine, accelerator, cpu } = needs;
+    const started = await launch({
+      qemuPath: facts.path,
+      stateDir,
+      runtimeDir,
+      ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
+      kvm: accelerator === "kvm",
+      bindings: confinement.bindings,
+      inherit: [devices.fd, ...(lease === undefined ? [] : [lease.fd])],
+      argv: (dir) => {
+        const memory = { path: memoryPath, openReadOnly };
+        return thawArgv({
+          id,
+          runtimeDir: dir,
+          machine,
+          accelerator,
+          cpu,
+          resources,
+          memory,
+          baseDisk,
+          overlay,
+        });
+      },
+      timeoutMs: THAW_TIMEOUT_MS,
+      signal: deadline.signal,
+    });
+    try {
+      await restore(started.qmp, deadline.signal);
+    } catch (error) {
+      killQuietly(started.pid);
+      await waitGone(started.pid, started.startTicks, 5_000);
+      started.qmp.close();
+      await rm(runtimeDir, { recursive: true, force: true });
+      deadline.signal.throwIfAborted();
+      throw error;
+    }
+    const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
+    return new QemuMachine({ record, qmp: started.qmp, stderr: started.stderr });
+  } catch (error) {
+    await rm(diskDir, { recursive: true, force: true });
+    throw error;
+  } finally {
+    lease?.release();
+    await devices?.close();
+  }
+}
+
+/** Loads the device state and lets the machine run. QEMU answers in order, so the commands are sent at once. */
+async function restore(qmp: QmpClient, signal: AbortSignal): Promise<void> {
+  const onAbort = (): void => qmp.close();
+  signal.addEventListener("abort", onAbort);
+  try {
+    const loaded = waitMigration(qmp);
+    loaded.catch(() => {});
+    await Promise.all([
+      qmp.execute("migrate-set-capabilities", { capabilities: capabilities("events", "x-ignore-shared") }),
+      qmp.execute("migrate-incoming", { uri: `fd:${INHERITED_FD}` }),
+    ]);
+    await loaded;
+    await qmp.execute("cont");
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function makeOverlay(diskDir: string, bytes: number): Promise<void> {
+  let empty = overlays.get(bytes);
+  if (empty === undefined) {
+    empty = emptyQcow2(bytes);
+    overlays.set(bytes, empty);
+  }
+  await mkdir(diskDir, { recursive: true, mode: 0o700 });
+  await writeFile(join(diskDir, OVERLAY), empty, { mode: 0o600, flag: "wx" });
+}
+
+/** Sizes and header are as the snapshot's manifest says; whole digests are the engine's to check. */
+async function checkFiles(snapshot: SnapshotFiles): Promise<void> {
+  const { dir, resources } = snapshot;
+  const corrupt = (name: string, why: string): never => {
+    throw new RunnerError("corrupt-snapshot", `${join(dir, name)} ${why}`, {
+      hint: `thaw snapshot verify ${snapshot.id}`,
+    });
+  };
+  const sizeOf = async (name: string): Promise<number> => {
+    const found = await stat(join(dir, name)).catch(() => undefined);
+    if (found === undefined || !found.isFile()) return corrupt(name, "is missing");
+    // The jail's uid opens it by name; the folder is private already.
+    if ((found.mode & 0o004) === 0 && process.getuid?.() === 0) await chmod(join(dir, name), 0o444);
+    return found.size;
+  };
+  const checkDisk = async (): Promise<void> => {
+    await sizeOf("disk.qcow2");
+    const handle = await open(join(dir, "disk.qcow2"), "r");
+    try {
+      const { buffer, bytesRead } = await handle.read(
+        Buffer.alloc(QCOW2_HEADER_BYTES),
+        0,
+        QCOW2_HEADER_BYTES,
+        0,
+      );
+      const verdict = checkQcow2(buffer.subarray(0, bytesRead));
+      if (!verdict.ok) return corrupt("disk.qcow2", verdict.reason);
+      const wanted = resources.diskMib * MIB;
+      if (verdict.virtualSize !== wanted)
+        corrupt("disk.qcow2", `is a disk of ${verdict.virtualSize} bytes, not ${wanted}`);
+    } finally {
+      await handle.close();
+    }
+  };
+  const [memoryBytes, deviceBytes] = await Promise.all([sizeOf("memory"), sizeOf("devices"), checkDisk()]);
+  const wanted = resources.memoryMib * MIB;
+  if (memoryBytes !== wanted) corrupt("memory", `has ${memoryBytes} bytes, not ${wanted}`);
+  if (deviceBytes === 0) corrupt("devices", "is empty");
+}

@@ -1,0 +1,45 @@
+/** Runs a host tool to its end, with an error that says what to install when it is missing. */
+import { execa } from "execa";
+import { RunnerError, type RunnerErrorCode } from "../runner.ts";
+
+export interface ToolOptions {
+  cwd?: string;
+  timeoutMs: number;
+  signal?: AbortSignal | undefined;
+  /** Debian package that has the tool. */
+  debianPackage: string;
+  /** Code of the error when the tool fails. Default `start-failed`. */
+  code?: RunnerErrorCode;
+}
+
+/** stdout of `command`, at most 16 MiB. Rejects with a `RunnerError` that carries the last lines of stderr. */
+export async function runTool(
+  command: string,
+  args: readonly string[],
+  options: ToolOptions,
+): Promise<string> {
+  const result = await execa(command, args, {
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    timeout: options.timeoutMs,
+    killSignal: "SIGKILL",
+    env: { LC_ALL: "C.UTF-8" },
+    stdin: "ignore",
+    maxBuffer: 16 * 1024 * 1024,
+    reject: false,
+  });
+  if (!result.failed) return result.stdout;
+  options.signal?.throwIfAborted();
+  if (result.code === "ENOENT") {
+    throw new RunnerError("missing-tool", `${command} is not installed`, {
+      hint: `apt-get install ${options.debianPackage}`,
+    });
+  }
+  if (result.timedOut)
+    throw new RunnerError("timeout", `${command} did not end within ${options.timeoutMs / 1000} s`);
+  const tail = result.stderr.trim().split("\n").slice(-5).join("\n");
+  throw new RunnerError(
+    options.code ?? "start-failed",
+    `${command} ${args[0] ?? ""} failed: ${tail || result.shortMessage}`,
+  );
+}
