@@ -1,0 +1,30 @@
+/** What is kept of an exec on disk. The values of its environment are not. */
+import { z } from "zod";
+import { errorCodes } from "../errors.ts";
+
+export const execExit = z.object({
+  code: z.int().nullable(),
+  signal: z.string().nullable(),
+  oom: z.boolean(),
+  timedOut: z.boolean(),
+  durationMs: z.number(),
+});
+export const execRecord = z.object({
+  id: z.string(),
+  sandbox: z.string(),
+  argv: z.array(z.string()),
+  envNames: z.array(z.string()),
+  cwd: z.string().nullable(),
+  user: z.string().nullable(),
+  tty: z.boolean(),
+  state: z.enum(["starting", "running", "exited", "failed"]),
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  /** When a running exec is ended with `timedOut`. */
+  deadline: z.string().nullable(),
+  timedOut: z.boolean(),
+  exit: execExit.nullable(),
+  error: z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string().optional() }).nullable(),
+});
+export type ExecRecord = z.infer<typeof execRecord>;
+export type ExecExit = z.infer<typeof execExit>;

@@ -1,0 +1,67 @@
+/** One reader of an exec's output: first what is kept, then what comes, without a gap or a repeat. */
+import type { ExecLog, LogPiece, Output } from "./log.ts";
+
+export interface Reader {
+  /** Takes a piece; must not keep the bytes beyond what it copies or sends. */
+  output(piece: LogPiece): void;
+  /** Output before `offset` is gone. */
+  dropped(channel: Output, offset: number): void;
+  /** Bytes sent and not dealt with, beyond which the exec waits for this reader; 0 never waits. */
+  lag(): number;
+  /** Resolves when there is room again; used while catching up. */
+  room(): Promise<void>;
+}
+
+export class Subscriber {
+  readonly reader: Reader;
+  readonly #log: ExecLog;
+  readonly #position: Record<Output, number>;
+  #live = false;
+  #gone = false;
+
+  constructor(log: ExecLog, reader: Reader, from: { out: number; err: number }) {
+    this.#log = log;
+    this.reader = reader;
+    this.#position = { 1: Math.min(from.out, log.out), 2: Math.min(from.err, log.err) };
+  }
+
+  /** Reads what is kept; resolves once the reader gets everything as it comes. */
+  async catchUp(): Promise<void> {
+    while (!this.#live && !this.#gone) {
+      const { written } = this.#log;
+      if (this.#position[1] >= written[1] && this.#position[2] >= written[2]) {
+        for (const piece of this.#log.pending()) this.#deliver(piece);
+        this.#live = true;
+        return;
+      }
+      for await (const piece of this.#log.read(this.#position)) {
+        if (this.#gone) return;
+        this.#deliver(piece);
+        await this.reader.room();
+      }
+      // What is no longer kept would be waited for in vain.
+      for (const channel of [1, 2] as const) {
+        if (this.#log.failure) this.#position[channel] = Math.max(this.#position[channel], written[channel]);
+      }
+    }
+  }
+
+  /** A piece that just came from the guest. */
+  take(piece: LogPiece): void {
+    if (this.#live) this.#deliver(piece);
+  }
+
+  stop(): void {
+    this.#gone = true;
+  }
+
+  #deliver(piece: LogPiece): void {
+    const { channel } = piece;
+    const behind = this.#position[channel] - piece.offset;
+    if (behind >= piece.data.length && piece.data.length > 0) return;
+    if (behind < 0) this.reader.dropped(channel, piece.offset);
+    const fresh = behind > 0 ? { ...piece, offset: piece.offset + behind, data: piece.data.subarray(behind) } : piece;
+    this.#position[channel] = fresh.offset + fresh.data.length;
+    this.reader.output(fresh);
+  }
+}

@@ -1,0 +1,42 @@
+/** Where things live under `$THAW_HOME`. Nothing else knows a path. */
+import { accessSync, constants, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { EngineError } from "./errors.ts";
+
+export interface Home {
+  root: string;
+  kernels: string;
+  snapshots: string;
+  tags: string;
+  sandboxes: string;
+  /** Snapshots being made. One folder a machine, named by its id. */
+  builds: string;
+  /** Root file systems by digest of what went into them. */
+  rootfs: string;
+  audit: string;
+}
+
+/** Makes the folders. Throws `host-not-ready` when the state folder can't be written. */
+export function openHome(root: string): Home {
+  const home: Home = {
+    root,
+    kernels: join(root, "kernels"),
+    snapshots: join(root, "snapshots"),
+    tags: join(root, "tags"),
+    sandboxes: join(root, "sandboxes"),
+    builds: join(root, "builds"),
+    rootfs: join(root, "rootfs"),
+    audit: join(root, "audit.jsonl"),
+  };
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    for (const dir of [home.kernels, home.snapshots, home.tags, home.sandboxes, home.builds, home.rootfs]) mkdirSync(dir, { recursive: true });
+    accessSync(root, constants.W_OK);
+  } catch (error) {
+    throw new EngineError("host-not-ready", `the state folder ${root} can't be written: ${(error as Error).message}`, {
+      hint: "set THAW_HOME to a folder of yours",
+      cause: error,
+    });
+  }
+  return home;
+}

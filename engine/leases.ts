@@ -1,0 +1,66 @@
+/** Sandboxes that end with their client. Holders are connections; when the last lets go, the sandbox is removed. */
+
+/** How long a client may take to come back after the daemon was away. */
+const RETURN_MS = 10_000;
+/** How long a machine that ended by itself stays visible to its client. */
+const AFTER_END_MS = 5_000;
+
+export class Leases {
+  readonly #remove: (id: string) => Promise<void>;
+  readonly #holders = new Map<string, number>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+
+  constructor(remove: (id: string) => Promise<void>) {
+    this.#remove = remove;
+  }
+
+  /** A client holds on. Returns how it lets go; the last one to do so ends the sandbox. */
+  hold(id: string): () => void {
+    this.#clearTimer(id);
+    this.#holders.set(id, (this.#holders.get(id) ?? 0) + 1);
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      const left = (this.#holders.get(id) ?? 1) - 1;
+      this.#holders.set(id, left);
+      if (left <= 0) this.#end(id);
+    };
+  }
+
+  /** After an adoption: somebody must come back for it in time. */
+  awaitReturn(id: string): void {
+    this.#arm(id, RETURN_MS);
+  }
+
+  /** Its machine ended; a client that is not there any more will not remove it. */
+  afterEnd(id: string): void {
+    if (!this.#holders.get(id)) this.#arm(id, AFTER_END_MS);
+  }
+
+  forget(id: string): void {
+    this.#clearTimer(id);
+    this.#holders.delete(id);
+  }
+
+  close(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    this.#holders.clear();
+  }
+
+  #arm(id: string, ms: number): void {
+    this.#clearTimer(id);
+    this.#timers.set(id, setTimeout(() => this.#end(id), ms));
+  }
+
+  #end(id: string): void {
+    this.forget(id);
+    this.#remove(id).catch(() => this.#arm(id, RETURN_MS));
+  }
+
+  #clearTimer(id: string): void {
+    clearTimeout(this.#timers.get(id));
+    this.#timers.delete(id);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * A snapshot's manifest: what it is, what it needs of a host, and a digest of each part. Its own digest is the snapshot's id, so an
+ * altered manifest no longer matches the folder it lies in.
+ */
+import { z } from "zod";
+import { sha256 } from "../files.ts";
+
+export const resources = z.strictObject({ cpus: z.int().min(1), memoryMib: z.int().min(1), diskMib: z.int().min(1) });
+export const machineNeeds = z.strictObject({
+  runner: z.string(),
+  build: z.string(),
+  accelerator: z.enum(["kvm", "tcg"]),
+  machine: z.string(),
+  cpu: z.string(),
+  kernel: z.string(),
+  devices: z.string(),
+});
+export const execDefaults = z.strictObject({ env: z.record(z.string(), z.string()), user: z.string(), workdir: z.string() });
+/** Names are a closed list: a manifest can't name a host's file. */
+export const part = z.strictObject({
+  name: z.enum(["memory", "devices", "disk.qcow2"]),
+  sizeBytes: z.int().min(0),
+  /** On disk when made; holes not counted. */
+  storedBytes: z.int().min(0),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export const manifest = z.strictObject({
+  schema: z.literal(1),
+  createdAt: z.iso.datetime(),
+  /** Template it was built from and a digest of all that went in; null when frozen from a sandbox. */
+  template: z.strictObject({ name: z.string(), buildKey: z.string() }).nullable(),
+  /** Commands run before the freeze; again when a variant with other resources is booted. */
+  warm: z.array(z.string()),
+  /** Snapshot whose disk this one was booted from with other resources. */
+  variantOf: z.string().nullable(),
+  resources,
+  needs: machineNeeds,
+  defaults: execDefaults,
+  parts: z.array(part).length(3),
+});
+
+export type Manifest = z.infer<typeof manifest>;
+export type ExecDefaults = z.infer<typeof execDefaults>;
+export type Part = z.infer<typeof part>;
+
+export function encodeManifest(value: Manifest): { text: string; id: string } {
+  const text = `${JSON.stringify(value, null, 2)}\n`;
+  return { text, id: snapshotId(text) };
+}
+
+/** 16 hex digits of the manifest's digest. */
+export function snapshotId(manifestText: string): string {
+  return sha256(manifestText).slice(0, 16);
+}

@@ -1,0 +1,159 @@
+/** Snapshots on disk: published by one rename, read-only after, found by id, unique prefix or tag. */
+import { randomBytes } from "node:crypto";
+import { chmod, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { SnapshotFiles } from "../../runners/runner.ts";
+import { EngineError } from "../errors.ts";
+import { clearUnfinished, finished, sha256File, sync, writeWhole } from "../files.ts";
+import type { Home } from "../home.ts";
+import { nearest } from "../nearest.ts";
+import { encodeManifest, type Manifest, manifest, type Part, snapshotId } from "./manifest.ts";
+
+export interface StoredSnapshot {
+  id: string;
+  dir: string;
+  manifest: Manifest;
+}
+
+export interface PartVerdict {
+  name: string;
+  ok: boolean;
+  reason?: string;
+}
+
+const PART_NAMES = ["memory", "devices", "disk.qcow2"] as const;
+
+export class SnapshotStore {
+  readonly #home: Home;
+  readonly #known = new Map<string, StoredSnapshot>();
+
+  constructor(home: Home) {
+    this.#home = home;
+  }
+
+  /** Removes what a crash left half made. */
+  async recover(): Promise<void> {
+    await clearUnfinished(this.#home.snapshots);
+    await clearUnfinished(this.#home.tags);
+  }
+
+  /** Digests the parts in folder `draft` (on the same file system), writes the manifest, and publishes by a rename. */
+  async publish(draft: string, about: Omit<Manifest, "parts" | "schema">, signal?: AbortSignal): Promise<StoredSnapshot> {
+    const parts: Part[] = [];
+    for (const name of PART_NAMES) {
+      const path = join(draft, name);
+      const digest = await sha256File(path, signal);
+      const { size, blocks } = await stat(path);
+      await chmod(path, 0o444);
+      await sync(path);
+      parts.push({ name, sizeBytes: size, storedBytes: blocks * 512, sha256: digest });
+    }
+    const whole: Manifest = { schema: 1, ...about, parts };
+    const { text, id } = encodeManifest(whole);
+    await writeFile(join(draft, "manifest.json"), text, { mode: 0o444 });
+    await sync(draft);
+    const dir = join(this.#home.snapshots, id);
+    await rename(draft, dir);
+    await sync(this.#home.snapshots);
+    const stored = { id, dir, manifest: whole };
+    this.#known.set(id, stored);
+    return stored;
+  }
+
+  async list(): Promise<StoredSnapshot[]> {
+    const loaded = await Promise.all((await finished(this.#home.snapshots)).map((id) => this.#load(id).catch(() => null)));
+    return loaded.filter((snapshot) => snapshot !== null);
+  }
+
+  /** tag → id. */
+  async tags(): Promise<Map<string, string>> {
+    const names = await finished(this.#home.tags);
+    const ids = await Promise.all(names.map((name) => readFile(join(this.#home.tags, name), "utf8").catch(() => "")));
+    return new Map(names.flatMap((name, index): [string, string][] => (ids[index] ? [[name, ids[index].trim()]] : [])));
+  }
+
+  /** By tag, id or unique prefix of an id. Throws `not-found` with the nearest names, `snapshot-corrupt` when its manifest was altered. */
+  async get(reference: string): Promise<StoredSnapshot> {
+    const tags = await this.tags();
+    const ids = await finished(this.#home.snapshots);
+    const tagged = tags.get(reference);
+    if (tagged !== undefined && ids.includes(tagged)) return this.#load(tagged);
+    const matches = ids.filter((id) => id.startsWith(reference));
+    if (matches.length === 1 && matches[0]) return this.#load(matches[0]);
+    if (matches.length > 1) throw new EngineError("usage", `${reference} fits ${matches.length} snapshots: ${matches.join(", ")}`);
+    throw new EngineError("not-found", `no snapshot ${reference}`, { hint: nearest(reference, [...tags.keys(), ...ids], "thaw snapshot ls") });
+  }
+
+  async find(matches: (value: Manifest) => boolean): Promise<StoredSnapshot | null> {
+    return (await this.list()).find((snapshot) => matches(snapshot.manifest)) ?? null;
+  }
+
+  async tag(id: string, tag: string): Promise<void> {
+    await writeWhole(join(this.#home.tags, tag), `${id}\n`);
+  }
+
+  async untag(tag: string): Promise<void> {
+    await rm(join(this.#home.tags, tag), { force: true });
+  }
+
+  /** Out of sight by one rename, then away. The caller has made sure that nothing uses it. */
+  async remove(id: string): Promise<void> {
+    for (const [tag, of] of await this.tags()) if (of === id) await this.untag(tag);
+    this.#known.delete(id);
+    const grave = join(this.#home.snapshots, `.${randomBytes(8).toString("hex")}`);
+    await rename(join(this.#home.snapshots, id), grave);
+    await rm(grave, { recursive: true, force: true });
+  }
+
+  /** O(1), before every thaw: the manifest, every size, and the digest of the device state. Throws `snapshot-corrupt` naming the file. */
+  async checkForThaw(snapshot: StoredSnapshot): Promise<SnapshotFiles> {
+    const fresh = await this.#read(snapshot.id);
+    for (const expected of fresh.manifest.parts) {
+      const path = join(fresh.dir, expected.name);
+      const found = await stat(path).catch(() => null);
+      if (!found) throw corrupt(fresh.id, expected.name, "is missing");
+      if (found.size !== expected.sizeBytes) throw corrupt(fresh.id, expected.name, `has ${found.size} bytes, not ${expected.sizeBytes}`);
+      if (expected.name === "devices" && (await sha256File(path)) !== expected.sha256) {
+        throw corrupt(fresh.id, expected.name, "does not match its digest");
+      }
+    }
+    return { dir: fresh.dir, id: fresh.id, resources: fresh.manifest.resources, needs: fresh.manifest.needs };
+  }
+
+  /** Reads everything: every part's size and digest. */
+  async verify(snapshot: StoredSnapshot, signal?: AbortSignal): Promise<PartVerdict[]> {
+    const verdicts: PartVerdict[] = [];
+    for (const expected of snapshot.manifest.parts) {
+      const path = join(snapshot.dir, expected.name);
+      const found = await stat(path).catch(() => null);
+      if (!found) verdicts.push({ name: expected.name, ok: false, reason: "missing" });
+      else if (found.size !== expected.sizeBytes) {
+        verdicts.push({ name: expected.name, ok: false, reason: `${found.size} bytes, not ${expected.sizeBytes}` });
+      } else if ((await sha256File(path, signal)) !== expected.sha256) {
+        verdicts.push({ name: expected.name, ok: false, reason: "its content changed since it was published" });
+      } else verdicts.push({ name: expected.name, ok: true });
+    }
+    return verdicts;
+  }
+
+  async #load(id: string): Promise<StoredSnapshot> {
+    return this.#known.get(id) ?? (await this.#read(id));
+  }
+
+  async #read(id: string): Promise<StoredSnapshot> {
+    const dir = join(this.#home.snapshots, id);
+    const text = await readFile(join(dir, "manifest.json"), "utf8").catch(() => {
+      throw corrupt(id, "manifest.json", "is missing");
+    });
+    if (snapshotId(text) !== id) throw corrupt(id, "manifest.json", "was altered: its digest is not the snapshot's id");
+    const stored = { id, dir, manifest: manifest.parse(JSON.parse(text)) };
+    this.#known.set(id, stored);
+    return stored;
+  }
+}
+
+function corrupt(id: string, name: string, what: string): EngineError {
+  return new EngineError("snapshot-corrupt", `snapshot ${id}: ${name} ${what}`, {
+    hint: `thaw snapshot verify ${id}; then thaw snapshot rm ${id} and build it again`,
+  });
+}

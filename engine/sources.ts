@@ -1,0 +1,102 @@
+/** What a sandbox is thawed from: a template (built when absent), a recipe's text, or a snapshot; with other resources, a variant of it. */
+import { SingleFlight } from "./concurrency.ts";
+import { sha256 } from "./files.ts";
+import type { OnProgress, Progress } from "./progress.ts";
+import type { StoredSnapshot } from "./snapshots/store.ts";
+import { type BuildContext, buildTemplate, buildVariant } from "./templates/build.ts";
+import { parseRecipe, type Recipe } from "./templates/recipe.ts";
+import { shippedRecipe } from "./templates/shipped.ts";
+
+export interface SourceRequest {
+  template?: string | undefined;
+  recipe?: string | undefined;
+  snapshot?: string | undefined;
+}
+export interface ResolveOptions {
+  onProgress: OnProgress;
+  signal: AbortSignal;
+}
+export const DEFAULT_TEMPLATE = "base";
+
+export class Sources {
+  readonly #context: BuildContext;
+  readonly #templatesDir: string;
+  /** Part of a build's key: a new agent means new snapshots. */
+  readonly #agentDigest: string;
+  readonly #builds = new SingleFlight<StoredSnapshot, Progress>();
+
+  constructor(context: BuildContext, templatesDir: string, agentDigest: string) {
+    this.#context = context;
+    this.#templatesDir = templatesDir;
+    this.#agentDigest = agentDigest;
+  }
+
+  async recipe(source: SourceRequest): Promise<Recipe> {
+    if (source.recipe !== undefined) return parseRecipe(source.recipe, "template.yaml");
+    return shippedRecipe(this.#templatesDir, source.template ?? DEFAULT_TEMPLATE);
+  }
+
+  /** The snapshot of a recipe when there is one that this host can thaw. */
+  async built(recipe: Recipe): Promise<StoredSnapshot | null> {
+    const key = this.#key(recipe);
+    const all = await this.#context.store.list();
+    const candidates = all.filter(({ manifest }) => manifest.template?.buildKey === key);
+    candidates.sort((a, b) => b.manifest.createdAt.localeCompare(a.manifest.createdAt));
+    for (const candidate of candidates) if ((await this.incompatible(candidate)).length === 0) return candidate;
+    return null;
+  }
+
+  incompatible(snapshot: StoredSnapshot): Promise<string[]> {
+    const { resources, needs } = snapshot.manifest;
+    return this.#context.runner.incompatibilities({ dir: snapshot.dir, id: snapshot.id, resources, needs });
+  }
+
+  async build(recipe: Recipe, options: ResolveOptions & { force?: boolean }): Promise<StoredSnapshot> {
+    const key = this.#key(recipe);
+    const present = options.force ? null : await this.built(recipe);
+    if (present) {
+      await this.#context.store.tag(present.id, tagOf(recipe));
+      return present;
+    }
+    return this.#builds.join(key, { onEvent: options.onProgress, signal: options.signal }, async (onProgress, signal) => {
+      const built = await buildTemplate(this.#context, recipe, key, { onProgress, signal });
+      await this.#context.store.tag(built.id, tagOf(recipe));
+      return built;
+    });
+  }
+
+  async resolve(source: SourceRequest, options: ResolveOptions): Promise<{ snapshot: StoredSnapshot; from: string }> {
+    if (source.snapshot !== undefined) return { snapshot: await this.#context.store.get(source.snapshot), from: source.snapshot };
+    const recipe = await this.recipe(source);
+    return { snapshot: (await this.built(recipe)) ?? (await this.build(recipe, options)), from: tagOf(recipe) };
+  }
+
+  /** The snapshot itself when the resources are its own, else a variant, made on first use. */
+  async withResources(
+    snapshot: StoredSnapshot,
+    wanted: { cpus?: number | undefined; memoryMib?: number | undefined },
+    options: ResolveOptions,
+  ): Promise<StoredSnapshot> {
+    const own = snapshot.manifest.resources;
+    const resources = { cpus: wanted.cpus ?? own.cpus, memoryMib: wanted.memoryMib ?? own.memoryMib, diskMib: own.diskMib };
+    if (resources.cpus === own.cpus && resources.memoryMib === own.memoryMib) return snapshot;
+    const present = await this.#context.store.find(
+      (manifest) =>
+        manifest.variantOf === snapshot.id && manifest.resources.cpus === resources.cpus && manifest.resources.memoryMib === resources.memoryMib,
+    );
+    if (present && (await this.incompatible(present)).length === 0) return present;
+    const key = `${snapshot.id} ${resources.cpus} ${resources.memoryMib}`;
+    return this.#builds.join(key, { onEvent: options.onProgress, signal: options.signal }, (onProgress, signal) =>
+      buildVariant(this.#context, snapshot, resources, { onProgress, signal }),
+    );
+  }
+
+  #key(recipe: Recipe): string {
+    const { description: _description, tag: _tag, ...matters } = recipe;
+    return sha256(JSON.stringify([matters, this.#agentDigest, this.#context.runner.name])).slice(0, 16);
+  }
+}
+
+export function tagOf(recipe: Recipe): string {
+  return recipe.tag ?? recipe.name;
+}

@@ -1,0 +1,228 @@
+/** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
+import { constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { Agent } from "../../runners/agent/agent.ts";
+import { duplexOf } from "../../runners/agent/duplex.ts";
+import type { Machine, Resources, Runner } from "../../runners/runner.ts";
+import { parseRule } from "../egress/policy.ts";
+import { createEgressProxy } from "../egress/proxy.ts";
+import { EngineError } from "../errors.ts";
+import { sha256 } from "../files.ts";
+import type { Home } from "../home.ts";
+import { mib, type OnProgress, phase } from "../progress.ts";
+import { buildRootfs } from "../rootfs/build.ts";
+import { freshIdentity } from "../sandboxes/identity.ts";
+import { randomId } from "../sandboxes/sandbox.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
+import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import { runGuestStep } from "./guest-step.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** An emulated guest on a busy host boots in seconds, not minutes. */
+const BOOT_DEADLINE_MS = 120_000;
+const PROXY_PORT = 3128;
+const GUEST_CA_PATH = "/run/thaw-build-ca.crt";
+/** What every first exec needs, so that its pages are in the guest's cache. */
+const ALWAYS_WARM = ["true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
+
+export interface BuildContext {
+  home: Home;
+  store: SnapshotStore;
+  runner: Runner;
+}
+export interface BuildOptions {
+  onProgress: OnProgress;
+  signal: AbortSignal;
+}
+
+/** Builds, publishes and tags. Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
+export async function buildTemplate(context: BuildContext, recipe: Recipe, key: string, options: BuildOptions): Promise<StoredSnapshot> {
+  const { onProgress, signal } = options;
+  const base = await rootfs(context, recipe, options);
+  const resources: Resources = { cpus: recipe.resources.cpus, memoryMib: recipe.resources.memory, diskMib: recipe.resources.disk };
+  const about = {
+    template: { name: recipe.name, buildKey: key },
+    variantOf: null,
+    warm: recipe.warm.map((step) => step.run),
+    defaults: { env: recipe.env, user: recipe.user, workdir: recipe.workdir },
+  };
+  return bootAndFreeze(context, { subject: recipe.name, disk: base, resources, about }, options, async (agent) => {
+    if (recipe.setup.length === 0) return;
+    await setUp(agent, recipe, onProgress, signal);
+  });
+}
+
+/** The same disk booted with other resources and frozen once. */
+export function buildVariant(context: BuildContext, of: StoredSnapshot, resources: Resources, options: BuildOptions): Promise<StoredSnapshot> {
+  const { template, warm, defaults } = of.manifest;
+  const subject = `${template?.name ?? of.id} ${resources.cpus} cpu ${resources.memoryMib} MiB`;
+  const about = { template: null, variantOf: of.id, warm, defaults };
+  return bootAndFreeze(context, { subject, disk: join(of.dir, "disk.qcow2"), resources, about }, options, async () => {});
+}
+
+/** Removes what builds of an earlier daemon left. */
+export async function clearBuild(context: BuildContext, id: string): Promise<void> {
+  const stateDir = join(context.home.builds, id);
+  await context.runner.clear({ id, stateDir });
+  await rm(stateDir, { recursive: true, force: true });
+}
+
+async function rootfs(context: BuildContext, recipe: Recipe, { onProgress, signal }: BuildOptions): Promise<string> {
+  const suite = recipe.from.slice("debian:".length);
+  const packages = [...new Set(recipe.packages)].sort();
+  const dir = join(context.home.rootfs, sha256(JSON.stringify([suite, packages, recipe.resources.disk])).slice(0, 16));
+  const disk = join(dir, "disk.qcow2");
+  if (await stat(disk).catch(() => null)) return disk;
+  await phase(
+    onProgress,
+    { subject: recipe.name, phase: "root file system", detail: (size: number) => mib(size) },
+    async () => {
+      const draft = join(context.home.rootfs, `.${randomId()}`);
+      await mkdir(draft);
+      try {
+        const outputDisk = join(draft, "disk.qcow2");
+        await buildRootfs({ suite, packages, diskMib: recipe.resources.disk, outputDisk, signal });
+        await rename(draft, dir);
+        return (await stat(disk)).size;
+      } finally {
+        await rm(draft, { recursive: true, force: true });
+      }
+    },
+  );
+  return disk;
+}
+
+interface Plan {
+  subject: string;
+  disk: string;
+  resources: Resources;
+  about: Pick<Manifest, "template" | "variantOf" | "warm" | "defaults">;
+}
+
+async function bootAndFreeze(
+  context: BuildContext,
+  { subject, disk, resources, about }: Plan,
+  { onProgress, signal }: BuildOptions,
+  work: (agent: Agent) => Promise<void>,
+): Promise<StoredSnapshot> {
+  const { runner, store } = context;
+  const kernel = await phase(
+    onProgress,
+    { subject: "kernel", phase: "fetch", detail: (ready: { version: string; cached: boolean }) => `${ready.version}${ready.cached ? " cached" : ""}` },
+    () => runner.prepareKernel(signal),
+  );
+  const needs = await runner.needs(kernel.kernelDir, signal);
+  const id = `build-${randomId()}`;
+  const stateDir = join(context.home.builds, id);
+  const draft = join(stateDir, "snapshot");
+  await mkdir(draft, { recursive: true });
+  let machine: Machine | null = null;
+  try {
+    const target = join(draft, "disk.qcow2");
+    await copyFile(disk, target, constants.COPYFILE_FICLONE);
+    const agent = await phase(
+      onProgress,
+      { subject, phase: "boot", detail: () => (needs.accelerator === "tcg" ? "emulated: no working /dev/kvm here (thaw doctor)" : undefined) },
+      async () => {
+        machine = await runner.boot(
+          { id, stateDir, resources, kernelDir: kernel.kernelDir, disk: { path: target, format: "qcow2" }, memoryFile: join(draft, "memory") },
+          signal,
+        );
+        return greetBooted(machine, signal);
+      },
+    );
+    await work(agent);
+    await phase(onProgress, { subject, phase: "warm" }, async () => {
+      await agent.quiesce();
+      for (const run of [...about.warm, ...ALWAYS_WARM]) {
+        await runGuestStep(agent, { name: run, run, env: about.defaults.env, user: about.defaults.user, cwd: about.defaults.workdir }, () => {}, signal);
+      }
+    });
+    agent.close();
+    const stored = await phase(
+      onProgress,
+      {
+        subject,
+        phase: "freeze",
+        detail: ({ manifest }: StoredSnapshot) => {
+          const bytes = Object.fromEntries(manifest.parts.map((part) => [part.name, part.storedBytes]));
+          return `${mib(bytes.memory ?? 0)} memory, ${mib((bytes["disk.qcow2"] ?? 0) + (bytes.devices ?? 0))} devices+disk`;
+        },
+      },
+      async () => {
+        await machine?.freeze(draft);
+        return store.publish(draft, { createdAt: new Date().toISOString(), ...about, resources, needs }, signal);
+      },
+    );
+    return stored;
+  } finally {
+    await (machine as Machine | null)?.stop().catch(() => {});
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+async function greetBooted(machine: Machine, signal: AbortSignal): Promise<Agent> {
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  machine.onEnd((end) => failed.reject(new EngineError("build-failed", `the machine ended while it booted: ${end.kind}`)));
+  try {
+    const connect = machine.connect(signal).then((connection) =>
+      Agent.connect(connection, { deadlineMs: BOOT_DEADLINE_MS, signal, guestIsBetweenFrames: true, identity: freshIdentity("thaw-build") }),
+    );
+    connect.catch(() => {});
+    return await Promise.race([connect, failed.promise]);
+  } catch (error) {
+    if (signal.aborted) throw new EngineError("cancelled", "the build was cancelled", { cause: error });
+    const text = await machine.console().catch(() => "");
+    throw new EngineError("build-failed", (error as Error).message, { details: text.trimEnd().split("\n").slice(-20), cause: error });
+  }
+}
+
+/** Setup steps, with the names the recipe lists reachable through a proxy on loopback inside the guest. */
+async function setUp(agent: Agent, recipe: Recipe, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
+  const denied = new Set<string>();
+  const proxy = createEgressProxy(recipe.network.map(parseRule), (destination) => denied.add(destination));
+  agent.session.onAccepted = (_listener, stream) => proxy.accept(duplexOf(stream));
+  const listener = await agent.listen(PROXY_PORT);
+  const env = { ...recipe.env, ...proxyEnv(), ...(await hostAuthorities(agent)) };
+  try {
+    for (const step of recipe.setup) {
+      await phase(onProgress, { subject: recipe.name, phase: `setup: ${step.name}` }, () =>
+        runGuestStep(
+          agent,
+          { ...step, env },
+          (line) => onProgress({ type: "progress", subject: recipe.name, phase: `setup: ${step.name}`, state: "output", detail: line }),
+          signal,
+        ),
+      );
+    }
+    await runGuestStep(agent, { name: "clean up", run: `rm -f ${GUEST_CA_PATH}`, env: {} }, () => {}, signal);
+  } catch (error) {
+    if (!(error instanceof EngineError) || denied.size === 0) throw error;
+    throw new EngineError(error.code, error.message, {
+      hint: `refused on the way out: ${[...denied].slice(0, 5).join(", ")}; list them under \`network:\` to allow them`,
+      details: error.details,
+      cause: error,
+    });
+  } finally {
+    listener.close();
+    agent.session.onAccepted = null;
+    proxy.close();
+  }
+}
+
+function proxyEnv(): Record<string, string> {
+  const url = `http://127.0.0.1:${PROXY_PORT}`;
+  return { http_proxy: url, https_proxy: url, HTTP_PROXY: url, HTTPS_PROXY: url, no_proxy: "localhost,127.0.0.1", DEBIAN_FRONTEND: "noninteractive" };
+}
+
+/** A host behind an inspecting proxy trusts an authority that the guest does not know: its bundle is lent for the setup and not kept. */
+async function hostAuthorities(agent: Agent): Promise<Record<string, string>> {
+  const path = process.env.SSL_CERT_FILE ?? process.env.NODE_EXTRA_CA_CERTS;
+  const bundle = path ? await readFile(path).catch(() => null) : null;
+  if (!bundle) return {};
+  await agent.writeFile(GUEST_CA_PATH, Readable.from([bundle]), 0o644);
+  const names = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO"];
+  return Object.fromEntries(names.map((name) => [name, GUEST_CA_PATH]));
+}

@@ -1,0 +1,70 @@
+/** Runs one command in a guest that is being built, and hands its output on line by line. */
+import type { Agent } from "../../runners/agent/agent.ts";
+import { AgentRefusal } from "../../runners/agent/errors.ts";
+import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
+import { EngineError } from "../errors.ts";
+import { randomId } from "../sandboxes/sandbox.ts";
+
+const KEPT_LINES = 40;
+const MAX_LINE_CHARS = 2000;
+
+export interface GuestStep {
+  name: string;
+  run: string;
+  env: Record<string, string>;
+  user?: string;
+  cwd?: string;
+}
+
+/** Throws `build-failed` with the step's name and its last lines when it does not exit with 0. */
+export async function runGuestStep(agent: Agent, step: GuestStep, onLine: (line: string) => void, signal?: AbortSignal): Promise<void> {
+  const id = `step-${randomId()}`;
+  const kept: string[] = [];
+  let partial = "";
+  const ended = Promise.withResolvers<ExitEvent>();
+  const line = (text: string) => {
+    kept.push(text);
+    if (kept.length > KEPT_LINES) kept.shift();
+    onLine(text);
+  };
+  const abort = () => ended.reject(new EngineError("cancelled", "the build was cancelled"));
+  signal?.addEventListener("abort", abort);
+  try {
+    const { stream } = await agent.start(
+      {
+        id,
+        argv: ["/bin/sh", "-e", "-c", step.run],
+        env: step.env,
+        ...(step.user === undefined ? {} : { user: step.user }),
+        cwd: step.cwd ?? "/",
+      },
+      {
+        onData: (channel, piece) => {
+          const lines = (partial + piece.toString("utf8")).split("\n");
+          partial = (lines.pop() ?? "").slice(-MAX_LINE_CHARS);
+          for (const text of lines) line(text.slice(0, MAX_LINE_CHARS));
+          queueMicrotask(() => stream.consume(channel, piece.length));
+        },
+        onEvent: (event) => {
+          const exit = exitEvent.safeParse(event);
+          if (exit.success) ended.resolve(exit.data);
+        },
+        onClose: (error) => {
+          if (error) ended.reject(error);
+        },
+      },
+    );
+    const exit = await ended.promise;
+    if (partial !== "") line(partial);
+    await agent.forget(id).catch(() => {});
+    if (exit.code !== 0) {
+      const how = exit.oom ? "was killed: out of memory" : exit.signal ? `was ended by ${exit.signal}` : `exited ${exit.code}`;
+      throw new EngineError("build-failed", `step "${step.name}" ${how}`, { details: kept });
+    }
+  } catch (error) {
+    if (error instanceof AgentRefusal) throw new EngineError("build-failed", `step "${step.name}" could not start: ${error.message}`, { cause: error });
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}

@@ -1,0 +1,90 @@
+/** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
+import { isNode, LineCounter, parseDocument, type YAMLMap } from "yaml";
+import { z } from "zod";
+import { EngineError } from "../errors.ts";
+
+const MIB_PER: Record<string, number> = { M: 1, MIB: 1, G: 1024, GIB: 1024 };
+
+const size = z
+  .string()
+  .regex(/^\d+ ?(M|MiB|G|GiB)$/i, "a size such as 512M or 2G")
+  .transform((value) => Number.parseInt(value, 10) * (MIB_PER[value.replace(/[\d ]/g, "").toUpperCase()] ?? 1));
+
+const name = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, "lower-case letters, digits and inner dashes");
+const tag = z.string().regex(/^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/, "NAME or NAME:VERSION");
+const step = z.union([
+  z.string().min(1).transform((run) => ({ name: run.split("\n", 1)[0] ?? run, run })),
+  z.strictObject({ name: z.string().min(1).max(100), run: z.string().min(1) }),
+]);
+/** A host name, `*.` before it for all below it, and ports (80 and 443 when none are given). */
+const destination = z
+  .string()
+  .regex(/^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5}(,\d{1,5})*)?$/i, "NAME, *.NAME, NAME:PORT or NAME:PORT,PORT");
+
+export const recipe = z.strictObject({
+  name,
+  description: z.string().max(200).default(""),
+  /** Defaults to the name. */
+  tag: tag.optional(),
+  from: z.string().regex(/^debian:[a-z]+$/, "debian:SUITE, e.g. debian:bookworm"),
+  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package's name")).default([]),
+  setup: z.array(step).default([]),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name"), z.string()).default({}),
+  user: z.string().min(1).max(64).default("root"),
+  workdir: z.string().startsWith("/", "an absolute path").default("/root"),
+  warm: z.array(step).default([]),
+  resources: z
+    .strictObject({ cpus: z.int().min(1).max(64).default(1), memory: size.default(512), disk: size.default(4096) })
+    .default({ cpus: 1, memory: 512, disk: 4096 }),
+  network: z.array(destination).default([]),
+});
+
+export type Recipe = z.infer<typeof recipe>;
+export type Step = Recipe["setup"][number];
+
+/** Throws `invalid-template` with every mistake as `FILE:LINE:COLUMN: what`. */
+export function parseRecipe(text: string, file: string): Recipe {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
+  const mistakes = document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`);
+  if (mistakes.length === 0) {
+    const parsed = recipe.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+    if (parsed.success) return parsed.data;
+    for (const issue of parsed.error.issues) {
+      for (const [path, message] of placed(issue)) mistakes.push(`${at(offsetOf(document.contents, path))}: ${path.join(".") || "template"}: ${message}`);
+    }
+  }
+  throw new EngineError("invalid-template", `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`, { details: mistakes });
+}
+
+/** An issue's place: for unknown keys the keys themselves. */
+function placed(issue: z.core.$ZodIssue): [PropertyKey[], string][] {
+  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => [[...issue.path, key], "there is no such key"]);
+  if (issue.code === "invalid_union") {
+    const first = issue.errors.flat()[0];
+    return [[issue.path, first ? `${first.message}` : issue.message]];
+  }
+  return [[issue.path, issue.message]];
+}
+
+/** Byte offset of the deepest node that exists on a path; of a key when the key itself is the matter. */
+function offsetOf(root: unknown, path: PropertyKey[]): number {
+  let node = root;
+  let offset = isNode(root) ? (root.range?.[0] ?? 0) : 0;
+  for (const key of path) {
+    const map = node as YAMLMap | null;
+    const pair = map?.items?.find((item) => String((item as { key?: unknown }).key) === String(key)) as
+      | { key?: unknown; value?: unknown }
+      | undefined;
+    const found = pair?.value ?? (Array.isArray(map?.items) && typeof key === "number" ? map.items[key] : undefined);
+    if (pair && isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
+    else if (isNode(found)) offset = found.range?.[0] ?? offset;
+    if (!isNode(found)) break;
+    node = found;
+  }
+  return offset;
+}
