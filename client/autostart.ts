@@ -1,0 +1,79 @@
+import { spawn } from "node:child_process";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pickDaemonEnvironment } from "./daemon-environment.ts";
+import { ThawError } from "./errors.ts";
+import { installDaemon } from "./install.ts";
+import { makeFolders, type ThawPaths } from "./paths.ts";
+import { waitForSocket } from "./wait-for-socket.ts";
+
+const startDeadlineMs = 15_000;
+const shownLogLines = 12;
+
+/** The daemon's log of a home. */
+export function findDaemonLog(home: string): string {
+  return join(home, "daemon.log");
+}
+
+function readLogSince(path: string, offset: number): string[] {
+  try {
+    const lines = readFileSync(path).subarray(offset).toString("utf8").trimEnd().split("\n");
+    return lines.filter((line) => line !== "").slice(-shownLogLines);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Starts the daemon for `paths` and waits until it accepts connections (15 s). Of several at once one wins: the others exit with 0
+ * by themselves, and whoever started them finds the winner's socket.
+ * @throws ThawError `host-not-ready` when it can't be installed, `daemon-unreachable` with its last log lines when it does not come up.
+ */
+export async function startDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
+  makeFolders(paths);
+  const installed = await installDaemon(paths.home);
+  const log = findDaemonLog(paths.home);
+  const fd = openLog(log);
+  const before = fstatSync(fd).size;
+  const args = [installed.script, "--home", paths.home, "--socket", paths.socket];
+  const child = spawn(installed.node, args, {
+    cwd: "/",
+    detached: true,
+    stdio: ["ignore", fd, fd],
+    env: pickDaemonEnvironment(process.env),
+  });
+  closeSync(fd);
+  child.unref();
+  const failed = new AbortController();
+  child.once("error", (error) => failed.abort(error));
+  child.once("exit", (code, killed) => {
+    if (code !== 0) failed.abort(new Error(`it ended with ${killed ?? `exit code ${code}`}`));
+  });
+  const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  let reason = `it did not answer within ${startDeadlineMs / 1000} s`;
+  try {
+    if (
+      await waitForSocket(paths.socket, { until: "accepting", deadlineMs: startDeadlineMs, signal: either })
+    )
+      return;
+  } catch (error) {
+    signal?.throwIfAborted();
+    reason = (error as Error).message;
+  } finally {
+    child.removeAllListeners();
+  }
+  throw new ThawError("daemon-unreachable", `thaw's daemon did not start: ${reason}`, {
+    hint: `thaw daemon logs (${log})`,
+    details: readLogSince(log, before),
+  });
+}
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, "a", 0o600);
+  } catch (error) {
+    throw new ThawError("host-not-ready", `can't write ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,281 @@
+import type { WebSocket } from "ws";
+import type { ControlMessage, Exec, RunRequest, StatusMessage } from "../daemon/api/schema.ts";
+import { Acknowledger } from "./acknowledger.ts";
+import { channel, encodeControl, encodeResize, encodeStdin, endOfStdin } from "./channel-message.ts";
+import { ThawError } from "./errors.ts";
+import { OutputChannel, type OutputConsumer } from "./output-channel.ts";
+import { type ReachOptions, reachDaemon } from "./reach.ts";
+import { reconnect } from "./reconnect.ts";
+import { StdinWindow } from "./stdin-window.ts";
+import { openWebSocket, type SocketListener } from "./websocket.ts";
+
+/** Which exec to attach to, and from where. */
+export interface AttachTarget {
+  sandbox: string;
+  exec: string;
+  /** Offsets of stdout and stderr to go on from. Default 0. */
+  out?: number;
+  err?: number;
+  /** Be the exec's writer. */
+  stdin?: boolean;
+  /** Take over the sandbox's lease. */
+  lease?: boolean;
+}
+
+/** Who gets what of an exec. */
+export interface ExecHandlers {
+  stdout?: OutputConsumer;
+  stderr?: OutputConsumer;
+  /** Everything else the daemon says: progress, created, started, dropped. */
+  onStatus?: (message: StatusMessage) => void;
+  signal?: AbortSignal | undefined;
+}
+
+const ignore = (): void => {};
+
+function attachPath(target: AttachTarget): string {
+  const query = new URLSearchParams({ out: String(target.out ?? 0), err: String(target.err ?? 0) });
+  if (target.stdin === true) query.set("stdin", "1");
+  if (target.lease === true) query.set("lease", "1");
+  return `/v1/sandboxes/${encodeURIComponent(target.sandbox)}/execs/${encodeURIComponent(target.exec)}/attach?${query}`;
+}
+
+/**
+ * One exec's streams over one connection at a time. Survives a restart of the daemon: reconnects for up to 10 s and goes on at the byte
+ * offsets where it was, both ways.
+ */
+export class ExecConnection {
+  readonly #reach: ReachOptions;
+  readonly #handlers: ExecHandlers;
+  readonly #out: OutputChannel;
+  readonly #err: OutputChannel;
+  readonly #acks = new Acknowledger((out, err) => this.#control({ type: "ack", out, err }));
+  readonly #stdin = new StdinWindow();
+  readonly #result = Promise.withResolvers<Exec>();
+  readonly #run: RunRequest | undefined;
+  #target: AttachTarget | undefined;
+  #socket: WebSocket | undefined;
+  #settled = false;
+  #writable = false;
+  #started = false;
+  /** Control messages for a connection that is being made anew. */
+  #pending: Buffer[] = [];
+
+  constructor(
+    reach: ReachOptions,
+    what: { run: RunRequest } | { attach: AttachTarget },
+    handlers: ExecHandlers,
+  ) {
+    this.#reach = reach;
+    this.#handlers = handlers;
+    const dealt = (): void => {
+      if (!this.#settled) this.#acks.note(this.#out.dealt, this.#err.dealt);
+    };
+    const fail = (error: unknown): void => this.#settle(error);
+    this.#out = new OutputChannel({ consume: handlers.stdout ?? ignore, dealt, fail });
+    this.#err = new OutputChannel({ consume: handlers.stderr ?? ignore, dealt, fail });
+    if ("run" in what) {
+      this.#run = what.run;
+    } else {
+      this.#target = what.attach;
+      this.#out.skipTo(what.attach.out ?? 0);
+      this.#err.skipTo(what.attach.err ?? 0);
+    }
+    this.#result.promise.catch(ignore);
+    handlers.signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** Resolves with the ended exec once all its output was dealt with. Rejects with a ThawError, or the signal's reason. */
+  get result(): Promise<Exec> {
+    return this.#result.promise;
+  }
+
+  /** Whether the command was started. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** Connects; starts the daemon when there is none. @throws ThawError also when the daemon refuses. */
+  async open(): Promise<this> {
+    try {
+      await this.#connect();
+    } catch (error) {
+      this.#settle(error);
+      throw error;
+    }
+    return this;
+  }
+
+  /** Ends the hold of a run: the command starts. */
+  start(): void {
+    this.#control({ type: "start" });
+  }
+
+  /** Sends a signal, e.g. `TERM`, to the exec's process group. */
+  sendSignal(signal: string): void {
+    this.#send(encodeControl({ type: "signal", signal: signal.replace(/^SIG/, "") }));
+  }
+
+  /** Tells the terminal's new size. */
+  resize(size: { rows: number; cols: number }): void {
+    this.#send(encodeResize(size));
+  }
+
+  /** Sends bytes to stdin; resolves when more may come. The bytes are copied. */
+  async writeStdin(data: Uint8Array): Promise<void> {
+    for (let at = 0; at < data.length && !this.#settled; at += 32_768) {
+      await this.#stdin.waitForRoom();
+      const message = encodeStdin(data.subarray(at, at + 32_768));
+      this.#stdin.push(message.subarray(1));
+      if (this.#writable) this.#socket?.send(message);
+    }
+  }
+
+  /** Ends stdin. */
+  endStdin(): void {
+    if (this.#stdin.ended) return;
+    this.#stdin.end();
+    if (this.#writable) this.#socket?.send(endOfStdin);
+  }
+
+  /** Lets go: the exec runs on, unless this connection is its sandbox's lease. */
+  close(): void {
+    this.#settle(new ThawError("cancelled", "the connection was closed"));
+  }
+
+  readonly #abort = (): void => this.#settle(this.#handlers.signal?.reason);
+
+  async #connect(): Promise<void> {
+    const { signal } = this.#handlers;
+    const target = this.#target;
+    const path =
+      target === undefined
+        ? "/v1/run"
+        : attachPath({ ...target, out: this.#out.received, err: this.#err.received });
+    const { socket } = this.#reach;
+    const attempt = (): Promise<void> => openWebSocket({ socket, path, listener: this.#listen(), signal });
+    await reachDaemon(this.#reach, attempt, signal);
+    if (this.#settled) this.#socket?.close();
+    if (this.#run !== undefined && target === undefined) this.#socket?.send(encodeControl(this.#run));
+    for (const message of this.#pending.splice(0)) this.#socket?.send(message);
+  }
+
+  /** Listens to one socket; what an older one says is not heard. */
+  #listen(): SocketListener {
+    let mine: WebSocket | undefined;
+    const current = (): boolean => mine !== undefined && this.#socket === mine;
+    return {
+      open: (socket) => {
+        this.#socket = mine = socket;
+      },
+      message: (data) => {
+        if (current()) this.#receive(data);
+      },
+      close: () => {
+        if (current()) this.#lose();
+      },
+    };
+  }
+
+  #receive(data: Buffer): void {
+    if (this.#settled) return;
+    if (data[0] === channel.stdout) this.#out.push(data.subarray(1));
+    else if (data[0] === channel.stderr) this.#err.push(data.subarray(1));
+    else if (data[0] === channel.status) this.#hear(JSON.parse(data.toString("utf8", 1)) as StatusMessage);
+  }
+
+  #hear(message: StatusMessage): void {
+    switch (message.type) {
+      case "started":
+        this.#noteStarted(message.exec);
+        break;
+      case "stdin":
+        this.#noteStdin(message.offset);
+        return;
+      case "dropped":
+        (message.channel === "out" ? this.#out : this.#err).skipTo(message.offset);
+        break;
+      case "error":
+        this.#settle(ThawError.fromApi(message, "the daemon reported an error"));
+        return;
+      case "exit":
+        this.#finish(message.exec);
+        return;
+      default:
+    }
+    this.#handlers.onStatus?.(message);
+  }
+
+  #noteStarted(exec: Exec): void {
+    const again = this.#started;
+    this.#started = true;
+    this.#acks.flush();
+    if (this.#target !== undefined) return;
+    this.#target = {
+      sandbox: exec.sandbox,
+      exec: exec.id,
+      stdin: this.#run?.exec.stdin === true,
+      lease: true,
+    };
+    if (!again) this.#makeWritable();
+  }
+
+  /** The first one on a connection says from where stdin has to be sent (again); later ones make room. */
+  #noteStdin(offset: number): void {
+    this.#stdin.acknowledge(offset);
+    if (this.#writable) return;
+    this.#stdin.begin(offset);
+    this.#makeWritable();
+  }
+
+  #makeWritable(): void {
+    this.#writable = true;
+    for (const data of this.#stdin.unacknowledged()) this.#socket?.send(encodeStdin(data));
+    if (this.#stdin.ended) this.#socket?.send(endOfStdin);
+  }
+
+  #finish(exec: Exec): void {
+    Promise.all([this.#out.drained(), this.#err.drained()]).then(
+      () => this.#settle(undefined, exec),
+      (error: unknown) => this.#settle(error),
+    );
+  }
+
+  #lose(): void {
+    this.#socket = undefined;
+    this.#writable = false;
+    if (this.#settled) return;
+    if (this.#target === undefined) {
+      this.#settle(
+        new ThawError("daemon-unreachable", "the daemon went away before the command was started", {
+          hint: "run it again; thaw daemon logs says why",
+        }),
+      );
+      return;
+    }
+    reconnect(() => this.#connect(), this.#handlers.signal).catch((error: unknown) => this.#settle(error));
+  }
+
+  #control(message: ControlMessage): void {
+    if (message.type === "ack") this.#socket?.send(encodeControl(message));
+    else this.#send(encodeControl(message));
+  }
+
+  #send(message: Buffer): void {
+    if (this.#settled) return;
+    if (this.#socket === undefined) this.#pending.push(message);
+    else this.#socket.send(message);
+  }
+
+  #settle(error: unknown, exec?: Exec): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#acks.stop();
+    this.#stdin.abandon();
+    this.#handlers.signal?.removeEventListener("abort", this.#abort);
+    if (exec === undefined) this.#socket?.terminate();
+    else this.#socket?.close(1000);
+    if (exec === undefined) this.#result.reject(error);
+    else this.#result.resolve(exec);
+  }
+}

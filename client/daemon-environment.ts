@@ -1,0 +1,31 @@
+const names = new Set([
+  "PATH",
+  "HOME",
+  "USER",
+  "LOGNAME",
+  "LANG",
+  "TZ",
+  "APT_CONFIG",
+  "http_proxy",
+  "https_proxy",
+  "all_proxy",
+  "no_proxy",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "ALL_PROXY",
+  "NO_PROXY",
+]);
+const prefixes = ["LC_", "XDG_", "THAW_", "SSL_CERT_"];
+
+/**
+ * What of a client's environment the daemon gets. A CI runner kills every process that carries its job's tracking variable, and a
+ * daemon for many clients has no use for one client's secrets, so it is an allowlist.
+ */
+export function pickDaemonEnvironment(env: Record<string, string | undefined>): Record<string, string> {
+  const picked: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    const wanted = names.has(name) || prefixes.some((prefix) => name.startsWith(prefix));
+    if (wanted && value !== undefined) picked[name] = value;
+  }
+  return picked;
+}

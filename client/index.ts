@@ -1,0 +1,29 @@
+/**
+ * The client of thaw's daemon.
+ *
+ * @example
+ * ```ts
+ * await using thaw = new ThawClient();
+ * const sandbox = await thaw.createSandbox({ source: { template: "node" } });
+ * const started = await thaw.startExec(sandbox.id, { argv: ["node", "--version"] });
+ * const connection = await thaw.attach({ sandbox: sandbox.id, exec: started.id }, { stdout: (chunk) => { process.stdout.write(chunk); } });
+ * const { exit } = await connection.result;
+ * await thaw.removeSandbox(sandbox.id);
+ * ```
+ */
+export type * from "../daemon/api/schema.ts";
+export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
+export { ThawError, type ThawErrorOptions } from "./errors.ts";
+export type { OutputConsumer } from "./output-channel.ts";
+export { findPaths, type ThawPaths } from "./paths.ts";
+export type { ReachOptions } from "./reach.ts";
+export {
+  type ByteSource,
+  type CallOptions,
+  type PathOptions,
+  type ProgressOptions,
+  ThawClient,
+} from "./thaw-client.ts";
+export { type PackEntry, packTree, type SkippedEntry } from "./tree/pack.ts";
+export { type UnpackLimits, type UnpackOptions, type UnpackResult, unpackTree } from "./tree/unpack.ts";
+export { collectWorkspace, type Workspace } from "./workspace.ts";

@@ -1,0 +1,63 @@
+import { constants } from "node:fs";
+import { access, chmod, copyFile, cp, mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ThawError } from "./errors.ts";
+import { findBuildFolder } from "./version.ts";
+
+/** What the daemon is started with: both outlive the folder this client came in. */
+export interface InstalledDaemon {
+  node: string;
+  script: string;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Makes `target` whole or not at all: `fill` a temporary folder beside it, then one rename. Whoever comes second is content. */
+async function publishFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const temporary = `${target}.tmp-${process.pid}`;
+  try {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    await fill(temporary);
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    if (!(await exists(target))) throw error;
+  }
+}
+
+/**
+ * Copies this build and this Node into `<home>/versions`, once each, so that the daemon depends on neither a checkout nor a CI job's folder.
+ * @throws ThawError `host-not-ready` when nothing was built or the folder can't be written.
+ */
+export async function installDaemon(home: string): Promise<InstalledDaemon> {
+  const build = findBuildFolder();
+  if (build === undefined) {
+    throw new ThawError("host-not-ready", "thaw's daemon is not built", { hint: "npm run build" });
+  }
+  const versions = join(home, "versions");
+  const daemon = join(versions, build.digest);
+  const runtime = join(versions, `node-${process.versions.node}`);
+  try {
+    if (!(await exists(daemon))) {
+      await publishFolder(daemon, (folder) =>
+        cp(build.folder, folder, { recursive: true, preserveTimestamps: true }),
+      );
+    }
+    if (!(await exists(runtime))) {
+      await publishFolder(runtime, async (folder) => {
+        await copyFile(process.execPath, join(folder, "node"), constants.COPYFILE_FICLONE);
+        await chmod(join(folder, "node"), 0o755);
+      });
+    }
+  } catch (error) {
+    const message = `can't install the daemon in ${versions}: ${(error as Error).message}`;
+    throw new ThawError("host-not-ready", message, { hint: `df -h ${home}; ls -ld ${home}`, cause: error });
+  }
+  return { node: join(runtime, "node"), script: join(daemon, "daemon.mjs") };
+}

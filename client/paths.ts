@@ -1,0 +1,94 @@
+import { createHash } from "node:crypto";
+import { lstatSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { ThawError } from "./errors.ts";
+
+type Environment = Record<string, string | undefined>;
+
+/** A unix socket's path has room for this many bytes (`sun_path`, less its NUL). */
+export const maxSocketBytes = 107;
+
+/** Where the daemon keeps its state and where it listens. */
+export interface ThawPaths {
+  home: string;
+  socket: string;
+}
+
+function defaultHome(env: Environment): string {
+  const state = env.XDG_STATE_HOME || join(env.HOME || homedir(), ".local", "state");
+  return resolve(state, "thaw");
+}
+
+/** The folder for sockets, which have to be short: `$XDG_RUNTIME_DIR/thaw`, `/run/thaw` for root, else `/tmp/thaw-<uid>`. */
+export function findRuntimeFolder(env: Environment = process.env): string {
+  if (env.XDG_RUNTIME_DIR) return join(env.XDG_RUNTIME_DIR, "thaw");
+  const uid = process.getuid?.() ?? 0;
+  return uid === 0 ? "/run/thaw" : `/tmp/thaw-${uid}`;
+}
+
+/**
+ * Finds the state folder and the socket from `THAW_HOME`, `THAW_SOCKET` and the XDG variables. Two homes never share a socket.
+ * @throws ThawError `usage` when the socket's path is too long.
+ */
+export function findPaths(env: Environment = process.env): ThawPaths {
+  const standard = defaultHome(env);
+  const home = env.THAW_HOME ? resolve(env.THAW_HOME) : standard;
+  const runtime = findRuntimeFolder(env);
+  const folder =
+    home === standard
+      ? runtime
+      : join(runtime, `h-${createHash("sha256").update(home).digest("hex").slice(0, 8)}`);
+  const socket = env.THAW_SOCKET ? resolve(env.THAW_SOCKET) : join(folder, "thaw.sock");
+  const bytes = Buffer.byteLength(socket);
+  if (bytes > maxSocketBytes) {
+    throw new ThawError(
+      "usage",
+      `the socket's path ${socket} has ${bytes} bytes; ${maxSocketBytes} is the limit`,
+      {
+        hint: "set THAW_SOCKET (or XDG_RUNTIME_DIR) to a shorter path, e.g. THAW_SOCKET=/tmp/thaw.sock",
+      },
+    );
+  }
+  return { home, socket };
+}
+
+/**
+ * Refuses a socket folder (or its parent) that somebody else made: in `/tmp` anybody could wait there for our requests.
+ * @throws ThawError `host-not-ready` when one is a link, or belongs neither to this user nor to root.
+ */
+export function checkSocketFolder(socket: string): void {
+  const folder = dirname(socket);
+  const uid = process.getuid?.() ?? 0;
+  for (const path of [folder, dirname(folder)]) {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    const ours = stats.uid === uid || stats.uid === 0;
+    if (ours && (stats.isDirectory() || path !== folder)) continue;
+    const what = ours ? "is not a folder" : `belongs to uid ${stats.uid}, not to ${uid}`;
+    throw new ThawError("host-not-ready", `${path}, where thaw's socket would be, ${what}`, {
+      hint: "set THAW_SOCKET to a path in a folder of your own",
+    });
+  }
+}
+
+function describeUnwritable(folder: string, error: unknown): ThawError {
+  const reason = (error as Error).message;
+  return new ThawError("host-not-ready", `can't write thaw's folder ${folder}: ${reason}`, {
+    hint: `set THAW_HOME to a folder you may write, or: sudo chown -R $(id -u) ${folder}`,
+    cause: error,
+  });
+}
+
+/** Makes the state folder and the socket's, mode 0700. @throws ThawError `host-not-ready` when it can't. */
+export function makeFolders(paths: ThawPaths): void {
+  const folder = dirname(paths.socket);
+  for (const path of [paths.home, folder]) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw describeUnwritable(path, error);
+    }
+  }
+  checkSocketFolder(paths.socket);
+}

@@ -1,0 +1,300 @@
+import type {
+  BuildRequest,
+  CreateRequest,
+  DaemonInfo,
+  DoctorReport,
+  Exec,
+  ExecRequest,
+  FileEntry,
+  MachineStats,
+  Progress,
+  RunRequest,
+  Sandbox,
+  Snapshot,
+  StreamLine,
+  Template,
+  VerifyReport,
+} from "../daemon/api/schema.ts";
+import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
+import { ThawError } from "./errors.ts";
+import { findPaths } from "./paths.ts";
+import type { ReachOptions } from "./reach.ts";
+import type { ApiAnswer, ApiRequest, Transport } from "./transport.ts";
+
+/** What every call takes. */
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** What calls take that report progress. */
+export interface ProgressOptions extends CallOptions {
+  onProgress?: (progress: Progress) => void;
+}
+
+/** Where a tree or a file goes, or comes from. */
+export interface PathOptions extends CallOptions {
+  /** In the sandbox, absolute. */
+  path: string;
+}
+
+/** A stream of bytes that can be begun anew. */
+export type ByteSource = () => AsyncIterable<Uint8Array>;
+
+const verifyDeadlineMs = 600_000;
+
+function withQuery(path: string, query: Record<string, string | undefined>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, value);
+  return `${path}?${parameters}`;
+}
+
+function sandboxPath(sandbox: string, rest = ""): string {
+  return `/v1/sandboxes/${encodeURIComponent(sandbox)}${rest}`;
+}
+
+function snapshotPath(snapshot: string, rest = ""): string {
+  return `/v1/snapshots/${encodeURIComponent(snapshot)}${rest}`;
+}
+
+/**
+ * The daemon's API, typed. Starts the daemon when there is none. A sandbox or snapshot is addressed by id, name or tag, or a unique
+ * prefix of an id. Every method throws {@link ThawError}, or the signal's reason when aborted.
+ */
+export class ThawClient implements AsyncDisposable {
+  readonly #options: ReachOptions;
+  #transport: Promise<Transport> | undefined;
+
+  /** @param options where the daemon is; default from `THAW_HOME`, `THAW_SOCKET` and the XDG variables. */
+  constructor(options: Partial<ReachOptions> = {}) {
+    this.#options = { ...findPaths(), ...options };
+  }
+
+  /** Where this client connects. */
+  get options(): Readonly<ReachOptions> {
+    return this.#options;
+  }
+
+  /** Closes the client's connections. */
+  async close(): Promise<void> {
+    const transport = await this.#transport;
+    this.#transport = undefined;
+    await transport?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  getInfo(options?: CallOptions): Promise<DaemonInfo> {
+    return this.#json({ method: "GET", path: "/v1/info", ...options });
+  }
+
+  /** What the host has and lacks. */
+  getDoctorReport(options?: CallOptions): Promise<DoctorReport> {
+    return this.#json({ method: "GET", path: "/v1/doctor", ...options });
+  }
+
+  /** The OpenAPI document. */
+  getOpenApi(options?: CallOptions): Promise<Record<string, unknown>> {
+    return this.#json({ method: "GET", path: "/v1/openapi.json", ...options });
+  }
+
+  /** Asks the daemon to end. Machines go on, and the next client's daemon adopts them. */
+  shutDown(options?: CallOptions): Promise<void> {
+    return this.#nothing({ method: "POST", path: "/v1/shutdown", ...options });
+  }
+
+  async listTemplates(options?: CallOptions): Promise<Template[]> {
+    return (await this.#json<{ templates: Template[] }>({ method: "GET", path: "/v1/templates", ...options }))
+      .templates;
+  }
+
+  /** Builds a template into a snapshot; one that exists already is answered at once, unless `force` is set. */
+  async buildTemplate(request: BuildRequest, options: ProgressOptions = {}): Promise<Snapshot> {
+    const result = await this.#result("/v1/templates/build", request, options);
+    if (result.snapshot === undefined)
+      throw new ThawError("internal", "the daemon answered a build without a snapshot");
+    return result.snapshot;
+  }
+
+  async listSnapshots(options?: CallOptions): Promise<Snapshot[]> {
+    return (await this.#json<{ snapshots: Snapshot[] }>({ method: "GET", path: "/v1/snapshots", ...options }))
+      .snapshots;
+  }
+
+  getSnapshot(snapshot: string, options?: CallOptions): Promise<Snapshot> {
+    return this.#json({ method: "GET", path: snapshotPath(snapshot), ...options });
+  }
+
+  /** Names a snapshot `tag`, e.g. `node:24`. */
+  tagSnapshot(snapshot: string, tag: string, options?: CallOptions): Promise<Snapshot> {
+    return this.#json({ method: "POST", path: snapshotPath(snapshot, "/tags"), json: { tag }, ...options });
+  }
+
+  /** Reads every part and compares digests. */
+  verifySnapshot(snapshot: string, options?: CallOptions): Promise<VerifyReport> {
+    const path = snapshotPath(snapshot, "/verify");
+    return this.#json({ method: "POST", path, answerDeadlineMs: verifyDeadlineMs, ...options });
+  }
+
+  /** Removes a snapshot that nothing uses; a tag, when several name the snapshot. */
+  removeSnapshot(snapshot: string, options?: CallOptions): Promise<void> {
+    return this.#nothing({ method: "DELETE", path: snapshotPath(snapshot), ...options });
+  }
+
+  /** Thaws a sandbox; builds its template when there is no snapshot of it yet. */
+  async createSandbox(request: CreateRequest = {}, options: ProgressOptions = {}): Promise<Sandbox> {
+    const result = await this.#result("/v1/sandboxes", request, options);
+    if (result.sandbox === undefined)
+      throw new ThawError("internal", "the daemon answered without a sandbox");
+    return result.sandbox;
+  }
+
+  async listSandboxes(options?: CallOptions): Promise<Sandbox[]> {
+    return (await this.#json<{ sandboxes: Sandbox[] }>({ method: "GET", path: "/v1/sandboxes", ...options }))
+      .sandboxes;
+  }
+
+  getSandbox(sandbox: string, options?: CallOptions): Promise<Sandbox> {
+    return this.#json({ method: "GET", path: sandboxPath(sandbox), ...options });
+  }
+
+  removeSandbox(sandbox: string, options?: CallOptions): Promise<void> {
+    return this.#nothing({ method: "DELETE", path: sandboxPath(sandbox), ...options });
+  }
+
+  pauseSandbox(sandbox: string, options?: CallOptions): Promise<Sandbox> {
+    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/pause"), ...options });
+  }
+
+  resumeSandbox(sandbox: string, options?: CallOptions): Promise<Sandbox> {
+    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/resume"), ...options });
+  }
+
+  /** What the sandbox's machine uses of the host. */
+  getStats(sandbox: string, options?: CallOptions): Promise<MachineStats> {
+    return this.#json({ method: "GET", path: sandboxPath(sandbox, "/stats"), ...options });
+  }
+
+  /** Starts a command, detached. An `id` makes the request safe to repeat. */
+  startExec(sandbox: string, request: ExecRequest, options?: CallOptions): Promise<Exec> {
+    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/execs"), json: request, ...options });
+  }
+
+  getExec(sandbox: string, exec: string, options?: CallOptions): Promise<Exec> {
+    return this.#json({
+      method: "GET",
+      path: sandboxPath(sandbox, `/execs/${encodeURIComponent(exec)}`),
+      ...options,
+    });
+  }
+
+  /** Sends a signal, e.g. `TERM`, to an exec's process group, or to its whole tree. */
+  signalExec(
+    target: { sandbox: string; exec: string; signal: string; to?: "group" | "tree" },
+    options?: CallOptions,
+  ): Promise<void> {
+    const path = sandboxPath(target.sandbox, `/execs/${encodeURIComponent(target.exec)}/signal`);
+    const json = { signal: target.signal, ...(target.to === undefined ? {} : { to: target.to }) };
+    return this.#nothing({ method: "POST", path, json, ...options });
+  }
+
+  /** Connects to an exec's streams. */
+  async attach(target: AttachTarget, handlers: ExecHandlers): Promise<ExecConnection> {
+    const { ExecConnection } = await import("./channels.ts");
+    return new ExecConnection(this.#options, { attach: target }, handlers).open();
+  }
+
+  /** Thaws a sandbox, runs a command in it and removes it when this connection ends, whatever way. */
+  async run(request: RunRequest, handlers: ExecHandlers): Promise<ExecConnection> {
+    const { ExecConnection } = await import("./channels.ts");
+    return new ExecConnection(this.#options, { run: request }, handlers).open();
+  }
+
+  /** Sends a tree stream; it is unpacked beneath `path`, owned by `user` when given. */
+  putTree(
+    sandbox: string,
+    tree: ByteSource,
+    options: PathOptions & { user?: string | undefined },
+  ): Promise<{ entries: number; bytes: number }> {
+    const { path, user, ...call } = options;
+    const url = withQuery(sandboxPath(sandbox, "/tree"), { path, user });
+    return this.#json({ method: "PUT", path: url, stream: tree, answerDeadlineMs: 0, ...call });
+  }
+
+  /** Reads a tree stream. Its bytes are the guest's: unpack them with `unpackTree` only. */
+  async *getTree(sandbox: string, options: PathOptions): AsyncGenerator<Buffer, void> {
+    const { path, ...call } = options;
+    const answer = await this.#send({
+      method: "GET",
+      path: withQuery(sandboxPath(sandbox, "/tree"), { path }),
+      ...call,
+    });
+    yield* answer.body as AsyncIterable<Buffer>;
+  }
+
+  /** Writes a file. @param options mode: permission bits, default 0644. */
+  putFile(
+    sandbox: string,
+    bytes: ByteSource,
+    options: PathOptions & { mode?: number | undefined },
+  ): Promise<void> {
+    const { path, mode, ...call } = options;
+    const url = withQuery(sandboxPath(sandbox, "/files"), { path, mode: mode?.toString() });
+    return this.#nothing({ method: "PUT", path: url, stream: bytes, answerDeadlineMs: 0, ...call });
+  }
+
+  /** Reads a file. */
+  async *getFile(sandbox: string, options: PathOptions): AsyncGenerator<Buffer, void> {
+    const { path, ...call } = options;
+    const answer = await this.#send({
+      method: "GET",
+      path: withQuery(sandboxPath(sandbox, "/files"), { path }),
+      ...call,
+    });
+    yield* answer.body as AsyncIterable<Buffer>;
+  }
+
+  statFile(sandbox: string, options: PathOptions): Promise<FileEntry> {
+    const { path, ...call } = options;
+    return this.#json({ method: "GET", path: withQuery(sandboxPath(sandbox, "/stat"), { path }), ...call });
+  }
+
+  listFolder(sandbox: string, options: PathOptions): Promise<{ entries: FileEntry[]; truncated: boolean }> {
+    const { path, ...call } = options;
+    return this.#json({ method: "GET", path: withQuery(sandboxPath(sandbox, "/list"), { path }), ...call });
+  }
+
+  async #send(request: ApiRequest): Promise<ApiAnswer> {
+    this.#transport ??= import("./transport.ts").then(({ Transport }) => new Transport(this.#options));
+    return (await this.#transport).request(request);
+  }
+
+  async #json<T>(request: ApiRequest): Promise<T> {
+    return (await (await this.#send(request)).body.json()) as T;
+  }
+
+  async #nothing(request: ApiRequest): Promise<void> {
+    await (await this.#send(request)).body.dump();
+  }
+
+  /** Follows an ndjson answer to its result. */
+  async #result(
+    path: string,
+    json: unknown,
+    options: ProgressOptions,
+  ): Promise<StreamLine & { type: "result" }> {
+    const { onProgress, signal } = options;
+    const answer = await this.#send({ method: "POST", path, json, answerDeadlineMs: 0, signal });
+    const { parseLines } = await import("./ndjson.ts");
+    for await (const parsed of parseLines(answer.body)) {
+      const line = parsed as StreamLine;
+      if (line.type === "result") return line;
+      if (line.type === "error") throw ThawError.fromApi(line, "the daemon reported an error");
+      onProgress?.(line);
+    }
+    throw new ThawError("daemon-unreachable", "the daemon's answer ended without a result", {
+      hint: "thaw daemon logs",
+    });
+  }
+}

@@ -1,0 +1,199 @@
+import { closeSync, writeSync } from "node:fs";
+import { ThawError } from "../errors.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { Destination } from "./destination.ts";
+import {
+  extentBytes,
+  headerBytes,
+  kind,
+  type RecordHeader,
+  readHeader,
+  showPath,
+  treeFault,
+} from "./format.ts";
+import type { SkippedEntry } from "./pack.ts";
+import { refusePath, refuseTarget, splitPath } from "./path.ts";
+
+/** What a tree may hold at most. */
+export interface UnpackLimits {
+  /** Default 1,000,000. */
+  entries: number;
+  /** Bytes of data. Default 64 GiB. */
+  bytes: number;
+  /** Length of one file, holes included. Default 1 TiB. */
+  fileBytes: number;
+  /** Folders above an entry. Default 256. */
+  depth: number;
+}
+
+/** How to unpack. */
+export interface UnpackOptions {
+  limits?: Partial<UnpackLimits>;
+  /** Replace files and links that are there. Default: an error. */
+  overwrite?: boolean;
+  onSkipped?: (skipped: SkippedEntry) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** What was unpacked. */
+export interface UnpackResult {
+  entries: number;
+  /** Bytes of data written. */
+  bytes: number;
+  /** What the sender left out, and what was refused here, e.g. links that leave the tree. */
+  skipped: SkippedEntry[];
+}
+
+const defaultLimits: UnpackLimits = {
+  entries: 1_000_000,
+  bytes: 64 * 2 ** 30,
+  fileBytes: 2 ** 40,
+  depth: 256,
+};
+const keptSkipped = 1000;
+
+/**
+ * Unpacks a tree stream beneath `folder`, which is made when absent. The stream may be a hostile guest's: nothing is written outside,
+ * no link is followed, nothing becomes setuid, and links that lead out are refused by name.
+ * @throws ThawError `agent-fault` for a stream that breaks the format or a limit, `conflict` for something that is there already.
+ */
+export async function unpackTree(
+  stream: AsyncIterable<Uint8Array>,
+  folder: string,
+  options: UnpackOptions = {},
+): Promise<UnpackResult> {
+  const unpacker = new Unpacker(
+    new ByteReader(stream),
+    new Destination(folder, options.overwrite ?? false),
+    options,
+  );
+  try {
+    return await unpacker.run();
+  } catch (error) {
+    throw describe(error, folder);
+  }
+}
+
+/** A system error becomes one of ours: names the guest chose can be too long, or equal where case is folded. */
+function describe(error: unknown, folder: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof ThawError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
+  const kind =
+    code === "ENOSPC" || code === "EDQUOT" ? "no-space" : code === "EEXIST" ? "conflict" : "internal";
+  return new ThawError(kind, `can't unpack into ${folder}: ${(error as Error).message}`, { cause: error });
+}
+
+class Unpacker {
+  readonly #reader: ByteReader;
+  readonly #destination: Destination;
+  readonly #options: UnpackOptions;
+  readonly #limits: UnpackLimits;
+  readonly #result: UnpackResult = { entries: 0, bytes: 0, skipped: [] };
+
+  constructor(reader: ByteReader, destination: Destination, options: UnpackOptions) {
+    this.#reader = reader;
+    this.#destination = destination;
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+  }
+
+  async run(): Promise<UnpackResult> {
+    try {
+      for (;;) {
+        this.#options.signal?.throwIfAborted();
+        const type = (await this.#read(1))[0];
+        if (type === kind.end) break;
+        await this.#applyRecord(type ?? 0);
+      }
+      await this.#reader.expectEnd();
+      return this.#result;
+    } finally {
+      this.#destination.finish();
+      await this.#reader.close();
+    }
+  }
+
+  async #applyRecord(type: number): Promise<void> {
+    if (type > kind.skipped) throw treeFault(`unknown kind ${type}`);
+    const { pathBytes, ...fixed } = readHeader(type, await this.#read(headerBytes - 1));
+    const header: RecordHeader = { ...fixed, path: Buffer.from(await this.#read(pathBytes)) };
+    const parts = splitPath(header.path);
+    const refused = refusePath(header.path, parts);
+    if (refused !== undefined) throw treeFault(refused);
+    if (header.mode > 0o7777) throw treeFault(`mode ${header.mode.toString(8)} of ${showPath(header.path)}`);
+    if (header.mtime.nanoseconds > 999_999_999) throw treeFault(`nanoseconds of ${showPath(header.path)}`);
+    if (parts.length - 1 > this.#limits.depth)
+      throw treeFault(`${this.#limits.depth} folders deep is the limit`);
+    if (++this.#result.entries > this.#limits.entries)
+      throw treeFault(`${this.#limits.entries} entries are the limit`);
+    if (type === kind.directory) this.#destination.makeFolder(header, parts);
+    else if (type === kind.file) await this.#applyFile(header, parts);
+    else if (type === kind.symlink) await this.#applySymlink(header, parts);
+    else this.#skip(header.path, (await this.#readText()).toString("utf8"));
+  }
+
+  async #applySymlink(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {
+    const target = await this.#readText();
+    if (target.length > 4096) throw treeFault(`target of ${target.length} bytes of ${showPath(header.path)}`);
+    const refused = refuseTarget(target, parts.length - 1);
+    if (refused !== undefined) this.#skip(header.path, refused);
+    else this.#destination.makeSymlink(header, parts, target);
+  }
+
+  async #applyFile(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {
+    const size = (await this.#read(8)).readBigUInt64LE();
+    if (size > BigInt(this.#limits.fileBytes)) {
+      throw treeFault(`${showPath(header.path)} of ${size} bytes; ${this.#limits.fileBytes} is the limit`);
+    }
+    const fd = this.#destination.createFile(header.path, parts);
+    try {
+      await this.#applyExtents(fd, header.path, Number(size));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.#destination.finishFile(fd, header, Number(size));
+  }
+
+  async #applyExtents(fd: number, path: Buffer, size: number): Promise<void> {
+    for (let end = 0; ; ) {
+      const extent = await this.#read(extentBytes);
+      const start = extent.readBigUInt64LE(0);
+      const length = extent.readUInt32LE(8);
+      if (length === 0) return;
+      if (start < BigInt(end) || start + BigInt(length) > BigInt(size)) {
+        throw treeFault(`extent at ${start} of ${length} bytes in ${showPath(path)} of ${size} bytes`);
+      }
+      this.#result.bytes += length;
+      if (this.#result.bytes > this.#limits.bytes)
+        throw treeFault(`${this.#limits.bytes} bytes are the limit`);
+      end = Number(start) + length;
+      await this.#writeExtent(fd, Number(start), length);
+    }
+  }
+
+  async #writeExtent(fd: number, start: number, length: number): Promise<void> {
+    for (let at = 0; at < length; ) {
+      const data = await this.#reader.readSome(length - at);
+      for (let done = 0; done < data.length; )
+        done += writeSync(fd, data, done, data.length - done, start + at + done);
+      at += data.length;
+    }
+  }
+
+  #skip(path: Buffer, reason: string): void {
+    const skipped = { path, reason };
+    if (this.#result.skipped.length < keptSkipped) this.#result.skipped.push(skipped);
+    this.#options.onSkipped?.(skipped);
+  }
+
+  async #readText(): Promise<Buffer> {
+    const length = (await this.#read(2)).readUInt16LE();
+    return Buffer.from(await this.#read(length));
+  }
+
+  /** Few bytes, at once when they are here. */
+  #read(count: number): Buffer | Promise<Buffer> {
+    return this.#reader.take(count) ?? this.#reader.read(count);
+  }
+}

@@ -1,0 +1,63 @@
+import { connect } from "node:net";
+import { WebSocket } from "ws";
+import { throwAnswer, versionHeaders } from "./answer.ts";
+import { checkSocketFolder } from "./paths.ts";
+
+const openDeadlineMs = 60_000;
+/** The daemon's messages are far smaller. */
+const maxMessageBytes = 8 << 20;
+
+async function readJson(chunks: AsyncIterable<Buffer>): Promise<unknown> {
+  let text = "";
+  for await (const chunk of chunks) text += chunk.toString("latin1");
+  return JSON.parse(Buffer.from(text, "latin1").toString("utf8")) as unknown;
+}
+
+/** What a socket tells, from its very first message on. */
+export interface SocketListener {
+  open(socket: WebSocket): void;
+  message(data: Buffer): void;
+  close(): void;
+}
+
+/**
+ * Opens a WebSocket on the daemon's unix socket.
+ * @throws ThawError when the daemon answers with an error; the system's error when nobody is there; the signal's reason when aborted.
+ */
+export async function openWebSocket(options: {
+  socket: string;
+  path: string;
+  listener: SocketListener;
+  signal?: AbortSignal | undefined;
+}): Promise<void> {
+  const { signal, listener } = options;
+  signal?.throwIfAborted();
+  checkSocketFolder(options.socket);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const ws = new WebSocket(`ws://thaw${options.path}`, {
+    createConnection: () => connect(options.socket),
+    headers: versionHeaders(),
+    perMessageDeflate: false,
+    skipUTF8Validation: true,
+    maxPayload: maxMessageBytes,
+    handshakeTimeout: openDeadlineMs,
+  });
+  const abort = (): void => {
+    reject(signal?.reason);
+    ws.terminate();
+  };
+  signal?.addEventListener("abort", abort, { once: true });
+  ws.on("message", (data) => listener.message(data as Buffer));
+  ws.on("error", reject);
+  ws.once("open", () => {
+    ws.once("close", () => listener.close());
+    listener.open(ws);
+    resolve();
+  });
+  ws.once("unexpected-response", (request, response) => {
+    throwAnswer(response.statusCode ?? 0, () => readJson(response))
+      .catch(reject)
+      .finally(() => request.destroy());
+  });
+  return promise.finally(() => signal?.removeEventListener("abort", abort));
+}
