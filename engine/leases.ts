@@ -22,9 +22,11 @@ export class Leases {
     return () => {
       if (!held) return;
       held = false;
-      const left = (this.#holders.get(id) ?? 1) - 1;
-      this.#holders.set(id, left);
-      if (left <= 0) this.#end(id);
+      const holders = this.#holders.get(id);
+      // Not leased any more: it was kept, or is gone.
+      if (holders === undefined) return;
+      this.#holders.set(id, holders - 1);
+      if (holders === 1) this.#end(id);
     };
   }
 

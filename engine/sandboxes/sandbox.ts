@@ -91,8 +91,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if (state === "running") await this.#reconnect(machine);
   }
 
-  /** Starts an exec. The same id twice answers with the first. */
-  async exec(params: ExecParams): Promise<Exec> {
+  /** Starts an exec. The same id twice answers with the first. `watch` gets it before it starts, so that no output is missed. */
+  async exec(params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
     const known = params.id === undefined ? undefined : this.execs.get(params.id);
     if (known) return known;
     const agent = this.#needAgent("exec");
@@ -117,6 +117,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     const exec = await Exec.create(this.#execDir, record);
     this.execs.set(id, exec);
     void this.#dropOldExecs();
+    watch?.(exec);
     await exec.start(agent, {
       ...request,
       env: { ...defaults.env, ...request.env },

@@ -72,9 +72,9 @@ export interface Identity {
 export interface StartParams {
   id: string;
   argv: string[];
-  env?: Record<string, string>;
-  cwd?: string;
-  user?: string;
-  tty?: { rows: number; cols: number };
-  stdin?: boolean;
+  env?: Record<string, string> | undefined;
+  cwd?: string | undefined;
+  user?: string | undefined;
+  tty?: { rows: number; cols: number } | undefined;
+  stdin?: boolean | undefined;
 }

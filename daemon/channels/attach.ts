@@ -1,0 +1,49 @@
+/** `…/attach`: the output of an exec from any offset on, and its stdin for one client. */
+import { z } from "zod";
+import { EngineError } from "../../engine/errors.ts";
+import type { Exec } from "../../engine/execs/exec.ts";
+import type { DaemonContext } from "../context.ts";
+import { findExec } from "../routes/execs.ts";
+import { execView } from "../views.ts";
+import type { Connection } from "./connection.ts";
+
+const offset = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0);
+const query = z.object({ out: offset, err: offset, stdin: z.string().optional(), lease: z.string().optional() });
+
+export async function serveAttach(
+  { engine }: DaemonContext,
+  connection: Connection,
+  at: { sandbox: string; exec: string; query: URLSearchParams },
+): Promise<void> {
+  try {
+    const asked = query.safeParse(Object.fromEntries(at.query));
+    if (!asked.success) throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
+    const { out, err, stdin, lease } = asked.data;
+    const exec = findExec(engine, at.sandbox, at.exec);
+    if (lease === "1") connection.onClose(engine.leases.hold(engine.sandbox(at.sandbox).id));
+    if (stdin === "1") connection.write(exec);
+    connection.startFrom(out, err);
+    connection.status({ type: "started", exec: execView(exec) });
+    const { ready } = watchExec(connection, exec, { out, err });
+    await exec.ended();
+    await ready;
+    connection.status({ type: "exit", exec: execView(exec) });
+    connection.close();
+  } catch (error) {
+    connection.fail(error);
+  }
+}
+
+/** Sends an exec's output and stdin offsets to a connection until either is over. */
+export function watchExec(connection: Connection, exec: Exec, from: { out: number; err: number }): { ready: Promise<void> } {
+  const onStdin = (taken: number) => connection.status({ type: "stdin", offset: taken });
+  exec.on("stdin", onStdin);
+  if (exec.stdinOffset > 0) onStdin(exec.stdinOffset);
+  const { stop, ready } = exec.subscribe(connection, from);
+  ready.catch((error) => connection.fail(error));
+  connection.onClose(() => {
+    stop();
+    exec.off("stdin", onStdin);
+  });
+  return { ready };
+}

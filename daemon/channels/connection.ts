@@ -1,0 +1,177 @@
+/** One WebSocket that speaks the channel protocol (docs/API.md): output and status out, stdin and control in. */
+import type { WebSocket } from "ws";
+import { EngineError } from "../../engine/errors.ts";
+import type { Exec } from "../../engine/execs/exec.ts";
+import type { LogPiece, Output } from "../../engine/execs/log.ts";
+import type { Reader } from "../../engine/execs/subscriber.ts";
+import { controlMessage, resizeMessage, type StatusMessage } from "../api/schema.ts";
+import { apiErrorOf } from "../errors.ts";
+
+const STDIN = 0;
+const STATUS = 3;
+const RESIZE = 4;
+const CLOSE = 255;
+/** A client that does not acknowledge is dropped when this much waits for it. */
+const MAX_UNPACED_BYTES = 16 << 20;
+/** While catching up, sending pauses beyond this. */
+const CATCH_UP_BYTES = 2 << 20;
+/** Stdin held for the guest before the connection is paused. */
+const MAX_STDIN_BYTES = 1 << 20;
+
+export class Connection implements Reader {
+  readonly #socket: WebSocket;
+  #exec: Exec | null = null;
+  #sent = 0;
+  #acknowledged: number | null = null;
+  #base = 0;
+  #stdinQueue: Promise<void> = Promise.resolve();
+  #stdinBytes = 0;
+  #roomWaiters: (() => void)[] = [];
+  /** Called for `start`. */
+  onStart: (() => void) | null = null;
+  /** The first JSON message on channel 3, when somebody waits for it. */
+  onFirst: ((message: unknown) => void) | null = null;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.binaryType = "nodebuffer";
+    socket.on("message", (data: Buffer) => this.#take(data));
+    socket.on("error", () => {});
+    socket.on("close", () => this.#wake());
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  onClose(listener: () => void): void {
+    if (this.isOpen) this.#socket.once("close", listener);
+    else listener();
+  }
+
+  /** Makes this the exec's writer: stdin, signals and resizes go to it. */
+  write(exec: Exec): void {
+    this.#exec = exec;
+  }
+
+  status(message: StatusMessage): void {
+    this.#send(STATUS, Buffer.from(JSON.stringify(message)));
+  }
+
+  /** Says what went wrong, and closes. */
+  fail(error: unknown): void {
+    this.status({ type: "error", error: apiErrorOf(error).error });
+    this.close();
+  }
+
+  close(): void {
+    this.#socket.close(1000);
+  }
+
+  /** Offsets a reconnecting client starts from, so that its absolute acks make sense. */
+  startFrom(out: number, err: number): void {
+    this.#base = out + err;
+  }
+
+  output({ channel, data }: LogPiece): void {
+    if (!this.isOpen) return;
+    if (this.#acknowledged === null && this.#socket.bufferedAmount > MAX_UNPACED_BYTES) {
+      this.#socket.close(1013, "too slow");
+      return;
+    }
+    this.#sent += data.length;
+    this.#send(channel, data);
+  }
+
+  dropped(channel: Output, offset: number): void {
+    this.status({ type: "dropped", channel: channel === 1 ? "out" : "err", offset });
+  }
+
+  lag(): number {
+    if (this.#acknowledged === null || !this.isOpen) return 0;
+    return this.#sent + this.#base - this.#acknowledged;
+  }
+
+  async room(): Promise<void> {
+    while (this.isOpen && (this.#socket.bufferedAmount > CATCH_UP_BYTES || this.lag() > CATCH_UP_BYTES)) {
+      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+    }
+  }
+
+  #send(channel: number, data: Buffer): void {
+    if (!this.isOpen) return;
+    const message = Buffer.allocUnsafe(data.length + 1);
+    message[0] = channel;
+    data.copy(message, 1);
+    this.#socket.send(message, () => this.#wake());
+  }
+
+  #wake(): void {
+    const waiters = this.#roomWaiters;
+    this.#roomWaiters = [];
+    for (const waiter of waiters) waiter();
+  }
+
+  #take(message: Buffer): void {
+    const body = message.subarray(1);
+    switch (message[0]) {
+      case STDIN:
+        return this.#stdin(body);
+      case STATUS:
+        return this.#control(body);
+      case RESIZE: {
+        const size = resizeMessage.safeParse(json(body));
+        if (size.success) this.#exec?.resize({ rows: size.data.Height, cols: size.data.Width }).catch(() => {});
+        return;
+      }
+      case CLOSE:
+        if (body[0] === STDIN) this.#stdinQueue = this.#stdinQueue.then(() => this.#exec?.endStdin());
+        return;
+      default:
+        this.fail(new EngineError("usage", `there is no channel ${message[0]}`));
+    }
+  }
+
+  #stdin(bytes: Buffer): void {
+    this.#stdinBytes += bytes.length;
+    if (this.#stdinBytes > MAX_STDIN_BYTES) this.#socket.pause();
+    const exec = this.#exec;
+    this.#stdinQueue = this.#stdinQueue
+      .then(() => exec?.writeStdin(bytes))
+      .catch(() => {})
+      .then(() => {
+        this.#stdinBytes -= bytes.length;
+        if (this.#stdinBytes <= MAX_STDIN_BYTES) this.#socket.resume();
+      });
+  }
+
+  #control(body: Buffer): void {
+    const value = json(body);
+    if (this.onFirst) {
+      const first = this.onFirst;
+      this.onFirst = null;
+      return first(value);
+    }
+    const message = controlMessage.safeParse(value);
+    if (!message.success) return this.fail(new EngineError("usage", `a control message of the wrong shape: ${message.error.issues[0]?.message ?? ""}`));
+    switch (message.data.type) {
+      case "start":
+        return this.onStart?.();
+      case "ack":
+        this.#acknowledged = Math.min(message.data.out + message.data.err, this.#sent + this.#base);
+        this.#wake();
+        return this.#exec?.releaseHeld();
+      case "signal":
+        this.#exec?.signal(message.data.signal, "group").catch(() => {});
+        return;
+    }
+  }
+}
+
+function json(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    return null;
+  }
+}

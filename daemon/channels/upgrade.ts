@@ -1,0 +1,48 @@
+/** WebSocket upgrades: which path is which stream. Everything else is refused before it is upgraded. */
+import type { IncomingMessage, Server } from "node:http";
+import type { Duplex } from "node:stream";
+import type { FastifyBaseLogger } from "fastify";
+import { WebSocketServer } from "ws";
+import type { DaemonContext } from "../context.ts";
+import { apiErrorOf } from "../errors.ts";
+import { refuseOlderSelf } from "../version.ts";
+import { serveAttach } from "./attach.ts";
+import { Connection } from "./connection.ts";
+import { serveRun } from "./run.ts";
+
+/** Stdin comes in small pieces; a run request may carry a large environment. */
+const MAX_MESSAGE_BYTES = 2 << 20;
+const ATTACH = /^\/v1\/sandboxes\/([^/]+)\/execs\/([^/]+)\/attach$/;
+
+export function serveChannels(server: Server, context: DaemonContext, log: FastifyBaseLogger): void {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+  server.on("upgrade", (request, socket, head) => {
+    socket.on("error", () => {});
+    try {
+      refuseOlderSelf(context, request.headers["thaw-client-built"]);
+      const serve = routeOf(request);
+      if (!serve) return refuse(socket, 404, "Not Found");
+      sockets.handleUpgrade(request, socket, head, (webSocket) => {
+        serve(context, new Connection(webSocket)).catch((error) => log.error({ err: error }, "a channel failed"));
+      });
+    } catch (error) {
+      const { status, error: body } = apiErrorOf(error);
+      refuse(socket, status, "Refused", JSON.stringify({ error: body }));
+    }
+  });
+}
+
+function routeOf(request: IncomingMessage): ((context: DaemonContext, connection: Connection) => Promise<void>) | null {
+  const { pathname, searchParams } = new URL(request.url ?? "", "http://daemon");
+  if (pathname === "/v1/run") return serveRun;
+  const [, sandbox, exec] = ATTACH.exec(pathname) ?? [];
+  if (sandbox === undefined || exec === undefined) return null;
+  const at = { sandbox: decodeURIComponent(sandbox), exec: decodeURIComponent(exec), query: searchParams };
+  return (context, connection) => serveAttach(context, connection, at);
+}
+
+function refuse(socket: Duplex, status: number, reason: string, body = ""): void {
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,23 @@
+/** What every route needs. */
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Engine } from "../engine/engine.ts";
+
+export interface Version {
+  version: string;
+  /** Digest of the bundle. */
+  digest: string;
+  /** When it was built, ms since the epoch. */
+  built: number;
+}
+
+export interface DaemonContext {
+  engine: Engine;
+  version: Version;
+  startedAt: string;
+  /** Ends the daemon; machines go on. */
+  shutDown: () => void;
+}
+
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;

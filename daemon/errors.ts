@@ -1,0 +1,46 @@
+/** HTTP statuses of the product's errors. */
+import type { FastifyReply } from "fastify";
+import { asEngineError } from "../engine/engine.ts";
+import { EngineError, type ErrorCode } from "../engine/errors.ts";
+import type { ApiError } from "./api/schema.ts";
+
+const STATUS: Record<ErrorCode, number> = {
+  usage: 400,
+  "invalid-template": 400,
+  "not-found": 404,
+  conflict: 409,
+  "snapshot-corrupt": 409,
+  "snapshot-incompatible": 409,
+  "exec-not-found": 409,
+  "exec-not-executable": 409,
+  "exec-refused": 409,
+  "machine-ended": 409,
+  unsupported: 409,
+  "daemon-mismatch": 426,
+  "no-capacity": 503,
+  "no-space": 507,
+  "host-not-ready": 503,
+  "build-failed": 500,
+  "agent-fault": 502,
+  "agent-timeout": 504,
+  timeout: 504,
+  cancelled: 499,
+  "daemon-unreachable": 502,
+  internal: 500,
+};
+
+/** Anything thrown, as the API's error. Fastify's own (bad JSON, too large, schema) become `usage`. */
+export function apiErrorOf(error: unknown): { status: number; error: ApiError } {
+  const { statusCode, validation } = error as { statusCode?: number; validation?: { instancePath?: string; message?: string }[] };
+  if (!(error instanceof EngineError) && statusCode !== undefined && statusCode < 500) {
+    const details = validation?.map(({ instancePath, message }) => `${instancePath || "request"}: ${message}`);
+    return { status: statusCode, error: { code: "usage", message: details?.join("; ") ?? (error as Error).message, ...(details ? { details } : {}) } };
+  }
+  const known = asEngineError(error);
+  return { status: STATUS[known.code], error: known.toJSON() as ApiError };
+}
+
+export function sendError(reply: FastifyReply, error: unknown): void {
+  const { status, error: body } = apiErrorOf(error);
+  void reply.code(status).type("application/json").send(JSON.stringify({ error: body }));
+}

@@ -1,0 +1,62 @@
+/** The daemon's process: lock, engine, server, signals. Started by clients from its installed copy; see docs/API.md. */
+import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { Engine } from "../engine/engine.ts";
+import { createQemuRunner } from "../runners/qemu/runner.ts";
+import type { Version } from "./context.ts";
+import { lockHome } from "./lock.ts";
+import { createServer } from "./server.ts";
+
+const { values } = parseArgs({ options: { home: { type: "string" }, socket: { type: "string" } } });
+const { home, socket } = values;
+if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH");
+process.title = "thaw-daemon";
+process.umask(0o077);
+
+const lock = await lockHome(home);
+// Another daemon won the race: its clients are served by it.
+if (!lock) process.exit(0);
+
+const installed = import.meta.dirname;
+const version: Version = JSON.parse(readFileSync(join(installed, "version.json"), "utf8"));
+const runtimeRoot = dirname(socket);
+mkdirSync(runtimeRoot, { recursive: true, mode: 0o711 });
+const jail = process.env.THAW_JAIL;
+
+const engine = await Engine.open({
+  homePath: home,
+  templatesDir: join(installed, "templates"),
+  agentPath: join(installed, "agent", "thaw-agent"),
+  runner: createQemuRunner({
+    home,
+    agentPath: join(installed, "agent", "thaw-agent"),
+    sealPath: join(installed, "agent", "thaw-seal"),
+    runtimeRoot,
+    ...(jail === "off" || jail === "required" ? { jail } : {}),
+  }),
+}).catch((error: Error) => fail(error.message));
+
+const server = await createServer({ engine, version, startedAt: new Date().toISOString(), shutDown });
+rmSync(socket, { force: true });
+await server.listen({ path: socket });
+chmodSync(socket, 0o600);
+server.log.info({ version: version.version, digest: version.digest, home, pid: process.pid, sandboxes: engine.sandboxes.length }, "ready");
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, shutDown);
+process.on("unhandledRejection", (error) => server.log.error({ err: error }, "unhandled rejection"));
+
+let leaving = false;
+function shutDown(): void {
+  if (leaving) return;
+  leaving = true;
+  server.log.info("leaving; machines go on");
+  rmSync(socket as string, { force: true });
+  setTimeout(() => process.exit(0), 5000).unref();
+  void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,38 @@
+import { z } from "zod";
+import { EngineError } from "../../engine/errors.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { Exec } from "../../engine/execs/exec.ts";
+import { exec, execRequest, signalRequest } from "../api/schema.ts";
+import type { App, DaemonContext } from "../context.ts";
+import { execView } from "../views.ts";
+
+const sandboxParams = z.object({ sandbox: z.string().max(200) });
+const params = sandboxParams.extend({ exec: z.string().max(64) });
+
+/** Throws `not-found`. */
+export function findExec(engine: Engine, sandbox: string, id: string): Exec {
+  const found = engine.sandbox(sandbox).execs.get(id);
+  if (!found) throw new EngineError("not-found", `sandbox ${sandbox} has no exec ${id}`);
+  return found;
+}
+
+export function execRoutes(app: App, { engine }: DaemonContext): void {
+  app.post(
+    "/v1/sandboxes/:sandbox/execs",
+    { schema: { params: sandboxParams, body: execRequest, response: { 200: exec } } },
+    async (request) => {
+      const sandbox = engine.sandbox(request.params.sandbox);
+      engine.audit.note("exec", sandbox.record.name, { argv: request.body.argv.slice(0, 8) });
+      return execView(await sandbox.exec(request.body));
+    },
+  );
+
+  app.get("/v1/sandboxes/:sandbox/execs/:exec", { schema: { params, response: { 200: exec } } }, async (request) =>
+    execView(findExec(engine, request.params.sandbox, request.params.exec)),
+  );
+
+  app.post("/v1/sandboxes/:sandbox/execs/:exec/signal", { schema: { params, body: signalRequest } }, async (request, reply) => {
+    await findExec(engine, request.params.sandbox, request.params.exec).signal(request.body.signal, request.body.to);
+    return reply.code(204).send();
+  });
+}

@@ -1,0 +1,46 @@
+/** The engine's objects in the API's shapes. */
+import type { Engine } from "../engine/engine.ts";
+import type { Exec as EngineExec } from "../engine/execs/exec.ts";
+import type { Sandbox as EngineSandbox } from "../engine/sandboxes/sandbox.ts";
+import type { StoredSnapshot } from "../engine/snapshots/store.ts";
+import { tagOf } from "../engine/sources.ts";
+import type { Recipe } from "../engine/templates/recipe.ts";
+import type { Exec, Sandbox, Snapshot, Template } from "./api/schema.ts";
+
+export function execView({ record }: EngineExec): Exec {
+  const { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, error } = record;
+  return { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, error };
+}
+
+export function sandboxView(sandbox: EngineSandbox): Sandbox {
+  const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs } = sandbox.record;
+  return {
+    ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs },
+    isolation: sandbox.isolation,
+    execs: [...sandbox.execs.values()].map(execView),
+  };
+}
+
+export async function snapshotView(engine: Engine, snapshot: StoredSnapshot, tags: Map<string, string>): Promise<Snapshot> {
+  const { template, createdAt, resources, needs, defaults, parts } = snapshot.manifest;
+  return {
+    ...{ id: snapshot.id, createdAt, resources, needs, defaults, parts },
+    tags: [...tags].filter(([, id]) => id === snapshot.id).map(([tag]) => tag),
+    template: template?.name ?? null,
+    storedBytes: parts.reduce((sum, part) => sum + part.storedBytes, 0),
+    usedBy: await engine.usersOf(snapshot.id),
+    incompatible: await engine.sources.incompatible(snapshot),
+  };
+}
+
+export async function templateView(engine: Engine, recipe: Recipe): Promise<Template> {
+  const { cpus, memory, disk } = recipe.resources;
+  return {
+    name: recipe.name,
+    description: recipe.description,
+    tag: tagOf(recipe),
+    from: recipe.from,
+    resources: { cpus, memoryMib: memory, diskMib: disk },
+    snapshot: (await engine.sources.built(recipe))?.id ?? null,
+  };
+}
