@@ -65,7 +65,7 @@ export function bootArgv(options: BootOptions): string[] {
   const { disk } = options;
   const blocks =
     disk === undefined
-      ? ["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=1M,read-zeroes=on`]
+      ? ["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=1048576,read-zeroes=on`]
       : [
           "-blockdev",
           writableFile(disk.path),
