@@ -23,8 +23,12 @@ await build({
   target: "node24",
   minifySyntax: true,
   legalComments: "linked",
-  // undici whole costs 60 ms at start; the CLI needs its client only.
-  alias: { undici: join(root, "client", "undici.ts") },
+  plugins: [
+    {
+      name: "slim-undici",
+      setup: ({ onResolve }) => onResolve({ filter: /^undici$/ }, () => ({ path: join(import.meta.dirname, "undici-slim.mjs") })),
+    },
+  ],
   banner: { js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);' },
   logLevel: "warning",
 });

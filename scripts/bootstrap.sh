@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the guest agent.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
+[ -t 2 ] || say() { printf ' . %s\n' "$*" >&2; }
+
+apt_packages=(
+  bubblewrap e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux zstd # the product
+  ca-certificates git tmux                                                    # its tests
+)
+rust_packages=(cargo-web rustc-web gcc libc6-dev)
+# The agent's sources say which Rust they need.
+needed_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' guest/Cargo.toml)
+
+rust_is_fine() {
+  local found
+  found=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
+  [ -n "$found" ] && [ "$(printf '%s\n%s\n' "$needed_rust" "$found" | sort -V | head -n1)" = "$needed_rust" ]
+}
+
+missing=()
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | sed -n 's/ installed$//p') || {
+  echo "thaw's bootstrap knows Debian and its relatives; install by hand: ${apt_packages[*]}, and Rust $needed_rust" >&2
+  exit 1
+}
+for package in "${apt_packages[@]}"; do grep -qx "$package" <<<"$installed" || missing+=("$package"); done
+rust_is_fine || missing+=("${rust_packages[@]}")
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "missing packages; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  fi
+  say "apt-get install ${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one (https://rustup.rs)" >&2; exit 1; }
+fi
+
+stamp=node_modules/.thaw-lock
+if ! cmp -s package-lock.json "$stamp" || [ ! -x node_modules/.bin/node ]; then
+  say "npm ci"
+  npm ci --no-audit --no-fund --loglevel=error >&2
+  cp package-lock.json "$stamp"
+fi
+
+say "guest agent"
+(cd guest && cargo build --release --quiet)
+say "bundle"
+node_modules/.bin/node scripts/build.mjs

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every test, the agent's too. The last line says how many passed, failed and were skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/node_modules/.bin:$PATH"
+report=$(mktemp -d)
+trap 'rm -rf "$report"' EXIT
+
+(cd guest && cargo test --release --quiet 2>&1) | tee "$report/cargo.txt"
+cargo_exit=${PIPESTATUS[0]}
+vitest run --reporter=default --reporter=json --outputFile.json="$report/vitest.json" "$@"
+vitest_exit=$?
+node scripts/count-tests.mjs "$report/vitest.json" "$report/cargo.txt"
+count_exit=$?
+[ "$cargo_exit" -eq 0 ] && [ "$vitest_exit" -eq 0 ] && [ "$count_exit" -eq 0 ]

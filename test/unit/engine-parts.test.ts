@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { Gate, SingleFlight } from "../../engine/concurrency.ts";
+import { allows, mayDial, parseRule } from "../../engine/egress/policy.ts";
+import { nearest } from "../../engine/nearest.ts";
+import { encodeManifest, manifest, snapshotId } from "../../engine/snapshots/manifest.ts";
+
+test("a gate lets so many in at once, in order", async () => {
+  const gate = new Gate(2);
+  let inside = 0;
+  let most = 0;
+  const order: number[] = [];
+  await Promise.all(
+    [0, 1, 2, 3, 4].map((i) =>
+      gate.run(async () => {
+        order.push(i);
+        most = Math.max(most, ++inside);
+        await sleep(2);
+        inside--;
+      }),
+    ),
+  );
+  expect(most).toBe(2);
+  expect(order).toEqual([0, 1, 2, 3, 4]);
+});
+
+describe("single flight", () => {
+  test("one run for all who ask, each told what goes on", async () => {
+    const flights = new SingleFlight<string, number>();
+    let runs = 0;
+    const start = async (onEvent: (event: number) => void) => {
+      runs++;
+      await sleep(5);
+      onEvent(1);
+      return "done";
+    };
+    const events: number[] = [];
+    const passenger = () => ({ onEvent: (event: number) => events.push(event), signal: new AbortController().signal });
+    expect(await Promise.all([flights.join("k", passenger(), start), flights.join("k", passenger(), start)])).toEqual(["done", "done"]);
+    expect(runs).toBe(1);
+    expect(events).toEqual([1, 1]);
+  });
+
+  test("goes on while somebody is left, and is aborted with the last", async () => {
+    const flights = new SingleFlight<void, never>();
+    let aborted = false;
+    const start = (_: unknown, signal: AbortSignal) =>
+      new Promise<void>((_resolve, reject) =>
+        signal.addEventListener("abort", () => {
+          aborted = true;
+          reject(signal.reason);
+        }),
+      );
+    const [one, two] = [new AbortController(), new AbortController()];
+    const first = flights.join("k", { onEvent: () => {}, signal: one.signal }, start).catch(() => "left");
+    const second = flights.join("k", { onEvent: () => {}, signal: two.signal }, start).catch(() => "left");
+    one.abort();
+    expect(await first).toBe("left");
+    expect(aborted).toBe(false);
+    two.abort();
+    expect(await second).toBe("left");
+    expect(aborted).toBe(true);
+  });
+});
+
+describe("egress", () => {
+  const rules = ["registry.npmjs.org", "*.debian.org:80", "ssh.example.com:22,2222"].map(parseRule);
+  test.each([
+    ["registry.npmjs.org", 443, true],
+    ["REGISTRY.npmjs.org.", 80, true],
+    ["registry.npmjs.org", 22, false],
+    ["registry.npmjs.org.evil.com", 443, false],
+    ["deb.debian.org", 80, true],
+    ["debian.org", 80, false],
+    ["notdebian.org", 80, false],
+    ["ssh.example.com", 2222, true],
+  ])("%s:%i → %s", (host, port, verdict) => expect(allows(rules, host, port)).toBe(verdict));
+
+  test.each(["127.0.0.1", "127.9.9.9", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fe80::1", "0.0.0.0", "not-an-address"])("%s is never dialled", (address) =>
+    expect(mayDial(address)).toBe(false),
+  );
+  test("others are", () => expect([mayDial("93.184.216.34"), mayDial("2001:db8::1")]).toEqual([true, true]));
+});
+
+test("the nearest names", () => {
+  expect(nearest("bsae", ["base", "node"], "thaw template ls")).toBe("did you mean base? (thaw template ls)");
+  expect(nearest("zzzzzz", ["base"], "thaw template ls")).toBe("thaw template ls");
+});
+
+describe("manifest", () => {
+  const needs = { runner: "qemu", build: "b", accelerator: "tcg" as const, machine: "m", cpu: "c", kernel: "k", devices: "d" };
+  const part = (name: "memory" | "devices" | "disk.qcow2") => ({ name, sizeBytes: 1, storedBytes: 1, sha256: "0".repeat(64) });
+  const good = {
+    schema: 1 as const,
+    createdAt: new Date().toISOString(),
+    template: null,
+    variantOf: null,
+    warm: [],
+    resources: { cpus: 1, memoryMib: 256, diskMib: 4096 },
+    needs,
+    defaults: { env: {}, user: "root", workdir: "/" },
+    parts: [part("memory"), part("devices"), part("disk.qcow2")],
+  };
+
+  test("its id is its digest", () => {
+    const { text, id } = encodeManifest(good);
+    expect(snapshotId(text)).toBe(id);
+    expect(snapshotId(`${text} `)).not.toBe(id);
+  });
+
+  test("can't name a host's file, nor carry keys we do not know", () => {
+    expect(manifest.safeParse({ ...good, parts: [{ ...part("memory"), name: "../../etc/shadow" }, part("devices"), part("memory")] }).success).toBe(false);
+    expect(manifest.safeParse({ ...good, hostDevice: "/dev/sda" }).success).toBe(false);
+    expect(manifest.safeParse(good).success).toBe(true);
+  });
+});

@@ -1,0 +1,86 @@
+import { appendFile, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ExecLog, type LogPiece } from "../../engine/execs/log.ts";
+import { type Reader, Subscriber } from "../../engine/execs/subscriber.ts";
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "thaw-log-"));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+const append = (log: ExecLog, channel: 1 | 2, text: string) => new Promise<void>((done) => log.append(channel, Buffer.from(text), done));
+
+async function textOf(log: ExecLog, from: { 1: number; 2: number }): Promise<string> {
+  let text = "";
+  for await (const piece of log.read(from)) text += `${piece.channel}@${piece.offset}:${piece.data} `;
+  return text;
+}
+
+test("pieces come back in order, from any offset on", async () => {
+  const log = await ExecLog.open(dir);
+  await append(log, 1, "hello ");
+  await append(log, 2, "oops");
+  await append(log, 1, "world");
+  expect(await textOf(log, { 1: 0, 2: 0 })).toBe("1@0:hello  2@0:oops 1@6:world ");
+  expect(await textOf(log, { 1: 3, 2: 4 })).toBe("1@3:lo  1@6:world ");
+  await log.close();
+});
+
+test("another process goes on where the first one stopped, and cuts off a half-written record", async () => {
+  const first = await ExecLog.open(dir);
+  await append(first, 1, "kept");
+  await first.close();
+  const [segment = ""] = await readdir(dir);
+  await appendFile(join(dir, segment), Buffer.from([1, 0, 0, 0, 200, 0, 0, 0, 1, 2, 3]));
+  const second = await ExecLog.open(dir);
+  expect([second.out, second.err]).toEqual([4, 0]);
+  await append(second, 1, "+more");
+  expect(await textOf(second, { 1: 0, 2: 0 })).toBe("1@0:kept 1@4:+more ");
+  await second.close();
+});
+
+test("old segments go; what is left says from which offset", async () => {
+  const log = await ExecLog.open(dir, { segmentBytes: 1000, keep: 1 });
+  for (let i = 0; i < 50; i++) await append(log, 1, `${i}`.padStart(100, "."));
+  expect((await readdir(dir)).length).toBeLessThanOrEqual(2);
+  const pieces: LogPiece[] = [];
+  for await (const piece of log.read({ 1: 0, 2: 0 })) pieces.push(piece);
+  expect(pieces[0]?.offset).toBeGreaterThan(0);
+  expect(pieces.at(-1)?.offset).toBe(4900);
+  await log.close();
+});
+
+test("a subscriber gets everything once, whenever it comes", async () => {
+  const log = await ExecLog.open(dir);
+  let expected = "";
+  const readers: { text: string }[] = [];
+  const subscribers: Subscriber[] = [];
+  for (let i = 0; i < 200; i++) {
+    const piece = log.append(1, Buffer.from(`${i},`), () => {});
+    expected += `${i},`;
+    for (const subscriber of subscribers) subscriber.take(piece);
+    if (i % 40 === 0) {
+      const seen = { text: "" };
+      const reader: Reader = {
+        output: ({ data }) => {
+          seen.text += data;
+        },
+        dropped: () => {},
+        lag: () => 0,
+        room: async () => {},
+      };
+      const subscriber = new Subscriber(log, reader, { out: 0, err: 0 });
+      subscribers.push(subscriber);
+      readers.push(seen);
+      void subscriber.catchUp();
+    }
+    if (i % 7 === 0) await new Promise(setImmediate);
+  }
+  await log.flush();
+  await Promise.all(subscribers.map((subscriber) => subscriber.catchUp()));
+  for (const { text } of readers) expect(text).toBe(expected);
+  await log.close();
+});
