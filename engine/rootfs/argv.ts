@@ -1,0 +1,80 @@
+/** Command lines that make a root file system, pure. */
+
+/** What every image leaves out; `apt` inside the machine goes on leaving it out. */
+const LEAN_DPKG = [
+  "path-exclude=/usr/share/man/*",
+  "path-exclude=/usr/share/info/*",
+  "path-exclude=/usr/share/doc/*",
+  "path-include=/usr/share/doc/*/copyright",
+  "path-exclude=/usr/share/locale/*",
+  "path-include=/usr/share/locale/locale.alias",
+  "path-exclude=/usr/share/lintian/*",
+] as const;
+
+const LEAN_APT = [
+  'APT::Install-Recommends "false"',
+  'APT::Install-Suggests "false"',
+  'Acquire::Languages "none"',
+] as const;
+
+/** Removes what must not be the same in two machines, and settings of the host that mean nothing inside one. */
+const FORGET_IDENTITY = [
+  'rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/systemd/random-seed "$1"/var/lib/dbus/machine-id "$1"/etc/resolv.conf',
+  ': > "$1"/etc/machine-id',
+  'printf "127.0.0.1 localhost\\n::1 localhost\\n" > "$1"/etc/hosts',
+].join(" && ");
+
+export interface DebootstrapOptions {
+  suite: string;
+  packages: readonly string[];
+  /** One-line sources; none: Debian's own mirrors. */
+  sources: readonly string[];
+  /** Settings of the host's apt to keep, e.g. `Acquire::Check-Valid-Until "false"`. */
+  aptOptions: readonly string[];
+  /** Folder to fill. */
+  tree: string;
+}
+
+/** mmdebstrap's arguments. It runs as root, be it root of a user namespace. */
+export function debootstrapArgv(options: DebootstrapOptions): string[] {
+  return [
+    ...["--mode=root", "--variant=minbase", "--format=directory"],
+    ...(options.packages.length === 0 ? [] : [`--include=${options.packages.join(",")}`]),
+    ...LEAN_DPKG.map((option) => `--dpkgopt=${option}`),
+    ...[...LEAN_APT, ...options.aptOptions].map((option) => `--aptopt=${option}`),
+    `--customize-hook=${FORGET_IDENTITY}`,
+    options.suite,
+    options.tree,
+    ...options.sources,
+  ];
+}
+
+/**
+ * mke2fs's arguments for a sparse image of `diskMib`. Nothing is left to be initialised by the running guest, which would dirty memory
+ * and disk of each clone; the journal is small and no blocks are set aside for root.
+ */
+export function mkfsArgv({
+  tree,
+  image,
+  diskMib,
+}: {
+  tree: string;
+  image: string;
+  diskMib: number;
+}): string[] {
+  return [
+    ...["-q", "-F", "-t", "ext4", "-L", "thaw", "-m", "0", "-J", "size=16"],
+    ...["-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0"],
+    ...["-d", tree, image, `${diskMib}M`],
+  ];
+}
+
+/**
+ * Wraps a command so that it and all it starts ends with this process or with a SIGKILL to the one process it appears as, and its mounts
+ * with it. Who is not root becomes root of a user namespace with the ranges of /etc/subuid.
+ */
+export function namespacedArgv(asRoot: boolean, command: readonly string[]): [string, ...string[]] {
+  const user = asRoot ? [] : ["--map-root-user", "--map-auto"];
+  const unshare = ["unshare", ...user, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
+  return ["setpriv", "--pdeathsig", "KILL", "--", ...unshare, ...command];
+}

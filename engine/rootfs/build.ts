@@ -1,0 +1,115 @@
+/** Makes a root disk of a Debian suite and packages, from the host's mirrors, without a container or a daemon. */
+import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { EngineError } from "../errors.ts";
+import { type AptSettings, aptSettings, sourcesFor, TARGETS_FORMAT } from "./apt-settings.ts";
+import { debootstrapArgv, mkfsArgv, namespacedArgv } from "./argv.ts";
+import { runStep } from "./run.ts";
+
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const BOOTSTRAP_TIMEOUT_MS = 20 * 60_000;
+const DISK_TIMEOUT_MS = 5 * 60_000;
+
+export interface BuildRootfsOptions {
+  /** Debian release name, e.g. `bookworm`. */
+  suite: string;
+  /** Debian packages beyond the minimal base. */
+  packages: readonly string[];
+  /** qcow2 file to make; its folder must exist and gets scratch files while this runs. */
+  outputDisk: string;
+  /** Virtual size of the disk. */
+  diskMib: number;
+  /** One line of what the tools are doing. */
+  onProgress?: ((line: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Resolves when `outputDisk` is whole. Needs root, or subordinate uids (/etc/subuid) for who is not. Rejects with `host-not-ready`,
+ * `no-space`, `build-failed` (the tools' last lines in `details`), `timeout` or the signal's reason; nothing is left behind then.
+ */
+export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
+  const { suite, packages, outputDisk, diskMib, signal } = options;
+  checkNames(suite, packages);
+  const asRoot = process.getuid?.() === 0;
+  const wrap = (command: readonly string[]): [string, ...string[]] => namespacedArgv(asRoot, command);
+  const scratch = await mkdtemp(join(dirname(outputDisk), ".rootfs-"));
+  try {
+    const tree = join(scratch, "tree");
+    const image = join(scratch, "disk.raw");
+    const apt = await hostApt(suite, signal);
+    await runStep(
+      wrap([
+        "mmdebstrap",
+        ...debootstrapArgv({ suite, packages, tree, sources: apt.sources, aptOptions: apt.options }),
+      ]),
+      {
+        environment: { ...apt.environment, HOME: scratch },
+        timeoutMs: BOOTSTRAP_TIMEOUT_MS,
+        onLine: (line) => options.onProgress?.(line.replace(/^[IWE]: /, "")),
+        signal,
+        debianPackage: "mmdebstrap",
+      },
+    );
+    options.onProgress?.("writing the disk");
+    await writeFile(image, "");
+    await runStep(wrap(["mke2fs", ...mkfsArgv({ tree, image, diskMib })]), {
+      timeoutMs: DISK_TIMEOUT_MS,
+      signal,
+      debianPackage: "e2fsprogs",
+    });
+    await runStep(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", image, outputDisk], {
+      timeoutMs: DISK_TIMEOUT_MS,
+      signal,
+      debianPackage: "qemu-utils",
+    });
+  } catch (error) {
+    await rm(outputDisk, { force: true });
+    throw error;
+  } finally {
+    await removeTree(scratch, asRoot);
+  }
+}
+
+/** Both become arguments and parts of sources. */
+function checkNames(suite: string, packages: readonly string[]): void {
+  if (!/^[a-z][a-z0-9-]*$/.test(suite))
+    throw new EngineError("invalid-template", `${JSON.stringify(suite)} is not a Debian release`);
+  const bad = packages.filter((name) => !/^[a-z0-9][a-z0-9+.-]+$/.test(name));
+  if (bad.length > 0)
+    throw new EngineError("invalid-template", `not Debian package names: ${bad.join(", ")}`);
+}
+
+/** On a host without apt, or with another suite, Debian's own mirrors are used. */
+async function hostApt(suite: string, signal?: AbortSignal): Promise<AptSettings & { sources: string[] }> {
+  const step = { timeoutMs: 30_000, signal, debianPackage: "apt" };
+  const ask = (command: readonly [string, ...string[]]): Promise<string> =>
+    runStep(command, step).catch((error: unknown) => {
+      if (error instanceof EngineError) return "";
+      throw error;
+    });
+  const targets = await ask([
+    "apt-get",
+    "indextargets",
+    "--format",
+    TARGETS_FORMAT,
+    "Created-By: Packages",
+    "Origin: Debian",
+  ]);
+  const settings = aptSettings(await ask(["apt-config", "dump"]));
+  const keyring = await access(KEYRING).then(
+    () => KEYRING,
+    () => undefined,
+  );
+  return { ...settings, sources: sourcesFor(suite, targets, keyring) };
+}
+
+/** A tree made in a user namespace has owners only the namespace may remove. */
+async function removeTree(dir: string, asRoot: boolean): Promise<void> {
+  if (!asRoot) {
+    const remove = namespacedArgv(false, ["rm", "-rf", join(dir, "tree")]);
+    await runStep(remove, { timeoutMs: DISK_TIMEOUT_MS, debianPackage: "util-linux" }).catch(() => {});
+  }
+  // Processes of a killed step may take a moment to end.
+  await rm(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+}
