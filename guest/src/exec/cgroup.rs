@@ -1,0 +1,120 @@
+//! A cgroup per exec: what belongs to it, how to kill all of it, and whether it ran out of memory.
+
+use crate::sys;
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Where init mounted cgroup v2.
+pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// One exec's cgroup.
+pub struct Cgroup {
+    name: String,
+    directory: OwnedFd,
+}
+
+impl Cgroup {
+    fn make(number: u32) -> Option<Self> {
+        let name = format!("{ROOT}/exec-{number}");
+        fs::create_dir(&name).ok()?;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+        match sys::open(name.as_bytes(), flags, 0) {
+            Ok(directory) => Some(Self { name, directory }),
+            Err(_) => {
+                let _ = fs::remove_dir(&name);
+                None
+            }
+        }
+    }
+
+    /// For clone3.
+    pub fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    fn read(&self, file: &str) -> Option<String> {
+        let file = sys::open_at(Some(self.directory.as_fd()), &CString::new(file).ok()?, libc::O_RDONLY, 0).ok()?;
+        std::io::read_to_string(fs::File::from(file)).ok()
+    }
+
+    /// Every process in it.
+    pub fn members(&self) -> Vec<i32> {
+        let text = self.read("cgroup.procs").unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Whether the kernel killed any of it for want of memory.
+    pub fn ran_out_of_memory(&self) -> bool {
+        let text = self.read("memory.events").unwrap_or_default();
+        text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
+    }
+
+    /// Kills every process in it at once, those being born included.
+    pub fn kill(&self) {
+        if fs::write(format!("{}/cgroup.kill", self.name), "1").is_err() {
+            for pid in self.members() {
+                let _ = sys::kill(pid, libc::SIGKILL);
+            }
+        }
+    }
+
+    /// Removes it; false while there is a process in it.
+    fn remove(&self) -> bool {
+        match fs::remove_dir(&self.name) {
+            Ok(()) => true,
+            Err(error) => error.raw_os_error() != Some(libc::EBUSY),
+        }
+    }
+}
+
+/// Makes cgroups ahead of need and removes them once they are empty.
+#[derive(Default)]
+pub struct Cgroups {
+    enabled: bool,
+    made: u32,
+    /// Making one takes a while, so the next exec's is ready before it is asked for.
+    spare: Option<Cgroup>,
+    leaving: Vec<Cgroup>,
+}
+
+impl Cgroups {
+    pub fn new(enabled: bool) -> Self {
+        Self { enabled, ..Self::default() }
+    }
+
+    /// A fresh cgroup, or None where there are none.
+    pub fn take(&mut self) -> Option<Cgroup> {
+        self.prepare();
+        self.spare.take()
+    }
+
+    /// Makes the spare one. For idle moments.
+    pub fn prepare(&mut self) {
+        if self.enabled && self.spare.is_none() {
+            self.made += 1;
+            self.spare = Cgroup::make(self.made);
+        }
+    }
+
+    /// Gives back one that no process was started in.
+    pub fn give_back(&mut self, cgroup: Option<Cgroup>) {
+        if self.spare.is_none() {
+            self.spare = cgroup;
+        } else if let Some(cgroup) = cgroup {
+            self.retire(cgroup);
+        }
+    }
+
+    /// Removes a cgroup now, or as soon as `sweep` finds it empty.
+    pub fn retire(&mut self, cgroup: Cgroup) {
+        if !cgroup.remove() {
+            self.leaving.push(cgroup);
+        }
+    }
+
+    /// Looks again at those that were not empty.
+    pub fn sweep(&mut self) {
+        self.leaving.retain(|cgroup| !cgroup.remove());
+    }
+}

@@ -1,0 +1,131 @@
+//! Execs: programs the host started, with their streams and what became of them.
+
+pub mod cgroup;
+mod output;
+mod pty;
+mod pump;
+mod requests;
+pub mod ring;
+mod signals;
+mod spawn;
+mod start;
+mod stdin;
+mod tree;
+pub mod users;
+
+use crate::sys;
+use cgroup::{Cgroup, Cgroups};
+use output::Output;
+use std::collections::BTreeMap;
+use std::time::Instant;
+use stdin::Stdin;
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Status {
+    /// From waitpid.
+    wait: i32,
+    duration_ms: u64,
+    oom: bool,
+}
+
+impl Status {
+    fn code(self) -> Option<i32> {
+        libc::WIFEXITED(self.wait).then(|| libc::WEXITSTATUS(self.wait))
+    }
+
+    fn signal(self) -> Option<String> {
+        libc::WIFSIGNALED(self.wait).then(|| signals::name(libc::WTERMSIG(self.wait)))
+    }
+}
+
+/// One exec.
+pub struct Exec {
+    id: String,
+    pid: i32,
+    tty: bool,
+    started: Instant,
+    status: Option<Status>,
+    stdin: Stdin,
+    /// Standard output, or all that comes from the terminal.
+    out: Output,
+    err: Output,
+    cgroup: Option<Cgroup>,
+    /// The stream it is attached to.
+    stream: Option<u32>,
+    exit_sent: bool,
+}
+
+impl Exec {
+    /// Its processes: those in its cgroup, or those found by their descent.
+    fn members(&self) -> Vec<i32> {
+        match &self.cgroup {
+            Some(cgroup) => cgroup.members(),
+            None => tree::members(self.pid),
+        }
+    }
+
+    fn kill_tree(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            return cgroup.kill();
+        }
+        // Those killed first can't have more children; a second look finds what was born during the first.
+        for _ in 0..2 {
+            for pid in self.members() {
+                let _ = sys::kill(pid, libc::SIGKILL);
+            }
+        }
+    }
+}
+
+/// All execs the host has not forgotten.
+pub struct Execs {
+    by_number: BTreeMap<u32, Exec>,
+    numbers: BTreeMap<String, u32>,
+    last: u32,
+    pub cgroups: Cgroups,
+}
+
+impl Execs {
+    pub fn new(cgroups: Cgroups) -> Self {
+        Self { by_number: BTreeMap::new(), numbers: BTreeMap::new(), last: 0, cgroups }
+    }
+
+    /// Ids, in the order they were started, as many as a WELCOME holds for certain.
+    pub fn ids(&self) -> Vec<String> {
+        let mut bytes = 0;
+        let fits = |exec: &&Exec| {
+            bytes += exec.id.len() + 3;
+            bytes < crate::protocol::MAX_PAYLOAD_BYTES / 2
+        };
+        self.by_number.values().take_while(fits).map(|exec| exec.id.clone()).collect()
+    }
+
+    fn add(&mut self, exec: Exec) -> u32 {
+        self.last += 1;
+        self.numbers.insert(exec.id.clone(), self.last);
+        self.by_number.insert(self.last, exec);
+        self.last
+    }
+
+    fn find(&self, id: &str) -> Option<u32> {
+        self.numbers.get(id).copied()
+    }
+
+    fn get(&mut self, number: u32) -> Option<&mut Exec> {
+        self.by_number.get_mut(&number)
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Exec> {
+        let exec = self.by_number.remove(&number)?;
+        self.numbers.remove(&exec.id);
+        Some(exec)
+    }
+
+    /// No exec is attached any more: its session is over.
+    pub fn detach_all(&mut self) {
+        for exec in self.by_number.values_mut() {
+            exec.stream = None;
+        }
+    }
+}

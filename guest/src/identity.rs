@@ -1,0 +1,150 @@
+//! Making a thawed machine differ from its twins: clones of one snapshot share the clock of the freeze, the state of the kernel's
+//! random generator, and their names.
+
+use crate::message::Identity;
+use crate::sys;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+
+const ENTROPY_BYTES: usize = 64;
+const NANOSECONDS: i128 = 1_000_000_000;
+
+/// From linux/random.h: `_IOW('R', 3, int[2])` and `_IO('R', 7)`.
+const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+
+/// Lies in /run, which is memory: it is gone with the boot it names.
+const BOOT_ID_FILE: &str = "/run/thaw-boot-id";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// `struct rand_pool_info` with its bytes.
+#[repr(C)]
+struct Entropy {
+    bits: i32,
+    length: i32,
+    bytes: [u8; ENTROPY_BYTES],
+}
+
+/// Applies every part; returns what could not be.
+pub fn apply(identity: &Identity) -> Vec<String> {
+    let parts = [
+        ("clock", set_clock(&identity.time_ns)),
+        ("entropy", add_entropy(&identity.entropy)),
+        ("hostname", set_hostname(&identity.hostname)),
+        ("machine-id", set_machine_id(&identity.machine_id)),
+        ("boot-id", set_boot_id(&identity.boot_id)),
+    ];
+    let failed = parts.into_iter().filter_map(|(part, result)| Some(format!("{part}: {}", result.err()?)));
+    failed.collect()
+}
+
+fn set_clock(time_ns: &str) -> io::Result<()> {
+    let time: i128 = time_ns.parse().map_err(|_| invalid())?;
+    let seconds = i64::try_from(time.div_euclid(NANOSECONDS)).map_err(|_| invalid())?;
+    let time = libc::timespec { tv_sec: seconds, tv_nsec: time.rem_euclid(NANOSECONDS) as i64 };
+    // SAFETY: `time` lives for the call.
+    sys::check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &time) }).map(|_| ())
+}
+
+fn add_entropy(base64: &str) -> io::Result<()> {
+    let bytes = BASE64_STANDARD.decode(base64).map_err(|_| invalid())?;
+    let bytes: [u8; ENTROPY_BYTES] = bytes.try_into().map_err(|_| invalid())?;
+    let entropy = Entropy { bits: ENTROPY_BYTES as i32 * 8, length: ENTROPY_BYTES as i32, bytes };
+    let device = OpenOptions::new().write(true).open("/dev/urandom")?;
+    // SAFETY: `entropy` has the layout the kernel expects.
+    unsafe {
+        sys::check(libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &entropy))?;
+        sys::check(libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG)).map(|_| ())
+    }
+}
+
+fn set_hostname(name: &str) -> io::Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+        return Err(invalid());
+    }
+    // SAFETY: the pointer and length describe the name.
+    sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })?;
+    let before = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    write_in_place("/etc/hostname", &format!("{name}\n"))?;
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    write_in_place("/etc/hosts", &hosts_with(&hosts, before.trim(), name))
+}
+
+/// /etc/hosts with `name` at 127.0.1.1, where Debian has it, in place of what was there before.
+fn hosts_with(hosts: &str, before: &str, name: &str) -> String {
+    let own = |line: &&str| {
+        let mut fields = line.split_ascii_whitespace();
+        fields.next() == Some("127.0.1.1") && fields.all(|field| field == before || field == name)
+    };
+    let mut text: String = hosts.lines().filter(|line| !own(line)).flat_map(|line| [line, "\n"]).collect();
+    if !hosts.lines().any(|line| line.starts_with("127.0.0.1")) {
+        text.push_str("127.0.0.1\tlocalhost\n");
+    }
+    text.push_str(&format!("127.0.1.1\t{name}\n"));
+    text
+}
+
+fn set_machine_id(id: &str) -> io::Result<()> {
+    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(invalid());
+    }
+    write_in_place("/etc/machine-id", &format!("{id}\n"))
+}
+
+/// The kernel's own boot id can't be set, so a file is bound over it. Bound once: later ones change the file's content.
+fn set_boot_id(id: &str) -> io::Result<()> {
+    if id.len() != 36 || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return Err(invalid());
+    }
+    let bound = fs::read(BOOT_ID_FILE).is_ok_and(|bytes| fs::read(BOOT_ID).is_ok_and(|seen| seen == bytes));
+    write_in_place(BOOT_ID_FILE, &format!("{id}\n"))?;
+    if bound {
+        return Ok(());
+    }
+    sys::mount(BOOT_ID_FILE, BOOT_ID, "", libc::MS_BIND, "")
+}
+
+/// Writes over the old content and cuts the file only when it was longer: ext4 writes a file that was truncated to nothing to the
+/// disk as soon as it is closed, and this happens between a thaw and its first exec.
+fn write_in_place(path: &str, content: &str) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(content.as_bytes())?;
+    let length = content.len() as u64;
+    if file.metadata()?.len() > length {
+        file.set_len(length)?;
+    }
+    Ok(())
+}
+
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_its_own_line_in_hosts() {
+        let first = hosts_with("127.0.0.1 localhost\n127.0.1.1 old\n10.0.0.1 db\n", "old", "new");
+        assert_eq!(first, "127.0.0.1 localhost\n10.0.0.1 db\n127.0.1.1\tnew\n");
+        assert_eq!(hosts_with(&first, "new", "newer"), "127.0.0.1 localhost\n10.0.0.1 db\n127.0.1.1\tnewer\n");
+        assert_eq!(hosts_with("", "", "a"), "127.0.0.1\tlocalhost\n127.0.1.1\ta\n");
+    }
+
+    #[test]
+    fn refuses_malformed_parts() {
+        let identity = Identity {
+            time_ns: "soon".to_string(),
+            entropy: "AAAA".to_string(),
+            hostname: "two words".to_string(),
+            machine_id: "xyz".to_string(),
+            boot_id: "xyz".to_string(),
+        };
+        assert_eq!(apply(&identity).len(), 5);
+    }
+}

@@ -1,0 +1,71 @@
+//! PID 1 of a machine: from an initramfs with this program as /init to a root file system with everything mounted.
+
+mod modules;
+mod mounts;
+mod network;
+mod port;
+mod root;
+mod wait;
+
+use crate::agent::{Agent, Config};
+use crate::{log, machine};
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+/// Open files for the agent and what it starts.
+const OPEN_FILES: libc::rlimit = libc::rlimit { rlim_cur: 65_536, rlim_max: 524_288 };
+
+/// Boots, serves, and powers off.
+pub fn run() -> ExitCode {
+    match boot() {
+        Ok(()) => machine::power_off(),
+        Err(error) => {
+            // PID 1 must not return. The kernel panics when it does, and the host, told by pvpanic, holds the machine.
+            log::line(&format!("cannot go on: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn boot() -> io::Result<()> {
+    mounts::early()?;
+    mounts::open_console();
+    modules::load("/modules.list");
+    let root = root::device();
+    if let Some(device) = &root {
+        root::switch_to(device).map_err(|error| about("root", device, &error))?;
+    }
+    mounts::late();
+    network::raise_loopback();
+    set_hostname();
+    limit_open_files();
+    let port = port::open("agent")?;
+    let mut agent = Agent::new(Config { is_init: true, apply_identity: true })?;
+    agent.connect(port, true)?;
+    log::line(&format!("serving, root {}", root.as_deref().unwrap_or("in memory")));
+    agent.run()
+}
+
+fn about(what: &str, name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what} {name}: {error}"))
+}
+
+/// What the image says, until an identity says otherwise.
+fn set_hostname() {
+    let name = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let name = if name.trim().is_empty() { "thaw" } else { name.trim() };
+    // SAFETY: the pointer and length describe the name.
+    unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) };
+}
+
+fn limit_open_files() {
+    // SAFETY: the limit lives for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &OPEN_FILES) };
+}
+
+/// Has orphans among the descendants fall to this process, as they do to PID 1, so that they are reaped and found.
+pub fn adopt_orphans() {
+    // SAFETY: plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+}

@@ -1,0 +1,57 @@
+//! `thaw-agent`: as PID 1 of a machine, or behind a unix socket.
+
+use std::ffi::OsString;
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+use thaw_agent::agent::{Agent, Config};
+use thaw_agent::{init, log};
+
+const USAGE: &str =
+    "usage: thaw-agent --socket PATH [--apply-identity]   (or as PID 1 of a machine, without arguments)";
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 && std::env::args_os().len() == 1 {
+        return init::run();
+    }
+    let mut socket = None;
+    let mut config = Config::default();
+    let mut arguments = std::env::args_os().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--socket") => socket = arguments.next(),
+            Some("--apply-identity") => config.apply_identity = true,
+            Some("--version") => {
+                println!("thaw-agent {}", env!("CARGO_PKG_VERSION"));
+                return ExitCode::SUCCESS;
+            }
+            _ => return usage(),
+        }
+    }
+    let Some(socket) = socket else { return usage() };
+    match serve(&socket, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::line(&format!("{}: {error}", socket.display()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+/// Serves hosts that connect to `socket`, until one asks for the end.
+fn serve(socket: &OsString, config: Config) -> std::io::Result<()> {
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    init::adopt_orphans();
+    let mut agent = Agent::new(config)?;
+    agent.listen(UnixListener::bind(socket)?)?;
+    let result = agent.run();
+    let _ = std::fs::remove_file(socket);
+    result
+}

@@ -1,0 +1,93 @@
+//! Which request goes where.
+
+use crate::agent::Agent;
+use crate::failure::{Failure, Kind};
+use crate::files;
+use crate::machine;
+use crate::message::{Forget, Nothing, Operation, Ping, Resize, Signal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+impl Agent {
+    /// Handles a REQUEST.
+    pub(crate) fn dispatch(&mut self, stream: u32, payload: &[u8]) {
+        if let Err(failure) = self.try_dispatch(stream, payload) {
+            self.refuse(stream, failure);
+        }
+    }
+
+    fn try_dispatch(&mut self, stream: u32, payload: &[u8]) -> Result<(), Failure> {
+        let operation: Operation = serde_json::from_slice(payload).map_err(|error| malformed(&error))?;
+        match operation.op.as_ref() {
+            "start" => self.start(stream, parse(payload)?),
+            "attach" => self.attach(stream, parse(payload)?),
+            "signal" => {
+                let request: Signal = parse(payload)?;
+                let result = self.signal(&request);
+                self.answer_with(stream, result);
+            }
+            "resize" => {
+                let request: Resize = parse(payload)?;
+                let result = self.resize(&request);
+                self.answer_with(stream, result);
+            }
+            "forget" => {
+                let request: Forget = parse(payload)?;
+                let result = self.forget(&request);
+                self.answer_with(stream, result);
+            }
+            "stat" => self.answer_with(stream, files::stat(&parse(payload)?)),
+            "mkdir" => self.answer_with(stream, files::make_directory(&parse(payload)?)),
+            "list" => {
+                let request = parse(payload)?;
+                self.start_job(stream, move |worker| files::list(worker, &request));
+            }
+            "read" => {
+                let request = parse(payload)?;
+                self.start_job(stream, move |worker| files::read(worker, &request));
+            }
+            "write" => {
+                let request = parse(payload)?;
+                self.start_job(stream, move |worker| files::write(worker, &request));
+            }
+            "remove" => {
+                let request = parse(payload)?;
+                self.start_job(stream, move |worker| files::remove(worker, &request));
+            }
+            "tree-in" => {
+                let request = parse(payload)?;
+                self.start_job(stream, move |worker| files::tree_in(worker, &request));
+            }
+            "tree-out" => {
+                let request = parse(payload)?;
+                self.start_job(stream, move |worker| files::tree_out(worker, &request));
+            }
+            "dial" => self.dial(stream, parse(payload)?),
+            "listen" => self.add_listener(stream, parse(payload)?),
+            "quiesce" => self.start_job(stream, machine::quiesce),
+            "stats" => self.answer_with(stream, machine::stats()),
+            "ping" => self.answer(stream, parse::<Ping>(payload)?),
+            "poweroff" => {
+                self.answer(stream, Nothing {});
+                self.ending = true;
+            }
+            other => return Err(Failure::new(Kind::Unsupported, format!("no operation {other:?}"))),
+        }
+        Ok(())
+    }
+
+    fn answer_with(&mut self, stream: u32, result: Result<impl Serialize, Failure>) {
+        match result {
+            Ok(value) => self.answer(stream, value),
+            Err(failure) => self.refuse(stream, failure),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(payload).map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &serde_json::Error) -> Failure {
+    Failure::invalid(format!("malformed request: {error}"))
+}
