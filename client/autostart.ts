@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { pickDaemonEnvironment } from "./daemon-environment.ts";
+import { findDaemonLog } from "./daemon-log.ts";
 import { ThawError } from "./errors.ts";
 import { installDaemon } from "./install.ts";
 import { makeFolders, type ThawPaths } from "./paths.ts";
@@ -9,11 +9,6 @@ import { waitForSocket } from "./wait-for-socket.ts";
 
 const startDeadlineMs = 15_000;
 const shownLogLines = 12;
-
-/** The daemon's log of a home. */
-export function findDaemonLog(home: string): string {
-  return join(home, "daemon.log");
-}
 
 function readLogSince(path: string, offset: number): string[] {
   try {

@@ -2,6 +2,8 @@ import type { ApiError, ErrorCode } from "../daemon/api/schema.ts";
 
 const exitCodes: Partial<Record<ErrorCode, number>> = {
   usage: 2,
+  // a name that does not exist was mistyped
+  "not-found": 2,
   "exec-not-executable": 126,
   "exec-not-found": 127,
   timeout: 124,
@@ -30,7 +32,7 @@ export class ThawError extends Error {
     this.details = options.details ?? [];
   }
 
-  /** The exit code a command line ends with: 2 usage, 124 timeout, 126, 127, 130 interrupted, otherwise 125. */
+  /** The exit code a command line ends with: 2 usage or unknown name, 124 timeout, 126, 127, 130 interrupted, otherwise 125. */
   get exitCode(): number {
     return exitCodes[this.code] ?? 125;
   }

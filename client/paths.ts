@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { lstatSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -20,6 +19,11 @@ function defaultHome(env: Environment): string {
   return resolve(state, "thaw");
 }
 
+/** Loads node:crypto only where it is needed: it costs a fifth of a bare start. */
+function shortHash(text: string): string {
+  return process.getBuiltinModule("node:crypto").createHash("sha256").update(text).digest("hex").slice(0, 8);
+}
+
 /** The folder for sockets, which have to be short: `$XDG_RUNTIME_DIR/thaw`, `/run/thaw` for root, else `/tmp/thaw-<uid>`. */
 export function findRuntimeFolder(env: Environment = process.env): string {
   if (env.XDG_RUNTIME_DIR) return join(env.XDG_RUNTIME_DIR, "thaw");
@@ -35,10 +39,7 @@ export function findPaths(env: Environment = process.env): ThawPaths {
   const standard = defaultHome(env);
   const home = env.THAW_HOME ? resolve(env.THAW_HOME) : standard;
   const runtime = findRuntimeFolder(env);
-  const folder =
-    home === standard
-      ? runtime
-      : join(runtime, `h-${createHash("sha256").update(home).digest("hex").slice(0, 8)}`);
+  const folder = home === standard ? runtime : join(runtime, `h-${shortHash(home)}`);
   const socket = env.THAW_SOCKET ? resolve(env.THAW_SOCKET) : join(folder, "thaw.sock");
   const bytes = Buffer.byteLength(socket);
   if (bytes > maxSocketBytes) {

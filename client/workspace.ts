@@ -8,9 +8,6 @@ import { addGitFiles } from "./workspace/git-files.ts";
 import { addGitFolder } from "./workspace/git-folder.ts";
 import { addUnignored } from "./workspace/ignore-files.ts";
 
-/** Where a workspace goes in a sandbox; it becomes the command's folder. */
-export const workspacePath = "/workspace";
-
 /** What of a folder goes into a sandbox. */
 export interface Workspace {
   entries: PackEntry[];

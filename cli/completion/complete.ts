@@ -1,0 +1,60 @@
+import { Command } from "commander";
+import { cleanText } from "../format/clean-text.ts";
+import { verbs } from "../verbs.ts";
+import { listNames, type NameKind } from "./names.ts";
+
+const sandboxVerbs = new Set(["exec", "rm", "pause", "resume"]);
+
+/** What the argument being completed names; undefined when it is a file, or anything. */
+function findKind(words: readonly string[]): NameKind | undefined {
+  const before = words.at(-2);
+  if (before === "--template") return "template";
+  if (before === "--snapshot") return "snapshot";
+  const [verb = "", second = ""] = words;
+  if (sandboxVerbs.has(verb))
+    return verb !== "exec" || !words.slice(1, -1).some((word) => !word.startsWith("-"))
+      ? "sandbox"
+      : undefined;
+  if (verb === "template" && ["build", "show"].includes(second)) return "template";
+  if (verb === "snapshot" && ["inspect", "tag", "rm", "verify"].includes(second)) return "snapshot";
+  return undefined;
+}
+
+/** The command that the words lead to, as far as they do. */
+async function findCommand(words: readonly string[]): Promise<Command | undefined> {
+  const verb = verbs[words[0] ?? ""];
+  if (verb === undefined || words.length < 2) return undefined;
+  const command = new Command(words[0]);
+  (await verb.load()).define(command, () => {});
+  const inner = command.commands.find((candidate) => candidate.name() === words[1]);
+  return words.length > 2 ? (inner ?? command) : command;
+}
+
+function listFlags(command: Command): string[] {
+  const own = command.options.flatMap((option) => [option.long, option.short]).filter((flag) => flag != null);
+  return [...own, "--help"];
+}
+
+/** Completes the last of the words that follow `thaw`. Never starts a daemon; without one there are no names. */
+export async function complete(words: readonly string[]): Promise<string[]> {
+  const last = words.at(-1) ?? "";
+  if (words.slice(0, -1).includes("--")) return [];
+  const matching = (candidates: readonly string[]): string[] =>
+    candidates
+      .filter((word) => word.startsWith(last))
+      .map(cleanText)
+      .sort();
+  if (words.length <= 1) {
+    const shown = Object.entries(verbs).filter(([, verb]) => verb.hidden !== true);
+    return matching([...shown.map(([name]) => name), "help", "--help", "--version"]);
+  }
+  const command = await findCommand(words);
+  if (command === undefined) return [];
+  if (last.startsWith("-")) return matching(listFlags(command));
+  if (words.length === 2 && command.commands.length > 0)
+    return matching(command.commands.map((inner) => inner.name()));
+  const choices = command.registeredArguments[0]?.argChoices;
+  if (choices !== undefined) return matching(choices);
+  const kind = findKind(words);
+  return kind === undefined ? [] : matching(await listNames(kind));
+}

@@ -1,0 +1,40 @@
+import type { CreateRequest } from "../../client/index.ts";
+import { readSource, type SourceFlags } from "../arguments/source.ts";
+import { withClient } from "../connect.ts";
+import { printJson, writeOut } from "../output.ts";
+import { createReporter } from "../progress/reporter.ts";
+
+/** Flags of `thaw create`. */
+export interface CreateFlags extends SourceFlags {
+  name?: string;
+  label?: Record<string, string>;
+  cpus?: number;
+  /** MiB. */
+  memory?: number;
+  verbose?: boolean;
+  json?: boolean;
+}
+
+function planCreate(flags: CreateFlags): CreateRequest {
+  return {
+    source: readSource(flags),
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+    ...(flags.label === undefined ? {} : { labels: flags.label }),
+    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
+    ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
+  };
+}
+
+/** `thaw create`: prints the new sandbox's name. */
+export async function create(flags: CreateFlags): Promise<void> {
+  const request = planCreate(flags);
+  await withClient(async (client) => {
+    using reporter = createReporter(flags);
+    const sandbox = await client.createSandbox(request, {
+      onProgress: (progress) => reporter.show(progress),
+    });
+    reporter[Symbol.dispose]();
+    if (flags.json === true) printJson(sandbox);
+    else writeOut(`${sandbox.name}\n`);
+  });
+}

@@ -1,0 +1,52 @@
+import { parseLines } from "../arguments/count.ts";
+import type { Define } from "../verbs.ts";
+
+type JsonFlag = { json?: boolean };
+
+export const define: Define = (command, exit) => {
+  command.addHelpText(
+    "after",
+    "\nClients start the daemon by themselves.\n\nExample:\n  $ thaw daemon status",
+  );
+  command
+    .command("start")
+    .description("start the daemon, unless it runs")
+    .option("--json", "print what runs as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw daemon start")
+    .action(async (flags: JsonFlag) => {
+      const { start } = await import("./start.ts");
+      await start(flags);
+      exit(0);
+    });
+  command
+    .command("stop")
+    .description("stop the daemon; its machines go on, and the next daemon adopts them")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw daemon stop")
+    .action(async (flags: JsonFlag) => {
+      const { stop } = await import("./stop.ts");
+      await stop(flags);
+      exit(0);
+    });
+  command
+    .command("status")
+    .description("say whether the daemon runs; exits with 1 when it does not")
+    .option("--json", "print what runs as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw daemon status --json")
+    .action(async (flags: JsonFlag) => {
+      const { status } = await import("./status.ts");
+      exit(await status(flags));
+    });
+  command
+    .command("logs")
+    .description("print the daemon's log")
+    .option("-f, --follow", "go on with what comes")
+    .option("-n, --lines <n>", "only the last lines", parseLines)
+    .option("--json", "each line as a JSON string")
+    .addHelpText("after", "\nExample:\n  $ thaw daemon logs -f")
+    .action(async (flags: { follow?: boolean; lines?: number; json?: boolean }) => {
+      const { showLogs } = await import("./logs.ts");
+      await showLogs(flags);
+      exit(0);
+    });
+};

@@ -1,0 +1,62 @@
+import { closeSync, existsSync, openSync, readSync, watch } from "node:fs";
+import { dirname } from "node:path";
+import { findDaemonLog } from "../../client/daemon-log.ts";
+import { ThawError } from "../../client/errors.ts";
+import { findPaths } from "../../client/paths.ts";
+import { cleanText } from "../format/clean-text.ts";
+import { writeOut } from "../output.ts";
+
+/** Reads whole lines as a file grows. */
+class LineReader {
+  readonly #fd: number;
+  #offset = 0;
+  #rest = "";
+  readonly #decoder = new TextDecoder();
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  read(): string[] {
+    const buffer = Buffer.allocUnsafe(65_536);
+    const lines: string[] = [];
+    for (;;) {
+      const count = readSync(this.#fd, buffer, 0, buffer.length, this.#offset);
+      if (count === 0) return lines;
+      this.#offset += count;
+      const parts = (this.#rest + this.#decoder.decode(buffer.subarray(0, count), { stream: true })).split(
+        "\n",
+      );
+      this.#rest = parts.pop() ?? "";
+      lines.push(...parts);
+    }
+  }
+}
+
+/** `thaw daemon logs`. With `follow` it goes on until interrupted. */
+export async function showLogs(flags: { follow?: boolean; lines?: number; json?: boolean }): Promise<void> {
+  const path = findDaemonLog(findPaths().home);
+  if (!existsSync(path)) {
+    throw new ThawError("not-found", `there is no log yet: ${path}`, { hint: "thaw daemon start" });
+  }
+  const fd = openSync(path, "r");
+  const print = (lines: readonly string[]): void => {
+    for (const line of lines) writeOut(`${flags.json === true ? JSON.stringify(line) : cleanText(line)}\n`);
+  };
+  try {
+    const reader = new LineReader(fd);
+    const lines = reader.read();
+    print(
+      flags.lines === undefined ? lines : lines.slice(lines.length - Math.min(flags.lines, lines.length)),
+    );
+    if (flags.follow !== true) return;
+    const interrupted = Promise.withResolvers<void>();
+    const watcher = watch(dirname(path), () => print(reader.read()));
+    process.once("SIGINT", interrupted.resolve);
+    process.once("SIGTERM", interrupted.resolve);
+    print(reader.read());
+    await interrupted.promise.finally(() => watcher.close());
+  } finally {
+    closeSync(fd);
+  }
+}

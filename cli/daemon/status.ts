@@ -1,0 +1,34 @@
+import { isNobodyThere } from "../../client/connection-error.ts";
+import { findPaths } from "../../client/paths.ts";
+import { withClient } from "../connect.ts";
+import { formatAge } from "../format/age.ts";
+import { formatSize } from "../format/size.ts";
+import { formatPairs } from "../format/table.ts";
+import { printJson, writeOut } from "../output.ts";
+
+/** `thaw daemon status`. Starts nothing. @returns 0 when the daemon runs, else 1. */
+export async function status(flags: { json?: boolean }): Promise<number> {
+  const { home, socket } = findPaths();
+  try {
+    const info = await withClient((client) => client.getInfo(), { autostart: false });
+    if (flags.json === true) {
+      printJson({ running: true, socket, ...info });
+      return 0;
+    }
+    const pairs: [string, string][] = [
+      ["daemon", `running ${formatAge(info.startedAt).replace(" ago", "")}, process ${info.pid}`],
+      ["version", info.version],
+      ["state", info.home],
+      ["socket", socket],
+      ["sandboxes", String(info.sandboxes)],
+      ["memory", formatSize(info.rssBytes)],
+    ];
+    writeOut(formatPairs(pairs));
+    return 0;
+  } catch (error) {
+    if (!isNobodyThere(error)) throw error;
+    if (flags.json === true) printJson({ running: false, socket, home });
+    else writeOut(`not running (socket ${socket}): thaw daemon start\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,45 @@
+import { ThawError } from "../../client/errors.ts";
+import type { DoctorReport, Probe } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { cleanText } from "../format/clean-text.ts";
+import { printJson, styleOut, writeOut } from "../output.ts";
+
+const nameWidth = 14;
+
+function markOf(probe: Probe): string {
+  if (probe.state === "ok") return styleOut("green", "✓");
+  return probe.state === "warning" ? styleOut("yellow", "!") : styleOut("red", "✗");
+}
+
+/** The report as lines: a mark, a name and what was found; beneath it what to type. */
+export function formatReport(report: DoctorReport): string {
+  const lines = report.probes.flatMap((probe) => {
+    const line = ` ${markOf(probe)} ${cleanText(probe.name).padEnd(nameWidth)} ${cleanText(probe.detail)}`;
+    if (probe.hint === undefined) return [line];
+    return [line, `   ${" ".repeat(nameWidth)} ${styleOut("dim", "→")} ${cleanText(probe.hint)}`];
+  });
+  lines.push(
+    report.ready
+      ? " ready: thaw run -- true"
+      : ` ${styleOut("red", "not ready")}: mend what is marked ✗ above`,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+/** A daemon that can't be asked is a finding of its own. */
+function reportUnreachable(error: ThawError): DoctorReport {
+  const detail = [error.message, ...error.details].join("; ");
+  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  return { ready: false, probes: [{ name: "daemon", state: "missing", fatal: true, detail, ...hint }] };
+}
+
+/** `thaw doctor`. @returns 0 when sandboxes can run here, else 1. */
+export async function doctor(flags: { json?: boolean }): Promise<number> {
+  const report = await withClient((client) => client.getDoctorReport()).catch((error: unknown) => {
+    if (error instanceof ThawError) return reportUnreachable(error);
+    throw error;
+  });
+  if (flags.json === true) printJson(report);
+  else writeOut(formatReport(report));
+  return report.ready ? 0 : 1;
+}

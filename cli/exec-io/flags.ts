@@ -1,0 +1,47 @@
+import type { Command } from "commander";
+import type { ExecRequest } from "../../client/index.ts";
+import { parseDuration } from "../arguments/duration.ts";
+import { collectEnv } from "../arguments/env.ts";
+import { parseUser } from "../arguments/user.ts";
+import { readTerminalSize } from "./terminal.ts";
+
+/** Flags of everything that runs a command. */
+export interface ExecFlags {
+  env?: Record<string, string>;
+  workdir?: string;
+  user?: string;
+  interactive?: boolean;
+  tty?: boolean;
+  /** Milliseconds. */
+  timeout?: number;
+  json?: boolean;
+}
+
+/** Adds the flags of everything that runs a command. */
+export function addExecFlags(command: Command): Command {
+  return command
+    .option(
+      "-e, --env <K=V>",
+      "set a variable; K alone passes your own value on (may be repeated)",
+      collectEnv,
+    )
+    .option("-w, --workdir <dir>", "run in this folder of the sandbox")
+    .option("-u, --user <user>", "run as NAME, UID, NAME:GROUP or UID:GID", parseUser)
+    .option("-i, --interactive", "pass stdin on")
+    .option("-t, --tty", "give the command a terminal")
+    .option("--timeout <duration>", "end the command after 500ms, 2s, 10m, 1h (exit code 124)", parseDuration)
+    .option("--json", "progress and result as lines of JSON on stderr");
+}
+
+/** The request for a command with these flags. */
+export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest {
+  return {
+    argv: [...argv],
+    stdin: flags.interactive === true,
+    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(flags.tty === true ? { tty: readTerminalSize() } : {}),
+    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+  };
+}

@@ -1,0 +1,38 @@
+import { CommanderError } from "commander";
+import { ThawError } from "../client/errors.ts";
+import { cleanText } from "./format/clean-text.ts";
+import { brokenPipeExitCode, styleErr, writeErr } from "./output.ts";
+
+/** Whether `--json` was given to thaw, and not to the command behind `--`. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end < 0 ? undefined : end).includes("--json");
+}
+
+/** Commander's own words, as one of our errors. */
+function fromCommander(error: CommanderError): ThawError {
+  const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  return new ThawError("usage", first, { hint: suggestion?.replace(/^\((.*)\)$/, "$1") ?? "thaw --help" });
+}
+
+function toThawError(error: unknown): ThawError {
+  if (error instanceof ThawError) return error;
+  if (error instanceof CommanderError) return fromCommander(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const details = process.env.THAW_DEBUG && error instanceof Error ? (error.stack?.split("\n") ?? []) : [];
+  return new ThawError("internal", message, { details, cause: error });
+}
+
+/** Says what failed, and what to type next, on stderr. @returns the exit code. */
+export function reportFailure(error: unknown, argv: readonly string[]): number {
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return brokenPipeExitCode;
+  const failure = toThawError(error);
+  if (wantsJson(argv)) {
+    writeErr(`${JSON.stringify({ error: failure })}\n`);
+    return failure.exitCode;
+  }
+  writeErr(`${styleErr("red", "thaw:")} ${cleanText(failure.message)}\n`);
+  for (const detail of failure.details) writeErr(`  ${cleanText(detail)}\n`);
+  if (failure.hint !== undefined) writeErr(`${styleErr("dim", "hint:")} ${cleanText(failure.hint)}\n`);
+  return failure.exitCode;
+}

@@ -1,0 +1,40 @@
+import { Command, CommanderError } from "commander";
+import { findOwnVersion } from "../client/version.ts";
+import { reportFailure } from "./failure.ts";
+import { writeErr, writeOut } from "./output.ts";
+import { verbs } from "./verbs.ts";
+
+/** The program with its verbs; only the verb named in `argv` has its flags. */
+export async function buildProgram(argv: readonly string[], exit: (code: number) => void): Promise<Command> {
+  const program = new Command("thaw")
+    .description("Ephemeral microVM sandboxes, thawed from snapshots in milliseconds.")
+    .version(findOwnVersion().version, "-V, --version")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ writeOut, writeErr, outputError: () => {} })
+    .addHelpText("after", "\nExample:\n  $ thaw run -- uname -a\n\nA command's own help: thaw run --help");
+  const asked = argv.find((word) => !word.startsWith("-"));
+  for (const [name, verb] of Object.entries(verbs)) {
+    const command = program.command(name, { hidden: verb.hidden ?? false }).description(verb.description);
+    if (name === asked || (asked === "help" && argv.includes(name)))
+      (await verb.load()).define(command, exit);
+  }
+  return program;
+}
+
+/** Runs the command line. Never throws. @returns the exit code. */
+export async function runProgram(argv: readonly string[]): Promise<number> {
+  let code = 0;
+  try {
+    const program = await buildProgram(argv, (reported) => {
+      code = reported;
+    });
+    await program.parseAsync([...argv], { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    // help that nobody asked for by name is already on stderr
+    if (error instanceof CommanderError && error.code === "commander.help") return 2;
+    return reportFailure(error, argv);
+  }
+}

@@ -1,0 +1,80 @@
+import { statSync } from "node:fs";
+import { ThawError } from "../../client/errors.ts";
+import type { ExecConnection, Sandbox, StatusMessage, ThawClient } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { conductExec, passOutput } from "../exec-io/conduct.ts";
+import { readExitStatus } from "../exec-io/exit-status.ts";
+import { checkTerminal } from "../exec-io/terminal.ts";
+import { styleErr, writeErr } from "../output.ts";
+import { createReporter, type ProgressReporter } from "../progress/reporter.ts";
+import { planRun, type RunFlags } from "./plan.ts";
+
+export type { RunFlags } from "./plan.ts";
+
+function checkWorkspace(folder: string | undefined): void {
+  if (folder === undefined || statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  throw new ThawError("usage", `the workspace ${folder} is not a folder`, { hint: "--workspace ." });
+}
+
+/** Opens the run; with a workspace the command is held until that is there. */
+async function openRun(
+  client: ThawClient,
+  argv: readonly string[],
+  options: {
+    flags: RunFlags;
+    signal: AbortSignal;
+    reporter: ProgressReporter;
+    onCreated: (sandbox: Sandbox) => void;
+  },
+): Promise<ExecConnection> {
+  const { flags, signal, reporter, onCreated } = options;
+  const created = Promise.withResolvers<Sandbox>();
+  const onStatus = (message: StatusMessage): void => {
+    if (message.type === "progress") reporter.show(message);
+    if (message.type !== "created") return;
+    reporter[Symbol.dispose]();
+    onCreated(message.sandbox);
+    created.resolve(message.sandbox);
+  };
+  const connection = await client.run(planRun(argv, flags), { ...passOutput, onStatus, signal });
+  if (flags.workspace === undefined) return connection;
+  const { beginWorkspace, sendWorkspace } = await import("./send-workspace.ts");
+  const workspace = beginWorkspace(flags.workspace, { ignore: flags.ignore !== false, signal });
+  const sandbox = await Promise.race([created.promise, connection.result.then(() => created.promise)]);
+  try {
+    await sendWorkspace(client, sandbox, { workspace, user: flags.user, signal });
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+  connection.start();
+  return connection;
+}
+
+/** `thaw run`: thaws, runs, removes. @returns the command's exit code, or thaw's. */
+export async function run(argv: readonly string[], flags: RunFlags): Promise<number> {
+  checkTerminal(flags);
+  checkWorkspace(flags.workspace);
+  return withClient(async (client) => {
+    using reporter = createReporter(flags);
+    let sandbox: Sandbox | undefined;
+    const onCreated = (created: Sandbox): void => {
+      sandbox = created;
+    };
+    const open = (signal: AbortSignal): Promise<ExecConnection> =>
+      openRun(client, argv, { flags, signal, reporter, onCreated });
+    const exec = await conductExec(flags, { open });
+    const status = readExitStatus(exec);
+    if (flags.json === true)
+      writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, sandbox, exec })}\n`);
+    else if (status.explanation !== undefined)
+      writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
+    if (flags.keep === true && flags.json !== true)
+      writeErr(`thaw: kept as ${sandbox?.name} · thaw exec ${sandbox?.name} -- …\n`);
+    if (flags.verbose === true && flags.json !== true) {
+      const thawed = sandbox?.thawMs == null ? "" : `thaw ${Math.round(sandbox.thawMs)} ms · `;
+      writeErr(`${thawed}exec ${Math.round(exec.exit?.durationMs ?? 0)} ms · exit ${status.code}\n`);
+    }
+    return status.code;
+  });
+}

@@ -1,0 +1,46 @@
+import { resolve } from "node:path";
+import type { Sandbox, ThawClient } from "../../client/index.ts";
+import { showPath } from "../../client/tree/format.ts";
+import { packTree, type SkippedEntry } from "../../client/tree/pack.ts";
+import { collectWorkspace, type Workspace } from "../../client/workspace.ts";
+import { workspacePath } from "../../client/workspace-path.ts";
+import { styleErr, writeErr } from "../output.ts";
+
+const shownSkipped = 10;
+
+/** Chooses what goes in. Begun before the sandbox is there; a failure is told by whoever awaits it. */
+export function beginWorkspace(
+  folder: string,
+  options: { ignore: boolean; signal: AbortSignal },
+): Promise<Workspace> {
+  const collecting = collectWorkspace(resolve(folder), options);
+  collecting.catch(() => {});
+  return collecting;
+}
+
+function warn(text: string): void {
+  writeErr(`${styleErr("yellow", "thaw:")} ${text}\n`);
+}
+
+function warnOfSkipped(skipped: readonly SkippedEntry[]): void {
+  for (const { path, reason } of skipped.slice(0, shownSkipped))
+    warn(`not sent: ${showPath(path)}: ${reason}`);
+  if (skipped.length > shownSkipped) warn(`not sent: ${skipped.length - shownSkipped} more`);
+}
+
+/** Copies the workspace into the sandbox, owned by the user the command runs as. @returns what was sent. */
+export async function sendWorkspace(
+  client: ThawClient,
+  sandbox: Sandbox,
+  options: { workspace: Promise<Workspace>; user: string | undefined; signal: AbortSignal },
+): Promise<{ entries: number; bytes: number }> {
+  const { signal } = options;
+  const owner = options.user ?? (await client.getSnapshot(sandbox.snapshot, { signal })).defaults.user;
+  const { entries, notes } = await options.workspace;
+  for (const note of notes) warn(note);
+  const skipped: SkippedEntry[] = [];
+  const tree = () => packTree(entries, { onSkipped: (entry) => skipped.push(entry), signal });
+  const sent = await client.putTree(sandbox.id, tree, { path: workspacePath, user: owner, signal });
+  warnOfSkipped(skipped);
+  return sent;
+}

@@ -1,0 +1,21 @@
+import type { Command } from "commander";
+import type { ThawClient } from "../client/thaw-client.ts";
+
+/** What a verb does to each sandbox it is given; what it answers is printed with `--json`. */
+export type SandboxAction = (client: ThawClient, sandbox: string) => Promise<unknown>;
+
+/** Defines a verb that takes one sandbox or more and prints each name when done. */
+export function defineSandboxVerb(
+  command: Command,
+  options: { name: string; act: SandboxAction; exit: (code: number) => void },
+): void {
+  const { name, act, exit } = options;
+  command
+    .argument("<sandbox...>", "names, ids, or unique beginnings of ids")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", `\nExample:\n  $ thaw ${name} web`)
+    .action(async (sandboxes: string[], flags: { json?: boolean }) => {
+      const { actOnEach } = await import("./act-on-each.ts");
+      exit(await actOnEach(sandboxes, act, flags));
+    });
+}

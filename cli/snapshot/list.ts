@@ -1,0 +1,30 @@
+import type { Snapshot } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { formatAge } from "../format/age.ts";
+import { formatSize } from "../format/size.ts";
+import { formatTable } from "../format/table.ts";
+import { printJson, writeOut } from "../output.ts";
+
+const header = ["TAG", "ID", "CREATED", "CPUS", "MEMORY", "SIZE", "SANDBOXES", "THAWS HERE"];
+
+/** The table of snapshots; one with several tags shows them all. */
+export function formatSnapshots(snapshots: readonly Snapshot[], nowMs?: number): string {
+  const rows = snapshots.map((snapshot) => [
+    snapshot.tags.join(", "),
+    snapshot.id,
+    formatAge(snapshot.createdAt, nowMs),
+    String(snapshot.resources.cpus),
+    formatSize(snapshot.resources.memoryMib * 2 ** 20),
+    formatSize(snapshot.storedBytes),
+    String(snapshot.usedBy.length),
+    snapshot.incompatible.length === 0 ? "yes" : `no: ${snapshot.incompatible[0]}`,
+  ]);
+  return formatTable(header, rows);
+}
+
+/** `thaw snapshot ls`. */
+export async function list(flags: { json?: boolean }): Promise<void> {
+  const snapshots = await withClient((client) => client.listSnapshots());
+  if (flags.json === true) printJson(snapshots);
+  else writeOut(formatSnapshots(snapshots));
+}

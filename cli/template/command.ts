@@ -1,0 +1,39 @@
+import type { Define } from "../verbs.ts";
+
+export const define: Define = (command, exit) => {
+  command.addHelpText("after", "\nExample:\n  $ thaw template build node");
+  command
+    .command("build")
+    .description("build a template into a snapshot, unless that is there already")
+    .argument("<name|path>", "a name, a template.yaml, or its folder")
+    .option("--force", "build again")
+    .option("-v, --verbose", "show the output of its steps")
+    .option("--json", "print the snapshot as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw template build ./ci/template.yaml")
+    .action(async (template: string, flags: { force?: boolean; verbose?: boolean; json?: boolean }) => {
+      const { build } = await import("./build.ts");
+      await build(template, flags);
+      exit(0);
+    });
+  command
+    .command("ls")
+    .description("list templates")
+    .option("--json", "print the templates as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw template ls")
+    .action(async (flags: { json?: boolean }) => {
+      const { list } = await import("./list.ts");
+      await list(flags);
+      exit(0);
+    });
+  command
+    .command("show")
+    .description("show a template")
+    .argument("<name>", "its name")
+    .option("--json", "print the template as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw template show python")
+    .action(async (name: string, flags: { json?: boolean }) => {
+      const { show } = await import("./show.ts");
+      await show(name, flags);
+      exit(0);
+    });
+};

@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+
+/** Fills in a command's arguments, flags and action; the action reports the exit code through `exit`. */
+export type Define = (command: Command, exit: (code: number) => void) => void;
+
+/** A verb of the command line. Only the one that is asked for is loaded. */
+export interface Verb {
+  description: string;
+  hidden?: boolean;
+  load: () => Promise<{ define: Define }>;
+}
+
+export const verbs: Readonly<Record<string, Verb>> = {
+  run: {
+    description: "thaw a sandbox, run a command in it, remove it",
+    load: () => import("./run/command.ts"),
+  },
+  create: { description: "thaw a sandbox that stays", load: () => import("./create/command.ts") },
+  exec: { description: "run a command in a sandbox", load: () => import("./exec/command.ts") },
+  ls: { description: "list sandboxes", load: () => import("./ls/command.ts") },
+  rm: { description: "remove sandboxes", load: () => import("./rm/command.ts") },
+  pause: {
+    description: "stop a sandbox's clock; it keeps its memory",
+    load: () => import("./pause/command.ts"),
+  },
+  resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
+  template: { description: "build, list and show templates", load: () => import("./template/command.ts") },
+  snapshot: {
+    description: "list, inspect, tag, verify and remove snapshots",
+    load: () => import("./snapshot/command.ts"),
+  },
+  doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
+  daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
+  completion: {
+    description: "print a shell's completion script",
+    load: () => import("./completion/command.ts"),
+  },
+  __complete: {
+    description: "complete words",
+    hidden: true,
+    load: () => import("./completion/complete-command.ts"),
+  },
+};
