@@ -19,8 +19,9 @@ const LEAN_APT = [
 
 /** Removes what must not be the same in two machines, and settings of the host that mean nothing inside one. */
 const FORGET_IDENTITY = [
-  'rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/systemd/random-seed "$1"/var/lib/dbus/machine-id "$1"/etc/resolv.conf',
+  'rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/systemd/random-seed "$1"/var/lib/dbus/machine-id "$1"/etc/resolv.conf "$1"/etc/hostname',
   ': > "$1"/etc/machine-id',
+  'printf "thaw\\n" > "$1"/etc/hostname',
   'printf "127.0.0.1 localhost\\n::1 localhost\\n" > "$1"/etc/hosts',
 ].join(" && ");
 

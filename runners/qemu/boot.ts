@@ -29,7 +29,7 @@ export async function boot(
   const runtimeDir = runtimeDirOf(context, spec);
   const facts = await context.facts();
   const { accelerator, machine, cpu } = needs;
-  const confinement = confine(await context.jail(), id, runtimeDir, accelerator === "kvm");
+  const confinement = confine(await context.jail(), id, runtimeDir);
   if (memoryFile !== undefined) await makeMemoryFile(memoryFile, resources.memoryMib * MIB);
   const inside = {
     kernel: {

@@ -27,7 +27,7 @@ export interface Confinement {
   /** uid of QEMU on the host. */
   uid: number;
   /** For `launch`; absent without a jail. */
-  jail: { uid?: number; kvmGroup?: number } | undefined;
+  jail: { uid?: number } | undefined;
   bindings: JailBinding[];
   /** The runtime folder as QEMU sees it. */
   runtimeDirInside: string;
@@ -45,7 +45,7 @@ export function checkId(id: string): string {
   throw new RunnerError("unsupported", `machine id ${JSON.stringify(id)} is not 1 to 40 of a-z, 0-9 and -`);
 }
 
-export function confine(support: JailSupport, id: string, runtimeDir: string, kvm: boolean): Confinement {
+export function confine(support: JailSupport, id: string, runtimeDir: string): Confinement {
   const ownUid = process.getuid?.() ?? 0;
   if (!support.jailed) {
     const show = (_name: string, source: string): string => source;
@@ -58,8 +58,7 @@ export function confine(support: JailSupport, id: string, runtimeDir: string, kv
     return target;
   };
   const uid = ownUid === 0 ? jailUid(id) : ownUid;
-  const kvmGroup = kvm && ownUid === 0 ? support.kvmGroup : undefined;
-  const jail = { ...(ownUid === 0 ? { uid } : {}), ...(kvmGroup === undefined ? {} : { kvmGroup }) };
+  const jail = ownUid === 0 ? { uid } : {};
   return { jailed: true, uid, jail, bindings, runtimeDirInside: JAIL_RUNTIME_DIR, show };
 }
 

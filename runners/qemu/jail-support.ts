@@ -1,16 +1,11 @@
 /** Whether this host can jail QEMU, found out by trying. */
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { RunnerError } from "../runner.ts";
 import { findTool } from "./find-tool.ts";
 import { runTool } from "./tool.ts";
 
 export type JailSupport =
-  | {
-      jailed: true;
-      version: string;
-      /** Group that may open /dev/kvm, when others may not. */
-      kvmGroup?: number;
-    }
+  | { jailed: true; version: string }
   | { jailed: false; reason: string; hint?: string };
 
 /** Never throws. Takes some 10 ms. */
@@ -33,8 +28,7 @@ export async function jailSupport(): Promise<JailSupport> {
       [...namespaces, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/usr/bin/true"],
       options,
     );
-    const kvmGroup = await groupOfKvm();
-    return { jailed: true, version: version.trim(), ...(kvmGroup === undefined ? {} : { kvmGroup }) };
+    return { jailed: true, version: version.trim() };
   } catch (error) {
     return { jailed: false, ...(await explain(error, asRoot)) };
   }
@@ -65,9 +59,4 @@ async function explain(error: unknown, asRoot: boolean): Promise<{ reason: strin
     };
   }
   return { reason: error instanceof RunnerError ? error.message : String(error) };
-}
-
-async function groupOfKvm(): Promise<number | undefined> {
-  const device = await stat("/dev/kvm").catch(() => undefined);
-  return device === undefined || (device.mode & 0o006) === 0o006 ? undefined : device.gid;
 }

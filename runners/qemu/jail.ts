@@ -20,9 +20,8 @@ export interface JailBinding {
 export interface JailOptions {
   /** uid and gid of QEMU on the host when the daemon is root; absent: the daemon's own, in a user namespace. */
   uid?: number;
-  /** Group that may open /dev/kvm, when KVM is used and others may not. */
-  kvmGroup?: number;
-  kvm: boolean;
+  /** Device node to be /dev/kvm; absent when machines are emulated. */
+  kvmDevice?: string | undefined;
   bindings: readonly JailBinding[];
   /** Inherited descriptor to which bwrap writes the pid of QEMU. */
   infoFd: number;
@@ -78,22 +77,21 @@ export function jailArgv(options: JailOptions): string[] {
     // Folders bwrap makes on its own way to a target are private to root.
     ...["/etc", "/run", JAIL_FILES_DIR].flatMap((dir) => ["--perms", "0755", "--dir", dir]),
     ...["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--proc", "/proc", "--dev", "/dev"],
-    ...(options.kvm ? ["--dev-bind", "/dev/kvm", "/dev/kvm"] : []),
+    ...(options.kvmDevice === undefined ? [] : ["--dev-bind", options.kvmDevice, "/dev/kvm"]),
     ...options.bindings.flatMap((binding) => [
       binding.writable ? "--bind" : "--ro-bind",
       binding.source,
       binding.target,
     ]),
     ...["--remount-ro", "/", "--"],
-    ...(options.uid === undefined ? [] : dropRoot(options.uid, options.kvmGroup)),
+    ...(options.uid === undefined ? [] : dropRoot(options.uid)),
     ...options.command,
   ];
 }
 
-function dropRoot(uid: number, kvmGroup: number | undefined): string[] {
-  const groups = kvmGroup === undefined ? ["--clear-groups"] : ["--groups", String(kvmGroup)];
+function dropRoot(uid: number): string[] {
   return [
-    ...["/usr/bin/setpriv", "--reuid", String(uid), "--regid", String(uid), ...groups],
+    ...["/usr/bin/setpriv", "--reuid", String(uid), "--regid", String(uid), "--clear-groups"],
     ...["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"],
   ];
 }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { RunnerError } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
-import { pickKvmCpu } from "./cpu-models.ts";
+import { KVM_CPUS, pickKvmCpu } from "./cpu-models.ts";
 import { deadlineSignal } from "./deadline.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import { recall, remember } from "./host-json.ts";
@@ -61,7 +61,7 @@ async function bootWithKvm(
   const stateDir = await mkdtemp(join(tmpdir(), "thaw-kvm-"));
   using deadline = deadlineSignal("/dev/kvm opens but a guest did not start", PROOF_TIMEOUT_MS, signal);
   try {
-    const confinement = confine(await context.jail(), id, runtimeDir, true);
+    const confinement = confine(await context.jail(), id, runtimeDir);
     const kernel = {
       vmlinuz: confinement.show("vmlinuz", join(kernelDir, "vmlinuz"), "read"),
       initrd: confinement.show("initrd", join(kernelDir, "initrd"), "read"),
@@ -90,7 +90,10 @@ async function bootWithKvm(
       opened.catch(() => {});
       const cpu = pickKvmCpu(await started.qmp.execute("query-cpu-definitions"));
       if (cpu === undefined)
-        throw new RunnerError("unsupported", "KVM offers none of the CPU models this runner uses");
+        throw new RunnerError(
+          "unsupported",
+          `/dev/kvm opens but offers none of the CPU models ${KVM_CPUS.join(", ")}`,
+        );
       await opened;
       return cpu;
     } catch (error) {

@@ -1,7 +1,7 @@
 /** Starts a QEMU process, in the jail or not, so that it outlives this one, and finds it again on the host. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { close, open } from "node:fs";
-import { chown, mkdir, readFile, rm } from "node:fs/promises";
+import { chown, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { RunnerError } from "../runner.ts";
@@ -9,12 +9,14 @@ import { AGENT_SOCKET, QMP_SOCKET } from "./argv.ts";
 import { JAIL_RUNTIME_DIR, type JailBinding, jailArgv } from "./jail.ts";
 import { readStat } from "./proc.ts";
 import { QmpClient } from "./qmp.ts";
+import { runTool } from "./tool.ts";
 import { checkSocketPath, connectWhenReady } from "./unix-socket.ts";
 
 /** Written by bwrap as soon as QEMU has a pid, also when the process that started it has died. */
 export const JAIL_INFO = "jail.json";
 const FIRST_INHERITED_FD = 3;
 const STDERR_TAIL_BYTES = 8_192;
+const EXIT_NOTICE_MS = 200;
 
 export interface LaunchOptions {
   qemuPath: string;
@@ -22,7 +24,7 @@ export interface LaunchOptions {
   stateDir: string;
   runtimeDir: string;
   /** Absent: no jail. `uid` is given when the daemon is root. */
-  jail?: { uid?: number; kvmGroup?: number };
+  jail?: { uid?: number };
   kvm: boolean;
   /** Files QEMU opens by name, within the jail. */
   bindings: readonly JailBinding[];
@@ -49,7 +51,7 @@ export const INHERITED_FD = FIRST_INHERITED_FD + 1;
 
 /** Resolves when QEMU answers on QMP. On rejection the process is dead and the runtime folder gone. */
 export async function launch(options: LaunchOptions): Promise<Launched> {
-  const { runtimeDir, jail, signal } = options;
+  const { runtimeDir, jail } = options;
   for (const name of [QMP_SOCKET, AGENT_SOCKET]) checkSocketPath(join(runtimeDir, name));
   await rm(runtimeDir, { recursive: true, force: true });
   await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
@@ -59,9 +61,9 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const infoFd = await promisify(open)(infoPath, "w", 0o600);
   let started: Started | undefined;
   try {
-    started = start(options, infoFd);
-    const socket = await connectOrExit(started, options);
-    const qmp = await QmpClient.open(socket, { signal });
+    const kvmDevice = options.kvm ? await deviceFor(jail?.uid, runtimeDir) : undefined;
+    started = start(options, infoFd, kvmDevice);
+    const qmp = await openQmp(started, options);
     qmp.unref();
     const pid = jail === undefined ? started.child.pid : await readJailPid(infoPath);
     const stat = pid === undefined ? undefined : await readStat(pid);
@@ -92,7 +94,7 @@ interface Started {
   stderr(): string;
 }
 
-function start(options: LaunchOptions, infoFd: number): Started {
+function start(options: LaunchOptions, infoFd: number, kvmDevice: string | undefined): Started {
   const { jail } = options;
   const inner = [
     options.qemuPath,
@@ -106,7 +108,7 @@ function start(options: LaunchOptions, infoFd: number): Started {
           "bwrap",
           ...jailArgv({
             ...jail,
-            kvm: options.kvm,
+            kvmDevice,
             bindings: [runtime, ...options.bindings],
             infoFd: FIRST_INHERITED_FD,
             command: [...inner],
@@ -128,27 +130,49 @@ function start(options: LaunchOptions, infoFd: number): Started {
   pipe?.unref?.();
   const ended = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(error.message));
-    child.once("exit", (code, signal) =>
+    child.once("close", (code, signal) =>
       resolve(signal === null ? `exit status ${code}` : `signal ${signal}`),
     );
   });
   return { child, ended, stderr: () => tail.toString("utf8").trim() };
 }
 
-async function connectOrExit(
-  started: Started,
-  options: LaunchOptions,
-): Promise<Awaited<ReturnType<typeof connectWhenReady>>> {
+/** Rejects with what QEMU printed when it ends instead of answering. */
+async function openQmp(started: Started, options: LaunchOptions): Promise<QmpClient> {
   const exited = new AbortController();
   const signal = AbortSignal.any([options.signal, exited.signal]);
-  void started.ended.then(async (how) => {
-    // stderr may come after the exit.
-    await new Promise((resolve) => setImmediate(resolve));
+  void started.ended.then((how) => {
     exited.abort(
       new RunnerError("start-failed", `QEMU did not start (${how}): ${started.stderr() || "no message"}`),
     );
   });
-  return connectWhenReady(join(options.runtimeDir, QMP_SOCKET), { timeoutMs: options.timeoutMs, signal });
+  try {
+    const socket = await connectWhenReady(join(options.runtimeDir, QMP_SOCKET), {
+      timeoutMs: options.timeoutMs,
+      signal,
+    });
+    return await QmpClient.open(socket, { signal });
+  } catch (error) {
+    // Its socket closes a moment before it is seen to have ended.
+    await Promise.race([started.ended, new Promise((resolve) => setTimeout(resolve, EXIT_NOTICE_MS))]);
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+/**
+ * The node to show as /dev/kvm. A machine's own uid may open the host's only where everybody may; elsewhere it gets a node of its own
+ * in the runtime folder, which the jail alone makes usable.
+ */
+async function deviceFor(uid: number | undefined, runtimeDir: string): Promise<string> {
+  const device = await stat("/dev/kvm");
+  if (uid === undefined || (device.mode & 0o006) === 0o006) return "/dev/kvm";
+  const node = join(runtimeDir, "kvm");
+  const [major, minor] = [(device.rdev >> 8) & 0xfff, device.rdev & 0xff];
+  const command = ["-m", "0600", node, "c", String(major), String(minor)];
+  await runTool("mknod", command, { timeoutMs: 5_000, debianPackage: "coreutils" });
+  await chown(node, uid, uid);
+  return node;
 }
 
 async function killStarted(started: Started, infoPath: string | undefined): Promise<void> {

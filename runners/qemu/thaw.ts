@@ -30,7 +30,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const { resources, needs } = snapshot;
   const runtimeDir = runtimeDirOf(context, spec);
   const [facts, support] = await Promise.all([context.facts(), context.jail(), checkFiles(snapshot)]);
-  const confinement = confine(support, id, runtimeDir, needs.accelerator === "kvm");
+  const confinement = confine(support, id, runtimeDir);
   using deadline = deadlineSignal("the snapshot was not restored", THAW_TIMEOUT_MS, outer);
 
   const memoryFile = join(snapshot.dir, "memory");
