@@ -12,7 +12,6 @@ const { values } = parseArgs({ options: { home: { type: "string" }, socket: { ty
 const { home, socket } = values;
 if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH");
 process.title = "thaw-daemon";
-process.umask(0o077);
 
 const lock = await lockHome(home);
 // Another daemon won the race: its clients are served by it.

@@ -68,7 +68,7 @@ async function initialRoot(agent: Buffer, parts: string, modules: readonly strin
       path: "modules.list",
       kind: "file",
       mode: 0o644,
-      data: Buffer.from(modules.map((name) => `${name}\n`).join("")),
+      data: Buffer.from(modules.map((name) => `/modules/${name}\n`).join("")),
     },
     { path: "init", kind: "file", mode: 0o755, data: agent },
   ];
