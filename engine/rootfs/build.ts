@@ -44,7 +44,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
         ...debootstrapArgv({ suite, packages, tree, sources: apt.sources, aptOptions: apt.options }),
       ]),
       {
-        environment: { ...apt.environment, HOME: scratch },
+        environment: { ...apt.environment, HOME: scratch, TMPDIR: scratch },
         timeoutMs: BOOTSTRAP_TIMEOUT_MS,
         onLine: (line) => options.onProgress?.(line.replace(/^[IWE]: /, "")),
         signal,

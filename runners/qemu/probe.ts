@@ -1,7 +1,134 @@
-/** Lines of `thaw doctor`. */
-import type { Probe } from "../runner.ts";
+/** Lines of `thaw doctor` about machines. Nothing is booted; what a boot proves is recalled. */
+import { access, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { type Probe, RunnerError } from "../runner.ts";
+import { AGENT_SOCKET } from "./argv.ts";
 import type { Context } from "./context.ts";
-import type { QemuRunnerOptions } from "./runner.ts";
-export async function probe(_context: Context, _options: QemuRunnerOptions): Promise<Probe[]> {
-  return [];
+import { findTool } from "./find-tool.ts";
+import { mapsReadOnly } from "./host-facts.ts";
+import { MAX_SOCKET_PATH_BYTES } from "./unix-socket.ts";
+
+const GIB = 1024 ** 3;
+/** Less than this and the first template can't be built. */
+const NEEDED_BYTES = 2 * GIB;
+const LONGEST_ID = 40;
+
+/** Tools by the Debian package that has them. Without them templates can't be built; machines can be thawed. */
+const TOOLS: readonly [tool: string, debianPackage: string][] = [
+  ["mmdebstrap", "mmdebstrap"],
+  ["mke2fs", "e2fsprogs"],
+  ["qemu-img", "qemu-utils"],
+  ["zstd", "zstd"],
+  ["dpkg-deb", "dpkg"],
+  ["apt-get", "apt"],
+  ["fallocate", "util-linux"],
+  ["unshare", "util-linux"],
+];
+
+export interface ProbeOptions {
+  sealPath: string;
+  jail?: "auto" | "required" | "off";
+}
+
+/** Never throws. */
+export async function probe(context: Context, options: ProbeOptions): Promise<Probe[]> {
+  return Promise.all([
+    guarded("qemu", true, () => probeQemu(context)),
+    guarded("kvm", false, () => probeKvm(context)),
+    guarded("jail", options.jail === "required", () => probeJail(context, options)),
+    guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
+    guarded("tools", false, probeTools),
+    guarded("state", true, () => probeState(context.home)),
+    guarded("sockets", true, async () => probeSockets(context.runtimeRoot)),
+  ]);
+}
+
+type Finding = Omit<Probe, "name" | "fatal">;
+
+/** What a probe throws is its finding. */
+async function guarded(name: string, fatal: boolean, find: () => Promise<Finding>): Promise<Probe> {
+  const finding = await find().catch((error: unknown): Finding => {
+    const hint = error instanceof RunnerError && error.hint !== undefined ? { hint: error.hint } : {};
+    return { state: "missing", detail: error instanceof Error ? error.message : String(error), ...hint };
+  });
+  return { name, fatal, ...finding };
+}
+
+async function probeQemu(context: Context): Promise<Finding> {
+  const facts = await context.facts();
+  const version = /version (\S+)/.exec(facts.build)?.[1] ?? facts.build;
+  return { state: "ok", detail: `${version}, ${facts.machine}` };
+}
+
+async function probeKvm(context: Context): Promise<Finding> {
+  const verdict = await context.kvm();
+  switch (verdict.state) {
+    case "works":
+      return { state: "ok", detail: `a guest was started with it, CPU model ${verdict.cpu}` };
+    case "unproven":
+      return {
+        state: "warning",
+        detail: "/dev/kvm is there; whether guests run is found out with the first template",
+        hint: "thaw template build base",
+      };
+    default:
+      return {
+        state: "warning",
+        detail: `${verdict.reason}; running emulated (20–50 × slower, weaker isolation)`,
+        hint: "on a VM: turn on nested virtualisation; on a container host: pass /dev/kvm through",
+      };
+  }
+}
+
+async function probeJail(context: Context, options: ProbeOptions): Promise<Finding> {
+  const support = await context.jail();
+  if (support.jailed) {
+    const user = process.getuid?.() === 0 ? "a uid of its own for each machine" : "a user namespace";
+    return { state: "ok", detail: `${support.version}, ${user}, no network, seccomp on` };
+  }
+  const detail = `machines run without a jail: ${support.reason}`;
+  if (options.jail === "off")
+    return { state: "warning", detail, hint: "leave the jail on unless the whole host is thrown away" };
+  return { state: "warning", detail, ...(support.hint === undefined ? {} : { hint: support.hint }) };
+}
+
+async function probeMemoryFiles(context: Context, sealPath: string): Promise<Finding> {
+  if (mapsReadOnly(await context.facts())) return { state: "ok", detail: "snapshots are mapped read-only" };
+  await access(sealPath).catch(() => {
+    throw new RunnerError("missing-tool", `the helper ${sealPath} is missing`, { hint: "npm run build" });
+  });
+  const mib = Math.ceil(context.hotMemory.heldBytes / 1024 ** 2);
+  return {
+    state: "ok",
+    detail: `sealed copies in RAM (${mib} MiB now); QEMU 8.2 or newer maps snapshots read-only`,
+  };
+}
+
+async function probeTools(): Promise<Finding> {
+  const found = await Promise.all(
+    TOOLS.map(async ([tool, from]) => ({ tool, from, path: await findTool(tool) })),
+  );
+  const missing = found.filter(({ path }) => path === undefined);
+  if (missing.length === 0) return { state: "ok", detail: found.map(({ tool }) => tool).join(", ") };
+  const packages = [...new Set(missing.map(({ from }) => from))].join(" ");
+  const detail = `no ${missing.map(({ tool }) => tool).join(", ")}: templates can't be built`;
+  return { state: "missing", detail, hint: `apt-get install ${packages}` };
+}
+
+async function probeState(home: string): Promise<Finding> {
+  const { bavail, bsize } = await statfs(home);
+  const free = bavail * bsize;
+  const detail = `${(free / GIB).toFixed(free < 10 * GIB ? 1 : 0)} GB free in ${home}`;
+  if (free >= NEEDED_BYTES) return { state: "ok", detail };
+  return { state: "warning", detail, hint: "free at least 2 GB, or set THAW_HOME" };
+}
+
+function probeSockets(runtimeRoot: string): Finding {
+  const longest = Buffer.byteLength(join(runtimeRoot, "x".repeat(LONGEST_ID), AGENT_SOCKET));
+  if (longest <= MAX_SOCKET_PATH_BYTES) return { state: "ok", detail: runtimeRoot };
+  return {
+    state: "missing",
+    detail: `${runtimeRoot} is too long: a socket's path would have ${longest} bytes, the kernel takes ${MAX_SOCKET_PATH_BYTES}`,
+    hint: "set XDG_RUNTIME_DIR to a shorter folder",
+  };
 }
