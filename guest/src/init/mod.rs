@@ -1,4 +1,6 @@
 //! PID 1 of a machine: from an initramfs with this program as /init to a root file system with everything mounted.
+//!
+//! Nothing is done about the agent's own OOM score: the kernel never chooses PID 1, and children would inherit the exemption.
 
 mod modules;
 mod mounts;

@@ -41,7 +41,9 @@ pub fn late() {
         let _ = std::os::unix::fs::symlink(format!("/proc/self/fd{number}"), link);
     }
     let _ = fs::create_dir_all("/run/lock");
-    let _ = fs::create_dir_all("/tmp");
+    for directory in ["/tmp", "/etc"] {
+        let _ = fs::create_dir_all(directory);
+    }
     for controller in ["memory", "pids", "cpu"] {
         // One at a time: a kernel without one still has the others.
         let _ = fs::write(format!("{}/cgroup.subtree_control", crate::exec::cgroup::ROOT), format!("+{controller}"));
