@@ -2,6 +2,7 @@ import { CommanderError } from "commander";
 import { ThawError } from "../client/errors.ts";
 import { cleanText } from "./format/clean-text.ts";
 import { brokenPipeExitCode, styleErr, writeErr } from "./output.ts";
+import { verbs } from "./verbs.ts";
 
 /** Whether `--json` was given to thaw, and not to the command behind `--`. */
 function wantsJson(argv: readonly string[]): boolean {
@@ -10,14 +11,17 @@ function wantsJson(argv: readonly string[]): boolean {
 }
 
 /** Commander's own words, as one of our errors. */
-function fromCommander(error: CommanderError): ThawError {
+function fromCommander(error: CommanderError, argv: readonly string[]): ThawError {
   const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  return new ThawError("usage", first, { hint: suggestion?.replace(/^\((.*)\)$/, "$1") ?? "thaw --help" });
+  const verb = argv[0] !== undefined && argv[0] in verbs ? ` ${argv[0]}` : "";
+  return new ThawError("usage", first, {
+    hint: suggestion?.replace(/^\((.*)\)$/, "$1") ?? `thaw${verb} --help`,
+  });
 }
 
-function toThawError(error: unknown): ThawError {
+function toThawError(error: unknown, argv: readonly string[]): ThawError {
   if (error instanceof ThawError) return error;
-  if (error instanceof CommanderError) return fromCommander(error);
+  if (error instanceof CommanderError) return fromCommander(error, argv);
   const message = error instanceof Error ? error.message : String(error);
   const details = process.env.THAW_DEBUG && error instanceof Error ? (error.stack?.split("\n") ?? []) : [];
   return new ThawError("internal", message, { details, cause: error });
@@ -26,7 +30,7 @@ function toThawError(error: unknown): ThawError {
 /** Says what failed, and what to type next, on stderr. @returns the exit code. */
 export function reportFailure(error: unknown, argv: readonly string[]): number {
   if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return brokenPipeExitCode;
-  const failure = toThawError(error);
+  const failure = toThawError(error, argv);
   if (wantsJson(argv)) {
     writeErr(`${JSON.stringify({ error: failure })}\n`);
     return failure.exitCode;

@@ -1,16 +1,33 @@
 #!/usr/bin/env node
 /** The command line's entry: the only place that ends the process. */
 import { mkdirSync } from "node:fs";
-import { enableCompileCache } from "node:module";
+import module from "node:module";
 import { join } from "node:path";
-import { findPaths } from "../client/paths.ts";
 
-try {
-  const { home } = findPaths();
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  enableCompileCache(join(home, "cache"));
-} catch {
-  // without a cache it is slower; what is wrong with the folder is said by what needs it
+const oldestNode = 24;
+
+/** Compiled code is kept between runs: half of a short command's time is compiling. */
+async function enableCache(): Promise<void> {
+  try {
+    const { findPaths } = await import("../client/paths.ts");
+    const { home } = findPaths();
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    module.enableCompileCache(join(home, "cache"));
+  } catch {
+    // without a cache it is slower; what is wrong with the folder is said by what needs it
+  }
 }
-const { runProgram } = await import("./program.ts");
-process.exit(await runProgram(process.argv.slice(2)));
+
+async function main(): Promise<number> {
+  if (Number.parseInt(process.versions.node, 10) < oldestNode) {
+    process.stderr.write(
+      `thaw: needs Node ${oldestNode}; this is ${process.versions.node}\nhint: npx -p node@${oldestNode} node ${process.argv[1]}\n`,
+    );
+    return 125;
+  }
+  await enableCache();
+  const { runProgram } = await import("./program.ts");
+  return runProgram(process.argv.slice(2));
+}
+
+process.exit(await main());

@@ -62,10 +62,10 @@ export class Destination {
     return openSync(full, createFlags, 0o600);
   }
 
-  /** Gives a file its length, mode and time, and closes it. */
-  finishFile(fd: number, header: RecordHeader, size: number): void {
+  /** Gives a file its length (when a hole ends it), mode and time, and closes it. */
+  finishFile(fd: number, header: RecordHeader, hole: number | undefined): void {
     try {
-      ftruncateSync(fd, size);
+      if (hole !== undefined) ftruncateSync(fd, hole);
       fchmodSync(fd, header.mode & allowedMode);
       futimesSync(fd, toSeconds(header.mtime), toSeconds(header.mtime));
     } finally {

@@ -146,21 +146,23 @@ class Unpacker {
       throw treeFault(`${showPath(header.path)} of ${size} bytes; ${this.#limits.fileBytes} is the limit`);
     }
     const fd = this.#destination.createFile(header.path, parts);
+    let end = 0;
     try {
-      await this.#applyExtents(fd, header.path, Number(size));
+      end = await this.#applyExtents(fd, header.path, Number(size));
     } catch (error) {
       closeSync(fd);
       throw error;
     }
-    this.#destination.finishFile(fd, header, Number(size));
+    this.#destination.finishFile(fd, header, end < size ? Number(size) : undefined);
   }
 
-  async #applyExtents(fd: number, path: Buffer, size: number): Promise<void> {
+  /** @returns where the last extent ends. */
+  async #applyExtents(fd: number, path: Buffer, size: number): Promise<number> {
     for (let end = 0; ; ) {
       const extent = await this.#read(extentBytes);
       const start = extent.readBigUInt64LE(0);
       const length = extent.readUInt32LE(8);
-      if (length === 0) return;
+      if (length === 0) return end;
       if (start < BigInt(end) || start + BigInt(length) > BigInt(size)) {
         throw treeFault(`extent at ${start} of ${length} bytes in ${showPath(path)} of ${size} bytes`);
       }

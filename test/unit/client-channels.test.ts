@@ -1,0 +1,179 @@
+import { expect, test } from "vitest";
+import { ThawClient } from "../../client/thaw-client.ts";
+import type { Peer, TestScript } from "./client-server.ts";
+import { sampleExec, startServer } from "./client-server.ts";
+
+async function withServer(
+  script: TestScript,
+  work: (client: ThawClient, peers: Peer[]) => Promise<void>,
+): Promise<void> {
+  await using server = await startServer(script);
+  await using client = new ThawClient({ socket: server.socket, home: server.folder, autostart: false });
+  await work(client, server.peers);
+}
+
+const request = { create: {}, exec: { argv: ["true"] } };
+
+test("stdout and stderr arrive apart, in order, and the exec ends", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      await peer.until(() => peer.control.length > 0);
+      peer.start();
+      peer.write(1, "out");
+      peer.write(2, "err");
+      peer.write(1, "more");
+      peer.finish(7);
+    },
+  };
+  await withServer(script, async (client, peers) => {
+    const seen: string[] = [];
+    const connection = await client.run(request, {
+      stdout: (chunk) => void seen.push(`1${chunk}`),
+      stderr: (chunk) => void seen.push(`2${chunk}`),
+    });
+    const exec = await connection.result;
+    expect(exec.exit?.code).toBe(7);
+    expect(seen).toEqual(["1out", "2err", "1more"]);
+    expect(peers[0]?.control[0]).toEqual(request);
+  });
+});
+
+test("output is acknowledged once it is dealt with, and the end waits for it", async () => {
+  const gate = Promise.withResolvers<void>();
+  const script: TestScript = {
+    peer: async (peer) => {
+      await peer.until(() => peer.control.length > 0);
+      peer.start();
+      peer.write(1, Buffer.alloc(300 * 1024));
+      peer.write(2, "x");
+      await peer.until(() =>
+        peer.control.some((message) => "type" in message && message.type === "ack" && message.err === 1),
+      );
+      expect(peer.control.at(-1)).toEqual({ type: "ack", out: 0, err: 1 });
+      gate.resolve();
+      await peer.until(() =>
+        peer.control.some((message) => "type" in message && message.type === "ack" && message.out > 0),
+      );
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    let done = false;
+    const stdout = async (): Promise<void> => {
+      await gate.promise;
+      done = true;
+    };
+    const connection = await client.run(request, { stdout });
+    await connection.result;
+    expect(done).toBe(true);
+  });
+});
+
+test("a lost connection goes on where it was, both ways", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      if (peer.url.pathname === "/v1/run") {
+        await peer.until(() => peer.control.length > 0);
+        peer.start();
+        peer.write(1, "abc");
+        peer.write(2, "E");
+        await peer.until(() => Buffer.concat(peer.stdin).length >= 5);
+        peer.say({ type: "stdin", offset: 2 });
+        peer.ws.terminate();
+        return;
+      }
+      expect(peer.url.pathname).toBe("/v1/sandboxes/s1/execs/x1/attach");
+      expect(Object.fromEntries(peer.url.searchParams)).toEqual({
+        out: "3",
+        err: "1",
+        stdin: "1",
+        lease: "1",
+      });
+      peer.say({ type: "started", exec: sampleExec });
+      peer.say({ type: "stdin", offset: 3 });
+      peer.write(1, "def");
+      await peer.until(() => peer.stdinEnded);
+      expect(Buffer.concat(peer.stdin).toString()).toBe("4567");
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    let out = "";
+    const stdout = (chunk: Buffer): void => {
+      out += chunk.toString();
+    };
+    const connection = await client.run({ create: {}, exec: { argv: ["cat"], stdin: true } }, { stdout });
+    await connection.writeStdin(Buffer.from("12345"));
+    await connection.writeStdin(Buffer.from("67"));
+    connection.endStdin();
+    await connection.result;
+    expect(out).toBe("abcdef");
+  });
+});
+
+test("no more stdin is sent than the guest has room for", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      await peer.until(() => peer.control.length > 0);
+      peer.start();
+      await peer.until(() => Buffer.concat(peer.stdin).length >= 256 * 1024);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(Buffer.concat(peer.stdin).length).toBe(256 * 1024);
+      peer.say({ type: "stdin", offset: 256 * 1024 });
+      await peer.until(() => peer.stdinEnded);
+      expect(Buffer.concat(peer.stdin).length).toBe(400 * 1024);
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    const connection = await client.run({ create: {}, exec: { argv: ["cat"], stdin: true } }, {});
+    await connection.writeStdin(Buffer.alloc(400 * 1024));
+    connection.endStdin();
+    expect((await connection.result).exit?.code).toBe(0);
+  });
+});
+
+test("the daemon's error is the result's", async () => {
+  const error = { code: "exec-not-found" as const, message: "nope: not found in the sandbox" };
+  await withServer({ peer: (peer) => peer.say({ type: "error", error }) }, async (client) => {
+    const connection = await client.run(request, {});
+    await expect(connection.result).rejects.toMatchObject({
+      code: "exec-not-found",
+      exitCode: 127,
+      message: error.message,
+    });
+  });
+});
+
+test("a connection lost before the command started is an error, not a second run", async () => {
+  await withServer({ peer: (peer) => peer.ws.terminate() }, async (client, peers) => {
+    const connection = await client.run(request, {});
+    await expect(connection.result).rejects.toMatchObject({ code: "daemon-unreachable" });
+    expect(peers.length).toBe(1);
+  });
+});
+
+test("an abort ends the connection with its reason", async () => {
+  const abort = new AbortController();
+  await withServer({ peer: (peer) => peer.start() }, async (client, peers) => {
+    const connection = await client.run(request, { signal: abort.signal });
+    const closed = new Promise((resolve) => peers[0]?.ws.once("close", resolve));
+    abort.abort(new Error("enough"));
+    await expect(connection.result).rejects.toThrow("enough");
+    await closed;
+  });
+});
+
+test("a consumer that fails ends the connection with its error", async () => {
+  const script: TestScript = {
+    peer: (peer) => {
+      peer.start();
+      peer.write(1, "x");
+    },
+  };
+  await withServer(script, async (client) => {
+    const stdout = (): Promise<void> => Promise.reject(Object.assign(new Error("broken"), { code: "EPIPE" }));
+    const connection = await client.run(request, { stdout });
+    await expect(connection.result).rejects.toThrow("broken");
+  });
+});

@@ -1,0 +1,130 @@
+import { expect, test } from "vitest";
+import { ThawClient } from "../../client/thaw-client.ts";
+import { sampleSandbox, sendJson, startServer, type TestScript, type TestServer } from "./client-server.ts";
+
+async function withServer(
+  script: TestScript,
+  work: (client: ThawClient, server: TestServer) => Promise<void>,
+): Promise<void> {
+  await using server = await startServer(script);
+  await using client = new ThawClient({ socket: server.socket, home: server.folder, autostart: false });
+  await work(client, server);
+}
+
+test("references are encoded, and requests name the client's build", async () => {
+  await withServer({ http: (_request, response) => sendJson(response, 200, {}) }, async (client, server) => {
+    await client.getSnapshot("node:24");
+    await client.getExec("a/b", "../x");
+    expect(server.requests.map(({ url }) => url)).toEqual([
+      "/v1/snapshots/node%3A24",
+      "/v1/sandboxes/a%2Fb/execs/..%2Fx",
+    ]);
+    expect(server.requests[0]?.headers["thaw-client-built"]).toMatch(/^\d+$/);
+    expect(server.requests[0]?.headers["thaw-client-version"]).toMatch(/^\d+\.\d+\.\d+/);
+  });
+});
+
+test("an error answer becomes a ThawError with its hint", async () => {
+  const error = { code: "not-found", message: "no snapshot nod", hint: "did you mean node?" };
+  await withServer({ http: (_request, response) => sendJson(response, 404, { error }) }, async (client) => {
+    await expect(client.getSnapshot("nod")).rejects.toMatchObject({ ...error, exitCode: 2 });
+  });
+});
+
+test("an answer that is not the API's is an error all the same", async () => {
+  await withServer(
+    { http: (_request, response) => response.writeHead(502).end("<html>") },
+    async (client) => {
+      await expect(client.listSandboxes()).rejects.toMatchObject({ code: "internal" });
+    },
+  );
+});
+
+test("progress comes line by line, however it is cut", async () => {
+  const lines = [
+    { type: "progress", subject: "base", phase: "boot", state: "started" },
+    { type: "progress", subject: "base", phase: "boot", state: "done", detail: "é" },
+    { type: "result", sandbox: sampleSandbox },
+  ];
+  const bytes = Buffer.from(lines.map((line) => JSON.stringify(line)).join("\n"));
+  const script: TestScript = {
+    http: async (_request, response) => {
+      for (let at = 0; at < bytes.length; at += 7) {
+        response.write(bytes.subarray(at, at + 7));
+        if (at % 70 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      response.end();
+    },
+  };
+  await withServer(script, async (client) => {
+    const details: (string | undefined)[] = [];
+    const sandbox = await client.createSandbox(
+      {},
+      { onProgress: (progress) => details.push(progress.detail) },
+    );
+    expect(sandbox.name).toBe("calm-fox");
+    expect(details).toEqual([undefined, "é"]);
+  });
+});
+
+test("an answer that stops without a result is an error", async () => {
+  await withServer({ http: (_request, response) => void response.end("") }, async (client) => {
+    await expect(client.buildTemplate({ template: "base" })).rejects.toMatchObject({
+      code: "daemon-unreachable",
+    });
+  });
+});
+
+test("a long answer holds up no other request, and connections are used again", async () => {
+  const script: TestScript = {
+    http: (request, response) => {
+      if (request.url === "/v1/templates/build") response.writeHead(200).flushHeaders();
+      else sendJson(response, 200, { sandboxes: [] });
+    },
+  };
+  await withServer(script, async (client) => {
+    const abort = new AbortController();
+    const building = client.buildTemplate({ template: "base" }, { signal: abort.signal });
+    await Promise.all([client.listSandboxes(), client.listSandboxes()]);
+    await client.listSandboxes();
+    abort.abort(new Error("enough"));
+    await expect(building).rejects.toThrow("enough");
+  });
+});
+
+test("a tree is sent as a stream", async () => {
+  let received = 0;
+  const script: TestScript = {
+    http: async (request, response) => {
+      for await (const chunk of request) received += (chunk as Buffer).length;
+      sendJson(response, 200, { entries: 1, bytes: received });
+    },
+  };
+  await withServer(script, async (client, server) => {
+    async function* tree(): AsyncGenerator<Buffer> {
+      for (let i = 0; i < 20; i++) yield Buffer.alloc(1 << 20);
+    }
+    const sent = await client.putTree("s1", tree, { path: "/work space", user: "1000:1000" });
+    expect(sent.bytes).toBe(20 << 20);
+    expect(server.requests[0]?.url).toBe("/v1/sandboxes/s1/tree?path=%2Fwork+space&user=1000%3A1000");
+  });
+});
+
+test("nobody there is said with the socket's path", async () => {
+  await using client = new ThawClient({
+    socket: "/tmp/thaw-no-such/thaw.sock",
+    home: "/tmp/thaw-no-such",
+    autostart: false,
+  });
+  await expect(client.getInfo()).rejects.toMatchObject({
+    code: "daemon-unreachable",
+    message: expect.stringContaining("/tmp/thaw-no-such/thaw.sock"),
+  });
+});
+
+test("a daemon older than the client says so", async () => {
+  const error = { code: "daemon-mismatch", message: "this daemon is older" };
+  await withServer({ http: (_request, response) => sendJson(response, 426, { error }) }, async (client) => {
+    await expect(client.getInfo()).rejects.toMatchObject({ code: "daemon-mismatch" });
+  });
+});
