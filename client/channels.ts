@@ -16,7 +16,7 @@ export interface AttachTarget {
   /** Offsets of stdout and stderr to go on from. Default 0. */
   out?: number;
   err?: number;
-  /** Be the exec's writer. */
+  /** Be the exec's writer: the one whose stdin, signals and sizes it gets. */
   stdin?: boolean;
   /** Take over the sandbox's lease. */
   lease?: boolean;
@@ -220,12 +220,11 @@ export class ExecConnection {
     if (!again) this.#makeWritable();
   }
 
-  /** The first one on a connection says from where stdin has to be sent (again); later ones make room. */
+  /** After a reconnect it says from where stdin has to be sent again; at any time it makes room. */
   #noteStdin(offset: number): void {
-    this.#stdin.acknowledge(offset);
-    if (this.#writable) return;
     this.#stdin.begin(offset);
-    this.#makeWritable();
+    this.#stdin.acknowledge(offset);
+    if (!this.#writable) this.#makeWritable();
   }
 
   #makeWritable(): void {

@@ -6,6 +6,7 @@ export class StdinWindow {
   #kept: Uint8Array[] = [];
   #start = 0;
   #end = 0;
+  #begun = false;
   #ended = false;
   #room = Promise.withResolvers<void>();
 
@@ -14,9 +15,9 @@ export class StdinWindow {
     return this.#ended;
   }
 
-  /** Begins at the offset that others have written before. Only before the first byte. */
+  /** Begins where others that wrote before have left off. Changes nothing once a byte was written. */
   begin(offset: number): void {
-    if (this.#start === this.#end) this.#start = this.#end = offset;
+    if (!this.#begun && offset > this.#end) this.#start = this.#end = offset;
   }
 
   /** Waits until another chunk may be taken. */
@@ -26,6 +27,7 @@ export class StdinWindow {
 
   /** Keeps a chunk, which must not change any more. */
   push(data: Uint8Array): void {
+    this.#begun = true;
     this.#kept.push(data);
     this.#end += data.length;
   }

@@ -22,8 +22,8 @@ async function execAttached(
   let started: Exec | undefined;
   const open = async (signal: AbortSignal): Promise<ExecConnection> => {
     started = await client.startExec(sandbox, planExec(argv, flags), { signal });
-    const target = { sandbox: started.sandbox, exec: started.id, stdin: flags.interactive === true };
-    return client.attach(target, { ...passOutput, signal });
+    // the writer even without stdin: signals and sizes are the writer's
+    return client.attach({ sandbox: started.sandbox, exec: started.id, stdin: true }, { ...passOutput, signal });
   };
   const onGiveUp = async (): Promise<void> => {
     if (started === undefined) return;
