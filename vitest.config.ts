@@ -1,7 +1,12 @@
 import { defineConfig } from "vitest/config";
 
 /** `unit` needs no machine; the others boot real ones, one file after the other so that two cores suffice. */
-const machines = { testTimeout: 120_000, hookTimeout: 600_000, fileParallelism: false, globalSetup: ["test/machines.ts"] };
+const machines = {
+  testTimeout: 120_000,
+  hookTimeout: 600_000,
+  fileParallelism: false,
+  globalSetup: ["test/machines.ts"],
+};
 
 export default defineConfig({
   test: {

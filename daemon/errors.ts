@@ -31,10 +31,22 @@ const STATUS: Record<ErrorCode, number> = {
 
 /** Anything thrown, as the API's error. Fastify's own (bad JSON, too large, schema) become `usage`. */
 export function apiErrorOf(error: unknown): { status: number; error: ApiError } {
-  const { statusCode, validation } = error as { statusCode?: number; validation?: { instancePath?: string; message?: string }[] };
+  const { statusCode, validation } = error as {
+    statusCode?: number;
+    validation?: { instancePath?: string; message?: string }[];
+  };
   if (!(error instanceof EngineError) && statusCode !== undefined && statusCode < 500) {
-    const details = validation?.map(({ instancePath, message }) => `${instancePath || "request"}: ${message}`);
-    return { status: statusCode, error: { code: "usage", message: details?.join("; ") ?? (error as Error).message, ...(details ? { details } : {}) } };
+    const details = validation?.map(
+      ({ instancePath, message }) => `${instancePath || "request"}: ${message}`,
+    );
+    return {
+      status: statusCode,
+      error: {
+        code: "usage",
+        message: details?.join("; ") ?? (error as Error).message,
+        ...(details ? { details } : {}),
+      },
+    };
   }
   const known = asEngineError(error);
   return { status: STATUS[known.code], error: known.toJSON() as ApiError };
@@ -42,5 +54,8 @@ export function apiErrorOf(error: unknown): { status: number; error: ApiError } 
 
 export function sendError(reply: FastifyReply, error: unknown): void {
   const { status, error: body } = apiErrorOf(error);
-  void reply.code(status).type("application/json").send(JSON.stringify({ error: body }));
+  void reply
+    .code(status)
+    .type("application/json")
+    .send(JSON.stringify({ error: body }));
 }

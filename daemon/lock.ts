@@ -7,7 +7,9 @@ export function lockHome(home: string): Promise<Server | null> {
   const name = `\0thaw-${createHash("sha256").update(home).digest("hex").slice(0, 32)}`;
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());
-    server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(null) : reject(error)));
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      error.code === "EADDRINUSE" ? resolve(null) : reject(error),
+    );
     server.listen({ path: name }, () => resolve(server));
     server.unref();
   });

@@ -14,8 +14,11 @@ if (home === undefined || socket === undefined) fail("usage: daemon --home DIR -
 process.title = "thaw-daemon";
 
 const lock = await lockHome(home);
-// Another daemon won the race: its clients are served by it.
-if (!lock) process.exit(0);
+if (!lock) {
+  // It won the race; clients of this socket are served by it, unless it listens elsewhere.
+  process.stderr.write(`another daemon owns ${home}\n`);
+  process.exit(0);
+}
 
 const installed = import.meta.dirname;
 const version: Version = JSON.parse(readFileSync(join(installed, "version.json"), "utf8"));
@@ -34,13 +37,24 @@ const engine = await Engine.open({
     runtimeRoot,
     ...(jail === "off" || jail === "required" ? { jail } : {}),
   }),
-}).catch((error: Error) => fail(error.message));
+}).catch((error: Error & { hint?: string }) =>
+  fail(error.hint ? `${error.message}\nhint: ${error.hint}` : error.message),
+);
 
 const server = await createServer({ engine, version, startedAt: new Date().toISOString(), shutDown });
 rmSync(socket, { force: true });
 await server.listen({ path: socket });
 chmodSync(socket, 0o600);
-server.log.info({ version: version.version, digest: version.digest, home, pid: process.pid, sandboxes: engine.sandboxes.length }, "ready");
+server.log.info(
+  {
+    version: version.version,
+    digest: version.digest,
+    home,
+    pid: process.pid,
+    sandboxes: engine.sandboxes.length,
+  },
+  "ready",
+);
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, shutDown);
 process.on("unhandledRejection", (error) => server.log.error({ err: error }, "unhandled rejection"));

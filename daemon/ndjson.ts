@@ -9,7 +9,10 @@ const MAX_BUFFERED_BYTES = 1 << 20;
 
 export async function streamWork(
   reply: FastifyReply,
-  work: (options: { onProgress: OnProgress; signal: AbortSignal }) => Promise<Omit<Extract<StreamLine, { type: "result" }>, "type">>,
+  work: (options: {
+    onProgress: OnProgress;
+    signal: AbortSignal;
+  }) => Promise<Omit<Extract<StreamLine, { type: "result" }>, "type">>,
 ): Promise<void> {
   reply.hijack();
   const { raw } = reply;
@@ -17,7 +20,8 @@ export async function streamWork(
   const abort = new AbortController();
   raw.on("close", () => abort.abort());
   const say = (line: StreamLine) => {
-    if (line.type !== "progress" || raw.writableLength < MAX_BUFFERED_BYTES) raw.write(`${JSON.stringify(line)}\n`);
+    if (line.type !== "progress" || raw.writableLength < MAX_BUFFERED_BYTES)
+      raw.write(`${JSON.stringify(line)}\n`);
   };
   try {
     say({ type: "result", ...(await work({ onProgress: say, signal: abort.signal })) });

@@ -1,7 +1,12 @@
 /** The HTTP server: routes, errors, the OpenAPI document, and the WebSocket upgrades beside them. */
 import swagger from "@fastify/swagger";
-import fastify from "fastify";
-import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { fastify, LogController } from "fastify";
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from "fastify-type-provider-zod";
 import { EngineError } from "../engine/errors.ts";
 import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
@@ -20,7 +25,7 @@ const BODY_LIMIT_BYTES = 1 << 20;
 export async function createServer(context: DaemonContext): Promise<App> {
   const app: App = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     logger: { level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
     routerOptions: { maxParamLength: 300 },
     forceCloseConnections: true,
@@ -28,21 +33,29 @@ export async function createServer(context: DaemonContext): Promise<App> {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error, request, reply) => {
-    if ((error as { statusCode?: number }).statusCode === undefined && !(error instanceof EngineError)) request.log.error({ err: error }, "request failed");
+    if ((error as { statusCode?: number }).statusCode === undefined && !(error instanceof EngineError))
+      request.log.error({ err: error }, "request failed");
     sendError(reply, error);
   });
-  app.setNotFoundHandler((request, reply) => sendError(reply, new EngineError("not-found", `there is no ${request.method} ${request.url}`)));
+  app.setNotFoundHandler((request, reply) =>
+    sendError(reply, new EngineError("not-found", `there is no ${request.method} ${request.url}`)),
+  );
   app.addHook("onRequest", async (request) => refuseOlderSelf(context, request.headers["thaw-client-built"]));
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
-      info: { title: "thaw daemon", version: context.version.version, description: "docs/API.md describes the WebSocket channels." },
+      info: {
+        title: "thaw daemon",
+        version: context.version.version,
+        description: "docs/API.md describes the WebSocket channels.",
+      },
     },
     transform: jsonSchemaTransform,
   });
   await app.register(async (plugin) => {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
-    for (const add of [infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes, execRoutes, fileRoutes]) add(routes, context);
+    for (const add of [infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes, execRoutes, fileRoutes])
+      add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   });
   serveChannels(app.server, context, app.log);

@@ -3,8 +3,13 @@ import { EngineError } from "../engine/errors.ts";
 import type { DaemonContext } from "./context.ts";
 
 /** A newer client must not be served by older code: it restarts the daemon and asks again. */
-export function refuseOlderSelf({ version }: DaemonContext, clientBuilt: string | string[] | undefined): void {
+export function refuseOlderSelf(
+  { version }: DaemonContext,
+  clientBuilt: string | string[] | undefined,
+): void {
   if (Number(clientBuilt ?? 0) > version.built) {
-    throw new EngineError("daemon-mismatch", `this daemon (${version.version}) is older than its client`, { hint: "thaw daemon stop; the next command starts the new one" });
+    throw new EngineError("daemon-mismatch", `this daemon (${version.version}) is older than its client`, {
+      hint: "thaw daemon stop; the next command starts the new one",
+    });
   }
 }

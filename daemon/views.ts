@@ -13,7 +13,8 @@ export function execView({ record }: EngineExec): Exec {
 }
 
 export function sandboxView(sandbox: EngineSandbox): Sandbox {
-  const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs } = sandbox.record;
+  const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs } =
+    sandbox.record;
   return {
     ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs },
     isolation: sandbox.isolation,
@@ -21,7 +22,11 @@ export function sandboxView(sandbox: EngineSandbox): Sandbox {
   };
 }
 
-export async function snapshotView(engine: Engine, snapshot: StoredSnapshot, tags: Map<string, string>): Promise<Snapshot> {
+export async function snapshotView(
+  engine: Engine,
+  snapshot: StoredSnapshot,
+  tags: Map<string, string>,
+): Promise<Snapshot> {
   const { template, createdAt, resources, needs, defaults, parts } = snapshot.manifest;
   return {
     ...{ id: snapshot.id, createdAt, resources, needs, defaults, parts },

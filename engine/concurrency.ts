@@ -38,7 +38,11 @@ export interface Passenger<E> {
 export class SingleFlight<T, E> {
   readonly #flights = new Map<string, Flight<T, E>>();
 
-  async join(key: string, passenger: Passenger<E>, start: (onEvent: (event: E) => void, signal: AbortSignal) => Promise<T>): Promise<T> {
+  async join(
+    key: string,
+    passenger: Passenger<E>,
+    start: (onEvent: (event: E) => void, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const flight = this.#flights.get(key) ?? this.#start(key, start);
     flight.listeners.add(passenger.onEvent);
     flight.passengers += 1;

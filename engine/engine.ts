@@ -10,10 +10,10 @@ import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
 import { type Home, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
 import { nearest } from "./nearest.ts";
-import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { type SandboxRecord, sandboxRecord } from "./sandboxes/record.ts";
+import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
-import { type ResolveOptions, Sources, type SourceRequest } from "./sources.ts";
+import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
@@ -35,7 +35,10 @@ export interface CreateOptions extends ResolveOptions {
   labels: Record<string, string>;
   cpus?: number | undefined;
   memoryMib?: number | undefined;
+  /** Ends with its client. */
   leased: boolean;
+  /** Leased only until its command has ended. */
+  keep?: boolean | undefined;
 }
 
 export class Engine {
@@ -55,7 +58,11 @@ export class Engine {
     this.runner = options.runner;
     this.#templatesDir = options.templatesDir;
     this.snapshots = new SnapshotStore(home);
-    this.sources = new Sources({ home, store: this.snapshots, runner: options.runner }, options.templatesDir, agentDigest);
+    this.sources = new Sources(
+      { home, store: this.snapshots, runner: options.runner },
+      options.templatesDir,
+      agentDigest,
+    );
     this.leases = new Leases((id) => this.removeById(id));
     this.audit = new Audit(home.audit);
   }
@@ -81,9 +88,18 @@ export class Engine {
     const matches = all.filter(({ id }) => id.startsWith(reference));
     if (matches.length === 1 && matches[0]) return matches[0];
     if (matches.length > 1) {
-      throw new EngineError("usage", `${reference} fits ${matches.length} sandboxes: ${matches.map(({ record }) => record.name).join(", ")}`);
+      throw new EngineError(
+        "usage",
+        `${reference} fits ${matches.length} sandboxes: ${matches.map(({ record }) => record.name).join(", ")}`,
+      );
     }
-    throw new EngineError("not-found", `no sandbox ${reference}`, { hint: nearest(reference, all.map(({ record }) => record.name), "thaw ls") });
+    throw new EngineError("not-found", `no sandbox ${reference}`, {
+      hint: nearest(
+        reference,
+        all.map(({ record }) => record.name),
+        "thaw ls",
+      ),
+    });
   }
 
   /** Thaws a sandbox; builds what is missing first unless a snapshot was named. On failure nothing is left. */
@@ -118,6 +134,15 @@ export class Engine {
     this.audit.note("rm", sandbox.record.name, { id });
   }
 
+  /** A leased sandbox's command has ended: from here on it does not end with its client, if that was asked. */
+  async commandEnded(sandbox: Sandbox): Promise<void> {
+    const { record } = sandbox;
+    if (!record.keep || !record.leased) return;
+    record.leased = false;
+    this.leases.forget(record.id);
+    await sandbox.persist();
+  }
+
   async recipes(): Promise<Recipe[]> {
     return shippedRecipes(this.#templatesDir);
   }
@@ -142,17 +167,24 @@ export class Engine {
   /** Removes a tag when the snapshot has others, else the snapshot. Refused while a sandbox needs it. */
   async removeSnapshot(reference: string): Promise<void> {
     const snapshot = await this.snapshots.get(reference);
-    const tags = [...(await this.snapshots.tags())].filter(([, of]) => of === snapshot.id).map(([tag]) => tag);
+    const tags = [...(await this.snapshots.tags())]
+      .filter(([, of]) => of === snapshot.id)
+      .map(([tag]) => tag);
     if (tags.includes(reference) && tags.length > 1) return this.snapshots.untag(reference);
     const users = await this.usersOf(snapshot.id);
     if (users.length > 0) {
-      throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, { hint: `thaw rm ${users.join(" ")}` });
+      throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
+        hint: `thaw rm ${users.join(" ")}`,
+      });
     }
     await this.snapshots.remove(snapshot.id);
     this.audit.note("snapshot rm", reference, { id: snapshot.id });
   }
 
-  async verify(reference: string, signal: AbortSignal): Promise<{ snapshot: StoredSnapshot; parts: PartVerdict[] }> {
+  async verify(
+    reference: string,
+    signal: AbortSignal,
+  ): Promise<{ snapshot: StoredSnapshot; parts: PartVerdict[] }> {
     const snapshot = await this.snapshots.get(reference);
     return { snapshot, parts: await this.snapshots.verify(snapshot, signal) };
   }
@@ -160,7 +192,15 @@ export class Engine {
   async doctor(): Promise<Probe[]> {
     const probes = await this.runner.probe();
     const snapshots = await this.snapshots.list();
-    return [...probes, { name: "state", state: "ok", fatal: false, detail: `${snapshots.length} snapshots, ${this.#sandboxes.size} sandboxes in ${this.home.root}` }];
+    return [
+      ...probes,
+      {
+        name: "state",
+        state: "ok",
+        fatal: false,
+        detail: `${snapshots.length} snapshots, ${this.#sandboxes.size} sandboxes in ${this.home.root}`,
+      },
+    ];
   }
 
   /** The daemon leaves: machines go on, the next daemon adopts them. */
@@ -193,6 +233,7 @@ export class Engine {
       createdAt: new Date().toISOString(),
       reason: null,
       leased: options.leased,
+      keep: options.keep ?? false,
       thawMs: null,
       machine: null,
     };
@@ -216,7 +257,11 @@ export class Engine {
   }
 
   async #recover(): Promise<void> {
-    await Promise.all([this.snapshots.recover(), clearUnfinished(this.home.rootfs), clearUnfinished(this.home.sandboxes)]);
+    await Promise.all([
+      this.snapshots.recover(),
+      clearUnfinished(this.home.rootfs),
+      clearUnfinished(this.home.sandboxes),
+    ]);
     const context = { home: this.home, store: this.snapshots, runner: this.runner };
     await Promise.all((await readdir(this.home.builds)).map((id) => clearBuild(context, id)));
     await Promise.all((await finished(this.home.sandboxes)).map((id) => this.#adopt(id)));
@@ -240,7 +285,9 @@ export class Engine {
 
   #claim(name: string): void {
     if (this.#names.has(name)) {
-      throw new EngineError("conflict", `there is already a sandbox named ${name}`, { hint: `choose another --name, or thaw rm ${name}` });
+      throw new EngineError("conflict", `there is already a sandbox named ${name}`, {
+        hint: `choose another --name, or thaw rm ${name}`,
+      });
     }
     this.#names.add(name);
   }
@@ -249,9 +296,13 @@ export class Engine {
     const { bavail, bsize } = await statfs(this.home.root);
     const free = bavail * bsize;
     if (free >= MIN_FREE_BYTES) return;
-    throw new EngineError("no-space", `${Math.round(free / 2 ** 20)} MB free under ${this.home.root}, ${MIN_FREE_BYTES / 2 ** 20} MB needed`, {
-      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
-    });
+    throw new EngineError(
+      "no-space",
+      `${Math.round(free / 2 ** 20)} MB free under ${this.home.root}, ${MIN_FREE_BYTES / 2 ** 20} MB needed`,
+      {
+        hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
+      },
+    );
   }
 }
 
@@ -269,11 +320,18 @@ const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
 /** What a runner or an agent throws, in the engine's words. */
 export function asEngineError(error: unknown): EngineError {
   if (error instanceof EngineError) return error;
-  const { message } = error as Error;
-  if (error instanceof RunnerError) return new EngineError(RUNNER_CODES[error.code], message, { hint: error.hint, cause: error });
+  const { message, console: consoleTail } = error as Error & { console?: string };
+  const details = consoleTail ? { details: consoleTail.trimEnd().split("\n").slice(-10) } : {};
+  if (error instanceof RunnerError)
+    return new EngineError(RUNNER_CODES[error.code], message, { hint: error.hint, cause: error });
   const { name, kind, code } = error as { name?: string; kind?: string; code?: string };
-  if (name === "SessionError") return new EngineError(kind === "timeout" ? "agent-timeout" : "agent-fault", message, { cause: error });
-  if (name === "AgentRefusal") return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
+  if (name === "SessionError")
+    return new EngineError(kind === "timeout" ? "agent-timeout" : "agent-fault", message, {
+      ...details,
+      cause: error,
+    });
+  if (name === "AgentRefusal")
+    return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
   if (code === "ENOSPC") return new EngineError("no-space", message, { cause: error });
   return new EngineError("internal", message ?? String(error), { cause: error });
 }

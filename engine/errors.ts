@@ -40,7 +40,11 @@ export class EngineError extends Error {
   readonly hint: string | undefined;
   readonly details: string[] | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string | undefined; details?: string[] | undefined; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string | undefined; details?: string[] | undefined; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause });
     this.code = code;
     this.hint = options.hint;

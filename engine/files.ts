@@ -28,7 +28,8 @@ export async function readRecord<T extends z.ZodType>(path: string, schema: T): 
 
 export async function sha256File(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...(signal ? { signal } : {}) })) hash.update(chunk);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...(signal ? { signal } : {}) }))
+    hash.update(chunk);
   return hash.digest("hex");
 }
 
@@ -55,5 +56,9 @@ export async function finished(dir: string): Promise<string[]> {
 /** Removes what a crash left half made in a folder. */
 export async function clearUnfinished(dir: string): Promise<void> {
   const names = await readdir(dir).catch(() => []);
-  await Promise.all(names.filter((name) => name.startsWith(".")).map((name) => rm(join(dir, name), { recursive: true, force: true })));
+  await Promise.all(
+    names
+      .filter((name) => name.startsWith("."))
+      .map((name) => rm(join(dir, name), { recursive: true, force: true })),
+  );
 }

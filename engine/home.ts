@@ -30,13 +30,18 @@ export function openHome(root: string): Home {
   };
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });
-    for (const dir of [home.kernels, home.snapshots, home.tags, home.sandboxes, home.builds, home.rootfs]) mkdirSync(dir, { recursive: true });
+    for (const dir of [home.kernels, home.snapshots, home.tags, home.sandboxes, home.builds, home.rootfs])
+      mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);
   } catch (error) {
-    throw new EngineError("host-not-ready", `the state folder ${root} can't be written: ${(error as Error).message}`, {
-      hint: "set THAW_HOME to a folder of yours",
-      cause: error,
-    });
+    throw new EngineError(
+      "host-not-ready",
+      `the state folder ${root} can't be written: ${(error as Error).message}`,
+      {
+        hint: "set THAW_HOME to a folder of yours",
+        cause: error,
+      },
+    );
   }
   return home;
 }

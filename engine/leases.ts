@@ -53,7 +53,10 @@ export class Leases {
 
   #arm(id: string, ms: number): void {
     this.#clearTimer(id);
-    this.#timers.set(id, setTimeout(() => this.#end(id), ms));
+    this.#timers.set(
+      id,
+      setTimeout(() => this.#end(id), ms),
+    );
   }
 
   #end(id: string): void {

@@ -19,7 +19,11 @@ export interface Phase<T> {
 }
 
 /** Runs one phase and tells when it starts and how long it took. */
-export async function phase<T>(onProgress: OnProgress, { subject, phase, detail }: Phase<T>, work: () => Promise<T>): Promise<T> {
+export async function phase<T>(
+  onProgress: OnProgress,
+  { subject, phase, detail }: Phase<T>,
+  work: () => Promise<T>,
+): Promise<T> {
   const started = performance.now();
   onProgress({ type: "progress", subject, phase, state: "started" });
   const result = await work();

@@ -42,7 +42,8 @@ export class Sources {
     const all = await this.#context.store.list();
     const candidates = all.filter(({ manifest }) => manifest.template?.buildKey === key);
     candidates.sort((a, b) => b.manifest.createdAt.localeCompare(a.manifest.createdAt));
-    for (const candidate of candidates) if ((await this.incompatible(candidate)).length === 0) return candidate;
+    for (const candidate of candidates)
+      if ((await this.incompatible(candidate)).length === 0) return candidate;
     return null;
   }
 
@@ -58,17 +59,28 @@ export class Sources {
       await this.#context.store.tag(present.id, tagOf(recipe));
       return present;
     }
-    return this.#builds.join(key, { onEvent: options.onProgress, signal: options.signal }, async (onProgress, signal) => {
-      const built = await buildTemplate(this.#context, recipe, key, { onProgress, signal });
-      await this.#context.store.tag(built.id, tagOf(recipe));
-      return built;
-    });
+    return this.#builds.join(
+      key,
+      { onEvent: options.onProgress, signal: options.signal },
+      async (onProgress, signal) => {
+        const built = await buildTemplate(this.#context, recipe, key, { onProgress, signal });
+        await this.#context.store.tag(built.id, tagOf(recipe));
+        return built;
+      },
+    );
   }
 
-  async resolve(source: SourceRequest, options: ResolveOptions): Promise<{ snapshot: StoredSnapshot; from: string }> {
-    if (source.snapshot !== undefined) return { snapshot: await this.#context.store.get(source.snapshot), from: source.snapshot };
+  async resolve(
+    source: SourceRequest,
+    options: ResolveOptions,
+  ): Promise<{ snapshot: StoredSnapshot; from: string }> {
+    if (source.snapshot !== undefined)
+      return { snapshot: await this.#context.store.get(source.snapshot), from: source.snapshot };
     const recipe = await this.recipe(source);
-    return { snapshot: (await this.built(recipe)) ?? (await this.build(recipe, options)), from: tagOf(recipe) };
+    return {
+      snapshot: (await this.built(recipe)) ?? (await this.build(recipe, options)),
+      from: tagOf(recipe),
+    };
   }
 
   /** The snapshot itself when the resources are its own, else a variant, made on first use. */
@@ -78,16 +90,24 @@ export class Sources {
     options: ResolveOptions,
   ): Promise<StoredSnapshot> {
     const own = snapshot.manifest.resources;
-    const resources = { cpus: wanted.cpus ?? own.cpus, memoryMib: wanted.memoryMib ?? own.memoryMib, diskMib: own.diskMib };
+    const resources = {
+      cpus: wanted.cpus ?? own.cpus,
+      memoryMib: wanted.memoryMib ?? own.memoryMib,
+      diskMib: own.diskMib,
+    };
     if (resources.cpus === own.cpus && resources.memoryMib === own.memoryMib) return snapshot;
     const present = await this.#context.store.find(
       (manifest) =>
-        manifest.variantOf === snapshot.id && manifest.resources.cpus === resources.cpus && manifest.resources.memoryMib === resources.memoryMib,
+        manifest.variantOf === snapshot.id &&
+        manifest.resources.cpus === resources.cpus &&
+        manifest.resources.memoryMib === resources.memoryMib,
     );
     if (present && (await this.incompatible(present)).length === 0) return present;
     const key = `${snapshot.id} ${resources.cpus} ${resources.memoryMib}`;
-    return this.#builds.join(key, { onEvent: options.onProgress, signal: options.signal }, (onProgress, signal) =>
-      buildVariant(this.#context, snapshot, resources, { onProgress, signal }),
+    return this.#builds.join(
+      key,
+      { onEvent: options.onProgress, signal: options.signal },
+      (onProgress, signal) => buildVariant(this.#context, snapshot, resources, { onProgress, signal }),
     );
   }
 

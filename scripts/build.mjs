@@ -1,6 +1,16 @@
 // Bundles the CLI, the daemon and the client into dist/, beside the guest binaries and the templates they come with.
 import { createHash } from "node:crypto";
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -26,10 +36,13 @@ await build({
   plugins: [
     {
       name: "slim-undici",
-      setup: ({ onResolve }) => onResolve({ filter: /^undici$/ }, () => ({ path: join(import.meta.dirname, "undici-slim.mjs") })),
+      setup: ({ onResolve }) =>
+        onResolve({ filter: /^undici$/ }, () => ({ path: join(import.meta.dirname, "undici-slim.mjs") })),
     },
   ],
-  banner: { js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);' },
+  banner: {
+    js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);',
+  },
   logLevel: "warning",
 });
 
@@ -43,11 +56,16 @@ cpSync(join(root, "templates"), join(staged, "templates"), { recursive: true });
 chmodSync(join(staged, "thaw.mjs"), 0o755);
 
 const hash = createHash("sha256");
-for (const path of readdirSync(staged, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort()) {
+for (const path of readdirSync(staged, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => join(entry.parentPath, entry.name))
+  .sort()) {
   hash.update(path.slice(staged.length)).update(readFileSync(path));
 }
 const digest = hash.digest("hex").slice(0, 16);
-const before = existsSync(join(dist, "version.json")) ? JSON.parse(readFileSync(join(dist, "version.json"), "utf8")) : null;
+const before = existsSync(join(dist, "version.json"))
+  ? JSON.parse(readFileSync(join(dist, "version.json"), "utf8"))
+  : null;
 // The same content keeps its time, so that a running daemon of it is not replaced.
 const built = before?.digest === digest ? before.built : Date.now();
 writeFileSync(join(staged, "version.json"), `${JSON.stringify({ version, digest, built })}\n`);

@@ -11,11 +11,15 @@ try {
   failed += report.numFailedTests;
   skipped += report.numPendingTests + (report.numTodoTests ?? 0);
   // A file that could not even be loaded has no tests to count.
-  failed += report.testResults.filter(({ status, assertionResults }) => status === "failed" && assertionResults.length === 0).length;
+  failed += report.testResults.filter(
+    ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
+  ).length;
 } catch {
   failed += 1;
 }
-for (const [, ok, bad, ignored] of readFileSync(cargoPath, "utf8").matchAll(/test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/g)) {
+for (const [, ok, bad, ignored] of readFileSync(cargoPath, "utf8").matchAll(
+  /test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/g,
+)) {
   passed += Number(ok);
   failed += Number(bad);
   skipped += Number(ignored);

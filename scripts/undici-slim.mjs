@@ -4,4 +4,5 @@ import Client from "undici/lib/dispatcher/client.js";
 import Dispatcher from "undici/lib/dispatcher/dispatcher.js";
 
 Dispatcher.prototype.request = request;
+
 export { Client };

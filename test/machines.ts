@@ -23,7 +23,8 @@ export default function setup(project: TestProject): () => void {
   return () => {
     users -= 1;
     if (users > 0) return;
-    const thaw = (...args: string[]) => spawnSync(process.execPath, ["dist/thaw.mjs", ...args], { env: { ...process.env, THAW_HOME: home } });
+    const thaw = (...args: string[]) =>
+      spawnSync(process.execPath, ["dist/thaw.mjs", ...args], { env: { ...process.env, THAW_HOME: home } });
     thaw("rm", "--all");
     thaw("daemon", "stop");
     if (process.env.THAW_KEEP_HOME === undefined) rmSync(join(home), { recursive: true, force: true });

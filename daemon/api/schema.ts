@@ -6,14 +6,25 @@ import { z } from "zod";
 import { errorCodes } from "../../engine/errors.ts";
 
 /** What may name a sandbox: as a hostname, so that it can become one. */
-export const sandboxName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "lower-case letters, digits and inner dashes, 40 at most");
+export const sandboxName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "lower-case letters, digits and inner dashes, 40 at most");
 /** `name` or `name:version`, as in `node:24`. */
 export const tag = z
   .string()
-  .regex(/^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/, "NAME or NAME:VERSION");
+  .regex(
+    /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/,
+    "NAME or NAME:VERSION",
+  );
 const reference = z.string().min(1).max(200);
-const envName = z.string().regex(/^[^=\0]+$/, "no = and no NUL in a name").max(4096);
-const text = z.string().max(131_072).regex(/^[^\0]*$/, "no NUL");
+const envName = z
+  .string()
+  .regex(/^[^=\0]+$/, "no = and no NUL in a name")
+  .max(4096);
+const text = z
+  .string()
+  .max(131_072)
+  .regex(/^[^\0]*$/, "no NUL");
 
 export const errorCode = z.enum(errorCodes);
 export const apiError = z.object({
@@ -88,7 +99,12 @@ export const machineNeeds = z.object({
   kernel: z.string(),
   devices: z.string(),
 });
-export const filePart = z.object({ name: z.string(), sizeBytes: z.int(), storedBytes: z.int(), sha256: z.string() });
+export const filePart = z.object({
+  name: z.string(),
+  sizeBytes: z.int(),
+  storedBytes: z.int(),
+  sha256: z.string(),
+});
 /** What execs in a sandbox of this snapshot get by default. */
 export const execDefaults = z.object({
   env: z.record(z.string(), z.string()),
@@ -132,7 +148,10 @@ export const source = z
     /** A tag or id; never built. */
     snapshot: reference.optional(),
   })
-  .refine((s) => [s.template, s.recipe, s.snapshot].filter((x) => x !== undefined).length <= 1, "give one of template, recipe and snapshot");
+  .refine(
+    (s) => [s.template, s.recipe, s.snapshot].filter((x) => x !== undefined).length <= 1,
+    "give one of template, recipe and snapshot",
+  );
 
 export const createRequest = z.object({
   /** Default: the template `base`. */
@@ -145,7 +164,10 @@ export const createRequest = z.object({
 
 export const execRequest = z.object({
   /** Idempotency: a second request with the same id answers with the first one's exec. */
-  id: z.string().regex(/^[a-z0-9-]{1,40}$/).optional(),
+  id: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/)
+    .optional(),
   argv: z.array(text).min(1).max(10_000),
   env: z.record(envName, text).default({}),
   cwd: text.optional(),
@@ -197,10 +219,17 @@ export const controlMessage = z.discriminatedUnion("type", [
   z.object({ type: z.literal("signal"), signal: z.string().max(16) }),
 ]);
 /** Channel 4. */
-export const resizeMessage = z.object({ Width: z.int().min(1).max(10_000), Height: z.int().min(1).max(10_000) });
+export const resizeMessage = z.object({
+  Width: z.int().min(1).max(10_000),
+  Height: z.int().min(1).max(10_000),
+});
 
 export const buildRequest = z
-  .object({ template: z.string().max(64).optional(), recipe: z.string().max(262_144).optional(), force: z.boolean().default(false) })
+  .object({
+    template: z.string().max(64).optional(),
+    recipe: z.string().max(262_144).optional(),
+    force: z.boolean().default(false),
+  })
   .refine((b) => (b.template === undefined) !== (b.recipe === undefined), "give template or recipe");
 
 /** Lines of an `application/x-ndjson` answer: progress, then one result or error. */
@@ -236,7 +265,10 @@ export const verifyReport = z.object({
   parts: z.array(z.object({ name: z.string(), ok: z.boolean(), reason: z.string().optional() })),
 });
 
-export const signalRequest = z.object({ signal: z.string().max(16), to: z.enum(["group", "tree"]).default("group") });
+export const signalRequest = z.object({
+  signal: z.string().max(16),
+  to: z.enum(["group", "tree"]).default("group"),
+});
 export const tagRequest = z.object({ tag });
 export const fileEntry = z.object({
   path: z.string(),

@@ -8,7 +8,12 @@ import { execView } from "../views.ts";
 import type { Connection } from "./connection.ts";
 
 const offset = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0);
-const query = z.object({ out: offset, err: offset, stdin: z.string().optional(), lease: z.string().optional() });
+const query = z.object({
+  out: offset,
+  err: offset,
+  stdin: z.string().optional(),
+  lease: z.string().optional(),
+});
 
 export async function serveAttach(
   { engine }: DaemonContext,
@@ -17,7 +22,8 @@ export async function serveAttach(
 ): Promise<void> {
   try {
     const asked = query.safeParse(Object.fromEntries(at.query));
-    if (!asked.success) throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
+    if (!asked.success)
+      throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
     const { out, err, stdin, lease } = asked.data;
     const exec = findExec(engine, at.sandbox, at.exec);
     if (lease === "1") connection.onClose(engine.leases.hold(engine.sandbox(at.sandbox).id));
@@ -27,6 +33,7 @@ export async function serveAttach(
     const { ready } = watchExec(connection, exec, { out, err });
     await exec.ended();
     await ready;
+    if (lease === "1" && connection.isOpen) await engine.commandEnded(engine.sandbox(at.sandbox));
     connection.status({ type: "exit", exec: execView(exec) });
     connection.close();
   } catch (error) {
@@ -35,7 +42,11 @@ export async function serveAttach(
 }
 
 /** Sends an exec's output and stdin offsets to a connection until either is over. */
-export function watchExec(connection: Connection, exec: Exec, from: { out: number; err: number }): { ready: Promise<void> } {
+export function watchExec(
+  connection: Connection,
+  exec: Exec,
+  from: { out: number; err: number },
+): { ready: Promise<void> } {
   const onStdin = (taken: number) => connection.status({ type: "stdin", offset: taken });
   exec.on("stdin", onStdin);
   if (exec.stdinOffset > 0) onStdin(exec.stdinOffset);

@@ -121,7 +121,8 @@ export class Connection implements Reader {
         return this.#control(body);
       case RESIZE: {
         const size = resizeMessage.safeParse(json(body));
-        if (size.success) this.#exec?.resize({ rows: size.data.Height, cols: size.data.Width }).catch(() => {});
+        if (size.success)
+          this.#exec?.resize({ rows: size.data.Height, cols: size.data.Width }).catch(() => {});
         return;
       }
       case CLOSE:
@@ -153,7 +154,13 @@ export class Connection implements Reader {
       return first(value);
     }
     const message = controlMessage.safeParse(value);
-    if (!message.success) return this.fail(new EngineError("usage", `a control message of the wrong shape: ${message.error.issues[0]?.message ?? ""}`));
+    if (!message.success)
+      return this.fail(
+        new EngineError(
+          "usage",
+          `a control message of the wrong shape: ${message.error.issues[0]?.message ?? ""}`,
+        ),
+      );
     switch (message.data.type) {
       case "start":
         return this.onStart?.();

@@ -1,6 +1,5 @@
 /** `/v1/run`: create, lease and exec over one connection. */
 import { EngineError } from "../../engine/errors.ts";
-import type { Sandbox } from "../../engine/sandboxes/sandbox.ts";
 import { runRequest } from "../api/schema.ts";
 import type { DaemonContext } from "../context.ts";
 import { execView, sandboxView } from "../views.ts";
@@ -19,10 +18,13 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
       throw new EngineError("usage", details[0] ?? "a run request of the wrong shape", { details });
     }
     const request = parsed.data;
-    const started = request.hold ? new Promise<void>((resolve) => (connection.onStart = resolve)) : Promise.resolve();
+    const started = request.hold
+      ? new Promise<void>((resolve) => (connection.onStart = resolve))
+      : Promise.resolve();
     const sandbox = await engine.create({
       ...request.create,
       leased: true,
+      keep: request.keep,
       onProgress: (progress) => connection.status(progress),
       signal: gone.signal,
     });
@@ -36,24 +38,20 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
     });
     connection.status({ type: "started", exec: execView(exec) });
     await exec.ended();
-    if (request.keep && connection.isOpen) await keep(sandbox);
+    if (connection.isOpen) await engine.commandEnded(sandbox);
     connection.status({ type: "exit", exec: execView(exec) });
     connection.close();
   } catch (error) {
     connection.fail(error);
   }
-
-  /** From here on the sandbox no longer ends with its client. */
-  async function keep(sandbox: Sandbox): Promise<void> {
-    engine.leases.forget(sandbox.id);
-    sandbox.record.leased = false;
-    await sandbox.persist();
-  }
 }
 
 function firstMessage(connection: Connection, signal: AbortSignal): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new EngineError("usage", `no run request within ${FIRST_MESSAGE_MS} ms`)), FIRST_MESSAGE_MS);
+    const timer = setTimeout(
+      () => reject(new EngineError("usage", `no run request within ${FIRST_MESSAGE_MS} ms`)),
+      FIRST_MESSAGE_MS,
+    );
     signal.addEventListener("abort", () => {
       clearTimeout(timer);
       reject(new EngineError("cancelled", "the client went away"));

@@ -15,7 +15,11 @@ const MAX_MESSAGE_BYTES = 2 << 20;
 const ATTACH = /^\/v1\/sandboxes\/([^/]+)\/execs\/([^/]+)\/attach$/;
 
 export function serveChannels(server: Server, context: DaemonContext, log: FastifyBaseLogger): void {
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+  });
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => {});
     try {
@@ -23,7 +27,9 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
       const serve = routeOf(request);
       if (!serve) return refuse(socket, 404, "Not Found");
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        serve(context, new Connection(webSocket)).catch((error) => log.error({ err: error }, "a channel failed"));
+        serve(context, new Connection(webSocket)).catch((error) =>
+          log.error({ err: error }, "a channel failed"),
+        );
       });
     } catch (error) {
       const { status, error: body } = apiErrorOf(error);
@@ -32,7 +38,9 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
   });
 }
 
-function routeOf(request: IncomingMessage): ((context: DaemonContext, connection: Connection) => Promise<void>) | null {
+function routeOf(
+  request: IncomingMessage,
+): ((context: DaemonContext, connection: Connection) => Promise<void>) | null {
   const { pathname, searchParams } = new URL(request.url ?? "", "http://daemon");
   if (pathname === "/v1/run") return serveRun;
   const [, sandbox, exec] = ATTACH.exec(pathname) ?? [];

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { EngineError } from "../../engine/errors.ts";
 import type { Engine } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import { exec, execRequest, signalRequest } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
@@ -27,12 +27,21 @@ export function execRoutes(app: App, { engine }: DaemonContext): void {
     },
   );
 
-  app.get("/v1/sandboxes/:sandbox/execs/:exec", { schema: { params, response: { 200: exec } } }, async (request) =>
-    execView(findExec(engine, request.params.sandbox, request.params.exec)),
+  app.get(
+    "/v1/sandboxes/:sandbox/execs/:exec",
+    { schema: { params, response: { 200: exec } } },
+    async (request) => execView(findExec(engine, request.params.sandbox, request.params.exec)),
   );
 
-  app.post("/v1/sandboxes/:sandbox/execs/:exec/signal", { schema: { params, body: signalRequest } }, async (request, reply) => {
-    await findExec(engine, request.params.sandbox, request.params.exec).signal(request.body.signal, request.body.to);
-    return reply.code(204).send();
-  });
+  app.post(
+    "/v1/sandboxes/:sandbox/execs/:exec/signal",
+    { schema: { params, body: signalRequest } },
+    async (request, reply) => {
+      await findExec(engine, request.params.sandbox, request.params.exec).signal(
+        request.body.signal,
+        request.body.to,
+      );
+      return reply.code(204).send();
+    },
+  );
 }

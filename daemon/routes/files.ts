@@ -6,7 +6,10 @@ import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
 const path = z.string().min(1).max(4096).startsWith("/", "an absolute path inside the sandbox");
-const octal = z.string().regex(/^[0-7]{3,4}$/, "an octal mode such as 644").transform((text) => Number.parseInt(text, 8));
+const octal = z
+  .string()
+  .regex(/^[0-7]{3,4}$/, "an octal mode such as 644")
+  .transform((text) => Number.parseInt(text, 8));
 
 export function fileRoutes(app: App, { engine }: DaemonContext): void {
   app.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
@@ -22,35 +25,59 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
         response: { 200: z.object({ entries: z.number(), bytes: z.number() }) },
       },
     },
-    (request) => agent(request.params.sandbox).treeIn(request.query.path, request.body as Readable, request.query.user),
+    (request) =>
+      agent(request.params.sandbox).treeIn(request.query.path, request.body as Readable, request.query.user),
   );
 
-  app.get("/v1/sandboxes/:sandbox/tree", { schema: { params, querystring: z.object({ path }) } }, async (request, reply) => {
-    const body = await agent(request.params.sandbox).treeOut(request.query.path);
-    return reply.type("application/octet-stream").send(body);
-  });
+  app.get(
+    "/v1/sandboxes/:sandbox/tree",
+    { schema: { params, querystring: z.object({ path }) } },
+    async (request, reply) => {
+      const body = await agent(request.params.sandbox).treeOut(request.query.path);
+      return reply.type("application/octet-stream").send(body);
+    },
+  );
 
   app.put(
     "/v1/sandboxes/:sandbox/files",
-    { bodyLimit: Number.MAX_SAFE_INTEGER, schema: { params, querystring: z.object({ path, mode: octal.optional() }) } },
+    {
+      bodyLimit: Number.MAX_SAFE_INTEGER,
+      schema: { params, querystring: z.object({ path, mode: octal.optional() }) },
+    },
     async (request, reply) => {
-      await agent(request.params.sandbox).writeFile(request.query.path, request.body as Readable, request.query.mode);
+      await agent(request.params.sandbox).writeFile(
+        request.query.path,
+        request.body as Readable,
+        request.query.mode,
+      );
       return reply.code(204).send();
     },
   );
 
-  app.get("/v1/sandboxes/:sandbox/files", { schema: { params, querystring: z.object({ path }) } }, async (request, reply) => {
-    const { size, body } = await agent(request.params.sandbox).readFile(request.query.path);
-    return reply.type("application/octet-stream").header("thaw-file-size", String(size)).send(body);
-  });
+  app.get(
+    "/v1/sandboxes/:sandbox/files",
+    { schema: { params, querystring: z.object({ path }) } },
+    async (request, reply) => {
+      const { size, body } = await agent(request.params.sandbox).readFile(request.query.path);
+      return reply.type("application/octet-stream").header("thaw-file-size", String(size)).send(body);
+    },
+  );
 
-  app.get("/v1/sandboxes/:sandbox/stat", { schema: { params, querystring: z.object({ path }), response: { 200: fileEntry } } }, (request) =>
-    agent(request.params.sandbox).stat(request.query.path),
+  app.get(
+    "/v1/sandboxes/:sandbox/stat",
+    { schema: { params, querystring: z.object({ path }), response: { 200: fileEntry } } },
+    (request) => agent(request.params.sandbox).stat(request.query.path),
   );
 
   app.get(
     "/v1/sandboxes/:sandbox/list",
-    { schema: { params, querystring: z.object({ path }), response: { 200: z.object({ entries: z.array(fileEntry), truncated: z.boolean() }) } } },
+    {
+      schema: {
+        params,
+        querystring: z.object({ path }),
+        response: { 200: z.object({ entries: z.array(fileEntry), truncated: z.boolean() }) },
+      },
+    },
     (request) => agent(request.params.sandbox).list(request.query.path),
   );
 }

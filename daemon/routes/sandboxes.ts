@@ -8,12 +8,18 @@ const params = z.object({ sandbox: z.string().max(200) });
 
 export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
   app.post("/v1/sandboxes", { schema: { body: createRequest } }, async (request, reply) => {
-    await streamWork(reply, async (options) => ({ sandbox: sandboxView(await engine.create({ ...request.body, ...options, leased: false })) }));
+    await streamWork(reply, async (options) => ({
+      sandbox: sandboxView(await engine.create({ ...request.body, ...options, leased: false })),
+    }));
   });
 
-  app.get("/v1/sandboxes", { schema: { response: { 200: z.object({ sandboxes: z.array(sandbox) }) } } }, async () => ({
-    sandboxes: engine.sandboxes.map(sandboxView),
-  }));
+  app.get(
+    "/v1/sandboxes",
+    { schema: { response: { 200: z.object({ sandboxes: z.array(sandbox) }) } } },
+    async () => ({
+      sandboxes: engine.sandboxes.map(sandboxView),
+    }),
+  );
 
   app.get("/v1/sandboxes/:sandbox", { schema: { params, response: { 200: sandbox } } }, async (request) =>
     sandboxView(engine.sandbox(request.params.sandbox)),
@@ -24,19 +30,29 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
     return reply.code(204).send();
   });
 
-  app.post("/v1/sandboxes/:sandbox/pause", { schema: { params, response: { 200: sandbox } } }, async (request) => {
-    const found = engine.sandbox(request.params.sandbox);
-    await found.pause();
-    return sandboxView(found);
-  });
+  app.post(
+    "/v1/sandboxes/:sandbox/pause",
+    { schema: { params, response: { 200: sandbox } } },
+    async (request) => {
+      const found = engine.sandbox(request.params.sandbox);
+      await found.pause();
+      return sandboxView(found);
+    },
+  );
 
-  app.post("/v1/sandboxes/:sandbox/resume", { schema: { params, response: { 200: sandbox } } }, async (request) => {
-    const found = engine.sandbox(request.params.sandbox);
-    await found.resume();
-    return sandboxView(found);
-  });
+  app.post(
+    "/v1/sandboxes/:sandbox/resume",
+    { schema: { params, response: { 200: sandbox } } },
+    async (request) => {
+      const found = engine.sandbox(request.params.sandbox);
+      await found.resume();
+      return sandboxView(found);
+    },
+  );
 
-  app.get("/v1/sandboxes/:sandbox/stats", { schema: { params, response: { 200: machineStats } } }, (request) =>
-    engine.sandbox(request.params.sandbox).stats(),
+  app.get(
+    "/v1/sandboxes/:sandbox/stats",
+    { schema: { params, response: { 200: machineStats } } },
+    (request) => engine.sandbox(request.params.sandbox).stats(),
   );
 }

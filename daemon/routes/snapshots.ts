@@ -6,26 +6,44 @@ import { snapshotView } from "../views.ts";
 const params = z.object({ snapshot: z.string().max(200) });
 
 export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
-  const view = async (reference: string) => snapshotView(engine, await engine.snapshots.get(reference), await engine.snapshots.tags());
+  const view = async (reference: string) =>
+    snapshotView(engine, await engine.snapshots.get(reference), await engine.snapshots.tags());
 
-  app.get("/v1/snapshots", { schema: { response: { 200: z.object({ snapshots: z.array(snapshot) }) } } }, async () => {
-    const [all, tags] = await Promise.all([engine.snapshots.list(), engine.snapshots.tags()]);
-    return { snapshots: await Promise.all(all.map((one) => snapshotView(engine, one, tags))) };
-  });
+  app.get(
+    "/v1/snapshots",
+    { schema: { response: { 200: z.object({ snapshots: z.array(snapshot) }) } } },
+    async () => {
+      const [all, tags] = await Promise.all([engine.snapshots.list(), engine.snapshots.tags()]);
+      return { snapshots: await Promise.all(all.map((one) => snapshotView(engine, one, tags))) };
+    },
+  );
 
-  app.get("/v1/snapshots/:snapshot", { schema: { params, response: { 200: snapshot } } }, (request) => view(request.params.snapshot));
+  app.get("/v1/snapshots/:snapshot", { schema: { params, response: { 200: snapshot } } }, (request) =>
+    view(request.params.snapshot),
+  );
 
-  app.post("/v1/snapshots/:snapshot/tags", { schema: { params, body: tagRequest, response: { 200: snapshot } } }, async (request) => {
-    const found = await engine.snapshots.get(request.params.snapshot);
-    await engine.snapshots.tag(found.id, request.body.tag);
-    engine.audit.note("snapshot tag", request.body.tag, { id: found.id });
-    return view(found.id);
-  });
+  app.post(
+    "/v1/snapshots/:snapshot/tags",
+    { schema: { params, body: tagRequest, response: { 200: snapshot } } },
+    async (request) => {
+      const found = await engine.snapshots.get(request.params.snapshot);
+      await engine.snapshots.tag(found.id, request.body.tag);
+      engine.audit.note("snapshot tag", request.body.tag, { id: found.id });
+      return view(found.id);
+    },
+  );
 
-  app.post("/v1/snapshots/:snapshot/verify", { schema: { params, response: { 200: verifyReport } } }, async (request) => {
-    const { snapshot: found, parts } = await engine.verify(request.params.snapshot, new AbortController().signal);
-    return { snapshot: found.id, ok: parts.every(({ ok }) => ok), parts };
-  });
+  app.post(
+    "/v1/snapshots/:snapshot/verify",
+    { schema: { params, response: { 200: verifyReport } } },
+    async (request) => {
+      const { snapshot: found, parts } = await engine.verify(
+        request.params.snapshot,
+        new AbortController().signal,
+      );
+      return { snapshot: found.id, ok: parts.every(({ ok }) => ok), parts };
+    },
+  );
 
   app.delete("/v1/snapshots/:snapshot", { schema: { params } }, async (request, reply) => {
     await engine.removeSnapshot(request.params.snapshot);

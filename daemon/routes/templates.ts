@@ -5,10 +5,14 @@ import { streamWork } from "../ndjson.ts";
 import { snapshotView, templateView } from "../views.ts";
 
 export function templateRoutes(app: App, { engine }: DaemonContext): void {
-  app.get("/v1/templates", { schema: { response: { 200: z.object({ templates: z.array(template) }) } } }, async () => {
-    const recipes = await engine.recipes();
-    return { templates: await Promise.all(recipes.map((recipe) => templateView(engine, recipe))) };
-  });
+  app.get(
+    "/v1/templates",
+    { schema: { response: { 200: z.object({ templates: z.array(template) }) } } },
+    async () => {
+      const recipes = await engine.recipes();
+      return { templates: await Promise.all(recipes.map((recipe) => templateView(engine, recipe))) };
+    },
+  );
 
   app.post("/v1/templates/build", { schema: { body: buildRequest } }, async (request, reply) => {
     const { force, ...source } = request.body;

@@ -43,20 +43,25 @@ export function createEgressProxy(rules: Rule[], onDenied: (destination: string)
         join(guest, out);
       },
       (error: Error) => {
-        guest.end(`HTTP/1.1 ${error instanceof Denied ? "403 Forbidden" : "502 Bad Gateway"}\r\nConnection: close\r\n\r\n${error.message}`);
+        guest.end(
+          `HTTP/1.1 ${error instanceof Denied ? "403 Forbidden" : "502 Bad Gateway"}\r\nConnection: close\r\n\r\n${error.message}`,
+        );
       },
     );
   });
 
   server.on("request", (message: IncomingMessage, response: ServerResponse) => {
     const target = parseTarget(message.url ?? "");
-    if (!target || target.scheme !== "http:") {
+    if (target?.scheme !== "http:") {
       response.writeHead(400).end("thaw: only http:// addresses and CONNECT are proxied\n");
       return;
     }
     dial(target.host, target.port || 80).then(
       (out) => forward(message, response, out, target.path, target.authority),
-      (error: Error) => response.writeHead(error instanceof Denied ? 403 : 502, { "content-type": "text/plain" }).end(error.message),
+      (error: Error) =>
+        response
+          .writeHead(error instanceof Denied ? 403 : 502, { "content-type": "text/plain" })
+          .end(error.message),
     );
   });
   server.on("clientError", (_error, connection) => connection.destroy());
@@ -77,17 +82,27 @@ export function createEgressProxy(rules: Rule[], onDenied: (destination: string)
 
 class Denied extends Error {}
 
-function parseTarget(url: string): { scheme: string; host: string; port: number; path: string; authority: string } | null {
+function parseTarget(
+  url: string,
+): { scheme: string; host: string; port: number; path: string; authority: string } | null {
   if (!URL.canParse(url)) return null;
   const { protocol, hostname, port, pathname, search, host } = new URL(url);
   if (hostname === "") return null;
-  return { scheme: protocol, host: hostname, port: Number(port), path: `${pathname}${search}`, authority: host };
+  return {
+    scheme: protocol,
+    host: hostname,
+    port: Number(port),
+    path: `${pathname}${search}`,
+    authority: host,
+  };
 }
 
 function dialAddress(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port });
-    socket.setTimeout(CONNECT_DEADLINE_MS, () => socket.destroy(new Error(`${address}:${port} did not answer`)));
+    socket.setTimeout(CONNECT_DEADLINE_MS, () =>
+      socket.destroy(new Error(`${address}:${port} did not answer`)),
+    );
     socket.once("error", reject);
     socket.once("connect", () => {
       socket.off("error", reject);
@@ -102,9 +117,20 @@ function join(guest: Duplex, out: Socket): void {
   pipeline(out, guest).catch(() => {});
 }
 
-function forward(message: IncomingMessage, response: ServerResponse, out: Socket, path: string, authority: string): void {
+function forward(
+  message: IncomingMessage,
+  response: ServerResponse,
+  out: Socket,
+  path: string,
+  authority: string,
+): void {
   const { "proxy-connection": _hop, connection: _close, ...headers } = message.headers;
-  const upstream = request({ createConnection: () => out, method: message.method, path, headers: { ...headers, host: authority, connection: "close" } });
+  const upstream = request({
+    createConnection: () => out,
+    method: message.method,
+    path,
+    headers: { ...headers, host: authority, connection: "close" },
+  });
   upstream.on("error", (error) => {
     if (!response.headersSent) response.writeHead(502);
     response.end(`thaw: ${error.message}\n`);

@@ -88,11 +88,15 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.#agent = agent;
     if (this.isOver) return;
     try {
-      this.#take(await agent.attach({ id: this.record.id, out: this.#log.out, err: this.#log.err }, this.#handlers()));
+      this.#take(
+        await agent.attach({ id: this.record.id, out: this.#log.out, err: this.#log.err }, this.#handlers()),
+      );
       this.#arm();
     } catch (error) {
       if (!(error instanceof AgentRefusal)) throw error;
-      await this.fail(new EngineError("exec-refused", `the guest no longer knows this exec: ${error.message}`));
+      await this.fail(
+        new EngineError("exec-refused", `the guest no longer knows this exec: ${error.message}`),
+      );
     }
   }
 
@@ -194,7 +198,8 @@ export class Exec extends EventEmitter<ExecEvents> {
     // The first output may arrive before `start` has returned the stream.
     const from = stream ?? this.#stream;
     if (!from) return;
-    if (this.#held.length > 0 || this.#lag() > READER_WINDOW_BYTES) this.#held.push({ channel, bytes, stream: from });
+    if (this.#held.length > 0 || this.#lag() > READER_WINDOW_BYTES)
+      this.#held.push({ channel, bytes, stream: from });
     else from.consume(channel, bytes);
   }
 
@@ -204,7 +209,12 @@ export class Exec extends EventEmitter<ExecEvents> {
     return most;
   }
 
-  async #exited(exit: { code: number | null; signal: string | null; oom: boolean; durationMs: number }): Promise<void> {
+  async #exited(exit: {
+    code: number | null;
+    signal: string | null;
+    oom: boolean;
+    durationMs: number;
+  }): Promise<void> {
     if (this.isOver) return;
     const { code, signal, oom, durationMs } = exit;
     await this.#over("exited", { code, signal, oom, durationMs, timedOut: this.record.timedOut });
@@ -238,11 +248,14 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   #needAgent(): Agent {
-    if (!this.#agent) throw new EngineError("conflict", `the sandbox of exec ${this.record.id} is not reachable now`);
+    if (!this.#agent)
+      throw new EngineError("conflict", `the sandbox of exec ${this.record.id} is not reachable now`);
     return this.#agent;
   }
 
   async #persist(): Promise<void> {
-    await writeWhole(join(this.#dir, `${this.record.id}.json`), `${JSON.stringify(this.record)}\n`).catch(() => {});
+    await writeWhole(join(this.#dir, `${this.record.id}.json`), `${JSON.stringify(this.record)}\n`).catch(
+      () => {},
+    );
   }
 }

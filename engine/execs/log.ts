@@ -168,7 +168,9 @@ export class ExecLog {
     head.writeBigUInt64LE(BigInt(this.#written[2]), 16);
     await this.#file.write(head);
     this.#segmentBytes = SEGMENT_HEADER_BYTES;
-    const old = (await segmentsOf(this.#dir)).filter((segment) => segment < this.#segment - this.#limits.keep);
+    const old = (await segmentsOf(this.#dir)).filter(
+      (segment) => segment < this.#segment - this.#limits.keep,
+    );
     await Promise.all(old.map((segment) => rm(segmentPath(this.#dir, segment), { force: true })));
   }
 }

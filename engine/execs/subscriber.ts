@@ -60,7 +60,8 @@ export class Subscriber {
     const behind = this.#position[channel] - piece.offset;
     if (behind >= piece.data.length && piece.data.length > 0) return;
     if (behind < 0) this.reader.dropped(channel, piece.offset);
-    const fresh = behind > 0 ? { ...piece, offset: piece.offset + behind, data: piece.data.subarray(behind) } : piece;
+    const fresh =
+      behind > 0 ? { ...piece, offset: piece.offset + behind, data: piece.data.subarray(behind) } : piece;
     this.#position[channel] = fresh.offset + fresh.data.length;
     this.reader.output(fresh);
   }

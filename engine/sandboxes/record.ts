@@ -29,6 +29,8 @@ export const sandboxRecord = z.object({
   createdAt: z.string(),
   reason: z.string().nullable(),
   leased: z.boolean(),
+  /** Leased until its command has ended, then kept. */
+  keep: z.boolean(),
   thawMs: z.number().nullable(),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),

@@ -77,12 +77,16 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   /** Takes up the machine of an earlier daemon, with its execs. A dead one becomes `failed`, with the reason. */
   async adopt(): Promise<void> {
     await this.#restoreExecs();
-    if (this.record.machine === null || this.record.state === "stopped" || this.record.state === "failed") return;
+    if (this.record.machine === null || this.record.state === "stopped" || this.record.state === "failed")
+      return;
     let machine: Machine;
     try {
       machine = await this.#runner.adopt(this.record.machine);
     } catch (error) {
-      return this.#end("failed", `its machine was gone when the daemon came back: ${(error as Error).message}`);
+      return this.#end(
+        "failed",
+        `its machine was gone when the daemon came back: ${(error as Error).message}`,
+      );
     }
     this.#take(machine);
     const state = await machine.state();
@@ -210,7 +214,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     for (const exec of this.execs.values()) exec.detach();
     if (this.#removed || this.record.state !== "running") return;
     const machine = this.#machine;
-    if (why.kind === "fault" || !machine) return this.#end("failed", `its agent broke the protocol: ${why.message}`);
+    if (why.kind === "fault" || !machine)
+      return this.#end("failed", `its agent broke the protocol: ${why.message}`);
     if ((await machine.state().catch(() => "ended")) === "running") await this.#reconnect(machine);
   }
 
@@ -218,13 +223,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if (this.#removed) return;
     switch (end.kind) {
       case "disk-full":
-        return this.#become("paused", `paused: the host's disk is full (${end.detail}); free some space, then thaw resume ${this.record.name}`);
+        return this.#become(
+          "paused",
+          `paused: the host's disk is full (${end.detail}); free some space, then thaw resume ${this.record.name}`,
+        );
       case "powered-off":
         return this.#end("stopped", "the guest powered off");
       case "rebooted":
         return this.#end("stopped", "the guest asked for a reboot");
       case "panicked":
-        return this.#end("failed", `the guest's kernel panicked: ${lastLine(await machine.console().catch(() => ""))}`);
+        return this.#end(
+          "failed",
+          `the guest's kernel panicked: ${lastLine(await machine.console().catch(() => ""))}`,
+        );
       case "exited":
         return this.#end("failed", `its machine ended: ${end.detail}`);
     }
@@ -268,9 +279,18 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   #allow(verb: string, states: SandboxRecord["state"][]): void {
     if (states.includes(this.record.state)) return;
     const { name, state } = this.record;
-    throw new EngineError("conflict", `can't ${verb} sandbox ${name}: it is ${state}${this.record.reason ? ` (${this.record.reason})` : ""}`, {
-      hint: state === "paused" ? `thaw resume ${name}` : state === "running" ? `thaw pause ${name}` : `thaw rm ${name}`,
-    });
+    throw new EngineError(
+      "conflict",
+      `can't ${verb} sandbox ${name}: it is ${state}${this.record.reason ? ` (${this.record.reason})` : ""}`,
+      {
+        hint:
+          state === "paused"
+            ? `thaw resume ${name}`
+            : state === "running"
+              ? `thaw pause ${name}`
+              : `thaw rm ${name}`,
+      },
+    );
   }
 
   #needAgent(verb: string): Agent {
@@ -279,12 +299,17 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   #needAgentNow(): Agent {
-    if (!this.#agent) throw new EngineError("conflict", `the agent of sandbox ${this.record.name} is not reachable now`);
+    if (!this.#agent)
+      throw new EngineError("conflict", `the agent of sandbox ${this.record.name} is not reachable now`);
     return this.#agent;
   }
 
   #needMachine(): Machine {
-    if (!this.#machine) throw new EngineError("conflict", `sandbox ${this.record.name} has no machine: it is ${this.record.state}`);
+    if (!this.#machine)
+      throw new EngineError(
+        "conflict",
+        `sandbox ${this.record.name} has no machine: it is ${this.record.state}`,
+      );
     return this.#machine;
   }
 }

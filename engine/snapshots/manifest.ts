@@ -5,7 +5,11 @@
 import { z } from "zod";
 import { sha256 } from "../files.ts";
 
-export const resources = z.strictObject({ cpus: z.int().min(1), memoryMib: z.int().min(1), diskMib: z.int().min(1) });
+export const resources = z.strictObject({
+  cpus: z.int().min(1),
+  memoryMib: z.int().min(1),
+  diskMib: z.int().min(1),
+});
 export const machineNeeds = z.strictObject({
   runner: z.string(),
   build: z.string(),
@@ -15,7 +19,11 @@ export const machineNeeds = z.strictObject({
   kernel: z.string(),
   devices: z.string(),
 });
-export const execDefaults = z.strictObject({ env: z.record(z.string(), z.string()), user: z.string(), workdir: z.string() });
+export const execDefaults = z.strictObject({
+  env: z.record(z.string(), z.string()),
+  user: z.string(),
+  workdir: z.string(),
+});
 /** Names are a closed list: a manifest can't name a host's file. */
 export const part = z.strictObject({
   name: z.enum(["memory", "devices", "disk.qcow2"]),

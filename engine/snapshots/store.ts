@@ -38,7 +38,11 @@ export class SnapshotStore {
   }
 
   /** Digests the parts in folder `draft` (on the same file system), writes the manifest, and publishes by a rename. */
-  async publish(draft: string, about: Omit<Manifest, "parts" | "schema">, signal?: AbortSignal): Promise<StoredSnapshot> {
+  async publish(
+    draft: string,
+    about: Omit<Manifest, "parts" | "schema">,
+    signal?: AbortSignal,
+  ): Promise<StoredSnapshot> {
     const parts: Part[] = [];
     for (const name of PART_NAMES) {
       const path = join(draft, name);
@@ -61,15 +65,21 @@ export class SnapshotStore {
   }
 
   async list(): Promise<StoredSnapshot[]> {
-    const loaded = await Promise.all((await finished(this.#home.snapshots)).map((id) => this.#load(id).catch(() => null)));
+    const loaded = await Promise.all(
+      (await finished(this.#home.snapshots)).map((id) => this.#load(id).catch(() => null)),
+    );
     return loaded.filter((snapshot) => snapshot !== null);
   }
 
   /** tag → id. */
   async tags(): Promise<Map<string, string>> {
     const names = await finished(this.#home.tags);
-    const ids = await Promise.all(names.map((name) => readFile(join(this.#home.tags, name), "utf8").catch(() => "")));
-    return new Map(names.flatMap((name, index): [string, string][] => (ids[index] ? [[name, ids[index].trim()]] : [])));
+    const ids = await Promise.all(
+      names.map((name) => readFile(join(this.#home.tags, name), "utf8").catch(() => "")),
+    );
+    return new Map(
+      names.flatMap((name, index): [string, string][] => (ids[index] ? [[name, ids[index].trim()]] : [])),
+    );
   }
 
   /** By tag, id or unique prefix of an id. Throws `not-found` with the nearest names, `snapshot-corrupt` when its manifest was altered. */
@@ -80,8 +90,11 @@ export class SnapshotStore {
     if (tagged !== undefined && ids.includes(tagged)) return this.#load(tagged);
     const matches = ids.filter((id) => id.startsWith(reference));
     if (matches.length === 1 && matches[0]) return this.#load(matches[0]);
-    if (matches.length > 1) throw new EngineError("usage", `${reference} fits ${matches.length} snapshots: ${matches.join(", ")}`);
-    throw new EngineError("not-found", `no snapshot ${reference}`, { hint: nearest(reference, [...tags.keys(), ...ids], "thaw snapshot ls") });
+    if (matches.length > 1)
+      throw new EngineError("usage", `${reference} fits ${matches.length} snapshots: ${matches.join(", ")}`);
+    throw new EngineError("not-found", `no snapshot ${reference}`, {
+      hint: nearest(reference, [...tags.keys(), ...ids], "thaw snapshot ls"),
+    });
   }
 
   async find(matches: (value: Manifest) => boolean): Promise<StoredSnapshot | null> {
@@ -112,7 +125,8 @@ export class SnapshotStore {
       const path = join(fresh.dir, expected.name);
       const found = await stat(path).catch(() => null);
       if (!found) throw corrupt(fresh.id, expected.name, "is missing");
-      if (found.size !== expected.sizeBytes) throw corrupt(fresh.id, expected.name, `has ${found.size} bytes, not ${expected.sizeBytes}`);
+      if (found.size !== expected.sizeBytes)
+        throw corrupt(fresh.id, expected.name, `has ${found.size} bytes, not ${expected.sizeBytes}`);
       if (expected.name === "devices" && (await sha256File(path)) !== expected.sha256) {
         throw corrupt(fresh.id, expected.name, "does not match its digest");
       }
@@ -128,9 +142,17 @@ export class SnapshotStore {
       const found = await stat(path).catch(() => null);
       if (!found) verdicts.push({ name: expected.name, ok: false, reason: "missing" });
       else if (found.size !== expected.sizeBytes) {
-        verdicts.push({ name: expected.name, ok: false, reason: `${found.size} bytes, not ${expected.sizeBytes}` });
+        verdicts.push({
+          name: expected.name,
+          ok: false,
+          reason: `${found.size} bytes, not ${expected.sizeBytes}`,
+        });
       } else if ((await sha256File(path, signal)) !== expected.sha256) {
-        verdicts.push({ name: expected.name, ok: false, reason: "its content changed since it was published" });
+        verdicts.push({
+          name: expected.name,
+          ok: false,
+          reason: "its content changed since it was published",
+        });
       } else verdicts.push({ name: expected.name, ok: true });
     }
     return verdicts;
@@ -145,7 +167,8 @@ export class SnapshotStore {
     const text = await readFile(join(dir, "manifest.json"), "utf8").catch(() => {
       throw corrupt(id, "manifest.json", "is missing");
     });
-    if (snapshotId(text) !== id) throw corrupt(id, "manifest.json", "was altered: its digest is not the snapshot's id");
+    if (snapshotId(text) !== id)
+      throw corrupt(id, "manifest.json", "was altered: its digest is not the snapshot's id");
     const stored = { id, dir, manifest: manifest.parse(JSON.parse(text)) };
     this.#known.set(id, stored);
     return stored;

@@ -37,28 +37,52 @@ export interface BuildOptions {
 }
 
 /** Builds, publishes and tags. Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
-export async function buildTemplate(context: BuildContext, recipe: Recipe, key: string, options: BuildOptions): Promise<StoredSnapshot> {
+export async function buildTemplate(
+  context: BuildContext,
+  recipe: Recipe,
+  key: string,
+  options: BuildOptions,
+): Promise<StoredSnapshot> {
   const { onProgress, signal } = options;
   const base = await rootfs(context, recipe, options);
-  const resources: Resources = { cpus: recipe.resources.cpus, memoryMib: recipe.resources.memory, diskMib: recipe.resources.disk };
+  const resources: Resources = {
+    cpus: recipe.resources.cpus,
+    memoryMib: recipe.resources.memory,
+    diskMib: recipe.resources.disk,
+  };
   const about = {
     template: { name: recipe.name, buildKey: key },
     variantOf: null,
     warm: recipe.warm.map((step) => step.run),
     defaults: { env: recipe.env, user: recipe.user, workdir: recipe.workdir },
   };
-  return bootAndFreeze(context, { subject: recipe.name, disk: base, resources, about }, options, async (agent) => {
-    if (recipe.setup.length === 0) return;
-    await setUp(agent, recipe, onProgress, signal);
-  });
+  return bootAndFreeze(
+    context,
+    { subject: recipe.name, disk: base, resources, about },
+    options,
+    async (agent) => {
+      if (recipe.setup.length === 0) return;
+      await setUp(agent, recipe, onProgress, signal);
+    },
+  );
 }
 
 /** The same disk booted with other resources and frozen once. */
-export function buildVariant(context: BuildContext, of: StoredSnapshot, resources: Resources, options: BuildOptions): Promise<StoredSnapshot> {
+export function buildVariant(
+  context: BuildContext,
+  of: StoredSnapshot,
+  resources: Resources,
+  options: BuildOptions,
+): Promise<StoredSnapshot> {
   const { template, warm, defaults } = of.manifest;
   const subject = `${template?.name ?? of.id} ${resources.cpus} cpu ${resources.memoryMib} MiB`;
   const about = { template: null, variantOf: of.id, warm, defaults };
-  return bootAndFreeze(context, { subject, disk: join(of.dir, "disk.qcow2"), resources, about }, options, async () => {});
+  return bootAndFreeze(
+    context,
+    { subject, disk: join(of.dir, "disk.qcow2"), resources, about },
+    options,
+    async () => {},
+  );
 }
 
 /** Removes what builds of an earlier daemon left. */
@@ -68,10 +92,17 @@ export async function clearBuild(context: BuildContext, id: string): Promise<voi
   await rm(stateDir, { recursive: true, force: true });
 }
 
-async function rootfs(context: BuildContext, recipe: Recipe, { onProgress, signal }: BuildOptions): Promise<string> {
+async function rootfs(
+  context: BuildContext,
+  recipe: Recipe,
+  { onProgress, signal }: BuildOptions,
+): Promise<string> {
   const suite = recipe.from.slice("debian:".length);
   const packages = [...new Set(recipe.packages)].sort();
-  const dir = join(context.home.rootfs, sha256(JSON.stringify([suite, packages, recipe.resources.disk])).slice(0, 16));
+  const dir = join(
+    context.home.rootfs,
+    sha256(JSON.stringify([suite, packages, recipe.resources.disk])).slice(0, 16),
+  );
   const disk = join(dir, "disk.qcow2");
   if (await stat(disk).catch(() => null)) return disk;
   await phase(
@@ -109,7 +140,12 @@ async function bootAndFreeze(
   const { runner, store } = context;
   const kernel = await phase(
     onProgress,
-    { subject: "kernel", phase: "fetch", detail: (ready: { version: string; cached: boolean }) => `${ready.version}${ready.cached ? " cached" : ""}` },
+    {
+      subject: "kernel",
+      phase: "fetch",
+      detail: (ready: { version: string; cached: boolean }) =>
+        `${ready.version}${ready.cached ? " cached" : ""}`,
+    },
     () => runner.prepareKernel(signal),
   );
   const needs = await runner.needs(kernel.kernelDir, signal);
@@ -123,10 +159,22 @@ async function bootAndFreeze(
     await copyFile(disk, target, constants.COPYFILE_FICLONE);
     const agent = await phase(
       onProgress,
-      { subject, phase: "boot", detail: () => (needs.accelerator === "tcg" ? "emulated: no working /dev/kvm here (thaw doctor)" : undefined) },
+      {
+        subject,
+        phase: "boot",
+        detail: () =>
+          needs.accelerator === "tcg" ? "emulated: no working /dev/kvm here (thaw doctor)" : undefined,
+      },
       async () => {
         machine = await runner.boot(
-          { id, stateDir, resources, kernelDir: kernel.kernelDir, disk: { path: target, format: "qcow2" }, memoryFile: join(draft, "memory") },
+          {
+            id,
+            stateDir,
+            resources,
+            kernelDir: kernel.kernelDir,
+            disk: { path: target, format: "qcow2" },
+            memoryFile: join(draft, "memory"),
+          },
           signal,
         );
         return greetBooted(machine, signal);
@@ -136,7 +184,12 @@ async function bootAndFreeze(
     await phase(onProgress, { subject, phase: "warm" }, async () => {
       await agent.quiesce();
       for (const run of [...about.warm, ...ALWAYS_WARM]) {
-        await runGuestStep(agent, { name: run, run, env: about.defaults.env, user: about.defaults.user, cwd: about.defaults.workdir }, () => {}, signal);
+        await runGuestStep(
+          agent,
+          { name: run, run, env: about.defaults.env, user: about.defaults.user, cwd: about.defaults.workdir },
+          () => {},
+          signal,
+        );
       }
     });
     agent.close();
@@ -152,7 +205,11 @@ async function bootAndFreeze(
       },
       async () => {
         await machine?.freeze(draft);
-        return store.publish(draft, { createdAt: new Date().toISOString(), ...about, resources, needs }, signal);
+        return store.publish(
+          draft,
+          { createdAt: new Date().toISOString(), ...about, resources, needs },
+          signal,
+        );
       },
     );
     return stored;
@@ -165,22 +222,37 @@ async function bootAndFreeze(
 async function greetBooted(machine: Machine, signal: AbortSignal): Promise<Agent> {
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
-  machine.onEnd((end) => failed.reject(new EngineError("build-failed", `the machine ended while it booted: ${end.kind}`)));
+  machine.onEnd((end) =>
+    failed.reject(new EngineError("build-failed", `the machine ended while it booted: ${end.kind}`)),
+  );
   try {
     const connect = machine.connect(signal).then((connection) =>
-      Agent.connect(connection, { deadlineMs: BOOT_DEADLINE_MS, signal, guestIsBetweenFrames: true, identity: freshIdentity("thaw-build") }),
+      Agent.connect(connection, {
+        deadlineMs: BOOT_DEADLINE_MS,
+        signal,
+        guestIsBetweenFrames: true,
+        identity: freshIdentity("thaw-build"),
+      }),
     );
     connect.catch(() => {});
     return await Promise.race([connect, failed.promise]);
   } catch (error) {
     if (signal.aborted) throw new EngineError("cancelled", "the build was cancelled", { cause: error });
     const text = await machine.console().catch(() => "");
-    throw new EngineError("build-failed", (error as Error).message, { details: text.trimEnd().split("\n").slice(-20), cause: error });
+    throw new EngineError("build-failed", (error as Error).message, {
+      details: text.trimEnd().split("\n").slice(-20),
+      cause: error,
+    });
   }
 }
 
 /** Setup steps, with the names the recipe lists reachable through a proxy on loopback inside the guest. */
-async function setUp(agent: Agent, recipe: Recipe, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
+async function setUp(
+  agent: Agent,
+  recipe: Recipe,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<void> {
   const denied = new Set<string>();
   const proxy = createEgressProxy(recipe.network.map(parseRule), (destination) => denied.add(destination));
   agent.session.onAccepted = (_listener, stream) => proxy.accept(duplexOf(stream));
@@ -192,7 +264,14 @@ async function setUp(agent: Agent, recipe: Recipe, onProgress: OnProgress, signa
         runGuestStep(
           agent,
           { ...step, env },
-          (line) => onProgress({ type: "progress", subject: recipe.name, phase: `setup: ${step.name}`, state: "output", detail: line }),
+          (line) =>
+            onProgress({
+              type: "progress",
+              subject: recipe.name,
+              phase: `setup: ${step.name}`,
+              state: "output",
+              detail: line,
+            }),
           signal,
         ),
       );
@@ -214,7 +293,14 @@ async function setUp(agent: Agent, recipe: Recipe, onProgress: OnProgress, signa
 
 function proxyEnv(): Record<string, string> {
   const url = `http://127.0.0.1:${PROXY_PORT}`;
-  return { http_proxy: url, https_proxy: url, HTTP_PROXY: url, HTTPS_PROXY: url, no_proxy: "localhost,127.0.0.1", DEBIAN_FRONTEND: "noninteractive" };
+  return {
+    http_proxy: url,
+    https_proxy: url,
+    HTTP_PROXY: url,
+    HTTPS_PROXY: url,
+    no_proxy: "localhost,127.0.0.1",
+    DEBIAN_FRONTEND: "noninteractive",
+  };
 }
 
 /** A host behind an inspecting proxy trusts an authority that the guest does not know: its bundle is lent for the setup and not kept. */
@@ -223,6 +309,13 @@ async function hostAuthorities(agent: Agent): Promise<Record<string, string>> {
   const bundle = path ? await readFile(path).catch(() => null) : null;
   if (!bundle) return {};
   await agent.writeFile(GUEST_CA_PATH, Readable.from([bundle]), 0o644);
-  const names = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO"];
+  const names = [
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+  ];
   return Object.fromEntries(names.map((name) => [name, GUEST_CA_PATH]));
 }

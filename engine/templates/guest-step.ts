@@ -17,7 +17,12 @@ export interface GuestStep {
 }
 
 /** Throws `build-failed` with the step's name and its last lines when it does not exit with 0. */
-export async function runGuestStep(agent: Agent, step: GuestStep, onLine: (line: string) => void, signal?: AbortSignal): Promise<void> {
+export async function runGuestStep(
+  agent: Agent,
+  step: GuestStep,
+  onLine: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const id = `step-${randomId()}`;
   const kept: string[] = [];
   let partial = "";
@@ -58,11 +63,18 @@ export async function runGuestStep(agent: Agent, step: GuestStep, onLine: (line:
     if (partial !== "") line(partial);
     await agent.forget(id).catch(() => {});
     if (exit.code !== 0) {
-      const how = exit.oom ? "was killed: out of memory" : exit.signal ? `was ended by ${exit.signal}` : `exited ${exit.code}`;
+      const how = exit.oom
+        ? "was killed: out of memory"
+        : exit.signal
+          ? `was ended by ${exit.signal}`
+          : `exited ${exit.code}`;
       throw new EngineError("build-failed", `step "${step.name}" ${how}`, { details: kept });
     }
   } catch (error) {
-    if (error instanceof AgentRefusal) throw new EngineError("build-failed", `step "${step.name}" could not start: ${error.message}`, { cause: error });
+    if (error instanceof AgentRefusal)
+      throw new EngineError("build-failed", `step "${step.name}" could not start: ${error.message}`, {
+        cause: error,
+      });
     throw error;
   } finally {
     signal?.removeEventListener("abort", abort);

@@ -8,18 +8,33 @@ const MIB_PER: Record<string, number> = { M: 1, MIB: 1, G: 1024, GIB: 1024 };
 const size = z
   .string()
   .regex(/^\d+ ?(M|MiB|G|GiB)$/i, "a size such as 512M or 2G")
-  .transform((value) => Number.parseInt(value, 10) * (MIB_PER[value.replace(/[\d ]/g, "").toUpperCase()] ?? 1));
+  .transform(
+    (value) => Number.parseInt(value, 10) * (MIB_PER[value.replace(/[\d ]/g, "").toUpperCase()] ?? 1),
+  );
 
-const name = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, "lower-case letters, digits and inner dashes");
-const tag = z.string().regex(/^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/, "NAME or NAME:VERSION");
+const name = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, "lower-case letters, digits and inner dashes");
+const tag = z
+  .string()
+  .regex(
+    /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/,
+    "NAME or NAME:VERSION",
+  );
 const step = z.union([
-  z.string().min(1).transform((run) => ({ name: run.split("\n", 1)[0] ?? run, run })),
+  z
+    .string()
+    .min(1)
+    .transform((run) => ({ name: run.split("\n", 1)[0] ?? run, run })),
   z.strictObject({ name: z.string().min(1).max(100), run: z.string().min(1) }),
 ]);
 /** A host name, `*.` before it for all below it, and ports (80 and 443 when none are given). */
 const destination = z
   .string()
-  .regex(/^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5}(,\d{1,5})*)?$/i, "NAME, *.NAME, NAME:PORT or NAME:PORT,PORT");
+  .regex(
+    /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5}(,\d{1,5})*)?$/i,
+    "NAME, *.NAME, NAME:PORT or NAME:PORT,PORT",
+  );
 
 export const recipe = z.strictObject({
   name,
@@ -34,7 +49,11 @@ export const recipe = z.strictObject({
   workdir: z.string().startsWith("/", "an absolute path").default("/root"),
   warm: z.array(step).default([]),
   resources: z
-    .strictObject({ cpus: z.int().min(1).max(64).default(1), memory: size.default(512), disk: size.default(4096) })
+    .strictObject({
+      cpus: z.int().min(1).max(64).default(1),
+      memory: size.default(512),
+      disk: size.default(4096),
+    })
     .default({ cpus: 1, memory: 512, disk: 4096 }),
   network: z.array(destination).default([]),
 });
@@ -55,15 +74,23 @@ export function parseRecipe(text: string, file: string): Recipe {
     const parsed = recipe.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
     if (parsed.success) return parsed.data;
     for (const issue of parsed.error.issues) {
-      for (const [path, message] of placed(issue)) mistakes.push(`${at(offsetOf(document.contents, path))}: ${path.join(".") || "template"}: ${message}`);
+      for (const [path, message] of placed(issue))
+        mistakes.push(
+          `${at(offsetOf(document.contents, path))}: ${path.join(".") || "template"}: ${message}`,
+        );
     }
   }
-  throw new EngineError("invalid-template", `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`, { details: mistakes });
+  throw new EngineError(
+    "invalid-template",
+    `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`,
+    { details: mistakes },
+  );
 }
 
 /** An issue's place: for unknown keys the keys themselves. */
 function placed(issue: z.core.$ZodIssue): [PropertyKey[], string][] {
-  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => [[...issue.path, key], "there is no such key"]);
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => [[...issue.path, key], "there is no such key"]);
   if (issue.code === "invalid_union") {
     const first = issue.errors.flat()[0];
     return [[issue.path, first ? `${first.message}` : issue.message]];
@@ -80,7 +107,8 @@ function offsetOf(root: unknown, path: PropertyKey[]): number {
     const pair = map?.items?.find((item) => String((item as { key?: unknown }).key) === String(key)) as
       | { key?: unknown; value?: unknown }
       | undefined;
-    const found = pair?.value ?? (Array.isArray(map?.items) && typeof key === "number" ? map.items[key] : undefined);
+    const found =
+      pair?.value ?? (Array.isArray(map?.items) && typeof key === "number" ? map.items[key] : undefined);
     if (pair && isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
     else if (isNode(found)) offset = found.range?.[0] ?? offset;
     if (!isNode(found)) break;

@@ -6,7 +6,10 @@ import { nearest } from "../nearest.ts";
 import { parseRecipe, type Recipe } from "./recipe.ts";
 
 export async function shippedNames(dir: string): Promise<string[]> {
-  return (await readdir(dir, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+  return (await readdir(dir, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
 }
 
 /** By the template's name, or by the tag it gives. Throws `not-found` with the nearest names. */
@@ -14,12 +17,20 @@ export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe
   const recipes = await shippedRecipes(dir);
   const found = recipes.find((recipe) => recipe.name === wanted || recipe.tag === wanted);
   if (found) return found;
-  throw new EngineError("not-found", `no template ${wanted}`, { hint: nearest(wanted, recipes.map(({ name }) => name), "thaw template ls") });
+  throw new EngineError("not-found", `no template ${wanted}`, {
+    hint: nearest(
+      wanted,
+      recipes.map(({ name }) => name),
+      "thaw template ls",
+    ),
+  });
 }
 
 export async function shippedRecipes(dir: string): Promise<Recipe[]> {
   const names = await shippedNames(dir);
   return Promise.all(
-    names.map(async (name) => parseRecipe(await readFile(join(dir, name, "template.yaml"), "utf8"), `${name}/template.yaml`)),
+    names.map(async (name) =>
+      parseRecipe(await readFile(join(dir, name, "template.yaml"), "utf8"), `${name}/template.yaml`),
+    ),
   );
 }

@@ -1,10 +1,20 @@
 /** What the engine asks of a guest: the agent's requests as typed calls. Errors: `AgentRefusal`, `SessionError`. */
-import type { Duplex } from "node:stream";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { z } from "zod";
 import { duplexOf } from "./duplex.ts";
 import { SessionError } from "./errors.ts";
-import { type Identity, entry, listenOk, listOk, quiesceOk, readOk, type StartParams, startOk, treeInOk, type Welcome } from "./messages.ts";
+import {
+  entry,
+  type Identity,
+  listenOk,
+  listOk,
+  quiesceOk,
+  readOk,
+  type StartParams,
+  startOk,
+  treeInOk,
+  type Welcome,
+} from "./messages.ts";
 import { EXEC_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./protocol.ts";
 import { AgentSession, type OpenOptions } from "./session.ts";
 import type { AgentStream, StreamHandlers } from "./stream.ts";
@@ -130,19 +140,39 @@ export class Agent {
     // Output may follow in the same chunk as the answer, so the offsets are set before anything is awaited.
     const onAnswer = (ok: object) => {
       const offsets = startOk.safeParse(ok);
-      if (offsets.success) stream.startAt(offsets.data, { in: STREAM_WINDOW_BYTES, output: EXEC_WINDOW_BYTES });
+      if (offsets.success)
+        stream.startAt(offsets.data, { in: STREAM_WINDOW_BYTES, output: EXEC_WINDOW_BYTES });
     };
-    const stream = this.session.open(op, params, { shape: EXEC_SHAPE, handlers: { ...handlers, onAnswer } });
+    // A program that is gone reads no more: with its output over, the stream is.
+    const ended = new Set<number>();
+    const onEnd: StreamHandlers["onEnd"] = (channel) => {
+      handlers.onEnd?.(channel);
+      if (ended.add(channel).size === 2) stream.end();
+    };
+    const stream = this.session.open(op, params, {
+      shape: EXEC_SHAPE,
+      handlers: { ...handlers, onAnswer, onEnd },
+    });
     const ok = await this.#within(stream, stream.answer(startOk), ANSWER_DEADLINE_MS);
     return { stream, in: ok.in, out: ok.out, err: ok.err };
   }
 
-  #ask<T extends z.ZodType>(op: string, params: object, schema: T, deadlineMs = ANSWER_DEADLINE_MS): Promise<z.infer<T>> {
+  #ask<T extends z.ZodType>(
+    op: string,
+    params: object,
+    schema: T,
+    deadlineMs = ANSWER_DEADLINE_MS,
+  ): Promise<z.infer<T>> {
     const stream = this.session.open(op, params);
     return this.#within(stream, stream.answer(schema), deadlineMs);
   }
 
-  async #upload<T extends z.ZodType>(op: string, params: object, source: Readable, schema: T): Promise<z.infer<T>> {
+  async #upload<T extends z.ZodType>(
+    op: string,
+    params: object,
+    source: Readable,
+    schema: T,
+  ): Promise<z.infer<T>> {
     const stream = this.session.open(op, params, { shape: UPLOAD_SHAPE });
     const answer = stream.answer(schema);
     answer.catch(() => {});

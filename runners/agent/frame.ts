@@ -24,8 +24,12 @@ export class FrameFault extends Error {
 const TRAILER_BYTE = Buffer.from([TRAILER]);
 
 /** Header, payload and trailer as separate buffers, so that a large payload is written without being copied. */
-export function encodeFrame(header: Omit<FrameHeader, "length">, payload: Uint8Array): [Buffer, Uint8Array, Buffer] {
-  if (payload.length > MAX_PAYLOAD_BYTES) throw new RangeError(`payload of ${payload.length} bytes, ${MAX_PAYLOAD_BYTES} at most`);
+export function encodeFrame(
+  header: Omit<FrameHeader, "length">,
+  payload: Uint8Array,
+): [Buffer, Uint8Array, Buffer] {
+  if (payload.length > MAX_PAYLOAD_BYTES)
+    throw new RangeError(`payload of ${payload.length} bytes, ${MAX_PAYLOAD_BYTES} at most`);
   const head = Buffer.allocUnsafe(HEADER_BYTES);
   head[0] = MAGIC;
   head[1] = header.type;

@@ -15,12 +15,27 @@ export const welcome = z.object({
 });
 
 export const agentErrorKind = z.enum([
-  "invalid", "unsupported", "not-found", "not-executable", "no-user", "io", "limit", "exists", "refused", "denied",
+  "invalid",
+  "unsupported",
+  "not-found",
+  "not-executable",
+  "no-user",
+  "io",
+  "limit",
+  "exists",
+  "refused",
+  "denied",
 ]);
 export const agentError = z.object({ kind: agentErrorKind, message: shortText, errno: z.int().optional() });
 export const response = z.union([z.object({ ok: z.looseObject({}) }), z.object({ error: agentError })]);
 
-export const startOk = z.object({ pid: z.int(), in: offset, out: offset, err: offset, running: z.boolean().default(true) });
+export const startOk = z.object({
+  pid: z.int(),
+  in: offset,
+  out: offset,
+  err: offset,
+  running: z.boolean().default(true),
+});
 export const exitEvent = z.object({
   event: z.literal("exit"),
   code: z.int().min(0).max(255).nullable(),
@@ -34,7 +49,11 @@ export const sessionEvent = z.discriminatedUnion("event", [
   z.object({ event: z.literal("oom") }),
   z.object({ event: z.literal("log"), message: shortText }),
 ]);
-export const accepted = z.object({ op: z.literal("accepted"), listener: z.int(), peer: z.string().max(256).optional() });
+export const accepted = z.object({
+  op: z.literal("accepted"),
+  listener: z.int(),
+  peer: z.string().max(256).optional(),
+});
 
 export const entry = z.object({
   path: z.string().max(8192),

@@ -5,10 +5,20 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { z } from "zod";
-import { SessionError } from "./errors.ts";
+import { AgentRefusal, SessionError } from "./errors.ts";
 import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "./frame.ts";
 import { accepted, type Identity, response, sessionEvent, type Welcome, welcome } from "./messages.ts";
-import { FRAME, HEADER_BYTES, MAGIC, MAX_FRAME_BYTES, MAX_STREAMS, OLDEST_VERSION, STREAM_WINDOW_BYTES, VERSION } from "./protocol.ts";
+import {
+  FRAME,
+  HEADER_BYTES,
+  MAGIC,
+  MAX_FRAME_BYTES,
+  MAX_PAYLOAD_BYTES,
+  MAX_STREAMS,
+  OLDEST_VERSION,
+  STREAM_WINDOW_BYTES,
+  VERSION,
+} from "./protocol.ts";
 import { AgentStream, type StreamHandlers, type StreamShape, type StreamWire } from "./stream.ts";
 
 export interface OpenOptions {
@@ -27,6 +37,10 @@ export interface RequestOptions {
 
 const FIRST_REPEAT_MS = 50;
 const LAST_REPEAT_MS = 1000;
+/** A guest that goes on sending while this much waits for it does not read. 256 writers that wait their turn stay below. */
+const MAX_UNREAD_BYTES = 16 << 20;
+/** Connections accepted in the guest that are open at once; each may hold a window of bytes here. */
+const MAX_GUEST_STREAMS = 256;
 const ZEROES = Buffer.alloc(MAX_FRAME_BYTES);
 const NO_CHANNELS: StreamShape = { windowBytes: STREAM_WINDOW_BYTES };
 const BOTH_WAYS: StreamShape = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
@@ -54,12 +68,17 @@ export class AgentSession implements StreamWire {
     this.#duplex = duplex;
     this.#welcome.promise.catch(() => {});
     duplex.on("data", (chunk: Buffer) => this.#take(chunk));
-    duplex.on("error", (error) => this.#finish(new SessionError("closed", `the agent's connection failed: ${error.message}`)));
+    duplex.on("error", (error) =>
+      this.#finish(new SessionError("closed", `the agent's connection failed: ${error.message}`)),
+    );
     duplex.on("close", () => this.#finish(new SessionError("closed", "the agent's connection ended")));
   }
 
   /** Says hello until it is answered. Rejects with a `SessionError` after the deadline, and closes the connection. */
-  static async open(duplex: Duplex, options: OpenOptions): Promise<{ session: AgentSession; welcome: Welcome }> {
+  static async open(
+    duplex: Duplex,
+    options: OpenOptions,
+  ): Promise<{ session: AgentSession; welcome: Welcome }> {
     const session = new AgentSession(duplex);
     try {
       return { session, welcome: await session.#greet(options) };
@@ -87,8 +106,14 @@ export class AgentSession implements StreamWire {
       stream.close(new SessionError("closed", `more than ${MAX_STREAMS} streams`));
       return stream;
     }
+    const request = Buffer.from(JSON.stringify({ op, ...params }));
+    if (request.length > MAX_PAYLOAD_BYTES) {
+      const message = `a request of ${request.length} bytes, ${MAX_PAYLOAD_BYTES} at most`;
+      stream.close(new AgentRefusal({ kind: "limit", message }));
+      return stream;
+    }
     this.#streams.set(id, stream);
-    this.send(id, FRAME.REQUEST, 0, Buffer.from(JSON.stringify({ op, ...params })));
+    this.send(id, FRAME.REQUEST, 0, request);
     return stream;
   }
 
@@ -137,7 +162,10 @@ export class AgentSession implements StreamWire {
 
   async #greet(options: OpenOptions): Promise<Welcome> {
     const hello = Buffer.from(
-      JSON.stringify({ versions: [OLDEST_VERSION, VERSION], ...(options.identity ? { identity: options.identity } : {}) }),
+      JSON.stringify({
+        versions: [OLDEST_VERSION, VERSION],
+        ...(options.identity ? { identity: options.identity } : {}),
+      }),
     );
     let wait = FIRST_REPEAT_MS;
     let timer: NodeJS.Timeout | undefined;
@@ -151,7 +179,9 @@ export class AgentSession implements StreamWire {
       }, wait);
     };
     const deadline = setTimeout(() => {
-      this.#finish(new SessionError("timeout", `the guest agent did not answer within ${options.deadlineMs} ms`));
+      this.#finish(
+        new SessionError("timeout", `the guest agent did not answer within ${options.deadlineMs} ms`),
+      );
     }, options.deadlineMs);
     const abort = () => this.#finish(new SessionError("closed", "interrupted"));
     options.signal?.addEventListener("abort", abort);
@@ -160,7 +190,10 @@ export class AgentSession implements StreamWire {
       say(options.guestIsBetweenFrames !== true);
       const answer = await this.#welcome.promise;
       if (answer.version < OLDEST_VERSION || answer.version > VERSION) {
-        throw new SessionError("fault", `the guest's agent ${answer.agent} speaks no common version: ${answer.error ?? answer.version}`);
+        throw new SessionError(
+          "fault",
+          `the guest's agent ${answer.agent} speaks no common version: ${answer.error ?? answer.version}`,
+        );
       }
       return answer;
     } finally {
@@ -175,6 +208,8 @@ export class AgentSession implements StreamWire {
     try {
       const bytes = this.#preamble === null ? chunk : this.#findWelcome(chunk);
       if (bytes !== null) this.#reader.push(bytes);
+      if (this.#duplex.writableLength > MAX_UNREAD_BYTES)
+        this.fault("the guest sends and does not read what it is sent");
     } catch (error) {
       if (error instanceof FrameFault) this.fault(error.message);
       else throw error;
@@ -205,7 +240,10 @@ export class AgentSession implements StreamWire {
     if (!stream) return;
     switch (header.type) {
       case FRAME.RESPONSE:
-        return this.#parsed(response, payload, (body) => stream.takeAnswer(body as Parameters<AgentStream["takeAnswer"]>[0]));
+        return this.#parsed(response, payload, (body) => {
+          if (!stream.takeAnswer(body as Parameters<AgentStream["takeAnswer"]>[0]))
+            this.fault("the guest answered a request twice");
+        });
       case FRAME.END:
         return stream.takeEnd(header.channel);
       case FRAME.ACK: {
@@ -222,19 +260,27 @@ export class AgentSession implements StreamWire {
   }
 
   #takeSessionFrame(header: FrameHeader, payload: Buffer): void {
-    if (header.type === FRAME.WELCOME) return this.#parsed(welcome, payload, (body) => this.#welcome.resolve(body));
-    if (header.type === FRAME.EVENT) return this.#parsed(sessionEvent, payload, (event) => this.onEvent?.(event));
+    if (header.type === FRAME.WELCOME)
+      return this.#parsed(welcome, payload, (body) => this.#welcome.resolve(body));
+    if (header.type === FRAME.EVENT)
+      return this.#parsed(sessionEvent, payload, (event) => this.onEvent?.(event));
     this.fault(`the guest sent a frame of type ${header.type} on stream 0`);
   }
 
   #takeRequest(id: number, payload: Buffer): void {
     this.#parsed(accepted, payload, (request) => {
-      if (id % 2 !== 0 || this.#streams.has(id)) return this.fault(`the guest opened stream ${id}, which is not its to open`);
+      if (id % 2 !== 0 || this.#streams.has(id))
+        return this.fault(`the guest opened stream ${id}, which is not its to open`);
       const refuse = (message: string) => {
-        this.send(id, FRAME.RESPONSE, 0, Buffer.from(JSON.stringify({ error: { kind: "refused", message } })));
+        this.send(
+          id,
+          FRAME.RESPONSE,
+          0,
+          Buffer.from(JSON.stringify({ error: { kind: "refused", message } })),
+        );
       };
       if (!this.onAccepted) return refuse("nobody takes connections");
-      if (this.#streams.size >= MAX_STREAMS) return refuse("too many streams");
+      if (this.#guestStreams() >= MAX_GUEST_STREAMS) return refuse("too many streams");
       const stream = new AgentStream(id, this, BOTH_WAYS, {});
       stream.markAnswered();
       this.#streams.set(id, stream);
@@ -245,9 +291,16 @@ export class AgentSession implements StreamWire {
 
   #takeData(header: FrameHeader, piece: Buffer): void {
     if (header.session !== this.#id || this.#error) return;
-    if (header.channel !== 1 && header.channel !== 2) return this.fault(`the guest sent data on channel ${header.channel}`);
-    const stream = this.#streams.get(header.stream);
-    if (stream && !stream.takeData(header.channel, piece)) this.fault("the guest sent more than its window");
+    if (header.channel !== 1 && header.channel !== 2)
+      return this.fault(`the guest sent data on channel ${header.channel}`);
+    const wrong = this.#streams.get(header.stream)?.takeData(header.channel, piece);
+    if (wrong) this.fault(`the guest sent ${wrong}`);
+  }
+
+  #guestStreams(): number {
+    let count = 0;
+    for (const id of this.#streams.keys()) if (id % 2 === 0) count += 1;
+    return count;
   }
 
   #json(payload: Buffer, use: (value: unknown) => void): void {
@@ -264,7 +317,8 @@ export class AgentSession implements StreamWire {
     this.#json(payload, (value) => {
       const parsed = schema.safeParse(value);
       if (parsed.success) use(parsed.data);
-      else this.fault(`the guest sent a message of the wrong shape: ${parsed.error.issues[0]?.message ?? ""}`);
+      else
+        this.fault(`the guest sent a message of the wrong shape: ${parsed.error.issues[0]?.message ?? ""}`);
     });
   }
 

@@ -91,7 +91,8 @@ export class AgentStream {
       if (this.isClosed) throw this.#closed ?? new SessionError("closed", "the stream has ended");
       const take = Math.min(bytes.length - at, MAX_PAYLOAD_BYTES, this.#send.room);
       this.#send.send(take);
-      if (!this.#wire.send(this.id, FRAME.DATA, CHANNEL.in, bytes.subarray(at, at + take))) await this.#wire.drained();
+      if (!this.#wire.send(this.id, FRAME.DATA, CHANNEL.in, bytes.subarray(at, at + take)))
+        await this.#wire.drained();
       at += take;
     }
   }
@@ -130,15 +131,20 @@ export class AgentStream {
     this.handlers.onClose?.(error);
   }
 
-  /** For the session: an answer arrived. */
-  takeAnswer(body: { ok: object } | { error: AgentErrorBody }): void {
+  /** For the session: an answer arrived. False when there was one already: another would move the windows again. */
+  takeAnswer(body: { ok: object } | { error: AgentErrorBody }): boolean {
+    if (this.#answered) return false;
     this.#answered = true;
-    if ("error" in body) return this.close(new AgentRefusal(body.error));
+    if ("error" in body) {
+      this.close(new AgentRefusal(body.error));
+      return true;
+    }
     this.handlers.onAnswer?.(body.ok);
     this.#answer.resolve(body.ok);
     // An upload is over with its answer, whatever the state of its channel.
     if (!this.#shape.out && !this.#shape.err) this.#open.clear();
     this.#closeWhenDone();
+    return true;
   }
 
   /** For the session: the guest asked for this stream and we agreed; there is no answer to wait for. */
@@ -147,12 +153,14 @@ export class AgentStream {
     this.#answer.resolve({});
   }
 
-  /** For the session. False when the guest overran its window. */
-  takeData(channel: OutputChannel, piece: Buffer): boolean {
-    if (!this.#receive[channel].receive(piece.length)) return false;
+  /** For the session. What the guest did wrong, or null. */
+  takeData(channel: OutputChannel, piece: Buffer): string | null {
+    if (!this.#answered) return "data before the answer";
+    if (!this.#open.has(channel)) return `data on channel ${channel}, which is not open`;
+    if (!this.#receive[channel].receive(piece.length)) return "more than its window";
     if (this.handlers.onData) this.handlers.onData(channel, piece);
     else this.consume(channel, piece.length);
-    return true;
+    return null;
   }
 
   takeEnd(channel: number): void {

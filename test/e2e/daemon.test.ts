@@ -1,6 +1,17 @@
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
-import { daemonPid, isAlive, killDaemon, machineProcesses, type SandboxRow, thaw, thawBin, thawEnv, thawJson, until } from "../helpers/thaw.ts";
+import {
+  daemonPid,
+  isAlive,
+  killDaemon,
+  machineProcesses,
+  type SandboxRow,
+  thaw,
+  thawBin,
+  thawEnv,
+  thawJson,
+  until,
+} from "../helpers/thaw.ts";
 
 beforeAll(async () => {
   expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
@@ -18,27 +29,41 @@ describe("a daemon that is killed", () => {
     await killDaemon();
     expect((await thaw(["exec", "kept", "--", "cat", "/tmp/s"])).stdout).toBe("state\n");
     expect(await daemonPid()).not.toBe(before);
-    expect((await rows()).map(({ name, state }) => `${name} ${state}`).sort()).toEqual(["asleep paused", "kept running"]);
+    expect((await rows()).map(({ name, state }) => `${name} ${state}`).sort()).toEqual([
+      "asleep paused",
+      "kept running",
+    ]);
     expect((await thaw(["resume", "asleep"])).exitCode).toBe(0);
     expect((await thaw(["exec", "asleep", "--", "echo", "awake"])).stdout).toBe("awake\n");
     expect((await thaw(["rm", "kept", "asleep"])).exitCode).toBe(0);
   });
 
   test("a run in progress goes on; no line is lost or seen twice", async () => {
-    const running = thaw(["run", "--", "sh", "-c", "for i in $(seq 1 60); do echo $i; sleep 0.1; done; exit 5"]);
+    const running = thaw([
+      "run",
+      "--",
+      "sh",
+      "-c",
+      "for i in $(seq 1 60); do echo $i; sleep 0.1; done; exit 5",
+    ]);
     await until(async () => (await rows()).some(({ state }) => state === "running"), "the run to start");
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await killDaemon();
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await killDaemon();
     const { stdout, exitCode, stderr } = await running;
-    expect(String(stdout).trim().split("\n").map(Number), String(stderr)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+    expect(String(stdout).trim().split("\n").map(Number), String(stderr)).toEqual(
+      Array.from({ length: 60 }, (_, i) => i + 1),
+    );
     expect(exitCode).toBe(5);
     expect(await rows()).toEqual([]);
   });
 
   test("a leased sandbox whose client died meanwhile is removed", async () => {
-    const client = execa(process.execPath, [thawBin, "run", "--", "sleep", "300"], { env: thawEnv(), reject: false });
+    const client = execa(process.execPath, [thawBin, "run", "--", "sleep", "300"], {
+      env: thawEnv(),
+      reject: false,
+    });
     await until(async () => (await rows()).some(({ state }) => state === "running"), "the run to start");
     await killDaemon();
     client.kill("SIGKILL");
@@ -49,7 +74,10 @@ describe("a daemon that is killed", () => {
 
 describe("a client that is gone", () => {
   test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)("by %s: nothing is left", async (signal) => {
-    const client = execa(process.execPath, [thawBin, "run", "--", "sleep", "300"], { env: thawEnv(), reject: false });
+    const client = execa(process.execPath, [thawBin, "run", "--", "sleep", "300"], {
+      env: thawEnv(),
+      reject: false,
+    });
     await until(async () => (await rows()).some(({ state }) => state === "running"), "the run to start");
     const [{ id } = { id: "" }] = await rows();
     expect(await machineProcesses(id)).not.toEqual([]);
@@ -61,7 +89,10 @@ describe("a client that is gone", () => {
 
   test("interrupted while it thaws: nothing is left, a later run works", async () => {
     for (const delay of [100, 200, 300]) {
-      const client = execa(process.execPath, [thawBin, "run", "--", "sleep", "300"], { env: thawEnv(), reject: false });
+      const client = execa(process.execPath, [thawBin, "run", "--", "sleep", "300"], {
+        env: thawEnv(),
+        reject: false,
+      });
       await new Promise((resolve) => setTimeout(resolve, delay));
       client.kill("SIGKILL");
       await client;
@@ -104,7 +135,12 @@ test("the OpenAPI document is served and covers the routes", async () => {
   const { stdout } = await execa("curl", ["-s", "--unix-socket", socket, "http://thaw/v1/openapi.json"]);
   const document = JSON.parse(stdout) as { openapi: string; paths: Record<string, unknown> };
   expect(document.openapi).toBe("3.1.0");
-  for (const path of ["/v1/sandboxes", "/v1/sandboxes/{sandbox}/execs", "/v1/snapshots/{snapshot}/verify", "/v1/templates/build"]) {
+  for (const path of [
+    "/v1/sandboxes",
+    "/v1/sandboxes/{sandbox}/execs",
+    "/v1/snapshots/{snapshot}/verify",
+    "/v1/templates/build",
+  ]) {
     expect(Object.keys(document.paths)).toContain(path);
   }
 });

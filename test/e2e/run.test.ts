@@ -11,11 +11,18 @@ beforeAll(async () => {
   expect(exitCode, String(stderr)).toBe(0);
 });
 
-const noSandboxes = async () => expect(await thawJson<{ sandboxes: SandboxRow[] }>(["ls"])).toMatchObject({ sandboxes: [] });
+const noSandboxes = async () =>
+  expect(await thawJson<{ sandboxes: SandboxRow[] }>(["ls"])).toMatchObject({ sandboxes: [] });
 
 describe("thaw run", () => {
   test("streams apart, the exit code passed on, nothing said by thaw, nothing left", async () => {
-    const { stdout, stderr, exitCode } = await thaw(["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    const { stdout, stderr, exitCode } = await thaw([
+      "run",
+      "--",
+      "sh",
+      "-c",
+      "echo out; echo err >&2; exit 7",
+    ]);
     expect({ stdout, stderr, exitCode }).toEqual({ stdout: "out\n", stderr: "err\n", exitCode: 7 });
     await noSandboxes();
   });
@@ -27,7 +34,11 @@ describe("thaw run", () => {
 
   test("a large stdin comes back whole", async () => {
     const bytes = randomBytes(3 << 20);
-    const { stdout } = await thaw(["run", "-i", "--", "cat"], { input: bytes, encoding: "buffer", maxBuffer: 1 << 24 });
+    const { stdout } = await thaw(["run", "-i", "--", "cat"], {
+      input: bytes,
+      encoding: "buffer",
+      maxBuffer: 1 << 24,
+    });
     expect(Buffer.compare(Buffer.from(stdout as Uint8Array), bytes)).toBe(0);
   });
 
@@ -40,7 +51,13 @@ describe("thaw run", () => {
 
   test("its own kernel, loopback only", async () => {
     const host = (await execa("uname", ["-r"])).stdout;
-    const { stdout } = await thaw(["run", "--", "sh", "-c", "uname -r; tail -n +3 /proc/net/dev | cut -d: -f1"]);
+    const { stdout } = await thaw([
+      "run",
+      "--",
+      "sh",
+      "-c",
+      "uname -r; tail -n +3 /proc/net/dev | cut -d: -f1",
+    ]);
     const [kernel, ...cards] = String(stdout).trim().split("\n");
     expect(kernel).not.toBe(host);
     expect(cards.map((card) => card.trim())).toEqual(["lo"]);
@@ -64,13 +81,38 @@ describe("thaw run", () => {
   });
 
   test("environment, folder and user are as asked", async () => {
-    const { stdout } = await thaw(["run", "-e", "GREETING=hi there", "-w", "/tmp", "-u", "nobody", "--", "sh", "-c", 'echo "$GREETING"; pwd; id -un']);
+    const { stdout } = await thaw([
+      "run",
+      "-e",
+      "GREETING=hi there",
+      "-w",
+      "/tmp",
+      "-u",
+      "nobody",
+      "--",
+      "sh",
+      "-c",
+      'echo "$GREETING"; pwd; id -un',
+    ]);
     expect(String(stdout)).toBe("hi there\n/tmp\nnobody\n");
   });
 
   test("clones are not twins", async () => {
     const outputs = await Promise.all(
-      [1, 2, 3].map(async () => String((await thaw(["run", "--", "cat", "/proc/sys/kernel/random/uuid", "/etc/machine-id", "/proc/sys/kernel/random/boot_id"])).stdout)),
+      [1, 2, 3].map(async () =>
+        String(
+          (
+            await thaw([
+              "run",
+              "--",
+              "cat",
+              "/proc/sys/kernel/random/uuid",
+              "/etc/machine-id",
+              "/proc/sys/kernel/random/boot_id",
+            ])
+          ).stdout,
+        ),
+      ),
     );
     const values = outputs.flatMap((output) => output.trim().split("\n"));
     expect(values).toHaveLength(9);
@@ -83,7 +125,17 @@ describe("thaw run", () => {
   });
 
   test("other resources than the snapshot's: made once, then reused", async () => {
-    const first = await thaw(["run", "--cpus", "2", "--memory", "384M", "--", "sh", "-c", "nproc; grep MemTotal /proc/meminfo"]);
+    const first = await thaw([
+      "run",
+      "--cpus",
+      "2",
+      "--memory",
+      "384M",
+      "--",
+      "sh",
+      "-c",
+      "nproc; grep MemTotal /proc/meminfo",
+    ]);
     expect(String(first.stdout)).toMatch(/^2\nMemTotal: +3[0-9]{5} kB\n$/);
     expect(String(first.stderr)).toMatch(/boot/);
     const second = await thaw(["run", "--cpus", "2", "--memory", "384M", "--", "nproc"]);
@@ -101,7 +153,15 @@ describe("thaw run", () => {
 describe("workspace", () => {
   test("what git sees goes in, and git sees the same inside", async () => {
     const here = (await execa("git", ["ls-files"])).stdout.split("\n").length;
-    const { stdout, stderr } = await thaw(["run", "--workspace", ".", "--", "sh", "-c", "git ls-files | wc -l; git status --porcelain | wc -l; pwd"]);
+    const { stdout, stderr } = await thaw([
+      "run",
+      "--workspace",
+      ".",
+      "--",
+      "sh",
+      "-c",
+      "git ls-files | wc -l; git status --porcelain | wc -l; pwd",
+    ]);
     const [count, , folder] = String(stdout).trim().split("\n");
     expect(Number(count), String(stderr)).toBe(here);
     expect(folder).toBe("/workspace");
@@ -116,7 +176,15 @@ describe("workspace", () => {
       symlinkSync("../../../../etc/passwd", join(dir, "escaping"));
       symlinkSync("new\nline", join(dir, "fine"));
       await execa("mkfifo", [join(dir, "fifo")]);
-      const { stdout, stderr, exitCode } = await thaw(["run", "--workspace", dir, "--", "sh", "-c", "ls -1 | wc -l; cat fine"]);
+      const { stdout, stderr, exitCode } = await thaw([
+        "run",
+        "--workspace",
+        dir,
+        "--",
+        "sh",
+        "-c",
+        "ls -1 | wc -l; cat fine",
+      ]);
       expect(exitCode, String(stderr)).toBe(0);
       expect(String(stdout).trim().split("\n").at(-1)).toBe("1");
       for (const name of ["absolute", "escaping", "fifo"]) expect(String(stderr)).toContain(name);

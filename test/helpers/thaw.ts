@@ -55,7 +55,11 @@ export function isAlive(pid: number): boolean {
 }
 
 /** Waits for a condition, not for a time. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, deadlineMs = 20_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  deadlineMs = 20_000,
+): Promise<void> {
   const end = Date.now() + deadlineMs;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);

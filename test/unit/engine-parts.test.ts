@@ -35,8 +35,13 @@ describe("single flight", () => {
       return "done";
     };
     const events: number[] = [];
-    const passenger = () => ({ onEvent: (event: number) => events.push(event), signal: new AbortController().signal });
-    expect(await Promise.all([flights.join("k", passenger(), start), flights.join("k", passenger(), start)])).toEqual(["done", "done"]);
+    const passenger = () => ({
+      onEvent: (event: number) => events.push(event),
+      signal: new AbortController().signal,
+    });
+    expect(
+      await Promise.all([flights.join("k", passenger(), start), flights.join("k", passenger(), start)]),
+    ).toEqual(["done", "done"]);
     expect(runs).toBe(1);
     expect(events).toEqual([1, 1]);
   });
@@ -76,9 +81,16 @@ describe("egress", () => {
     ["ssh.example.com", 2222, true],
   ])("%s:%i → %s", (host, port, verdict) => expect(allows(rules, host, port)).toBe(verdict));
 
-  test.each(["127.0.0.1", "127.9.9.9", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fe80::1", "0.0.0.0", "not-an-address"])("%s is never dialled", (address) =>
-    expect(mayDial(address)).toBe(false),
-  );
+  test.each([
+    "127.0.0.1",
+    "127.9.9.9",
+    "169.254.169.254",
+    "::1",
+    "::ffff:127.0.0.1",
+    "fe80::1",
+    "0.0.0.0",
+    "not-an-address",
+  ])("%s is never dialled", (address) => expect(mayDial(address)).toBe(false));
   test("others are", () => expect([mayDial("93.184.216.34"), mayDial("2001:db8::1")]).toEqual([true, true]));
 });
 
@@ -88,8 +100,21 @@ test("the nearest names", () => {
 });
 
 describe("manifest", () => {
-  const needs = { runner: "qemu", build: "b", accelerator: "tcg" as const, machine: "m", cpu: "c", kernel: "k", devices: "d" };
-  const part = (name: "memory" | "devices" | "disk.qcow2") => ({ name, sizeBytes: 1, storedBytes: 1, sha256: "0".repeat(64) });
+  const needs = {
+    runner: "qemu",
+    build: "b",
+    accelerator: "tcg" as const,
+    machine: "m",
+    cpu: "c",
+    kernel: "k",
+    devices: "d",
+  };
+  const part = (name: "memory" | "devices" | "disk.qcow2") => ({
+    name,
+    sizeBytes: 1,
+    storedBytes: 1,
+    sha256: "0".repeat(64),
+  });
   const good = {
     schema: 1 as const,
     createdAt: new Date().toISOString(),
@@ -109,7 +134,12 @@ describe("manifest", () => {
   });
 
   test("can't name a host's file, nor carry keys we do not know", () => {
-    expect(manifest.safeParse({ ...good, parts: [{ ...part("memory"), name: "../../etc/shadow" }, part("devices"), part("memory")] }).success).toBe(false);
+    expect(
+      manifest.safeParse({
+        ...good,
+        parts: [{ ...part("memory"), name: "../../etc/shadow" }, part("devices"), part("memory")],
+      }).success,
+    ).toBe(false);
     expect(manifest.safeParse({ ...good, hostDevice: "/dev/sda" }).success).toBe(false);
     expect(manifest.safeParse(good).success).toBe(true);
   });

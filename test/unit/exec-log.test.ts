@@ -11,7 +11,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true }));
 
-const append = (log: ExecLog, channel: 1 | 2, text: string) => new Promise<void>((done) => log.append(channel, Buffer.from(text), done));
+const append = (log: ExecLog, channel: 1 | 2, text: string) =>
+  new Promise<void>((done) => log.append(channel, Buffer.from(text), done));
 
 async function textOf(log: ExecLog, from: { 1: number; 2: number }): Promise<string> {
   let text = "";

@@ -14,7 +14,12 @@ function mistakes(text: string): string[] {
 
 test("the least there can be", () => {
   const recipe = parseRecipe("name: small\nfrom: debian:bookworm\n", "t.yaml");
-  expect(recipe).toMatchObject({ name: "small", packages: [], user: "root", resources: { cpus: 1, memory: 512, disk: 4096 } });
+  expect(recipe).toMatchObject({
+    name: "small",
+    packages: [],
+    user: "root",
+    resources: { cpus: 1, memory: 512, disk: 4096 },
+  });
 });
 
 test("every mistake at once, each with its line and column", () => {
