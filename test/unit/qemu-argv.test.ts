@@ -1,0 +1,165 @@
+import { expect, test } from "vitest";
+import { bootArgv, devicesDigest, kernelCommandLine, thawArgv } from "../../runners/qemu/argv.ts";
+
+const shape = {
+  id: "box-1",
+  runtimeDir: "/run/thaw",
+  machine: "pc-q35-7.2",
+  accelerator: "tcg",
+  cpu: "Nehalem-v1",
+  resources: { cpus: 2, memoryMib: 256, diskMib: 2048 },
+} as const;
+const boot = {
+  ...shape,
+  disk: { path: "/machine/disk", format: "qcow2" },
+  kernel: { vmlinuz: "/machine/vmlinuz", initrd: "/machine/initrd" },
+} as const;
+const thaw = {
+  ...shape,
+  memory: { path: "/proc/self/fd/5", openReadOnly: false },
+  baseDisk: "/machine/base.qcow2",
+  overlay: "/machine/disk/overlay.qcow2",
+};
+
+test("command line of a boot that is to be frozen", () => {
+  expect(bootArgv({ ...boot, memoryFile: "/machine/memory" }).join("\n")).toMatchInlineSnapshot(`
+    "-name
+    thaw-box-1,process=thaw-vm
+    -machine
+    pc-q35-7.2,hpet=off,usb=off,sata=off,smbus=off,memory-backend=m0
+    -accel
+    tcg,thread=multi,tb-size=256
+    -cpu
+    Nehalem-v1
+    -m
+    256M
+    -smp
+    2,sockets=1,cores=2,threads=1
+    -object
+    memory-backend-file,id=m0,size=256M,mem-path=/machine/memory,share=on
+    -nodefaults
+    -no-user-config
+    -display
+    none
+    -action
+    reboot=shutdown,shutdown=pause,panic=pause
+    -sandbox
+    on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+    -qmp
+    unix:/run/thaw/qmp.sock,server=on,wait=off
+    -chardev
+    socket,id=agent,path=/run/thaw/agent.sock,server=on,wait=off
+    -chardev
+    ringbuf,id=con,size=65536
+    -blockdev
+    driver=file,filename=/machine/disk,node-name=f0,discard=unmap,cache.no-flush=on
+    -blockdev
+    driver=qcow2,file=f0,node-name=d0,discard=unmap
+    -device
+    isa-serial,id=serial0,chardev=con
+    -device
+    pvpanic-pci,id=panic0,bus=pcie.0,addr=0x2
+    -device
+    virtio-serial-pci,id=serial1,bus=pcie.0,addr=0x3,max_ports=2
+    -device
+    virtserialport,id=port0,bus=serial1.0,nr=1,chardev=agent,name=agent
+    -device
+    virtio-blk-pci,id=disk0,bus=pcie.0,addr=0x4,drive=d0
+    -kernel
+    /machine/vmlinuz
+    -initrd
+    /machine/initrd
+    -append
+    console=ttyS0 quiet loglevel=3 panic=-1 init_on_free=1 random.trust_cpu=on mitigations=off no_timer_check tsc=reliable thaw.root=/dev/vda"
+  `);
+});
+
+test("command line of a thaw", () => {
+  expect(thawArgv(thaw).join("\n")).toMatchInlineSnapshot(`
+    "-name
+    thaw-box-1,process=thaw-vm
+    -machine
+    pc-q35-7.2,hpet=off,usb=off,sata=off,smbus=off,memory-backend=m0
+    -accel
+    tcg,thread=multi,tb-size=256
+    -cpu
+    Nehalem-v1
+    -m
+    256M
+    -smp
+    2,sockets=1,cores=2,threads=1
+    -object
+    memory-backend-file,id=m0,size=256M,mem-path=/proc/self/fd/5,share=off
+    -nodefaults
+    -no-user-config
+    -display
+    none
+    -action
+    reboot=shutdown,shutdown=pause,panic=pause
+    -sandbox
+    on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+    -qmp
+    unix:/run/thaw/qmp.sock,server=on,wait=off
+    -chardev
+    socket,id=agent,path=/run/thaw/agent.sock,server=on,wait=off
+    -chardev
+    ringbuf,id=con,size=65536
+    -blockdev
+    driver=file,filename=/machine/base.qcow2,node-name=fb,read-only=on
+    -blockdev
+    driver=qcow2,file=fb,node-name=base,read-only=on
+    -blockdev
+    driver=file,filename=/machine/disk/overlay.qcow2,node-name=f0,discard=unmap,cache.no-flush=on
+    -blockdev
+    driver=qcow2,file=f0,node-name=d0,backing=base,discard=unmap
+    -device
+    isa-serial,id=serial0,chardev=con
+    -device
+    pvpanic-pci,id=panic0,bus=pcie.0,addr=0x2
+    -device
+    virtio-serial-pci,id=serial1,bus=pcie.0,addr=0x3,max_ports=2
+    -device
+    virtserialport,id=port0,bus=serial1.0,nr=1,chardev=agent,name=agent
+    -device
+    virtio-blk-pci,id=disk0,bus=pcie.0,addr=0x4,drive=d0
+    -incoming
+    defer"
+  `);
+});
+
+test("boot and thaw describe the same devices, in the same order", () => {
+  const devices = (argv: string[]): string[] => argv.filter((_, index) => argv[index - 1] === "-device");
+  expect(devices(thawArgv(thaw))).toEqual(devices(bootArgv(boot)));
+  expect(devices(thawArgv(thaw))).toHaveLength(5);
+  expect(devicesDigest()).toMatch(/^[0-9a-f]{16}$/);
+});
+
+test("no network card, no display, no monitor, no other default device", () => {
+  for (const argv of [bootArgv(boot), thawArgv(thaw)]) {
+    expect(argv).toContain("-nodefaults");
+    expect(argv.join(" ")).not.toMatch(/netdev|-net |-nic|-monitor|-vnc|balloon|virtio-mem/);
+  }
+});
+
+test("memory is anonymous when the machine is not to be frozen", () => {
+  expect(bootArgv(boot)).toContain("memory-backend-ram,id=m0,size=256M");
+});
+
+test("a QEMU that can maps the snapshot's memory read-only", () => {
+  const argv = thawArgv({ ...thaw, memory: { path: "/machine/memory", openReadOnly: true } });
+  expect(argv).toContain(
+    "memory-backend-file,id=m0,size=256M,mem-path=/machine/memory,share=off,readonly=on,rom=off",
+  );
+});
+
+test("commas in paths can't add options", () => {
+  const argv = bootArgv({ ...boot, disk: { path: "/a,readonly=on", format: "raw" }, runtimeDir: "/r,x" });
+  expect(argv).toContain("driver=file,filename=/a,,readonly=on,node-name=f0,discard=unmap,cache.no-flush=on");
+  expect(argv).toContain("unix:/r,,x/qmp.sock,server=on,wait=off");
+});
+
+test("mitigations are left out only where there is no real CPU to protect", () => {
+  expect(kernelCommandLine("tcg", true)).toContain("mitigations=off");
+  expect(kernelCommandLine("kvm", true)).not.toContain("mitigations");
+  expect(kernelCommandLine("kvm", false)).toMatch(/ thaw\.root=none$/);
+});
