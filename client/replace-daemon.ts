@@ -1,7 +1,7 @@
 import { startDaemon } from "./autostart.ts";
 import { ThawError } from "./errors.ts";
 import type { ThawPaths } from "./paths.ts";
-import { Transport } from "./transport.ts";
+import { drain, Transport } from "./transport.ts";
 import { waitForSocket } from "./wait-for-socket.ts";
 
 const goneDeadlineMs = 10_000;
@@ -10,10 +10,9 @@ const goneDeadlineMs = 10_000;
 export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
   const transport = new Transport({ ...paths, autostart: false });
   try {
-    const answer = await transport.request({ method: "POST", path: "/v1/shutdown", signal });
-    await answer.body.dump();
+    await drain(await transport.request({ method: "POST", path: "/v1/shutdown", signal }));
   } finally {
-    await transport.close();
+    transport.close();
   }
   if (await waitForSocket(paths.socket, { until: "gone", deadlineMs: goneDeadlineMs, signal })) return;
   throw new ThawError(

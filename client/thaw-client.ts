@@ -19,7 +19,8 @@ import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 import { ThawError } from "./errors.ts";
 import { findPaths } from "./paths.ts";
 import type { ReachOptions } from "./reach.ts";
-import type { ApiAnswer, ApiRequest, Transport } from "./transport.ts";
+import { readJson } from "./read-json.ts";
+import type { ApiRequest, Transport } from "./transport.ts";
 
 /** What every call takes. */
 export interface CallOptions {
@@ -78,7 +79,7 @@ export class ThawClient implements AsyncDisposable {
   async close(): Promise<void> {
     const transport = await this.#transport;
     this.#transport = undefined;
-    await transport?.close();
+    transport?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -225,12 +226,12 @@ export class ThawClient implements AsyncDisposable {
   /** Reads a tree stream. Its bytes are the guest's: unpack them with `unpackTree` only. */
   async *getTree(sandbox: string, options: PathOptions): AsyncGenerator<Buffer, void> {
     const { path, ...call } = options;
-    const answer = await this.#send({
+    const body = await this.#send({
       method: "GET",
       path: withQuery(sandboxPath(sandbox, "/tree"), { path }),
       ...call,
     });
-    yield* answer.body as AsyncIterable<Buffer>;
+    yield* body;
   }
 
   /** Writes a file. @param options mode: permission bits, default 0644. */
@@ -247,12 +248,12 @@ export class ThawClient implements AsyncDisposable {
   /** Reads a file. */
   async *getFile(sandbox: string, options: PathOptions): AsyncGenerator<Buffer, void> {
     const { path, ...call } = options;
-    const answer = await this.#send({
+    const body = await this.#send({
       method: "GET",
       path: withQuery(sandboxPath(sandbox, "/files"), { path }),
       ...call,
     });
-    yield* answer.body as AsyncIterable<Buffer>;
+    yield* body;
   }
 
   statFile(sandbox: string, options: PathOptions): Promise<FileEntry> {
@@ -265,17 +266,20 @@ export class ThawClient implements AsyncDisposable {
     return this.#json({ method: "GET", path: withQuery(sandboxPath(sandbox, "/list"), { path }), ...call });
   }
 
-  async #send(request: ApiRequest): Promise<ApiAnswer> {
+  async #send(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
     this.#transport ??= import("./transport.ts").then(({ Transport }) => new Transport(this.#options));
     return (await this.#transport).request(request);
   }
 
   async #json<T>(request: ApiRequest): Promise<T> {
-    return (await (await this.#send(request)).body.json()) as T;
+    const body = await this.#send(request);
+    return (await readJson(body)) as T;
   }
 
   async #nothing(request: ApiRequest): Promise<void> {
-    await (await this.#send(request)).body.dump();
+    const body = await this.#send(request);
+    const { drain } = await import("./transport.ts");
+    await drain(body);
   }
 
   /** Follows an ndjson answer to its result. */
@@ -285,9 +289,9 @@ export class ThawClient implements AsyncDisposable {
     options: ProgressOptions,
   ): Promise<StreamLine & { type: "result" }> {
     const { onProgress, signal } = options;
-    const answer = await this.#send({ method: "POST", path, json, answerDeadlineMs: 0, signal });
+    const body = await this.#send({ method: "POST", path, json, answerDeadlineMs: 0, signal });
     const { parseLines } = await import("./ndjson.ts");
-    for await (const parsed of parseLines(answer.body)) {
+    for await (const parsed of parseLines(body)) {
       const line = parsed as StreamLine;
       if (line.type === "result") return line;
       if (line.type === "error") throw ThawError.fromApi(line, "the daemon reported an error");

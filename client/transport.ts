@@ -1,9 +1,13 @@
-import type { Readable } from "node:stream";
-import { Client } from "undici";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { throwAnswer, versionHeaders } from "./answer.ts";
-import { ThawError } from "./errors.ts";
+import { describeConnectionError } from "./connection-error.ts";
+import { systemCode, ThawError } from "./errors.ts";
 import { checkSocketFolder } from "./paths.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
+import { readJson } from "./read-json.ts";
+
+// An import would evaluate every export of node:http, WebSocket and fetch among them, and so double the start of a short command.
+const http = process.getBuiltinModule("node:http");
 
 /** How long a daemon may take to begin its answer, unless a request says otherwise. */
 const answerDeadlineMs = 60_000;
@@ -22,76 +26,116 @@ export interface ApiRequest {
   signal?: AbortSignal | undefined;
 }
 
-/** An answer below 400. Its body must be read, or dumped. */
-export interface ApiAnswer {
-  status: number;
-  body: Readable & { json(): Promise<unknown>; dump(): Promise<void> };
-}
-
 /** HTTP over the daemon's unix socket. */
 export class Transport {
   readonly #options: ReachOptions;
-  readonly #idle: Client[] = [];
-  readonly #open = new Set<Client>();
+  readonly #agent = new http.Agent({ keepAlive: true, maxFreeSockets: keptConnections });
+  readonly #open = new Set<ClientRequest>();
 
   constructor(options: ReachOptions) {
     this.#options = options;
   }
 
-  /** @throws ThawError what the daemon answers, or `daemon-unreachable`. */
-  request(request: ApiRequest): Promise<ApiAnswer> {
-    return reachDaemon(this.#options, () => this.#send(request), request.signal);
+  /**
+   * Sends a request. @returns the body of an answer below 400; it has to be read to its end, or returned from.
+   * @throws ThawError what the daemon answers, or `daemon-unreachable`; the signal's reason when aborted.
+   */
+  async request(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
+    const { signal } = request;
+    const answer = await reachDaemon(this.#options, () => this.#send(request), signal);
+    return this.#readBody(answer, signal);
   }
 
   /** Closes every connection; requests that are under way fail. */
-  async close(): Promise<void> {
-    this.#idle.length = 0;
-    await Promise.all([...this.#open].map((client) => client.destroy()));
+  close(): void {
+    for (const request of this.#open) request.destroy();
+    this.#agent.destroy();
   }
 
-  async #send(request: ApiRequest): Promise<ApiAnswer> {
+  async #send(request: ApiRequest, again = false): Promise<IncomingMessage> {
+    const { signal } = request;
+    signal?.throwIfAborted();
     checkSocketFolder(this.#options.socket);
-    const client = this.#take();
-    const headers = versionHeaders();
-    if (request.json !== undefined) headers["content-type"] = "application/json";
-    if (request.stream !== undefined) headers["content-type"] = "application/octet-stream";
-    const body = request.json !== undefined ? JSON.stringify(request.json) : (request.stream?.() ?? null);
+    const outgoing = this.#start(request);
     try {
-      const answer = await client.request({
-        method: request.method,
-        path: request.path,
-        headers,
-        // undici takes async iterables, though its types name Readable only
-        body: body as string | null,
-        signal: request.signal ?? null,
-        headersTimeout: request.answerDeadlineMs ?? answerDeadlineMs,
-        bodyTimeout: 0,
-      });
-      answer.body.once("close", () => this.#release(client));
-      if (answer.statusCode >= 400) await throwAnswer(answer.statusCode, () => answer.body.json());
-      return { status: answer.statusCode, body: answer.body };
+      const answer = await awaitAnswer(outgoing, request);
+      if ((answer.statusCode ?? 0) < 400) return answer;
+      return await throwAnswer(answer.statusCode ?? 0, () => readJson(answer));
     } catch (error) {
-      if (!(error instanceof ThawError)) this.#discard(client);
+      outgoing.destroy();
+      if (signal?.aborted) throw signal.reason;
+      // a connection that was kept may have been closed at the other end just now
+      const stale = outgoing.reusedSocket && systemCode(error) === "ECONNRESET";
+      if (stale && !again && request.stream === undefined) return this.#send(request, true);
       throw error;
     }
   }
 
-  /** A connection carries one request at a time, so that a long answer holds up no other. */
-  #take(): Client {
-    const idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
-    const client = new Client("http://thaw", { socketPath: this.#options.socket, keepAliveTimeout: 10_000 });
-    this.#open.add(client);
-    return client;
+  #start(request: ApiRequest): ClientRequest {
+    const headers = versionHeaders();
+    const json = request.json === undefined ? undefined : Buffer.from(JSON.stringify(request.json));
+    if (json !== undefined) {
+      headers["content-type"] = "application/json";
+      headers["content-length"] = String(json.length);
+    }
+    if (request.stream !== undefined) headers["content-type"] = "application/octet-stream";
+    const outgoing = http.request({
+      socketPath: this.#options.socket,
+      agent: this.#agent,
+      method: request.method,
+      path: request.path,
+      headers,
+      ...(request.signal === undefined ? {} : { signal: request.signal }),
+    });
+    this.#open.add(outgoing);
+    outgoing.once("close", () => this.#open.delete(outgoing));
+    outgoing.on("error", () => {});
+    if (request.stream === undefined) outgoing.end(json);
+    return outgoing;
   }
 
-  #release(client: Client): void {
-    if (client.destroyed || this.#idle.length >= keptConnections) this.#discard(client);
-    else this.#idle.push(client);
+  async *#readBody(answer: IncomingMessage, signal: AbortSignal | undefined): AsyncGenerator<Buffer, void> {
+    try {
+      for await (const chunk of answer) yield chunk as Buffer;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw describeConnectionError(error, this.#options.socket, signal);
+    }
   }
+}
 
-  #discard(client: Client): void {
-    this.#open.delete(client);
-    if (!client.destroyed) client.destroy().catch(() => {});
+/** Sends the stream, if there is one, and waits for the answer to begin. */
+async function awaitAnswer(outgoing: ClientRequest, request: ApiRequest): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  outgoing.once("response", resolve);
+  outgoing.once("error", reject);
+  const ms = request.answerDeadlineMs ?? answerDeadlineMs;
+  const late = (): void =>
+    reject(new ThawError("timeout", `the daemon did not answer within ${ms / 1000} s`));
+  const timer = ms === 0 ? undefined : setTimeout(late, ms);
+  if (request.stream !== undefined) sendStream(outgoing, request.stream()).catch(reject);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+/** Sends chunk by chunk, as fast as they are taken. Ends early when the connection does. */
+async function sendStream(outgoing: ClientRequest, stream: AsyncIterable<Uint8Array>): Promise<void> {
+  let wake = (): void => {};
+  outgoing.on("drain", () => wake());
+  outgoing.once("close", () => wake());
+  for await (const chunk of stream) {
+    if (outgoing.destroyed) return;
+    const drained = Promise.withResolvers<void>();
+    wake = drained.resolve;
+    if (!outgoing.write(chunk)) await drained.promise;
+  }
+  outgoing.end();
+}
+
+/** Reads a body to its end and forgets it, so that its connection can be used again. */
+export async function drain(body: AsyncIterable<Buffer>): Promise<void> {
+  for await (const _chunk of body);
 }

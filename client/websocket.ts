@@ -2,16 +2,11 @@ import { connect } from "node:net";
 import { WebSocket } from "ws";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { checkSocketFolder } from "./paths.ts";
+import { readJson } from "./read-json.ts";
 
 const openDeadlineMs = 60_000;
 /** The daemon's messages are far smaller. */
 const maxMessageBytes = 8 << 20;
-
-async function readJson(chunks: AsyncIterable<Buffer>): Promise<unknown> {
-  let text = "";
-  for await (const chunk of chunks) text += chunk.toString("latin1");
-  return JSON.parse(Buffer.from(text, "latin1").toString("utf8")) as unknown;
-}
 
 /** What a socket tells, from its very first message on. */
 export interface SocketListener {

@@ -23,7 +23,10 @@ async function execAttached(
   const open = async (signal: AbortSignal): Promise<ExecConnection> => {
     started = await client.startExec(sandbox, planExec(argv, flags), { signal });
     // the writer even without stdin: signals and sizes are the writer's
-    return client.attach({ sandbox: started.sandbox, exec: started.id, stdin: true }, { ...passOutput, signal });
+    return client.attach(
+      { sandbox: started.sandbox, exec: started.id, stdin: true },
+      { ...passOutput, signal },
+    );
   };
   const onGiveUp = async (): Promise<void> => {
     if (started === undefined) return;
