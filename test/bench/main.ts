@@ -1,0 +1,106 @@
+/**
+ * The table of what thaw promises about speed, from one run: `npm run bench [-- --only NAME] [--runs N] [--json FILE] [--home DIR]`.
+ * Medians and their ratios; a row that misses its target or fails says so, and the exit code is 0 all the same.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { describeHost, formatHost, type Host } from "./host.ts";
+import { measureIdle } from "./idle.ts";
+import { measureLs } from "./ls.ts";
+import { measureBurst, measureMemory } from "./many.ts";
+import { measureOutput } from "./output.ts";
+import { type Row, ratioOf, verdictOf } from "./row.ts";
+import { measureRun } from "./run.ts";
+import { formatTable } from "./table.ts";
+import { measureBoot, measureThaw } from "./thaw.ts";
+import { measureWorkspace } from "./workspace.ts";
+import { openWorld, removeAll, type World } from "./world.ts";
+
+const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
+  thaw: measureThaw,
+  boot: measureBoot,
+  run: measureRun,
+  ls: measureLs,
+  output: measureOutput,
+  workspace: measureWorkspace,
+  burst: measureBurst,
+  memory: measureMemory,
+  idle: measureIdle,
+};
+
+const USAGE = `usage: npm run bench -- [--only ${Object.keys(GROUPS).join("|")}]… [--runs N] [--json FILE] [--home DIR]`;
+
+interface Options {
+  only: string[];
+  runs: number | undefined;
+  json: string;
+  home: string | undefined;
+}
+
+function parseOptions(): Options {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({
+    options: { only: { ...text, multiple: true }, runs: text, json: text, home: text },
+  });
+  const only = values.only ?? Object.keys(GROUPS);
+  const unknown = only.filter((name) => !(name in GROUPS));
+  const runs = values.runs === undefined ? undefined : Number(values.runs);
+  if (unknown.length > 0) throw new Error(`there is no ${unknown.join(", ")}`);
+  if (runs !== undefined && !(Number.isInteger(runs) && runs > 0))
+    throw new Error(`--runs ${values.runs} is not a count`);
+  const json =
+    values.json ??
+    join("bench-results", `${new Date().toISOString().replaceAll(":", "-").slice(0, 19)}.json`);
+  return { only, runs, json, home: values.home };
+}
+
+/** Never rejects but when interrupted: what fails is told in its row. */
+async function measureGroup(name: string, world: World): Promise<Row[]> {
+  process.stderr.write(`bench: ${name}\n`);
+  try {
+    return (await GROUPS[name]?.(world)) ?? [];
+  } catch (error) {
+    world.signal.throwIfAborted();
+    await removeAll(world.client).catch(() => {});
+    return [{ name, note: `not measured: ${(error as Error).message}` }];
+  }
+}
+
+function writeJson(path: string, host: Host, rows: Row[]): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const told = rows.map((row) => ({ ...row, ratio: ratioOf(row), verdict: verdictOf(row) }));
+  writeFileSync(
+    path,
+    `${JSON.stringify({ schema: 1, date: new Date().toISOString(), host, rows: told }, null, 2)}\n`,
+  );
+}
+
+async function bench({ only, runs, json, home }: Options, signal: AbortSignal): Promise<void> {
+  await using world = await openWorld({ home, runs, signal });
+  const host = await describeHost(world);
+  console.log(`${formatHost(host)}\n`);
+  const rows: Row[] = [];
+  for (const name of only) rows.push(...(await measureGroup(name, world)));
+  console.log(formatTable(rows));
+  writeJson(json, host, rows);
+  console.log(`\n${json}`);
+}
+
+let options: Options;
+try {
+  options = parseOptions();
+} catch (error) {
+  console.error(`${(error as Error).message}\n${USAGE}`);
+  process.exit(2);
+}
+const interrupted = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
+}
+try {
+  await bench(options, interrupted.signal);
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
