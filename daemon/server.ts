@@ -40,7 +40,10 @@ export async function createServer(context: DaemonContext): Promise<App> {
   app.setNotFoundHandler((request, reply) =>
     sendError(reply, new EngineError("not-found", `there is no ${request.method} ${request.url}`)),
   );
-  app.addHook("onRequest", async (request) => refuseOlderSelf(context, request.headers["thaw-client-built"]));
+  app.addHook("onRequest", async (request) => {
+    // A newer client must be able to end this daemon.
+    if (request.url !== "/v1/shutdown") refuseOlderSelf(context, request.headers["thaw-client-built"]);
+  });
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",

@@ -1,5 +1,5 @@
 /** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
-import { constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { Agent } from "../../runners/agent/agent.ts";
@@ -157,6 +157,8 @@ async function bootAndFreeze(
   try {
     const target = join(draft, "disk.qcow2");
     await copyFile(disk, target, constants.COPYFILE_FICLONE);
+    // A snapshot's own disk is read-only.
+    await chmod(target, 0o600);
     const agent = await phase(
       onProgress,
       {

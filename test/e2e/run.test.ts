@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 
 const noSandboxes = async () =>
-  expect(await thawJson<{ sandboxes: SandboxRow[] }>(["ls"])).toMatchObject({ sandboxes: [] });
+  expect(await thawJson<SandboxRow[]>(["ls"])).toEqual([]);
 
 describe("thaw run", () => {
   test("streams apart, the exit code passed on, nothing said by thaw, nothing left", async () => {
