@@ -3,10 +3,11 @@
  * resolved address is checked too, and what was refused is reported with the rule that would allow it.
  */
 import { lookup } from "node:dns/promises";
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { Client } from "undici";
 import { allows, mayDial, type Rule } from "./policy.ts";
 
 const CONNECT_DEADLINE_MS = 30_000;
@@ -57,7 +58,7 @@ export function createEgressProxy(rules: Rule[], onDenied: (destination: string)
       return;
     }
     dial(target.host, target.port || 80).then(
-      (out) => forward(message, response, out, target.path, target.authority),
+      (out) => forward(message, response, out, target),
       (error: Error) =>
         response
           .writeHead(error instanceof Denied ? 403 : 502, { "content-type": "text/plain" })
@@ -117,27 +118,31 @@ function join(guest: Duplex, out: Socket): void {
   pipeline(out, guest).catch(() => {});
 }
 
-function forward(
+/** One request over a connection that was already checked and dialled: undici must not resolve the name again. */
+async function forward(
   message: IncomingMessage,
   response: ServerResponse,
   out: Socket,
-  path: string,
-  authority: string,
-): void {
-  const { "proxy-connection": _hop, connection: _close, ...headers } = message.headers;
-  const upstream = request({
-    createConnection: () => out,
-    method: message.method,
-    path,
-    headers: { ...headers, host: authority, connection: "close" },
-  });
-  upstream.on("error", (error) => {
+  target: { path: string; authority: string },
+): Promise<void> {
+  const { "proxy-connection": _hop, connection: _close, host: _claimed, ...headers } = message.headers;
+  const client = new Client(`http://${target.authority}`, { connect: (_options, done) => done(null, out) });
+  try {
+    const hasBody = message.method !== "GET" && message.method !== "HEAD";
+    const answer = await client.request({
+      method: (message.method ?? "GET") as "GET",
+      path: target.path,
+      headers,
+      body: hasBody ? message : null,
+      headersTimeout: IDLE_MS,
+      bodyTimeout: IDLE_MS,
+    });
+    response.writeHead(answer.statusCode, answer.headers);
+    await pipeline(answer.body, response);
+  } catch (error) {
     if (!response.headersSent) response.writeHead(502);
-    response.end(`thaw: ${error.message}\n`);
-  });
-  upstream.on("response", (answer) => {
-    response.writeHead(answer.statusCode ?? 502, answer.headers);
-    pipeline(answer, response).catch(() => {});
-  });
-  pipeline(message, upstream).catch(() => {});
+    response.end(`thaw: ${(error as Error).message}\n`);
+  } finally {
+    await client.destroy();
+  }
 }
