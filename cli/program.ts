@@ -17,7 +17,7 @@ export async function buildProgram(argv: readonly string[], exit: (code: number)
   for (const [name, verb] of Object.entries(verbs)) {
     const command = program.command(name, { hidden: verb.hidden ?? false }).description(verb.description);
     if (name === asked || (asked === "help" && argv.includes(name)))
-      (await verb.load()).define(command, exit);
+      (await verb.load()).define(command, exit, argv);
   }
   return program;
 }

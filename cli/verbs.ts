@@ -1,7 +1,9 @@
 import type { Command } from "commander";
 
-/** Fills in a command's arguments, flags and action; the action reports the exit code through `exit`. */
-export type Define = (command: Command, exit: (code: number) => void) => void;
+/**
+ * Fills in a command's arguments, flags and action; the action reports the exit code through `exit`. `words` is the whole command line.
+ */
+export type Define = (command: Command, exit: (code: number) => void, words: readonly string[]) => void;
 
 /** A verb of the command line. Only the one that is asked for is loaded. */
 export interface Verb {

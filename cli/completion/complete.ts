@@ -25,7 +25,7 @@ async function findCommand(words: readonly string[]): Promise<Command | undefine
   const verb = verbs[words[0] ?? ""];
   if (verb === undefined || words.length < 2) return undefined;
   const command = new Command(words[0]);
-  (await verb.load()).define(command, () => {});
+  (await verb.load()).define(command, () => {}, words);
   const inner = command.commands.find((candidate) => candidate.name() === words[1]);
   return words.length > 2 ? (inner ?? command) : command;
 }

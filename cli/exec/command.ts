@@ -2,11 +2,12 @@ import { addExecFlags } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ExecCommandFlags } from "./exec.ts";
 
-export const define: Define = (command, exit) => {
+export const define: Define = (command, exit, words) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
     .argument("<command...>", "the command and its arguments")
-    .passThroughOptions()
+    // with a -- flags may stand on either side of the name; without one, what follows the name is the command's
+    .passThroughOptions(!words.includes("--"))
     .option("-d, --detach", "start the command and print its exec's id");
   addExecFlags(command)
     .addHelpText(

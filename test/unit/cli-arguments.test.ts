@@ -1,0 +1,89 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseCpus } from "../../cli/arguments/count.ts";
+import { parseDuration } from "../../cli/arguments/duration.ts";
+import { collectEnv } from "../../cli/arguments/env.ts";
+import { parseMemory } from "../../cli/arguments/memory.ts";
+import { readSource } from "../../cli/arguments/source.ts";
+import { parseTag } from "../../cli/arguments/tag.ts";
+import { parseUser } from "../../cli/arguments/user.ts";
+import { planRun } from "../../cli/run/plan.ts";
+
+test.each([
+  ["500ms", 500],
+  ["2s", 2000],
+  ["10m", 600_000],
+  ["1h", 3_600_000],
+  ["1h30m", 5_400_000],
+  ["1.5s", 1500],
+])("%s is %d ms", (text, ms) => expect(parseDuration(text)).toBe(ms));
+test.each(["", "2", "s", "2 s", "-1s", "1x", "0s", "0.1ms", "400d", "1s2", "1e3s"])(
+  "%j is no duration",
+  (text) => {
+    expect(() => parseDuration(text)).toThrow();
+  },
+);
+
+test.each([
+  ["512M", 512],
+  ["2G", 2048],
+  ["512MiB", 512],
+  ["1.5g", 1536],
+  ["131072K", 128],
+  ["1T", 1_048_576],
+])("%s is %d MiB", (text, mib) => expect(parseMemory(text)).toBe(mib));
+test.each(["", "512", "63M", "2T", "1X", "-1G", "0.3M", "100000K"])("%j is no memory", (text) => {
+  expect(() => parseMemory(text)).toThrow();
+});
+
+test("cpus, users and tags", () => {
+  expect(parseCpus("4")).toBe(4);
+  for (const text of ["0", "65", "1.5", "x", ""]) expect(() => parseCpus(text)).toThrow();
+  for (const text of ["root", "1000", "node:node", "1000:100", "_apt"]) expect(parseUser(text)).toBe(text);
+  for (const text of ["", ":", "a b", "a:b:c", "-x"]) expect(() => parseUser(text)).toThrow();
+  for (const text of ["node:24", "mine", "a.b-c:1"]) expect(parseTag(text)).toBe(text);
+  for (const text of ["", "Node", "a/b", "a:", "../x"]) expect(() => parseTag(text)).toThrow();
+});
+
+test("variables are set, passed on, or left out", () => {
+  process.env.THAW_TEST_VARIABLE = "mine";
+  const first = collectEnv("A=b=c");
+  expect(collectEnv("THAW_TEST_VARIABLE", first)).toEqual({ A: "b=c", THAW_TEST_VARIABLE: "mine" });
+  expect(collectEnv("THAW_NO_SUCH_VARIABLE", first)).toEqual(first);
+  expect(collectEnv("EMPTY=")).toEqual({ EMPTY: "" });
+  expect(() => collectEnv("=x")).toThrow();
+});
+
+test("a template is a name, a file or a folder", () => {
+  const base = mkdtempSync(join(tmpdir(), "thaw-source-"));
+  mkdirSync(join(base, "mine"));
+  writeFileSync(join(base, "mine/template.yaml"), "name: mine\n");
+  expect(readSource({ template: "node" })).toEqual({ template: "node" });
+  expect(readSource({ template: join(base, "mine") })).toEqual({ recipe: "name: mine\n" });
+  expect(readSource({ template: join(base, "mine/template.yaml") })).toEqual({ recipe: "name: mine\n" });
+  expect(readSource({ snapshot: "node:24" })).toEqual({ snapshot: "node:24" });
+  expect(readSource({})).toEqual({});
+  expect(() => readSource({ template: "./nowhere" })).toThrow(/nowhere/);
+  rmSync(base, { recursive: true });
+});
+
+test("a run's request says what the flags say", () => {
+  const request = planRun(["npm", "test"], {
+    template: "node",
+    workspace: ".",
+    env: { A: "b" },
+    timeout: 2000,
+    cpus: 2,
+    memory: 512,
+    interactive: true,
+  });
+  expect(request).toEqual({
+    create: { source: { template: "node" }, cpus: 2, memoryMib: 512 },
+    exec: { argv: ["npm", "test"], stdin: true, env: { A: "b" }, timeoutMs: 2000, cwd: "/workspace" },
+    hold: true,
+    keep: false,
+  });
+  expect(planRun(["x"], { workspace: ".", workdir: "/y" }).exec.cwd).toBe("/y");
+});

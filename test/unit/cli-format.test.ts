@@ -1,0 +1,87 @@
+import { expect, test } from "vitest";
+import { formatReport } from "../../cli/doctor/doctor.ts";
+import { readExitStatus } from "../../cli/exec-io/exit-status.ts";
+import { formatAge, formatElapsed } from "../../cli/format/age.ts";
+import { cleanText } from "../../cli/format/clean-text.ts";
+import { formatSize } from "../../cli/format/size.ts";
+import { formatTable } from "../../cli/format/table.ts";
+import { formatSandboxes } from "../../cli/ls/list.ts";
+import { countEdits, suggestNearest } from "../../cli/nearest.ts";
+import { ended, sampleSandbox } from "./client-server.ts";
+
+const now = Date.parse("2026-01-01T00:00:40Z");
+
+test.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [1024, "1.0 KiB"],
+  [312 * 2 ** 20, "312 MiB"],
+  [1.1 * 2 ** 20, "1.1 MiB"],
+  [1000 * 2 ** 20, "1.0 GiB"],
+])("%d bytes are %s", (bytes, text) => expect(formatSize(bytes)).toBe(text));
+
+test("ages and lengths of time", () => {
+  expect(formatAge("2026-01-01T00:00:00Z", now)).toBe("40s ago");
+  expect(formatAge("2025-12-31T23:48:00Z", now)).toBe("12m ago");
+  expect(formatAge("2025-12-30T00:00:00Z", now)).toBe("2d ago");
+  expect(formatAge("2027-01-01T00:00:00Z", now)).toBe("0s ago");
+  expect([100, 31_200, 245_000, 3_720_000].map(formatElapsed)).toEqual(["0.1s", "31.2s", "4m 05s", "1h 02m"]);
+});
+
+test("a guest's text can't drive the terminal", () => {
+  expect(cleanText("a\u001b[31mb\u0007\r\nc\td\u202ee\u009bf")).toBe("a[31mbc def");
+  expect(
+    formatTable(
+      ["A", "B"],
+      [
+        ["x\ny", ""],
+        ["longer", "z"],
+      ],
+    ),
+  ).toBe("A       B\nxy      –\nlonger  z\n");
+});
+
+test("the table of sandboxes", () => {
+  const failed = { ...sampleSandbox, name: "b", state: "failed" as const, reason: "kernel panic \u001b[2J" };
+  expect(formatSandboxes([sampleSandbox, failed], now)).toBe(
+    [
+      "NAME      STATE                     FROM  ISOLATION  CPUS  MEMORY   CREATED  ID",
+      "calm-fox  running                   base  kvm        1     256 MiB  40s ago  s1",
+      "b         failed: kernel panic [2J  base  kvm        1     256 MiB  40s ago  s1",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("the doctor's report", () => {
+  const report = formatReport({
+    ready: false,
+    probes: [
+      { name: "qemu", state: "ok", fatal: true, detail: "7.2.22" },
+      { name: "jail", state: "missing", fatal: true, detail: "no bwrap", hint: "apt-get install bubblewrap" },
+    ],
+  });
+  expect(report).toContain(" ✓ qemu           7.2.22\n");
+  expect(report).toContain("                  → apt-get install bubblewrap\n");
+  expect(report).toContain("not ready");
+});
+
+test("near names are suggested, far ones are not", () => {
+  expect(countEdits("kitten", "sitting")).toBe(3);
+  expect(suggestNearest("nod", ["node", "python"], "thaw template ls")).toBe(
+    "did you mean node? (thaw template ls)",
+  );
+  expect(suggestNearest("zzz", ["node", "python"], "thaw template ls")).toBe("thaw template ls");
+});
+
+test("exit codes: the command's own, a signal's, a timeout's", () => {
+  const exit = { code: 7, signal: null, oom: false, timedOut: false, durationMs: 1 };
+  expect(readExitStatus(ended(7))).toEqual({ code: 7, explanation: undefined });
+  expect(readExitStatus({ ...ended(0), exit: { ...exit, code: null, signal: "SIGKILL" } }).code).toBe(137);
+  expect(
+    readExitStatus({ ...ended(0), exit: { ...exit, code: null, signal: "SIGKILL", oom: true } }).explanation,
+  ).toMatch(/memory/);
+  expect(readExitStatus({ ...ended(0), exit: { ...exit, timedOut: true } })).toMatchObject({ code: 124 });
+  const error = { code: "exec-not-found" as const, message: "no" };
+  expect(() => readExitStatus({ ...ended(0), exit: null, error })).toThrow("no");
+});
