@@ -1,5 +1,5 @@
 /** A cold boot from a root disk. */
-import { chown, open, statfs } from "node:fs/promises";
+import { chmod, chown, open, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type BootSpec, type MachineNeeds, type MachineRecord, RunnerError } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
@@ -15,6 +15,7 @@ import { deadlineSignal } from "./deadline.ts";
 import { freezeToFiles } from "./freeze.ts";
 import { type Launched, launch } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
+import { fromSystemError } from "./system-error.ts";
 
 const BOOT_TIMEOUT_MS = 20_000;
 const MIB = 1024 * 1024;
@@ -30,7 +31,6 @@ export async function boot(
   const facts = await context.facts();
   const { accelerator, machine, cpu } = needs;
   const confinement = confine(await context.jail(), id, runtimeDir);
-  if (memoryFile !== undefined) await makeMemoryFile(memoryFile, resources.memoryMib * MIB);
   const inside = {
     kernel: {
       vmlinuz: confinement.show("vmlinuz", join(spec.kernelDir, "vmlinuz"), "read"),
@@ -39,21 +39,28 @@ export async function boot(
     disk: { path: confinement.show("disk", disk.path, "write"), format: disk.format },
     ...(memoryFile === undefined ? {} : { memoryFile: confinement.show("memory", memoryFile, "write") }),
   };
-  await giveTo(confinement, [disk.path, ...(memoryFile === undefined ? [] : [memoryFile])]);
-
   using deadline = deadlineSignal("QEMU did not start", BOOT_TIMEOUT_MS, outer);
-  const started = await launch({
-    qemuPath: facts.path,
-    stateDir,
-    runtimeDir,
-    ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
-    kvm: accelerator === "kvm",
-    bindings: confinement.bindings,
-    inherit: [],
-    argv: (dir) => bootArgv({ id, runtimeDir: dir, machine, accelerator, cpu, resources, ...inside }),
-    timeoutMs: BOOT_TIMEOUT_MS,
-    signal: deadline.signal,
-  });
+  if (memoryFile !== undefined) await makeMemoryFile(memoryFile, resources.memoryMib * MIB);
+  const files = [disk.path, ...(memoryFile === undefined ? [] : [memoryFile])];
+  const started = await giveTo(confinement, files)
+    .then(() =>
+      launch({
+        qemuPath: facts.path,
+        stateDir,
+        runtimeDir,
+        ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
+        kvm: accelerator === "kvm",
+        bindings: confinement.bindings,
+        inherit: [],
+        argv: (dir) => bootArgv({ id, runtimeDir: dir, machine, accelerator, cpu, resources, ...inside }),
+        timeoutMs: BOOT_TIMEOUT_MS,
+        signal: deadline.signal,
+      }),
+    )
+    .catch(async (error: unknown) => {
+      if (memoryFile !== undefined) await rm(memoryFile, { force: true });
+      throw fromSystemError(error);
+    });
   const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
   const freezer: ConstructorParameters<typeof QemuMachine>[0]["freezer"] =
     memoryFile === undefined
@@ -63,6 +70,7 @@ export async function boot(
     record,
     qmp: started.qmp,
     stderr: started.stderr,
+    ended: started.ended,
     ...(freezer === undefined ? {} : { freezer }),
   });
 }
@@ -92,10 +100,12 @@ export function recordOf(parts: RecordParts): MachineRecord {
   };
 }
 
-/** Files the jailed uid writes are its own while it runs. */
-export async function giveTo(confinement: Confinement, files: readonly string[]): Promise<void> {
-  if (confinement.jail?.uid === undefined) return;
-  for (const file of files) await chown(file, confinement.uid, confinement.uid);
+/** Makes files writable, and the jailed uid's own while it runs. They may be copies of a snapshot's, which nobody may write. */
+async function giveTo(confinement: Confinement, files: readonly string[]): Promise<void> {
+  for (const file of files) {
+    await chmod(file, 0o600);
+    if (confinement.jail?.uid !== undefined) await chown(file, confinement.uid, confinement.uid);
+  }
 }
 
 /** A new sparse file. A shared mapping of a file the disk has no room for ends QEMU with SIGBUS, so the room is checked first. */

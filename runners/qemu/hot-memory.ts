@@ -124,7 +124,15 @@ function readyFd(helper: ReturnType<typeof spawn>, file: string): Promise<number
       () => fail(`not done within ${SEAL_TIMEOUT_MS / 1000} s`, "timeout"),
       SEAL_TIMEOUT_MS,
     );
-    helper.once("error", (error) => fail(error.message));
+    helper.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") return fail(error.message);
+      clearTimeout(timer);
+      reject(
+        new RunnerError("missing-tool", `the helper ${helper.spawnfile} is missing`, {
+          hint: "npm run build",
+        }),
+      );
+    });
     helper.once("close", () => fail(err.trim() || "the helper ended"));
     helper.stderr?.on("data", (chunk: Buffer) => {
       err = (err + chunk.toString("utf8")).slice(-1_000);

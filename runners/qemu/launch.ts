@@ -40,8 +40,8 @@ export interface Launched {
   qmp: QmpClient;
   pid: number;
   startTicks: string;
-  /** What this process started: QEMU itself, or the jail's outer half, which ends with QEMU. */
-  child: ChildProcess;
+  /** Settles when what this process started has ended: QEMU itself, or the jail's outer half, which ends with QEMU. */
+  ended: Promise<unknown>;
   /** The last of what QEMU wrote to stderr. */
   stderr(): string;
 }
@@ -63,14 +63,12 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   try {
     const kvmDevice = options.kvm ? await deviceFor(jail?.uid, runtimeDir) : undefined;
     started = start(options, infoFd, kvmDevice);
-    const qmp = await openQmp(started, options);
+    const { child, ended, stderr } = started;
+    // The jail has written the pid before QEMU exists, so it is there when QEMU listens.
+    const findPid = (): Promise<ProcessId> => processId(jail === undefined ? child.pid : infoPath);
+    const [qmp, id] = await openQmp(started, options, findPid);
     qmp.unref();
-    const pid = jail === undefined ? started.child.pid : await readJailPid(infoPath);
-    const stat = pid === undefined ? undefined : await readStat(pid);
-    if (pid === undefined || stat === undefined)
-      throw new RunnerError("start-failed", "QEMU started and is not in /proc");
-    const { child, stderr } = started;
-    return { qmp, pid, startTicks: stat.startTicks, child, stderr };
+    return { qmp, ...id, ended, stderr };
   } catch (error) {
     if (started !== undefined) await killStarted(started, jail === undefined ? undefined : infoPath);
     await rm(runtimeDir, { recursive: true, force: true });
@@ -85,6 +83,20 @@ export async function readJailPid(infoPath: string): Promise<number | undefined>
   const text = await readFile(infoPath, "utf8").catch(() => "");
   const pid = Number(/"child-pid":\s*(\d+)/.exec(text)?.[1]);
   return pid > 1 ? pid : undefined;
+}
+
+interface ProcessId {
+  pid: number;
+  startTicks: string;
+}
+
+/** @param known the pid, or the file the jail wrote it to */
+async function processId(known: number | string | undefined): Promise<ProcessId> {
+  const pid = typeof known === "string" ? await readJailPid(known) : known;
+  const stat = pid === undefined ? undefined : await readStat(pid);
+  if (pid === undefined || stat === undefined)
+    throw new RunnerError("start-failed", "QEMU started and is not in /proc");
+  return { pid, startTicks: stat.startTicks };
 }
 
 interface Started {
@@ -138,7 +150,11 @@ function start(options: LaunchOptions, infoFd: number, kvmDevice: string | undef
 }
 
 /** Rejects with what QEMU printed when it ends instead of answering. */
-async function openQmp(started: Started, options: LaunchOptions): Promise<QmpClient> {
+async function openQmp(
+  started: Started,
+  options: LaunchOptions,
+  findPid: () => Promise<ProcessId>,
+): Promise<[QmpClient, ProcessId]> {
   const exited = new AbortController();
   const signal = AbortSignal.any([options.signal, exited.signal]);
   void started.ended.then((how) => {
@@ -151,7 +167,7 @@ async function openQmp(started: Started, options: LaunchOptions): Promise<QmpCli
       timeoutMs: options.timeoutMs,
       signal,
     });
-    return await QmpClient.open(socket, { signal });
+    return await Promise.all([QmpClient.open(socket, { signal }), findPid()]);
   } catch (error) {
     // Its socket closes a moment before it is seen to have ended.
     await Promise.race([started.ended, new Promise((resolve) => setTimeout(resolve, EXIT_NOTICE_MS))]);

@@ -27,6 +27,8 @@ export interface QemuMachineOptions {
   freezer?: (qmp: QmpClient, dir: string) => Promise<void>;
   /** The last of QEMU's stderr, for the detail of an unexpected end. */
   stderr?: () => string;
+  /** Settles when this process's child has ended; absent when another process started the machine. */
+  ended?: Promise<unknown>;
 }
 
 export class QemuMachine implements Machine {
@@ -34,6 +36,7 @@ export class QemuMachine implements Machine {
   readonly #qmp: QmpClient;
   readonly #freezer: QemuMachineOptions["freezer"];
   readonly #stderr: () => string;
+  readonly #ended: Promise<unknown> | undefined;
   readonly #listeners: ((end: MachineEnd) => void)[] = [];
   /** Ends told so far, for listeners that come later. */
   readonly #ends: MachineEnd[] = [];
@@ -45,6 +48,7 @@ export class QemuMachine implements Machine {
     this.#qmp = options.qmp;
     this.#freezer = options.freezer;
     this.#stderr = options.stderr ?? (() => "");
+    this.#ended = options.ended;
     this.#qmp.on("event", (event) => {
       const end = endOfEvent(event);
       if (end !== undefined) this.#tell(end);
@@ -161,6 +165,7 @@ export class QemuMachine implements Machine {
         );
       }
     }
+    await this.#ended;
     this.#qmp.close();
     await rm(runtimeDir, { recursive: true, force: true });
   }

@@ -1,9 +1,9 @@
 /** A restore from a snapshot: memory mapped, device state read, disk overlaid. */
-import { chmod, type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RunnerError, type SnapshotFiles, type ThawSpec } from "../runner.ts";
 import { thawArgv } from "./argv.ts";
-import { giveTo, recordOf } from "./boot.ts";
+import { recordOf } from "./boot.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
 import { capabilities, waitMigration } from "./freeze.ts";
@@ -14,6 +14,7 @@ import { killQuietly, QemuMachine } from "./machine.ts";
 import { waitGone } from "./proc.ts";
 import { checkQcow2, emptyQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
 import type { QmpClient } from "./qmp.ts";
+import { fromSystemError } from "./system-error.ts";
 
 const THAW_TIMEOUT_MS = 20_000;
 const MIB = 1024 * 1024;
@@ -44,7 +45,10 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       openReadOnly ? undefined : context.hotMemory.acquire(snapshot.id, memoryFile),
       makeOverlay(diskDir, resources.diskMib * MIB),
     ]);
-    await giveTo(confinement, [diskDir, join(diskDir, OVERLAY)]);
+    if (confinement.jail?.uid !== undefined) {
+      for (const path of [diskDir, join(diskDir, OVERLAY)])
+        await chown(path, confinement.uid, confinement.uid);
+    }
     const memoryPath =
       lease === undefined
         ? confinement.show("memory", memoryFile, "read")
@@ -85,13 +89,13 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       started.qmp.close();
       await rm(runtimeDir, { recursive: true, force: true });
       deadline.signal.throwIfAborted();
-      throw error;
+      throw explain(error, snapshot, started.stderr());
     }
     const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
-    return new QemuMachine({ record, qmp: started.qmp, stderr: started.stderr });
+    return new QemuMachine({ record, qmp: started.qmp, stderr: started.stderr, ended: started.ended });
   } catch (error) {
     await rm(diskDir, { recursive: true, force: true });
-    throw error;
+    throw fromSystemError(error);
   } finally {
     lease?.release();
     await devices?.close();
@@ -114,6 +118,17 @@ async function restore(qmp: QmpClient, signal: AbortSignal): Promise<void> {
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** QEMU refused the device state, or ended over it: then what it printed says why. */
+function explain(error: unknown, snapshot: SnapshotFiles, stderr: string): unknown {
+  if (!(error instanceof RunnerError) || error.code === "timeout") return error;
+  const why = stderr.split("\n").slice(-3).join("; ") || error.message;
+  const hint = `thaw snapshot verify ${snapshot.id}`;
+  return new RunnerError("corrupt-snapshot", `${join(snapshot.dir, "devices")} can't be restored: ${why}`, {
+    hint,
+    cause: error,
+  });
 }
 
 async function makeOverlay(diskDir: string, bytes: number): Promise<void> {
