@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 4 * 65_536;
 /// A hello is small: while looking for one among garbage, a longer one is taken for garbage too.
 const MAX_HELLO_BYTES: usize = 8_192;
 
-/// What `Input::next` found.
+/// What `Input::next_frame` found.
 #[derive(Debug)]
 pub enum Parsed {
     /// A frame and where its payload lies; see `Input::bytes`.
@@ -83,7 +83,7 @@ impl Input {
     }
 
     /// The next frame.
-    pub fn next(&mut self) -> Parsed {
+    pub fn next_frame(&mut self) -> Parsed {
         loop {
             self.skip_zeros();
             let bytes = &self.buffer[self.start..self.end];
@@ -113,7 +113,7 @@ impl Input {
         }
     }
 
-    /// The bytes of a range that `next` gave, valid until the next `fill`.
+    /// The bytes of a range that `next_frame` gave, valid until the next `fill`.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.buffer.get(range).unwrap_or_default()
     }
@@ -183,8 +183,8 @@ mod tests {
         let mut input = Input::default();
         input.push(&[1, 2, MAGIC, MAGIC, HELLO, 9, 0]);
         input.push(&hello(7));
-        assert!(matches!(input.next(), Parsed::Frame(header, _) if header.session == 7));
-        assert!(matches!(input.next(), Parsed::Incomplete));
+        assert!(matches!(input.next_frame(), Parsed::Frame(header, _) if header.session == 7));
+        assert!(matches!(input.next_frame(), Parsed::Incomplete));
     }
 
     #[test]
@@ -193,11 +193,11 @@ mod tests {
         input.in_step();
         let half = Address { session: 1, stream: 3 }.frame(DATA, 0, &[7; 60_000]);
         input.push(&half[..100]);
-        assert!(matches!(input.next(), Parsed::Incomplete));
+        assert!(matches!(input.next_frame(), Parsed::Incomplete));
         input.push(&vec![0; MAX_FRAME_BYTES]);
         input.push(&hello(2));
-        assert!(matches!(input.next(), Parsed::Faulty(Fault::Trailer)));
-        assert!(matches!(input.next(), Parsed::Frame(header, _) if header.session == 2));
+        assert!(matches!(input.next_frame(), Parsed::Faulty(Fault::Trailer)));
+        assert!(matches!(input.next_frame(), Parsed::Frame(header, _) if header.session == 2));
     }
 
     #[test]
@@ -206,10 +206,10 @@ mod tests {
         let frame = hello(5);
         for byte in &frame[..frame.len() - 1] {
             input.push(&[*byte]);
-            assert!(matches!(input.next(), Parsed::Incomplete));
+            assert!(matches!(input.next_frame(), Parsed::Incomplete));
         }
         input.push(&[TRAILER]);
-        let Parsed::Frame(_, range) = input.next() else { panic!("no frame") };
+        let Parsed::Frame(_, range) = input.next_frame() else { panic!("no frame") };
         assert_eq!(input.bytes(range), b"{}");
     }
 }

@@ -18,7 +18,7 @@ impl Agent {
         // The payloads are used where they lie, so the buffer is taken out of the agent meanwhile.
         let mut input = std::mem::replace(&mut self.link.input, Input::none());
         loop {
-            match input.next() {
+            match input.next_frame() {
                 Parsed::Incomplete => break,
                 Parsed::Faulty(fault) => self.fault(&format!("a frame with a wrong {}", fault.name())),
                 Parsed::Frame(header, payload) if header.kind == HELLO && header.stream == 0 => {

@@ -31,7 +31,7 @@ impl Agent {
         let child = command.arg("--socket").arg(folder.join("socket")).spawn().unwrap();
         let agent = Self { child, folder };
         let start = Instant::now();
-        while !agent.socket().exists() {
+        while UnixStream::connect(agent.socket()).is_err() {
             assert!(start.elapsed() < DEADLINE, "the agent does not listen");
             std::thread::sleep(Duration::from_millis(2));
         }
