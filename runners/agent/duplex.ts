@@ -6,6 +6,7 @@ export function duplexOf(stream: AgentStream): Duplex {
   const duplex = new Duplex({
     allowHalfOpen: true,
     read() {
+      full = false;
       flush();
     },
     write(chunk: Buffer, _encoding, done) {
@@ -22,12 +23,16 @@ export function duplexOf(stream: AgentStream): Duplex {
   });
   const waiting: Buffer[] = [];
   let ended = false;
+  /** The reader has enough; what waits here was not acknowledged, so the guest stops at its window. */
+  let full = false;
   const flush = () => {
-    for (let piece = waiting.shift(); piece !== undefined; piece = waiting.shift()) {
+    while (!full) {
+      const piece = waiting.shift();
+      if (piece === undefined) break;
       stream.consume(1, piece.length);
-      if (!duplex.push(piece)) return;
+      full = !duplex.push(piece);
     }
-    if (ended) duplex.push(null);
+    if (ended && waiting.length === 0) duplex.push(null);
   };
   stream.handlers = {
     onData: (_channel, piece) => {
