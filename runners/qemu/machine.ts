@@ -41,6 +41,8 @@ export class QemuMachine implements Machine {
   /** Ends told so far, for listeners that come later. */
   readonly #ends: MachineEnd[] = [];
   #leaving = false;
+  /** Paused by a full disk, and told so. */
+  #held = false;
   #stopped: Promise<void> | undefined;
 
   constructor(options: QemuMachineOptions) {
@@ -78,6 +80,7 @@ export class QemuMachine implements Machine {
   }
 
   async resume(): Promise<void> {
+    this.#held = false;
     await this.#qmp.execute("cont");
   }
 
@@ -137,8 +140,11 @@ export class QemuMachine implements Machine {
   }
 
   #tell(end: MachineEnd): void {
-    if (this.#leaving || (end.kind !== "disk-full" && this.#ends.some((told) => told.kind === end.kind)))
-      return;
+    // Each request under way fails for itself; a full disk is news again only after a resume.
+    const repeated =
+      end.kind === "disk-full" ? this.#held : this.#ends.some((told) => told.kind === end.kind);
+    if (this.#leaving || repeated) return;
+    this.#held = end.kind === "disk-full";
     this.#ends.push(end);
     for (const listener of this.#listeners) listener(end);
   }

@@ -37,6 +37,10 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const memoryFile = join(snapshot.dir, "memory");
   const openReadOnly = mapsReadOnly(facts);
   const diskDir = join(stateDir, DISK_DIR);
+  // Fails when a machine's disk is already there; only what was made here is removed below.
+  await mkdir(diskDir, { mode: 0o700 }).catch((error: unknown) => {
+    throw fromSystemError(error);
+  });
   let devices: FileHandle | undefined;
   let lease: Lease | undefined;
   try {
@@ -137,7 +141,6 @@ async function makeOverlay(diskDir: string, bytes: number): Promise<void> {
     empty = emptyQcow2(bytes);
     overlays.set(bytes, empty);
   }
-  await mkdir(diskDir, { recursive: true, mode: 0o700 });
   await writeFile(join(diskDir, OVERLAY), empty, { mode: 0o600, flag: "wx" });
 }
 
