@@ -126,7 +126,10 @@ async function forward(
   target: { path: string; authority: string },
 ): Promise<void> {
   const { "proxy-connection": _hop, connection: _close, host: _claimed, ...headers } = message.headers;
-  const client = new Client(`http://${target.authority}`, { connect: (_options, done) => done(null, out) });
+  // The client does not see a connection that is handed over before it has finished asking for one.
+  const client = new Client(`http://${target.authority}`, {
+    connect: (_options, done) => void setImmediate(() => done(null, out)),
+  });
   try {
     const hasBody = message.method !== "GET" && message.method !== "HEAD";
     const answer = await client.request({
