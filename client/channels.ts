@@ -207,17 +207,12 @@ export class ExecConnection {
   }
 
   #noteStarted(exec: Exec): void {
-    const again = this.#started;
+    const first = !this.#started;
     this.#started = true;
     this.#acks.flush();
-    if (this.#target !== undefined) return;
-    this.#target = {
-      sandbox: exec.sandbox,
-      exec: exec.id,
-      stdin: this.#run?.exec.stdin === true,
-      lease: true,
-    };
-    if (!again) this.#makeWritable();
+    this.#target ??= { sandbox: exec.sandbox, exec: exec.id, stdin: true, lease: true };
+    // after a reconnect, what the guest has taken has to be known first
+    if (first && !this.#writable) this.#makeWritable();
   }
 
   /** After a reconnect it says from where stdin has to be sent again; at any time it makes room. */

@@ -10,7 +10,7 @@ const goneDeadlineMs = 10_000;
 export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
   const transport = new Transport({ ...paths, autostart: false });
   try {
-    await drain(await transport.request({ method: "POST", path: "/v1/shutdown", signal }));
+    await drain(await transport.request({ method: "POST", path: "/v1/shutdown", anyVersion: true, signal }));
   } finally {
     transport.close();
   }

@@ -86,7 +86,8 @@ export class ThawClient implements AsyncDisposable {
     await this.close();
   }
 
-  getInfo(options?: CallOptions): Promise<DaemonInfo> {
+  /** @param options anyVersion: ask even a daemon that is older than this client, rather than replace it. */
+  getInfo(options?: CallOptions & { anyVersion?: boolean }): Promise<DaemonInfo> {
     return this.#json({ method: "GET", path: "/v1/info", ...options });
   }
 

@@ -23,6 +23,8 @@ export interface ApiRequest {
   stream?: () => AsyncIterable<Uint8Array>;
   /** How long the answer may take to begin; 0 = no limit. Default 60 s. */
   answerDeadlineMs?: number;
+  /** Ask even a daemon that is older than this client: to look at it, or to end it. */
+  anyVersion?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -72,7 +74,7 @@ export class Transport {
   }
 
   #start(request: ApiRequest): ClientRequest {
-    const headers = versionHeaders();
+    const headers: Record<string, string> = request.anyVersion === true ? {} : versionHeaders();
     const json = request.json === undefined ? undefined : Buffer.from(JSON.stringify(request.json));
     if (json !== undefined) {
       headers["content-type"] = "application/json";

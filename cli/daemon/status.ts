@@ -10,7 +10,7 @@ import { printJson, writeOut } from "../output.ts";
 export async function status(flags: { json?: boolean }): Promise<number> {
   const { home, socket } = findPaths();
   try {
-    const info = await withClient((client) => client.getInfo(), { autostart: false });
+    const info = await withClient((client) => client.getInfo({ anyVersion: true }), { autostart: false });
     if (flags.json === true) {
       printJson({ running: true, socket, ...info });
       return 0;

@@ -177,3 +177,36 @@ test("a consumer that fails ends the connection with its error", async () => {
     await expect(connection.result).rejects.toThrow("broken");
   });
 });
+
+test("an attached client is the writer from the start, whoever wrote before", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      peer.say({ type: "started", exec: sampleExec });
+      peer.say({ type: "stdin", offset: 1000 });
+      await peer.until(() => peer.stdinEnded);
+      expect(Buffer.concat(peer.stdin).toString()).toBe("mine");
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    const connection = await client.attach({ sandbox: "s1", exec: "x1", stdin: true }, {});
+    await connection.writeStdin(Buffer.from("mine"));
+    connection.endStdin();
+    expect((await connection.result).exit?.code).toBe(0);
+  });
+});
+
+test("an attached client may write though the daemon names no offset yet", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      peer.say({ type: "started", exec: sampleExec });
+      await peer.until(() => peer.stdinEnded);
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    const connection = await client.attach({ sandbox: "s1", exec: "x1", stdin: true }, {});
+    connection.endStdin();
+    await connection.result;
+  });
+});
