@@ -23,8 +23,14 @@ const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | 
 
 type Times = RecordHeader["mtime"];
 
-function toSeconds(time: Times): number {
-  return Number(time.seconds) + time.nanoseconds / 1e9;
+/** The times a Date can tell; file systems tell less. */
+const maxSeconds = 8_640_000_000_000;
+
+/** A time as node:fs wants it: seconds, but before 1970 a Date, since it takes negative seconds for now. */
+function toTime(time: Times): number | Date {
+  const seconds = Number(time.seconds) + time.nanoseconds / 1e9;
+  const clamped = Math.max(-maxSeconds, Math.min(maxSeconds, seconds));
+  return clamped < 0 ? new Date(clamped * 1000) : clamped;
 }
 
 /**
@@ -67,7 +73,7 @@ export class Destination {
     try {
       if (hole !== undefined) ftruncateSync(fd, hole);
       fchmodSync(fd, header.mode & allowedMode);
-      futimesSync(fd, toSeconds(header.mtime), toSeconds(header.mtime));
+      futimesSync(fd, toTime(header.mtime), toTime(header.mtime));
     } finally {
       closeSync(fd);
     }
@@ -77,7 +83,7 @@ export class Destination {
     const path = this.#locate(header.path, parts);
     if (this.#overwrite) this.#clear(path, header.path);
     symlinkSync(target, path);
-    lutimesSync(path, toSeconds(header.mtime), toSeconds(header.mtime));
+    lutimesSync(path, toTime(header.mtime), toTime(header.mtime));
   }
 
   /** Sets what could not be set before the folders were filled, the deepest first. */
@@ -85,7 +91,7 @@ export class Destination {
     for (let last = this.#finish.pop(); last !== undefined; last = this.#finish.pop()) {
       const stats = lstatSync(last.path, { throwIfNoEntry: false });
       if (stats?.isDirectory() !== true) continue;
-      utimesSync(last.path, toSeconds(last.mtime), toSeconds(last.mtime));
+      utimesSync(last.path, toTime(last.mtime), toTime(last.mtime));
       chmodSync(last.path, last.mode);
     }
   }
