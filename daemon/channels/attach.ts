@@ -50,6 +50,7 @@ export function watchExec(
   const onStdin = (taken: number) => connection.status({ type: "stdin", offset: taken });
   exec.on("stdin", onStdin);
   if (exec.stdinOffset > 0) onStdin(exec.stdinOffset);
+  connection.watch(exec);
   const { stop, ready } = exec.subscribe(connection, from);
   ready.catch((error) => connection.fail(error));
   connection.onClose(() => {

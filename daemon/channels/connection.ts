@@ -13,6 +13,8 @@ const RESIZE = 4;
 const CLOSE = 255;
 /** A client that does not acknowledge is dropped when this much waits for it. */
 const MAX_UNPACED_BYTES = 16 << 20;
+/** What a message costs while it waits, beside its bytes: a guest may send one byte at a time. */
+const MESSAGE_BYTES = 512;
 /** While catching up, sending pauses beyond this. */
 const CATCH_UP_BYTES = 2 << 20;
 /** Stdin held for the guest before the connection is paused. */
@@ -21,6 +23,9 @@ const MAX_STDIN_BYTES = 1 << 20;
 export class Connection implements Reader {
   readonly #socket: WebSocket;
   #exec: Exec | null = null;
+  #watched: Exec | null = null;
+  /** Messages given to the socket and not yet to the kernel. */
+  #inFlight = 0;
   #sent = 0;
   #acknowledged: number | null = null;
   #base = 0;
@@ -54,6 +59,11 @@ export class Connection implements Reader {
     this.#exec = exec;
   }
 
+  /** Makes this a reader the exec waits for. */
+  watch(exec: Exec): void {
+    this.#watched = exec;
+  }
+
   status(message: StatusMessage): void {
     this.#send(STATUS, Buffer.from(JSON.stringify(message)));
   }
@@ -75,7 +85,7 @@ export class Connection implements Reader {
 
   output({ channel, data }: LogPiece): void {
     if (!this.isOpen) return;
-    if (this.#acknowledged === null && this.#socket.bufferedAmount > MAX_UNPACED_BYTES) {
+    if (this.#acknowledged === null && this.#waiting > MAX_UNPACED_BYTES) {
       this.#socket.close(1013, "too slow");
       return;
     }
@@ -89,11 +99,15 @@ export class Connection implements Reader {
 
   lag(): number {
     if (this.#acknowledged === null || !this.isOpen) return 0;
-    return this.#sent + this.#base - this.#acknowledged;
+    return Math.max(this.#sent + this.#base - this.#acknowledged, this.#waiting);
+  }
+
+  get #waiting(): number {
+    return this.#socket.bufferedAmount + this.#inFlight * MESSAGE_BYTES;
   }
 
   async room(): Promise<void> {
-    while (this.isOpen && (this.#socket.bufferedAmount > CATCH_UP_BYTES || this.lag() > CATCH_UP_BYTES)) {
+    while (this.isOpen && (this.#waiting > CATCH_UP_BYTES || this.lag() > CATCH_UP_BYTES)) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
     }
   }
@@ -103,10 +117,16 @@ export class Connection implements Reader {
     const message = Buffer.allocUnsafe(data.length + 1);
     message[0] = channel;
     data.copy(message, 1);
-    this.#socket.send(message, () => this.#wake());
+    this.#inFlight += 1;
+    this.#socket.send(message, () => {
+      this.#inFlight -= 1;
+      this.#wake();
+    });
   }
 
+  /** There may be room again: for catching up, and for what the exec held back. */
   #wake(): void {
+    this.#watched?.releaseHeld();
     const waiters = this.#roomWaiters;
     this.#roomWaiters = [];
     for (const waiter of waiters) waiter();
@@ -166,8 +186,7 @@ export class Connection implements Reader {
         return this.onStart?.();
       case "ack":
         this.#acknowledged = Math.min(message.data.out + message.data.err, this.#sent + this.#base);
-        this.#wake();
-        return this.#exec?.releaseHeld();
+        return this.#wake();
       case "signal":
         this.#exec?.signal(message.data.signal, "group").catch(() => {});
         return;

@@ -3,6 +3,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { FastifyBaseLogger } from "fastify";
 import { WebSocketServer } from "ws";
+import { EngineError } from "../../engine/errors.ts";
 import type { DaemonContext } from "../context.ts";
 import { apiErrorOf } from "../errors.ts";
 import { refuseOlderSelf } from "../version.ts";
@@ -41,12 +42,22 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
 function routeOf(
   request: IncomingMessage,
 ): ((context: DaemonContext, connection: Connection) => Promise<void>) | null {
-  const { pathname, searchParams } = new URL(request.url ?? "", "http://daemon");
+  const url = URL.parse(request.url ?? "", "http://daemon");
+  if (!url) return null;
+  const { pathname, searchParams } = url;
   if (pathname === "/v1/run") return serveRun;
   const [, sandbox, exec] = ATTACH.exec(pathname) ?? [];
   if (sandbox === undefined || exec === undefined) return null;
-  const at = { sandbox: decodeURIComponent(sandbox), exec: decodeURIComponent(exec), query: searchParams };
+  const at = { sandbox: decoded(sandbox), exec: decoded(exec), query: searchParams };
   return (context, connection) => serveAttach(context, connection, at);
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new EngineError("usage", `${part} is not a name in a URL's encoding`);
+  }
 }
 
 function refuse(socket: Duplex, status: number, reason: string, body = ""): void {

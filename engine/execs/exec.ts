@@ -3,7 +3,7 @@ import { EventEmitter, once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
-import { AgentRefusal } from "../../runners/agent/errors.ts";
+import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
 import { EngineError, type ErrorCode } from "../errors.ts";
@@ -72,6 +72,9 @@ export class Exec extends EventEmitter<ExecEvents> {
     try {
       this.#take(await agent.start({ id: this.record.id, ...params }, this.#handlers()));
     } catch (error) {
+      // Where the session is over, the next one tells what became of it.
+      if (error instanceof SessionError && error.kind === "timeout")
+        await this.fail(new EngineError("agent-timeout", error.message));
       if (!(error instanceof AgentRefusal)) throw error;
       const code = REFUSALS[error.kind] ?? "exec-refused";
       await this.fail(new EngineError(code, `${params.argv[0]}: ${error.message}`));
@@ -198,9 +201,10 @@ export class Exec extends EventEmitter<ExecEvents> {
     // The first output may arrive before `start` has returned the stream.
     const from = stream ?? this.#stream;
     if (!from) return;
-    if (this.#held.length > 0 || this.#lag() > READER_WINDOW_BYTES)
-      this.#held.push({ channel, bytes, stream: from });
-    else from.consume(channel, bytes);
+    if (this.#held.length === 0 && this.#lag() <= READER_WINDOW_BYTES) return from.consume(channel, bytes);
+    const held = this.#held.find((one) => one.channel === channel && one.stream === from);
+    if (held) held.bytes += bytes;
+    else this.#held.push({ channel, bytes, stream: from });
   }
 
   #lag(): number {
