@@ -1,5 +1,6 @@
 /** A QEMU process as a `Machine`: the same for one this process started and for one it found. */
 import { rm } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import {
@@ -43,6 +44,8 @@ export class QemuMachine implements Machine {
   #leaving = false;
   /** Paused by a full disk, and told so. */
   #held = false;
+  /** The connection to the agent, while there is one. */
+  #port: Socket | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: QemuMachineOptions) {
@@ -65,14 +68,12 @@ export class QemuMachine implements Machine {
 
   async connect(signal?: AbortSignal): Promise<Duplex> {
     signal?.throwIfAborted();
-    const path = join(this.record.runtimeDir, AGENT_SOCKET);
-    return connectUnix(path).catch((cause: Error) => {
-      throw new RunnerError(
-        "machine-gone",
-        `machine ${this.record.id}: its agent port does not answer: ${cause.message}`,
-        { cause },
-      );
+    const socket = await this.#openPort();
+    this.#port = socket;
+    socket.once("close", () => {
+      if (this.#port === socket) this.#port = undefined;
     });
+    return socket;
   }
 
   async pause(): Promise<void> {
@@ -82,6 +83,10 @@ export class QemuMachine implements Machine {
   async resume(): Promise<void> {
     this.#held = false;
     await this.#qmp.execute("cont");
+    if (this.#port !== undefined) return;
+    // QEMU's port does not notice that its host left while the machine was paused; what the guest then writes blocks it until the next
+    // host leaves. One that comes and goes at once puts that right.
+    (await this.#openPort()).destroy();
   }
 
   async state(): Promise<"running" | "paused" | "ended"> {
@@ -133,6 +138,13 @@ export class QemuMachine implements Machine {
     const status = await this.#status();
     const end = endOfStatus(status, status === "shutdown" ? await this.console() : "");
     if (end !== undefined) this.#tell(end);
+  }
+
+  #openPort(): Promise<Socket> {
+    return connectUnix(join(this.record.runtimeDir, AGENT_SOCKET)).catch((cause: Error) => {
+      const message = `machine ${this.record.id}: its agent port does not answer: ${cause.message}`;
+      throw new RunnerError("machine-gone", message, { cause });
+    });
   }
 
   async #status(): Promise<string> {
