@@ -1,12 +1,14 @@
 //! Making a thawed machine differ from its twins: clones of one snapshot share the clock of the freeze, the state of the kernel's
 //! random generator, and their names.
 
+use crate::kept_file;
+use crate::log;
 use crate::message::Identity;
 use crate::sys;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::AsRawFd;
 
 const ENTROPY_BYTES: usize = 64;
@@ -16,8 +18,9 @@ const NANOSECONDS: i128 = 1_000_000_000;
 const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 
-/// Lies in /run, which is memory: it is gone with the boot it names.
-const BOOT_ID_FILE: &str = "/run/thaw-boot-id";
+const HOSTNAME: &str = "/etc/hostname";
+const HOSTS: &str = "/etc/hosts";
+const MACHINE_ID: &str = "/etc/machine-id";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// `struct rand_pool_info` with its bytes.
@@ -26,6 +29,15 @@ struct Entropy {
     bits: i32,
     length: i32,
     bytes: [u8; ENTROPY_BYTES],
+}
+
+/// Before a freeze: lays the files ready that each clone will change.
+pub fn prepare() {
+    for path in [HOSTNAME, HOSTS, MACHINE_ID, BOOT_ID] {
+        if let Err(error) = kept_file::keep(path) {
+            log::line(&format!("keep {path}: {error}"));
+        }
+    }
 }
 
 /// Applies every part; returns what could not be.
@@ -68,10 +80,10 @@ fn set_hostname(name: &str) -> io::Result<()> {
     }
     // SAFETY: the pointer and length describe the name.
     sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })?;
-    let before = fs::read_to_string("/etc/hostname").unwrap_or_default();
-    write_in_place("/etc/hostname", &format!("{name}\n"))?;
-    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    write_in_place("/etc/hosts", &hosts_with(&hosts, before.trim(), name))
+    let before = kept_file::read(HOSTNAME).unwrap_or_default();
+    kept_file::write(HOSTNAME, &format!("{name}\n"))?;
+    let hosts = kept_file::read(HOSTS).unwrap_or_default();
+    kept_file::write(HOSTS, &hosts_with(&hosts, before.trim(), name))
 }
 
 /// /etc/hosts with `name` at 127.0.1.1, where Debian has it, in place of what was there before.
@@ -92,32 +104,16 @@ fn set_machine_id(id: &str) -> io::Result<()> {
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(invalid());
     }
-    write_in_place("/etc/machine-id", &format!("{id}\n"))
+    kept_file::write(MACHINE_ID, &format!("{id}\n"))
 }
 
-/// The kernel's own boot id can't be set, so a file is bound over it. Bound once: later ones change the file's content.
+/// The kernel's own boot id can't be set, so a file is bound over it.
 fn set_boot_id(id: &str) -> io::Result<()> {
     if id.len() != 36 || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
         return Err(invalid());
     }
-    let bound = fs::read(BOOT_ID_FILE).is_ok_and(|bytes| fs::read(BOOT_ID).is_ok_and(|seen| seen == bytes));
-    write_in_place(BOOT_ID_FILE, &format!("{id}\n"))?;
-    if bound {
-        return Ok(());
-    }
-    sys::mount(BOOT_ID_FILE, BOOT_ID, "", libc::MS_BIND, "")
-}
-
-/// Writes over the old content and cuts the file only when it was longer: ext4 writes a file that was truncated to nothing to the
-/// disk as soon as it is closed, and this happens between a thaw and its first exec.
-fn write_in_place(path: &str, content: &str) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-    file.write_all(content.as_bytes())?;
-    let length = content.len() as u64;
-    if file.metadata()?.len() > length {
-        file.set_len(length)?;
-    }
-    Ok(())
+    kept_file::keep(BOOT_ID)?;
+    kept_file::write(BOOT_ID, &format!("{id}\n"))
 }
 
 fn invalid() -> io::Error {

@@ -1,6 +1,7 @@
 //! The machine as a whole: its figures, making it ready to be frozen, and its end.
 
 use crate::failure::{Context, Failure};
+use crate::identity;
 use crate::jobs::Worker;
 use crate::message::{Disk, Memory, Quiesced, Stats};
 use crate::sys;
@@ -33,6 +34,10 @@ pub fn stats() -> Result<Stats, Failure> {
 /// `quiesce`: what can be dropped is dropped, and with `init_on_free=1` free memory is zero. Where the agent is not root the caches
 /// are not its own to drop.
 pub fn quiesce(worker: &mut Worker) -> Result<(), Failure> {
+    // Anywhere else these are somebody else's files.
+    if std::process::id() == 1 {
+        identity::prepare();
+    }
     // SAFETY: sync can't fail; trimming gives back what the allocator holds.
     unsafe {
         libc::sync();
