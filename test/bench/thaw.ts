@@ -1,5 +1,5 @@
 /** From the request to the agent's answer: against the floor, and against a cold boot of the same disk. */
-import { copyFile, mkdir, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentSession } from "../../runners/agent/session.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
@@ -82,6 +82,7 @@ async function prepareBoot(world: World): Promise<() => Promise<number>> {
     await mkdir(stateDir, { mode: 0o711 });
     const disk = { path: join(stateDir, "disk.qcow2"), format: "qcow2" as const };
     await copyFile(join(home, "snapshots", snapshot.id, "disk.qcow2"), disk.path);
+    await chmod(disk.path, 0o600);
     const { resources } = snapshot;
     const start = performance.now();
     const machine = await runner.boot({ id, stateDir, resources, kernelDir, disk }, signal);
