@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   daemonPid,
   isAlive,
@@ -13,6 +13,9 @@ import {
   until,
 } from "../helpers/thaw.ts";
 
+afterEach(async () => {
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
 beforeAll(async () => {
   expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
 });

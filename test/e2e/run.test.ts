@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type SandboxRow, thaw, thawJson } from "../helpers/thaw.ts";
 
+afterEach(async () => {
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
 beforeAll(async () => {
   const { exitCode, stderr } = await thaw(["template", "build", "base"]);
   expect(exitCode, String(stderr)).toBe(0);
