@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::time::{Duration, Instant};
 
 /// How the agent lives.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,12 +54,7 @@ pub struct Agent {
     pub(crate) starved: Vec<Token>,
     /// Everything is to end once the link is empty.
     pub(crate) ending: bool,
-    /// When a program's output was read last.
-    last_output: Instant,
 }
-
-/// Output that follows other output this soon is likely to be followed by more.
-const BURST: Duration = Duration::from_millis(2);
 
 impl Agent {
     /// An agent without a host.
@@ -90,7 +84,6 @@ impl Agent {
             work: vec![Token::Chores],
             starved: Vec::new(),
             ending: false,
-            last_output: Instant::now(),
         })
     }
 
@@ -124,9 +117,6 @@ impl Agent {
     pub fn turn(&mut self, block: bool) -> io::Result<()> {
         let mut ready = Vec::new();
         self.poll.wait(block && self.work.is_empty(), &mut ready)?;
-        if ready.iter().any(|ready| matches!(ready.token, Token::ExecOut(_) | Token::ExecErr(_))) {
-            self.gather_output();
-        }
         for ready in ready {
             self.mark(ready);
         }
@@ -138,15 +128,6 @@ impl Agent {
         }
         self.flush();
         Ok(())
-    }
-
-    /// Lets a program that writes many small pieces write more of them before they are read: woken by each of its writes, the agent
-    /// would otherwise send each by itself. With nobody else to run, this is nothing.
-    fn gather_output(&mut self) {
-        if self.last_output.elapsed() < BURST {
-            sys::give_way();
-        }
-        self.last_output = Instant::now();
     }
 
     fn flush(&mut self) {

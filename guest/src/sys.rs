@@ -178,9 +178,3 @@ pub fn tune_heap() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES);
     }
 }
-
-/// Lets others run first.
-pub fn give_way() {
-    // SAFETY: cannot fail.
-    unsafe { libc::sched_yield() };
-}

@@ -13,6 +13,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
+/// Files larger than this get their size before their content: ext4 would otherwise note the growth page by page.
+const EARLY_SIZE_BYTES: u64 = 128 * 1024;
+
 /// `tree-in`.
 pub fn tree_in(worker: &mut Worker, request: &TreeIn) -> Result<(), Failure> {
     let owner = owner(request.user.as_deref())?;
@@ -123,6 +126,10 @@ impl Builder {
             result => result,
         };
         let file = File::from(file.context(&shown)?);
+        let early = size > EARLY_SIZE_BYTES;
+        if early {
+            file.set_len(size).context(&shown)?;
+        }
         let mut end = 0;
         loop {
             let extent = decode_extent(bytes)?;
@@ -137,7 +144,7 @@ impl Builder {
             self.done.bytes += u64::from(extent.length);
             end = next;
         }
-        if end < size {
+        if end < size && !early {
             file.set_len(size).context(&shown)?;
         }
         self.dress(file.as_fd(), meta, mode & !0o022).context(&shown)
