@@ -84,7 +84,7 @@ test("events come in any split of the bytes", async () => {
     return undefined;
   });
   const qmp = await open();
-  const stopped = qmp.waitEvent((event) => (event.name === "STOP" ? event.data["n"] : undefined), {
+  const stopped = qmp.waitEvent((event) => (event.name === "STOP" ? event.data.n : undefined), {
     what: "STOP",
     timeoutMs: 1000,
   });

@@ -70,10 +70,14 @@ test("command line of mmdebstrap", () => {
 });
 
 test("command line of mke2fs", () => {
-  expect(mkfsArgv({ tree: "/t", image: "/i", diskMib: 2048 }).join(" ")).toMatchInlineSnapshot(`"-q -F -t ext4 -L thaw -m 0 -J size=16 -E lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0 -d /t /i 2048M"`);
+  expect(mkfsArgv({ tree: "/t", image: "/i", diskMib: 2048 }).join(" ")).toMatchInlineSnapshot(
+    `"-q -F -t ext4 -L thaw -m 0 -J size=16 -E lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0 -d /t /i 2048M"`,
+  );
 });
 
 test("tools end with this process, and who is not root becomes root of a user namespace", () => {
-  expect(namespacedArgv(true, ["mke2fs"]).join(" ")).toMatchInlineSnapshot(`"setpriv --pdeathsig KILL -- unshare --mount --pid --fork --kill-child --mount-proc -- mke2fs"`);
+  expect(namespacedArgv(true, ["mke2fs"]).join(" ")).toMatchInlineSnapshot(
+    `"setpriv --pdeathsig KILL -- unshare --mount --pid --fork --kill-child --mount-proc -- mke2fs"`,
+  );
   expect(namespacedArgv(false, ["mke2fs"])).toContain("--map-auto");
 });
