@@ -36,6 +36,8 @@ export interface RequestOptions {
 }
 
 const FIRST_REPEAT_MS = 50;
+/** A guest that is between frames needs no second hello; it may take this long to wake up and apply its identity, emulated and under load. */
+const FIRST_REPEAT_BETWEEN_FRAMES_MS = 1000;
 const LAST_REPEAT_MS = 1000;
 /** A guest that goes on sending while this much waits for it does not read. 256 writers that wait their turn stay below. */
 const MAX_UNREAD_BYTES = 16 << 20;
@@ -167,7 +169,7 @@ export class AgentSession implements StreamWire {
         ...(options.identity ? { identity: options.identity } : {}),
       }),
     );
-    let wait = FIRST_REPEAT_MS;
+    let wait = options.guestIsBetweenFrames ? FIRST_REPEAT_BETWEEN_FRAMES_MS : FIRST_REPEAT_MS;
     let timer: NodeJS.Timeout | undefined;
     const say = (zeroes: boolean) => {
       if (zeroes) this.#duplex.write(ZEROES);
