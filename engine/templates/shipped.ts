@@ -30,7 +30,16 @@ export async function shippedRecipes(dir: string): Promise<Recipe[]> {
   const names = await shippedNames(dir);
   return Promise.all(
     names.map(async (name) =>
-      parseRecipe(await readFile(join(dir, name, "template.yaml"), "utf8"), `${name}/template.yaml`),
+      parsedOnce(await readFile(join(dir, name, "template.yaml"), "utf8"), `${name}/template.yaml`),
     ),
   );
+}
+
+/** Recipes by their text: parsing costs milliseconds, and every thaw asks. There are as many as templates are shipped. */
+const parsed = new Map<string, Recipe>();
+
+function parsedOnce(text: string, file: string): Recipe {
+  const recipe = parsed.get(text) ?? parseRecipe(text, file);
+  parsed.set(text, recipe);
+  return recipe;
 }
