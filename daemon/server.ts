@@ -29,6 +29,8 @@ export async function createServer(context: DaemonContext): Promise<App> {
     logger: { level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
     routerOptions: { maxParamLength: 300 },
     forceCloseConnections: true,
+    // What fails before there is a route: a path that is not encoded as one, say.
+    frameworkErrors: (error, _request, reply) => sendError(reply, error),
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

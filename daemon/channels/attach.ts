@@ -49,8 +49,9 @@ export function watchExec(
 ): { ready: Promise<void> } {
   const onStdin = (taken: number) => connection.status({ type: "stdin", offset: taken });
   exec.on("stdin", onStdin);
-  if (exec.stdinOffset > 0) onStdin(exec.stdinOffset);
+  onStdin(exec.stdinOffset);
   connection.watch(exec);
+  connection.onAcknowledge = () => exec.releaseHeld();
   const { stop, ready } = exec.subscribe(connection, from);
   ready.catch((error) => connection.fail(error));
   connection.onClose(() => {

@@ -32,6 +32,8 @@ export class Connection implements Reader {
   #stdinQueue: Promise<void> = Promise.resolve();
   #stdinBytes = 0;
   #roomWaiters: (() => void)[] = [];
+  /** Called when the client has dealt with more output. */
+  onAcknowledge: (() => void) | null = null;
   /** Called for `start`. */
   onStart: (() => void) | null = null;
   /** The first JSON message on channel 3, when somebody waits for it. */

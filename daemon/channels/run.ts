@@ -32,12 +32,14 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
     connection.status({ type: "created", sandbox: sandboxView(sandbox) });
     await Promise.race([started, aborted(gone.signal)]);
     engine.audit.note("run", sandbox.record.name, { argv: request.exec.argv.slice(0, 8) });
+    let ready: Promise<void> = Promise.resolve();
     const exec = await sandbox.exec(request.exec, (fresh) => {
       connection.write(fresh);
-      watchExec(connection, fresh, { out: 0, err: 0 });
+      ready = watchExec(connection, fresh, { out: 0, err: 0 }).ready;
     });
     connection.status({ type: "started", exec: execView(exec) });
     await exec.ended();
+    await ready;
     if (connection.isOpen) await engine.commandEnded(sandbox);
     connection.status({ type: "exit", exec: execView(exec) });
     connection.close();

@@ -77,8 +77,8 @@ export class Exec extends EventEmitter<ExecEvents> {
         await this.fail(new EngineError("agent-timeout", error.message));
       if (!(error instanceof AgentRefusal)) throw error;
       const code = REFUSALS[error.kind] ?? "exec-refused";
-      await this.fail(new EngineError(code, `${params.argv[0]}: ${error.message}`));
-      throw new EngineError(code, `${params.argv[0]}: ${error.message}`, { cause: error });
+      await this.fail(new EngineError(code, error.message));
+      throw new EngineError(code, error.message, { cause: error });
     }
     if (this.isOver) return;
     this.record.state = "running";
