@@ -33,13 +33,6 @@ await build({
   target: "node24",
   minifySyntax: true,
   legalComments: "linked",
-  plugins: [
-    {
-      name: "slim-undici",
-      setup: ({ onResolve }) =>
-        onResolve({ filter: /^undici$/ }, () => ({ path: join(import.meta.dirname, "undici-slim.mjs") })),
-    },
-  ],
   banner: {
     js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);',
   },

@@ -6,7 +6,6 @@ import { Agent } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
 import type { Machine, Resources, Runner } from "../../runners/runner.ts";
 import { parseRule } from "../egress/policy.ts";
-import { createEgressProxy } from "../egress/proxy.ts";
 import { EngineError } from "../errors.ts";
 import { sha256 } from "../files.ts";
 import type { Home } from "../home.ts";
@@ -255,6 +254,8 @@ async function setUp(
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<void> {
+  // With its HTTP client, only loaded by a build that needs it.
+  const { createEgressProxy } = await import("../egress/proxy.ts");
   const denied = new Set<string>();
   const proxy = createEgressProxy(recipe.network.map(parseRule), (destination) => denied.add(destination));
   agent.session.onAccepted = (_listener, stream) => proxy.accept(duplexOf(stream));
