@@ -1,0 +1,7 @@
+/** A process of its own that thaws a machine, says its record, and waits to be killed. */
+import { createQemuRunner } from "../../runners/qemu/runner.ts";
+
+const { options, spec } = JSON.parse(process.argv[2] ?? "{}");
+const machine = await createQemuRunner(options).thaw(spec);
+process.stdout.write(`${JSON.stringify(machine.record)}\n`);
+setInterval(() => {}, 1000);
