@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { Engine } from "../engine/engine.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
+import { closeInherited } from "./inherited.ts";
 import { lockHome } from "./lock.ts";
 import { createServer } from "./server.ts";
 
@@ -12,6 +13,7 @@ const { values } = parseArgs({ options: { home: { type: "string" }, socket: { ty
 const { home, socket } = values;
 if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH");
 process.title = "thaw-daemon";
+closeInherited();
 
 const lock = await lockHome(home);
 if (!lock) {
