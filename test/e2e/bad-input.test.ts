@@ -309,7 +309,7 @@ describe("a workspace", () => {
     ]);
     process.stdout.write(`100,000 files: ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
     expect([exitCode, String(stdout).trim()], String(stderr)).toEqual([0, "100000"]);
-  });
+  }, 300_000);
 });
 
 describe("a build whose client goes", () => {
@@ -350,7 +350,6 @@ describe("a build whose client goes", () => {
     const home = freshHome("rootfs", "kernels", "host.json");
     for (const [delayMs, signal] of [
       [200, "SIGKILL"],
-      [1500, "SIGINT"],
       [4000, "SIGKILL"],
       [5500, "SIGTERM"],
     ] as const) {
