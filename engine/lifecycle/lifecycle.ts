@@ -10,7 +10,7 @@ import { type Action, afterJump, idleAfter, type Next, nextOf } from "./timers.t
 const LOOK_MS = 5_000;
 const SHORTEST_LOOK_MS = 20;
 /** A machine's CPU time is read every tenth of its idle time, within these. */
-const SAMPLE_MS = { least: 250, most: 30_000 };
+const SAMPLE_MS = { least: 500, most: 30_000 };
 /** After an action that failed. */
 const RETRY_MS = 10_000;
 const ACTIONS_AT_ONCE = 4;

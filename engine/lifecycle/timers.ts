@@ -20,6 +20,8 @@ export interface TimerRequest {
 
 /** More CPU than this, as a share of one processor, is work. An idle guest ticks far below it. */
 export const BUSY_SHARE = 0.05;
+/** Less than this between two readings says nothing: the kernel counts in ticks of 10 ms, and an idle guest has its moments. */
+export const BUSY_LEAST_MS = 50;
 /** A hard end that a jump of the clock made due is put off this long, so that somebody can object. */
 export const JUMP_GRACE_MS = 60_000;
 
@@ -73,8 +75,7 @@ export function worked(
   now: { atMs: number; cpuMs: number },
 ): boolean {
   const span = now.atMs - before.atMs;
-  if (span <= 0) return now.cpuMs > before.cpuMs;
-  return (now.cpuMs - before.cpuMs) / span > BUSY_SHARE;
+  return now.cpuMs - before.cpuMs > Math.max(BUSY_LEAST_MS, span * BUSY_SHARE);
 }
 
 /**
