@@ -39,8 +39,8 @@ const engine = await Engine.open({
     runtimeRoot,
     ...(jail === "off" || jail === "required" ? { jail } : {}),
   }),
-}).catch((error: Error & { hint?: string }) =>
-  fail(error.hint ? `${error.message}\nhint: ${error.hint}` : error.message),
+}).catch((error: Error & { hint?: string; details?: string[] }) =>
+  fail([error.message, ...(error.details ?? []), ...(error.hint ? [`hint: ${error.hint}`] : [])].join("\n")),
 );
 
 const server = await createServer({ engine, version, startedAt: new Date().toISOString(), shutDown });

@@ -193,9 +193,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
    * when it ends meanwhile.
    */
   async use<T>(verb: Verb, work: (agent: Agent) => Promise<T>): Promise<T> {
+    checkVerb(verb, this.record);
     const letGo = this.hold();
     try {
-      checkVerb(verb, this.record);
       await this.wake();
       checkVerb(verb, this.record);
       return await work(this.#needAgentNow());
