@@ -1,13 +1,14 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../engine/caller.ts";
+import type { DaemonContext } from "./context.ts";
 
-/** Who asks. The socket lets in its owner (and root) only, so the user is known; process and version are the client's own word. */
-export function callerOf(headers: IncomingHttpHeaders): Caller {
+/** Who asks. A socket that lets in its owner (and root) only tells the user; process and version are the client's own word. */
+export function callerOf({ group }: DaemonContext, headers: IncomingHttpHeaders): Caller {
   const pid = Number(headers["thaw-client-pid"]);
   const version = headers["thaw-client-version"];
   return {
     from: "socket",
-    uid: process.getuid?.() ?? null,
+    uid: group === null ? (process.getuid?.() ?? null) : null,
     pid: Number.isSafeInteger(pid) && pid > 0 ? pid : null,
     client: typeof version === "string" ? version.slice(0, 64) : null,
   };

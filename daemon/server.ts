@@ -50,8 +50,10 @@ export async function createServer(context: DaemonContext): Promise<App> {
     if (request.url !== "/v1/shutdown") refuseOlderSelf(context, request.headers["thaw-client-built"]);
   });
   // Twice: reading a body loses what the first carries along.
-  app.addHook("onRequest", (request, _reply, done) => callingAs(callerOf(request.headers), done));
-  app.addHook("preValidation", (request, _reply, done) => callingAs(callerOf(request.headers), done));
+  app.addHook("onRequest", (request, _reply, done) => callingAs(callerOf(context, request.headers), done));
+  app.addHook("preValidation", (request, _reply, done) =>
+    callingAs(callerOf(context, request.headers), done),
+  );
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",

@@ -30,8 +30,8 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
       const serve = routeOf(request);
       if (!serve) return refuse(socket, 404, "Not Found");
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        callingAs(callerOf(request.headers), () => serve(context, new Connection(webSocket))).catch((error) =>
-          log.error({ err: error }, "a channel failed"),
+        callingAs(callerOf(context, request.headers), () => serve(context, new Connection(webSocket))).catch(
+          (error) => log.error({ err: error }, "a channel failed"),
         );
       });
     } catch (error) {

@@ -16,6 +16,8 @@ import { type Reader, Subscriber } from "./subscriber.ts";
 const READER_WINDOW_BYTES = 4 << 20;
 /** Between the polite signal and the one that can't be refused, after a timeout. */
 const TIMEOUT_GRACE_MS = 1000;
+/** A timer can't be longer. */
+const LONGEST_TIMER_MS = 0x7fff_ffff;
 
 const REFUSALS: Partial<Record<AgentRefusal["kind"], ErrorCode>> = {
   "not-found": "exec-not-found",
@@ -240,11 +242,12 @@ export class Exec extends EventEmitter<ExecEvents> {
     const { deadline } = this.record;
     if (deadline === null) return;
     const left = Date.parse(deadline) - Date.now();
-    this.#timer = setTimeout(() => void this.#timeOut(), Math.max(0, Math.min(left, 0x7fff_ffff)));
+    // Counted by the monotonic clock from here on: a clock that is set meanwhile neither shortens nor prolongs it.
+    if (left > LONGEST_TIMER_MS) this.#timer = setTimeout(() => this.#arm(), LONGEST_TIMER_MS);
+    else this.#timer = setTimeout(() => void this.#timeOut(), Math.max(0, left));
   }
 
   async #timeOut(): Promise<void> {
-    if (this.record.deadline && Date.parse(this.record.deadline) > Date.now() + 1000) return this.#arm();
     this.record.timedOut = true;
     await this.#persist();
     await this.signal("TERM", "tree").catch(() => {});
