@@ -26,6 +26,13 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./pause/command.ts"),
   },
   resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
+  extend: { description: "put a sandbox's end off", load: () => import("./extend/command.ts") },
+  wait: {
+    description: "wait until a sandbox stops, is gone, or an exec in it ends",
+    load: () => import("./wait/command.ts"),
+  },
+  stats: { description: "memory and CPU of sandboxes", load: () => import("./stats/command.ts") },
+  events: { description: "what happens on this host", load: () => import("./events/command.ts") },
   template: { description: "build, list and show templates", load: () => import("./template/command.ts") },
   snapshot: {
     description: "list, inspect, tag, verify and remove snapshots",

@@ -4,7 +4,11 @@ import { findOwnVersion } from "./version.ts";
 /** The headers by which a daemon knows whether it is older than its client. */
 export function versionHeaders(): Record<string, string> {
   const own = findOwnVersion();
-  return { "thaw-client-version": own.version, "thaw-client-built": String(own.built) };
+  return {
+    "thaw-client-version": own.version,
+    "thaw-client-built": String(own.built),
+    "thaw-client-pid": String(process.pid),
+  };
 }
 
 /** The daemon refuses to serve a client that is newer than itself. */

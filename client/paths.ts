@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { ThawError } from "./errors.ts";
+import { hasHostDaemon, hostDaemon } from "./host-daemon.ts";
 
 type Environment = Record<string, string | undefined>;
 
@@ -12,6 +13,8 @@ export const maxSocketBytes = 107;
 export interface ThawPaths {
   home: string;
   socket: string;
+  /** false for the host's own daemon: it is systemd's to start and replace. */
+  autostart?: boolean | undefined;
 }
 
 function defaultHome(env: Environment): string {
@@ -36,6 +39,9 @@ export function findRuntimeFolder(env: Environment = process.env): string {
  * @throws ThawError `usage` when the socket's path is too long.
  */
 export function findPaths(env: Environment = process.env): ThawPaths {
+  // Without a word of its own a client goes where everybody of the host goes.
+  if (!env.THAW_HOME && !env.THAW_SOCKET && hasHostDaemon())
+    return { home: hostDaemon.home, socket: hostDaemon.socket, autostart: false };
   const standard = defaultHome(env);
   const home = env.THAW_HOME ? resolve(env.THAW_HOME) : standard;
   const runtime = findRuntimeFolder(env);

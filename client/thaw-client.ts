@@ -3,6 +3,7 @@ import type {
   CreateRequest,
   DaemonInfo,
   DoctorReport,
+  Event,
   Exec,
   ExecRequest,
   FileEntry,
@@ -14,6 +15,7 @@ import type {
   StreamLine,
   Template,
   VerifyReport,
+  WaitResult,
 } from "../daemon/api/schema.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 import { ThawError } from "./errors.ts";
@@ -152,9 +154,14 @@ export class ThawClient implements AsyncDisposable {
     return result.sandbox;
   }
 
-  async listSandboxes(options?: CallOptions): Promise<Sandbox[]> {
-    return (await this.#json<{ sandboxes: Sandbox[] }>({ method: "GET", path: "/v1/sandboxes", ...options }))
-      .sandboxes;
+  /** @param options labels: `KEY=VALUE`, or `KEY` with any value; only sandboxes that fit them all. */
+  async listSandboxes(
+    options: CallOptions & { labels?: readonly string[] | undefined } = {},
+  ): Promise<Sandbox[]> {
+    const { labels = [], ...call } = options;
+    const query = new URLSearchParams(labels.map((label): [string, string] => ["label", label]));
+    const path = labels.length === 0 ? "/v1/sandboxes" : `/v1/sandboxes?${query}`;
+    return (await this.#json<{ sandboxes: Sandbox[] }>({ method: "GET", path, ...call })).sandboxes;
   }
 
   getSandbox(sandbox: string, options?: CallOptions): Promise<Sandbox> {
@@ -171,6 +178,42 @@ export class ThawClient implements AsyncDisposable {
 
   resumeSandbox(sandbox: string, options?: CallOptions): Promise<Sandbox> {
     return this.#json({ method: "POST", path: sandboxPath(sandbox, "/resume"), ...options });
+  }
+
+  /** Puts a sandbox's hard end off by `byMs`. */
+  extendSandbox(sandbox: string, byMs: number, options?: CallOptions): Promise<Sandbox> {
+    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/extend"), json: { byMs }, ...options });
+  }
+
+  /** Waits until a sandbox is `stopped` (or failed, or removed), `removed`, or until an exec in it has ended. */
+  waitForSandbox(
+    sandbox: string,
+    what: { for: "stopped" | "removed" } | { for: "exec"; exec: string },
+    options: CallOptions & { timeoutMs?: number | undefined } = {},
+  ): Promise<WaitResult> {
+    const { timeoutMs, ...call } = options;
+    const query = { ...what, timeoutMs: timeoutMs?.toString() };
+    const path = withQuery(sandboxPath(sandbox, "/wait"), query);
+    return this.#json({ method: "GET", path, answerDeadlineMs: 0, ...call });
+  }
+
+  /**
+   * What happens on the host, as it happens. With `follow: false` it ends after what there is. A connection that breaks is made again,
+   * from the last event on: none is missed or told twice.
+   */
+  async *events(
+    options: CallOptions & {
+      /** Events after this id; by default what happens from now on, or without `follow` all that is kept. */
+      since?: number | undefined;
+      /** Only of this sandbox and its execs. */
+      sandbox?: string | undefined;
+      follow?: boolean | undefined;
+      /** What was asked for is not kept any more: events before `oldest` are missing. */
+      onGap?: (gap: { since: number; oldest: number }) => void;
+    } = {},
+  ): AsyncGenerator<Event, void> {
+    const { followEvents } = await import("./events.ts");
+    yield* followEvents((path, signal) => this.#send({ method: "GET", path, signal }), options);
   }
 
   /** What the sandbox's machine uses of the host. */

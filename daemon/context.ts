@@ -17,6 +17,8 @@ export interface DaemonContext {
   engine: Engine;
   version: Version;
   startedAt: string;
+  /** Whose members the socket lets in; null: its owner only. */
+  group: string | null;
   /** Ends the daemon; machines go on. */
   shutDown: () => void;
 }

@@ -1,5 +1,5 @@
 /** The daemon's process: lock, engine, server, signals. Started by clients from its installed copy; see docs/API.md. */
-import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Engine } from "../engine/engine.ts";
@@ -9,9 +9,11 @@ import { closeInherited } from "./inherited.ts";
 import { lockHome } from "./lock.ts";
 import { createServer } from "./server.ts";
 
-const { values } = parseArgs({ options: { home: { type: "string" }, socket: { type: "string" } } });
-const { home, socket } = values;
-if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH");
+const { values } = parseArgs({
+  options: { home: { type: "string" }, socket: { type: "string" }, group: { type: "string" } },
+});
+const { home, socket, group } = values;
+if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH [--group NAME]");
 process.title = "thaw-daemon";
 closeInherited();
 
@@ -39,14 +41,21 @@ const engine = await Engine.open({
     runtimeRoot,
     ...(jail === "off" || jail === "required" ? { jail } : {}),
   }),
-}).catch((error: Error & { hint?: string }) =>
-  fail(error.hint ? `${error.message}\nhint: ${error.hint}` : error.message),
+}).catch((error: Error & { hint?: string; details?: string[] }) =>
+  fail([error.message, ...(error.details ?? []), ...(error.hint ? [`hint: ${error.hint}`] : [])].join("\n")),
 );
 
-const server = await createServer({ engine, version, startedAt: new Date().toISOString(), shutDown });
+const server = await createServer({
+  engine,
+  version,
+  startedAt: new Date().toISOString(),
+  shutDown,
+  group: group ?? null,
+});
 rmSync(socket, { force: true });
 await server.listen({ path: socket });
-chmodSync(socket, 0o600);
+if (group === undefined) chmodSync(socket, 0o600);
+else openToGroup(socket, group);
 server.log.info(
   {
     version: version.version,
@@ -69,6 +78,18 @@ function shutDown(): void {
   rmSync(socket as string, { force: true });
   setTimeout(() => process.exit(0), 5000).unref();
   void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
+}
+
+/** Lets a group's members in, and nobody else. */
+function openToGroup(path: string, name: string): void {
+  const line = readFileSync("/etc/group", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith(`${name}:`));
+  const gid = Number(line?.split(":")[2]);
+  if (!Number.isInteger(gid)) fail(`there is no group ${name}\nhint: groupadd --system ${name}`);
+  chmodSync(path, 0o600);
+  chownSync(path, 0, gid);
+  chmodSync(path, 0o660);
 }
 
 function fail(message: string): never {

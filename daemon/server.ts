@@ -7,10 +7,13 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from "fastify-type-provider-zod";
+import { callingAs } from "../engine/caller.ts";
 import { EngineError } from "../engine/errors.ts";
+import { callerOf } from "./caller.ts";
 import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { sendError } from "./errors.ts";
+import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
@@ -46,6 +49,11 @@ export async function createServer(context: DaemonContext): Promise<App> {
     // A newer client must be able to end this daemon.
     if (request.url !== "/v1/shutdown") refuseOlderSelf(context, request.headers["thaw-client-built"]);
   });
+  // Twice: reading a body loses what the first carries along.
+  app.addHook("onRequest", (request, _reply, done) => callingAs(callerOf(context, request.headers), done));
+  app.addHook("preValidation", (request, _reply, done) =>
+    callingAs(callerOf(context, request.headers), done),
+  );
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -59,7 +67,10 @@ export async function createServer(context: DaemonContext): Promise<App> {
   });
   await app.register(async (plugin) => {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
-    for (const add of [infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes, execRoutes, fileRoutes])
+    for (const add of [
+      ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes, execRoutes],
+      ...[fileRoutes, eventRoutes],
+    ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   });

@@ -12,12 +12,14 @@ export function execView({ record }: EngineExec): Exec {
   return { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, error };
 }
 
-export function sandboxView(sandbox: EngineSandbox): Sandbox {
+export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
   const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs } =
     sandbox.record;
   return {
     ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs },
     isolation: sandbox.isolation,
+    next: engine.next(sandbox),
+    expiresAt: sandbox.record.timers.expiresAt,
     execs: [...sandbox.execs.values()].map(execView),
   };
 }

@@ -1,5 +1,6 @@
-/** Who did what, append-only, one JSON object a line. Never blocks or fails what it records. */
+/** Who did what, from where, append-only, one JSON object a line. Never blocks or fails what it records. */
 import { appendFile } from "node:fs/promises";
+import { currentCaller } from "./caller.ts";
 
 export class Audit {
   readonly #path: string;
@@ -10,7 +11,8 @@ export class Audit {
   }
 
   note(verb: string, target: string, details: Record<string, unknown> = {}): void {
-    const line = `${JSON.stringify({ time: new Date().toISOString(), verb, target, ...details })}\n`;
+    const time = new Date().toISOString();
+    const line = `${JSON.stringify({ time, verb, target, by: currentCaller(), ...details })}\n`;
     this.#last = this.#last.then(() => appendFile(this.#path, line, { mode: 0o600 })).catch(() => {});
   }
 

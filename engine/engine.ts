@@ -3,15 +3,27 @@ import { readdir, readFile, rm, statfs } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Probe, type Runner, RunnerError } from "../runners/runner.ts";
+import { Admission, defaultLimits } from "./admission.ts";
 import { Audit } from "./audit.ts";
+import { callingAsDaemon } from "./caller.ts";
 import { Gate } from "./concurrency.ts";
+import { type Config, readConfig } from "./config.ts";
 import { EngineError, type ErrorCode } from "./errors.ts";
+import type { EventType } from "./events/event.ts";
+import { EventLog } from "./events/log.ts";
+import type { Exec } from "./execs/exec.ts";
 import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
 import { type Home, openHome } from "./home.ts";
+import { readHostMemory } from "./host-memory.ts";
 import { Leases } from "./leases.ts";
+import type { Clock } from "./lifecycle/clock.ts";
+import { Lifecycle } from "./lifecycle/lifecycle.ts";
+import { systemClock } from "./lifecycle/system-clock.ts";
+import { type Action, type Next, newTimers, type TimerRequest } from "./lifecycle/timers.ts";
 import { nearest } from "./nearest.ts";
-import { type SandboxRecord, sandboxRecord } from "./sandboxes/record.ts";
+import { type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
+import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
@@ -19,7 +31,7 @@ import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
 
 /** Below this a thaw or a build is refused: a full disk pauses every guest of the host. */
-const MIN_FREE_BYTES = 256 * 2 ** 20;
+const MIN_FREE_MIB = 256;
 
 export interface EngineOptions {
   homePath: string;
@@ -27,9 +39,12 @@ export interface EngineOptions {
   /** Folder of the shipped templates. */
   templatesDir: string;
   agentPath: string;
+  clock?: Clock;
+  /** Freezes a sandbox that was paused long enough to a snapshot and stops it. Absent: `stopAfter` does nothing. */
+  freezeAndStop?: (sandbox: Sandbox) => Promise<void>;
 }
 
-export interface CreateOptions extends ResolveOptions {
+export interface CreateOptions extends ResolveOptions, TimerRequest {
   source: SourceRequest;
   name?: string | undefined;
   labels: Record<string, string>;
@@ -39,6 +54,8 @@ export interface CreateOptions extends ResolveOptions {
   leased: boolean;
   /** Leased only until its command has ended. */
   keep?: boolean | undefined;
+  /** How long to wait in line for room; 0: refuse at once. */
+  waitMs?: number | undefined;
 }
 
 export class Engine {
@@ -48,6 +65,14 @@ export class Engine {
   readonly sources: Sources;
   readonly leases: Leases;
   readonly audit: Audit;
+  readonly events: EventLog;
+  readonly admission: Admission;
+  readonly config: Config;
+  readonly #clock: Clock;
+  readonly #lifecycle: Lifecycle<Sandbox>;
+  readonly #freezeAndStop: EngineOptions["freezeAndStop"];
+  /** Sandboxes being made, and how to call that off. */
+  readonly #creating = new Map<string, { abort: AbortController; settled: Promise<unknown> }>();
   readonly #templatesDir: string;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #names = new Set<string>();
@@ -63,8 +88,27 @@ export class Engine {
       options.templatesDir,
       agentDigest,
     );
-    this.leases = new Leases((id) => this.removeById(id));
+    this.leases = new Leases((id) => callingAsDaemon(() => this.removeById(id)));
     this.audit = new Audit(home.audit);
+    this.events = EventLog.open(home.events);
+    this.snapshots.onPublished = ({ id, manifest }) =>
+      this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
+    this.config = readConfig(home.config);
+    this.admission = new Admission(limitsOf(this.config));
+    this.#clock = options.clock ?? systemClock;
+    this.#freezeAndStop = options.freezeAndStop;
+    this.#lifecycle = new Lifecycle<Sandbox>({
+      clock: this.#clock,
+      clockFile: home.clock,
+      sandboxes: () => this.sandboxes,
+      act: (sandbox, action) => this.#actByItself(sandbox, action),
+      onJump: (jumpMs) =>
+        this.events.append({
+          ...{ type: "clock.jumped", target: "clock", name: "clock", sandbox: null },
+          details: { jumpMs: Math.round(jumpMs) },
+        }),
+      able: { pause: this.runner.capabilities.pause, stop: options.freezeAndStop !== undefined },
+    });
   }
 
   /** Opens the state folder, clears what was half made, and adopts every machine found. */
@@ -73,16 +117,19 @@ export class Engine {
     const agentDigest = sha256(await readFile(options.agentPath)).slice(0, 16);
     const engine = new Engine(home, options, agentDigest);
     await engine.#recover();
+    engine.#tellDaemon("daemon.started");
+    await engine.#lifecycle.start();
     return engine;
   }
 
+  /** Those there are; not those that are going. */
   get sandboxes(): Sandbox[] {
-    return [...this.#sandboxes.values()];
+    return [...this.#sandboxes.values()].filter(({ record }) => record.state !== "removed");
   }
 
   /** By id, name or unique prefix of an id. */
   sandbox(reference: string): Sandbox {
-    const all = this.sandboxes;
+    const all = [...this.#sandboxes.values()];
     const exact = all.find(({ record }) => record.id === reference || record.name === reference);
     if (exact) return exact;
     // Every id starts with nothing.
@@ -108,14 +155,19 @@ export class Engine {
     const asked = performance.now();
     const id = randomId();
     const name = options.name ?? id;
+    const timers = this.#timersFor(name, options);
     this.#claim(name);
     try {
       await this.#needSpace();
       const { snapshot: found, from } = await this.sources.resolve(options.source, options);
       const snapshot = await this.sources.withResources(found, options, options);
-      return await this.#thaws.run(() => this.#thaw({ id, name, from, asked }, snapshot, options));
+      const { cpus, memoryMib } = snapshot.manifest.resources;
+      const { onProgress, signal, waitMs = 0 } = options;
+      await this.admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
+      return await this.#thaws.run(() => this.#thaw({ id, name, from, asked, timers }, snapshot, options));
     } catch (error) {
       this.#names.delete(name);
+      this.admission.free(id);
       if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
       throw asEngineError(error);
     }
@@ -125,14 +177,37 @@ export class Engine {
     await this.removeById(this.sandbox(reference).id);
   }
 
-  async removeById(id: string): Promise<void> {
-    const sandbox = this.#sandboxes.get(id);
-    if (!sandbox) return;
-    this.leases.forget(id);
-    await sandbox.remove();
-    this.#sandboxes.delete(id);
-    this.#names.delete(sandbox.record.name);
-    this.audit.note("rm", sandbox.record.name, { id });
+  /** Two who remove the same wait for the same end. `why` is what its execs end with. */
+  async removeById(id: string, why?: EngineError): Promise<void> {
+    const creating = this.#creating.get(id);
+    if (creating) {
+      creating.abort.abort(new EngineError("cancelled", "it was removed while it was made"));
+      await creating.settled;
+      return;
+    }
+    await this.#discard(id, why);
+  }
+
+  /** Puts the hard end off by a length of time. Throws `conflict` when it has none. */
+  async extend(reference: string, byMs: number): Promise<Sandbox> {
+    const sandbox = this.sandbox(reference);
+    const { record } = sandbox;
+    checkVerb("extend", record);
+    const { expiresAt } = record.timers;
+    if (expiresAt === null) throw new EngineError("conflict", `sandbox ${record.name} has no end to put off`);
+    const end = Date.parse(expiresAt) + byMs;
+    this.#checkTtl(record.name, end - Date.parse(record.createdAt));
+    record.timers.expiresAt = new Date(end).toISOString();
+    await sandbox.persist();
+    this.#lifecycle.poke();
+    this.audit.note("extend", record.name, { id: record.id, expiresAt: record.timers.expiresAt });
+    this.#tell(sandbox, "sandbox.extended", { expiresAt: record.timers.expiresAt });
+    return sandbox;
+  }
+
+  /** What happens to it by itself, and when. */
+  next(sandbox: Sandbox): Next | null {
+    return this.#lifecycle.next(sandbox);
   }
 
   /** A leased sandbox's command has ended: from here on it does not end with its client, if that was asked. */
@@ -149,11 +224,17 @@ export class Engine {
   }
 
   async build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {
+    const asked = new Date().toISOString();
     const recipe = await this.sources.recipe(source);
     await this.#needSpace();
     try {
       const built = await this.sources.build(recipe, options);
       this.audit.note("template build", recipe.name, { snapshot: built.id });
+      if (built.manifest.createdAt >= asked)
+        this.events.append({
+          ...{ type: "template.built", target: recipe.name, name: recipe.name, sandbox: null },
+          details: { snapshot: built.id },
+        });
       return built;
     } catch (error) {
       throw asEngineError(error);
@@ -180,6 +261,16 @@ export class Engine {
     }
     await this.snapshots.remove(snapshot.id);
     this.audit.note("snapshot rm", reference, { id: snapshot.id });
+    this.tellSnapshot("snapshot.removed", snapshot.id, reference);
+  }
+
+  /** Tells the listeners of events about a snapshot. */
+  tellSnapshot(
+    type: "snapshot.created" | "snapshot.tagged" | "snapshot.removed",
+    id: string,
+    name: string,
+  ): void {
+    this.events.append({ type, target: id, name, sandbox: null, details: {} });
   }
 
   async verify(
@@ -201,22 +292,26 @@ export class Engine {
         fatal: false,
         detail: `${snapshots.length} snapshots, ${this.#sandboxes.size} sandboxes in ${this.home.root}`,
       },
+      await this.#limitsProbe(),
     ];
   }
 
   /** The daemon leaves: machines go on, the next daemon adopts them. */
   async close(): Promise<void> {
     this.leases.close();
+    this.#lifecycle.close();
+    this.admission.close();
+    this.#tellDaemon("daemon.stopped");
     await Promise.all(this.sandboxes.map((sandbox) => sandbox.letGo()));
     await this.audit.flush();
   }
 
   async #thaw(
-    named: { id: string; name: string; from: string; asked: number },
+    named: { id: string; name: string; from: string; asked: number; timers: Timers },
     snapshot: StoredSnapshot,
     options: CreateOptions,
   ): Promise<Sandbox> {
-    const { id, name, from, asked } = named;
+    const { id, name, from, asked, timers } = named;
     options.signal.throwIfAborted();
     const { resources, defaults } = snapshot.manifest;
     const dir = join(this.home.sandboxes, id);
@@ -236,23 +331,33 @@ export class Engine {
       leased: options.leased,
       keep: options.keep ?? false,
       thawMs: null,
+      heldBy: null,
+      timers,
       machine: null,
     };
     const sandbox = new Sandbox(dir, record, this.runner);
+    const abort = new AbortController();
+    const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
+    const signal = AbortSignal.any([abort.signal, options.signal]);
     await makeSandboxDir(dir);
-    this.#sandboxes.set(id, sandbox);
+    this.#creating.set(id, { abort, settled });
+    this.#watch(sandbox);
+    this.#tell(sandbox, "sandbox.creating", { from, labels: record.labels });
     try {
       const [files] = await Promise.all([this.snapshots.checkForThaw(snapshot), sandbox.persist()]);
-      await sandbox.thaw(files, options.signal);
+      await sandbox.thaw(files, signal);
+      this.admission.started(id);
       record.thawMs = performance.now() - asked;
       await sandbox.persist();
+      signal.throwIfAborted();
     } catch (error) {
-      await this.removeById(id);
-      throw error;
+      await this.#discard(id);
+      throw abort.signal.aborted ? abort.signal.reason : error;
+    } finally {
+      this.#creating.delete(id);
+      settle();
     }
-    sandbox.on("ended", () => {
-      if (record.leased) this.leases.afterEnd(id);
-    });
+    this.#lifecycle.poke();
     this.audit.note("create", name, { id, from, snapshot: snapshot.id });
     return sandbox;
   }
@@ -271,14 +376,15 @@ export class Engine {
   async #adopt(id: string): Promise<void> {
     const dir = join(this.home.sandboxes, id);
     const record = await readRecord(join(dir, "record.json"), sandboxRecord);
-    if (!record || record.state === "creating") {
+    if (!record || record.state === "creating" || record.state === "removed") {
       await this.runner.clear({ id, stateDir: dir });
       await rm(dir, { recursive: true, force: true });
       return;
     }
     const sandbox = new Sandbox(dir, record, this.runner);
-    this.#sandboxes.set(id, sandbox);
+    this.#watch(sandbox);
     this.#names.add(record.name);
+    this.admission.adopt(id, isLive(record.state) ? record.resources.memoryMib : 0);
     await sandbox.adopt();
     await sandbox.persist();
     if (record.leased) this.leases.awaitReturn(id);
@@ -293,18 +399,145 @@ export class Engine {
     this.#names.add(name);
   }
 
-  async #needSpace(): Promise<void> {
+  /** Keeps it, and tells what becomes of it. */
+  #watch(sandbox: Sandbox): void {
+    const { id, record } = sandbox;
+    this.#sandboxes.set(id, sandbox);
+    sandbox.on("transition", ({ to, reason }) => {
+      if (to !== "creating") this.#tell(sandbox, `sandbox.${to}`, reason === null ? {} : { reason });
+      if (isOver(to)) this.admission.ended(id);
+      this.#lifecycle.poke();
+    });
+    sandbox.on("ended", () => {
+      if (record.leased) this.leases.afterEnd(id);
+    });
+    sandbox.on("execStarted", (exec) => this.#tellExec(sandbox, "exec.started", exec));
+    sandbox.on("execEnded", (exec) => this.#tellExec(sandbox, "exec.ended", exec));
+  }
+
+  #tell(sandbox: Sandbox, type: EventType, details: Record<string, unknown>): void {
+    const { id, record } = sandbox;
+    this.events.append({ type, target: id, name: record.name, sandbox: id, details });
+  }
+
+  #tellExec(sandbox: Sandbox, type: "exec.started" | "exec.ended", { record }: Exec): void {
+    const { id, argv, exit, error } = record;
+    this.events.append({
+      ...{ type, target: id, name: sandbox.record.name, sandbox: sandbox.id },
+      details: type === "exec.started" ? { argv: argv.slice(0, 8) } : { exit, error },
+    });
+  }
+
+  #tellDaemon(type: "daemon.started" | "daemon.stopped"): void {
+    const details = { sandboxes: this.sandboxes.length };
+    this.events.append({ type, target: String(process.pid), name: "daemon", sandbox: null, details });
+  }
+
+  async #discard(id: string, why?: EngineError): Promise<void> {
+    const sandbox = this.#sandboxes.get(id);
+    if (!sandbox) return;
+    const first = sandbox.record.state !== "removed";
+    this.leases.forget(id);
+    await sandbox.remove(why);
+    if (this.#sandboxes.get(id) !== sandbox) return;
+    this.#sandboxes.delete(id);
+    this.#names.delete(sandbox.record.name);
+    this.admission.free(id);
+    if (first) this.audit.note("rm", sandbox.record.name, { id, ...(why ? { why: why.message } : {}) });
+  }
+
+  /** What a timer says. */
+  async #actByItself(sandbox: Sandbox, action: Action): Promise<void> {
+    const { id, record } = sandbox;
+    switch (action) {
+      case "pause": {
+        await sandbox.pauseIfUnused(`idle for ${Math.round((record.timers.idleMs ?? 0) / 1000)} s`);
+        return this.audit.note("pause", record.name, { id, why: "idle" });
+      }
+      case "stop":
+        await this.#freezeAndStop?.(sandbox);
+        return this.audit.note("stop", record.name, { id, why: "paused for long" });
+      case "remove": {
+        const timeIsUp = Date.parse(record.timers.expiresAt ?? "") <= this.#clock.wall();
+        const why = timeIsUp
+          ? `its time was up (--ttl): it was to end at ${record.timers.expiresAt}`
+          : `it was ${record.state} for long (--remove-after)`;
+        return this.removeById(id, new EngineError("timeout", `sandbox ${record.name} was removed: ${why}`));
+      }
+    }
+  }
+
+  /** Throws `usage` for timers that this host's limits do not allow. */
+  #timersFor(name: string, asked: TimerRequest): Timers {
+    const { ttl, idle, stopAfter, removeAfter } = this.config.defaults;
+    const most = this.config.limits.sandbox.ttl;
+    const defaults = {
+      ttlMs: ttl ?? most ?? null,
+      idleMs: idle ?? null,
+      stopAfterMs: stopAfter ?? null,
+      removeAfterMs: removeAfter ?? null,
+    };
+    if (asked.ttlMs !== undefined) this.#checkTtl(name, asked.ttlMs ?? Number.POSITIVE_INFINITY);
+    return newTimers(asked, defaults, this.#clock.wall());
+  }
+
+  #checkTtl(name: string, ttlMs: number): void {
+    const most = this.config.limits.sandbox.ttl;
+    if (most !== undefined && ttlMs > most)
+      throw new EngineError(
+        "usage",
+        `sandbox ${name} would live longer than this host allows: ${Math.round(most / 1000)} s`,
+      );
+  }
+
+  get #minFreeMib(): number {
+    return this.config.limits.freeDisk ?? MIN_FREE_MIB;
+  }
+
+  async #freeMib(): Promise<number> {
     const { bavail, bsize } = await statfs(this.home.root);
-    const free = bavail * bsize;
-    if (free >= MIN_FREE_BYTES) return;
+    return Math.floor((bavail * bsize) / 2 ** 20);
+  }
+
+  async #needSpace(): Promise<void> {
+    const free = await this.#freeMib();
+    if (free >= this.#minFreeMib) return;
     throw new EngineError(
       "no-space",
-      `${Math.round(free / 2 ** 20)} MB free under ${this.home.root}, ${MIN_FREE_BYTES / 2 ** 20} MB needed`,
+      `${free} MB free under ${this.home.root}, ${this.#minFreeMib} MB needed`,
       {
         hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
       },
     );
   }
+
+  /** What is given to sandboxes, of what; a warning before the disk's limit is reached. */
+  async #limitsProbe(): Promise<Probe> {
+    const { limits, figures } = this.admission;
+    const free = await this.#freeMib();
+    const room = `${figures.sandboxes} of ${limits.sandboxes} sandboxes, ${figures.memoryMib} of ${limits.memoryMib} MiB memory`;
+    const line = figures.waiting === 0 ? "" : `, ${figures.waiting} wait in line`;
+    const detail = `${room}${line}; ${free} MB of disk free, at ${this.#minFreeMib} MB nothing is made any more`;
+    if (free >= 4 * this.#minFreeMib) return { name: "limits", state: "ok", fatal: false, detail };
+    return {
+      ...{ name: "limits", state: "warning", fatal: false, detail },
+      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
+    };
+  }
+}
+
+/** The configuration's limits; what it leaves out follows from the host's size. */
+function limitsOf({ limits }: Config): Admission["limits"] {
+  const derived = defaultLimits(readHostMemory().totalMib);
+  return {
+    sandboxes: limits.sandboxes ?? derived.sandboxes,
+    memoryMib: limits.memory ?? derived.memoryMib,
+    reserveMib: limits.reserveMemory ?? derived.reserveMib,
+    perSandbox: {
+      cpus: limits.sandbox.cpus ?? derived.perSandbox.cpus,
+      memoryMib: limits.sandbox.memory ?? derived.perSandbox.memoryMib,
+    },
+  };
 }
 
 const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {

@@ -14,6 +14,11 @@ export interface Home {
   /** Root file systems by digest of what went into them. */
   rootfs: string;
   audit: string;
+  events: string;
+  /** The operator's. */
+  config: string;
+  /** The last reading of the host's clocks. */
+  clock: string;
 }
 
 /** Makes the folders. Throws `host-not-ready` when the state folder can't be written. */
@@ -27,6 +32,9 @@ export function openHome(root: string): Home {
     builds: join(root, "builds"),
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
+    events: join(root, "events.jsonl"),
+    config: join(root, "config.yaml"),
+    clock: join(root, "clock.json"),
   };
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });

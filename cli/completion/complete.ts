@@ -3,7 +3,7 @@ import { cleanText } from "../format/clean-text.ts";
 import { verbs } from "../verbs.ts";
 import { listNames, type NameKind } from "./names.ts";
 
-const sandboxVerbs = new Set(["exec", "rm", "pause", "resume"]);
+const sandboxVerbs = new Set(["exec", "rm", "pause", "resume", "extend", "wait", "stats", "events"]);
 
 /** What the argument being completed names; undefined when it is a file, or anything. */
 function findKind(words: readonly string[]): NameKind | undefined {

@@ -3,26 +3,33 @@ import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseMemory } from "../arguments/memory.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { addTimerFlags } from "../arguments/timers.ts";
 import type { Define } from "../verbs.ts";
 import type { CreateFlags } from "./create.ts";
 
 export const define: Define = (command, exit) => {
-  command
-    .addOption(
-      new Option("--template <name|path>", "thaw this template, built when absent (default: base)").conflicts(
-        "snapshot",
-      ),
-    )
-    .option("--snapshot <tag|id>", "thaw this snapshot; it is never built")
-    .option("--name <name>", "the sandbox's name", parseSandboxName)
-    .option("--label <K=V>", "a label (may be repeated)", collectLabel)
-    .option("--cpus <n>", "processors", parseCpus)
-    .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory)
+  addTimerFlags(
+    command
+      .addOption(
+        new Option(
+          "--template <name|path>",
+          "thaw this template, built when absent (default: base)",
+        ).conflicts("snapshot"),
+      )
+      .option("--snapshot <tag|id>", "thaw this snapshot; it is never built")
+      .option("--name <name>", "the sandbox's name", parseSandboxName)
+      .option("--label <K=V>", "a label (may be repeated)", collectLabel)
+      .option("--cpus <n>", "processors", parseCpus)
+      .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+  )
     .option("-v, --verbose", "show a build's output")
     .option("--json", "print the sandbox as JSON")
     .addHelpText(
       "after",
-      "\nExample:\n  $ thaw create --template node --name web && thaw exec web -- node --version",
+      `
+Examples:
+  $ thaw create --template node --name web && thaw exec web -- node --version
+  $ thaw create --name pr-412 --label repo=shop --idle 15m --ttl 1d`,
     )
     .action(async (flags: CreateFlags) => {
       const { create } = await import("./create.ts");

@@ -1,11 +1,12 @@
 import type { CreateRequest } from "../../client/index.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
+import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 
 /** Flags of `thaw create`. */
-export interface CreateFlags extends SourceFlags {
+export interface CreateFlags extends SourceFlags, TimerFlags {
   name?: string;
   label?: Record<string, string>;
   cpus?: number;
@@ -18,6 +19,7 @@ export interface CreateFlags extends SourceFlags {
 function planCreate(flags: CreateFlags): CreateRequest {
   return {
     source: readSource(flags),
+    ...readTimers(flags),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),

@@ -1,5 +1,6 @@
 import { parseLines } from "../arguments/count.ts";
 import type { Define } from "../verbs.ts";
+import type { InstallFlags } from "./install.ts";
 
 type JsonFlag = { json?: boolean };
 
@@ -36,6 +37,17 @@ export const define: Define = (command, exit) => {
     .action(async (flags: JsonFlag) => {
       const { status } = await import("./status.ts");
       exit(await status(flags));
+    });
+  command
+    .command("install")
+    .description("let systemd run the daemon; again after an update")
+    .option("--system", "one for the whole host, for the users of the group thaw")
+    .option("--print", "only show the unit")
+    .addHelpText("after", "\nExamples:\n  $ thaw daemon install\n  $ sudo thaw daemon install --system")
+    .action(async (flags: InstallFlags) => {
+      const { install } = await import("./install.ts");
+      await install(flags);
+      exit(0);
     });
   command
     .command("logs")

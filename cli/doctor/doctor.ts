@@ -1,5 +1,6 @@
 import { ThawError } from "../../client/errors.ts";
 import type { DoctorReport, Probe } from "../../client/index.ts";
+import { findPaths, type ThawPaths } from "../../client/paths.ts";
 import { withClient } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { printJson, styleOut, writeOut } from "../output.ts";
@@ -26,6 +27,22 @@ export function formatReport(report: DoctorReport): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** Which daemon is asked, and why that one. */
+export function whichDaemon(
+  { socket, autostart }: ThawPaths,
+  env: Record<string, string | undefined> = process.env,
+): Probe {
+  const why =
+    autostart === false
+      ? "the host's own: thaw daemon install --system was run here"
+      : env.THAW_SOCKET
+        ? "THAW_SOCKET says so"
+        : env.THAW_HOME
+          ? "yours, of the THAW_HOME that is set"
+          : "yours: this host has none for everybody that you may use";
+  return { name: "daemon", state: "ok", fatal: false, detail: `${socket}; ${why}` };
+}
+
 /** A daemon that can't be asked is a finding of its own. */
 function reportUnreachable(error: ThawError): DoctorReport {
   const detail = [error.message, ...error.details].join("; ");
@@ -35,7 +52,10 @@ function reportUnreachable(error: ThawError): DoctorReport {
 
 /** `thaw doctor`. @returns 0 when sandboxes can run here, else 1. */
 export async function doctor(flags: { json?: boolean }): Promise<number> {
-  const report = await withClient((client) => client.getDoctorReport()).catch((error: unknown) => {
+  const report = await withClient(async (client) => {
+    const { ready, probes } = await client.getDoctorReport();
+    return { ready, probes: [whichDaemon(findPaths()), ...probes] };
+  }).catch((error: unknown) => {
     if (error instanceof ThawError) return reportUnreachable(error);
     throw error;
   });

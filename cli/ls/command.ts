@@ -1,10 +1,16 @@
+import { collectSelector } from "../arguments/selector.ts";
 import type { Define } from "../verbs.ts";
+import type { ListFlags } from "./list.ts";
 
 export const define: Define = (command, exit) => {
   command
+    .option("--label <K=V|K>", "only those with this label (may be repeated)", collectSelector)
     .option("--json", "print the sandboxes as JSON")
-    .addHelpText("after", "\nExample:\n  $ thaw ls --json | jq -r '.[].name'")
-    .action(async (flags: { json?: boolean }) => {
+    .addHelpText(
+      "after",
+      "\nNEXT is what happens by itself, and when.\n\nExamples:\n  $ thaw ls --json | jq -r '.[].name'\n  $ thaw ls --label repo=shop",
+    )
+    .action(async (flags: ListFlags) => {
       const { list } = await import("./list.ts");
       await list(flags);
       exit(0);

@@ -1,11 +1,12 @@
 import type { Sandbox } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { formatNext } from "../format/next.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 
-const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "ID"];
+const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
 
 function describeState(sandbox: Sandbox): string {
   return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
@@ -21,14 +22,20 @@ export function formatSandboxes(sandboxes: readonly Sandbox[], nowMs?: number): 
     String(sandbox.resources.cpus),
     formatSize(sandbox.resources.memoryMib * 2 ** 20),
     formatAge(sandbox.createdAt, nowMs),
+    formatNext(sandbox.next, nowMs),
     sandbox.id,
   ]);
   return formatTable(header, rows);
 }
 
+export interface ListFlags {
+  label?: readonly string[];
+  json?: boolean;
+}
+
 /** `thaw ls`. */
-export async function list(flags: { json?: boolean }): Promise<void> {
-  const sandboxes = await withClient((client) => client.listSandboxes());
+export async function list(flags: ListFlags): Promise<void> {
+  const sandboxes = await withClient((client) => client.listSandboxes({ labels: flags.label }));
   if (flags.json === true) printJson(sandboxes);
   else writeOut(formatSandboxes(sandboxes));
 }

@@ -35,6 +35,9 @@ class TextReporter implements ProgressReporter {
       if (this.#verbose) this.#print(`   ${styleErr("dim", `│ ${cleanText(progress.detail ?? "")}`)}`);
     } else if (progress.state === "started") {
       this.#current = { progress, since: performance.now() };
+      // Elsewhere a place in line is told as it changes: the wait may be long.
+      if (!this.#live && progress.detail !== undefined)
+        this.#print(`   ${cleanText(`${progress.subject}  ${progress.phase}: ${progress.detail}`)}`);
       if (this.#live) this.#timer ??= setInterval(() => this.#draw(), redrawMs);
       this.#draw();
     } else {

@@ -1,8 +1,10 @@
 import { ThawError } from "../../client/errors.ts";
+import { collectSelector } from "../arguments/selector.ts";
 import type { Define } from "../verbs.ts";
 
 interface RmFlags {
   all?: boolean;
+  label?: readonly string[];
   json?: boolean;
 }
 
@@ -10,18 +12,31 @@ export const define: Define = (command, exit) => {
   command
     .argument("[sandbox...]", "names, ids, or unique beginnings of ids")
     .option("--all", "every sandbox of this host")
+    .option(
+      "--label <K=V|K>",
+      "every sandbox with this label (may be repeated: with all of them)",
+      collectSelector,
+    )
     .option("--json", "print the result as JSON")
-    .addHelpText("after", "\nExamples:\n  $ thaw rm web\n  $ thaw rm --all")
+    .addHelpText("after", "\nExamples:\n  $ thaw rm web\n  $ thaw rm --label repo=shop\n  $ thaw rm --all")
     .action(async (named: string[], flags: RmFlags) => {
-      if (named.length > 0 === (flags.all === true)) {
-        throw new ThawError("usage", "give sandboxes, or --all", { hint: "thaw ls" });
-      }
+      const ways = [named.length > 0, flags.all === true, flags.label !== undefined];
+      if (ways.filter(Boolean).length !== 1)
+        throw new ThawError("usage", "give sandboxes, or --label, or --all", { hint: "thaw ls" });
       const { actOnEach } = await import("../act-on-each.ts");
       const { withClient } = await import("../connect.ts");
       const names =
-        flags.all === true
-          ? await withClient(async (client) => (await client.listSandboxes()).map(({ id }) => id))
-          : named;
-      exit(await actOnEach(names, (client, sandbox) => client.removeSandbox(sandbox), flags));
+        named.length > 0
+          ? named
+          : await withClient(async (client) =>
+              (await client.listSandboxes({ labels: flags.label })).map(({ id }) => id),
+            );
+      // one of those chosen that somebody else removes meanwhile is as wanted
+      const ignoreGone = (error: unknown): void => {
+        if (named.length > 0 || !(error instanceof ThawError && error.code === "not-found")) throw error;
+      };
+      exit(
+        await actOnEach(names, (client, sandbox) => client.removeSandbox(sandbox).catch(ignoreGone), flags),
+      );
     });
 };

@@ -1,7 +1,9 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
+import { collectLabel } from "../arguments/label.ts";
 import { parseMemory } from "../arguments/memory.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { addTimerFlags } from "../arguments/timers.ts";
 import { addExecFlags } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { RunFlags } from "./run.ts";
@@ -21,9 +23,10 @@ export const define: Define = (command, exit) => {
     .option("--cpus <n>", "processors; other than the snapshot's are booted once and kept", parseCpus)
     .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory)
     .option("--name <name>", "the sandbox's name", parseSandboxName)
+    .option("--label <K=V>", "a label (may be repeated)", collectLabel)
     .option("--keep", "keep the sandbox when the command has ended")
     .option("-v, --verbose", "show a build's output, and at the end how long things took");
-  addExecFlags(command)
+  addTimerFlags(addExecFlags(command))
     .addHelpText(
       "after",
       `

@@ -1,10 +1,12 @@
 import type { RunRequest } from "../../client/index.ts";
 import { workspacePath } from "../../client/workspace-path.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
+import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { type ExecFlags, planExec } from "../exec-io/flags.ts";
 
 /** Flags of `thaw run`. */
-export interface RunFlags extends ExecFlags, SourceFlags {
+export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags {
+  label?: Record<string, string>;
   workspace?: string;
   ignore?: boolean;
   cpus?: number;
@@ -22,6 +24,8 @@ export function planRun(argv: readonly string[], flags: RunFlags): RunRequest {
   return {
     create: {
       source: readSource(flags),
+      ...readTimers(flags),
+      ...(flags.label === undefined ? {} : { labels: flags.label }),
       ...(flags.name === undefined ? {} : { name: flags.name }),
       ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
       ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),

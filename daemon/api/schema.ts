@@ -4,6 +4,9 @@
  */
 import { z } from "zod";
 import { errorCodes } from "../../engine/errors.ts";
+import { event } from "../../engine/events/event.ts";
+
+export { event };
 
 /** What may name a sandbox: as a hostname, so that it can become one. */
 export const sandboxName = z
@@ -45,7 +48,8 @@ export const resources = z.object({
 });
 
 export const isolation = z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]);
-export const sandboxState = z.enum(["creating", "running", "paused", "stopped", "failed"]);
+/** `removed` is only seen of one that is going. */
+export const sandboxState = z.enum(["creating", "running", "paused", "stopped", "failed", "removed"]);
 
 export const execExit = z.object({
   /** null when a signal ended it. */
@@ -70,6 +74,9 @@ export const exec = z.object({
   error: apiError.nullable(),
 });
 
+/** What happens to a sandbox by itself, and when. */
+export const next = z.object({ action: z.enum(["pause", "stop", "remove"]), at: z.string() });
+
 export const sandbox = z.object({
   id: z.string(),
   name: z.string(),
@@ -87,6 +94,10 @@ export const sandbox = z.object({
   leased: z.boolean(),
   /** Milliseconds from the request to the agent's answer. */
   thawMs: z.number().nullable(),
+  /** null: nothing, as things are. */
+  next: next.nullable(),
+  /** Its hard end. */
+  expiresAt: z.string().nullable(),
   execs: z.array(exec),
 });
 
@@ -153,6 +164,11 @@ export const source = z
     "give one of template, recipe and snapshot",
   );
 
+/** At most a year. */
+const lengthMs = z.int().min(1).max(31_536_000_000);
+/** null: never, also when the host's default says otherwise. */
+const timer = lengthMs.nullable().optional();
+
 export const createRequest = z.object({
   /** Default: the template `base`. */
   source: source.default({}),
@@ -160,6 +176,16 @@ export const createRequest = z.object({
   labels: z.record(z.string().max(128), z.string().max(1024)).default({}),
   cpus: z.int().min(1).max(64).optional(),
   memoryMib: z.int().min(64).max(1_048_576).optional(),
+  /** Hard end: removed this long after its creation. */
+  ttlMs: timer,
+  /** Paused when idle this long. */
+  idleMs: timer,
+  /** Frozen and stopped when paused this long, on hosts that can. */
+  stopAfterMs: timer,
+  /** Removed when stopped or failed this long. */
+  removeAfterMs: timer,
+  /** Wait in line this long when the host is full. */
+  waitMs: lengthMs.optional(),
 });
 
 export const execRequest = z.object({
@@ -270,6 +296,27 @@ export const signalRequest = z.object({
   to: z.enum(["group", "tree"]).default("group"),
 });
 export const tagRequest = z.object({ tag });
+export const extendRequest = z.object({ byMs: lengthMs });
+/** `KEY=VALUE`, or `KEY` with any value. */
+export const labelSelector = z.string().min(1).max(1200);
+export const waitQuery = z.object({
+  for: z.enum(["stopped", "removed", "exec"]).default("stopped"),
+  exec: z.string().max(64).optional(),
+  timeoutMs: z.coerce.number().int().min(1).max(31_536_000_000).optional(),
+});
+export const waitResult = z.object({
+  state: sandboxState,
+  reason: z.string().nullable(),
+  exec: exec.nullable(),
+});
+export const eventsQuery = z.object({
+  /** Events after this id; without it, only what happens from now on (with `follow=0`: all that is kept). */
+  since: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** A sandbox's id, name or unique prefix: its events and its execs'. */
+  sandbox: z.string().max(200).optional(),
+  /** `0`: end after what there is. */
+  follow: z.enum(["0", "1"]).default("1"),
+});
 export const fileEntry = z.object({
   path: z.string(),
   type: z.enum(["file", "dir", "symlink", "fifo", "socket", "block", "char"]),
@@ -283,6 +330,9 @@ export const fileEntry = z.object({
 });
 export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpuMs: z.number() });
 
+export type Event = z.infer<typeof event>;
+export type Next = z.infer<typeof next>;
+export type WaitResult = z.infer<typeof waitResult>;
 export type ApiError = z.infer<typeof apiError>;
 export type ErrorCode = z.infer<typeof errorCode>;
 export type Resources = z.infer<typeof resources>;

@@ -26,6 +26,9 @@ export async function serveAttach(
       throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
     const { out, err, stdin, lease } = asked.data;
     const exec = findExec(engine, at.sandbox, at.exec);
+    const sandbox = engine.sandbox(at.sandbox);
+    connection.onClose(sandbox.hold());
+    if (stdin === "1" && !exec.isOver) await sandbox.wake();
     if (lease === "1") connection.onClose(engine.leases.hold(engine.sandbox(at.sandbox).id));
     if (stdin === "1") connection.write(exec);
     connection.startFrom(out, err);

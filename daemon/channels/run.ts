@@ -29,7 +29,8 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
       signal: gone.signal,
     });
     connection.onClose(engine.leases.hold(sandbox.id));
-    connection.status({ type: "created", sandbox: sandboxView(sandbox) });
+    connection.onClose(sandbox.hold());
+    connection.status({ type: "created", sandbox: sandboxView(engine, sandbox) });
     await Promise.race([started, aborted(gone.signal)]);
     engine.audit.note("run", sandbox.record.name, { argv: request.exec.argv.slice(0, 8) });
     let ready: Promise<void> = Promise.resolve();

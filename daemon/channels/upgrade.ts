@@ -3,7 +3,9 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { FastifyBaseLogger } from "fastify";
 import { WebSocketServer } from "ws";
+import { callingAs } from "../../engine/caller.ts";
 import { EngineError } from "../../engine/errors.ts";
+import { callerOf } from "../caller.ts";
 import type { DaemonContext } from "../context.ts";
 import { apiErrorOf } from "../errors.ts";
 import { refuseOlderSelf } from "../version.ts";
@@ -28,8 +30,8 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
       const serve = routeOf(request);
       if (!serve) return refuse(socket, 404, "Not Found");
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        serve(context, new Connection(webSocket)).catch((error) =>
-          log.error({ err: error }, "a channel failed"),
+        callingAs(callerOf(context, request.headers), () => serve(context, new Connection(webSocket))).catch(
+          (error) => log.error({ err: error }, "a channel failed"),
         );
       });
     } catch (error) {

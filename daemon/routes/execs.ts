@@ -37,10 +37,10 @@ export function execRoutes(app: App, { engine }: DaemonContext): void {
     "/v1/sandboxes/:sandbox/execs/:exec/signal",
     { schema: { params, body: signalRequest } },
     async (request, reply) => {
-      await findExec(engine, request.params.sandbox, request.params.exec).signal(
-        request.body.signal,
-        request.body.to,
-      );
+      const found = findExec(engine, request.params.sandbox, request.params.exec);
+      const { signal, to } = request.body;
+      if (!found.isOver)
+        await engine.sandbox(request.params.sandbox).use("exec", () => found.signal(signal, to));
       return reply.code(204).send();
     },
   );

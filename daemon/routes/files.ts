@@ -1,6 +1,8 @@
 /** Bytes in and out of a sandbox. Streams pass through; no path of the host is ever opened here. */
 import type { Readable } from "node:stream";
+import type { FastifyReply } from "fastify";
 import { z } from "zod";
+import type { Agent } from "../../runners/agent/agent.ts";
 import { fileEntry } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
@@ -13,7 +15,16 @@ const octal = z
 
 export function fileRoutes(app: App, { engine }: DaemonContext): void {
   app.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
-  const agent = (reference: string) => engine.sandbox(reference).agentFor("reach the files of");
+  /** It is in use, and so not idle, until the answer is sent. */
+  const reach = <T>(
+    { sandbox }: { sandbox: string },
+    reply: FastifyReply,
+    work: (agent: Agent) => Promise<T>,
+  ): Promise<T> => {
+    const found = engine.sandbox(sandbox);
+    reply.raw.once("close", found.hold());
+    return found.use("files", work);
+  };
 
   app.put(
     "/v1/sandboxes/:sandbox/tree",
@@ -25,15 +36,17 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
         response: { 200: z.object({ entries: z.number(), bytes: z.number() }) },
       },
     },
-    (request) =>
-      agent(request.params.sandbox).treeIn(request.query.path, request.body as Readable, request.query.user),
+    (request, reply) =>
+      reach(request.params, reply, (agent) =>
+        agent.treeIn(request.query.path, request.body as Readable, request.query.user),
+      ),
   );
 
   app.get(
     "/v1/sandboxes/:sandbox/tree",
     { schema: { params, querystring: z.object({ path }) } },
     async (request, reply) => {
-      const body = await agent(request.params.sandbox).treeOut(request.query.path);
+      const body = await reach(request.params, reply, (agent) => agent.treeOut(request.query.path));
       return reply.type("application/octet-stream").send(body);
     },
   );
@@ -45,10 +58,8 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
       schema: { params, querystring: z.object({ path, mode: octal.optional() }) },
     },
     async (request, reply) => {
-      await agent(request.params.sandbox).writeFile(
-        request.query.path,
-        request.body as Readable,
-        request.query.mode,
+      await reach(request.params, reply, (agent) =>
+        agent.writeFile(request.query.path, request.body as Readable, request.query.mode),
       );
       return reply.code(204).send();
     },
@@ -58,7 +69,9 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
     "/v1/sandboxes/:sandbox/files",
     { schema: { params, querystring: z.object({ path }) } },
     async (request, reply) => {
-      const { size, body } = await agent(request.params.sandbox).readFile(request.query.path);
+      const { size, body } = await reach(request.params, reply, (agent) =>
+        agent.readFile(request.query.path),
+      );
       return reply.type("application/octet-stream").header("thaw-file-size", String(size)).send(body);
     },
   );
@@ -66,7 +79,7 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
   app.get(
     "/v1/sandboxes/:sandbox/stat",
     { schema: { params, querystring: z.object({ path }), response: { 200: fileEntry } } },
-    (request) => agent(request.params.sandbox).stat(request.query.path),
+    (request, reply) => reach(request.params, reply, (agent) => agent.stat(request.query.path)),
   );
 
   app.get(
@@ -78,6 +91,6 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
         response: { 200: z.object({ entries: z.array(fileEntry), truncated: z.boolean() }) },
       },
     },
-    (request) => agent(request.params.sandbox).list(request.query.path),
+    (request, reply) => reach(request.params, reply, (agent) => agent.list(request.query.path)),
   );
 }

@@ -1,28 +1,44 @@
 import { z } from "zod";
-import { createRequest, machineStats, sandbox } from "../api/schema.ts";
+import { EngineError } from "../../engine/errors.ts";
+import { labelsMatch } from "../../engine/sandboxes/labels.ts";
+import { waitFor } from "../../engine/sandboxes/wait.ts";
+import {
+  createRequest,
+  extendRequest,
+  labelSelector,
+  machineStats,
+  sandbox,
+  waitQuery,
+  waitResult,
+} from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
-import { sandboxView } from "../views.ts";
+import { execView, sandboxView } from "../views.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
+const listQuery = z.object({ label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional() });
 
 export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
+  const answer = { schema: { params, response: { 200: sandbox } } };
+
   app.post("/v1/sandboxes", { schema: { body: createRequest } }, async (request, reply) => {
     await streamWork(reply, async (options) => ({
-      sandbox: sandboxView(await engine.create({ ...request.body, ...options, leased: false })),
+      sandbox: sandboxView(engine, await engine.create({ ...request.body, ...options, leased: false })),
     }));
   });
 
   app.get(
     "/v1/sandboxes",
-    { schema: { response: { 200: z.object({ sandboxes: z.array(sandbox) }) } } },
-    async () => ({
-      sandboxes: engine.sandboxes.map(sandboxView),
-    }),
+    { schema: { querystring: listQuery, response: { 200: z.object({ sandboxes: z.array(sandbox) }) } } },
+    async (request) => {
+      const selectors = [request.query.label ?? []].flat();
+      const chosen = engine.sandboxes.filter(({ record }) => labelsMatch(record.labels, selectors));
+      return { sandboxes: chosen.map((one) => sandboxView(engine, one)) };
+    },
   );
 
-  app.get("/v1/sandboxes/:sandbox", { schema: { params, response: { 200: sandbox } } }, async (request) =>
-    sandboxView(engine.sandbox(request.params.sandbox)),
+  app.get("/v1/sandboxes/:sandbox", answer, async (request) =>
+    sandboxView(engine, engine.sandbox(request.params.sandbox)),
   );
 
   app.delete("/v1/sandboxes/:sandbox", { schema: { params } }, async (request, reply) => {
@@ -30,23 +46,51 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
     return reply.code(204).send();
   });
 
-  app.post(
-    "/v1/sandboxes/:sandbox/pause",
-    { schema: { params, response: { 200: sandbox } } },
-    async (request) => {
-      const found = engine.sandbox(request.params.sandbox);
-      await found.pause();
-      return sandboxView(found);
-    },
-  );
+  app.post("/v1/sandboxes/:sandbox/pause", answer, async (request) => {
+    const found = engine.sandbox(request.params.sandbox);
+    await found.pause();
+    engine.audit.note("pause", found.record.name, { id: found.id });
+    return sandboxView(engine, found);
+  });
+
+  app.post("/v1/sandboxes/:sandbox/resume", answer, async (request) => {
+    const found = engine.sandbox(request.params.sandbox);
+    await found.resume();
+    engine.audit.note("resume", found.record.name, { id: found.id });
+    return sandboxView(engine, found);
+  });
 
   app.post(
-    "/v1/sandboxes/:sandbox/resume",
-    { schema: { params, response: { 200: sandbox } } },
-    async (request) => {
+    "/v1/sandboxes/:sandbox/extend",
+    { schema: { params, body: extendRequest, response: { 200: sandbox } } },
+    async (request) => sandboxView(engine, await engine.extend(request.params.sandbox, request.body.byMs)),
+  );
+
+  app.get(
+    "/v1/sandboxes/:sandbox/wait",
+    { schema: { params, querystring: waitQuery, response: { 200: waitResult } } },
+    async (request, reply) => {
       const found = engine.sandbox(request.params.sandbox);
-      await found.resume();
-      return sandboxView(found);
+      const { timeoutMs, ...what } = request.query;
+      if ((what.for === "exec") !== (what.exec !== undefined))
+        throw new EngineError("usage", "for=exec and exec=ID go together");
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
+      const late = new EngineError("timeout", `sandbox ${found.record.name} is ${found.record.state} still`);
+      const timer =
+        timeoutMs === undefined
+          ? undefined
+          : setTimeout(() => gone.abort(late), Math.min(timeoutMs, 0x7fff_ffff));
+      try {
+        await waitFor(found, what, gone.signal);
+      } catch (error) {
+        throw gone.signal.aborted ? gone.signal.reason : error;
+      } finally {
+        clearTimeout(timer);
+      }
+      const { state, reason } = found.record;
+      const exec = what.exec === undefined ? undefined : found.execs.get(what.exec);
+      return { state, reason, exec: exec ? execView(exec) : null };
     },
   );
 

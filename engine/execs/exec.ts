@@ -18,6 +18,8 @@ const READER_WINDOW_BYTES = 4 << 20;
 const TIMEOUT_GRACE_MS = 1000;
 /** A guest that has not told of the end by then is not waited for. */
 const KILL_DEADLINE_MS = 10_000;
+/** A timer can't be longer. */
+const LONGEST_TIMER_MS = 0x7fff_ffff;
 
 const REFUSALS: Partial<Record<AgentRefusal["kind"], ErrorCode>> = {
   "not-found": "exec-not-found",
@@ -242,11 +244,12 @@ export class Exec extends EventEmitter<ExecEvents> {
     const { deadline } = this.record;
     if (deadline === null) return;
     const left = Date.parse(deadline) - Date.now();
-    this.#timer = setTimeout(() => void this.#timeOut(), Math.max(0, Math.min(left, 0x7fff_ffff)));
+    // Counted by the monotonic clock from here on: a clock that is set meanwhile neither shortens nor prolongs it.
+    if (left > LONGEST_TIMER_MS) this.#timer = setTimeout(() => this.#arm(), LONGEST_TIMER_MS);
+    else this.#timer = setTimeout(() => void this.#timeOut(), Math.max(0, left));
   }
 
   async #timeOut(): Promise<void> {
-    if (this.record.deadline && Date.parse(this.record.deadline) > Date.now() + 1000) return this.#arm();
     this.record.timedOut = true;
     await this.#persist();
     this.signal("TERM", "tree").catch(() => {});

@@ -1,6 +1,7 @@
 /** What is kept of a sandbox on disk: enough for the next daemon to adopt it, or to clear it away. */
 import { z } from "zod";
 import { execDefaults, machineNeeds, resources } from "../snapshots/manifest.ts";
+import { sandboxStates } from "./state.ts";
 
 const machineRecord = z.object({
   runner: z.string(),
@@ -15,11 +16,36 @@ const machineRecord = z.object({
   needs: machineNeeds,
 });
 
+const ms = z.number().nullable().default(null);
+const time = z.string().nullable().default(null);
+
+/** When a sandbox changes by itself. Times are absolute, so that they outlive the daemon (docs/LIFECYCLE.md). */
+export const timers = z.object({
+  /** The hard end: removed, whatever it does. */
+  expiresAt: time,
+  /** Paused when idle this long. */
+  idleMs: ms,
+  /** Frozen and stopped when paused this long. */
+  stopAfterMs: ms,
+  /** Removed when stopped or failed this long. */
+  removeAfterMs: ms,
+  /** Idle since then; null while it is busy. */
+  idleSince: time,
+  /** CPU time the machine had used at `idleSince`, ms: what it used while no daemon looked shows in the difference. */
+  idleCpuMs: z.number().default(0),
+  /** When it came to its present state. */
+  stateSince: time,
+});
+export type Timers = z.infer<typeof timers>;
+
+export const noTimers = (): Timers => timers.parse({});
+
 export const sandboxRecord = z.object({
   schema: z.literal(1),
   id: z.string(),
   name: z.string(),
-  state: z.enum(["creating", "running", "paused", "stopped", "failed"]),
+  /** `removed` is written before anything is: a folder that says so is cleared by the next daemon. */
+  state: z.enum(sandboxStates),
   from: z.string(),
   snapshot: z.string(),
   runner: z.string(),
@@ -32,6 +58,9 @@ export const sandboxRecord = z.object({
   /** Leased until its command has ended, then kept. */
   keep: z.boolean(),
   thawMs: z.number().nullable(),
+  /** What a request may not undo: a machine that a full disk paused goes on when somebody says so. */
+  heldBy: z.enum(["disk-full"]).nullable().default(null),
+  timers: timers.default(noTimers),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

@@ -1,18 +1,26 @@
-/** A live sandbox: its machine, the session with its agent, and its execs. One state machine; refused transitions say what is allowed. */
+/** A live sandbox: its machine, the session with its agent, and its execs. Its states and what they allow: state.ts. */
 import { randomBytes } from "node:crypto";
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Agent } from "../../runners/agent/agent.ts";
-import type { SessionError } from "../../runners/agent/errors.ts";
+import { SessionError } from "../../runners/agent/errors.ts";
 import type { StartParams } from "../../runners/agent/messages.ts";
-import type { Isolation, Machine, MachineEnd, Runner, SnapshotFiles } from "../../runners/runner.ts";
+import {
+  type Isolation,
+  type Machine,
+  type MachineEnd,
+  type Runner,
+  RunnerError,
+  type SnapshotFiles,
+} from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execRecord } from "../execs/record.ts";
 import { readRecord, writeWhole } from "../files.ts";
 import { freshIdentity } from "./identity.ts";
 import type { SandboxRecord } from "./record.ts";
+import { checkTransition, checkVerb, isOver, type SandboxState, type Verb } from "./state.ts";
 
 const HELLO_DEADLINE_MS = 15_000;
 /** A guest left behind by another daemon may have a backlog to write first. */
@@ -20,15 +28,28 @@ const ADOPT_DEADLINE_MS = 20_000;
 const CONSOLE_TAIL_CHARS = 2000;
 /** Finished execs kept with their logs, per sandbox. */
 const KEPT_EXECS = 100;
+/** Between a connection that breaks and the word that its machine has ended. */
+const END_NEWS_MS = 3_000;
 
 export interface ExecParams extends Omit<StartParams, "id"> {
   id?: string | undefined;
   timeoutMs?: number | undefined;
 }
 
+export interface Transition {
+  from: SandboxState;
+  to: SandboxState;
+  reason: string | null;
+}
+
 interface SandboxEvents {
   /** Its machine ended or its agent broke the protocol; the record says why. */
   ended: [];
+  transition: [Transition];
+  /** It was removed, and nothing is left. */
+  gone: [];
+  execStarted: [Exec];
+  execEnded: [Exec];
 }
 
 export class Sandbox extends EventEmitter<SandboxEvents> {
@@ -38,10 +59,17 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   readonly #runner: Runner;
   #machine: Machine | null = null;
   #agent: Agent | null = null;
-  #removed = false;
+  #removing: Promise<void> | null = null;
+  /** Who uses it now: attached clients, requests under way. */
+  #users = 0;
+  #usedSince = false;
+  #gone = false;
+  /** Pauses and wake-ups, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(dir: string, record: SandboxRecord, runner: Runner) {
     super();
+    this.setMaxListeners(0);
     this.dir = dir;
     this.record = record;
     this.#runner = runner;
@@ -71,14 +99,13 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       await machine.stop();
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
-    this.record.state = "running";
+    this.#move("running", null);
   }
 
   /** Takes up the machine of an earlier daemon, with its execs. A dead one becomes `failed`, with the reason. */
   async adopt(): Promise<void> {
     await this.#restoreExecs();
-    if (this.record.machine === null || this.record.state === "stopped" || this.record.state === "failed")
-      return;
+    if (this.record.machine === null || isOver(this.record.state)) return;
     let machine: Machine;
     try {
       machine = await this.#runner.adopt(this.record.machine);
@@ -91,7 +118,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     this.#take(machine);
     const state = await machine.state();
     if (state === "ended") return;
-    this.record.state = state;
+    if (state !== this.record.state) this.#move(state, null);
     if (state === "running") await this.#reconnect(machine);
   }
 
@@ -99,7 +126,10 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   async exec(params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
     const known = params.id === undefined ? undefined : this.execs.get(params.id);
     if (known) return known;
-    const agent = this.#needAgent("exec");
+    return this.use("exec", (agent) => this.#start(agent, params, watch));
+  }
+
+  async #start(agent: Agent, params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
     const { id = randomId(), timeoutMs, ...request } = params;
     const { defaults } = this.record;
     const record: ExecRecord = {
@@ -120,6 +150,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     };
     const exec = await Exec.create(this.#execDir, record);
     this.execs.set(id, exec);
+    this.#tellEnd(exec);
     void this.#dropOldExecs();
     watch?.(exec);
     await exec.start(agent, {
@@ -128,37 +159,126 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       cwd: request.cwd ?? defaults.workdir,
       user: request.user ?? defaults.user,
     });
+    this.emit("execStarted", exec);
     return exec;
   }
 
-  /** The agent, for files and ports. Throws `conflict` when the sandbox is not running. */
-  agentFor(verb: string): Agent {
-    return this.#needAgent(verb);
+  /** Whether nothing is left of it. */
+  get isGone(): boolean {
+    return this.#gone;
+  }
+
+  /** Whether somebody used it since this was last asked, or does now: an attached client, a request. */
+  takeUse(): boolean {
+    const used = this.#users > 0 || this.#usedSince;
+    this.#usedSince = false;
+    return used;
+  }
+
+  /** Somebody uses it: it is not idle until they let go. Returns how they do. */
+  hold(): () => void {
+    this.#users += 1;
+    this.#usedSince = true;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#users -= 1;
+      this.#usedSince = true;
+    };
+  }
+
+  /**
+   * Does something with its agent; a paused sandbox is woken first. Throws `conflict` when its state does not allow it, `machine-ended`
+   * when it ends meanwhile.
+   */
+  async use<T>(verb: Verb, work: (agent: Agent) => Promise<T>): Promise<T> {
+    checkVerb(verb, this.record);
+    const letGo = this.hold();
+    try {
+      await this.wake();
+      checkVerb(verb, this.record);
+      return await work(this.#needAgentNow());
+    } catch (error) {
+      throw await this.#explain(error);
+    } finally {
+      letGo();
+    }
   }
 
   async pause(): Promise<void> {
-    this.#allow("pause", ["running"]);
-    await this.#needMachine().pause();
-    await this.#become("paused", null);
+    checkVerb("pause", this.record);
+    await this.#inTurn(async () => {
+      checkVerb("pause", this.record);
+      await this.#needMachine().pause();
+      checkVerb("pause", this.record);
+      await this.#become("paused", null);
+    });
+  }
+
+  /** Pauses it for `reason`, unless somebody came meanwhile. */
+  async pauseIfUnused(reason: string): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.record.state !== "running" || this.#users > 0) return;
+      await this.#needMachine().pause();
+      if (this.record.state === "running") await this.#become("paused", reason);
+    });
   }
 
   async resume(): Promise<void> {
-    this.#allow("resume", ["paused"]);
-    const machine = this.#needMachine();
-    await machine.resume();
-    if (!this.#agent) await this.#reconnect(machine);
-    await this.#become("running", null);
+    checkVerb("resume", this.record);
+    await this.#inTurn(() => this.#resume());
+  }
+
+  /** Lets a paused sandbox go on, also one that is being paused; nothing to do for others. Throws `no-space` when a full disk holds it. */
+  async wake(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.record.state !== "paused") return;
+      const { name, heldBy, reason } = this.record;
+      if (heldBy === "disk-full")
+        throw new EngineError("no-space", `sandbox ${name} is not woken: ${reason}`, {
+          hint: `thaw resume ${name}`,
+        });
+      await this.#resume();
+    });
   }
 
   async stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }> {
+    checkVerb("stats", this.record);
     return this.#needMachine().stats();
   }
 
-  /** Ends the machine and removes all that is on disk. Idempotent. */
-  async remove(): Promise<void> {
-    if (this.#removed) return;
-    this.#removed = true;
-    const reason = new EngineError("cancelled", `sandbox ${this.record.name} was removed`);
+  /** Ends the machine and removes all that is on disk. Whoever asks again waits for the same end. */
+  remove(why?: EngineError): Promise<void> {
+    this.#removing ??= this.#remove(
+      why ?? new EngineError("cancelled", `sandbox ${this.record.name} was removed`),
+    );
+    return this.#removing;
+  }
+
+  async #resume(): Promise<void> {
+    checkVerb("resume", this.record);
+    const machine = this.#needMachine();
+    this.record.heldBy = null;
+    try {
+      await machine.resume();
+      if (!this.#agent) await this.#reconnect(machine);
+    } catch (error) {
+      throw await this.#explain(error);
+    }
+    checkVerb("resume", this.record);
+    if (this.#heldAgain()) throw new EngineError("no-space", String(this.record.reason));
+    await this.#become("running", null);
+  }
+
+  /** Whether the disk was still full when it went on. */
+  #heldAgain(): boolean {
+    return this.record.heldBy !== null;
+  }
+
+  async #remove(reason: EngineError): Promise<void> {
+    this.#move("removed", reason.message);
+    await this.#write().catch(() => {});
     await Promise.all([...this.execs.values()].map((exec) => exec.fail(reason)));
     this.#agent?.close();
     // Out of sight first: a crash from here on leaves a folder that the next start clears.
@@ -168,6 +288,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     await Promise.all([...this.execs.values()].map((exec) => exec.close()));
     await rename(this.dir, grave).catch(() => {});
     await rm(grave, { recursive: true, force: true });
+    this.#gone = true;
+    this.emit("gone");
   }
 
   /** The daemon leaves; the machine goes on. */
@@ -178,7 +300,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async persist(): Promise<void> {
-    if (!this.#removed) await writeWhole(join(this.dir, "record.json"), `${JSON.stringify(this.record)}\n`);
+    if (!this.#removing) await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    await writeWhole(join(this.dir, "record.json"), `${JSON.stringify(this.record)}\n`);
   }
 
   get #execDir(): string {
@@ -203,7 +329,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       const agent = this.#needAgentNow();
       await Promise.all([...this.execs.values()].map((exec) => exec.resume(agent)));
     } catch (error) {
-      if (!this.#removed) await this.#end("failed", (error as Error).message);
+      if (!this.#removing) await this.#end("failed", (error as Error).message);
     }
   }
 
@@ -212,7 +338,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if (this.#agent !== agent) return;
     this.#agent = null;
     for (const exec of this.execs.values()) exec.detach();
-    if (this.#removed || this.record.state !== "running") return;
+    if (this.record.state !== "running") return;
     const machine = this.#machine;
     if (why.kind === "fault" || !machine)
       return this.#end("failed", `its agent broke the protocol: ${why.message}`);
@@ -220,9 +346,10 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #ended(machine: Machine, end: MachineEnd): Promise<void> {
-    if (this.#removed) return;
+    if (isOver(this.record.state)) return;
     switch (end.kind) {
       case "disk-full":
+        this.record.heldBy = "disk-full";
         return this.#become(
           "paused",
           `paused: the host's disk is full (${end.detail}); free some space, then thaw resume ${this.record.name}`,
@@ -242,9 +369,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #end(state: "stopped" | "failed", reason: string): Promise<void> {
-    if (this.record.state === "stopped" || this.record.state === "failed") return;
-    this.record.state = state;
-    this.record.reason = reason;
+    if (isOver(this.record.state)) return;
+    this.#move(state, reason);
     this.#agent?.close();
     this.#agent = null;
     const error = new EngineError("machine-ended", `sandbox ${this.record.name} is ${state}: ${reason}`);
@@ -255,16 +381,59 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #become(state: "running" | "paused", reason: string | null): Promise<void> {
-    this.record.state = state;
-    this.record.reason = reason;
+    if (state === this.record.state) this.record.reason = reason;
+    else this.#move(state, reason);
     await this.persist();
+  }
+
+  /** The one place where its state changes. */
+  #move(to: SandboxState, reason: string | null): void {
+    const { state: from, name, timers } = this.record;
+    checkTransition(name, from, to);
+    this.record.state = to;
+    this.record.reason = reason;
+    timers.stateSince = new Date().toISOString();
+    timers.idleSince = null;
+    this.emit("transition", { from, to, reason });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  #tellEnd(exec: Exec): void {
+    if (!exec.isOver) exec.once("ended", () => this.emit("execEnded", exec));
+  }
+
+  /** What a request that failed under way failed of, when that is the end of its machine. */
+  async #explain(error: unknown): Promise<unknown> {
+    const broken =
+      (error instanceof SessionError && error.kind === "closed") ||
+      (error instanceof RunnerError && error.code === "machine-gone");
+    if (broken && !isOver(this.record.state))
+      await once(this, "transition", { signal: AbortSignal.timeout(END_NEWS_MS) }).catch(() => {});
+    const { name, state, reason } = this.record;
+    const ours = error instanceof EngineError && error.code !== "conflict";
+    if (!isOver(state) || ours) return error;
+    return new EngineError(
+      "machine-ended",
+      state === "removed"
+        ? (reason ?? `sandbox ${name} was removed`)
+        : `sandbox ${name} is ${state}: ${reason}`,
+      { cause: error },
+    );
   }
 
   async #restoreExecs(): Promise<void> {
     for (const name of await readdir(this.#execDir).catch(() => [])) {
       if (!name.endsWith(".json") || name.startsWith(".")) continue;
       const record = await readRecord(join(this.#execDir, name), execRecord);
-      if (record) this.execs.set(record.id, await Exec.restore(this.#execDir, record));
+      if (!record) continue;
+      const exec = await Exec.restore(this.#execDir, record);
+      this.execs.set(record.id, exec);
+      this.#tellEnd(exec);
     }
   }
 
@@ -274,28 +443,6 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       this.execs.delete(exec.record.id);
       await exec.remove();
     }
-  }
-
-  #allow(verb: string, states: SandboxRecord["state"][]): void {
-    if (states.includes(this.record.state)) return;
-    const { name, state } = this.record;
-    throw new EngineError(
-      "conflict",
-      `can't ${verb} sandbox ${name}: it is ${state}${this.record.reason ? ` (${this.record.reason})` : ""}`,
-      {
-        hint:
-          state === "paused"
-            ? `thaw resume ${name}`
-            : state === "running"
-              ? `thaw pause ${name}`
-              : `thaw rm ${name}`,
-      },
-    );
-  }
-
-  #needAgent(verb: string): Agent {
-    this.#allow(verb, ["running"]);
-    return this.#needAgentNow();
   }
 
   #needAgentNow(): Agent {

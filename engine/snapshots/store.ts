@@ -26,6 +26,8 @@ const PART_NAMES = ["memory", "devices", "disk.qcow2"] as const;
 export class SnapshotStore {
   readonly #home: Home;
   readonly #known = new Map<string, StoredSnapshot>();
+  /** Called when a new snapshot is there. */
+  onPublished: ((snapshot: StoredSnapshot) => void) | null = null;
 
   constructor(home: Home) {
     this.#home = home;

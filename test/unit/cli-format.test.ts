@@ -45,9 +45,9 @@ test("the table of sandboxes", () => {
   const failed = { ...sampleSandbox, name: "b", state: "failed" as const, reason: "kernel panic \u001b[2J" };
   expect(formatSandboxes([sampleSandbox, failed], now)).toBe(
     [
-      "NAME      STATE                     FROM  ISOLATION  CPUS  MEMORY   CREATED  ID",
-      "calm-fox  running                   base  kvm        1     256 MiB  40s ago  s1",
-      "b         failed: kernel panic [2J  base  kvm        1     256 MiB  40s ago  s1",
+      "NAME      STATE                     FROM  ISOLATION  CPUS  MEMORY   CREATED  NEXT  ID",
+      "calm-fox  running                   base  kvm        1     256 MiB  40s ago  –     s1",
+      "b         failed: kernel panic [2J  base  kvm        1     256 MiB  40s ago  –     s1",
       "",
     ].join("\n"),
   );

@@ -33,6 +33,8 @@ export const sampleSandbox: Sandbox = {
   reason: null,
   leased: true,
   thawMs: 92,
+  next: null,
+  expiresAt: null,
   execs: [],
 };
 

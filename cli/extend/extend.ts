@@ -1,0 +1,10 @@
+import { withClient } from "../connect.ts";
+import { formatUntil } from "../format/next.ts";
+import { printJson, writeOut } from "../output.ts";
+
+/** `thaw extend`: says when the sandbox ends now. */
+export async function extend(name: string, byMs: number, flags: { json?: boolean }): Promise<void> {
+  const sandbox = await withClient((client) => client.extendSandbox(name, byMs));
+  if (flags.json === true) printJson(sandbox);
+  else writeOut(`${sandbox.name} ends in ${formatUntil(sandbox.expiresAt ?? "")}\n`);
+}

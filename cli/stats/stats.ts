@@ -1,0 +1,61 @@
+import type { MachineStats, Sandbox, ThawClient } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { formatSize } from "../format/size.ts";
+import { formatTable } from "../format/table.ts";
+import { printJson, writeOut } from "../output.ts";
+
+const spanMs = 1000;
+
+interface Reading {
+  atMs: number;
+  stats: MachineStats;
+}
+
+/** One sandbox's figures. */
+export interface SandboxStats extends MachineStats {
+  id: string;
+  name: string;
+  state: string;
+  /** Of one processor. */
+  cpuPercent: number;
+  memoryMib: number;
+}
+
+async function read(client: ThawClient, { id }: Sandbox): Promise<Reading | null> {
+  // one that ends meanwhile is left out
+  const stats = await client.getStats(id).catch(() => null);
+  return stats === null ? null : { atMs: performance.now(), stats };
+}
+
+async function measure(client: ThawClient, named: readonly string[]): Promise<SandboxStats[]> {
+  const chosen =
+    named.length === 0
+      ? (await client.listSandboxes()).filter(({ state }) => state === "running" || state === "paused")
+      : await Promise.all(named.map((name) => client.getSandbox(name)));
+  // what can't be measured is refused by name
+  if (named.length > 0) for (const { id } of chosen) await client.getStats(id);
+  const before = await Promise.all(chosen.map((sandbox) => read(client, sandbox)));
+  await new Promise((resolve) => setTimeout(resolve, chosen.length === 0 ? 0 : spanMs));
+  const after = await Promise.all(chosen.map((sandbox) => read(client, sandbox)));
+  return chosen.flatMap(({ id, name, state, resources }, index) => {
+    const [first, second] = [before[index], after[index]];
+    if (!first || !second) return [];
+    const cpuPercent = (100 * (second.stats.cpuMs - first.stats.cpuMs)) / (second.atMs - first.atMs);
+    return [{ id, name, state, ...second.stats, cpuPercent, memoryMib: resources.memoryMib }];
+  });
+}
+
+/** `thaw stats`. */
+export async function stats(named: readonly string[], flags: { json?: boolean }): Promise<void> {
+  const rows = await withClient((client) => measure(client, named));
+  if (flags.json === true) return printJson(rows);
+  const cells = rows.map((row) => [
+    row.name,
+    row.state,
+    `${row.cpuPercent.toFixed(0)}%`,
+    `${formatSize(row.pssBytes)} of ${formatSize(row.memoryMib * 2 ** 20)}`,
+    formatSize(row.rssBytes),
+    `${(row.cpuMs / 1000).toFixed(1)}s`,
+  ]);
+  writeOut(formatTable(["NAME", "STATE", "CPU", "MEMORY", "RSS", "CPU TIME"], cells));
+}

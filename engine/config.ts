@@ -1,0 +1,80 @@
+/** `$THAW_HOME/config.yaml`: what a host's operator decides. Read when the daemon starts; every mistake is told at once. */
+import { readFileSync } from "node:fs";
+import { parseDocument } from "yaml";
+import { z } from "zod";
+import { duration, size } from "./duration.ts";
+import { EngineError } from "./errors.ts";
+
+const orNever = z.union([z.literal("never").transform(() => null), duration]);
+
+const config = z.strictObject({
+  /** For sandboxes that do not say otherwise. */
+  defaults: z
+    .strictObject({
+      ttl: orNever.optional(),
+      idle: orNever.optional(),
+      stopAfter: orNever.optional(),
+      removeAfter: orNever.optional(),
+    })
+    .default({}),
+  limits: z
+    .strictObject({
+      sandboxes: z.int().min(1).max(100_000).optional(),
+      /** Of all machines together, by their size. */
+      memory: size.optional(),
+      /** Left available to the rest of the host. */
+      reserveMemory: size.optional(),
+      /** Left free on the disk of the state folder. */
+      freeDisk: size.optional(),
+      sandbox: z
+        .strictObject({
+          cpus: z.int().min(1).max(64).optional(),
+          memory: size.optional(),
+          ttl: duration.optional(),
+        })
+        .default({}),
+    })
+    .default({ sandbox: {} }),
+});
+export type Config = z.infer<typeof config>;
+
+/** Throws `usage` with every mistake as `config.yaml:LINE: …` or `config.yaml: KEY: …`. */
+export function parseConfig(text: string, file = "config.yaml"): Config {
+  const document = parseDocument(text, { prettyErrors: true });
+  const mistakes = document.errors.map(({ message }) => `${file}: ${message.split("\n", 1)[0]}`);
+  if (mistakes.length === 0) {
+    const parsed = config.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+    if (parsed.success) return parsed.data;
+    mistakes.push(...parsed.error.issues.flatMap(describe).map((mistake) => `${file}: ${mistake}`));
+  }
+  throw new EngineError(
+    "usage",
+    `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`,
+    {
+      details: mistakes,
+      hint: `mend ${file}, then try again`,
+    },
+  );
+}
+
+/** The host's configuration; an absent file is an empty one. */
+export function readConfig(path: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return parseConfig("", path);
+    throw new EngineError("host-not-ready", `${path} can't be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  return parseConfig(text, path);
+}
+
+function describe(issue: z.core.$ZodIssue): string[] {
+  const at = issue.path.join(".");
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => `${[at, key].filter(Boolean).join(".")}: there is no such key`);
+  const message = issue.code === "invalid_union" ? "never, or a length of time such as 10m" : issue.message;
+  return [`${at || "the file"}: ${message}`];
+}

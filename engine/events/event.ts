@@ -1,0 +1,37 @@
+/** What happened, as a record. */
+import { z } from "zod";
+
+export const eventTypes = [
+  "sandbox.creating",
+  "sandbox.running",
+  "sandbox.paused",
+  "sandbox.stopped",
+  "sandbox.failed",
+  "sandbox.removed",
+  "sandbox.extended",
+  "exec.started",
+  "exec.ended",
+  "snapshot.created",
+  "snapshot.tagged",
+  "snapshot.removed",
+  "template.built",
+  "daemon.started",
+  "daemon.stopped",
+  "clock.jumped",
+] as const;
+
+export const event = z.object({
+  /** Rises by one for each event of a host, also over restarts of its daemon. */
+  id: z.int().min(1),
+  time: z.string(),
+  type: z.enum(eventTypes),
+  /** What it is about: the id of a sandbox, an exec or a snapshot; a template's name. */
+  target: z.string(),
+  /** How people call that. */
+  name: z.string(),
+  /** The sandbox's id, for events of a sandbox and its execs. */
+  sandbox: z.string().nullable(),
+  details: z.record(z.string(), z.unknown()),
+});
+export type Event = z.infer<typeof event>;
+export type EventType = Event["type"];

@@ -1,0 +1,81 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { EngineError } from "../../engine/errors.ts";
+import { labelsMatch } from "../../engine/sandboxes/labels.ts";
+import {
+  allowedVerbs,
+  allows,
+  checkTransition,
+  checkVerb,
+  isLive,
+  mayFollow,
+  type SandboxState,
+  sandboxStates,
+  verbs,
+} from "../../engine/sandboxes/state.ts";
+
+const states = fc.constantFrom(...sandboxStates);
+
+test("the table of transitions", () => {
+  const table = sandboxStates.map((from) => `${from}: ${sandboxStates.filter((to) => mayFollow(from, to))}`);
+  expect(table).toEqual([
+    "creating: running,failed,removed",
+    "running: paused,stopped,failed,removed",
+    "paused: running,stopped,failed,removed",
+    "stopped: removed",
+    "failed: removed",
+    "removed: ",
+  ]);
+});
+
+test("what is over never lives again; everything can be removed, once", () => {
+  fc.assert(
+    fc.property(fc.array(states, { maxLength: 12 }), (wanted) => {
+      let state = "creating" as SandboxState;
+      const path = [state];
+      for (const to of wanted) {
+        if (!mayFollow(state, to)) {
+          expect(() => checkTransition("web", state, to)).toThrow(`it is ${state}`);
+          continue;
+        }
+        checkTransition("web", state, to);
+        state = to;
+        path.push(to);
+      }
+      const lives = path.map(isLive);
+      expect(lives.lastIndexOf(true)).toBeLessThan(
+        lives.includes(false) ? lives.indexOf(false) : path.length,
+      );
+      expect(path.filter((one) => one === "removed").length).toBeLessThanOrEqual(1);
+      expect(mayFollow(state, "removed")).toBe(state !== "removed");
+    }),
+  );
+});
+
+test("a refused verb says the state, why, and what it allows", () => {
+  const record = { name: "web", state: "failed" as const, reason: "its kernel panicked" };
+  expect(() => checkVerb("pause", record)).toThrow(
+    "can't pause sandbox web: it is failed (its kernel panicked); failed allows: extend, rm",
+  );
+  for (const state of sandboxStates) {
+    for (const verb of verbs) {
+      const check = (): void => checkVerb(verb, { name: "web", state, reason: null });
+      if (allows(state, verb)) expect(check).not.toThrow();
+      else
+        expect(check).toThrow(
+          expect.objectContaining({ code: "conflict", message: expect.stringContaining(`it is ${state}`) }),
+        );
+    }
+  }
+  expect(allowedVerbs("removed")).toEqual([]);
+  expect(() => checkVerb("rm", { name: "web", state: "removed", reason: null })).toThrow(EngineError);
+});
+
+test("labels fit selectors", () => {
+  const labels = { repo: "shop", pr: "4=12" };
+  expect(labelsMatch(labels, [])).toBe(true);
+  expect(labelsMatch(labels, ["repo", "pr=4=12"])).toBe(true);
+  expect(labelsMatch(labels, ["repo=shop", "branch"])).toBe(false);
+  expect(labelsMatch(labels, ["constructor"])).toBe(false);
+  expect(labelsMatch(labels, ["repo="])).toBe(false);
+});
