@@ -17,6 +17,7 @@ import type {
 } from "../daemon/api/schema.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 import { ThawError } from "./errors.ts";
+import type { LogChunk, LogOptions } from "./logs.ts";
 import { findPaths } from "./paths.ts";
 import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
@@ -199,6 +200,23 @@ export class ThawClient implements AsyncDisposable {
     const path = sandboxPath(target.sandbox, `/execs/${encodeURIComponent(target.exec)}/signal`);
     const json = { signal: target.signal, ...(target.to === undefined ? {} : { to: target.to }) };
     return this.#nothing({ method: "POST", path, json, ...options });
+  }
+
+  /**
+   * Reads an exec's output, with its times, as far as it is kept; `droppedUntil` says where some is missing. Survives a restart of the daemon.
+   * @returns the exec as it was at the end of the log.
+   */
+  async *getLog(
+    target: { sandbox: string; exec: string },
+    options: LogOptions = {},
+  ): AsyncGenerator<LogChunk | { channel: "stdout" | "stderr"; droppedUntil: number }, Exec> {
+    const path = sandboxPath(target.sandbox, `/execs/${encodeURIComponent(target.exec)}/logs`);
+    const { signal } = options;
+    const { readLog } = await import("./logs.ts");
+    return yield* readLog(
+      (query) => this.#send({ method: "GET", path: withQuery(path, query), signal }),
+      options,
+    );
   }
 
   /** Connects to an exec's streams. */

@@ -14,6 +14,7 @@ import { sendError } from "./errors.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
+import { logRoutes } from "./routes/logs.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
 import { templateRoutes } from "./routes/templates.ts";
@@ -59,7 +60,15 @@ export async function createServer(context: DaemonContext): Promise<App> {
   });
   await app.register(async (plugin) => {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
-    for (const add of [infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes, execRoutes, fileRoutes])
+    for (const add of [
+      infoRoutes,
+      templateRoutes,
+      snapshotRoutes,
+      sandboxRoutes,
+      execRoutes,
+      logRoutes,
+      fileRoutes,
+    ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   });

@@ -1,4 +1,5 @@
 import { ThawError } from "../../client/errors.ts";
+import { guardTerminal } from "./terminal-guard.ts";
 
 /** Rows and columns. */
 export interface TerminalSize {
@@ -18,10 +19,11 @@ export function checkTerminal(flags: { tty?: boolean; interactive?: boolean }): 
   }
 }
 
-/** Makes the terminal raw until disposed of, or until the process ends in whatever way it can notice. */
+/** Makes the terminal raw until disposed of, or until the process ends in whatever way, be it killed. */
 export function makeTerminalRaw(): Disposable {
   const { stdin } = process;
   if (stdin.isTTY !== true) return { [Symbol.dispose]: () => {} };
+  const guard = guardTerminal();
   const restore = (): void => {
     stdin.setRawMode(false);
   };
@@ -31,6 +33,7 @@ export function makeTerminalRaw(): Disposable {
     [Symbol.dispose]: () => {
       process.removeListener("exit", restore);
       restore();
+      guard[Symbol.dispose]();
     },
   };
 }
