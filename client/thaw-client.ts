@@ -253,14 +253,15 @@ export class ThawClient implements AsyncDisposable {
     yield* body;
   }
 
-  /** Writes a file. @param options mode: permission bits, default 0644. */
+  /** Writes a file. @param options mode: permission bits, default 0644 for a new one. user: whose it is to be, default root's. */
   putFile(
     sandbox: string,
     bytes: ByteSource,
-    options: PathOptions & { mode?: number | undefined },
+    options: PathOptions & { mode?: number | undefined; user?: string | undefined },
   ): Promise<void> {
-    const { path, mode, ...call } = options;
-    const url = withQuery(sandboxPath(sandbox, "/files"), { path, mode: mode?.toString() });
+    const { path, mode, user, ...call } = options;
+    const octal = mode?.toString(8).padStart(3, "0");
+    const url = withQuery(sandboxPath(sandbox, "/files"), { path, mode: octal, user });
     return this.#nothing({ method: "PUT", path: url, stream: bytes, answerDeadlineMs: 0, ...call });
   }
 

@@ -1,26 +1,11 @@
-import { ThawError } from "../../client/errors.ts";
 import type { Exec, ExecConnection, ExecHandlers, StatusMessage } from "../../client/index.ts";
 import type { DetachKeys } from "../arguments/detach-keys.ts";
 import { DetachReader } from "./detach-reader.ts";
 import type { ExecFlags } from "./flags.ts";
 import { Screen } from "./screen.ts";
-import { signalExitCode, watchSignals } from "./signals.ts";
+import { Interrupted, watchSignals } from "./signals.ts";
 import { passStdin } from "./stdin.ts";
 import { makeTerminalRaw, readTerminalSize, watchTerminalSize } from "./terminal.ts";
-
-/** Thrown when our own signals ended things: the exit code says which. */
-export class Interrupted extends ThawError {
-  readonly #signal: string;
-
-  constructor(signal: string) {
-    super("cancelled", `interrupted by ${signal}`);
-    this.#signal = signal;
-  }
-
-  override get exitCode(): number {
-    return signalExitCode(this.#signal);
-  }
-}
 
 /** How an exec is conducted. */
 export interface ConductOptions {

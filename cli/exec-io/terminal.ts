@@ -23,12 +23,11 @@ export function checkTerminal(flags: { tty?: boolean; interactive?: boolean }): 
 export function makeTerminalRaw(): Disposable {
   const { stdin } = process;
   if (stdin.isTTY !== true) return { [Symbol.dispose]: () => {} };
-  const guard = guardTerminal();
   const restore = (): void => {
     stdin.setRawMode(false);
   };
   process.once("exit", restore);
-  stdin.setRawMode(true);
+  const guard = guardTerminal(() => stdin.setRawMode(true));
   return {
     [Symbol.dispose]: () => {
       process.removeListener("exit", restore);

@@ -1,7 +1,7 @@
 import { withClient } from "../connect.ts";
-import { Interrupted } from "../exec-io/conduct.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import { findExec } from "../exec-io/find-exec.ts";
+import { abortOnSignals, Interrupted } from "../exec-io/signals.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { LineAssembler, type LogLine } from "./lines.ts";
 
@@ -46,19 +46,6 @@ class LogPrinter {
     );
     await writeFully(json || stream === "stdout" ? 1 : 2, Buffer.from(`${text.join("\n")}\n`));
   }
-}
-
-/** Aborts when we are interrupted; the first signal is enough. */
-function abortOnSignals(): { signal: AbortSignal } & Disposable {
-  const abort = new AbortController();
-  const hear = (signal: string): void => abort.abort(new Interrupted(signal));
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, hear);
-  return {
-    signal: abort.signal,
-    [Symbol.dispose]: () => {
-      for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.removeListener(name, hear);
-    },
-  };
 }
 
 /** `thaw logs`. @returns 0; 130 when interrupted. */
