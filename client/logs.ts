@@ -30,6 +30,9 @@ const headerBytes = 24;
 /** The daemon's records are far smaller. */
 const maxRecordBytes = 8 << 20;
 
+/** Answers in a row that end without an output and without saying that they are whole. */
+const maxCutOff = 20;
+
 interface LogRecord {
   channel: number;
   timeMs: number;
@@ -71,13 +74,15 @@ export async function* readLog(
   if (since !== undefined) first.since = String(Math.max(0, since.getTime()));
   if (tail !== undefined) first.tail = String(tail);
   let position: { out: number; err: number } | undefined;
-  for (;;) {
+  for (let cutOff = 0; ; ) {
     let body: AsyncIterable<Buffer> | undefined;
     const query =
       position === undefined ? first : { ...first, out: `${position.out}`, err: `${position.err}` };
-    await reconnect(async () => {
+    const ask = async (): Promise<void> => {
       body = await request(query);
-    }, signal);
+    };
+    // only what has been reached once is waited for
+    await (position === undefined ? ask() : reconnect(ask, signal));
     try {
       for await (const record of parseRecords(body as AsyncIterable<Buffer>)) {
         if (record.channel === 3) {
@@ -90,6 +95,7 @@ export async function* readLog(
           yield { channel: status.channel === "out" ? "stdout" : "stderr", droppedUntil: status.offset };
           continue;
         }
+        cutOff = 0;
         const { data, offset } = record;
         const channel = record.channel === 1 ? "stdout" : "stderr";
         if (position !== undefined) position[record.channel === 1 ? "out" : "err"] = offset + data.length;
@@ -99,5 +105,10 @@ export async function* readLog(
       if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
     }
     signal?.throwIfAborted();
+    if (++cutOff > maxCutOff) {
+      throw new ThawError("daemon-unreachable", "the daemon's log was cut off again and again", {
+        hint: "thaw daemon logs",
+      });
+    }
   }
 }
