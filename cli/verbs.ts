@@ -19,6 +19,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
   create: { description: "thaw a sandbox that stays", load: () => import("./create/command.ts") },
   exec: { description: "run a command in a sandbox", load: () => import("./exec/command.ts") },
+  attach: { description: "join a command that runs", load: () => import("./attach/command.ts") },
+  shell: { description: "open a shell in a sandbox", load: () => import("./shell/command.ts") },
+  logs: { description: "print what a command wrote", load: () => import("./logs/command.ts") },
+  cp: { description: "copy files into and out of sandboxes", load: () => import("./cp/command.ts") },
   ls: { description: "list sandboxes", load: () => import("./ls/command.ts") },
   rm: { description: "remove sandboxes", load: () => import("./rm/command.ts") },
   pause: {

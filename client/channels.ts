@@ -20,6 +20,12 @@ export interface AttachTarget {
   stdin?: boolean;
   /** Take over the sandbox's lease. */
   lease?: boolean;
+  /** Instead of offsets: this many bytes of what was written last, from the start of a line on. */
+  scrollback?: number;
+  /** Become the writer though somebody else is; without it, a client that comes second watches. */
+  takeover?: boolean;
+  /** What to be called towards others on the exec, e.g. `ann@laptop`. */
+  as?: string;
 }
 
 /** Who gets what of an exec. */
@@ -37,6 +43,9 @@ function attachPath(target: AttachTarget): string {
   const query = new URLSearchParams({ out: String(target.out ?? 0), err: String(target.err ?? 0) });
   if (target.stdin === true) query.set("stdin", "1");
   if (target.lease === true) query.set("lease", "1");
+  if (target.scrollback !== undefined) query.set("scrollback", String(target.scrollback));
+  if (target.takeover === true) query.set("takeover", "1");
+  if (target.as !== undefined) query.set("as", target.as.slice(0, 128));
   return `/v1/sandboxes/${encodeURIComponent(target.sandbox)}/execs/${encodeURIComponent(target.exec)}/attach?${query}`;
 }
 
@@ -96,6 +105,11 @@ export class ExecConnection {
     return this.#started;
   }
 
+  /** Whether somebody else writes: stdin, signals and sizes of ours are not heard. */
+  get watching(): boolean {
+    return this.#target !== undefined && this.#target.stdin !== true;
+  }
+
   /** Connects; starts the daemon when there is none. @throws ThawError also when the daemon refuses. */
   async open(): Promise<this> {
     try {
@@ -124,7 +138,7 @@ export class ExecConnection {
 
   /** Sends bytes to stdin; resolves when more may come. The bytes are copied. */
   async writeStdin(data: Uint8Array): Promise<void> {
-    for (let at = 0; at < data.length && !this.#settled; at += 32_768) {
+    for (let at = 0; at < data.length && !this.#settled && !this.watching; at += 32_768) {
       await this.#stdin.waitForRoom();
       const message = encodeStdin(data.subarray(at, at + 32_768));
       this.#stdin.push(message.subarray(1));
@@ -134,7 +148,7 @@ export class ExecConnection {
 
   /** Ends stdin. */
   endStdin(): void {
-    if (this.#stdin.ended) return;
+    if (this.#stdin.ended || this.watching) return;
     this.#stdin.end();
     if (this.#writable) this.#socket?.send(endOfStdin);
   }
@@ -195,6 +209,12 @@ export class ExecConnection {
       case "stdin":
         this.#noteStdin(message.offset);
         return;
+      case "attached":
+        this.#noteAttached(message);
+        break;
+      case "writer-lost":
+        this.#becomeWatcher();
+        break;
       case "dropped":
         (message.channel === "out" ? this.#out : this.#err).skipTo(message.offset);
         break;
@@ -215,11 +235,29 @@ export class ExecConnection {
     this.#acks.flush();
     this.#target ??= { sandbox: exec.sandbox, exec: exec.id, stdin: true, lease: true };
     // after a reconnect, what the guest has taken has to be known first
-    if (first && !this.#writable) this.#makeWritable();
+    if (first && !this.#writable && !this.watching) this.#makeWritable();
+  }
+
+  /** From here on a reconnect goes on at our offsets, and asks for no more than we have. */
+  #noteAttached(message: StatusMessage & { type: "attached" }): void {
+    this.#out.skipTo(message.out);
+    this.#err.skipTo(message.err);
+    if (this.#target !== undefined) {
+      const { scrollback: _scrollback, takeover: _takeover, ...target } = this.#target;
+      this.#target = target;
+    }
+    if (!message.writer) this.#becomeWatcher();
+  }
+
+  #becomeWatcher(): void {
+    if (this.#target !== undefined) this.#target = { ...this.#target, stdin: false };
+    this.#writable = false;
+    this.#stdin.abandon();
   }
 
   /** After a reconnect it says from where stdin has to be sent again; at any time it makes room. */
   #noteStdin(offset: number): void {
+    if (this.watching) return;
     this.#stdin.begin(offset);
     this.#stdin.acknowledge(offset);
     if (!this.#writable) this.#makeWritable();

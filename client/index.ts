@@ -14,6 +14,7 @@
 export type * from "../daemon/api/schema.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 export { ThawError, type ThawErrorOptions } from "./errors.ts";
+export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
 export { findPaths, type ThawPaths } from "./paths.ts";
 export type { ReachOptions } from "./reach.ts";

@@ -19,6 +19,7 @@ import type {
 } from "../daemon/api/schema.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 import { ThawError } from "./errors.ts";
+import type { LogChunk, LogOptions } from "./logs.ts";
 import { findPaths } from "./paths.ts";
 import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
@@ -244,6 +245,23 @@ export class ThawClient implements AsyncDisposable {
     return this.#nothing({ method: "POST", path, json, ...options });
   }
 
+  /**
+   * Reads an exec's output, with its times, as far as it is kept; `droppedUntil` says where some is missing. Survives a restart of the daemon.
+   * @returns the exec as it was at the end of the log.
+   */
+  async *getLog(
+    target: { sandbox: string; exec: string },
+    options: LogOptions = {},
+  ): AsyncGenerator<LogChunk | { channel: "stdout" | "stderr"; droppedUntil: number }, Exec> {
+    const path = sandboxPath(target.sandbox, `/execs/${encodeURIComponent(target.exec)}/logs`);
+    const { signal } = options;
+    const { readLog } = await import("./logs.ts");
+    return yield* readLog(
+      (query) => this.#send({ method: "GET", path: withQuery(path, query), signal }),
+      options,
+    );
+  }
+
   /** Connects to an exec's streams. */
   async attach(target: AttachTarget, handlers: ExecHandlers): Promise<ExecConnection> {
     const { ExecConnection } = await import("./channels.ts");
@@ -278,14 +296,15 @@ export class ThawClient implements AsyncDisposable {
     yield* body;
   }
 
-  /** Writes a file. @param options mode: permission bits, default 0644. */
+  /** Writes a file. @param options mode: permission bits, default 0644 for a new one. user: whose it is to be, default root's. */
   putFile(
     sandbox: string,
     bytes: ByteSource,
-    options: PathOptions & { mode?: number | undefined },
+    options: PathOptions & { mode?: number | undefined; user?: string | undefined },
   ): Promise<void> {
-    const { path, mode, ...call } = options;
-    const url = withQuery(sandboxPath(sandbox, "/files"), { path, mode: mode?.toString() });
+    const { path, mode, user, ...call } = options;
+    const octal = mode?.toString(8).padStart(3, "0");
+    const url = withQuery(sandboxPath(sandbox, "/files"), { path, mode: octal, user });
     return this.#nothing({ method: "PUT", path: url, stream: bytes, answerDeadlineMs: 0, ...call });
   }
 

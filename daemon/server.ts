@@ -17,6 +17,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
+import { logRoutes } from "./routes/logs.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
 import { templateRoutes } from "./routes/templates.ts";
@@ -68,8 +69,8 @@ export async function createServer(context: DaemonContext): Promise<App> {
   await app.register(async (plugin) => {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
     for (const add of [
-      ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes, execRoutes],
-      ...[fileRoutes, eventRoutes],
+      ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes],
+      ...[execRoutes, logRoutes, fileRoutes, eventRoutes],
     ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());

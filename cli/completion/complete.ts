@@ -3,7 +3,11 @@ import { cleanText } from "../format/clean-text.ts";
 import { verbs } from "../verbs.ts";
 import { listNames, type NameKind } from "./names.ts";
 
-const sandboxVerbs = new Set(["exec", "rm", "pause", "resume", "extend", "wait", "stats", "events"]);
+const sandboxVerbs = new Set([
+  ...["exec", "attach", "shell", "logs", "rm", "pause", "resume"],
+  ...["extend", "wait", "stats", "events"],
+]);
+const oneSandbox = new Set(["exec", "attach", "shell", "logs"]);
 
 /** What the argument being completed names; undefined when it is a file, or anything. */
 function findKind(words: readonly string[]): NameKind | undefined {
@@ -12,7 +16,7 @@ function findKind(words: readonly string[]): NameKind | undefined {
   if (before === "--snapshot") return "snapshot";
   const [verb = "", second = ""] = words;
   if (sandboxVerbs.has(verb))
-    return verb !== "exec" || !words.slice(1, -1).some((word) => !word.startsWith("-"))
+    return !oneSandbox.has(verb) || !words.slice(1, -1).some((word) => !word.startsWith("-"))
       ? "sandbox"
       : undefined;
   if (verb === "template" && ["build", "show"].includes(second)) return "template";

@@ -1,56 +1,78 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec, ExecConnection, ExecHandlers } from "../../client/index.ts";
-import { writeFully } from "./fd-writer.ts";
+import type { Exec, ExecConnection, ExecHandlers, StatusMessage } from "../../client/index.ts";
+import type { DetachKeys } from "../arguments/detach-keys.ts";
+import { DetachReader } from "./detach-reader.ts";
 import type { ExecFlags } from "./flags.ts";
-import { signalExitCode, watchSignals } from "./signals.ts";
+import { Screen } from "./screen.ts";
+import { Interrupted, watchSignals } from "./signals.ts";
 import { passStdin } from "./stdin.ts";
-import { makeTerminalRaw, watchTerminalSize } from "./terminal.ts";
+import { makeTerminalRaw, readTerminalSize, watchTerminalSize } from "./terminal.ts";
 
-/** Thrown when our own signals ended things: the exit code says which. */
-export class Interrupted extends ThawError {
-  readonly #signal: string;
-
-  constructor(signal: string) {
-    super("cancelled", `interrupted by ${signal}`);
-    this.#signal = signal;
-  }
-
-  override get exitCode(): number {
-    return signalExitCode(this.#signal);
-  }
+/** How an exec is conducted. */
+export interface ConductOptions {
+  /** Connects, with these handlers. Their signal aborts when the user gives up. */
+  open: (
+    handlers: Required<Omit<ExecHandlers, "signal">> & { signal: AbortSignal },
+  ) => Promise<ExecConnection>;
+  /** Before we give up; default: nothing. */
+  onGiveUp?: () => Promise<void>;
+  onStatus?: (message: StatusMessage) => void;
+  /** Keys that leave the exec running. */
+  detachKeys?: DetachKeys | undefined;
+  /** The exec outlives us: only SIGINT is passed on, other signals end us alone. */
+  outlives?: boolean;
+  /** We only watch. */
+  watch?: boolean;
 }
 
-/** Handlers that pass output on unaltered to our own stdout and stderr. */
-export const passOutput: Required<Pick<ExecHandlers, "stdout" | "stderr">> = {
-  stdout: (chunk) => writeFully(1, chunk),
-  stderr: (chunk) => writeFully(2, chunk),
-};
-
 /**
- * Conducts an exec at our terminal: stdin, signals and sizes in, until it ends. `open` gets a signal that aborts when the user gives up.
+ * Conducts an exec at our terminal: stdin, signals and sizes in, until it ends. The terminal is put back whatever happens.
+ * @returns undefined when the user left with the detach keys.
  * @throws Interrupted when the user gave up.
  */
-export async function conductExec(
-  flags: ExecFlags,
-  options: { open: (signal: AbortSignal) => Promise<ExecConnection>; onGiveUp?: () => Promise<void> },
-): Promise<Exec> {
+export async function conductExec(flags: ExecFlags, options: ConductOptions): Promise<Exec | undefined> {
+  const raw = flags.tty === true && flags.interactive === true && process.stdin.isTTY === true;
+  const { detachKeys } = options;
+  const leaves = detachKeys !== undefined && detachKeys.bytes.length > 0 && process.stdin.isTTY === true;
   const abort = new AbortController();
+  const left = Promise.withResolvers<undefined>();
   let connection: ExecConnection | undefined;
+  const giveUp = (signal: string): void => {
+    const leave = (): void => abort.abort(new Interrupted(signal));
+    if (connection === undefined || options.onGiveUp === undefined) leave();
+    else options.onGiveUp().then(leave, leave);
+  };
   using signals = watchSignals({
-    canForward: () => connection?.started === true,
-    forward: (signal) => connection?.sendSignal(signal),
-    giveUp: (signal) => {
-      const leave = (): void => abort.abort(new Interrupted(signal));
-      if (connection === undefined || options.onGiveUp === undefined) leave();
-      else options.onGiveUp().then(leave, leave);
-    },
+    canForward: () => connection?.started === true && !connection.watching,
+    forward: (signal) =>
+      options.outlives === true && signal !== "SIGINT" ? giveUp(signal) : connection?.sendSignal(signal),
+    giveUp,
   });
-  connection = await options.open(abort.signal);
-  const opened = connection;
-  using terminal = flags.tty === true && flags.interactive === true ? makeTerminalRaw() : undefined;
+  using screen = new Screen({
+    raw,
+    entry: leaves ? `${detachKeys.label} leaves, twice sends it` : undefined,
+    wantsToWrite: options.watch !== true,
+  });
+  const onStatus = (message: StatusMessage): void => {
+    screen.hear(message);
+    // the terminal may have another size than the one before it
+    if (message.type === "attached" && message.writer && flags.tty === true)
+      connection?.resize(readTerminalSize());
+    options.onStatus?.(message);
+  };
+  const { stdout, stderr } = screen;
+  const opened = await options.open({ stdout, stderr, onStatus, signal: abort.signal });
+  connection = opened;
+  using terminal = raw ? makeTerminalRaw() : undefined;
   using sizes = flags.tty === true ? watchTerminalSize((size) => opened.resize(size)) : undefined;
-  if (flags.interactive === true) passStdin(connection).catch(() => connection?.endStdin());
-  const exec = await connection.result;
-  void [signals, terminal, sizes];
-  return exec;
+  if (flags.tty === true && !opened.watching) opened.resize(readTerminalSize());
+  if (flags.interactive === true) {
+    const keys = leaves ? new DetachReader(detachKeys.bytes, () => left.resolve(undefined)) : undefined;
+    passStdin(opened, keys).catch(() => opened.endStdin());
+  }
+  try {
+    return await Promise.race([opened.result, left.promise]);
+  } finally {
+    opened.close();
+    void [signals, terminal, sizes];
+  }
 }

@@ -1,5 +1,6 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { ExecRequest } from "../../client/index.ts";
+import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
 import { collectEnv } from "../arguments/env.ts";
 import { parseUser } from "../arguments/user.ts";
@@ -31,6 +32,14 @@ export function addExecFlags(command: Command): Command {
     .option("-t, --tty", "give the command a terminal")
     .option("--timeout <duration>", "end the command after 500ms, 2s, 10m, 1h (exit code 124)", parseDuration)
     .option("--json", "progress and result as lines of JSON on stderr");
+}
+
+/** The flag for the keys that leave an exec running. */
+export function detachKeysOption(): Option {
+  return new Option(
+    "--detach-keys <keys>",
+    "keys that leave it running, e.g. ctrl-p,ctrl-q; none for no keys (default: ctrl-])",
+  ).argParser(parseDetachKeys);
 }
 
 /** The request for a command with these flags. */

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { ThawError } from "../../client/errors.ts";
 
 /** Signals that are passed on to the guest. */
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
@@ -7,6 +8,33 @@ const impatienceMs = 2000;
 /** The exit code of a process that a signal ended: 128 + its number. */
 export function signalExitCode(signal: string): number {
   return 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
+}
+
+/** Thrown when our own signals ended things: the exit code says which. */
+export class Interrupted extends ThawError {
+  readonly #signal: string;
+
+  constructor(signal: string) {
+    super("cancelled", `interrupted by ${signal}`);
+    this.#signal = signal;
+  }
+
+  override get exitCode(): number {
+    return signalExitCode(this.#signal);
+  }
+}
+
+/** Aborts at the first signal that would end us, until disposed of. */
+export function abortOnSignals(): { signal: AbortSignal } & Disposable {
+  const abort = new AbortController();
+  const hear = (signal: string): void => abort.abort(new Interrupted(signal));
+  for (const signal of forwarded) process.on(signal, hear);
+  return {
+    signal: abort.signal,
+    [Symbol.dispose]: () => {
+      for (const signal of forwarded) process.removeListener(signal, hear);
+    },
+  };
 }
 
 /** Who hears of our signals. */

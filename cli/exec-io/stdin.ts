@@ -1,11 +1,16 @@
 import type { ExecConnection } from "../../client/index.ts";
+import type { DetachReader } from "./detach-reader.ts";
 
-/** Passes our stdin on to its end. Ours may outlive the exec: then it is left alone. */
-export async function passStdin(connection: ExecConnection): Promise<void> {
+/** Passes our stdin on to its end, but for the detach keys. Ours may outlive the exec: then it is left alone. */
+export async function passStdin(connection: ExecConnection, keys?: DetachReader): Promise<void> {
   try {
-    for await (const chunk of process.stdin) await connection.writeStdin(chunk as Buffer);
+    for await (const chunk of process.stdin) {
+      const typed = keys?.take(chunk as Buffer) ?? (chunk as Buffer);
+      if (typed.length > 0) await connection.writeStdin(typed);
+    }
   } catch {
     // a terminal that has gone ends stdin like a closed pipe does
   }
+  keys?.end();
   connection.endStdin();
 }

@@ -1,4 +1,5 @@
 import { ThawError } from "../../client/errors.ts";
+import { guardTerminal } from "./terminal-guard.ts";
 
 /** Rows and columns. */
 export interface TerminalSize {
@@ -18,7 +19,7 @@ export function checkTerminal(flags: { tty?: boolean; interactive?: boolean }): 
   }
 }
 
-/** Makes the terminal raw until disposed of, or until the process ends in whatever way it can notice. */
+/** Makes the terminal raw until disposed of, or until the process ends in whatever way, be it killed. */
 export function makeTerminalRaw(): Disposable {
   const { stdin } = process;
   if (stdin.isTTY !== true) return { [Symbol.dispose]: () => {} };
@@ -26,11 +27,12 @@ export function makeTerminalRaw(): Disposable {
     stdin.setRawMode(false);
   };
   process.once("exit", restore);
-  stdin.setRawMode(true);
+  const guard = guardTerminal(() => stdin.setRawMode(true));
   return {
     [Symbol.dispose]: () => {
       process.removeListener("exit", restore);
       restore();
+      guard[Symbol.dispose]();
     },
   };
 }

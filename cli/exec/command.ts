@@ -1,4 +1,4 @@
-import { addExecFlags } from "../exec-io/flags.ts";
+import { addExecFlags, detachKeysOption } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ExecCommandFlags } from "./exec.ts";
 
@@ -10,6 +10,7 @@ export const define: Define = (command, exit, words) => {
     .passThroughOptions(!words.includes("--"))
     .option("-d, --detach", "start the command and print its exec's id");
   addExecFlags(command)
+    .addOption(detachKeysOption())
     .addHelpText(
       "after",
       "\nExamples:\n  $ thaw exec web -- ps aux\n  $ thaw exec -it web -- bash\n  $ thaw exec -d web -- npm run dev",

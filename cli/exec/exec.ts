@@ -1,38 +1,44 @@
 import { ThawError } from "../../client/errors.ts";
-import type { Exec, ExecConnection, ThawClient } from "../../client/index.ts";
+import type { Exec, ThawClient } from "../../client/index.ts";
+import { type DetachKeys, defaultDetachKeys } from "../arguments/detach-keys.ts";
 import { withClient } from "../connect.ts";
-import { conductExec, passOutput } from "../exec-io/conduct.ts";
-import { readExitStatus } from "../exec-io/exit-status.ts";
+import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
+import { reportEnd, sayLeft } from "../exec-io/end.ts";
 import { type ExecFlags, planExec } from "../exec-io/flags.ts";
+import { nameOurselves } from "../exec-io/own-name.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
-import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
+import { printJson, writeOut } from "../output.ts";
 
 /** Flags of `thaw exec`. */
 export interface ExecCommandFlags extends ExecFlags {
   detach?: boolean;
+  detachKeys?: DetachKeys;
 }
 
-/** Starts a command and stays with it to its end. A user who gives up has it killed. */
+/** Starts a command and stays with it to its end, or until the user leaves. A user who gives up has it killed. */
 async function execAttached(
   client: ThawClient,
   sandbox: string,
-  options: { argv: readonly string[]; flags: ExecFlags },
-): Promise<Exec> {
+  options: { argv: readonly string[]; flags: ExecCommandFlags },
+): Promise<Exec | undefined> {
   const { argv, flags } = options;
   let started: Exec | undefined;
-  const open = async (signal: AbortSignal): Promise<ExecConnection> => {
+  const open: ConductOptions["open"] = async (handlers) => {
+    const { signal } = handlers;
     started = await client.startExec(sandbox, planExec(argv, flags), { signal });
     // the writer even without stdin: signals and sizes are the writer's
-    return client.attach(
-      { sandbox: started.sandbox, exec: started.id, stdin: true },
-      { ...passOutput, signal },
-    );
+    const target = { sandbox: started.sandbox, exec: started.id, stdin: true, as: nameOurselves() };
+    return client.attach(target, handlers);
   };
   const onGiveUp = async (): Promise<void> => {
     if (started === undefined) return;
     await client.signalExec({ sandbox: started.sandbox, exec: started.id, signal: "KILL", to: "tree" });
   };
-  return conductExec(flags, { open, onGiveUp });
+  const detachKeys =
+    flags.tty === true && flags.interactive === true ? (flags.detachKeys ?? defaultDetachKeys) : undefined;
+  const exec = await conductExec(flags, { open, onGiveUp, detachKeys });
+  if (exec === undefined && started !== undefined) sayLeft(sandbox, started);
+  return exec;
 }
 
 /** `thaw exec`. @returns the command's exit code, or thaw's. */
@@ -53,11 +59,6 @@ export async function execIn(
       else writeOut(`${exec.id}\n`);
       return 0;
     }
-    const exec = await execAttached(client, sandbox, { argv, flags });
-    const status = readExitStatus(exec);
-    if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, exec })}\n`);
-    else if (status.explanation !== undefined)
-      writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
-    return status.code;
+    return reportEnd(await execAttached(client, sandbox, { argv, flags }), flags);
   });
 }

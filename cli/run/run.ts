@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { ThawError } from "../../client/errors.ts";
 import type { ExecConnection, Sandbox, StatusMessage, ThawClient } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
-import { conductExec, passOutput } from "../exec-io/conduct.ts";
+import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
 import { readExitStatus } from "../exec-io/exit-status.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { styleErr, writeErr } from "../output.ts";
@@ -22,21 +22,23 @@ async function openRun(
   argv: readonly string[],
   options: {
     flags: RunFlags;
-    signal: AbortSignal;
+    handlers: Parameters<ConductOptions["open"]>[0];
     reporter: ProgressReporter;
     onCreated: (sandbox: Sandbox) => void;
   },
 ): Promise<ExecConnection> {
-  const { flags, signal, reporter, onCreated } = options;
+  const { flags, handlers, reporter, onCreated } = options;
+  const { signal } = handlers;
   const created = Promise.withResolvers<Sandbox>();
   const onStatus = (message: StatusMessage): void => {
+    handlers.onStatus(message);
     if (message.type === "progress") reporter.show(message);
     if (message.type !== "created") return;
     reporter[Symbol.dispose]();
     onCreated(message.sandbox);
     created.resolve(message.sandbox);
   };
-  const connection = await client.run(planRun(argv, flags), { ...passOutput, onStatus, signal });
+  const connection = await client.run(planRun(argv, flags), { ...handlers, onStatus });
   if (flags.workspace === undefined) return connection;
   const { beginWorkspace, sendWorkspace } = await import("./send-workspace.ts");
   const workspace = beginWorkspace(flags.workspace, { ignore: flags.ignore !== false, signal });
@@ -61,9 +63,11 @@ export async function run(argv: readonly string[], flags: RunFlags): Promise<num
     const onCreated = (created: Sandbox): void => {
       sandbox = created;
     };
-    const open = (signal: AbortSignal): Promise<ExecConnection> =>
-      openRun(client, argv, { flags, signal, reporter, onCreated });
+    const open: ConductOptions["open"] = (handlers) =>
+      openRun(client, argv, { flags, handlers, reporter, onCreated });
     const exec = await conductExec(flags, { open });
+    // without detach keys there is no leaving
+    if (exec === undefined) throw new ThawError("internal", "the run was left");
     const status = readExitStatus(exec);
     if (flags.json === true)
       writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, sandbox, exec })}\n`);

@@ -233,7 +233,28 @@ export const statusMessage = z.discriminatedUnion("type", [
   z.object({ type: z.literal("stdin"), offset: z.int() }),
   /** Output before `offset` is no longer kept. */
   z.object({ type: z.literal("dropped"), channel: z.enum(["out", "err"]), offset: z.int() }),
+  /** An attach's beginning: where its output starts, where the scrollback ends, and whether the client writes. */
+  z.object({
+    type: z.literal("attached"),
+    out: z.int(),
+    err: z.int(),
+    outEnd: z.int(),
+    errEnd: z.int(),
+    writer: z.boolean(),
+    /** Who writes, when it is somebody else; what that client calls itself. */
+    writtenBy: z.string().nullable(),
+  }),
+  /** Somebody took over; from here on this client watches. */
+  z.object({ type: z.literal("writer-lost"), to: z.string() }),
   z.object({ type: z.literal("exit"), exec }),
+  z.object({ type: z.literal("error"), error: apiError }),
+]);
+
+/** Records of channel 3 in an exec's log. `end`: all that was asked for has been sent. */
+export const logStatus = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("from"), out: z.int(), err: z.int() }),
+  z.object({ type: z.literal("dropped"), channel: z.enum(["out", "err"]), offset: z.int() }),
+  z.object({ type: z.literal("end"), exec }),
   z.object({ type: z.literal("error"), error: apiError }),
 ]);
 
@@ -348,6 +369,7 @@ export type RunRequest = z.input<typeof runRequest>;
 export type BuildRequest = z.input<typeof buildRequest>;
 export type Progress = z.infer<typeof progress>;
 export type StatusMessage = z.infer<typeof statusMessage>;
+export type LogStatus = z.infer<typeof logStatus>;
 export type ControlMessage = z.infer<typeof controlMessage>;
 export type StreamLine = z.infer<typeof streamLine>;
 export type Probe = z.infer<typeof probe>;

@@ -2,10 +2,12 @@
 import { z } from "zod";
 import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
+import { endOf, scrollbackOf } from "../../engine/execs/positions.ts";
 import type { DaemonContext } from "../context.ts";
 import { findExec } from "../routes/execs.ts";
 import { execView } from "../views.ts";
 import type { Connection } from "./connection.ts";
+import { writers } from "./writers.ts";
 
 const offset = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0);
 const query = z.object({
@@ -13,6 +15,16 @@ const query = z.object({
   err: offset,
   stdin: z.string().optional(),
   lease: z.string().optional(),
+  /** Instead of offsets: this much of what was written last, from the start of a line on. */
+  scrollback: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(16 << 20)
+    .optional(),
+  takeover: z.string().optional(),
+  /** What the client calls itself, for the others. */
+  as: z.string().max(128).default("another client"),
 });
 
 export async function serveAttach(
@@ -24,16 +36,26 @@ export async function serveAttach(
     const asked = query.safeParse(Object.fromEntries(at.query));
     if (!asked.success)
       throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
-    const { out, err, stdin, lease } = asked.data;
+    const { out, err, stdin, lease, scrollback, takeover, as } = asked.data;
     const exec = findExec(engine, at.sandbox, at.exec);
     const sandbox = engine.sandbox(at.sandbox);
     connection.onClose(sandbox.hold());
     if (stdin === "1" && !exec.isOver) await sandbox.wake();
     if (lease === "1") connection.onClose(engine.leases.hold(engine.sandbox(at.sandbox).id));
-    if (stdin === "1") connection.write(exec);
-    connection.startFrom(out, err);
+    const from = scrollback === undefined ? { out, err } : await scrollbackOf(exec.log, scrollback);
+    connection.startFrom(from.out, from.err);
     connection.status({ type: "started", exec: execView(exec) });
-    const { ready } = watchExec(connection, exec, { out, err });
+    const asWriter = stdin === "1";
+    const writtenBy = asWriter
+      ? writers.claim(exec, connection, { name: as, takeover: takeover === "1" })
+      : writers.nameOf(exec);
+    const end = endOf(exec.log);
+    connection.status({
+      type: "attached",
+      ...{ out: from.out, err: from.err, outEnd: end.out, errEnd: end.err },
+      ...{ writer: asWriter && writtenBy === null, writtenBy },
+    });
+    const { ready } = watchExec(connection, exec, from);
     await exec.ended();
     await ready;
     if (lease === "1" && connection.isOpen) await engine.commandEnded(engine.sandbox(at.sandbox));

@@ -62,7 +62,12 @@ export class Connection implements Reader {
     this.#exec = exec;
   }
 
-  /** Makes this a reader the exec waits for. */
+  /** Somebody else writes now: what this client sends is no longer heard. */
+  stopWriting(): void {
+    this.#exec = null;
+  }
+
+  /** Tells the exec when this reader has dealt with output. */
   watch(exec: Exec): void {
     this.#watched = exec;
   }
@@ -88,7 +93,7 @@ export class Connection implements Reader {
 
   output({ channel, data }: LogPiece): void {
     if (!this.isOpen) return;
-    if (this.#acknowledged === null && this.#waiting > MAX_UNPACED_BYTES) {
+    if (this.#behind > MAX_UNPACED_BYTES) {
       this.#socket.close(1013, "too slow");
       // Who does not read does not answer either; what waits for it is let go.
       setTimeout(() => this.#socket.terminate(), SLOW_CLOSE_MS).unref();
@@ -102,7 +107,18 @@ export class Connection implements Reader {
     this.status({ type: "dropped", channel: channel === 1 ? "out" : "err", offset });
   }
 
+  /** Only the writer may hold the exec up: nobody who merely watches slows it down for the others. */
   lag(): number {
+    return this.#exec === null ? 0 : this.#unacknowledged;
+  }
+
+  /** What counts against a client that the exec does not wait for. */
+  get #behind(): number {
+    if (this.#acknowledged === null) return this.#waiting;
+    return this.#exec === null ? this.#unacknowledged : 0;
+  }
+
+  get #unacknowledged(): number {
     if (this.#acknowledged === null || !this.isOpen) return 0;
     return Math.max(this.#sent + this.#base - this.#acknowledged, this.#waiting);
   }
@@ -112,7 +128,7 @@ export class Connection implements Reader {
   }
 
   async room(): Promise<void> {
-    while (this.isOpen && (this.#waiting > CATCH_UP_BYTES || this.lag() > CATCH_UP_BYTES)) {
+    while (this.isOpen && (this.#waiting > CATCH_UP_BYTES || this.#unacknowledged > CATCH_UP_BYTES)) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
     }
   }

@@ -5,6 +5,7 @@ import type { DaemonContext } from "../context.ts";
 import { execView, sandboxView } from "../views.ts";
 import { watchExec } from "./attach.ts";
 import type { Connection } from "./connection.ts";
+import { writers } from "./writers.ts";
 
 const FIRST_MESSAGE_MS = 10_000;
 
@@ -35,7 +36,7 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
     engine.audit.note("run", sandbox.record.name, { argv: request.exec.argv.slice(0, 8) });
     let ready: Promise<void> = Promise.resolve();
     const exec = await sandbox.exec(request.exec, (fresh) => {
-      connection.write(fresh);
+      writers.claim(fresh, connection, { name: "thaw run", takeover: false });
       ready = watchExec(connection, fresh, { out: 0, err: 0 }).ready;
     });
     connection.status({ type: "started", exec: execView(exec) });

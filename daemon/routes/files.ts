@@ -55,11 +55,15 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
     "/v1/sandboxes/:sandbox/files",
     {
       bodyLimit: Number.MAX_SAFE_INTEGER,
-      schema: { params, querystring: z.object({ path, mode: octal.optional() }) },
+      schema: {
+        params,
+        querystring: z.object({ path, mode: octal.optional(), user: z.string().max(128).optional() }),
+      },
     },
     async (request, reply) => {
+      const { path: to, mode, user } = request.query;
       await reach(request.params, reply, (agent) =>
-        agent.writeFile(request.query.path, request.body as Readable, request.query.mode),
+        agent.writeFile(to, request.body as Readable, mode, user),
       );
       return reply.code(204).send();
     },

@@ -65,6 +65,11 @@ export class Exec extends EventEmitter<ExecEvents> {
     return this.record.state === "exited" || this.record.state === "failed";
   }
 
+  /** Its output as it is kept. */
+  get log(): ExecLog {
+    return this.#log;
+  }
+
   /** Bytes of stdin that were sent on, to go on from. */
   get stdinOffset(): number {
     return this.#stdinSent;

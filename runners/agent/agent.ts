@@ -83,8 +83,9 @@ export class Agent {
     return this.#upload("tree-in", { path, ...(user === undefined ? {} : { user }) }, source, treeInOk);
   }
 
-  async writeFile(path: string, source: Readable, mode?: number): Promise<void> {
-    await this.#upload("write", { path, ...(mode === undefined ? {} : { mode }) }, source, nothing);
+  async writeFile(path: string, source: Readable, mode?: number, user?: string): Promise<void> {
+    const given = { ...(mode === undefined ? {} : { mode }), ...(user === undefined ? {} : { user }) };
+    await this.#upload("write", { path, ...given }, source, nothing);
   }
 
   /** A tree stream of what is beneath `path`. A hostile guest's: parse it as such. */

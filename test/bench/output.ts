@@ -44,7 +44,7 @@ async function throughLibrary(
       const start = performance.now();
       const exec = await client.startExec(id, { argv }, { signal });
       const handlers: ExecHandlers = { stdout: (chunk) => void stdout(chunk), signal };
-      await (await client.attach({ sandbox: id, exec: exec.id }, handlers)).result;
+      await (await client.attach({ sandbox: id, exec: exec.id, stdin: true }, handlers)).result;
       return performance.now() - start;
     });
   try {

@@ -235,3 +235,83 @@ test("an attached client may write though the daemon names no offset yet", async
     await connection.result;
   });
 });
+
+test("a client that comes second watches: nothing it types is sent, and it comes back as a watcher", async () => {
+  const attached = {
+    type: "attached",
+    out: 100,
+    err: 7,
+    outEnd: 103,
+    errEnd: 7,
+    writtenBy: "ann@laptop",
+  } as const;
+  let connections = 0;
+  const script: TestScript = {
+    peer: async (peer) => {
+      connections += 1;
+      const query = Object.fromEntries(peer.url.searchParams);
+      peer.say({ type: "started", exec: sampleExec });
+      if (connections === 1) {
+        expect(query).toEqual({ out: "0", err: "0", stdin: "1", scrollback: "50", as: "bob" });
+        peer.say({ ...attached, writer: false });
+        peer.say({ type: "stdin", offset: 12 });
+        peer.write(1, "abc");
+        await peer.until(() =>
+          peer.control.some((message) => "type" in message && message.type === "signal"),
+        );
+        expect(peer.stdin).toEqual([]);
+        peer.ws.terminate();
+        return;
+      }
+      expect(query).toEqual({ out: "103", err: "7", as: "bob" });
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    let out = "";
+    const heard: string[] = [];
+    const connection = await client.attach(
+      { sandbox: "s1", exec: "x1", stdin: true, scrollback: 50, as: "bob" },
+      {
+        stdout: (chunk) => {
+          out += chunk;
+        },
+        onStatus: ({ type }) => void heard.push(type),
+      },
+    );
+    while (out !== "abc") await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(connection.watching).toBe(true);
+    await connection.writeStdin(Buffer.alloc(1 << 20));
+    connection.sendSignal("INT");
+    await connection.result;
+    expect(heard.slice(0, 2)).toEqual(["started", "attached"]);
+  });
+});
+
+test("a writer that is taken over from watches on, and is told by whom", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      peer.say({ type: "started", exec: sampleExec });
+      peer.say({ type: "attached", out: 0, err: 0, outEnd: 0, errEnd: 0, writer: true, writtenBy: null });
+      peer.say({ type: "stdin", offset: 0 });
+      await peer.until(() => peer.stdin.length > 0);
+      peer.say({ type: "writer-lost", to: "ann@laptop" });
+      peer.write(1, "on");
+      await peer.until(() => peer.control.some((message) => "type" in message && message.type === "signal"));
+      expect(Buffer.concat(peer.stdin).toString()).toBe("mine");
+      peer.finish(3);
+    },
+  };
+  await withServer(script, async (client) => {
+    const lost = Promise.withResolvers<string>();
+    const connection = await client.attach(
+      { sandbox: "s1", exec: "x1", stdin: true },
+      { onStatus: (message) => message.type === "writer-lost" && lost.resolve(message.to) },
+    );
+    await connection.writeStdin(Buffer.from("mine"));
+    expect(await lost.promise).toBe("ann@laptop");
+    await connection.writeStdin(Buffer.from("not heard"));
+    connection.sendSignal("INT");
+    expect((await connection.result).exit?.code).toBe(3);
+  });
+});

@@ -1,0 +1,32 @@
+import { parseUser } from "../arguments/user.ts";
+import type { Define } from "../verbs.ts";
+import type { CpFlags } from "./cp.ts";
+
+export const define: Define = (command, exit) => {
+  command
+    .argument("<from>", "SANDBOX:/path, a path here, or - for stdin")
+    .argument("<to>", "a path here, SANDBOX:/path, or - for stdout")
+    .option(
+      "-u, --user <user>",
+      "whose the copies in the sandbox are (default: who commands run as)",
+      parseUser,
+    )
+    .option("--json", "print what was copied as JSON")
+    .addHelpText(
+      "after",
+      `
+As cp -r: into a folder that is there, else under the name given; FOLDER/. means what is in it. Modes, times and holes are
+kept. Links that lead out of what is copied are left out, by name; the exit code is then 1.
+
+Examples:
+  $ thaw cp ./src web:/workspace
+  $ thaw cp web:/var/log/app.log .
+  $ thaw cp web:/etc/. ./etc-of-web
+  $ tar c . | thaw cp - web:/tmp/all.tar
+  $ thaw cp web:/tmp/core - | gzip > core.gz`,
+    )
+    .action(async (from: string, to: string, flags: CpFlags) => {
+      const { copy } = await import("./cp.ts");
+      exit(await copy(from, to, flags));
+    });
+};

@@ -1,0 +1,183 @@
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  ftruncateSync,
+  futimesSync,
+  openSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { ThawError } from "../../client/errors.ts";
+import type { ThawClient } from "../../client/index.ts";
+import { unpackTree } from "../../client/tree/unpack.ts";
+import { writeFully } from "../exec-io/fd-writer.ts";
+import type { Copied, CopyOptions } from "./copy-in.ts";
+import { findInGuest, type GuestPlace } from "./guest-path.ts";
+import { lastName, namesContents, type Operand } from "./operand.ts";
+
+type GuestOperand = Extract<Operand, { kind: "guest" }>;
+
+/** What one file may hold: a guest can go on forever. */
+const maxFileBytes = 64 * 2 ** 30;
+/** Zeros of this size are left out, so that holes stay holes. */
+const holeBytes = 65_536;
+const zeros = Buffer.alloc(holeBytes);
+
+async function find(client: ThawClient, from: GuestOperand, signal: AbortSignal): Promise<GuestPlace> {
+  const place = await findInGuest(client, from.sandbox, { path: from.path, signal });
+  if (place !== undefined) return place;
+  throw new ThawError("not-found", `there is no ${from.path} in ${from.sandbox}`);
+}
+
+function lookAt(path: string): Stats | undefined {
+  return statSync(path, { throwIfNoEntry: false });
+}
+
+/** A name that the guest chose, as a name in our folder. */
+function safeName(path: string): string {
+  const name = lastName(path);
+  if (name === "" || name === "." || name === ".." || name.includes("\0"))
+    throw new ThawError("usage", `${path} has no name to be copied under`, { hint: "give the copy's name" });
+  return name;
+}
+
+/** Where a source goes: inside a folder that is there, else under the name given, whose folder has to be there. */
+function settleTarget(to: string, name: () => string): string {
+  const there = lookAt(to);
+  if (there?.isDirectory()) return join(to, name());
+  if (there !== undefined) return to;
+  if (lookAt(dirname(to))?.isDirectory() !== true)
+    throw new ThawError("not-found", `there is no folder ${dirname(to)} here`, {
+      hint: `mkdir -p ${dirname(to)}`,
+    });
+  return to;
+}
+
+/** Copies a file of the sandbox to our stdout. */
+export async function copyOutToStdout(
+  client: ThawClient,
+  from: GuestOperand,
+  options: CopyOptions,
+): Promise<Copied> {
+  const { meter, signal } = options;
+  const place = await find(client, from, signal);
+  if (place.entry.type === "dir")
+    throw new ThawError("conflict", `${from.sandbox}:${from.path} is a folder; - takes a file's bytes`, {
+      hint: `thaw exec ${from.sandbox} -- tar -C ${from.path} -c .`,
+    });
+  meter.total = place.entry.size;
+  const bytes = client.getFile(from.sandbox, { path: place.path, signal });
+  for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
+  return { entries: 1, bytes: meter.bytes, skipped: [] };
+}
+
+function writeAll(fd: number, chunk: Buffer, position: number): void {
+  for (let at = 0; at < chunk.length; )
+    at += writeSync(fd, chunk, at, chunk.length - at, position < 0 ? null : position + at);
+}
+
+/** Writes chunks; blocks of zeros become holes where the file can have them. @returns its length. */
+async function writeChunks(
+  fd: number,
+  chunks: AsyncIterable<Buffer>,
+  options: { seekable: boolean },
+): Promise<number> {
+  let end = 0;
+  for await (const chunk of chunks) {
+    if (end + chunk.length > maxFileBytes)
+      throw new ThawError("agent-fault", `the file passes ${maxFileBytes} bytes`);
+    for (let at = 0; at < chunk.length; at += holeBytes) {
+      const block = chunk.subarray(at, at + holeBytes);
+      if (!options.seekable) writeAll(fd, block, -1);
+      else if (!block.equals(zeros.subarray(0, block.length))) writeAll(fd, block, end + at);
+    }
+    end += chunk.length;
+  }
+  return end;
+}
+
+/** Writes beside the target and renames, so that nobody sees half a file; what is no plain file is written into. */
+async function receiveFile(
+  client: ThawClient,
+  place: GuestPlace & { sandbox: string },
+  options: CopyOptions & { target: string },
+): Promise<Copied> {
+  const { target, meter, signal } = options;
+  const { entry, path, sandbox } = place;
+  const there = lookAt(target);
+  if (there?.isDirectory()) throw new ThawError("conflict", `${target} is a folder`);
+  meter.total = entry.size;
+  const chunks = meter.count(client.getFile(sandbox, { path, signal }));
+  if (there !== undefined && !there.isFile()) {
+    const fd = openSync(target, "w");
+    try {
+      await writeChunks(fd, chunks, { seekable: false });
+    } finally {
+      closeSync(fd);
+    }
+    return { entries: 1, bytes: meter.bytes, skipped: [] };
+  }
+  const beside = join(dirname(target), `.thaw-cp-${randomBytes(6).toString("hex")}`);
+  const fd = openSync(beside, "wx", 0o600);
+  let open = true;
+  try {
+    ftruncateSync(fd, await writeChunks(fd, chunks, { seekable: true }));
+    fchmodSync(fd, entry.mode & 0o777);
+    const seconds = Number(BigInt(entry.mtimeNs) / 1_000_000n) / 1000;
+    if (seconds >= 0) futimesSync(fd, seconds, seconds);
+    closeSync(fd);
+    open = false;
+    renameSync(beside, target);
+  } finally {
+    if (open) closeSync(fd);
+    rmSync(beside, { force: true });
+  }
+  return { entries: 1, bytes: meter.bytes, skipped: [] };
+}
+
+async function receiveTree(
+  client: ThawClient,
+  place: GuestPlace & { sandbox: string },
+  options: CopyOptions & { target: string },
+): Promise<Copied> {
+  const { target, meter, signal } = options;
+  const there = lookAt(target);
+  if (there !== undefined && !there.isDirectory())
+    throw new ThawError("conflict", `${target} is not a folder`, { hint: "remove it, or give another name" });
+  const tree = meter.count(client.getTree(place.sandbox, { path: place.path, signal }));
+  const result = await unpackTree(tree, target, { overwrite: true, signal });
+  if (there === undefined) chmodSync(target, place.entry.mode & 0o777);
+  return { ...result, entries: result.entries + 1 };
+}
+
+/** Copies a file or folder of the sandbox to this host, as `cp -r` does; a link given by name is followed, those inside stay links. */
+export async function copyOut(
+  client: ThawClient,
+  from: GuestOperand,
+  to: string,
+  options: CopyOptions,
+): Promise<Copied> {
+  const { sandbox } = from;
+  const place = await find(client, from, options.signal);
+  const folder = place.entry.type === "dir";
+  if (!folder && from.path.endsWith("/"))
+    throw new ThawError("conflict", `${sandbox}:${from.path} is not a folder: it is a ${place.entry.type}`);
+  if (!folder && place.entry.type !== "file" && place.entry.type !== "char")
+    throw new ThawError("conflict", `${sandbox}:${from.path} can't be copied: it is a ${place.entry.type}`);
+  if (folder && namesContents(from.path)) {
+    if (lookAt(to) === undefined) settleTarget(to, () => "");
+    return receiveTree(client, { ...place, sandbox }, { ...options, target: to });
+  }
+  if (!folder && to.endsWith("/") && lookAt(to) === undefined)
+    throw new ThawError("not-found", `there is no folder ${to} here`, { hint: `mkdir -p ${to}` });
+  const target = settleTarget(to, () => safeName(from.path));
+  return folder
+    ? receiveTree(client, { ...place, sandbox }, { ...options, target })
+    : receiveFile(client, { ...place, sandbox }, { ...options, target });
+}

@@ -1,0 +1,75 @@
+import { ThawError } from "../../client/errors.ts";
+import type { ThawClient } from "../../client/index.ts";
+import { showPath } from "../../client/tree/format.ts";
+import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
+import { printJson, styleErr, writeErr } from "../output.ts";
+import { type Copied, type CopyOptions, copyIn, copyStdinIn } from "./copy-in.ts";
+import { copyOut, copyOutToStdout } from "./copy-out.ts";
+import { Meter } from "./meter.ts";
+import { type Operand, parseOperand } from "./operand.ts";
+
+/** Flags of `thaw cp`. */
+export interface CpFlags {
+  user?: string;
+  json?: boolean;
+}
+
+/** Not all was copied. */
+const partlyExitCode = 1;
+const shownSkipped = 10;
+
+/** How to copy between two operands. @throws ThawError `usage` unless exactly one of them is a sandbox's. */
+function planCopy(
+  from: Operand,
+  to: Operand,
+  flags: CpFlags,
+): (client: ThawClient, options: CopyOptions) => Promise<Copied> {
+  if (from.kind === "guest" && to.kind === "guest")
+    throw new ThawError("usage", "one side of a copy is on this host", {
+      hint: "thaw cp A:/path - | thaw cp - B:/path, or copy to a folder here first",
+    });
+  if (from.kind === "guest") {
+    if (flags.user !== undefined)
+      throw new ThawError("usage", "--user is for copies into a sandbox; here files are yours");
+    if (to.kind === "stream" && flags.json === true)
+      throw new ThawError("usage", "--json and - both want stdout", { hint: "leave out --json" });
+    return (client, options) =>
+      to.kind === "local" ? copyOut(client, from, to.path, options) : copyOutToStdout(client, from, options);
+  }
+  if (to.kind !== "guest")
+    throw new ThawError("usage", "one side of a copy is in a sandbox", { hint: "thaw cp web:/path ." });
+  return (client, options) =>
+    from.kind === "local" ? copyIn(client, from.path, to, options) : copyStdinIn(client, to, options);
+}
+
+/** Whose copies are to be: who execs run as, unless it is said. */
+async function findOwner(client: ThawClient, to: Operand, flags: CpFlags): Promise<string | undefined> {
+  if (to.kind !== "guest") return undefined;
+  if (flags.user !== undefined) return flags.user;
+  const sandbox = await client.getSandbox(to.sandbox);
+  return (await client.getSnapshot(sandbox.snapshot)).defaults.user;
+}
+
+/** `thaw cp`. @returns 0; 1 when something could not be part of the copy, which is named. */
+export async function copy(from: string, to: string, flags: CpFlags): Promise<number> {
+  const source = parseOperand(from);
+  const target = parseOperand(to);
+  const work = planCopy(source, target, flags);
+  return withClient(async (client) => {
+    using interrupt = abortOnSignals();
+    const { signal } = interrupt;
+    const user = await findOwner(client, target, flags);
+    const { entries, bytes, skipped } = await (async () => {
+      using meter = new Meter(`${from} → ${to}`);
+      return await work(client, { user, meter, signal });
+    })();
+    const left = skipped.map(({ path, reason }) => ({ path: showPath(path), reason }));
+    for (const { path, reason } of left.slice(0, shownSkipped))
+      writeErr(`${styleErr("yellow", "thaw:")} not copied: ${path}: ${reason}\n`);
+    if (left.length > shownSkipped)
+      writeErr(`${styleErr("yellow", "thaw:")} not copied: ${left.length - shownSkipped} more\n`);
+    if (flags.json === true) printJson({ entries, bytes, skipped: left });
+    return left.length > 0 ? partlyExitCode : 0;
+  });
+}

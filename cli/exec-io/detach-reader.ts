@@ -1,0 +1,74 @@
+/** How long after the detach keys the same keys may follow, which sends them. */
+const againMs = 400;
+
+/**
+ * Finds the detach keys in what is typed. Once they leave: after a moment, or at the next other key. Twice they are sent once.
+ * Terminals that were told to report keys in full write a control key as an escape sequence; that counts too.
+ */
+export class DetachReader {
+  readonly #keys: Buffer;
+  readonly #leave: () => void;
+  readonly #inFull: RegExp | undefined;
+  /** Bytes that may become the keys. */
+  #held: number[] = [];
+  #complete = false;
+  #left = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(keys: Uint8Array, leave: () => void) {
+    this.#keys = Buffer.from(keys);
+    this.#leave = leave;
+    const [key] = keys;
+    if (key !== undefined && keys.length === 1 && key < 0x20) {
+      const codes = [key | 0x40, key | 0x60].join("|");
+      this.#inFull = new RegExp(`\x1b\\[(?:(?:${codes});5u|27;5;(?:${codes})~)`, "g");
+    }
+  }
+
+  /** @returns what goes on to the guest. */
+  take(chunk: Buffer): Buffer {
+    if (this.#keys.length === 0) return chunk;
+    const bytes = this.#inFull === undefined || !chunk.includes(0x1b) ? chunk : this.#shorten(chunk);
+    const out: number[] = [];
+    for (const byte of bytes) this.#feed(byte, out);
+    return Buffer.from(out);
+  }
+
+  /** Nothing more is typed: keys that were complete leave now. */
+  end(): void {
+    if (this.#complete) this.#go();
+  }
+
+  #shorten(chunk: Buffer): Buffer {
+    const key = String.fromCharCode(this.#keys[0] ?? 0);
+    return Buffer.from(chunk.toString("latin1").replace(this.#inFull ?? "", key), "latin1");
+  }
+
+  #feed(byte: number, out: number[]): void {
+    if (this.#left) return;
+    this.#held.push(byte);
+    while (
+      this.#held.length > 0 &&
+      !this.#keys.subarray(0, this.#held.length).equals(Buffer.from(this.#held))
+    ) {
+      if (this.#complete) return this.#go();
+      out.push(this.#held.shift() ?? 0);
+    }
+    if (this.#held.length < this.#keys.length) return;
+    this.#held = [];
+    if (this.#complete) {
+      this.#complete = false;
+      clearTimeout(this.#timer);
+      out.push(...this.#keys);
+      return;
+    }
+    this.#complete = true;
+    this.#timer = setTimeout(() => this.#go(), againMs);
+  }
+
+  #go(): void {
+    clearTimeout(this.#timer);
+    this.#left = true;
+    this.#leave();
+  }
+}

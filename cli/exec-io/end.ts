@@ -1,0 +1,17 @@
+import type { Exec } from "../../client/index.ts";
+import { styleErr, writeErr } from "../output.ts";
+import { readExitStatus } from "./exit-status.ts";
+
+/** Says that an exec was left running, and how to come back. */
+export function sayLeft(sandbox: string, exec: Exec): void {
+  writeErr(`${styleErr("dim", `thaw: it runs on · thaw attach ${sandbox} ${exec.id}`)}\n`);
+}
+
+/** Reports how an exec ended. @returns the exit code: the command's own, or thaw's; 0 when the user left. */
+export function reportEnd(exec: Exec | undefined, flags: { json?: boolean }): number {
+  if (exec === undefined) return 0;
+  const status = readExitStatus(exec);
+  if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, exec })}\n`);
+  else if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
+  return status.code;
+}

@@ -1,0 +1,39 @@
+import { ThawError } from "../../client/errors.ts";
+import type { Exec, Sandbox } from "../../client/index.ts";
+
+function describe(exec: Exec): string {
+  return `${exec.id}  ${exec.state}  ${exec.argv.join(" ").slice(0, 60)}`;
+}
+
+/** A sandbox's execs, the newest first. */
+function newestFirst(sandbox: Sandbox): Exec[] {
+  return sandbox.execs.toSorted((a, b) => b.startedAt.localeCompare(a.startedAt));
+}
+
+/**
+ * The exec that `reference` (an id or a unique beginning of one) names; without one the newest that is `wanted`.
+ * @throws ThawError `not-found` or, when several fit, `usage`, with the execs there are.
+ */
+export function findExec(
+  sandbox: Sandbox,
+  reference: string | undefined,
+  options: { wanted?: (exec: Exec) => boolean; what?: string } = {},
+): Exec {
+  const { wanted = () => true, what = "exec" } = options;
+  const execs = newestFirst(sandbox);
+  const details = execs.slice(0, 10).map(describe);
+  const hint = `thaw exec -d ${sandbox.name} -- COMMAND`;
+  if (reference === undefined) {
+    const newest = execs.find(wanted);
+    if (newest !== undefined) return newest;
+    throw new ThawError("not-found", `sandbox ${sandbox.name} has no ${what}`, { hint, details });
+  }
+  const fitting = execs.filter(({ id }) => id.startsWith(reference));
+  const exact = fitting.find(({ id }) => id === reference) ?? (fitting.length === 1 ? fitting[0] : undefined);
+  if (exact !== undefined) return exact;
+  if (fitting.length === 0)
+    throw new ThawError("not-found", `sandbox ${sandbox.name} has no exec ${reference}`, { hint, details });
+  throw new ThawError("usage", `${fitting.length} execs of ${sandbox.name} begin with ${reference}`, {
+    details: fitting.map(describe),
+  });
+}

@@ -1,0 +1,34 @@
+import { collectEnv } from "../arguments/env.ts";
+import { parseUser } from "../arguments/user.ts";
+import { detachKeysOption } from "../exec-io/flags.ts";
+import type { Define } from "../verbs.ts";
+import type { ShellFlags } from "./shell.ts";
+
+export const define: Define = (command, exit) => {
+  command
+    .argument("<sandbox>", "its name, id, or a unique beginning of its id")
+    .option("--exec [exec]", "go back to a shell that runs: this one, or the newest")
+    .option("--takeover", "with --exec: write, though somebody else does")
+    .option("-u, --user <user>", "run as NAME, UID, NAME:GROUP or UID:GID", parseUser)
+    .option("-w, --workdir <dir>", "begin in this folder of the sandbox")
+    .option(
+      "-e, --env <K=V>",
+      "set a variable; K alone passes your own value on (may be repeated)",
+      collectEnv,
+    )
+    .addOption(detachKeysOption())
+    .addHelpText(
+      "after",
+      `
+Starts the user's login shell with a terminal: bash where the user has none, else sh. Leaving lets it run on.
+
+Examples:
+  $ thaw shell web
+  $ thaw shell -u nobody web
+  $ thaw shell web --exec`,
+    )
+    .action(async (sandbox: string, flags: ShellFlags) => {
+      const { shell } = await import("./shell.ts");
+      exit(await shell(sandbox, flags));
+    });
+};

@@ -1,0 +1,66 @@
+import { ThawError } from "../../client/errors.ts";
+import type { Exec, ExecRequest } from "../../client/index.ts";
+import type { DetachKeys } from "../arguments/detach-keys.ts";
+import { joinExec } from "../attach/attach.ts";
+import { withClient } from "../connect.ts";
+import { reportEnd, sayLeft } from "../exec-io/end.ts";
+import { findExec } from "../exec-io/find-exec.ts";
+import { planExec } from "../exec-io/flags.ts";
+
+/** Flags of `thaw shell`. */
+export interface ShellFlags {
+  /** True: the newest. */
+  exec?: string | true;
+  takeover?: boolean;
+  user?: string;
+  workdir?: string;
+  env?: Record<string, string>;
+  detachKeys?: DetachKeys;
+}
+
+/** Finds a login shell inside the sandbox: the user's own, unless it is one that refuses; bash; sh. */
+const loginShell = `case "$SHELL" in */nologin|*/false) SHELL=;; esac
+for shell in "$SHELL" /bin/bash /bin/sh; do [ -x "$shell" ] && SHELL=$shell && export SHELL && exec "$shell" -l; done
+echo "there is no shell in this sandbox" >&2; exit 127`;
+
+/** Terminals that every guest knows; others are told to be like xterm. */
+const knownTerminals = /^(xterm|screen|tmux|linux|vt\d+|rxvt|ansi|dumb)\b/;
+
+/** The request for a login shell at our terminal. */
+export function planShell(flags: ShellFlags, environment: NodeJS.ProcessEnv): ExecRequest {
+  const { TERM = "", COLORTERM } = environment;
+  const env = {
+    TERM: knownTerminals.test(TERM) ? TERM : "xterm-256color",
+    ...(COLORTERM === undefined ? {} : { COLORTERM }),
+    ...flags.env,
+  };
+  const { user, workdir } = flags;
+  return planExec(["/bin/sh", "-c", loginShell], {
+    ...{ env, tty: true, interactive: true },
+    ...(user === undefined ? {} : { user }),
+    ...(workdir === undefined ? {} : { workdir }),
+  });
+}
+
+/** `thaw shell`. @returns the shell's exit code, or thaw's; 0 when the user left. */
+export async function shell(sandbox: string, flags: ShellFlags): Promise<number> {
+  if (process.stdin.isTTY !== true) {
+    throw new ThawError("usage", "a shell needs a terminal, and stdin is none", {
+      hint: `thaw exec -i ${sandbox} -- sh`,
+    });
+  }
+  return withClient(async (client) => {
+    const exec = await (async (): Promise<Exec> => {
+      if (flags.exec === undefined) return client.startExec(sandbox, planShell(flags, process.env));
+      const found = await client.getSandbox(sandbox);
+      const wanted = ({ state, tty }: Exec): boolean => tty && state === "running";
+      return findExec(found, flags.exec === true ? undefined : flags.exec, {
+        wanted,
+        what: "shell that runs",
+      });
+    })();
+    const ended = await joinExec(client, exec, flags);
+    if (ended === undefined) sayLeft(sandbox, exec);
+    return reportEnd(ended, {});
+  });
+}

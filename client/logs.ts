@@ -1,0 +1,114 @@
+import type { Exec, LogStatus } from "../daemon/api/schema.ts";
+import { ThawError } from "./errors.ts";
+import { reconnect } from "./reconnect.ts";
+
+/** What of an exec's output is wanted. */
+export interface LogOptions {
+  /** Only what was written then or later. */
+  since?: Date | undefined;
+  /** Only the last lines, both channels counted together. */
+  tail?: number | undefined;
+  /** Go on until the exec has ended. */
+  follow?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** A piece of output. */
+export interface LogChunk {
+  channel: "stdout" | "stderr";
+  /** When the daemon got it. */
+  time: Date;
+  /** Of its first byte, counted from the exec's start. */
+  offset: number;
+  data: Buffer;
+}
+
+/** Makes one request for the log; the query says from where on. */
+export type LogRequest = (query: Record<string, string>) => Promise<AsyncIterable<Buffer>>;
+
+const headerBytes = 24;
+/** The daemon's records are far smaller. */
+const maxRecordBytes = 8 << 20;
+
+/** Answers in a row that end without an output and without saying that they are whole. */
+const maxCutOff = 20;
+
+interface LogRecord {
+  channel: number;
+  timeMs: number;
+  offset: number;
+  data: Buffer;
+}
+
+/** Splits a body into records. Ends where the body does, be it in the middle of one. @throws ThawError `internal` for other bytes. */
+export async function* parseRecords(body: AsyncIterable<Buffer>): AsyncGenerator<LogRecord, void> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of body) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    while (rest.length >= headerBytes) {
+      const length = rest.readUInt32LE(4);
+      if (length > maxRecordBytes || (rest[0] ?? 0) > 3)
+        throw new ThawError("internal", "the daemon's log has a record of the wrong shape");
+      if (rest.length < headerBytes + length) break;
+      yield {
+        channel: rest[0] ?? 0,
+        timeMs: Number(rest.readBigUInt64LE(8)),
+        offset: Number(rest.readBigUInt64LE(16)),
+        data: rest.subarray(headerBytes, headerBytes + length),
+      };
+      rest = rest.subarray(headerBytes + length);
+    }
+  }
+}
+
+/**
+ * Yields an exec's output; survives a restart of the daemon by going on at the offsets where it was.
+ * @returns the exec as it was when all had been sent.
+ */
+export async function* readLog(
+  request: LogRequest,
+  options: LogOptions,
+): AsyncGenerator<LogChunk | { channel: "stdout" | "stderr"; droppedUntil: number }, Exec> {
+  const { since, tail, follow = false, signal } = options;
+  const first: Record<string, string> = { follow: follow ? "1" : "0" };
+  if (since !== undefined) first.since = String(Math.max(0, since.getTime()));
+  if (tail !== undefined) first.tail = String(tail);
+  let position: { out: number; err: number } | undefined;
+  for (let cutOff = 0; ; ) {
+    let body: AsyncIterable<Buffer> | undefined;
+    const query =
+      position === undefined ? first : { ...first, out: `${position.out}`, err: `${position.err}` };
+    const ask = async (): Promise<void> => {
+      body = await request(query);
+    };
+    // only what has been reached once is waited for
+    await (position === undefined ? ask() : reconnect(ask, signal));
+    try {
+      for await (const record of parseRecords(body as AsyncIterable<Buffer>)) {
+        if (record.channel === 3) {
+          const status = JSON.parse(record.data.toString("utf8")) as LogStatus;
+          if (status.type === "end") return status.exec;
+          if (status.type === "error") throw ThawError.fromApi(status, "the daemon can't read the log");
+          if (status.type === "from") position ??= { out: status.out, err: status.err };
+          if (status.type !== "dropped") continue;
+          if (position !== undefined) position[status.channel] = status.offset;
+          yield { channel: status.channel === "out" ? "stdout" : "stderr", droppedUntil: status.offset };
+          continue;
+        }
+        cutOff = 0;
+        const { data, offset } = record;
+        const channel = record.channel === 1 ? "stdout" : "stderr";
+        if (position !== undefined) position[record.channel === 1 ? "out" : "err"] = offset + data.length;
+        yield { channel, time: new Date(record.timeMs), offset, data };
+      }
+    } catch (error) {
+      if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
+    }
+    signal?.throwIfAborted();
+    if (++cutOff > maxCutOff) {
+      throw new ThawError("daemon-unreachable", "the daemon's log was cut off again and again", {
+        hint: "thaw daemon logs",
+      });
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/** An exec's output with its times, as records over plain HTTP: the reader sets the pace. */
+import { Readable } from "node:stream";
+import { z } from "zod";
+import type { Exec } from "../../engine/execs/exec.ts";
+import { followExec } from "../../engine/execs/follow.ts";
+import { type Position, positionOf } from "../../engine/execs/positions.ts";
+import type { LogStatus } from "../api/schema.ts";
+import type { App, DaemonContext } from "../context.ts";
+import { apiErrorOf } from "../errors.ts";
+import { execView } from "../views.ts";
+import { findExec } from "./execs.ts";
+
+const STATUS = 3;
+/** u8 channel, 3 × 0, u32 length, u64 time in ms, u64 offset; little-endian. */
+const RECORD_HEADER_BYTES = 24;
+const MAX_TAIL_LINES = 1_000_000;
+
+const params = z.object({ sandbox: z.string().max(200), exec: z.string().max(64) });
+const count = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const querystring = z.object({
+  /** Milliseconds since the epoch. */
+  since: count.optional(),
+  /** Lines of both channels together. */
+  tail: count.max(MAX_TAIL_LINES).optional(),
+  follow: z.enum(["0", "1"]).optional(),
+  /** Offsets to go on from, instead of `since` and `tail`. */
+  out: count.optional(),
+  err: count.optional(),
+});
+
+export function logRoutes(app: App, { engine }: DaemonContext): void {
+  app.get(
+    "/v1/sandboxes/:sandbox/execs/:exec/logs",
+    { schema: { params, querystring } },
+    async (request, reply) => {
+      const exec = findExec(engine, request.params.sandbox, request.params.exec);
+      const { since, tail, follow, out, err } = request.query;
+      const gone = new AbortController();
+      reply.raw.on("close", () => gone.abort());
+      const from =
+        out !== undefined || err !== undefined
+          ? { out: Math.min(out ?? 0, exec.log.out), err: Math.min(err ?? 0, exec.log.err) }
+          : await positionOf(exec.log, { sinceMs: since, tail });
+      const records = recordsOf(exec, { from, follow: follow === "1", signal: gone.signal });
+      return reply.type("application/octet-stream").send(Readable.from(records));
+    },
+  );
+}
+
+async function* recordsOf(
+  exec: Exec,
+  options: { from: Position; follow: boolean; signal: AbortSignal },
+): AsyncGenerator<Buffer, void> {
+  const { from } = options;
+  yield status({ type: "from", out: from.out, err: from.err });
+  try {
+    for await (const piece of followExec(exec, options)) {
+      if ("data" in piece) yield record(piece.channel, piece);
+      else
+        yield status({
+          type: "dropped",
+          channel: piece.channel === 1 ? "out" : "err",
+          offset: piece.droppedUntil,
+        });
+    }
+    if (!options.signal.aborted) yield status({ type: "end", exec: execView(exec) });
+  } catch (error) {
+    yield status({ type: "error", error: apiErrorOf(error).error });
+  }
+}
+
+function status(message: LogStatus): Buffer {
+  return record(STATUS, { timeMs: Date.now(), offset: 0, data: Buffer.from(JSON.stringify(message)) });
+}
+
+function record(channel: number, piece: { timeMs: number; offset: number; data: Buffer }): Buffer {
+  const head = Buffer.alloc(RECORD_HEADER_BYTES);
+  head[0] = channel;
+  head.writeUInt32LE(piece.data.length, 4);
+  head.writeBigUInt64LE(BigInt(piece.timeMs), 8);
+  head.writeBigUInt64LE(BigInt(piece.offset), 16);
+  return Buffer.concat([head, piece.data]);
+}

@@ -1,0 +1,211 @@
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { thaw } from "../helpers/thaw.ts";
+import { Terminal } from "../helpers/tmux.ts";
+
+let dir: string;
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+  expect((await thaw(["create", "--name", "web"])).exitCode).toBe(0);
+  dir = mkdtempSync(join(tmpdir(), "thaw-cp-"));
+});
+afterAll(async () => {
+  rmSync(dir, { recursive: true, force: true });
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+beforeEach(async () => {
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir);
+  await guest("rm -rf /t && mkdir /t");
+});
+
+async function guest(script: string): Promise<string> {
+  const { stdout, stderr, exitCode } = await thaw(["exec", "web", "--", "sh", "-c", script]);
+  expect(exitCode, String(stderr)).toBe(0);
+  return String(stdout);
+}
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+async function copied(...args: string[]): Promise<void> {
+  const { exitCode, stdout, stderr } = await thaw(["cp", ...args]);
+  expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+}
+const at = (...parts: string[]): string => join(dir, ...parts);
+
+describe("files", () => {
+  test("there and back: bytes, mode and time; into a folder or under a name", async () => {
+    const bytes = randomBytes(30_000_000);
+    writeFileSync(at("big"), bytes, { mode: 0o750 });
+    utimesSync(at("big"), 1_000_000_000, 1_000_000_000);
+    await copied(at("big"), "web:/t");
+    await copied(at("big"), "web:/t/renamed");
+    const sums = await guest("cd /t; sha256sum big renamed | cut -c1-64; stat -c '%a %Y %U' big renamed");
+    expect(sums).toBe(`${`${sha256(bytes)}\n`.repeat(2)}${"750 1000000000 root\n".repeat(2)}`);
+    await copied("web:/t/renamed", dir);
+    await copied("web:/t/big", at("again"));
+    for (const name of ["renamed", "again"]) {
+      expect(sha256(readFileSync(at(name)))).toBe(sha256(bytes));
+      expect(statSync(at(name)).mode & 0o7777).toBe(0o750);
+      expect(statSync(at(name)).mtimeMs).toBe(1_000_000_000_000);
+    }
+    expect(readdirSync(dir).sort()).toEqual(["again", "big", "renamed"]);
+  });
+
+  test("holes stay holes, both ways", async () => {
+    writeFileSync(at("sparse"), "start");
+    truncateSync(at("sparse"), 200 << 20);
+    await copied(at("sparse"), "web:/t/sparse");
+    expect(await guest("stat -c %s /t/sparse; [ $(stat -c %b /t/sparse) -lt 1000 ] && echo holes")).toBe(
+      `${200 << 20}\nholes\n`,
+    );
+    await copied("web:/t/sparse", at("back"));
+    expect(statSync(at("back")).size).toBe(200 << 20);
+    expect(statSync(at("back")).blocks).toBeLessThan(1000);
+  });
+
+  test("stdin and stdout", async () => {
+    const bytes = randomBytes(2_000_000);
+    expect(await thaw(["cp", "-", "web:/t/piped"], { input: bytes })).toMatchObject({
+      exitCode: 0,
+      stderr: "",
+    });
+    const { stdout } = await thaw(["cp", "web:/t/piped", "-"], { encoding: "buffer", maxBuffer: 1 << 24 });
+    expect(sha256(stdout as Uint8Array)).toBe(sha256(bytes));
+  });
+
+  test("--user owns what is copied in", async () => {
+    writeFileSync(at("file"), "x");
+    await copied("--user", "nobody", at("file"), "web:/t/a");
+    expect(await thaw(["cp", "-u", "nobody", "-", "web:/t/b"], { input: "x" })).toMatchObject({
+      exitCode: 0,
+    });
+    mkdirSync(at("folder"));
+    await copied("-u", "nobody", at("folder"), "web:/t");
+    expect(await guest("stat -c %U /t/a /t/b /t/folder")).toBe("nobody\n".repeat(3));
+  });
+
+  test("a link given by name is followed, there and here", async () => {
+    writeFileSync(at("real"), "here");
+    symlinkSync("real", at("link"));
+    await copied(at("link"), "web:/t/from-link");
+    await guest("cd /t; echo there > real; ln -s real link; ln -s loop loop");
+    await copied("web:/t/link", at("out"));
+    expect(await guest("cat /t/from-link")).toBe("here");
+    expect(readFileSync(at("out"), "utf8")).toBe("there\n");
+    expect(lstatSync(at("out")).isFile()).toBe(true);
+    expect((await thaw(["cp", "web:/t/loop", dir])).exitCode).not.toBe(0);
+  });
+});
+
+describe("folders", () => {
+  const make = (): void => {
+    mkdirSync(at("src/sub/empty"), { recursive: true });
+    writeFileSync(at("src/run.sh"), "#!/bin/sh\n", { mode: 0o755 });
+    writeFileSync(at("src/sub/secret"), "s", { mode: 0o600 });
+    symlinkSync("../run.sh", at("src/sub/link"));
+    chmodSync(at("src"), 0o711);
+  };
+  const listing = "find . -printf '%P %y %m %l\\n' | sort";
+
+  test("under a new name, into one that is there, and /. for what is in it; back again the same", async () => {
+    make();
+    const inside =
+      "run.sh f 755 \nsub d 755 \nsub/empty d 755 \nsub/link l 777 ../run.sh\nsub/secret f 600 \n";
+    await copied(at("src"), "web:/t/new");
+    expect(await guest(`cd /t/new; ${listing}`)).toBe(` d 711 \n${inside}`);
+    await copied(at("src"), "web:/t/new");
+    expect(await guest(`cd /t/new/src; ${listing}`)).toBe(` d 711 \n${inside}`);
+    await copied(`${at("src")}/.`, "web:/t/contents");
+    expect(await guest(`cd /t/contents; ${listing} | tail -n +2`)).toBe(inside);
+
+    await copied("web:/t/contents", at("out"));
+    await copied("web:/t/contents", at("out"));
+    await copied("web:/t/contents/.", at("flat"));
+    for (const folder of ["out", "out/contents", "flat"]) {
+      expect(
+        readdirSync(at(folder))
+          .filter((name) => name !== "contents")
+          .sort(),
+      ).toEqual(["run.sh", "sub"]);
+      expect(statSync(at(folder, "run.sh")).mode & 0o777).toBe(0o755);
+      expect(statSync(at(folder, "sub/secret")).mode & 0o777).toBe(0o600);
+      expect(readlinkSync(at(folder, "sub/link"))).toBe("../run.sh");
+      expect(existsSync(at(folder, "sub/empty"))).toBe(true);
+    }
+  });
+
+  test("what would lead out is left out by name, and the exit code says so; no link is followed", async () => {
+    await guest(
+      "mkdir /t/bad; cd /t/bad; ln -s /etc/passwd abs; ln -s ../../x up; mkfifo pipe; echo ok > ok",
+    );
+    const { exitCode, stderr } = await thaw(["cp", "web:/t/bad", at("out")]);
+    expect(exitCode).toBe(1);
+    for (const name of ["abs", "up", "pipe"]) expect(String(stderr)).toContain(`not copied: ${name}`);
+    expect(readdirSync(at("out"))).toEqual(["ok"]);
+    // a link that lies in the way here is replaced, not written through
+    mkdirSync(at("trap"));
+    mkdirSync(at("elsewhere"));
+    symlinkSync("../elsewhere", at("trap/sub"));
+    await guest("mkdir -p /t/tree/sub; echo x > /t/tree/sub/file");
+    await copied("web:/t/tree/.", at("trap"));
+    expect(readdirSync(at("elsewhere"))).toEqual([]);
+    expect(lstatSync(at("trap/sub")).isDirectory()).toBe(true);
+    expect(readFileSync(at("trap/sub/file"), "utf8")).toBe("x\n");
+  });
+
+  test("json says what was copied", async () => {
+    make();
+    const { stdout } = await thaw(["cp", "--json", at("src"), "web:/t"]);
+    expect(JSON.parse(String(stdout))).toEqual({ entries: 6, bytes: 11, skipped: [] });
+  });
+});
+
+describe("refused with a reason", () => {
+  test.each([
+    [["web:/nowhere", "."], 2, /there is no \/nowhere in web/],
+    [["/nowhere-here", "web:/t"], 2, /there is no \/nowhere-here here/],
+    [["/etc/passwd", "web:/nowhere/x"], 2, /there is no folder \/nowhere in web.*mkdir -p/s],
+    [["/etc/passwd", "web:/nowhere/"], 2, /there is no folder \/nowhere\/ in web/],
+    [["/etc/passwd", "web:/etc/passwd/x"], 125, /not a folder|Not a directory/],
+    [["/etc/apt", "web:/etc/passwd"], 125, /web:\/etc\/passwd is not a folder/],
+    [["web:/etc", "-"], 125, /is a folder/],
+    [["-", "web:/etc"], 125, /is a folder/],
+    [["web:/etc/passwd/", "/tmp"], 125, /not a folder|Not a directory/],
+    [["web:/etc", "/etc/passwd"], 125, /\/etc\/passwd is not a folder/],
+    [["web:/etc/passwd", "/nowhere/x"], 2, /there is no folder \/nowhere here/],
+    [["web:relative", "."], 2, /begins with \//],
+    [["web:/a", "web:/b"], 2, /on this host/],
+    [["a", "b"], 2, /in a sandbox/],
+    [["none:/a", "."], 2, /none/],
+    [["--user", "root", "web:/etc/passwd", "-"], 2, /--user/],
+  ] as const)("thaw cp %s", async (args, code, says) => {
+    const { exitCode, stderr } = await thaw(["cp", ...args], { input: "" });
+    expect(String(stderr)).toMatch(says);
+    expect(exitCode).toBe(code);
+  });
+});
+
+test("on a terminal a large copy shows how far it is", async () => {
+  await using terminal = await Terminal.open();
+  await terminal.type("head -c 300000000 /dev/zero | tr '\\0' x | thaw cp - web:/t/x");
+  await terminal.until(/ - → web:\/t\/x {2}[\d.]+ [KM]iB {2}[\d.]+ \w+\/s/, 60_000);
+  await terminal.press("C-c");
+  await terminal.until(/interrupted by SIGINT\s+host> $/m);
+});

@@ -1,0 +1,85 @@
+import { execa } from "execa";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { daemonPid, killDaemon, thaw, thawBin, thawEnv, thawJson, until } from "../helpers/thaw.ts";
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+  expect((await thaw(["create", "--name", "web"])).exitCode).toBe(0);
+  return async () => {
+    expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+  };
+});
+afterEach(async () => {
+  await daemonPid();
+});
+
+const start = async (script: string): Promise<string> => {
+  const { stdout, stderr, exitCode } = await thaw(["exec", "-d", "web", "--", "sh", "-c", script]);
+  expect(exitCode, String(stderr)).toBe(0);
+  return String(stdout).trim();
+};
+const numbers = (text: unknown): number[] => String(text).trim().split("\n").map(Number);
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, index) => index + 1);
+
+test("a daemon killed twice: the log and a follower have every line once", async () => {
+  await start("for i in $(seq 100); do echo $i; sleep 0.1; done");
+  const follower = thaw(["logs", "-f", "web"]);
+  for (let kill = 0; kill < 2; kill++) {
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await killDaemon();
+  }
+  const followed = await follower;
+  expect(numbers(followed.stdout), String(followed.stderr)).toEqual(upTo(100));
+  expect(followed.exitCode).toBe(0);
+  expect(numbers((await thaw(["logs", "web"])).stdout)).toEqual(upTo(100));
+});
+
+test("stdout and stderr apart, the newest exec by default, an older one by its id", async () => {
+  const older = await start("echo one; echo two >&2");
+  await start("echo newer");
+  await until(async () => (await thaw(["logs", "web"])).stdout === "newer\n", "the newer exec's output");
+  expect(await thaw(["logs", "web", older])).toMatchObject({ stdout: "one\n", stderr: "two\n", exitCode: 0 });
+  expect(await thaw(["logs", "web", older.slice(0, 6)])).toMatchObject({ stdout: "one\n" });
+  const unknown = await thaw(["logs", "web", "zzzz"]);
+  expect([unknown.exitCode, String(unknown.stderr)]).toEqual([2, expect.stringContaining(older)]);
+});
+
+test("--tail, --since, --timestamps and --json", async () => {
+  await start("echo old; sleep 4; echo 1; echo 2 >&2; printf 3");
+  expect((await thaw(["logs", "-f", "web"])).stdout).toBe("old\n1\n3");
+  expect(await thaw(["logs", "--tail", "2", "web"])).toMatchObject({ stdout: "3", stderr: "2\n" });
+  expect(await thaw(["logs", "--tail", "0", "web"])).toMatchObject({ stdout: "", stderr: "" });
+  expect((await thaw(["logs", "--since", "3s", "web"])).stdout).toBe("1\n3");
+  expect((await thaw(["logs", "--since", "2001-01-01", "web"])).stdout).toBe("old\n1\n3");
+  expect(String((await thaw(["logs", "-t", "-n", "1", "web"])).stdout)).toMatch(
+    /^20\d\d-\d\d-\d\dT[\d:.]+Z 3\n$/,
+  );
+  const lines = String((await thaw(["logs", "--json", "web"])).stdout)
+    .trimEnd()
+    .split("\n");
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    { time: expect.any(String), stream: "stdout", text: "old" },
+    { time: expect.any(String), stream: "stdout", text: "1" },
+    { time: expect.any(String), stream: "stderr", text: "2" },
+    { time: expect.any(String), stream: "stdout", text: "3" },
+  ]);
+  expect((await thaw(["logs", "--since", "yesterday", "web"])).exitCode).toBe(2);
+});
+
+test("a follower that stops reading holds nobody up, and misses nothing that is kept", async () => {
+  const exec = await start("seq 1 600000");
+  const slow = execa(process.execPath, [thawBin, "logs", "-f", "web", exec], {
+    env: thawEnv(),
+    reject: false,
+    maxBuffer: 1 << 26,
+  });
+  slow.kill("SIGSTOP");
+  await until(async () => {
+    const [{ execs }] = (await thawJson<{ execs: { id: string; state: string }[] }[]>(["ls"])) as [
+      { execs: { id: string; state: string }[] },
+    ];
+    return execs.find(({ id }) => id === exec)?.state === "exited";
+  }, "the exec to end");
+  slow.kill("SIGCONT");
+  expect(numbers((await slow).stdout)).toEqual(upTo(600_000));
+});

@@ -1,0 +1,204 @@
+/** The command in a real terminal. */
+import { execFileSync } from "node:child_process";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { killDaemon, thaw, thawBin, thawEnv, thawJson, until } from "../helpers/thaw.ts";
+import { Terminal } from "../helpers/tmux.ts";
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+  expect((await thaw(["create", "--name", "web"])).exitCode).toBe(0);
+});
+afterAll(async () => {
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+interface ExecRow {
+  id: string;
+  state: string;
+  tty: boolean;
+}
+const execs = async (): Promise<ExecRow[]> =>
+  (await thawJson<{ execs: ExecRow[] }[]>(["ls"])).flatMap((sandbox) => sandbox.execs);
+const running = async (): Promise<string[]> =>
+  (await execs()).filter(({ state }) => state === "running").map(({ id }) => id);
+
+/** The terminal's settings, as its shell's own terminal has them. */
+async function settings(terminal: Terminal): Promise<string> {
+  const pid = await terminal.shellPid();
+  return execFileSync("stty", ["-a", "-F", `/proc/${pid}/fd/0`], { encoding: "utf8" });
+}
+
+/** The process that was started from the terminal's shell. */
+async function childOf(terminal: Terminal): Promise<number> {
+  const { stdout } = await execa("pgrep", ["-P", String(await terminal.shellPid())]);
+  return Number(stdout.split("\n")[0]);
+}
+
+describe("thaw shell", () => {
+  test("sizes, Ctrl-C, leaving, coming back, the exit code; the terminal as before", async () => {
+    await using terminal = await Terminal.open();
+    const before = await settings(terminal);
+    await terminal.type("thaw shell web");
+    await terminal.until("Ctrl-] leaves, twice sends it");
+    await terminal.until(/[#$] $/m);
+    expect(await settings(terminal)).not.toBe(before);
+    await terminal.type("stty size");
+    await terminal.until("24 80");
+    await terminal.resize(100, 30);
+    await until(async () => {
+      await terminal.type("stty size");
+      return (await terminal.screen()).includes("30 100");
+    }, "the size to follow");
+    await terminal.type("sleep 600; echo woken with $?");
+    await terminal.until(/^.*sleep 600.*\n/m);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await terminal.press("C-c");
+    await terminal.type("echo interrupted=$?");
+    await terminal.until("interrupted=130");
+    await terminal.type("echo twice; cat -v");
+    await terminal.until(/^twice$/m);
+    await terminal.press("C-]", "C-]");
+    await terminal.until("^]");
+    await terminal.press("C-c");
+    await terminal.type("echo remember-$((40 + 2))");
+    await terminal.until("remember-42");
+    await terminal.press("C-]");
+    await terminal.until(/runs on · thaw attach web \w+/);
+    await terminal.until(/host> $/m);
+    await terminal.resize(80, 24);
+    expect(await settings(terminal)).toBe(before);
+    expect(await running()).toHaveLength(1);
+    await terminal.clear();
+    await terminal.type("clear; thaw shell web --exec");
+    await terminal.until("remember-42");
+    await terminal.type("stty size; exit 7");
+    await terminal.until("24 80");
+    await terminal.until(/host> $/m);
+    await terminal.type("echo ended=$?");
+    await terminal.until("ended=7");
+    expect(await settings(terminal)).toBe(before);
+    expect(await running()).toEqual([]);
+  });
+
+  test.each(["SIGTERM", "SIGHUP", "SIGKILL"] as const)(
+    "ended by %s: the terminal as before, the shell runs on",
+    async (signal) => {
+      await using terminal = await Terminal.open();
+      const before = await settings(terminal);
+      await terminal.type("thaw shell web; echo over=$?");
+      await terminal.until(/[#$] $/m);
+      expect(await settings(terminal)).not.toBe(before);
+      process.kill(await childOf(terminal), signal);
+      await terminal.until(/over=\d+/);
+      await until(async () => (await settings(terminal)) === before, "the terminal to be put back");
+      const [exec = ""] = await running();
+      expect(exec).not.toBe("");
+      await thaw(["exec", "web", "--", "sh", "-c", "kill -9 -1"]);
+      await until(async () => (await running()).length === 0, "the shell to end");
+    },
+  );
+
+  test("a daemon that is killed: the shell goes on where it was", async () => {
+    await using terminal = await Terminal.open();
+    await terminal.type("thaw shell web");
+    await terminal.until(/[#$] $/m);
+    await terminal.type("kept=yes");
+    await killDaemon();
+    await terminal.type("echo still-$kept");
+    await terminal.until("still-yes", 60_000);
+    await terminal.type("exit");
+    await terminal.until(/host> $/m);
+  });
+
+  test("needs a terminal, and says so", async () => {
+    expect(await thaw(["shell", "web"], { input: "" })).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining("needs a terminal"),
+    });
+  });
+});
+
+describe("several on one exec", () => {
+  test("one writes, others watch; --takeover swaps them and says so", async () => {
+    await using first = await Terminal.open();
+    await using second = await Terminal.open();
+    await first.type("thaw exec -it web -- sh -c 'cat -u; exit 3'");
+    await first.until("Ctrl-] leaves");
+    await second.type("thaw attach web");
+    await second.until(/writes; you watch \(--takeover to write\)/);
+    await first.type("from the first");
+    await second.until("from the first");
+    await second.type("unheard");
+    await first.type("still the first");
+    await second.until("still the first");
+    expect(await first.screen()).not.toContain("unheard");
+    await second.press("C-]");
+    await second.until("runs on");
+    await second.type("thaw attach web --takeover; echo over=$?");
+    await first.until("has taken over; you watch now");
+    await second.type("from the second");
+    await first.until("from the second");
+    await first.type("lost words");
+    await second.press("C-d");
+    await second.until("over=3");
+    await first.until(/host> $/m);
+    expect(await second.screen()).not.toContain("lost words");
+  });
+
+  test("a watcher that does not read holds nobody up", async () => {
+    const { stdout: exec } = await thaw([
+      ...["exec", "-d", "web", "--"],
+      ...["sh", "-c", "sleep 3; head -c 40000000 /dev/zero | tr '\\0' x; echo; echo done"],
+    ]);
+    const id = String(exec).trim();
+    const watcher = execa(process.execPath, [thawBin, "attach", "web", id, "--watch"], {
+      env: thawEnv(),
+      reject: false,
+      maxBuffer: 1 << 27,
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    watcher.kill("SIGSTOP");
+    await until(
+      async () => (await execs()).some((row) => row.id === id && row.state === "exited"),
+      "the exec to end",
+      90_000,
+    );
+    watcher.kill("SIGCONT");
+    const { stdout, exitCode } = await watcher;
+    expect(exitCode).toBe(0);
+    expect(String(stdout).trimEnd()).toMatch(/done$/);
+  });
+});
+
+test("attach without a terminal shows the past, then what comes, and has the exit code", async () => {
+  const started = await thaw([
+    "exec",
+    "-d",
+    "web",
+    "--",
+    "sh",
+    "-c",
+    "echo past; sleep 2; echo to come; exit 4",
+  ]);
+  const id = String(started.stdout).trim();
+  expect(await thaw(["attach", "web", id.slice(0, 7)])).toMatchObject({
+    stdout: "past\nto come\n",
+    exitCode: 4,
+  });
+  expect(await thaw(["attach", "web", id])).toMatchObject({ stdout: "past\nto come\n", exitCode: 4 });
+  const none = await thaw(["attach", "web"]);
+  expect([none.exitCode, String(none.stderr)]).toEqual([2, expect.stringContaining("no exec that runs")]);
+});
+
+test("exec -it: other detach keys; a full-screen program left in the middle leaves a usable screen", async () => {
+  await using terminal = await Terminal.open();
+  await terminal.type(
+    `thaw exec -it --detach-keys ctrl-p,ctrl-q web -- sh -c 'printf "\\033[?1049h\\033[?25lfull %s" screen; sleep 600'`,
+  );
+  await terminal.until("full screen");
+  await terminal.press("C-p", "C-q");
+  const screen = await terminal.until(/host> $/m);
+  expect(screen).not.toContain("full screen");
+  expect(await running()).toHaveLength(1);
+});
