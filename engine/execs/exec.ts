@@ -39,6 +39,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   #held: { channel: Output; bytes: number; stream: AgentStream }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #stdinSent = 0;
+  /** Whether it could be started is known. */
+  readonly #settled = Promise.withResolvers<void>();
 
   private constructor(dir: string, record: ExecRecord, log: ExecLog) {
     super();
@@ -128,6 +130,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   async writeStdin(bytes: Buffer): Promise<void> {
+    await this.#startSettled();
     const stream = this.#stream;
     if (!stream || stream.isClosed) return;
     await stream.write(bytes);
@@ -135,8 +138,14 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.emit("stdin", this.#stdinSent);
   }
 
-  endStdin(): void {
+  async endStdin(): Promise<void> {
+    await this.#startSettled();
     this.#stream?.end();
+  }
+
+  /** Stdin may come before the guest has answered that it started. */
+  async #startSettled(): Promise<void> {
+    if (this.record.state === "starting" && !this.#stream) await this.#settled.promise;
   }
 
   async signal(signal: string, to: "group" | "tree"): Promise<void> {
@@ -191,6 +200,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   #take({ stream, in: taken }: ExecStream): void {
     this.#stream = stream;
     this.#stdinSent = taken;
+    this.#settled.resolve();
   }
 
   #output(channel: Output, piece: Buffer): void {
@@ -230,6 +240,7 @@ export class Exec extends EventEmitter<ExecEvents> {
     clearTimeout(this.#timer);
     this.record.state = state;
     this.record.exit = exit;
+    this.#settled.resolve();
     this.record.endedAt = new Date().toISOString();
     this.emit("ended");
     await this.#log.flush();
