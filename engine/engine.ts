@@ -1,9 +1,9 @@
 /** The engine: sandboxes, snapshots and templates on one host. Knows machines only through the Runner interface. */
-import { readdir, readFile, rm, statfs } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Probe, type Runner, RunnerError } from "../runners/runner.ts";
-import { Admission, defaultLimits } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
 import { Gate } from "./concurrency.ts";
@@ -14,13 +14,13 @@ import { EventLog } from "./events/log.ts";
 import type { Exec } from "./execs/exec.ts";
 import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
 import { type Home, openHome } from "./home.ts";
-import { readHostMemory } from "./host-memory.ts";
 import { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
 import { Lifecycle } from "./lifecycle/lifecycle.ts";
 import { systemClock } from "./lifecycle/system-clock.ts";
 import { type Action, type Next, newTimers, type TimerRequest } from "./lifecycle/timers.ts";
 import { nearest } from "./nearest.ts";
+import { Room } from "./room.ts";
 import { type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
@@ -29,9 +29,6 @@ import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
-
-/** Below this a thaw or a build is refused: a full disk pauses every guest of the host. */
-const MIN_FREE_MIB = 256;
 
 export interface EngineOptions {
   homePath: string;
@@ -66,8 +63,8 @@ export class Engine {
   readonly leases: Leases;
   readonly audit: Audit;
   readonly events: EventLog;
-  readonly admission: Admission;
   readonly config: Config;
+  readonly #room: Room;
   readonly #clock: Clock;
   readonly #lifecycle: Lifecycle<Sandbox>;
   readonly #freezeAndStop: EngineOptions["freezeAndStop"];
@@ -94,7 +91,7 @@ export class Engine {
     this.snapshots.onPublished = ({ id, manifest }) =>
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.config = readConfig(home.config);
-    this.admission = new Admission(limitsOf(this.config));
+    this.#room = new Room(home.root, this.config);
     this.#clock = options.clock ?? systemClock;
     this.#freezeAndStop = options.freezeAndStop;
     this.#lifecycle = new Lifecycle<Sandbox>({
@@ -120,6 +117,11 @@ export class Engine {
     engine.#tellDaemon("daemon.started");
     await engine.#lifecycle.start();
     return engine;
+  }
+
+  /** Who gets a machine. */
+  get admission(): Admission {
+    return this.#room.admission;
   }
 
   /** Those there are; not those that are going. */
@@ -158,7 +160,7 @@ export class Engine {
     const timers = this.#timersFor(name, options);
     this.#claim(name);
     try {
-      await this.#needSpace();
+      await this.#room.needDisk();
       const { snapshot: found, from } = await this.sources.resolve(options.source, options);
       const snapshot = await this.sources.withResources(found, options, options);
       const { cpus, memoryMib } = snapshot.manifest.resources;
@@ -226,7 +228,7 @@ export class Engine {
   async build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {
     const asked = new Date().toISOString();
     const recipe = await this.sources.recipe(source);
-    await this.#needSpace();
+    await this.#room.needDisk();
     try {
       const built = await this.sources.build(recipe, options);
       this.audit.note("template build", recipe.name, { snapshot: built.id });
@@ -292,7 +294,7 @@ export class Engine {
         fatal: false,
         detail: `${snapshots.length} snapshots, ${this.#sandboxes.size} sandboxes in ${this.home.root}`,
       },
-      await this.#limitsProbe(),
+      await this.#room.probe(),
     ];
   }
 
@@ -489,55 +491,6 @@ export class Engine {
         `sandbox ${name} would live longer than this host allows: ${Math.round(most / 1000)} s`,
       );
   }
-
-  get #minFreeMib(): number {
-    return this.config.limits.freeDisk ?? MIN_FREE_MIB;
-  }
-
-  async #freeMib(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.home.root);
-    return Math.floor((bavail * bsize) / 2 ** 20);
-  }
-
-  async #needSpace(): Promise<void> {
-    const free = await this.#freeMib();
-    if (free >= this.#minFreeMib) return;
-    throw new EngineError(
-      "no-space",
-      `${free} MB free under ${this.home.root}, ${this.#minFreeMib} MB needed`,
-      {
-        hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
-      },
-    );
-  }
-
-  /** What is given to sandboxes, of what; a warning before the disk's limit is reached. */
-  async #limitsProbe(): Promise<Probe> {
-    const { limits, figures } = this.admission;
-    const free = await this.#freeMib();
-    const room = `${figures.sandboxes} of ${limits.sandboxes} sandboxes, ${figures.memoryMib} of ${limits.memoryMib} MiB memory`;
-    const line = figures.waiting === 0 ? "" : `, ${figures.waiting} wait in line`;
-    const detail = `${room}${line}; ${free} MB of disk free, at ${this.#minFreeMib} MB nothing is made any more`;
-    if (free >= 4 * this.#minFreeMib) return { name: "limits", state: "ok", fatal: false, detail };
-    return {
-      ...{ name: "limits", state: "warning", fatal: false, detail },
-      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
-    };
-  }
-}
-
-/** The configuration's limits; what it leaves out follows from the host's size. */
-function limitsOf({ limits }: Config): Admission["limits"] {
-  const derived = defaultLimits(readHostMemory().totalMib);
-  return {
-    sandboxes: limits.sandboxes ?? derived.sandboxes,
-    memoryMib: limits.memory ?? derived.memoryMib,
-    reserveMib: limits.reserveMemory ?? derived.reserveMib,
-    perSandbox: {
-      cpus: limits.sandbox.cpus ?? derived.perSandbox.cpus,
-      memoryMib: limits.sandbox.memory ?? derived.perSandbox.memoryMib,
-    },
-  };
 }
 
 const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {

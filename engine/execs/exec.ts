@@ -16,10 +16,10 @@ import { type Reader, Subscriber } from "./subscriber.ts";
 const READER_WINDOW_BYTES = 4 << 20;
 /** Between the polite signal and the one that can't be refused, after a timeout. */
 const TIMEOUT_GRACE_MS = 1000;
-/** A guest that has not told of the end by then is not waited for. */
-const KILL_DEADLINE_MS = 10_000;
 /** A timer can't be longer. */
 const LONGEST_TIMER_MS = 0x7fff_ffff;
+/** A guest that has not told of the end by then is not waited for. */
+const KILL_DEADLINE_MS = 10_000;
 
 const REFUSALS: Partial<Record<AgentRefusal["kind"], ErrorCode>> = {
   "not-found": "exec-not-found",
@@ -41,6 +41,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   #held: { channel: Output; bytes: number; stream: AgentStream }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #stdinSent = 0;
+  /** Whether it could be started is known. */
+  readonly #settled = Promise.withResolvers<void>();
 
   private constructor(dir: string, record: ExecRecord, log: ExecLog) {
     super();
@@ -135,6 +137,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   async writeStdin(bytes: Buffer): Promise<void> {
+    await this.#startSettled();
     const stream = this.#stream;
     if (!stream || stream.isClosed) return;
     await stream.write(bytes);
@@ -142,8 +145,14 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.emit("stdin", this.#stdinSent);
   }
 
-  endStdin(): void {
+  async endStdin(): Promise<void> {
+    await this.#startSettled();
     this.#stream?.end();
+  }
+
+  /** Stdin may come before the guest has answered that it started. */
+  async #startSettled(): Promise<void> {
+    if (this.record.state === "starting" && !this.#stream) await this.#settled.promise;
   }
 
   async signal(signal: string, to: "group" | "tree"): Promise<void> {
@@ -198,6 +207,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   #take({ stream, in: taken }: ExecStream): void {
     this.#stream = stream;
     this.#stdinSent = taken;
+    this.#settled.resolve();
   }
 
   #output(channel: Output, piece: Buffer): void {
@@ -237,6 +247,7 @@ export class Exec extends EventEmitter<ExecEvents> {
     clearTimeout(this.#timer);
     this.record.state = state;
     this.record.exit = exit;
+    this.#settled.resolve();
     this.record.endedAt = new Date().toISOString();
     this.emit("ended");
     await this.#log.flush();

@@ -330,6 +330,9 @@ describe("names and paths", () => {
       "get /v1/doctor",
       "post /v1/snapshots/{snapshot}/verify",
       "post /v1/sandboxes/{sandbox}/pause",
+      // They answer when something happens.
+      "get /v1/events",
+      "get /v1/sandboxes/{sandbox}/wait",
     ];
     const destroys = ({ method, path }: ApiRequest) =>
       method === "DELETE" && /\/(neighbour|base)$/.test(path);

@@ -1,0 +1,67 @@
+/** What a host has room for: machines (admission.ts) and disk. */
+import { statfs } from "node:fs/promises";
+import type { Probe } from "../runners/runner.ts";
+import { Admission, defaultLimits, type Limits } from "./admission.ts";
+import type { Config } from "./config.ts";
+import { EngineError } from "./errors.ts";
+import { readHostMemory } from "./host-memory.ts";
+
+/** Below this a thaw or a build is refused: a full disk pauses every guest of the host. */
+const MIN_FREE_MIB = 256;
+/** From this many times that on, `doctor` warns. */
+const WARN_AT = 4;
+
+export class Room {
+  readonly admission: Admission;
+  readonly #root: string;
+  readonly #minFreeMib: number;
+
+  /** @param root the state folder: its disk is the one that counts. */
+  constructor(root: string, { limits }: Config) {
+    this.#root = root;
+    this.#minFreeMib = limits.freeDisk ?? MIN_FREE_MIB;
+    this.admission = new Admission(limitsOf(limits));
+  }
+
+  /** Throws `no-space` with the figures. */
+  async needDisk(): Promise<void> {
+    const free = await this.#freeMib();
+    if (free >= this.#minFreeMib) return;
+    throw new EngineError("no-space", `${free} MB free under ${this.#root}, ${this.#minFreeMib} MB needed`, {
+      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
+    });
+  }
+
+  /** What is given to sandboxes, of what; a warning before the disk's limit is reached. */
+  async probe(): Promise<Probe> {
+    const { limits, figures } = this.admission;
+    const free = await this.#freeMib();
+    const room = `${figures.sandboxes} of ${limits.sandboxes} sandboxes, ${figures.memoryMib} of ${limits.memoryMib} MiB memory`;
+    const line = figures.waiting === 0 ? "" : `, ${figures.waiting} wait in line`;
+    const detail = `${room}${line}; ${free} MB of disk free, at ${this.#minFreeMib} MB nothing is made any more`;
+    if (free >= WARN_AT * this.#minFreeMib) return { name: "limits", state: "ok", fatal: false, detail };
+    return {
+      ...{ name: "limits", state: "warning", fatal: false, detail },
+      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
+    };
+  }
+
+  async #freeMib(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#root);
+    return Math.floor((bavail * bsize) / 2 ** 20);
+  }
+}
+
+/** The configuration's limits; what it leaves out follows from the host's size. */
+function limitsOf(limits: Config["limits"]): Limits {
+  const derived = defaultLimits(readHostMemory().totalMib);
+  return {
+    sandboxes: limits.sandboxes ?? derived.sandboxes,
+    memoryMib: limits.memory ?? derived.memoryMib,
+    reserveMib: limits.reserveMemory ?? derived.reserveMib,
+    perSandbox: {
+      cpus: limits.sandbox.cpus ?? derived.perSandbox.cpus,
+      memoryMib: limits.sandbox.memory ?? derived.perSandbox.memoryMib,
+    },
+  };
+}
