@@ -260,7 +260,8 @@ export class ExecConnection {
     if (this.watching) return;
     this.#stdin.begin(offset);
     this.#stdin.acknowledge(offset);
-    if (!this.#writable) this.#makeWritable();
+    // a run tells it before its command can take any
+    if (this.#started && !this.#writable) this.#makeWritable();
   }
 
   #makeWritable(): void {

@@ -45,7 +45,7 @@ test("stdout and stderr apart, the newest exec by default, an older one by its i
 });
 
 test("--tail, --since, --timestamps and --json", async () => {
-  await start("echo old; sleep 4; echo 1; echo 2 >&2; printf 3");
+  await start("echo old; sleep 4; echo 1; sleep 0.3; echo 2 >&2; sleep 0.3; printf 3");
   expect((await thaw(["logs", "-f", "web"])).stdout).toBe("old\n1\n3");
   expect(await thaw(["logs", "--tail", "2", "web"])).toMatchObject({ stdout: "3", stderr: "2\n" });
   expect(await thaw(["logs", "--tail", "0", "web"])).toMatchObject({ stdout: "", stderr: "" });
