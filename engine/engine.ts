@@ -309,6 +309,7 @@ export class Engine {
 const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
   "missing-tool": "host-not-ready",
   "no-space": "no-space",
+  "no-memory": "no-capacity",
   "start-failed": "host-not-ready",
   timeout: "timeout",
   "machine-gone": "machine-ended",

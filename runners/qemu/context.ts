@@ -19,6 +19,8 @@ export interface Context {
   /** What is remembered of KVM; with `kernelDir` it is proven when nothing is. */
   kvm(kernelDir?: string, signal?: AbortSignal): Promise<KvmVerdict>;
   hotMemory: HotMemory;
+  /** The helper that copies a machine's own pages. */
+  pagesPath: string;
 }
 
 /** How one machine is confined and what it may open. */

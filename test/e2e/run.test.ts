@@ -14,8 +14,7 @@ beforeAll(async () => {
   expect(exitCode, String(stderr)).toBe(0);
 });
 
-const noSandboxes = async () =>
-  expect(await thawJson<SandboxRow[]>(["ls"])).toEqual([]);
+const noSandboxes = async () => expect(await thawJson<SandboxRow[]>(["ls"])).toEqual([]);
 
 describe("thaw run", () => {
   test("streams apart, the exit code passed on, nothing said by thaw, nothing left", async () => {
