@@ -26,6 +26,11 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./pause/command.ts"),
   },
   resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
+  freeze: {
+    description: "make a snapshot of a sandbox while it goes on",
+    load: () => import("./freeze/command.ts"),
+  },
+  fork: { description: "make copies of a sandbox as it is now", load: () => import("./fork/command.ts") },
   template: { description: "build, list and show templates", load: () => import("./template/command.ts") },
   snapshot: {
     description: "list, inspect, tag, verify and remove snapshots",

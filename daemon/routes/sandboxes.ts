@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { createRequest, machineStats, sandbox } from "../api/schema.ts";
+import { createRequest, forkRequest, freezeRequest, machineStats, sandbox } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
-import { sandboxView } from "../views.ts";
+import { sandboxView, snapshotView } from "../views.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
 
@@ -47,6 +47,32 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
       const found = engine.sandbox(request.params.sandbox);
       await found.resume();
       return sandboxView(found);
+    },
+  );
+
+  app.post(
+    "/v1/sandboxes/:sandbox/freeze",
+    { schema: { params, body: freezeRequest } },
+    async (request, reply) => {
+      const { id } = engine.sandbox(request.params.sandbox);
+      await streamWork(reply, async (options) => {
+        const frozen = await engine.freeze(id, request.body.tag, options);
+        const { pauseMs, converged } = frozen;
+        const snapshot = await snapshotView(engine, frozen.snapshot, await engine.snapshots.tags());
+        return { snapshot, pauseMs, converged };
+      });
+    },
+  );
+
+  app.post(
+    "/v1/sandboxes/:sandbox/fork",
+    { schema: { params, body: forkRequest } },
+    async (request, reply) => {
+      const { id } = engine.sandbox(request.params.sandbox);
+      await streamWork(reply, async (options) => {
+        const { sandboxes, method, pauseMs } = await engine.fork(id, { ...request.body, ...options });
+        return { sandboxes: sandboxes.map(sandboxView), method, pauseMs };
+      });
     },
   );
 

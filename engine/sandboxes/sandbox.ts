@@ -6,7 +6,17 @@ import { basename, dirname, join } from "node:path";
 import { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
 import type { StartParams } from "../../runners/agent/messages.ts";
-import type { Isolation, Machine, MachineEnd, Runner, SnapshotFiles } from "../../runners/runner.ts";
+import type {
+  Difference,
+  DifferenceFiles,
+  Isolation,
+  LiveFreeze,
+  LiveFreezeSpec,
+  Machine,
+  MachineEnd,
+  Runner,
+  SnapshotFiles,
+} from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execRecord } from "../execs/record.ts";
@@ -29,6 +39,14 @@ export interface ExecParams extends Omit<StartParams, "id"> {
 interface SandboxEvents {
   /** Its machine ended or its agent broke the protocol; the record says why. */
   ended: [];
+}
+
+export interface ThawOptions {
+  signal?: AbortSignal;
+  /** What a machine of the snapshot had become. */
+  difference?: DifferenceFiles | undefined;
+  /** It was frozen while it ran, so its agent may be in the middle of a frame. */
+  frozenLive?: boolean;
 }
 
 export class Sandbox extends EventEmitter<SandboxEvents> {
@@ -56,13 +74,15 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   /** Makes the machine and waits for its agent. On failure nothing is left but the caller's folder. */
-  async thaw(snapshot: SnapshotFiles, signal?: AbortSignal): Promise<void> {
-    const machine = await this.#runner.thaw({ id: this.id, stateDir: this.dir, snapshot }, signal);
+  async thaw(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
+    const { signal, difference } = options;
+    const spec = { id: this.id, stateDir: this.dir, snapshot, difference };
+    const machine = await this.#runner.thaw(spec, signal);
     try {
       this.#take(machine);
       await this.#greet(machine, {
         identity: freshIdentity(this.record.name),
-        guestIsBetweenFrames: true,
+        guestIsBetweenFrames: options.frozenLive !== true,
         deadlineMs: HELLO_DEADLINE_MS,
         ...(signal ? { signal } : {}),
       });
@@ -148,6 +168,18 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     await machine.resume();
     if (!this.#agent) await this.#reconnect(machine);
     await this.#become("running", null);
+  }
+
+  /** Makes a snapshot's files of the machine, which goes on. */
+  async freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze> {
+    this.#allow("freeze", ["running", "paused"]);
+    return this.#needMachine().freezeLive(spec, signal);
+  }
+
+  /** Writes how the machine differs from its snapshot; it goes on. */
+  async takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
+    this.#allow("fork", ["running", "paused"]);
+    return this.#needMachine().takeDifference(dir, signal);
   }
 
   async stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }> {

@@ -52,13 +52,15 @@ export interface ThawOptions extends CommonOptions {
   layers?: readonly string[];
   /** The writable overlay; names no backing file. */
   overlay: string;
-  /** The device state is a difference's, which has no configuration section. */
-  difference?: boolean;
+  /** The device state begins without a configuration section, as a difference's does. */
+  unconfigured?: boolean;
 }
 
 export interface ReceiveOptions extends CommonOptions {
   /** File that becomes the new snapshot's memory. */
   memoryFile: string;
+  /** As of {@link ThawOptions}; what it saves is then without one too. */
+  unconfigured?: boolean;
 }
 
 /** `-name` argument, looked for when clearing up after a crash. */
@@ -114,7 +116,7 @@ export function thawArgv(options: ThawOptions): string[] {
     ],
     ...hardware(),
     ...["-incoming", "defer"],
-    ...(options.difference ? ["-global", "migration.send-configuration=off"] : []),
+    ...configuration(options.unconfigured),
   ];
 }
 
@@ -127,7 +129,12 @@ export function receiveArgv(options: ReceiveOptions): string[] {
     ...["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=${diskMib * 1024 * 1024},read-zeroes=on`],
     ...hardware(),
     ...["-S", "-incoming", "defer"],
+    ...configuration(options.unconfigured),
   ];
+}
+
+function configuration(absent: boolean | undefined): string[] {
+  return absent ? ["-global", "migration.send-configuration=off"] : [];
 }
 
 /** Description, for `blockdev-add`, of the overlay that the `index`th cut of a machine's disk goes on with. */

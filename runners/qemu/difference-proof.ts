@@ -23,26 +23,26 @@ const SECTION = "difference";
 const ANSWER_MS = 20_000;
 const MARK_PATH = "/dev/shm/thaw-difference-proof";
 
-/** What is remembered, or proven now when there is something to prove it with. Never rejects but for `signal`. */
-export async function difference(
-  context: Context,
-  runner: Runner,
-  proof?: { snapshot: SnapshotFiles; place: MachinePlace },
-  signal?: AbortSignal,
-): Promise<DifferenceVerdict> {
+/** What is remembered for this very host, kernel and QEMU. */
+export async function recallDifference(context: Context): Promise<DifferenceVerdict> {
   const missing = await access(context.pagesPath).then(
     () => false,
     () => true,
   );
   if (missing) return { state: "broken", reason: `the helper ${context.pagesPath} is missing` };
-  const { build } = await context.facts();
-  const kvm = (await context.kvm()).state === "works" ? "kvm" : "tcg";
-  const key = [build, release(), proof?.snapshot.needs.accelerator ?? kvm, process.getuid?.()].join(" | ");
-  const known = await recall(context.home, SECTION, key, asVerdict);
-  if (known !== undefined) return known;
-  if (proof === undefined) {
-    return { state: "unproven", reason: "no difference has been taken yet" };
-  }
+  const known = await recall(context.home, SECTION, await keyOf(context), asVerdict);
+  return known ?? { state: "unproven", reason: "no difference has been taken yet" };
+}
+
+/** What is remembered; when nothing is, it is proven now, and remembered. Never rejects but for `signal`. */
+export async function proveDifference(
+  context: Context,
+  runner: Runner,
+  proof: { snapshot: SnapshotFiles; place: MachinePlace },
+  signal?: AbortSignal,
+): Promise<DifferenceVerdict> {
+  const known = await context.difference();
+  if (known.state !== "unproven") return known;
   let verdict: DifferenceVerdict;
   try {
     await prove(runner, proof, signal);
@@ -51,8 +51,13 @@ export async function difference(
     signal?.throwIfAborted();
     verdict = { state: "broken", reason: error instanceof Error ? error.message : String(error) };
   }
-  await remember(context.home, SECTION, key, verdict);
+  await remember(context.home, SECTION, await keyOf(context), verdict);
   return verdict;
+}
+
+async function keyOf(context: Context): Promise<string> {
+  const [{ build }, kvm] = await Promise.all([context.facts(), context.kvm()]);
+  return [build, release(), kvm.state === "works" ? "kvm" : "tcg", process.getuid?.()].join(" | ");
 }
 
 async function prove(

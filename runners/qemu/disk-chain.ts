@@ -6,7 +6,19 @@
  * this process and never shown to the machine itself.
  */
 import { constants } from "node:fs";
-import { chmod, copyFile, link, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { type MachineRecord, RunnerError } from "../runner.ts";
@@ -24,6 +36,9 @@ const MAX_LAYERS = 8;
 const MIB = 1024 * 1024;
 /** qcow2's own tables, beyond the disk's size. */
 const OVERHEAD_BYTES = 64 * MIB;
+/** Fields of a qcow2 header: u64 and u32. */
+const BACKING_OFFSET_AT = 8;
+const BACKING_LENGTH_AT = 16;
 const FLATTEN_TIMEOUT_MS = 600_000;
 
 const chainRecord = z.strictObject({
@@ -136,7 +151,9 @@ export async function flattenWhenDeep(qmp: QmpClient, record: MachineRecord): Pr
     { what: "the flattened disk", timeoutMs: FLATTEN_TIMEOUT_MS },
   );
   done.catch(() => {});
-  await qmp.execute("block-stream", { "job-id": job, device: `d${current}`, "base-node": BASE_NODE });
+  // Without an empty name QEMU writes one of its own making into the overlay's header.
+  const names = { "base-node": BASE_NODE, "backing-file": "" };
+  await qmp.execute("block-stream", { "job-id": job, device: `d${current}`, ...names });
   if (!(await done).whole) return;
   await writeChain(record.stateDir, {
     ...chain,
@@ -184,8 +201,17 @@ async function copyFrozen(record: MachineRecord, index: number, target: string):
   const handle = await open(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size } = await handle.stat();
-    const header = await handle.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
-    const verdict = checkQcow2(header.buffer.subarray(0, header.bytesRead));
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(QCOW2_HEADER_BYTES),
+      0,
+      QCOW2_HEADER_BYTES,
+      0,
+    );
+    const header = buffer.subarray(0, bytesRead);
+    // Flattened, QEMU leaves behind where the name of a backing file was; the copy does without.
+    if (bytesRead === QCOW2_HEADER_BYTES && header.readUInt32BE(BACKING_LENGTH_AT) === 0)
+      header.fill(0, BACKING_OFFSET_AT, BACKING_LENGTH_AT);
+    const verdict = checkQcow2(header);
     if (!verdict.ok || verdict.virtualSize !== limit || size > limit + OVERHEAD_BYTES) {
       const why = verdict.ok ? "does not have its size" : verdict.reason;
       throw new RunnerError("start-failed", `the disk of machine ${record.id}, ${basename(source)}, ${why}`);
@@ -194,6 +220,12 @@ async function copyFrozen(record: MachineRecord, index: number, target: string):
   } finally {
     await handle.close();
   }
+  await chmod(`${target}.new`, 0o600);
+  const copy = await open(`${target}.new`, "r+");
+  await copy.write(Buffer.alloc(BACKING_LENGTH_AT - BACKING_OFFSET_AT), 0, null, BACKING_OFFSET_AT);
+  await copy.close();
+  // A copy takes over its source's owner, which is the machine's uid.
+  if (process.getuid?.() === 0) await chown(`${target}.new`, 0, 0);
   await chmod(`${target}.new`, 0o444);
   await rename(`${target}.new`, target);
 }

@@ -39,6 +39,10 @@ export class HotMemory {
     this.#options = options;
   }
 
+  get sealPath(): string {
+    return this.#options.sealPath;
+  }
+
   /** Bytes of RAM held. */
   get heldBytes(): number {
     let sum = 0;

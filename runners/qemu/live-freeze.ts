@@ -1,20 +1,25 @@
 /**
- * A new snapshot of a machine that goes on running: its memory is migrated into a second process that never runs, whose memory is the
- * new snapshot's file. The disk is cut in the moment between the last page and the switch, when the machine stands still.
+ * A new snapshot of a machine that goes on running. Its device state is saved by a second process that never runs and whose memory is the
+ * new snapshot's file. What that process is given is, where the host can, the machine's difference: the memory file is then made of the
+ * snapshot's and the pages, and no memory is sent. Else it is a migration: live under KVM, of a stopped machine under emulation, where
+ * QEMU before 9.0 loses track of what the guest writes meanwhile.
  */
-import { lchown, link, lstat, readFile, rm } from "node:fs/promises";
+import { type FileHandle, lchown, link, lstat, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type LiveFreeze, type LiveFreezeSpec, type MachineRecord, RunnerError } from "../runner.ts";
 import { receiveArgv } from "./argv.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
+import { takeDifference } from "./difference.ts";
 import { linkLayers, type PreparedCut, prepareCut, readChain } from "./disk-chain.ts";
 import { capabilities, freezeToFiles, waitMigration } from "./freeze.ts";
-import { type Launched, launch } from "./launch.ts";
-import { killQuietly } from "./machine.ts";
+import { INHERITED_FD, type Launched, launch } from "./launch.ts";
+import { killQuietly, type LiveSource } from "./machine.ts";
 import { giveTo, makeMemoryFile } from "./machine-files.ts";
 import { waitGone } from "./proc.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
+import { fromSystemError } from "./system-error.ts";
 import { runTool } from "./tool.ts";
 import { checkSocketPath } from "./unix-socket.ts";
 
@@ -24,6 +29,7 @@ const LAUNCH_TIMEOUT_MS = 20_000;
 const DEADLINE_MS = 20_000;
 /** A stopped machine of many gigabytes on a slow disk. */
 const STOPPED_TIMEOUT_MS = 180_000;
+const SETTLE_TIMEOUT_MS = 5_000;
 const DOWNTIME_MS = 30;
 const BANDWIDTH_BYTES_PER_SECOND = 10 * 1024 ** 3;
 /** What a process needs beside its machine's memory. */
@@ -31,59 +37,104 @@ const PROCESS_BYTES = 64 * MIB;
 
 export async function freezeLive(
   context: Context,
-  source: { record: MachineRecord; qmp: QmpClient },
+  source: LiveSource,
   spec: LiveFreezeSpec,
-  outer?: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<LiveFreeze> {
   const started = performance.now();
-  const { record, qmp } = source;
-  const { memoryMib } = record.resources;
-  const chain = await readChain(record);
-  const memoryFile = join(spec.dir, "memory");
+  const { memoryMib } = source.record.resources;
   await needMemory(memoryMib * MIB + PROCESS_BYTES);
+  const memoryFile = join(spec.dir, "memory");
+  const freeze: Freeze = { context, source, spec, memoryFile, ...(signal ? { signal } : {}) };
+  try {
+    await makeMemoryFile(memoryFile, memoryMib * MIB);
+    const direct = (await context.difference()).state === "works";
+    const done = await (direct ? fromDifference(freeze) : migrated(freeze));
+    return { ...done, totalMs: performance.now() - started };
+  } catch (error) {
+    await rm(memoryFile, { force: true });
+    signal?.throwIfAborted();
+    throw fromSystemError(error);
+  }
+}
+
+interface Freeze {
+  context: Context;
+  source: LiveSource;
+  spec: LiveFreezeSpec;
+  memoryFile: string;
+  signal?: AbortSignal;
+}
+
+async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
+  const { context, source, spec, memoryFile, signal } = freeze;
+  const chain = await readChain(source.record);
+  const taken = join(spec.stateDir, "difference");
+  await mkdir(taken);
+  let receiver: Receiver | undefined;
+  let devices: FileHandle | undefined;
+  try {
+    const { pauseMs, layers } = await takeDifference(context, source, taken, signal);
+    const merging = runTool(context.hotMemory.sealPath, [chain.memory, join(taken, "pages"), memoryFile], {
+      timeoutMs: STOPPED_TIMEOUT_MS,
+      signal,
+      debianPackage: "thaw",
+    });
+    const disks = [...chain.disks.slice(0, chain.ofSnapshot), ...layers.map((name) => join(taken, name))];
+    [devices] = await Promise.all([
+      open(join(taken, "devices"), "r"),
+      merging,
+      linkLayers(disks, (index) => join(spec.dir, layerName(index))),
+    ]);
+    receiver = await startReceiver(freeze, devices);
+    const loaded = waitMigration(receiver.qmp);
+    loaded.catch(() => {});
+    await receiver.qmp.execute("migrate-set-capabilities", {
+      capabilities: capabilities("events", "x-ignore-shared"),
+    });
+    await receiver.qmp.execute("migrate-incoming", { uri: `fd:${INHERITED_FD}` });
+    await loaded;
+    await freezeToFiles({ ...receiver, dir: spec.dir, memoryFile });
+    return { layers: disks.slice(1).map((_, index) => layerName(index + 1)), pauseMs, converged: true };
+  } finally {
+    await devices?.close();
+    await receiver?.end();
+    await rm(taken, { recursive: true, force: true });
+  }
+}
+
+async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
+  const { source, spec, memoryFile, signal } = freeze;
+  const { record, qmp } = source;
+  const chain = await readChain(record);
   let receiver: Receiver | undefined;
   let cut: PreparedCut | undefined;
   try {
-    await makeMemoryFile(memoryFile, memoryMib * MIB);
     // A shared mapping of a file that the disk has no room for ends a process with SIGBUS, so the room is taken before.
-    await runTool("fallocate", ["--length", String(memoryMib * MIB), memoryFile], {
+    await runTool("fallocate", ["--length", String(record.resources.memoryMib * MIB), memoryFile], {
       timeoutMs: 60_000,
-      signal: outer,
+      signal,
       debianPackage: "util-linux",
       code: "no-space",
     });
-    [receiver, cut] = await Promise.all([
-      startReceiver(context, record, { ...spec, memoryFile }, outer),
-      prepareCut(qmp, record, chain),
-    ]);
+    receiver = await startReceiver(freeze);
+    cut = await prepareCut(qmp, record, chain);
     const uri = await offerSocket(receiver, record, chain.runtimeDirInside);
     const moved = await move(qmp, {
       uri,
       receiver: receiver.qmp,
       cut,
-      deadlineMs: spec.deadlineMs ?? DEADLINE_MS,
-      ...(outer ? { signal: outer } : {}),
+      deadlineMs: record.needs.accelerator === "kvm" ? (spec.deadlineMs ?? DEADLINE_MS) : 0,
+      ...(signal ? { signal } : {}),
     });
     cut = undefined;
-    const files = moved.layers;
-    const [, layers] = await Promise.all([
-      freezeToFiles({ ...receiver, dir: spec.dir, memoryFile }),
-      files.then(async (disks) => {
-        await linkLayers(disks, (index) => join(spec.dir, layerName(index)));
-        return disks.slice(1).map((_, index) => layerName(index + 1));
-      }),
-    ]);
-    return {
-      layers,
-      pauseMs: moved.pauseMs,
-      converged: moved.converged,
-      totalMs: performance.now() - started,
-    };
-  } catch (error) {
-    await cut?.abandon().catch(() => {});
-    await rm(memoryFile, { force: true });
-    throw error;
+    await freezeToFiles({ ...receiver, dir: spec.dir, memoryFile });
+    const disks = await moved.layers;
+    await linkLayers(disks, (index) => join(spec.dir, layerName(index)));
+    const layers = disks.slice(1).map((_, index) => layerName(index + 1));
+    return { layers, pauseMs: moved.pauseMs, converged: moved.converged };
   } finally {
+    await cut?.abandon().catch(() => {});
     await rm(join(record.runtimeDir, MIGRATE_SOCKET), { force: true });
     await receiver?.end();
   }
@@ -101,20 +152,20 @@ interface Receiver extends Launched {
   end(): Promise<void>;
 }
 
-/** The second process, jailed as every machine, waiting for a migration. */
-async function startReceiver(
-  context: Context,
-  record: MachineRecord,
-  spec: { id: string; stateDir: string; memoryFile: string },
-  outer: AbortSignal | undefined,
-): Promise<Receiver> {
+/**
+ * The second process, jailed as every machine, waiting for a migration.
+ * @param devices a difference's device state, which it will be told to load
+ */
+async function startReceiver(freeze: Freeze, devices?: FileHandle): Promise<Receiver> {
+  const { context, spec, signal } = freeze;
+  const { record } = freeze.source;
   const runtimeDir = runtimeDirOf(context, spec);
   checkSocketPath(join(runtimeDir, MIGRATE_SOCKET));
   const facts = await context.facts();
   const confinement = confine(await context.jail(), spec.id, runtimeDir);
-  const memoryFile = confinement.show("memory", spec.memoryFile, "write");
-  await giveTo(confinement, [spec.memoryFile]);
-  using deadline = deadlineSignal("the second process did not start", LAUNCH_TIMEOUT_MS, outer);
+  const memoryFile = confinement.show("memory", freeze.memoryFile, "write");
+  await giveTo(confinement, [freeze.memoryFile]);
+  using deadline = deadlineSignal("the second process did not start", LAUNCH_TIMEOUT_MS, signal);
   const { machine, accelerator, cpu } = record.needs;
   const started = await launch({
     qemuPath: facts.path,
@@ -123,11 +174,11 @@ async function startReceiver(
     ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
     kvm: accelerator === "kvm",
     bindings: confinement.bindings,
-    inherit: [],
+    inherit: devices === undefined ? [] : [devices.fd],
     argv: (dir) =>
       receiveArgv({
         ...{ id: spec.id, runtimeDir: dir, machine, accelerator, cpu },
-        ...{ resources: record.resources, memoryFile },
+        ...{ resources: record.resources, memoryFile, unconfigured: devices !== undefined },
       }),
     timeoutMs: LAUNCH_TIMEOUT_MS,
     signal: deadline.signal,
@@ -174,6 +225,7 @@ interface MoveOptions {
   uri: string;
   receiver: QmpClient;
   cut: PreparedCut;
+  /** 0: the machine is stopped before. */
   deadlineMs: number;
   signal?: AbortSignal;
 }
@@ -218,10 +270,14 @@ async function move(qmp: QmpClient, options: MoveOptions): Promise<Moved> {
       "max-bandwidth": BANDWIDTH_BYTES_PER_SECOND,
       "downtime-limit": DOWNTIME_MS,
     });
+    if (deadlineMs === 0 && wasRunning) {
+      converged = false;
+      await qmp.execute("stop");
+    }
     const ready = waitSwitchover(qmp, timeoutMs);
     ready.catch(() => {});
     await qmp.execute("migrate", { uri });
-    timer = setTimeout(hurry, deadlineMs);
+    if (deadlineMs > 0) timer = setTimeout(hurry, deadlineMs);
     signal?.throwIfAborted();
     await ready;
     clearTimeout(timer);
@@ -238,8 +294,8 @@ async function move(qmp: QmpClient, options: MoveOptions): Promise<Moved> {
     return { pauseMs, converged, layers };
   } catch (error) {
     clearTimeout(timer);
-    await qmp.execute("migrate_cancel").catch(() => {});
-    if (wasRunning) await qmp.execute("cont").catch(() => {});
+    await cancel(qmp).catch(() => {});
+    if (wasRunning) await goOn(qmp, true).catch(() => {});
     signal?.throwIfAborted();
     throw error;
   } finally {
@@ -248,9 +304,35 @@ async function move(qmp: QmpClient, options: MoveOptions): Promise<Moved> {
   }
 }
 
-/** After a migration QEMU has let go of its disks; `cont` takes them up again. A machine that was paused runs for an instant. */
+/**
+ * After a migration QEMU has let go of its disks; `cont` takes them up again, and is refused for the instant in which QEMU tidies up. A
+ * machine that was paused runs for a moment.
+ */
 async function goOn(qmp: QmpClient, wasRunning: boolean): Promise<void> {
-  await Promise.all([qmp.execute("cont"), ...(wasRunning ? [] : [qmp.execute("stop")])]);
+  const deadline = performance.now() + SETTLE_TIMEOUT_MS;
+  for (;;) {
+    const [refused] = await Promise.all([
+      qmp.execute("cont").then(
+        () => null,
+        (error: unknown) => error,
+      ),
+      ...(wasRunning ? [] : [qmp.execute("stop")]),
+    ]);
+    if (refused === null) return;
+    if (!String(refused).includes("not finalized") || performance.now() > deadline) throw refused;
+    await sleep(1);
+  }
+}
+
+/** Gives up a migration that is under way. Resolves when QEMU has. */
+async function cancel(qmp: QmpClient): Promise<void> {
+  await qmp.execute("migrate_cancel");
+  const deadline = performance.now() + SETTLE_TIMEOUT_MS;
+  const over = ["none", "cancelled", "failed", "completed", "undefined"];
+  while (!over.includes(String(asObject(await qmp.execute("query-migrate")).status))) {
+    if (performance.now() > deadline) return;
+    await sleep(2);
+  }
 }
 
 async function waitSwitchover(qmp: QmpClient, timeoutMs: number): Promise<void> {

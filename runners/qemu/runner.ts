@@ -7,7 +7,7 @@ import { boot } from "./boot.ts";
 import { killByName } from "./clear.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
-import { difference } from "./difference-proof.ts";
+import { proveDifference, recallDifference } from "./difference-proof.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
@@ -39,6 +39,8 @@ export interface QemuRunnerOptions {
   jail?: "auto" | "required" | "off";
   /** `prove` (default): use KVM where a guest was seen to start; `never`: emulate. */
   kvm?: "prove" | "never";
+  /** `prove` (default): take differences where one was seen to be replayed; `never`: always migrate. */
+  difference?: "prove" | "never";
   /** Bytes of RAM for copies of unused snapshots' memory. Default 2 GiB. */
   hotMemoryLimitBytes?: number;
 }
@@ -78,7 +80,8 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       }
       return thaw(context, spec, signal);
     },
-    difference: (proof, signal) => difference(context, runner, proof, signal),
+    difference: (proof, signal) =>
+      proof === undefined ? context.difference() : proveDifference(context, runner, proof, signal),
     forget: (id) => context.hotMemory.forget(id),
     adopt: (record) => adopt(context, record),
     async clear(place) {
@@ -130,6 +133,10 @@ function createContext(options: QemuRunnerOptions): Context {
     home,
     runtimeRoot,
     pagesPath,
+    difference: async () =>
+      options.difference === "never"
+        ? { state: "broken", reason: "turned off by the daemon's settings" }
+        : recallDifference(context),
     hotMemory: new HotMemory({ sealPath, limitBytes: options.hotMemoryLimitBytes ?? HOT_MEMORY_LIMIT_BYTES }),
     facts() {
       facts ??= qemuFacts(home);

@@ -20,6 +20,7 @@ import { fromSystemError } from "./system-error.ts";
 
 const THAW_TIMEOUT_MS = 20_000;
 const MIB = 1024 * 1024;
+const CONFIGURATION_SECTION = 7;
 const OVERLAY = overlayName(0);
 
 /** Empty overlays by size; there are as many as there are disk sizes in use. */
@@ -74,6 +75,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       ...{ diskDirInside, runtimeDirInside },
     });
     kept.catch(() => {});
+    const unconfigured = !(await isConfigured(devices));
     const { machine, accelerator, cpu } = needs;
     const started = await launch({
       qemuPath: facts.path,
@@ -96,7 +98,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
           baseDisk,
           layers,
           overlay,
-          difference: difference !== undefined,
+          unconfigured,
         });
       },
       timeoutMs: THAW_TIMEOUT_MS,
@@ -128,6 +130,15 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     lease?.release();
     await devices?.close();
   }
+}
+
+/**
+ * Whether a saved device state begins with a configuration section, as a migration's does; what was saved of a difference does not, and
+ * QEMU must be told. Source: `qemu_loadvm_state_header` in QEMU's migration/savevm.c.
+ */
+export async function isConfigured(devices: FileHandle): Promise<boolean> {
+  const { bytesRead, buffer } = await devices.read(Buffer.alloc(9), 0, 9, 0);
+  return bytesRead < 9 || buffer[8] === CONFIGURATION_SECTION;
 }
 
 /** The memory that its clones share, where they can't map the snapshot's file itself. */

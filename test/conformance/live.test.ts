@@ -18,8 +18,13 @@ const options = {
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
 };
-const runners: { runner: Runner; another: () => Runner }[] = [
-  { runner: createQemuRunner(options), another: () => createQemuRunner(options) },
+/** Each with how another process makes one like it, and one that never takes a difference. */
+const runners: { runner: Runner; another: () => Runner; migrating: () => Runner }[] = [
+  {
+    runner: createQemuRunner(options),
+    another: () => createQemuRunner(options),
+    migrating: () => createQemuRunner({ ...options, difference: "never" }),
+  },
 ];
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 const mode = (path: string) => statSync(path).mode & 0o777;
@@ -38,7 +43,7 @@ function place(): { id: string; stateDir: string } {
 const COUNTER =
   "(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) < /dev/null > /dev/null 2>&1 &";
 
-for (const { runner, another } of runners) {
+for (const { runner, another, migrating } of runners) {
   const missing = (await runner.probe()).filter(({ fatal, state }) => fatal && state === "missing");
   const why = missing.map(({ name, detail }) => `${name}: ${detail}`).join("; ");
   const can = missing.length === 0 && runner.capabilities.liveFreeze;
@@ -54,6 +59,8 @@ for (const { runner, another } of runners) {
       expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
       const store = new SnapshotStore(openHome(inject("thawHome")));
       snapshot = await store.checkForThaw(await store.get("base"));
+      const where = place();
+      await runner.difference({ snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } });
     });
     afterEach(async () => {
       for (const agent of agents.splice(0)) agent.close();
@@ -129,13 +136,17 @@ for (const { runner, another } of runners) {
       expect(files.map((name) => sha256(join(frozen.dir, name)))).toEqual(before);
     });
 
-    test("live freeze of a machine that writes faster than can be copied: stopped at the deadline, and said", async () => {
-      const [source, agent] = await thawOne();
+    test("live freeze where no difference can be taken: the stream, of a busy machine stopped and said so", async () => {
+      const source = await migrating().thaw({ ...place(), snapshot });
+      machines.push(source);
+      const agent = await greet(source, "live");
+      agents.push(agent);
       await sh(
         agent,
         `${COUNTER} (while :; do head -c 100000000 /dev/zero | tr '\\0' x > /dev/shm/busy; done) > /dev/null 2>&1 < /dev/null &`,
       );
       const { result, frozen } = await freeze(source, 1);
+      expect(result.layers).toEqual(["layer-1.qcow2"]);
       process.stdout.write(`busy: ${JSON.stringify(result)}\n`);
       expect(result.converged).toBe(false);
       expect(result.pauseMs).toBeGreaterThan(0);
@@ -191,7 +202,8 @@ for (const { runner, another } of runners) {
     });
 
     test("difference: proven once, then remembered", async () => {
-      const proof = { snapshot, place: place() };
+      const where = place();
+      const proof = { snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } };
       expect(await runner.difference(proof)).toEqual({ state: "works" });
       expect(await another().difference()).toEqual({ state: "works" });
       expect(existsSync(proof.place.stateDir)).toBe(false);

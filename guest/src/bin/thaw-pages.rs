@@ -52,7 +52,12 @@ fn take(pid: i32, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<
     let inherited = inherited.map(File::open).transpose()?;
     let earlier = inherited.as_ref().map_or(Ok(Vec::new()), |file| read_index(file, bytes))?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(out)?;
-    let mut writer = Writer { file, kept: Vec::with_capacity(64 << 20), at: PAGE_BYTES as u64, runs: Vec::new() };
+    // Room for what there is now, touched, so that no page is faulted in while the machine stands still.
+    let expected: u64 = own_runs(&pagemap, start, bytes)?.iter().map(|(_, pages)| pages * PAGE_BYTES as u64).sum();
+    let room = usize::try_from(expected + expected / 8 + (8 << 20)).map_or(KEPT_BYTES, |room| room.min(KEPT_BYTES));
+    let mut kept = vec![1; room];
+    kept.clear();
+    let mut writer = Writer { file, kept, raw: 0, at: PAGE_BYTES as u64, runs: Vec::new() };
     say("ready")?;
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
@@ -81,6 +86,8 @@ fn take(pid: i32, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<
 struct Writer {
     file: File,
     kept: Vec<u8>,
+    /// Runs from here on are as they were copied: not yet looked at for zeros.
+    raw: usize,
     /// Where `kept` goes.
     at: u64,
     runs: Vec<Run>,
@@ -88,27 +95,33 @@ struct Writer {
 
 impl Writer {
     fn copy(&mut self, pid: i32, start: u64, first: u64, pages: u64) -> io::Result<()> {
-        if self.kept.len() > KEPT_BYTES {
+        let length = pages as usize * PAGE_BYTES;
+        if self.kept.len() + length > KEPT_BYTES {
             self.flush()?;
         }
-        let length = pages as usize * PAGE_BYTES;
         let from = self.kept.len();
         self.kept.resize(from + length, 0);
         read_memory(pid, start + first * PAGE_BYTES as u64, &mut self.kept[from..])?;
-        let mut to = from;
-        for page in 0..pages {
-            let at = from + page as usize * PAGE_BYTES;
-            let zero = is_zero(&self.kept[at..at + PAGE_BYTES]);
-            if !zero {
-                if to != at {
-                    self.kept.copy_within(at..at + PAGE_BYTES, to);
+        self.runs.push(Run { first, pages: pages as u32, zero: false });
+        Ok(())
+    }
+
+    /// Leaves out the pages of zeros among those kept.
+    fn sift(&mut self) {
+        let raw = self.runs.split_off(self.raw);
+        let (mut from, mut to) = (0, 0);
+        for run in raw {
+            for page in run.first..run.end() {
+                let zero = is_zero(&self.kept[from..from + PAGE_BYTES]);
+                if !zero {
+                    self.kept.copy_within(from..from + PAGE_BYTES, to);
+                    to += PAGE_BYTES;
                 }
-                to += PAGE_BYTES;
+                from += PAGE_BYTES;
+                self.note(page, zero);
             }
-            self.note(first + page, zero);
         }
         self.kept.truncate(to);
-        Ok(())
     }
 
     /// Runs come in any order of theirs, the data in the order of the runs.
@@ -120,6 +133,12 @@ impl Writer {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.sift();
+        self.store()
+    }
+
+    fn store(&mut self) -> io::Result<()> {
+        self.raw = self.runs.len();
         self.file.write_all_at(&self.kept, self.at)?;
         self.at += self.kept.len() as u64;
         self.kept.clear();
@@ -128,6 +147,7 @@ impl Writer {
 
     /// Pages of an earlier difference that are not among the ranges written since.
     fn take_over(&mut self, file: &File, earlier: &[(Run, u64)], own: &[(u64, u64)]) -> io::Result<()> {
+        self.flush()?;
         let mut page = [0; PAGE_BYTES];
         let mut next = 0;
         for (run, data_at) in earlier {
@@ -144,11 +164,11 @@ impl Writer {
                 }
                 self.note(number, run.zero);
                 if self.kept.len() > KEPT_BYTES {
-                    self.flush()?;
+                    self.store()?;
                 }
             }
         }
-        Ok(())
+        self.store()
     }
 
     /// The index is sorted, so its data is too: runs that were taken over lie between the others.

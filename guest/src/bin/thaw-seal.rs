@@ -1,8 +1,9 @@
 //! `thaw-seal FILE [PAGES]`, run on the host: copies a file into memory that nobody can write to any more, and holds it until standard
 //! input ends. Machines map it through /proc/PID/fd/FD: one copy for all, and no machine can change another's. The pages of a difference
-//! are laid over it first.
+//! are laid over it first. `thaw-seal FILE PAGES OUT` makes a new file of both instead, and ends.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::ExitCode;
@@ -20,8 +21,9 @@ fn main() -> ExitCode {
     let (path, pages) = match arguments.as_slice() {
         [path] => (path, None),
         [path, pages] => (path, Some(pages)),
+        [path, pages, out] => return merge(path, pages, out),
         _ => {
-            eprintln!("usage: thaw-seal FILE [PAGES]");
+            eprintln!("usage: thaw-seal FILE [PAGES [OUT]]");
             return ExitCode::from(2);
         }
     };
@@ -41,24 +43,42 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// A file of its own, with the holes of `path` and `pages` over it.
+fn merge(path: &OsStr, pages: &OsStr, out: &OsStr) -> ExitCode {
+    let merged = File::open(path).and_then(|file| {
+        let pages = File::open(pages)?;
+        let out = OpenOptions::new().read(true).write(true).open(out)?;
+        fill(&file, Some(&pages), &out)
+    });
+    match merged {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("thaw-seal: {}: {error}", out.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// A sealed copy of `file` in memory, with the same size and the same holes, and `pages` over it.
 fn seal(file: &File, pages: Option<&File>) -> io::Result<File> {
-    let size = file.metadata()?.len();
     let sealed = memory_file()?;
-    sealed.set_len(size)?;
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut offset = 0;
-    while let Some((start, end)) = next_data(file, offset, size) {
-        copy(file, &sealed, start..end, &mut buffer)?;
-        offset = end;
-    }
-    if let Some(pages) = pages {
-        lay_over(pages, &sealed, size, &mut buffer)?;
-    }
+    fill(file, pages, &sealed)?;
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: plain numbers.
     check(unsafe { libc::fcntl(sealed.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
     Ok(sealed)
+}
+
+fn fill(file: &File, pages: Option<&File>, to: &File) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    to.set_len(size)?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    while let Some((start, end)) = next_data(file, offset, size) {
+        copy(file, to, start..end, &mut buffer)?;
+        offset = end;
+    }
+    pages.map_or(Ok(()), |pages| lay_over(pages, to, size, &mut buffer))
 }
 
 fn memory_file() -> io::Result<File> {
