@@ -58,6 +58,7 @@ export class ExecConnection {
   #settled = false;
   #writable = false;
   #started = false;
+  #exited = false;
   /** Control messages for a connection that is being made anew. */
   #pending: Buffer[] = [];
 
@@ -157,6 +158,8 @@ export class ExecConnection {
     await reachDaemon(this.#reach, attempt, signal);
     if (this.#settled) this.#socket?.close();
     if (this.#run !== undefined && target === undefined) this.#socket?.send(encodeControl(this.#run));
+    // Before any output: whoever has not acknowledged yet is dropped when much of it waits.
+    this.#acks.flush();
     for (const message of this.#pending.splice(0)) this.#socket?.send(message);
   }
 
@@ -229,6 +232,7 @@ export class ExecConnection {
   }
 
   #finish(exec: Exec): void {
+    this.#exited = true;
     Promise.all([this.#out.drained(), this.#err.drained()]).then(
       () => this.#settle(undefined, exec),
       (error: unknown) => this.#settle(error),
@@ -238,7 +242,8 @@ export class ExecConnection {
   #lose(): void {
     this.#socket = undefined;
     this.#writable = false;
-    if (this.#settled) return;
+    // After the exit nothing more comes: what is left is to deal with the last of the output.
+    if (this.#settled || this.#exited) return;
     if (this.#target === undefined) {
       this.#settle(
         new ThawError("daemon-unreachable", "the daemon went away before the command was started", {

@@ -100,7 +100,8 @@ export class Engine {
     const all = this.sandboxes;
     const exact = all.find(({ record }) => record.id === reference || record.name === reference);
     if (exact) return exact;
-    const matches = all.filter(({ id }) => id.startsWith(reference));
+    // Every id starts with nothing.
+    const matches = reference === "" ? [] : all.filter(({ id }) => id.startsWith(reference));
     if (matches.length === 1 && matches[0]) return matches[0];
     if (matches.length > 1) {
       throw new EngineError(

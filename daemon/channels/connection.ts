@@ -13,6 +13,7 @@ const RESIZE = 4;
 const CLOSE = 255;
 /** A client that does not acknowledge is dropped when this much waits for it. */
 const MAX_UNPACED_BYTES = 16 << 20;
+const SLOW_CLOSE_MS = 1000;
 /** What a message costs while it waits, beside its bytes: a guest may send one byte at a time. */
 const MESSAGE_BYTES = 512;
 /** While catching up, sending pauses beyond this. */
@@ -89,6 +90,8 @@ export class Connection implements Reader {
     if (!this.isOpen) return;
     if (this.#acknowledged === null && this.#waiting > MAX_UNPACED_BYTES) {
       this.#socket.close(1013, "too slow");
+      // Who does not read does not answer either; what waits for it is let go.
+      setTimeout(() => this.#socket.terminate(), SLOW_CLOSE_MS).unref();
       return;
     }
     this.#sent += data.length;

@@ -16,6 +16,8 @@ import { type Reader, Subscriber } from "./subscriber.ts";
 const READER_WINDOW_BYTES = 4 << 20;
 /** Between the polite signal and the one that can't be refused, after a timeout. */
 const TIMEOUT_GRACE_MS = 1000;
+/** A guest that has not told of the end by then is not waited for. */
+const KILL_DEADLINE_MS = 10_000;
 
 const REFUSALS: Partial<Record<AgentRefusal["kind"], ErrorCode>> = {
   "not-found": "exec-not-found",
@@ -247,8 +249,18 @@ export class Exec extends EventEmitter<ExecEvents> {
     if (this.record.deadline && Date.parse(this.record.deadline) > Date.now() + 1000) return this.#arm();
     this.record.timedOut = true;
     await this.#persist();
-    await this.signal("TERM", "tree").catch(() => {});
-    this.#timer = setTimeout(() => void this.signal("KILL", "tree").catch(() => {}), TIMEOUT_GRACE_MS);
+    this.signal("TERM", "tree").catch(() => {});
+    this.#timer = setTimeout(() => {
+      this.signal("KILL", "tree").catch(() => {});
+      this.#timer = setTimeout(() => void this.#abandon(), KILL_DEADLINE_MS);
+    }, TIMEOUT_GRACE_MS);
+  }
+
+  /** Time is up whether or not the guest says that its program ended. */
+  async #abandon(): Promise<void> {
+    if (this.isOver) return;
+    const durationMs = Date.now() - Date.parse(this.record.startedAt);
+    await this.#over("exited", { code: null, signal: null, oom: false, timedOut: true, durationMs });
   }
 
   #needAgent(): Agent {

@@ -99,7 +99,8 @@ export class SnapshotStore {
     const ids = await finished(this.#home.snapshots);
     const tagged = tags.get(reference);
     if (tagged !== undefined && ids.includes(tagged)) return this.#load(tagged);
-    const matches = ids.filter((id) => id.startsWith(reference));
+    // Every id starts with nothing.
+    const matches = reference === "" ? [] : ids.filter((id) => id.startsWith(reference));
     if (matches.length === 1 && matches[0]) return this.#load(matches[0]);
     if (matches.length > 1)
       throw new EngineError("usage", `${reference} fits ${matches.length} snapshots: ${matches.join(", ")}`);

@@ -43,6 +43,7 @@ export async function buildTemplate(
   options: BuildOptions,
 ): Promise<StoredSnapshot> {
   const { onProgress, signal } = options;
+  await needHost(context.runner, false);
   const base = await rootfs(context, recipe, options);
   const resources: Resources = {
     cpus: recipe.resources.cpus,
@@ -64,6 +65,15 @@ export async function buildTemplate(
       await setUp(agent, recipe, onProgress, signal);
     },
   );
+}
+
+/** What is missing is said before any work, all of it at once. `all`: also what only the making of a root file system needs. */
+async function needHost(runner: Runner, all: boolean): Promise<void> {
+  const missing = (await runner.probe()).filter(({ state, fatal }) => state === "missing" && (fatal || all));
+  if (missing.length === 0) return;
+  throw new EngineError("host-not-ready", missing.map(({ detail }) => detail).join("; "), {
+    hint: [...new Set(missing.map(({ hint }) => hint ?? "thaw doctor"))].join("; "),
+  });
 }
 
 /** The same disk booted with other resources and frozen once. */
@@ -104,6 +114,7 @@ async function rootfs(
   );
   const disk = join(dir, "disk.qcow2");
   if (await stat(disk).catch(() => null)) return disk;
+  await needHost(context.runner, true);
   await phase(
     onProgress,
     { subject: recipe.name, phase: "root file system", detail: (size: number) => mib(size) },

@@ -1,5 +1,5 @@
 /** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
-import { isNode, LineCounter, parseDocument, type YAMLMap } from "yaml";
+import { type Document, isNode, LineCounter, parseDocument, type YAMLMap } from "yaml";
 import { z } from "zod";
 import { EngineError } from "../errors.ts";
 
@@ -71,9 +71,9 @@ export function parseRecipe(text: string, file: string): Recipe {
   };
   const mistakes = document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`);
   if (mistakes.length === 0) {
-    const parsed = recipe.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
-    if (parsed.success) return parsed.data;
-    for (const issue of parsed.error.issues) {
+    const parsed = recipe.safeParse(unfolded(document, mistakes) ?? {});
+    if (parsed.success && mistakes.length === 0) return parsed.data;
+    for (const issue of mistakes.length === 0 ? (parsed.error?.issues ?? []) : []) {
       for (const [path, message] of placed(issue))
         mistakes.push(
           `${at(offsetOf(document.contents, path))}: ${path.join(".") || "template"}: ${message}`,
@@ -85,6 +85,16 @@ export function parseRecipe(text: string, file: string): Recipe {
     `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`,
     { details: mistakes },
   );
+}
+
+/** Aliases that would unfold to more than anybody writes are a mistake like any other. */
+function unfolded(document: Document.Parsed, mistakes: string[]): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    mistakes.push((error as Error).message);
+    return undefined;
+  }
 }
 
 /** An issue's place: for unknown keys the keys themselves. */

@@ -199,11 +199,22 @@ fn starting_twice_starts_once() {
 }
 
 #[test]
-fn forgetting_kills() {
+fn only_what_has_ended_is_forgotten_and_its_children_live_on() {
     let agent = Agent::start();
     let mut host = agent.host();
-    let stream = host.start("a", "echo $$; exec sleep 100", json!({}));
-    let pid = String::from_utf8(host.next(stream, DATA).payload).unwrap().trim().to_string();
+    let flag = agent.folder.join("flag");
+    // The child writes into the pipe of an exec that is forgotten by then; it must neither block nor die of it.
+    let child = format!("(sleep 0.5; head -c 200000 /dev/zero; echo still here; echo x > {}) &", flag.display());
+    let stream = host.start("a", &format!("{child} read line"), json!({ "stdin": true }));
+    let refused = host.ask(json!({ "op": "forget", "id": "a" }));
+    assert_eq!(refused["error"]["kind"], "refused");
+    host.send(END, stream, 0, &[]);
+    host.finish(stream);
     assert_eq!(host.ask(json!({ "op": "forget", "id": "a" })), json!({ "ok": {} }));
-    support_gone(&pid);
+    assert_eq!(host.hello()["execs"], json!([]));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !flag.exists() {
+        assert!(std::time::Instant::now() < deadline, "the child did not live on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

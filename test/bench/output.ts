@@ -21,9 +21,11 @@ export async function measureOutput(world: World): Promise<Row[]> {
     signal,
   });
   const library = await throughLibrary(world, runs);
+  const { rssBytes } = await world.client.getInfo({ signal });
   return [
     { name: "stdout, guest → thaw run", ours: figure("MB/s", rates(cli)), target: TARGET },
     { name: "stdout, guest → client library", ours: figure("MB/s", rates(library)), target: TARGET },
+    { name: "daemon after all that output (RSS)", ours: figure("MiB", [rssBytes / 2 ** 20]) },
   ];
 }
 

@@ -49,7 +49,8 @@ afterEach(() => {
 });
 afterAll(() => {
   child.kill("SIGKILL");
-  rmSync(dir, { recursive: true, force: true });
+  // What the last programs still write keeps the folder busy for a moment.
+  rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 });
 
 /** A new session; the one before is over for the agent. */
@@ -346,7 +347,8 @@ describe("a host that goes away and comes back", () => {
     await sleep(500);
     const stuck = Number(readFileSync(progress, "utf8"));
     expect(stuck).toBeGreaterThanOrEqual(14);
-    expect(stuck).toBeLessThan(20);
+    // The ring, and a pipe of at most as much.
+    expect(stuck).toBeLessThan(36);
     first.socket.destroy();
     await sleep(200);
     expect(Number(readFileSync(progress, "utf8"))).toBe(stuck);

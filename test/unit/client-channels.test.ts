@@ -69,6 +69,31 @@ test("output is acknowledged once it is dealt with, and the end waits for it", a
   });
 });
 
+test("a connection that ends behind the exit is not made anew while output is still dealt with", async () => {
+  const gate = Promise.withResolvers<void>();
+  const script: TestScript = {
+    peer: async (peer) => {
+      await peer.until(() => peer.control.length > 0);
+      peer.start();
+      peer.write(1, "late");
+      // Long enough for a client that comes back by mistake.
+      peer.ws.once("close", () => setTimeout(gate.resolve, 200));
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client, peers) => {
+    let text = "";
+    const stdout = async (chunk: Buffer): Promise<void> => {
+      await gate.promise;
+      text += chunk.toString();
+    };
+    const connection = await client.run(request, { stdout });
+    expect((await connection.result).exit?.code).toBe(0);
+    expect(text).toBe("late");
+    expect(peers).toHaveLength(1);
+  });
+});
+
 test("a lost connection goes on where it was, both ways", async () => {
   const script: TestScript = {
     peer: async (peer) => {

@@ -54,6 +54,8 @@ pub struct Exec {
     /// The stream it is attached to.
     stream: Option<u32>,
     exit_sent: bool,
+    /// The host no longer knows it. Kept while children of its program hold its pipes, so that they neither block nor die.
+    forgotten: bool,
 }
 
 impl Exec {
@@ -63,6 +65,11 @@ impl Exec {
             Some(cgroup) => cgroup.members(),
             None => tree::members(self.pid),
         }
+    }
+
+    /// Whether nobody holds its pipes any more.
+    fn is_silent(&self) -> bool {
+        self.out.fd().is_none() && self.err.fd().is_none()
     }
 
     fn kill_tree(&self) {
@@ -98,7 +105,7 @@ impl Execs {
             bytes += exec.id.len() + 3;
             bytes < crate::protocol::MAX_PAYLOAD_BYTES / 2
         };
-        self.by_number.values().take_while(fits).map(|exec| exec.id.clone()).collect()
+        self.by_number.values().filter(|exec| !exec.forgotten).take_while(fits).map(|exec| exec.id.clone()).collect()
     }
 
     fn add(&mut self, exec: Exec) -> u32 {
@@ -116,10 +123,25 @@ impl Execs {
         self.by_number.get_mut(&number)
     }
 
-    fn remove(&mut self, number: u32) -> Option<Exec> {
-        let exec = self.by_number.remove(&number)?;
+    /// Frees the id and the buffers of an exec that has ended; the rest goes when its pipes are closed.
+    fn forget(&mut self, number: u32) {
+        let Some(exec) = self.by_number.get_mut(&number) else { return };
         self.numbers.remove(&exec.id);
-        Some(exec)
+        exec.forgotten = true;
+        exec.stream = None;
+        exec.out.forget();
+        exec.err.forget();
+        if let Some(cgroup) = exec.cgroup.take() {
+            self.cgroups.retire(cgroup);
+        }
+        self.drop_silent(number);
+    }
+
+    /// Drops a forgotten exec once nobody writes to it any more.
+    fn drop_silent(&mut self, number: u32) {
+        if self.by_number.get(&number).is_some_and(|exec| exec.forgotten && exec.is_silent()) {
+            self.by_number.remove(&number);
+        }
     }
 
     /// No exec is attached any more: its session is over.

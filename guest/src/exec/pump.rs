@@ -46,6 +46,7 @@ impl Agent {
             self.work.push(token);
         }
         self.tell_exit(number);
+        self.execs.drop_silent(number);
     }
 
     /// Sends the exit once the program is gone and all its output is sent.

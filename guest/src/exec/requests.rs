@@ -119,19 +119,19 @@ impl Agent {
         Ok(Nothing {})
     }
 
-    /// `forget`.
+    /// `forget`: what the program left running lives on.
     pub fn forget(&mut self, request: &Forget) -> Result<Nothing, Failure> {
         let number = self.execs.find(&request.id).ok_or_else(|| unknown(&request.id))?;
-        let Some(exec) = self.execs.remove(number) else { return Ok(Nothing {}) };
-        exec.kill_tree();
+        let Some(exec) = self.execs.get(number) else { return Ok(Nothing {}) };
+        if exec.status.is_none() {
+            return Err(Failure::new(Kind::Refused, format!("{} still runs", request.id)));
+        }
         match exec.stream {
             Some(stream) if exec.exit_sent => drop(self.streams.remove(&stream)),
             Some(stream) => self.reset(stream, Failure::new(Kind::NotFound, "the exec was forgotten")),
             None => {}
         }
-        if let Some(cgroup) = exec.cgroup {
-            self.execs.cgroups.retire(cgroup);
-        }
+        self.execs.forget(number);
         Ok(Nothing {})
     }
 

@@ -70,6 +70,7 @@ pub fn start(request: &Start, null: BorrowedFd, cgroup: &mut Option<Cgroup>) -> 
         cgroup: cgroup.take(),
         stream: None,
         exit_sent: false,
+        forgotten: false,
     })
 }
 
