@@ -6,7 +6,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DifferenceFiles, SnapshotFiles } from "../../runners/runner.ts";
 import { phase } from "../progress.ts";
-import { freezeSandbox, type LiveContext, type LiveOptions } from "./freeze.ts";
+import { differenceVerdict, freezeSandbox, type LiveContext, type LiveOptions } from "./freeze.ts";
 import { randomId, type Sandbox } from "./sandbox.ts";
 
 export interface ForkOrigin {
@@ -29,16 +29,14 @@ export async function forkOrigin(
   const { home, store, runner } = context;
   const { onProgress, signal } = options;
   const { name, snapshot } = sandbox.record;
+  sandbox.allowLive("fork");
+  const verdict = await differenceVerdict(context, sandbox, options);
   const files = await store.checkForThaw(await store.get(snapshot));
   const id = `build-${randomId()}`;
   const stateDir = join(home.builds, id);
   await mkdir(stateDir, { recursive: true, mode: 0o711 });
   const clear = () => rm(stateDir, { recursive: true, force: true });
   try {
-    const verdict = await runner.difference(
-      { snapshot: files, place: { id, stateDir: join(stateDir, "proof") } },
-      signal,
-    );
     if (verdict.state !== "works") {
       const frozen = await freezeSandbox(context, sandbox, options);
       onProgress({

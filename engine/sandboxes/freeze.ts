@@ -1,7 +1,7 @@
 /** A new snapshot of a sandbox that goes on running. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { LiveFreeze, Runner } from "../../runners/runner.ts";
+import type { DifferenceVerdict, LiveFreeze, Runner } from "../../runners/runner.ts";
 import type { Home } from "../home.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -18,16 +18,45 @@ export interface LiveOptions {
   signal: AbortSignal;
 }
 
+/** What is known of differences on this host; found out with a clone of the sandbox's snapshot when nothing is. */
+export async function differenceVerdict(
+  { home, store, runner }: LiveContext,
+  sandbox: Sandbox,
+  { onProgress, signal }: LiveOptions,
+): Promise<DifferenceVerdict> {
+  const known = await runner.difference();
+  if (known.state !== "unproven") return known;
+  const snapshot = await store.checkForThaw(await store.get(sandbox.record.snapshot));
+  const id = `build-${randomId()}`;
+  const stateDir = join(home.builds, id);
+  await mkdir(stateDir, { recursive: true, mode: 0o711 });
+  try {
+    return await phase(onProgress, { subject: "host", phase: "self-test", detail: describeVerdict }, () =>
+      runner.difference({ snapshot, place: { id, stateDir } }, signal),
+    );
+  } finally {
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+function describeVerdict(verdict: DifferenceVerdict): string {
+  return verdict.state === "works" ? "differences work" : `no differences: ${verdict.reason}`;
+}
+
 export interface FrozenSandbox extends LiveFreeze {
   snapshot: StoredSnapshot;
 }
 
 /** Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
 export async function freezeSandbox(
-  { home, store }: LiveContext,
+  context: LiveContext,
   sandbox: Sandbox,
-  { onProgress, signal }: LiveOptions,
+  options: LiveOptions,
 ): Promise<FrozenSandbox> {
+  const { home, store } = context;
+  const { onProgress, signal } = options;
+  sandbox.allowLive("freeze");
+  await differenceVerdict(context, sandbox, options);
   const id = `build-${randomId()}`;
   const stateDir = join(home.builds, id);
   const draft = join(stateDir, "snapshot");

@@ -170,15 +170,20 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     await this.#become("running", null);
   }
 
+  /** Throws `conflict` when the sandbox is not in a state to be frozen or forked. */
+  allowLive(verb: "freeze" | "fork"): void {
+    this.#allow(verb, ["running", "paused"]);
+  }
+
   /** Makes a snapshot's files of the machine, which goes on. */
   async freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze> {
-    this.#allow("freeze", ["running", "paused"]);
+    this.allowLive("freeze");
     return this.#needMachine().freezeLive(spec, signal);
   }
 
   /** Writes how the machine differs from its snapshot; it goes on. */
   async takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
-    this.#allow("fork", ["running", "paused"]);
+    this.allowLive("fork");
     return this.#needMachine().takeDifference(dir, signal);
   }
 

@@ -71,8 +71,9 @@ async function prove(
     index: number,
     from?: Awaited<ReturnType<Machine["takeDifference"]>>,
   ): Promise<Machine> => {
-    const id = `${place.id}-${index}`;
-    const stateDir = join(place.stateDir, id);
+    // One after the other under one id, by which a crash is cleared up after.
+    const { id } = place;
+    const stateDir = join(place.stateDir, String(index));
     await mkdir(stateDir, { recursive: true, mode: 0o711 });
     const machine = await runner.thaw(
       { id, stateDir, snapshot, ...(from ? { difference: from } : {}) },
