@@ -81,11 +81,8 @@ async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs
       debianPackage: "thaw",
     });
     const disks = [...chain.disks.slice(0, chain.ofSnapshot), ...layers.map((name) => join(taken, name))];
-    [devices] = await Promise.all([
-      open(join(taken, "devices"), "r"),
-      merging,
-      linkLayers(disks, (index) => join(spec.dir, layerName(index))),
-    ]);
+    await Promise.all([merging, linkLayers(disks, (index) => join(spec.dir, layerName(index)))]);
+    devices = await open(join(taken, "devices"), "r");
     receiver = await startReceiver(freeze, devices);
     const loaded = waitMigration(receiver.qmp);
     loaded.catch(() => {});
