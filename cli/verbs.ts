@@ -30,6 +30,11 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./pause/command.ts"),
   },
   resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
+  freeze: {
+    description: "make a snapshot of a sandbox while it goes on",
+    load: () => import("./freeze/command.ts"),
+  },
+  fork: { description: "make copies of a sandbox as it is now", load: () => import("./fork/command.ts") },
   extend: { description: "put a sandbox's end off", load: () => import("./extend/command.ts") },
   wait: {
     description: "wait until a sandbox stops, is gone, or an exec in it ends",

@@ -21,6 +21,8 @@ export type { ReachOptions } from "./reach.ts";
 export {
   type ByteSource,
   type CallOptions,
+  type Forked,
+  type Frozen,
   type PathOptions,
   type ProgressOptions,
   ThawClient,

@@ -7,6 +7,8 @@ import type {
   Exec,
   ExecRequest,
   FileEntry,
+  ForkRequest,
+  FreezeRequest,
   MachineStats,
   Progress,
   RunRequest,
@@ -39,6 +41,24 @@ export interface ProgressOptions extends CallOptions {
 export interface PathOptions extends CallOptions {
   /** In the sandbox, absolute. */
   path: string;
+}
+
+/** A snapshot of a sandbox that went on. */
+export interface Frozen {
+  snapshot: Snapshot;
+  /** For how long it stood still. */
+  pauseMs: number;
+  /** False when it had to be stopped to come to an end. */
+  converged: boolean;
+}
+
+/** Children of a sandbox. */
+export interface Forked {
+  sandboxes: Sandbox[];
+  /** For how long the parent stood still. */
+  pauseMs: number;
+  /** `freeze` where the host can't take a difference. */
+  method: "difference" | "freeze";
 }
 
 /** A stream of bytes that can be begun anew. */
@@ -215,6 +235,28 @@ export class ThawClient implements AsyncDisposable {
   ): AsyncGenerator<Event, void> {
     const { followEvents } = await import("./events.ts");
     yield* followEvents((path, signal) => this.#send({ method: "GET", path, signal }), options);
+  }
+
+  /** Makes a snapshot of a sandbox that goes on, and names it. */
+  async freezeSandbox(
+    sandbox: string,
+    request: FreezeRequest,
+    options: ProgressOptions = {},
+  ): Promise<Frozen> {
+    const result = await this.#result(sandboxPath(sandbox, "/freeze"), request, options);
+    const { snapshot, pauseMs = 0, converged = true } = result;
+    if (snapshot === undefined)
+      throw new ThawError("internal", "the daemon answered a freeze without a snapshot");
+    return { snapshot, pauseMs, converged };
+  }
+
+  /** Children of a sandbox as it is now; it goes on. */
+  async forkSandbox(sandbox: string, request: ForkRequest, options: ProgressOptions = {}): Promise<Forked> {
+    const result = await this.#result(sandboxPath(sandbox, "/fork"), request, options);
+    const { sandboxes, pauseMs = 0, method = "freeze" } = result;
+    if (sandboxes === undefined)
+      throw new ThawError("internal", "the daemon answered a fork without sandboxes");
+    return { sandboxes, pauseMs, method };
   }
 
   /** What the sandbox's machine uses of the host. */

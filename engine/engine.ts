@@ -21,9 +21,12 @@ import { systemClock } from "./lifecycle/system-clock.ts";
 import { type Action, type Next, newTimers, type TimerRequest } from "./lifecycle/timers.ts";
 import { nearest } from "./nearest.ts";
 import { Room } from "./room.ts";
+import { type ForkOrigin, forkOrigin } from "./sandboxes/fork.ts";
+import { type FrozenSandbox, freezeSandbox } from "./sandboxes/freeze.ts";
 import { type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
+import { isFrozenLive } from "./snapshots/manifest.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
@@ -53,6 +56,18 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
   keep?: boolean | undefined;
   /** How long to wait in line for room; 0: refuse at once. */
   waitMs?: number | undefined;
+}
+
+export interface ForkOptions extends ResolveOptions {
+  count: number;
+  /** Children are named PREFIX-1, PREFIX-2, …; absent: by their ids. */
+  name?: string | undefined;
+}
+
+export interface Fork {
+  sandboxes: Sandbox[];
+  method: ForkOrigin["method"];
+  pauseMs: number;
 }
 
 export class Engine {
@@ -172,6 +187,68 @@ export class Engine {
       this.admission.free(id);
       if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
       throw asEngineError(error);
+    }
+  }
+
+  /** Makes a snapshot of a sandbox, which goes on, and names it. */
+  async freeze(reference: string, tag: string, options: ResolveOptions): Promise<FrozenSandbox> {
+    const sandbox = this.sandbox(reference);
+    try {
+      await this.#room.needDisk();
+      const frozen = await freezeSandbox(this.#live, sandbox, options);
+      await this.snapshots.tag(frozen.snapshot.id, tag);
+      this.audit.note("freeze", sandbox.record.name, { snapshot: frozen.snapshot.id, tag });
+      return frozen;
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    }
+  }
+
+  /** Children of a sandbox as it is now, all or none. Each has an identity and a disk of its own; their memory is shared. */
+  async fork(reference: string, options: ForkOptions): Promise<Fork> {
+    const parent = this.sandbox(reference);
+    const children = Array.from({ length: options.count }, (_, index) => {
+      const id = randomId();
+      return { id, name: options.name === undefined ? id : `${options.name}-${index + 1}` };
+    });
+    const claimed: string[] = [];
+    const asked = performance.now();
+    let origin: ForkOrigin | undefined;
+    try {
+      for (const { name } of children) {
+        this.#claim(name);
+        claimed.push(name);
+      }
+      await this.#room.needDisk();
+      const from = await forkOrigin(this.#live, parent, options);
+      origin = from;
+      const { labels } = parent.record;
+      const made = await Promise.allSettled(
+        children.map((child) =>
+          this.#thaws.run(async () => {
+            const timers = this.#timersFor(child.name, {});
+            const named = { ...child, from: `fork of ${parent.record.name}`, asked, timers };
+            const { onProgress, signal } = options;
+            const { cpus, memoryMib } = parent.record.resources;
+            await this.admission.admit({ ...child, cpus, memoryMib }, { waitMs: 0, onProgress, signal });
+            return this.#fork(named, from, parent, { onProgress, signal, source: {}, labels, leased: false });
+          }),
+        ),
+      );
+      const failed = made.find((result) => result.status === "rejected");
+      if (failed) throw failed.reason;
+      const sandboxes = made.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+      this.audit.note("fork", parent.record.name, { count: options.count, snapshot: from.snapshot });
+      return { sandboxes, method: from.method, pauseMs: from.pauseMs };
+    } catch (error) {
+      await Promise.all(children.map(({ id }) => this.removeById(id).catch(() => {})));
+      for (const { id } of children) this.admission.free(id);
+      for (const name of claimed) this.#names.delete(name);
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    } finally {
+      await origin?.release();
     }
   }
 
@@ -312,6 +389,7 @@ export class Engine {
     named: { id: string; name: string; from: string; asked: number; timers: Timers },
     snapshot: StoredSnapshot,
     options: CreateOptions,
+    state?: ForkOrigin,
   ): Promise<Sandbox> {
     const { id, name, from, asked, timers } = named;
     options.signal.throwIfAborted();
@@ -346,8 +424,15 @@ export class Engine {
     this.#watch(sandbox);
     this.#tell(sandbox, "sandbox.creating", { from, labels: record.labels });
     try {
-      const [files] = await Promise.all([this.snapshots.checkForThaw(snapshot), sandbox.persist()]);
-      await sandbox.thaw(files, signal);
+      const [files] = await Promise.all([
+        state?.files ?? this.snapshots.checkForThaw(snapshot),
+        sandbox.persist(),
+      ]);
+      await sandbox.thaw(files, {
+        signal,
+        difference: state?.difference,
+        frozenLive: state !== undefined || isFrozenLive(snapshot.manifest),
+      });
       this.admission.started(id);
       record.thawMs = performance.now() - asked;
       await sandbox.persist();
@@ -362,6 +447,22 @@ export class Engine {
     this.#lifecycle.poke();
     this.audit.note("create", name, { id, from, snapshot: snapshot.id });
     return sandbox;
+  }
+
+  /** One child. What its commands get by default is the parent's. */
+  async #fork(
+    named: { id: string; name: string; from: string; asked: number; timers: Timers },
+    origin: ForkOrigin,
+    parent: Sandbox,
+    options: CreateOptions,
+  ): Promise<Sandbox> {
+    const snapshot = await this.snapshots.get(origin.snapshot);
+    const { defaults } = parent.record;
+    return this.#thaw(named, { ...snapshot, manifest: { ...snapshot.manifest, defaults } }, options, origin);
+  }
+
+  get #live(): { home: Home; store: SnapshotStore; runner: Runner } {
+    return { home: this.home, store: this.snapshots, runner: this.runner };
   }
 
   async #recover(): Promise<void> {
@@ -496,6 +597,7 @@ export class Engine {
 const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
   "missing-tool": "host-not-ready",
   "no-space": "no-space",
+  "no-memory": "no-capacity",
   "start-failed": "host-not-ready",
   timeout: "timeout",
   "machine-gone": "machine-ended",

@@ -1,7 +1,9 @@
 /** What a sandbox is thawed from: a template (built when absent), a recipe's text, or a snapshot; with other resources, a variant of it. */
 import { SingleFlight } from "./concurrency.ts";
+import { EngineError } from "./errors.ts";
 import { sha256 } from "./files.ts";
 import type { OnProgress, Progress } from "./progress.ts";
+import { isFrozenLive } from "./snapshots/manifest.ts";
 import type { StoredSnapshot } from "./snapshots/store.ts";
 import { type BuildContext, buildTemplate, buildVariant } from "./templates/build.ts";
 import { parseRecipe, type Recipe } from "./templates/recipe.ts";
@@ -103,6 +105,13 @@ export class Sources {
         manifest.resources.memoryMib === resources.memoryMib,
     );
     if (present && (await this.incompatible(present)).length === 0) return present;
+    if (isFrozenLive(snapshot.manifest)) {
+      throw new EngineError(
+        "unsupported",
+        `snapshot ${snapshot.id} was frozen from a sandbox: it keeps its ${own.cpus} cpus and ${own.memoryMib} MiB`,
+        { hint: "leave --cpus and --memory out" },
+      );
+    }
     const key = `${snapshot.id} ${resources.cpus} ${resources.memoryMib}`;
     return this.#builds.join(
       key,

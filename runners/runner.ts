@@ -55,8 +55,10 @@ export interface MachineNeeds {
 
 /** What is on disk to thaw from: plain files in `dir`, each immutable. */
 export interface SnapshotFiles {
-  /** Absolute folder holding `memory`, `devices` and `disk.qcow2`. */
+  /** Absolute folder holding `memory`, `devices`, `disk.qcow2` and its layers. */
   dir: string;
+  /** Names in `dir` of disk layers above `disk.qcow2`, lowest first (`layer-1.qcow2`, …). Absent: none. */
+  layers?: readonly string[];
   /** Names the hot copy of the memory; same id = same bytes. */
   id: string;
   resources: Resources;
@@ -82,7 +84,48 @@ export interface BootSpec extends MachinePlace {
 
 export interface ThawSpec extends MachinePlace {
   snapshot: SnapshotFiles;
+  /** What a machine of this very snapshot had become: thaws that machine's state. */
+  difference?: DifferenceFiles | undefined;
 }
+
+/** Where a live freeze puts the new snapshot's files, and the second machine that it needs meanwhile. */
+export interface LiveFreezeSpec extends MachinePlace {
+  /** Existing folder; receives `memory`, `devices`, `disk.qcow2` and layers. */
+  dir: string;
+  /** A machine that changes memory faster than it can be sent is stopped after this. Default 20 s. */
+  deadlineMs?: number;
+}
+
+export interface LiveFreeze {
+  /** Disk layers written above `disk.qcow2`, lowest first. */
+  layers: string[];
+  /** For how long the machine stood still. */
+  pauseMs: number;
+  totalMs: number;
+  /** False when the machine had to be stopped to come to an end. */
+  converged: boolean;
+}
+
+/** How a machine differs from the snapshot it was thawed from, at one instant. Plain files in `dir`, each immutable. */
+export interface DifferenceFiles {
+  /** Absolute folder holding `pages` (memory), `devices` and the disk's layers. */
+  dir: string;
+  /** Names the hot memory its clones share; same id = same bytes. */
+  id: string;
+  /** Names in `dir` of disk layers above the snapshot's own, lowest first. */
+  layers: string[];
+  /** QEMU build (or the like) that alone can thaw it. */
+  build: string;
+}
+
+export interface Difference extends DifferenceFiles {
+  pauseMs: number;
+  /** Memory copied while the machine stood still. */
+  copiedBytes: number;
+}
+
+/** Whether this host can take and thaw differences, as its self-test found. */
+export type DifferenceVerdict = { state: "works" } | { state: "broken" | "unproven"; reason: string };
 
 /** Plain JSON; all a later process needs to adopt, or to clean up after, a machine. */
 export interface MachineRecord {
@@ -131,6 +174,16 @@ export interface Machine {
    * agent must have been quiesced. On return the files are complete and the process is gone.
    */
   freeze(dir: string): Promise<void>;
+  /**
+   * Makes a snapshot's files of a thawed machine that goes on running (a paused one stays paused). Needs `liveFreeze`. Memory and disk are of
+   * the same instant. On return the files are complete and read-only.
+   */
+  freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
+  /**
+   * Writes how a thawed machine differs from its snapshot into the existing folder `dir`. The machine stands still for as long as it takes to
+   * copy the memory that it has written. Only where `Runner.difference` says `works`.
+   */
+  takeDifference(dir: string, signal?: AbortSignal): Promise<Difference>;
   /** Ends the process, at once, and removes its runtime folder. Idempotent. */
   stop(): Promise<void>;
   /** The last 64 KiB the guest wrote to its serial console, as far as known; also after its end. Untrusted: escape before showing. */
@@ -155,6 +208,13 @@ export interface Runner {
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
   /** Restores and lets run. Resolves when the machine has been continued. */
   thaw(spec: ThawSpec, signal?: AbortSignal): Promise<Machine>;
+  /** What is known of the difference path on this host; with `proof` it is proven with a clone of that snapshot when nothing is. */
+  difference(
+    proof?: { snapshot: SnapshotFiles; place: MachinePlace },
+    signal?: AbortSignal,
+  ): Promise<DifferenceVerdict>;
+  /** Lets go of what is kept hot of a snapshot or difference that no machine will be thawed from again. */
+  forget(id: string): void;
   /** Takes up a machine another process started. Rejects with `machine-gone` when it is dead. */
   adopt(record: MachineRecord): Promise<Machine>;
   /** Removes all that is left of a machine whose record may be incomplete (a crash while starting it): processes, sockets. */
@@ -164,6 +224,7 @@ export interface Runner {
 export type RunnerErrorCode =
   | "missing-tool"
   | "no-space"
+  | "no-memory"
   | "start-failed"
   | "timeout"
   | "machine-gone"

@@ -41,7 +41,7 @@ await build({
 
 const release = join(root, "guest", "target", "x86_64-unknown-linux-gnu", "release");
 mkdirSync(join(staged, "agent"));
-for (const name of ["thaw-agent", "thaw-seal"]) {
+for (const name of ["thaw-agent", "thaw-seal", "thaw-pages"]) {
   if (!existsSync(join(release, name))) throw new Error(`${name} is not built: npm run bootstrap`);
   cpSync(join(release, name), join(staged, "agent", name));
 }

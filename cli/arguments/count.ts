@@ -7,6 +7,13 @@ export function parseCpus(text: string): number {
   throw new InvalidArgumentError("It is not a number from 1 to 64.");
 }
 
+/** Parses a number of copies, 1 to 100. */
+export function parseCopies(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= 100) return count;
+  throw new InvalidArgumentError("It is not a number from 1 to 100.");
+}
+
 /** Parses a number of lines, 0 and more. */
 export function parseLines(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);

@@ -19,6 +19,7 @@ function findKind(words: readonly string[]): NameKind | undefined {
     return !oneSandbox.has(verb) || !words.slice(1, -1).some((word) => !word.startsWith("-"))
       ? "sandbox"
       : undefined;
+  if ((verb === "freeze" || verb === "fork") && words.length === 2) return "sandbox";
   if (verb === "template" && ["build", "show"].includes(second)) return "template";
   if (verb === "snapshot" && ["inspect", "tag", "rm", "verify"].includes(second)) return "snapshot";
   return undefined;

@@ -279,10 +279,29 @@ export const buildRequest = z
   })
   .refine((b) => (b.template === undefined) !== (b.recipe === undefined), "give template or recipe");
 
+export const freezeRequest = z.object({ tag });
+export const forkRequest = z.object({
+  count: z.int().min(1).max(100).default(1),
+  /** Children are named PREFIX-1, PREFIX-2, …; default: by their ids. */
+  name: sandboxName.max(36).optional(),
+});
+
 /** Lines of an `application/x-ndjson` answer: progress, then one result or error. */
 export const streamLine = z.union([
   progress,
-  z.object({ type: z.literal("result"), sandbox: sandbox.optional(), snapshot: snapshot.optional() }),
+  z.object({
+    type: z.literal("result"),
+    sandbox: sandbox.optional(),
+    snapshot: snapshot.optional(),
+    /** Of a fork. */
+    sandboxes: z.array(sandbox).optional(),
+    /** Of a fork: `difference`, or `freeze` where the host can't take one. */
+    method: z.enum(["difference", "freeze"]).optional(),
+    /** Of a freeze or a fork: for how long the sandbox stood still. */
+    pauseMs: z.number().optional(),
+    /** Of a freeze: false when the sandbox had to be stopped to come to an end. */
+    converged: z.boolean().optional(),
+  }),
   z.object({ type: z.literal("error"), error: apiError }),
 ]);
 
@@ -367,6 +386,8 @@ export type CreateRequest = z.input<typeof createRequest>;
 export type ExecRequest = z.input<typeof execRequest>;
 export type RunRequest = z.input<typeof runRequest>;
 export type BuildRequest = z.input<typeof buildRequest>;
+export type FreezeRequest = z.input<typeof freezeRequest>;
+export type ForkRequest = z.input<typeof forkRequest>;
 export type Progress = z.infer<typeof progress>;
 export type StatusMessage = z.infer<typeof statusMessage>;
 export type LogStatus = z.infer<typeof logStatus>;

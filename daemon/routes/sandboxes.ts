@@ -5,6 +5,8 @@ import { waitFor } from "../../engine/sandboxes/wait.ts";
 import {
   createRequest,
   extendRequest,
+  forkRequest,
+  freezeRequest,
   labelSelector,
   machineStats,
   sandbox,
@@ -13,7 +15,7 @@ import {
 } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
-import { execView, sandboxView } from "../views.ts";
+import { execView, sandboxView, snapshotView } from "../views.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
 const listQuery = z.object({ label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional() });
@@ -91,6 +93,32 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
       const { state, reason } = found.record;
       const exec = what.exec === undefined ? undefined : found.execs.get(what.exec);
       return { state, reason, exec: exec ? execView(exec) : null };
+    },
+  );
+
+  app.post(
+    "/v1/sandboxes/:sandbox/freeze",
+    { schema: { params, body: freezeRequest } },
+    async (request, reply) => {
+      const { id } = engine.sandbox(request.params.sandbox);
+      await streamWork(reply, async (options) => {
+        const frozen = await engine.freeze(id, request.body.tag, options);
+        const { pauseMs, converged } = frozen;
+        const snapshot = await snapshotView(engine, frozen.snapshot, await engine.snapshots.tags());
+        return { snapshot, pauseMs, converged };
+      });
+    },
+  );
+
+  app.post(
+    "/v1/sandboxes/:sandbox/fork",
+    { schema: { params, body: forkRequest } },
+    async (request, reply) => {
+      const { id } = engine.sandbox(request.params.sandbox);
+      await streamWork(reply, async (options) => {
+        const { sandboxes, method, pauseMs } = await engine.fork(id, { ...request.body, ...options });
+        return { sandboxes: sandboxes.map((child) => sandboxView(engine, child)), method, pauseMs };
+      });
     },
   );
 

@@ -7,7 +7,11 @@ import { Agent } from "../../runners/agent/agent.ts";
 import { SessionError } from "../../runners/agent/errors.ts";
 import type { StartParams } from "../../runners/agent/messages.ts";
 import {
+  type Difference,
+  type DifferenceFiles,
   type Isolation,
+  type LiveFreeze,
+  type LiveFreezeSpec,
   type Machine,
   type MachineEnd,
   type Runner,
@@ -52,6 +56,14 @@ interface SandboxEvents {
   execEnded: [Exec];
 }
 
+export interface ThawOptions {
+  signal?: AbortSignal;
+  /** What a machine of the snapshot had become. */
+  difference?: DifferenceFiles | undefined;
+  /** It was frozen while it ran, so its agent may be in the middle of a frame. */
+  frozenLive?: boolean;
+}
+
 export class Sandbox extends EventEmitter<SandboxEvents> {
   readonly record: SandboxRecord;
   readonly dir: string;
@@ -84,13 +96,15 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   /** Makes the machine and waits for its agent. On failure nothing is left but the caller's folder. */
-  async thaw(snapshot: SnapshotFiles, signal?: AbortSignal): Promise<void> {
-    const machine = await this.#runner.thaw({ id: this.id, stateDir: this.dir, snapshot }, signal);
+  async thaw(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
+    const { signal, difference } = options;
+    const spec = { id: this.id, stateDir: this.dir, snapshot, difference };
+    const machine = await this.#runner.thaw(spec, signal);
     try {
       this.#take(machine);
       await this.#greet(machine, {
         identity: freshIdentity(this.record.name),
-        guestIsBetweenFrames: true,
+        guestIsBetweenFrames: options.frozenLive !== true,
         deadlineMs: HELLO_DEADLINE_MS,
         ...(signal ? { signal } : {}),
       });
@@ -241,6 +255,23 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
         });
       await this.#resume();
     });
+  }
+
+  /** Throws `conflict` when the sandbox is not in a state to be frozen or forked. */
+  allowLive(verb: "freeze" | "fork"): void {
+    checkVerb(verb, this.record);
+  }
+
+  /** Makes a snapshot's files of the machine, which goes on. */
+  async freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze> {
+    this.allowLive("freeze");
+    return this.#needMachine().freezeLive(spec, signal);
+  }
+
+  /** Writes how the machine differs from its snapshot; it goes on. */
+  async takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
+    this.allowLive("fork");
+    return this.#needMachine().takeDifference(dir, signal);
   }
 
   async stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }> {

@@ -24,9 +24,14 @@ export const execDefaults = z.strictObject({
   user: z.string(),
   workdir: z.string(),
 });
+/** What every snapshot has, in this order; layers of its disk follow, lowest first. */
+export const CORE_PARTS = ["memory", "devices", "disk.qcow2"] as const;
+/** A machine's chain is flattened when it is deeper than eight; a cut or two may come before that is done. */
+const MAX_LAYERS = 16;
+const layerNames = Array.from({ length: MAX_LAYERS }, (_, index) => `layer-${index + 1}.qcow2` as const);
 /** Names are a closed list: a manifest can't name a host's file. */
 export const part = z.strictObject({
-  name: z.enum(["memory", "devices", "disk.qcow2"]),
+  name: z.enum([...CORE_PARTS, ...layerNames]),
   sizeBytes: z.int().min(0),
   /** On disk when made; holes not counted. */
   storedBytes: z.int().min(0),
@@ -44,12 +49,29 @@ export const manifest = z.strictObject({
   resources,
   needs: machineNeeds,
   defaults: execDefaults,
-  parts: z.array(part).length(3),
+  parts: z
+    .array(part)
+    .min(CORE_PARTS.length)
+    .max(CORE_PARTS.length + MAX_LAYERS)
+    .refine(
+      (parts) => parts.every(({ name }, index) => name === [...CORE_PARTS, ...layerNames][index]),
+      "memory, devices, disk.qcow2, then layers in order",
+    ),
 });
 
 export type Manifest = z.infer<typeof manifest>;
 export type ExecDefaults = z.infer<typeof execDefaults>;
 export type Part = z.infer<typeof part>;
+
+/** Names of the disk layers above `disk.qcow2`, lowest first. */
+export function layersOf(value: Pick<Manifest, "parts">): string[] {
+  return value.parts.slice(CORE_PARTS.length).map(({ name }) => name);
+}
+
+/** Frozen from a sandbox while that ran, not quiesced as a build is. */
+export function isFrozenLive(value: Manifest): boolean {
+  return value.template === null && value.variantOf === null;
+}
 
 export function encodeManifest(value: Manifest): { text: string; id: string } {
   const text = `${JSON.stringify(value, null, 2)}\n`;

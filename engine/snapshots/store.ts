@@ -7,7 +7,16 @@ import { EngineError } from "../errors.ts";
 import { clearUnfinished, finished, sha256File, sync, writeWhole } from "../files.ts";
 import type { Home } from "../home.ts";
 import { nearest } from "../nearest.ts";
-import { encodeManifest, type Manifest, manifest, type Part, snapshotId } from "./manifest.ts";
+import {
+  CORE_PARTS,
+  encodeManifest,
+  layersOf,
+  type Manifest,
+  manifest,
+  type Part,
+  part,
+  snapshotId,
+} from "./manifest.ts";
 
 export interface StoredSnapshot {
   id: string;
@@ -20,8 +29,6 @@ export interface PartVerdict {
   ok: boolean;
   reason?: string;
 }
-
-const PART_NAMES = ["memory", "devices", "disk.qcow2"] as const;
 
 export class SnapshotStore {
   readonly #home: Home;
@@ -39,14 +46,18 @@ export class SnapshotStore {
     await clearUnfinished(this.#home.tags);
   }
 
-  /** Digests the parts in folder `draft` (on the same file system), writes the manifest, and publishes by a rename. */
+  /**
+   * Digests the parts in folder `draft` (on the same file system), writes the manifest, and publishes by a rename.
+   * @param layers names of disk layers above `disk.qcow2`, lowest first
+   */
   async publish(
     draft: string,
     about: Omit<Manifest, "parts" | "schema">,
     signal?: AbortSignal,
+    layers: readonly string[] = [],
   ): Promise<StoredSnapshot> {
     const parts: Part[] = [];
-    for (const name of PART_NAMES) {
+    for (const name of [...CORE_PARTS, ...layers.map((layer) => part.shape.name.parse(layer))]) {
       const path = join(draft, name);
       const digest = await sha256File(path, signal);
       const { size, blocks } = await stat(path);
@@ -134,7 +145,8 @@ export class SnapshotStore {
         throw corrupt(fresh.id, expected.name, "does not match its digest");
       }
     }
-    return { dir: fresh.dir, id: fresh.id, resources: fresh.manifest.resources, needs: fresh.manifest.needs };
+    const { resources, needs } = fresh.manifest;
+    return { dir: fresh.dir, id: fresh.id, layers: layersOf(fresh.manifest), resources, needs };
   }
 
   /** Reads everything: every part's size and digest. */

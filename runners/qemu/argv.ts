@@ -13,6 +13,8 @@ export const CONSOLE_DEVICE = "con";
 export const CONSOLE_BYTES = 65_536;
 /** Node of the disk's writable layer, and the device on top of it. */
 export const DISK_NODE = "d0";
+/** Node of a snapshot's own disk, beneath all layers. */
+export const BASE_NODE = "base";
 
 /** What a guest sees of its computer. */
 export interface MachineShape {
@@ -46,8 +48,19 @@ export interface ThawOptions extends CommonOptions {
   };
   /** The snapshot's disk. */
   baseDisk: string;
-  /** Its writable overlay; names no backing file. */
+  /** Read-only layers above it, lowest first; none names a backing file. */
+  layers?: readonly string[];
+  /** The writable overlay; names no backing file. */
   overlay: string;
+  /** The device state begins without a configuration section, as a difference's does. */
+  unconfigured?: boolean;
+}
+
+export interface ReceiveOptions extends CommonOptions {
+  /** File that becomes the new snapshot's memory. */
+  memoryFile: string;
+  /** As of {@link ThawOptions}; what it saves is then without one too. */
+  unconfigured?: boolean;
 }
 
 /** `-name` argument, looked for when clearing up after a crash. */
@@ -85,16 +98,60 @@ export function bootArgv(options: BootOptions): string[] {
 export function thawArgv(options: ThawOptions): string[] {
   const readOnly = options.memory.openReadOnly ? ",readonly=on,rom=off" : "";
   const size = `${options.resources.memoryMib}M`;
+  const layers = options.layers ?? [];
   const memory = `memory-backend-file,id=m0,size=${size},mem-path=${value(options.memory.path)},share=off${readOnly}`;
   return [
     ...common(options, memory),
     ...["-blockdev", `driver=file,filename=${value(options.baseDisk)},node-name=fb,read-only=on`],
-    ...["-blockdev", "driver=qcow2,file=fb,node-name=base,read-only=on"],
+    ...["-blockdev", `driver=qcow2,file=fb,node-name=${BASE_NODE},read-only=on`],
+    ...layers.flatMap((path, index) => [
+      ...["-blockdev", `driver=file,filename=${value(path)},node-name=fl${index},read-only=on`],
+      "-blockdev",
+      `driver=qcow2,file=fl${index},node-name=l${index},read-only=on,backing=${index === 0 ? BASE_NODE : `l${index - 1}`}`,
+    ]),
     ...["-blockdev", writableFile(options.overlay)],
-    ...["-blockdev", `driver=qcow2,file=f0,node-name=${DISK_NODE},backing=base,discard=unmap`],
+    ...[
+      "-blockdev",
+      `driver=qcow2,file=f0,node-name=${DISK_NODE},backing=${layers.length === 0 ? BASE_NODE : `l${layers.length - 1}`},discard=unmap`,
+    ],
     ...hardware(),
     ...["-incoming", "defer"],
+    ...configuration(options.unconfigured),
   ];
+}
+
+/** argv after the program's name for the second process of a live freeze: takes in memory and devices, and never runs. */
+export function receiveArgv(options: ReceiveOptions): string[] {
+  const { memoryMib, diskMib } = options.resources;
+  const memory = `memory-backend-file,id=m0,size=${memoryMib}M,mem-path=${value(options.memoryFile)},share=on`;
+  return [
+    ...common(options, memory),
+    ...["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=${diskMib * 1024 * 1024},read-zeroes=on`],
+    ...hardware(),
+    ...["-S", "-incoming", "defer"],
+    ...configuration(options.unconfigured),
+  ];
+}
+
+function configuration(absent: boolean | undefined): string[] {
+  return absent ? ["-global", "migration.send-configuration=off"] : [];
+}
+
+/** Description, for `blockdev-add`, of the overlay that the `index`th cut of a machine's disk goes on with. */
+export function overlayNode(index: number, path: string): { [key: string]: unknown } {
+  return {
+    driver: "qcow2",
+    "node-name": `d${index}`,
+    discard: "unmap",
+    backing: null,
+    file: {
+      driver: "file",
+      filename: path,
+      "node-name": `f${index}`,
+      discard: "unmap",
+      cache: { "no-flush": true },
+    },
+  };
 }
 
 /** Digest of the hardware both command lines describe; recorded in a snapshot and compared before a thaw. */

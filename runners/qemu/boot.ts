@@ -1,7 +1,7 @@
 /** A cold boot from a root disk. */
-import { chmod, chown, open, rm, statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { type BootSpec, type MachineNeeds, type MachineRecord, RunnerError } from "../runner.ts";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { BootSpec, MachineNeeds, MachineRecord } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import {
   type Confinement,
@@ -15,6 +15,7 @@ import { deadlineSignal } from "./deadline.ts";
 import { freezeToFiles } from "./freeze.ts";
 import { type Launched, launch } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
+import { giveTo, makeMemoryFile } from "./machine-files.ts";
 import { fromSystemError } from "./system-error.ts";
 
 const BOOT_TIMEOUT_MS = 20_000;
@@ -98,30 +99,4 @@ export function recordOf(parts: RecordParts): MachineRecord {
     resources,
     needs,
   };
-}
-
-/** Makes files writable, and the jailed uid's own while it runs. They may be copies of a snapshot's, which nobody may write. */
-async function giveTo(confinement: Confinement, files: readonly string[]): Promise<void> {
-  for (const file of files) {
-    await chmod(file, 0o600);
-    if (confinement.jail?.uid !== undefined) await chown(file, confinement.uid, confinement.uid);
-  }
-}
-
-/** A new sparse file. A shared mapping of a file the disk has no room for ends QEMU with SIGBUS, so the room is checked first. */
-async function makeMemoryFile(path: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(dirname(path));
-  if (bavail * bsize < bytes) {
-    throw new RunnerError(
-      "no-space",
-      `${dirname(path)} has ${Math.floor((bavail * bsize) / MIB)} MiB free, the machine's memory needs ${bytes / MIB} MiB`,
-      { hint: "free disk space, or choose a state folder elsewhere with THAW_HOME" },
-    );
-  }
-  const handle = await open(path, "wx", 0o600);
-  try {
-    await handle.truncate(bytes);
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,6 +1,12 @@
 /** What every operation of the runner shares: where things are, what the host can do, how machines are confined. */
 import { join } from "node:path";
-import { type Isolation, type MachineNeeds, type MachinePlace, RunnerError } from "../runner.ts";
+import {
+  type DifferenceVerdict,
+  type Isolation,
+  type MachineNeeds,
+  type MachinePlace,
+  RunnerError,
+} from "../runner.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import type { HotMemory } from "./hot-memory.ts";
 import { JAIL_FILES_DIR, JAIL_RUNTIME_DIR, type JailBinding, jailUid } from "./jail.ts";
@@ -19,6 +25,10 @@ export interface Context {
   /** What is remembered of KVM; with `kernelDir` it is proven when nothing is. */
   kvm(kernelDir?: string, signal?: AbortSignal): Promise<KvmVerdict>;
   hotMemory: HotMemory;
+  /** What is known of differences on this host. */
+  difference(): Promise<DifferenceVerdict>;
+  /** The helper that copies a machine's own pages. */
+  pagesPath: string;
 }
 
 /** How one machine is confined and what it may open. */

@@ -14,17 +14,21 @@ const QUIT_TIMEOUT_MS = 10_000;
 /** Device state without RAM is below 1 MB; a QEMU that sends more is not believed. */
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
 
-export interface FreezeOptions {
+interface SaveOptions {
   qmp: QmpClient;
-  /** Where `devices` is written. */
-  dir: string;
   runtimeDir: string;
   /** The runtime folder as QEMU sees it. */
   runtimeDirInside: string;
-  memoryFile: string;
-  diskFile: string;
   /** Owner QEMU runs as; its files are given back to this process's user. */
   uid: number;
+}
+
+export interface FreezeOptions extends SaveOptions {
+  /** Where `devices` is written. */
+  dir: string;
+  memoryFile: string;
+  /** Absent when the process has no disk of the machine's. */
+  diskFile?: string;
   pid: number;
   startTicks: string;
 }
@@ -48,7 +52,7 @@ export async function freezeToFiles(options: FreezeOptions): Promise<void> {
     timeoutMs: 120_000,
     debianPackage: "util-linux",
   });
-  for (const file of [memoryFile, diskFile]) {
+  for (const file of diskFile === undefined ? [memoryFile] : [memoryFile, diskFile]) {
     if (process.getuid?.() === 0) await chown(file, 0, 0);
     const handle = await open(file, "r");
     try {
@@ -61,7 +65,7 @@ export async function freezeToFiles(options: FreezeOptions): Promise<void> {
 }
 
 /** Has QEMU send its device state to a socket of ours, so that it never holds the snapshot's file. */
-async function saveDevices(options: FreezeOptions, file: FileHandle): Promise<void> {
+async function saveDevices(options: SaveOptions, file: FileHandle): Promise<void> {
   const { qmp, runtimeDir, runtimeDirInside } = options;
   const path = join(runtimeDir, MIGRATE_SOCKET);
   checkSocketPath(path);
@@ -103,13 +107,13 @@ async function receive(socket: Socket, file: FileHandle): Promise<void> {
 }
 
 /** Resolves when a migration, either way, has completed. */
-export async function waitMigration(qmp: QmpClient): Promise<void> {
+export async function waitMigration(qmp: QmpClient, timeoutMs = MIGRATE_TIMEOUT_MS): Promise<void> {
   const status = await qmp.waitEvent(
     (event) => {
       const status = event.name === "MIGRATION" ? event.data.status : undefined;
       return status === "completed" || status === "failed" ? status : undefined;
     },
-    { what: "the end of the migration", timeoutMs: MIGRATE_TIMEOUT_MS },
+    { what: "the end of the migration", timeoutMs },
   );
   if (status === "completed") return;
   const reason = asObject(await qmp.execute("query-migrate").catch(() => undefined))["error-desc"];

@@ -39,6 +39,10 @@ export class HotMemory {
     this.#options = options;
   }
 
+  get sealPath(): string {
+    return this.#options.sealPath;
+  }
+
   /** Bytes of RAM held. */
   get heldBytes(): number {
     let sum = 0;
@@ -46,10 +50,13 @@ export class HotMemory {
     return sum;
   }
 
-  /** The copy of snapshot `id`'s memory, filled from `file` on first use; callers that come meanwhile wait for the same copy. */
-  async acquire(id: string, file: string): Promise<Lease> {
+  /**
+   * The copy of snapshot `id`'s memory, filled from `file` on first use; callers that come meanwhile wait for the same copy.
+   * @param pages a difference's, laid over it
+   */
+  async acquire(id: string, file: string, pages?: string): Promise<Lease> {
     const entry = this.#entries.get(id) ?? {
-      fd: sealedCopy(this.#options.sealPath, file),
+      fd: sealedCopy(this.#options.sealPath, pages === undefined ? [file] : [file, pages]),
       bytes: 0,
       users: 0,
     };
@@ -94,15 +101,15 @@ export class HotMemory {
   }
 }
 
-/** A read-only descriptor of a sealed memfd with `file`'s bytes. The helper ends before this resolves. */
-async function sealedCopy(sealPath: string, file: string): Promise<number> {
-  const helper = spawn(sealPath, [file], { stdio: ["pipe", "pipe", "pipe"], env: {}, cwd: "/" });
+/** A read-only descriptor of a sealed memfd with a memory file's bytes and a difference's over them. The helper ends before this resolves. */
+async function sealedCopy(sealPath: string, files: readonly [string, ...string[]]): Promise<number> {
+  const helper = spawn(sealPath, files, { stdio: ["pipe", "pipe", "pipe"], env: {}, cwd: "/" });
   const ended = new Promise<void>((resolve) => {
     helper.once("error", () => resolve());
     helper.once("close", () => resolve());
   });
   try {
-    const fd = await readyFd(helper, file);
+    const fd = await readyFd(helper, files.join(" and "));
     return await promisify(open)(`/proc/${helper.pid}/fd/${fd}`, "r");
   } finally {
     helper.stdin.destroy();

@@ -4,6 +4,9 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import {
+  type Difference,
+  type LiveFreeze,
+  type LiveFreezeSpec,
   type Machine,
   type MachineEnd,
   type MachineRecord,
@@ -26,16 +29,33 @@ export interface QemuMachineOptions {
   qmp: QmpClient;
   /** Writes the machine's state into a folder; absent when it was not booted to be frozen by this process. */
   freezer?: (qmp: QmpClient, dir: string) => Promise<void>;
+  /** What can be done to a thawed machine while it lives; absent for one that was booted. */
+  live?: LiveOperations;
   /** The last of QEMU's stderr, for the detail of an unexpected end. */
   stderr?: () => string;
   /** Settles when this process's child has ended; absent when another process started the machine. */
   ended?: Promise<unknown>;
 }
 
+export interface LiveOperations {
+  freeze(source: LiveSource, spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
+  takeDifference(source: LiveSource, dir: string, signal?: AbortSignal): Promise<Difference>;
+  /** After either, behind it: keeps the disk's chain shallow. */
+  settle(source: LiveSource): Promise<void>;
+}
+
+export interface LiveSource {
+  record: MachineRecord;
+  qmp: QmpClient;
+}
+
 export class QemuMachine implements Machine {
   readonly record: MachineRecord;
   readonly #qmp: QmpClient;
   readonly #freezer: QemuMachineOptions["freezer"];
+  readonly #live: LiveOperations | undefined;
+  /** Pausing, resuming, live freezes and differences: one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #stderr: () => string;
   readonly #ended: Promise<unknown> | undefined;
   readonly #listeners: ((end: MachineEnd) => void)[] = [];
@@ -52,6 +72,7 @@ export class QemuMachine implements Machine {
     this.record = options.record;
     this.#qmp = options.qmp;
     this.#freezer = options.freezer;
+    this.#live = options.live;
     this.#stderr = options.stderr ?? (() => "");
     this.#ended = options.ended;
     this.#qmp.on("event", (event) => {
@@ -77,12 +98,12 @@ export class QemuMachine implements Machine {
   }
 
   async pause(): Promise<void> {
-    await this.#qmp.execute("stop");
+    await this.#inTurn(() => this.#qmp.execute("stop"));
   }
 
   async resume(): Promise<void> {
     this.#held = false;
-    await this.#qmp.execute("cont");
+    await this.#inTurn(() => this.#qmp.execute("cont"));
     if (this.#port !== undefined) return;
     // QEMU's port does not notice that its host left while the machine was paused; what the guest then writes blocks it until the next
     // host leaves. One that comes and goes at once puts that right.
@@ -117,6 +138,14 @@ export class QemuMachine implements Machine {
     }
   }
 
+  freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze> {
+    return this.#whileLive((live, source) => live.freeze(source, spec, signal));
+  }
+
+  takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
+    return this.#whileLive((live, source) => live.takeDifference(source, dir, signal));
+  }
+
   stop(): Promise<void> {
     this.#stopped ??= this.#kill();
     return this.#stopped;
@@ -138,6 +167,28 @@ export class QemuMachine implements Machine {
     const status = await this.#status();
     const end = endOfStatus(status, status === "shutdown" ? await this.console() : "");
     if (end !== undefined) this.#tell(end);
+  }
+
+  #whileLive<T>(work: (live: LiveOperations, source: LiveSource) => Promise<T>): Promise<T> {
+    const live = this.#live;
+    if (live === undefined) {
+      const message = `machine ${this.record.id} was booted, not thawed: it can't be frozen while it runs`;
+      return Promise.reject(new RunnerError("unsupported", message));
+    }
+    const source = { record: this.record, qmp: this.#qmp };
+    const done = this.#inTurn(() => work(live, source));
+    // The next one waits for it, the caller does not.
+    done.then(
+      () => this.#inTurn(() => live.settle(source)).catch(() => {}),
+      () => {},
+    );
+    return done;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   #openPort(): Promise<Socket> {

@@ -37,6 +37,7 @@ export async function probe(context: Context, options: ProbeOptions): Promise<Pr
     guarded("kvm", false, () => probeKvm(context)),
     guarded("jail", options.jail === "required", () => probeJail(context, options)),
     guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
+    guarded("fork", false, () => probeDifference(context)),
     guarded("tools", false, probeTools),
     guarded("state", true, () => probeState(context.home)),
     guarded("sockets", true, async () => probeSockets(context.runtimeRoot)),
@@ -101,6 +102,24 @@ async function probeMemoryFiles(context: Context, sealPath: string): Promise<Fin
   return {
     state: "ok",
     detail: `sealed copies in RAM (${mib} MiB now); QEMU 8.2 or newer maps snapshots read-only`,
+  };
+}
+
+async function probeDifference(context: Context): Promise<Finding> {
+  const verdict = await context.difference();
+  if (verdict.state === "works")
+    return { state: "ok", detail: "by difference: one was taken and thawed again on this host" };
+  if (verdict.state === "unproven") {
+    return {
+      state: "warning",
+      detail: "whether differences can be taken is found out with the first fork",
+      hint: "thaw create --name a && thaw fork a",
+    };
+  }
+  return {
+    state: "warning",
+    detail: `by full snapshots, which take seconds: ${verdict.reason}`,
+    hint: "the daemon needs to read its machines' memory: run it as root, or outside of containers that forbid ptrace",
   };
 }
 

@@ -1,18 +1,20 @@
 /** The QEMU runner: makes microVMs on this host, thaws them from snapshots and finds them again. */
 import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type MachineNeeds, type MachineRecord, type Runner, RunnerError } from "../runner.ts";
 import { devicesDigest, QMP_SOCKET } from "./argv.ts";
 import { boot } from "./boot.ts";
 import { killByName } from "./clear.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
+import { proveDifference, recallDifference } from "./difference-proof.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
 import { prepareKernel } from "./kernel.ts";
 import { type KvmVerdict, proveKvm, recallKvm } from "./kvm-proof.ts";
+import { liveOperations } from "./live-operations.ts";
 import { QemuMachine } from "./machine.ts";
 import { probe } from "./probe.ts";
 import { isAlive } from "./proc.ts";
@@ -29,12 +31,16 @@ export interface QemuRunnerOptions {
   agentPath: string;
   /** The static helper `thaw-seal`. */
   sealPath: string;
+  /** The static helper `thaw-pages`. Default: beside `thaw-seal`. */
+  pagesPath?: string;
   /** Short folder for sockets, private to this user. */
   runtimeRoot: string;
   /** `auto` (default): where the host can; `required`: refuse machines where it can't; `off`: never. */
   jail?: "auto" | "required" | "off";
   /** `prove` (default): use KVM where a guest was seen to start; `never`: emulate. */
   kvm?: "prove" | "never";
+  /** `prove` (default): take differences where one was seen to be replayed; `never`: always migrate. */
+  difference?: "prove" | "never";
   /** Bytes of RAM for copies of unused snapshots' memory. Default 2 GiB. */
   hotMemoryLimitBytes?: number;
 }
@@ -44,7 +50,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
   const context = createContext(options);
   const runner: Runner = {
     name: RUNNER_NAME,
-    capabilities: { memorySnapshots: true, liveFreeze: false, pause: true, pty: true },
+    capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true },
     probe: () => probe(context, options),
     async prepareKernel(signal) {
       const { agentPath, home } = options;
@@ -74,7 +80,10 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       }
       return thaw(context, spec, signal);
     },
-    adopt,
+    difference: (proof, signal) =>
+      proof === undefined ? context.difference() : proveDifference(context, runner, proof, signal),
+    forget: (id) => context.hotMemory.forget(id),
+    adopt: (record) => adopt(context, record),
     async clear(place) {
       const runtimeDir = runtimeDirOf(context, place);
       await killByName(place.id);
@@ -97,7 +106,7 @@ async function needs(context: Context, kernelDir: string, signal?: AbortSignal):
   };
 }
 
-async function adopt(record: MachineRecord): Promise<QemuMachine> {
+async function adopt(context: Context, record: MachineRecord): Promise<QemuMachine> {
   const { id, pid, startTicks } = record;
   if (!(await isAlive(pid, startTicks)))
     throw new RunnerError("machine-gone", `machine ${id}: process ${pid} has ended`);
@@ -108,7 +117,7 @@ async function adopt(record: MachineRecord): Promise<QemuMachine> {
   });
   const qmp = await QmpClient.open(socket);
   qmp.unref();
-  const machine = new QemuMachine({ record, qmp });
+  const machine = new QemuMachine({ record, qmp, live: liveOperations(context) });
   await machine.catchUp();
   return machine;
 }
@@ -116,12 +125,18 @@ async function adopt(record: MachineRecord): Promise<QemuMachine> {
 /** Facts are found once per process; a failure is not kept. */
 function createContext(options: QemuRunnerOptions): Context {
   const { home, runtimeRoot, sealPath } = options;
+  const pagesPath = options.pagesPath ?? join(dirname(sealPath), "thaw-pages");
   let facts: Promise<QemuFacts> | undefined;
   let support: Promise<JailSupport> | undefined;
   let verdict: Promise<KvmVerdict> | undefined;
   const context: Context = {
     home,
     runtimeRoot,
+    pagesPath,
+    difference: async () =>
+      options.difference === "never"
+        ? { state: "broken", reason: "turned off by the daemon's settings" }
+        : recallDifference(context),
     hotMemory: new HotMemory({ sealPath, limitBytes: options.hotMemoryLimitBytes ?? HOT_MEMORY_LIMIT_BYTES }),
     facts() {
       facts ??= qemuFacts(home);

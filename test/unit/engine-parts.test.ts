@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Gate, SingleFlight } from "../../engine/concurrency.ts";
 import { allows, mayDial, parseRule } from "../../engine/egress/policy.ts";
 import { nearest } from "../../engine/nearest.ts";
-import { encodeManifest, manifest, snapshotId } from "../../engine/snapshots/manifest.ts";
+import { encodeManifest, layersOf, manifest, snapshotId } from "../../engine/snapshots/manifest.ts";
 
 test("a gate lets so many in at once, in order", async () => {
   const gate = new Gate(2);
@@ -142,5 +142,23 @@ describe("manifest", () => {
     ).toBe(false);
     expect(manifest.safeParse({ ...good, hostDevice: "/dev/sda" }).success).toBe(false);
     expect(manifest.safeParse(good).success).toBe(true);
+  });
+
+  test("layers of a disk have their names and their order", () => {
+    const layer = (number: number) => ({ ...part("memory"), name: `layer-${number}.qcow2` });
+    const withLayers = (...numbers: number[]) =>
+      manifest.safeParse({ ...good, parts: [...good.parts, ...numbers.map(layer)] });
+    const three = withLayers(1, 2, 3);
+    expect(three.data && layersOf(three.data)).toEqual(["layer-1.qcow2", "layer-2.qcow2", "layer-3.qcow2"]);
+    expect(layersOf(good)).toEqual([]);
+    for (const wrong of [
+      [2],
+      [2, 1],
+      [1, 1],
+      [0],
+      [1, 3],
+      Array.from({ length: 17 }, (_, index) => index + 1),
+    ])
+      expect(withLayers(...wrong).success, wrong.join(" ")).toBe(false);
   });
 });

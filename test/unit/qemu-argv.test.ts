@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { bootArgv, devicesDigest, kernelCommandLine, thawArgv } from "../../runners/qemu/argv.ts";
+import {
+  bootArgv,
+  devicesDigest,
+  kernelCommandLine,
+  receiveArgv,
+  thawArgv,
+} from "../../runners/qemu/argv.ts";
 
 const shape = {
   id: "box-1",
@@ -162,4 +168,30 @@ test("mitigations are left out only where there is no real CPU to protect", () =
   expect(kernelCommandLine("tcg", true)).toContain("mitigations=off");
   expect(kernelCommandLine("kvm", true)).not.toContain("mitigations");
   expect(kernelCommandLine("kvm", false)).toMatch(/ thaw\.root=none$/);
+});
+
+test("layers lie above the snapshot's disk, lowest first, and the overlay above them", () => {
+  const argv = thawArgv({ ...thaw, layers: ["/machine/layer-1.qcow2", "/machine/layer-2.qcow2"] });
+  expect(argv.filter((word) => word.startsWith("driver="))).toEqual([
+    "driver=file,filename=/machine/base.qcow2,node-name=fb,read-only=on",
+    "driver=qcow2,file=fb,node-name=base,read-only=on",
+    "driver=file,filename=/machine/layer-1.qcow2,node-name=fl0,read-only=on",
+    "driver=qcow2,file=fl0,node-name=l0,read-only=on,backing=base",
+    "driver=file,filename=/machine/layer-2.qcow2,node-name=fl1,read-only=on",
+    "driver=qcow2,file=fl1,node-name=l1,read-only=on,backing=l0",
+    "driver=file,filename=/machine/disk/overlay.qcow2,node-name=f0,discard=unmap,cache.no-flush=on",
+    "driver=qcow2,file=f0,node-name=d0,backing=l1,discard=unmap",
+  ]);
+});
+
+test("the second process of a live freeze has the same hardware, a shared memory file, no disk, and never runs", () => {
+  const { memory: _memory, baseDisk: _baseDisk, overlay: _overlay, ...common } = thaw;
+  const argv = receiveArgv({ ...common, memoryFile: "/machine/memory" });
+  const hardware = (words: string[]) => words.filter((_, index) => words[index - 1] === "-device");
+  expect(hardware(argv)).toEqual(hardware(thawArgv(thaw)));
+  expect(argv).toContain("memory-backend-file,id=m0,size=256M,mem-path=/machine/memory,share=on");
+  expect(argv).toContain("driver=null-co,node-name=d0,size=2147483648,read-zeroes=on");
+  expect(argv.slice(-3)).toEqual(["-S", "-incoming", "defer"]);
+  const unconfigured = receiveArgv({ ...common, memoryFile: "/machine/memory", unconfigured: true });
+  expect(unconfigured.slice(argv.length)).toEqual(["-global", "migration.send-configuration=off"]);
 });

@@ -1,22 +1,34 @@
-//! `thaw-seal FILE`, run on the host: copies a file into memory that nobody can write to any more, and holds it until standard input
-//! ends. Machines map it through /proc/PID/fd/FD: one copy for all, and no machine can change another's.
+//! `thaw-seal FILE [PAGES]`, run on the host: copies a file into memory that nobody can write to any more, and holds it until standard
+//! input ends. Machines map it through /proc/PID/fd/FD: one copy for all, and no machine can change another's. The pages of a difference
+//! are laid over it first. `thaw-seal FILE PAGES OUT` makes a new file of both instead, and ends.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::ExitCode;
 
+#[path = "pages/format.rs"]
+mod format;
+
+use format::{PAGE_BYTES, is_zero, read_index};
+
 /// Copied and compared piece by piece, so that the pieces stay in the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
-const PAGE_BYTES: usize = 4_096;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let [path] = arguments.as_slice() else {
-        eprintln!("usage: thaw-seal FILE");
-        return ExitCode::from(2);
+    let (path, pages) = match arguments.as_slice() {
+        [path] => (path, None),
+        [path, pages] => (path, Some(pages)),
+        [path, pages, out] => return merge(path, pages, out),
+        _ => {
+            eprintln!("usage: thaw-seal FILE [PAGES [OUT]]");
+            return ExitCode::from(2);
+        }
     };
-    let sealed = File::open(path).and_then(|file| seal(&file));
+    let pages = pages.map(File::open).transpose();
+    let sealed = pages.and_then(|pages| File::open(path).and_then(|file| seal(&file, pages.as_ref())));
     let sealed = match sealed {
         Ok(sealed) => sealed,
         Err(error) => {
@@ -31,21 +43,42 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A sealed copy of `file` in memory, with the same size and the same holes.
-fn seal(file: &File) -> io::Result<File> {
-    let size = file.metadata()?.len();
-    let sealed = memory_file()?;
-    sealed.set_len(size)?;
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut offset = 0;
-    while let Some((start, end)) = next_data(file, offset, size) {
-        copy(file, &sealed, start..end, &mut buffer)?;
-        offset = end;
+/// A file of its own, with the holes of `path` and `pages` over it.
+fn merge(path: &OsStr, pages: &OsStr, out: &OsStr) -> ExitCode {
+    let merged = File::open(path).and_then(|file| {
+        let pages = File::open(pages)?;
+        let out = OpenOptions::new().read(true).write(true).open(out)?;
+        fill(&file, Some(&pages), &out)
+    });
+    match merged {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("thaw-seal: {}: {error}", out.display());
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// A sealed copy of `file` in memory, with the same size and the same holes, and `pages` over it.
+fn seal(file: &File, pages: Option<&File>) -> io::Result<File> {
+    let sealed = memory_file()?;
+    fill(file, pages, &sealed)?;
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: plain numbers.
     check(unsafe { libc::fcntl(sealed.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
     Ok(sealed)
+}
+
+fn fill(file: &File, pages: Option<&File>, to: &File) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    to.set_len(size)?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    while let Some((start, end)) = next_data(file, offset, size) {
+        copy(file, to, start..end, &mut buffer)?;
+        offset = end;
+    }
+    pages.map_or(Ok(()), |pages| lay_over(pages, to, size, &mut buffer))
 }
 
 fn memory_file() -> io::Result<File> {
@@ -86,14 +119,27 @@ fn copy(from: &File, to: &File, range: std::ops::Range<u64>, buffer: &mut [u8]) 
     Ok(())
 }
 
-fn is_zero(page: &[u8]) -> bool {
-    let (before, words, after) = unsafe {
-        // SAFETY: any bytes are a valid u128.
-        page.align_to::<u128>()
-    };
-    // A page with data mostly shows it early, so look at lines rather than at all of it.
-    before.iter().chain(after).all(|&byte| byte == 0)
-        && words.chunks(4).all(|line| line.iter().fold(0, |all, word| all | word) == 0)
+/// Writes a difference's pages to where they belong.
+fn lay_over(pages: &File, to: &File, size: u64, buffer: &mut [u8]) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    for (run, data_at) in read_index(pages, size)? {
+        let start = run.first * PAGE_BYTES as u64;
+        if run.zero {
+            let length = u64::from(run.pages) * PAGE_BYTES as u64;
+            let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            // SAFETY: plain numbers.
+            check(unsafe { libc::fallocate(to.as_raw_fd(), mode, start as i64, length as i64) })?;
+            continue;
+        }
+        let mut done = 0;
+        while done < run.data_bytes() {
+            let length = (run.data_bytes() - done).min(buffer.len() as u64) as usize;
+            pages.read_exact_at(&mut buffer[..length], data_at + done)?;
+            to.write_all_at(&buffer[..length], start + done)?;
+            done += length as u64;
+        }
+    }
+    Ok(())
 }
 
 /// The next stretch of data at or behind `offset`.

@@ -1,0 +1,21 @@
+import { parseCopies } from "../arguments/count.ts";
+import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import type { Define } from "../verbs.ts";
+import type { ForkFlags } from "./fork.ts";
+
+export const define: Define = (command, exit) => {
+  command
+    .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
+    .option("-n, --count <n>", "how many copies", parseCopies, 1)
+    .option("--name <prefix>", "name them PREFIX-1, PREFIX-2, …", parseSandboxName)
+    .option("--json", "print the sandboxes as JSON")
+    .addHelpText(
+      "after",
+      "\nEach copy has the memory, processes and disk of this instant, and an identity of its own; the sandbox goes on.\n\nExample:\n  $ thaw fork web -n 3 --name try && thaw exec try-2 -- hostname",
+    )
+    .action(async (sandbox: string, flags: ForkFlags) => {
+      const { fork } = await import("./fork.ts");
+      await fork(sandbox, flags);
+      exit(0);
+    });
+};

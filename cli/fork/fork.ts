@@ -1,0 +1,24 @@
+import { withClient } from "../connect.ts";
+import { printJson, writeOut } from "../output.ts";
+import { createReporter } from "../progress/reporter.ts";
+
+/** Flags of `thaw fork`. */
+export interface ForkFlags {
+  count: number;
+  name?: string;
+  json?: boolean;
+}
+
+/** `thaw fork`: prints the children's names. */
+export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
+  const request = { count: flags.count, ...(flags.name === undefined ? {} : { name: flags.name }) };
+  await withClient(async (client) => {
+    using reporter = createReporter(flags);
+    const forked = await client.forkSandbox(sandbox, request, {
+      onProgress: (progress) => reporter.show(progress),
+    });
+    reporter[Symbol.dispose]();
+    if (flags.json === true) printJson(forked);
+    else for (const { name } of forked.sandboxes) writeOut(`${name}\n`);
+  });
+}

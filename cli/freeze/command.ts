@@ -1,0 +1,19 @@
+import { parseTag } from "../arguments/tag.ts";
+import type { Define } from "../verbs.ts";
+import type { FreezeFlags } from "./freeze.ts";
+
+export const define: Define = (command, exit) => {
+  command
+    .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
+    .argument("<tag>", "NAME or NAME:VERSION of the new snapshot", parseTag)
+    .option("--json", "print the snapshot as JSON")
+    .addHelpText(
+      "after",
+      "\nMemory, processes and disk are kept as they are; the sandbox goes on.\n\nExample:\n  $ thaw freeze web mine:1 && thaw run --snapshot mine:1 -- ps",
+    )
+    .action(async (sandbox: string, tag: string, flags: FreezeFlags) => {
+      const { freeze } = await import("./freeze.ts");
+      await freeze(sandbox, tag, flags);
+      exit(0);
+    });
+};

@@ -1,0 +1,103 @@
+/** A new snapshot of a sandbox that goes on running. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { DifferenceVerdict, LiveFreeze, Runner } from "../../runners/runner.ts";
+import type { Home } from "../home.ts";
+import { mib, type OnProgress, phase } from "../progress.ts";
+import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import { randomId, type Sandbox } from "./sandbox.ts";
+
+export interface LiveContext {
+  home: Home;
+  store: SnapshotStore;
+  runner: Runner;
+}
+
+export interface LiveOptions {
+  onProgress: OnProgress;
+  signal: AbortSignal;
+}
+
+/** What is known of differences on this host; found out with a clone of the sandbox's snapshot when nothing is. */
+export async function differenceVerdict(
+  { home, store, runner }: LiveContext,
+  sandbox: Sandbox,
+  { onProgress, signal }: LiveOptions,
+): Promise<DifferenceVerdict> {
+  const known = await runner.difference();
+  if (known.state !== "unproven") return known;
+  const snapshot = await store.checkForThaw(await store.get(sandbox.record.snapshot));
+  const id = `build-${randomId()}`;
+  const stateDir = join(home.builds, id);
+  await mkdir(stateDir, { recursive: true, mode: 0o711 });
+  try {
+    return await phase(onProgress, { subject: "host", phase: "self-test", detail: describeVerdict }, () =>
+      runner.difference({ snapshot, place: { id, stateDir } }, signal),
+    );
+  } finally {
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+function describeVerdict(verdict: DifferenceVerdict): string {
+  return verdict.state === "works" ? "differences work" : `no differences: ${verdict.reason}`;
+}
+
+export interface FrozenSandbox extends LiveFreeze {
+  snapshot: StoredSnapshot;
+}
+
+/** Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
+export async function freezeSandbox(
+  context: LiveContext,
+  sandbox: Sandbox,
+  options: LiveOptions,
+): Promise<FrozenSandbox> {
+  const { home, store } = context;
+  const { onProgress, signal } = options;
+  sandbox.allowLive("freeze");
+  await differenceVerdict(context, sandbox, options);
+  const id = `build-${randomId()}`;
+  const stateDir = join(home.builds, id);
+  const draft = join(stateDir, "snapshot");
+  await mkdir(draft, { recursive: true });
+  const subject = sandbox.record.name;
+  try {
+    const base = await store.get(sandbox.record.snapshot);
+    const frozen = await phase(onProgress, { subject, phase: "freeze", detail: describePause }, () =>
+      sandbox.freezeLive({ id, stateDir, dir: draft }, signal),
+    );
+    const snapshot = await phase(
+      onProgress,
+      {
+        subject,
+        phase: "publish",
+        detail: ({ manifest }: StoredSnapshot) =>
+          mib(manifest.parts.reduce((sum, part) => sum + part.storedBytes, 0)),
+      },
+      () =>
+        store.publish(
+          draft,
+          {
+            createdAt: new Date().toISOString(),
+            template: null,
+            warm: base.manifest.warm,
+            variantOf: null,
+            resources: sandbox.record.resources,
+            needs: base.manifest.needs,
+            defaults: sandbox.record.defaults,
+          },
+          signal,
+          frozen.layers,
+        ),
+    );
+    return { ...frozen, snapshot };
+  } finally {
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+function describePause({ pauseMs, converged }: LiveFreeze): string {
+  const paused = `paused for ${pauseMs.toFixed(0)} ms`;
+  return converged ? paused : `${paused}: it had to be stopped`;
+}

@@ -1,0 +1,123 @@
+/**
+ * Whether this host can take and replay differences, proven by one: a clone of a snapshot is told something, its difference is taken, a
+ * second clone is thawed from that and asked. What was proven holds for the build of QEMU, the host's kernel and the accelerator.
+ */
+import { access, mkdir, rm } from "node:fs/promises";
+import { release } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { Agent } from "../agent/agent.ts";
+import {
+  type DifferenceVerdict,
+  type Machine,
+  type MachinePlace,
+  type Runner,
+  RunnerError,
+  type SnapshotFiles,
+} from "../runner.ts";
+import type { Context } from "./context.ts";
+import { recall, remember } from "./host-json.ts";
+
+const SECTION = "difference";
+const ANSWER_MS = 20_000;
+const MARK_PATH = "/dev/shm/thaw-difference-proof";
+
+/** What is remembered for this very host, kernel and QEMU. */
+export async function recallDifference(context: Context): Promise<DifferenceVerdict> {
+  const missing = await access(context.pagesPath).then(
+    () => false,
+    () => true,
+  );
+  if (missing) return { state: "broken", reason: `the helper ${context.pagesPath} is missing` };
+  const known = await recall(context.home, SECTION, await keyOf(context), asVerdict);
+  return known ?? { state: "unproven", reason: "no difference has been taken yet" };
+}
+
+/** What is remembered; when nothing is, it is proven now, and remembered. Never rejects but for `signal`. */
+export async function proveDifference(
+  context: Context,
+  runner: Runner,
+  proof: { snapshot: SnapshotFiles; place: MachinePlace },
+  signal?: AbortSignal,
+): Promise<DifferenceVerdict> {
+  const known = await context.difference();
+  if (known.state !== "unproven") return known;
+  let verdict: DifferenceVerdict;
+  try {
+    await prove(runner, proof, signal);
+    verdict = { state: "works" };
+  } catch (error) {
+    signal?.throwIfAborted();
+    verdict = { state: "broken", reason: error instanceof Error ? error.message : String(error) };
+  }
+  await remember(context.home, SECTION, await keyOf(context), verdict);
+  return verdict;
+}
+
+async function keyOf(context: Context): Promise<string> {
+  const [{ build }, kvm] = await Promise.all([context.facts(), context.kvm()]);
+  return [build, release(), kvm.state === "works" ? "kvm" : "tcg", process.getuid?.()].join(" | ");
+}
+
+async function prove(
+  runner: Runner,
+  proof: { snapshot: SnapshotFiles; place: MachinePlace },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { snapshot, place } = proof;
+  const machines: Machine[] = [];
+  const thaw = async (
+    index: number,
+    from?: Awaited<ReturnType<Machine["takeDifference"]>>,
+  ): Promise<Machine> => {
+    // One after the other under one id, by which a crash is cleared up after.
+    const { id } = place;
+    const stateDir = join(place.stateDir, String(index));
+    await mkdir(stateDir, { recursive: true, mode: 0o711 });
+    const machine = await runner.thaw(
+      { id, stateDir, snapshot, ...(from ? { difference: from } : {}) },
+      signal,
+    );
+    machines.push(machine);
+    return machine;
+  };
+  try {
+    const source = await thaw(1);
+    const mark = `${place.id} ${Math.random()}`;
+    const agent = await greet(source, signal);
+    await agent.writeFile(MARK_PATH, Readable.from([Buffer.from(mark)]));
+    const dir = join(place.stateDir, "difference");
+    await mkdir(dir, { mode: 0o711 });
+    const taken = await source.takeDifference(dir, signal);
+    await check(agent, mark, "the machine it was taken of");
+    agent.close();
+    await source.stop();
+    const replay = await greet(await thaw(2, taken), signal);
+    await check(replay, mark, "the machine thawed from it");
+    replay.close();
+    runner.forget(taken.id);
+  } finally {
+    for (const machine of machines) await machine.stop().catch(() => {});
+    await rm(place.stateDir, { recursive: true, force: true });
+  }
+}
+
+async function greet(machine: Machine, signal: AbortSignal | undefined): Promise<Agent> {
+  const connection = await machine.connect(signal);
+  return Agent.connect(connection, { deadlineMs: ANSWER_MS, ...(signal ? { signal } : {}) });
+}
+
+async function check(agent: Agent, mark: string, which: string): Promise<void> {
+  const { body } = await agent.readFile(MARK_PATH);
+  if ((await text(body)) === mark) return;
+  throw new RunnerError("start-failed", `${which} does not have what was written`);
+}
+
+function asVerdict(value: unknown): DifferenceVerdict | undefined {
+  const verdict = value as Partial<Record<"state" | "reason", unknown>> | null;
+  if (verdict?.state === "works") return { state: "works" };
+  if (verdict?.state === "broken" && typeof verdict.reason === "string")
+    return { state: "broken", reason: verdict.reason };
+  return undefined;
+}

@@ -1,0 +1,33 @@
+/** Files that a machine writes to while it runs. */
+import { chmod, chown, open, statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import { RunnerError } from "../runner.ts";
+import type { Confinement } from "./context.ts";
+
+const MIB = 1024 * 1024;
+
+/** Makes files writable, and the jailed uid's own while it runs. They may be copies of a snapshot's, which nobody may write. */
+export async function giveTo(confinement: Confinement, files: readonly string[]): Promise<void> {
+  for (const file of files) {
+    await chmod(file, 0o600);
+    if (confinement.jail?.uid !== undefined) await chown(file, confinement.uid, confinement.uid);
+  }
+}
+
+/** A new sparse file. A shared mapping of a file the disk has no room for ends QEMU with SIGBUS, so the room is checked first. */
+export async function makeMemoryFile(path: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dirname(path));
+  if (bavail * bsize < bytes) {
+    throw new RunnerError(
+      "no-space",
+      `${dirname(path)} has ${Math.floor((bavail * bsize) / MIB)} MiB free, the machine's memory needs ${bytes / MIB} MiB`,
+      { hint: "free disk space, or choose a state folder elsewhere with THAW_HOME" },
+    );
+  }
+  const handle = await open(path, "wx", 0o600);
+  try {
+    await handle.truncate(bytes);
+  } finally {
+    await handle.close();
+  }
+}

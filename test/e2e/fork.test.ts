@@ -1,0 +1,127 @@
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { killDaemon, type SandboxRow, thaw, thawJson } from "../helpers/thaw.ts";
+
+interface Frozen {
+  snapshot: { id: string; tags: string[]; usedBy: string[]; parts: { name: string }[] };
+  pauseMs: number;
+  converged: boolean;
+}
+interface Forked {
+  sandboxes: SandboxRow[];
+  method: string;
+  pauseMs: number;
+}
+
+const run = async (...args: string[]) => {
+  const { stdout, stderr, exitCode } = await thaw(args);
+  expect(exitCode, `thaw ${args.join(" ")}: ${stderr}`).toBe(0);
+  return String(stdout);
+};
+const inside = (sandbox: string, script: string) => run("exec", sandbox, "--", "sh", "-c", script);
+const START =
+  "nohup sleep 999 >/dev/null 2>&1 & echo state > /tmp/s; (i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.1; done) >/dev/null 2>&1 </dev/null &";
+
+beforeAll(async () => {
+  await run("template", "build", "base");
+});
+afterEach(async () => {
+  await run("rm", "--all");
+  for (const tag of ["mine:1", "mine:2"]) await thaw(["snapshot", "rm", tag]);
+});
+
+describe("thaw freeze", () => {
+  test("the snapshot has the file and the processes; a thaw of it is somebody else; the source goes on", async () => {
+    await run("create", "--name", "web");
+    await inside("web", START);
+    const { snapshot, pauseMs } = await thawJson<Frozen>(["freeze", "web", "mine:1"]);
+    process.stdout.write(`freeze: paused ${pauseMs.toFixed(1)} ms\n`);
+    expect(snapshot.tags).toEqual(["mine:1"]);
+    expect(snapshot.parts.map(({ name }) => name)).toEqual([
+      "memory",
+      "devices",
+      "disk.qcow2",
+      "layer-1.qcow2",
+    ]);
+    await inside("web", "echo later > /tmp/s");
+    const text = await run(
+      "run",
+      "--snapshot",
+      "mine:1",
+      "--",
+      "sh",
+      "-c",
+      "cat /tmp/s; pgrep -a sleep; cat /etc/machine-id",
+    );
+    expect(text).toMatch(/^state\n(\d+ sleep .*\n)*\d+ sleep 999\n/);
+    expect(text.trimEnd().split("\n").at(-1)).not.toBe((await inside("web", "cat /etc/machine-id")).trim());
+    expect(await inside("web", "cat /tmp/s")).toBe("later\n");
+    expect(await run("snapshot", "verify", "mine:1")).toMatch(/layer-1/);
+  });
+
+  test("what is needed can't be removed; other resources are refused; a wrong tag or sandbox is a usage error", async () => {
+    await run("create", "--name", "web");
+    await run("freeze", "web", "mine:1");
+    await run("create", "--snapshot", "mine:1", "--name", "user");
+    const refused = await thaw(["snapshot", "rm", "mine:1"]);
+    expect([refused.exitCode, String(refused.stderr)]).toEqual([
+      125,
+      expect.stringMatching(/in use by user/),
+    ]);
+    const larger = await thaw(["run", "--snapshot", "mine:1", "--memory", "384M", "--", "true"]);
+    expect(String(larger.stderr)).toMatch(/frozen from a sandbox/);
+    expect((await thaw(["freeze", "web", "Not A Tag"])).exitCode).toBe(2);
+    expect((await thaw(["freeze", "nobody", "mine:2"])).exitCode).not.toBe(0);
+  });
+
+  test("after the daemon was killed a sandbox is frozen all the same", async () => {
+    await run("create", "--name", "web");
+    await inside("web", START);
+    await killDaemon();
+    await run("freeze", "web", "mine:1");
+    expect(await run("run", "--snapshot", "mine:1", "--", "cat", "/tmp/s")).toBe("state\n");
+  });
+});
+
+describe("thaw fork", () => {
+  test("children have the state and the processes, names and identities of their own; the parent goes on", async () => {
+    await run("create", "--name", "web");
+    await inside("web", START);
+    const { sandboxes, method, pauseMs } = await thawJson<Forked>([
+      "fork",
+      "web",
+      "-n",
+      "3",
+      "--name",
+      "kid",
+    ]);
+    process.stdout.write(`fork: ${method}, paused ${pauseMs.toFixed(1)} ms\n`);
+    expect(sandboxes.map(({ name }) => name)).toEqual(["kid-1", "kid-2", "kid-3"]);
+    const look = "cat /tmp/s; pgrep -c -x sleep; hostname; cat /etc/machine-id";
+    const seen = await Promise.all(["kid-1", "kid-2", "kid-3", "web"].map((name) => inside(name, look)));
+    for (const text of seen) expect(text).toMatch(/^state\n[12]\n/);
+    expect(new Set(seen.map((text) => text.split("\n")[2]))).toEqual(
+      new Set(["kid-1", "kid-2", "kid-3", "web"]),
+    );
+    expect(new Set(seen.map((text) => text.split("\n")[3])).size).toBe(4);
+    await inside("kid-1", "echo one > /tmp/s; echo one > /root/f; sync");
+    expect(await inside("kid-2", "cat /tmp/s; ls /root/f 2>/dev/null; true")).toBe("state\n");
+    // A child outlives its parent and the daemon, and has children.
+    await run("rm", "web");
+    await killDaemon();
+    const again = await thawJson<Forked>(["fork", "kid-1"]);
+    expect(await inside(again.sandboxes[0]?.name ?? "", "cat /tmp/s /root/f")).toBe("one\none\n");
+  });
+
+  test("all or none: a name that is taken, a count out of range", async () => {
+    await run("create", "--name", "web");
+    await run("create", "--name", "kid-2");
+    const taken = await thaw(["fork", "web", "-n", "3", "--name", "kid"]);
+    expect([taken.exitCode, String(taken.stderr)]).toEqual([
+      125,
+      expect.stringMatching(/already a sandbox named kid-2/),
+    ]);
+    expect((await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name).sort()).toEqual(["kid-2", "web"]);
+    expect((await thaw(["fork", "web", "-n", "0"])).exitCode).toBe(2);
+    expect((await thaw(["fork", "web", "-n", "101"])).exitCode).toBe(2);
+  });
+});
