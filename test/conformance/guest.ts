@@ -2,6 +2,7 @@
 import { freshIdentity } from "../../engine/sandboxes/identity.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
+import type { AgentStream } from "../../runners/agent/stream.ts";
 import type { Machine } from "../../runners/runner.ts";
 
 let serial = 0;
@@ -11,17 +12,21 @@ export async function sh(agent: Agent, script: string): Promise<{ text: string; 
   const exit = Promise.withResolvers<ExitEvent>();
   exit.promise.catch(() => {});
   let text = "";
+  // Output may come before the answer that names its stream.
+  const started = Promise.withResolvers<AgentStream>();
+  started.promise.catch(() => {});
   const { stream } = await agent.start(
     { id: `g${process.pid}-${++serial}`, argv: ["/bin/sh", "-c", script] },
     {
       onData: (channel, piece) => {
         text += piece;
-        queueMicrotask(() => stream.consume(channel, piece.length));
+        void started.promise.then((stream) => stream.consume(channel, piece.length));
       },
       onEvent: (event) => exit.resolve(exitEvent.parse(event)),
       onClose: (error) => error && exit.reject(error),
     },
   );
+  started.resolve(stream);
   return { exit: await exit.promise, text };
 }
 
