@@ -95,6 +95,12 @@ pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(|_| ())
 }
 
+/// Sets or clears O_DIRECT, and clears the other flags that can be changed.
+pub fn set_direct(fd: BorrowedFd, direct: bool) -> io::Result<()> {
+    // SAFETY: plain flags.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, if direct { libc::O_DIRECT } else { 0 }) }).map(|_| ())
+}
+
 /// Bytes that a read would give now (FIONREAD).
 pub fn readable_bytes(fd: BorrowedFd) -> io::Result<u64> {
     let mut count: c_int = 0;
