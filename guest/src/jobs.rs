@@ -256,6 +256,7 @@ impl Agent {
         };
         let builder = thread::Builder::new().stack_size(STACK_BYTES);
         let spawned = builder.spawn(move || {
+            sys::take_turns();
             if let Err(failure) = work(&mut worker) {
                 worker.fail(failure);
             }
