@@ -61,6 +61,7 @@ impl Agent {
     pub fn new(config: Config) -> io::Result<Self> {
         sys::block_signals();
         sys::tune_heap();
+        sys::take_turns();
         let poll = Poll::new()?;
         let children = sys::child_signals()?;
         poll.add(&children, Token::Children)?;

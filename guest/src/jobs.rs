@@ -18,7 +18,8 @@ use std::thread;
 const MAX_JOBS: usize = 64;
 
 const STACK_BYTES: usize = 256 * 1024;
-const WINDOW: u64 = STREAM_WINDOW_BYTES as u64;
+const UPLOAD_WINDOW: u64 = UPLOAD_WINDOW_BYTES as u64;
+const DOWNLOAD_WINDOW: u64 = STREAM_WINDOW_BYTES as u64;
 
 /// Frames from threads on their way to the loop.
 struct Outbox {
@@ -92,7 +93,7 @@ impl Job {
     pub fn push(&self, bytes: &[u8]) -> bool {
         let mut state = lock(&self.shared.state);
         state.received += bytes.len() as u64;
-        if state.received - state.consumed > WINDOW {
+        if state.received - state.consumed > UPLOAD_WINDOW {
             return false;
         }
         if !bytes.is_empty() {
@@ -137,7 +138,7 @@ pub struct Worker {
 impl Worker {
     /// The next bytes from the host; None behind the last. Waits for them. What was given before is taken for dealt with.
     pub fn receive(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        if self.owed >= WINDOW / 4 {
+        if self.owed >= UPLOAD_WINDOW / 4 {
             self.owed = 0;
             lock(&self.shared.state).consumed = self.taken;
             self.send(self.address.ack(CHANNEL_IN, self.taken), false);
@@ -175,7 +176,7 @@ impl Worker {
         frame[..HEADER_BYTES].copy_from_slice(&self.address.header(DATA, CHANNEL_OUT, length).bytes());
         frame.push(TRAILER);
         let mut state = lock(&self.shared.state);
-        while state.sent + length as u64 > state.acknowledged + WINDOW {
+        while state.sent + length as u64 > state.acknowledged + DOWNLOAD_WINDOW {
             if state.cancelled {
                 return Err(cancelled());
             }
@@ -255,6 +256,7 @@ impl Agent {
         };
         let builder = thread::Builder::new().stack_size(STACK_BYTES);
         let spawned = builder.spawn(move || {
+            sys::take_turns();
             if let Err(failure) = work(&mut worker) {
                 worker.fail(failure);
             }

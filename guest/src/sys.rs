@@ -95,6 +95,12 @@ pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(|_| ())
 }
 
+/// Sets or clears O_DIRECT, and clears the other flags that can be changed.
+pub fn set_direct(fd: BorrowedFd, direct: bool) -> io::Result<()> {
+    // SAFETY: plain flags.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, if direct { libc::O_DIRECT } else { 0 }) }).map(|_| ())
+}
+
 /// Bytes that a read would give now (FIONREAD).
 pub fn readable_bytes(fd: BorrowedFd) -> io::Result<u64> {
     let mut count: c_int = 0;
@@ -165,6 +171,16 @@ pub fn reap() -> Option<(i32, i32)> {
 pub fn event_counter() -> io::Result<OwnedFd> {
     // SAFETY: plain flags.
     owned(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })
+}
+
+/// Lets the calling thread wait its turn rather than interrupt whoever wakes it: a program that fills a pipe fills it, instead of being
+/// interrupted, with every translation cached for it lost, for each piece. What the thread starts is scheduled as usual.
+pub fn take_turns() {
+    // SAFETY: the parameter lives for the call. Where it is not allowed, things stay as they are.
+    unsafe {
+        let parameter = libc::sched_param { sched_priority: 0 };
+        libc::sched_setscheduler(0, libc::SCHED_BATCH | libc::SCHED_RESET_ON_FORK, &parameter);
+    }
 }
 
 /// Keeps the memory of buffers that come and go within the heap: by default glibc gives it back and takes it again with each of them, at

@@ -72,6 +72,71 @@ fn a_tree_survives_the_round_trip() {
     assert!(host.answer(stream)["ok"].is_object());
 }
 
+/// Bytes that are found out when they land in another's place.
+fn noise(length: usize) -> Vec<u8> {
+    (0..length as u64).map(|number| (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}
+
+#[test]
+fn large_content_at_every_alignment() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    // A disk, and a file system without writes past the cache.
+    let memory = std::path::PathBuf::from(format!("/dev/shm/thaw-agent-test-{}", std::process::id()));
+    for folder in [agent.folder.join("disk"), memory] {
+        let mut tree = Vec::new();
+        let mut expected = Vec::new();
+        // Offsets and lengths of extents, and what follows the last.
+        let layouts: [(&[(usize, usize)], usize); 9] = [
+            (&[(0, 65_536)], 0),
+            (&[(0, 65_537)], 0),
+            (&[(0, 1_048_576)], 4_096),
+            (&[(0, 524_287), (524_287, 2), (524_289, 700_001)], 0),
+            (&[(1, 600_000)], 99),
+            (&[(4_095, 2), (4_097, 90_000)], 0),
+            (&[(511, 3_585), (4_096, 524_288), (1_000_000, 1), (1_100_000, 4_097)], 1),
+            (&[(8_192, 4_096), (65_536, 1_300_003)], 3_000_000),
+            (&[], 200_000),
+        ];
+        for (number, (extents, rest)) in layouts.into_iter().enumerate() {
+            let size = extents.last().map_or(0, |(offset, length)| offset + length) + rest;
+            let source = noise(size);
+            let mut content = vec![0; size];
+            tree.extend(record(&number.to_string(), |meta| Record::File(meta, size as u64)));
+            for &(offset, length) in extents {
+                let bytes = &source[offset..offset + length];
+                tree.extend(Extent { offset: offset as u64, length: length as u32 }.bytes());
+                tree.extend(bytes);
+                content[offset..offset + length].copy_from_slice(bytes);
+            }
+            tree.extend(Extent { offset: 0, length: 0 }.bytes());
+            expected.push(content);
+        }
+        tree.push(0);
+        let stream = host.request(json!({ "op": "tree-in", "path": folder }));
+        host.upload(stream, &tree);
+        let answer = host.answer(stream);
+        assert_eq!(answer["ok"]["entries"], 9, "{answer}");
+        for (number, content) in expected.iter().enumerate() {
+            assert!(fs::read(folder.join(number.to_string())).unwrap() == *content, "{number} in {}", folder.display());
+        }
+        assert!(folder.join("7").metadata().unwrap().blocks() < 3_500, "holes were filled");
+
+        let path = folder.join("patched");
+        for (offset, length) in [(0, 1_048_576), (0, 1_048_577), (3, 2_500_000), (4_096, 1_600_001), (5_000, 524_288)] {
+            let mut content = vec![7; 2_000_000];
+            fs::write(&path, &content).unwrap();
+            let stream = host.request(json!({ "op": "write", "path": path, "offset": offset }));
+            host.upload(stream, &noise(length));
+            assert_eq!(host.answer(stream), json!({ "ok": {} }));
+            content.resize(content.len().max(offset + length), 0);
+            content[offset..offset + length].copy_from_slice(&noise(length));
+            assert!(fs::read(&path).unwrap() == content, "{length} bytes at {offset} in {}", folder.display());
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
 #[test]
 fn some_names_of_a_tree() {
     let agent = Agent::start();

@@ -15,13 +15,13 @@ import {
   treeInOk,
   type Welcome,
 } from "./messages.ts";
-import { EXEC_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./protocol.ts";
+import { EXEC_WINDOW_BYTES, STREAM_WINDOW_BYTES, UPLOAD_WINDOW_BYTES } from "./protocol.ts";
 import { AgentSession, type OpenOptions } from "./session.ts";
 import type { AgentStream, StreamHandlers } from "./stream.ts";
 
 const nothing = z.looseObject({});
 const EXEC_SHAPE = { in: true, out: true, err: true, windowBytes: EXEC_WINDOW_BYTES };
-const UPLOAD_SHAPE = { in: true, windowBytes: STREAM_WINDOW_BYTES };
+const UPLOAD_SHAPE = { in: true, windowBytes: UPLOAD_WINDOW_BYTES };
 const DOWNLOAD_SHAPE = { out: true, windowBytes: STREAM_WINDOW_BYTES };
 const BOTH_SHAPE = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
 /** Requests that need no work in the guest. Generous: an emulated guest under load is slow. */

@@ -10,6 +10,7 @@ export const MAX_PAYLOAD_BYTES = protocol.maxPayloadBytes;
 /** The largest frame: what a run of zero bytes must cover to complete any half frame. */
 export const MAX_FRAME_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES + 1;
 export const STREAM_WINDOW_BYTES = protocol.streamWindowBytes;
+export const UPLOAD_WINDOW_BYTES = protocol.uploadWindowBytes;
 export const EXEC_WINDOW_BYTES = protocol.execWindowBytes;
 export const FRAME = protocol.frameTypes;
 export const CHANNEL = protocol.channels;

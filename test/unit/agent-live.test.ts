@@ -172,7 +172,8 @@ describe("execs", () => {
       (error: Error) => error.name,
     );
     expect((await run.exit).code).toBe(0);
-    expect(await writing).toBe("SessionError");
+    // What comes after the exit is taken and thrown away, or refused with the end of the stream.
+    expect(["written", "SessionError"]).toContain(await writing);
     expect(run.stream.stream.isClosed).toBe(true);
   });
 
@@ -188,14 +189,12 @@ describe("execs", () => {
     await run.stream.stream.write(Buffer.from("go\r"));
     await run.exit;
     expect(run.text()).toMatch(/30 100\r\ngo\r\n44 132\r\nxterm-256color\r\n\/dev\/pts\/\d+/);
-    const stopped = await start(agent, {
-      argv: ["sh", "-c", "echo up; sleep 100"],
-      tty: { rows: 1, cols: 1 },
-      stdin: true,
-    });
-    while (!stopped.text().includes("up")) await sleep(5);
+    const stopped = await start(agent, { argv: ["cat"], tty: { rows: 1, cols: 1 }, stdin: true });
+    await stopped.stream.stream.write(Buffer.from("up\r"));
+    // Once from the terminal, once from the program.
+    while (!/up[\s\S]*up/.test(stopped.text())) await sleep(5);
     await stopped.stream.stream.write(Buffer.from([3]));
-    expect((await stopped.exit).signal ?? "code").toMatch(/SIGINT|code/);
+    expect((await stopped.exit).signal).toBe("SIGINT");
     await expect(agent.resize(freshId(), { rows: 1, cols: 1 })).rejects.toMatchObject({ kind: "not-found" });
   });
 
@@ -342,16 +341,19 @@ describe("a host that goes away and comes back", () => {
   test("a full ring holds the program until somebody takes the output", async () => {
     const first = await open();
     const progress = join(dir, "progress");
-    const script = `i=0; while [ $i -lt 64 ]; do head -c 65536 /dev/zero; i=$((i+1)); echo $i > ${progress}; done`;
+    const script = `i=0; while [ $i -lt 64 ]; do head -c 65536 /dev/zero; i=$((i+1)); echo $i >> ${progress}; done`;
     const held = await start(first.agent, { argv: ["sh", "-c", script] }, true);
-    await sleep(500);
-    const stuck = Number(readFileSync(progress, "utf8"));
-    expect(stuck).toBeGreaterThanOrEqual(14);
+    const steps = () => (existsSync(progress) ? readFileSync(progress, "utf8").split("\n").length - 1 : 0);
+    let stuck = -1;
+    while (steps() < 14 || steps() !== stuck) {
+      stuck = steps();
+      await sleep(300);
+    }
     // The ring, and a pipe of at most as much.
     expect(stuck).toBeLessThan(36);
     first.socket.destroy();
     await sleep(200);
-    expect(Number(readFileSync(progress, "utf8"))).toBe(stuck);
+    expect(steps()).toBe(stuck);
     const { agent } = await open();
     const { handlers, take } = watch(held.id);
     const rest = take(await agent.attach({ id: held.id, out: 0, err: 0 }, handlers));

@@ -1,5 +1,6 @@
 //! `read` and `write`: the bytes of one file.
 
+use super::bulk::{Buffer, Bulk};
 use super::{absolute, owner};
 use crate::failure::{Context, Failure};
 use crate::jobs::Worker;
@@ -13,6 +14,9 @@ use std::os::unix::fs::{FileExt, PermissionsExt, fchown};
 
 /// A fifo without a writer or a terminal must not hold the thread, or become the agent's.
 const OPEN_FLAGS: libc::c_int = libc::O_NONBLOCK | libc::O_NOCTTY;
+
+/// What a `write` puts into the page cache before it takes the content for large.
+const CACHED_BYTES: u64 = 1024 * 1024;
 
 /// `read`.
 pub fn read(worker: &mut Worker, request: &Read) -> Result<(), Failure> {
@@ -55,16 +59,22 @@ pub fn write(worker: &mut Worker, request: &Write) -> Result<(), Failure> {
     if request.mode.is_some() {
         file.set_permissions(PermissionsExt::from_mode(mode)).context(&request.path)?;
     }
-    let mut offset = request.offset.unwrap_or(0);
+    let first = request.offset.unwrap_or(0);
     let seekable = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let mut buffer = Buffer::default();
+    let mut bulk = Bulk::new(&file, &mut buffer);
+    let mut offset = first;
     while let Some(bytes) = worker.receive()? {
-        if seekable {
+        if !seekable {
+            io::Write::write_all(&mut &file, &bytes).context(&request.path)?;
+        } else if offset - first < CACHED_BYTES {
             file.write_all_at(&bytes, offset).context(&request.path)?;
         } else {
-            io::Write::write_all(&mut &file, &bytes).context(&request.path)?;
+            bulk.write(&bytes, offset).context(&request.path)?;
         }
         offset += bytes.len() as u64;
     }
+    bulk.finish().context(&request.path)?;
     worker.finish(Nothing {});
     Ok(())
 }

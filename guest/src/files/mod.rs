@@ -1,6 +1,7 @@
 //! Files and trees.
 
 mod beneath;
+mod bulk;
 mod content;
 mod entry;
 pub mod record;

@@ -1,6 +1,7 @@
 //! `tree-in`: making files from a stream of records.
 
 use super::beneath::{Beneath, make_at, name};
+use super::bulk::{Buffer, Bulk};
 use super::record::{Meta, Record, Source, decode, decode_extent, too_short};
 use super::{absolute, make_directories, owner};
 use crate::failure::{Context, Failure};
@@ -16,6 +17,9 @@ use std::os::unix::fs::FileExt;
 /// Files larger than this get their size before their content: ext4 would otherwise note the growth page by page.
 const EARLY_SIZE_BYTES: u64 = 128 * 1024;
 
+/// Files of this size and more are written past the page cache.
+const BULK_SIZE_BYTES: u64 = 64 * 1024;
+
 /// `tree-in`.
 pub fn tree_in(worker: &mut Worker, request: &TreeIn) -> Result<(), Failure> {
     let owner = owner(request.user.as_deref())?;
@@ -26,6 +30,7 @@ pub fn tree_in(worker: &mut Worker, request: &TreeIn) -> Result<(), Failure> {
         // SAFETY: cannot fail.
         own: unsafe { (libc::geteuid(), libc::getegid()) },
         directories: Vec::new(),
+        buffer: Buffer::default(),
         done: TreeDone { entries: 0, bytes: 0 },
     };
     let mut bytes = Bytes { worker, chunk: Vec::new(), position: 0 };
@@ -75,6 +80,7 @@ struct Builder {
     own: (u32, u32),
     /// To be given their modes and times last: what is made in them changes the time, and their mode may forbid making it.
     directories: Vec<Meta>,
+    buffer: Buffer,
     done: TreeDone,
 }
 
@@ -130,6 +136,7 @@ impl Builder {
         if early {
             file.set_len(size).context(&shown)?;
         }
+        let mut bulk = (size >= BULK_SIZE_BYTES).then(|| Bulk::new(&file, &mut self.buffer));
         let mut end = 0;
         loop {
             let extent = decode_extent(bytes)?;
@@ -140,9 +147,16 @@ impl Builder {
             let (Some(next), true) = (fits, extent.offset >= end) else {
                 return Err(Failure::invalid(format!("{shown}: extents overlap, or lie beyond the size")));
             };
-            copy(bytes, &file, extent.offset, next).context_failure(&shown)?;
+            copy(bytes, extent.offset, next, |some, offset| match &mut bulk {
+                Some(bulk) => bulk.write(some, offset),
+                None => file.write_all_at(some, offset),
+            })
+            .context_failure(&shown)?;
             self.done.bytes += u64::from(extent.length);
             end = next;
+        }
+        if let Some(bulk) = bulk {
+            bulk.finish().context(&shown)?;
         }
         if end < size && !early {
             file.set_len(size).context(&shown)?;
@@ -221,11 +235,16 @@ impl Builder {
 }
 
 /// Writes the bytes of one extent straight from where they were received.
-fn copy(bytes: &mut Bytes, file: &File, mut offset: u64, end: u64) -> Result<(), CopyError> {
+fn copy(
+    bytes: &mut Bytes,
+    mut offset: u64,
+    end: u64,
+    mut write: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> Result<(), CopyError> {
     while offset < end {
         let limit = usize::try_from(end - offset).unwrap_or(usize::MAX);
         let some = bytes.some(limit).map_err(CopyError::Stream)?;
-        file.write_all_at(some, offset).map_err(CopyError::File)?;
+        write(some, offset).map_err(CopyError::File)?;
         offset += some.len() as u64;
     }
     Ok(())
