@@ -7,7 +7,15 @@ import type { Duplex } from "node:stream";
 import type { z } from "zod";
 import { AgentRefusal, SessionError } from "./errors.ts";
 import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "./frame.ts";
-import { accepted, type Identity, response, sessionEvent, type Welcome, welcome } from "./messages.ts";
+import {
+  accepted,
+  agentError,
+  type Identity,
+  response,
+  sessionEvent,
+  type Welcome,
+  welcome,
+} from "./messages.ts";
 import {
   FRAME,
   HEADER_BYTES,
@@ -266,6 +274,10 @@ export class AgentSession implements StreamWire {
       return this.#parsed(welcome, payload, (body) => this.#welcome.resolve(body));
     if (header.type === FRAME.EVENT)
       return this.#parsed(sessionEvent, payload, (event) => this.onEvent?.(event));
+    if (header.type === FRAME.RESET)
+      return this.#parsed(agentError, payload, ({ message }) =>
+        this.fault(`the guest's agent ended the session: ${message}`),
+      );
     this.fault(`the guest sent a frame of type ${header.type} on stream 0`);
   }
 

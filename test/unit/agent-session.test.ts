@@ -314,6 +314,16 @@ describe("faults of the guest end the session and name it", () => {
   });
 });
 
+test("an agent that ends the session says why", async () => {
+  const end = await endOf(() =>
+    pair.peer.send(FRAME.RESET, { payload: { kind: "invalid", message: "more than the window" } }),
+  );
+  expect(end).toMatchObject({
+    kind: "fault",
+    message: expect.stringMatching(/ended the session: more than the window/),
+  });
+});
+
 describe("what is dropped", () => {
   test("frames of other sessions and of unknown streams", async () => {
     const { session } = await welcomed(pair);
