@@ -36,6 +36,13 @@ async function main(): Promise<number> {
   return runProgram(process.argv.slice(2));
 }
 
+/** Waits until what was written is with its reader, or the reader is gone: ending earlier would cut it off in a pipe. */
+async function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength > 0 && !stream.destroyed)
+    await new Promise<void>((resolve) => stream.write("", () => resolve()));
+}
+
 const code = await main();
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
 if (performance.now() > hotAfterMs) await new Promise((resolve) => setTimeout(resolve, settleMs));
 process.exit(code);
