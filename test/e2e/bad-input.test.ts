@@ -335,7 +335,11 @@ describe("a build whose client goes", () => {
     async (signal) => {
       const home = freshHome();
       const client = start(home);
-      await until(() => processesAt(home).some((line) => line.includes("mmdebstrap")), "mmdebstrap to run");
+      await until(
+        () => processesAt(home).some((line) => line.includes("mmdebstrap")),
+        "mmdebstrap to run",
+        60_000,
+      );
       await sleep(700);
       client.kill(signal);
       const ended = await client;
