@@ -60,12 +60,13 @@ function processesAt(folder: string): string[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       try {
-        return [readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").slice(0, 300)];
+        return [readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")];
       } catch {
         return [];
       }
     })
-    .filter((line) => line.includes(folder) && !/daemon\.mjs|bad-input/.test(line));
+    .filter((line) => line.includes(folder) && !/daemon\.mjs|bad-input/.test(line))
+    .map((line) => line.slice(0, 300));
 }
 
 describe("command lines", () => {
