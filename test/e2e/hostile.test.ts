@@ -330,8 +330,12 @@ describe("names and paths", () => {
       "get /v1/doctor",
       "post /v1/snapshots/{snapshot}/verify",
       "post /v1/sandboxes/{sandbox}/pause",
+      // Each makes machines or a snapshot, in seconds: a hundred of them test nothing more.
+      "post /v1/sandboxes/{sandbox}/freeze",
+      "post /v1/sandboxes/{sandbox}/fork",
       // They answer when something happens.
       "get /v1/events",
+      "get /v1/sandboxes/{sandbox}/execs/{exec}/logs",
       "get /v1/sandboxes/{sandbox}/wait",
     ];
     const destroys = ({ method, path }: ApiRequest) =>
