@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { errorCodes } from "../../engine/errors.ts";
 import { event } from "../../engine/events/event.ts";
+import { execExit } from "../../engine/execs/record.ts";
 
 export { event };
 
@@ -51,14 +52,6 @@ export const isolation = z.enum(["kvm", "emulated (jailed)", "emulated (not jail
 /** `removed` is only seen of one that is going. */
 export const sandboxState = z.enum(["creating", "running", "paused", "stopped", "failed", "removed"]);
 
-export const execExit = z.object({
-  /** null when a signal ended it. */
-  code: z.int().nullable(),
-  signal: z.string().nullable(),
-  oom: z.boolean(),
-  timedOut: z.boolean(),
-  durationMs: z.number(),
-});
 export const exec = z.object({
   id: z.string(),
   sandbox: z.string(),

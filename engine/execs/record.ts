@@ -3,6 +3,7 @@ import { z } from "zod";
 import { errorCodes } from "../errors.ts";
 
 export const execExit = z.object({
+  /** null when a signal ended it. */
   code: z.int().nullable(),
   signal: z.string().nullable(),
   oom: z.boolean(),
