@@ -11,6 +11,7 @@ const STATUS: Record<ErrorCode, number> = {
   conflict: 409,
   "snapshot-corrupt": 409,
   "snapshot-incompatible": 409,
+  "capture-corrupt": 409,
   "exec-not-found": 409,
   "exec-not-executable": 409,
   "exec-refused": 409,

@@ -13,6 +13,7 @@ import { callerOf } from "./caller.ts";
 import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { sendError } from "./errors.ts";
+import { captureRoutes } from "./routes/captures.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
@@ -70,7 +71,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
     for (const add of [
       ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes],
-      ...[execRoutes, logRoutes, fileRoutes, eventRoutes],
+      ...[execRoutes, logRoutes, fileRoutes, eventRoutes, captureRoutes],
     ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());

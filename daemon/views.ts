@@ -1,22 +1,23 @@
 /** The engine's objects in the API's shapes. */
+import type { StoredCapture } from "../engine/captures/store.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Exec as EngineExec } from "../engine/execs/exec.ts";
 import type { Sandbox as EngineSandbox } from "../engine/sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../engine/snapshots/store.ts";
 import { tagOf } from "../engine/sources.ts";
 import type { Recipe } from "../engine/templates/recipe.ts";
-import type { Exec, Sandbox, Snapshot, Template } from "./api/schema.ts";
+import type { Capture, Exec, Sandbox, Snapshot, Template } from "./api/schema.ts";
 
 export function execView({ record }: EngineExec): Exec {
-  const { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, error } = record;
-  return { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, error };
+  const { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, captured, error } = record;
+  return { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, captured, error };
 }
 
 export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
-  const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs } =
+  const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay } =
     sandbox.record;
   return {
-    ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs },
+    ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay },
     isolation: sandbox.isolation,
     next: engine.next(sandbox),
     expiresAt: sandbox.record.timers.expiresAt,
@@ -38,6 +39,12 @@ export async function snapshotView(
     usedBy: await engine.usersOf(snapshot.id),
     incompatible: await engine.sources.incompatible(snapshot),
   };
+}
+
+export async function captureView(engine: Engine, { id, manifest, file }: StoredCapture): Promise<Capture> {
+  const [notes, { check }] = await Promise.all([engine.captures.store.notes(id), engine.checkCapture(id)]);
+  const storedBytes = manifest.parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return { ...file, storedBytes, notes, replays: check.best };
 }
 
 export async function templateView(engine: Engine, recipe: Recipe): Promise<Template> {

@@ -71,7 +71,7 @@ export class Admission {
 
   /** Throws `no-capacity` with the figures, at once or when the wait is over. Afterwards `started`, `ended` and `free` tell what became of it. */
   async admit(need: Need, options: WaitOptions): Promise<void> {
-    this.#checkEver(need);
+    this.checkSize(need);
     const why = this.#line.length > 0 ? `${this.#line.length} wait in line before it` : this.#lacks(need);
     if (why === null) return this.#promise(need);
     if (options.waitMs <= 0) throw refusal(need, why);
@@ -110,8 +110,8 @@ export class Admission {
     this.#starting.add(id);
   }
 
-  /** What no waiting helps against. */
-  #checkEver({ name, cpus, memoryMib }: Need): void {
+  /** Throws `no-capacity` for what no waiting helps against. */
+  checkSize({ name, cpus, memoryMib }: Omit<Need, "id">): void {
     const { perSandbox, memoryMib: all } = this.limits;
     const most = Math.min(perSandbox.memoryMib, all);
     const why =

@@ -6,6 +6,10 @@ import { type Probe, type Runner, RunnerError } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
 import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
+import { Captures } from "./captures/captures.ts";
+import { type CaptureCheck, type CheckContext, checkCapture } from "./captures/check.ts";
+import { openReplay, type Replay } from "./captures/replay.ts";
+import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
 import { type Config, readConfig } from "./config.ts";
 import { EngineError, type ErrorCode } from "./errors.ts";
@@ -26,7 +30,7 @@ import { type FrozenSandbox, freezeSandbox } from "./sandboxes/freeze.ts";
 import { type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
-import { isFrozenLive } from "./snapshots/manifest.ts";
+import { type ExecDefaults, isFrozenLive } from "./snapshots/manifest.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
@@ -75,6 +79,7 @@ export class Engine {
   readonly runner: Runner;
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
+  readonly captures: Captures;
   readonly leases: Leases;
   readonly audit: Audit;
   readonly events: EventLog;
@@ -100,13 +105,19 @@ export class Engine {
       options.templatesDir,
       agentDigest,
     );
-    this.leases = new Leases((id) => callingAsDaemon(() => this.removeById(id)));
+    this.leases = new Leases((id) => callingAsDaemon(() => this.#leaseLost(id)));
     this.audit = new Audit(home.audit);
     this.events = EventLog.open(home.events);
     this.snapshots.onPublished = ({ id, manifest }) =>
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.config = readConfig(home.config);
     this.#room = new Room(home.root, this.config);
+    this.captures = new Captures({
+      ...this.#live,
+      needDisk: () => this.#room.needDisk(),
+      tell: (type, id, details) =>
+        this.events.append({ type, target: id, name: id, sandbox: null, details }),
+    });
     this.#clock = options.clock ?? systemClock;
     this.#freezeAndStop = options.freezeAndStop;
     this.#lifecycle = new Lifecycle<Sandbox>({
@@ -171,23 +182,60 @@ export class Engine {
   async create(options: CreateOptions): Promise<Sandbox> {
     const asked = performance.now();
     const id = randomId();
-    const name = options.name ?? id;
+    const name = options.name ?? (await this.#replayName(options.source.capture)) ?? id;
     const timers = this.#timersFor(name, options);
     this.#claim(name);
+    let replay: Replay | undefined;
     try {
       await this.#room.needDisk();
-      const { snapshot: found, from } = await this.sources.resolve(options.source, options);
+      replay = await this.#openReplay(options);
+      const { snapshot: found, from } = replay
+        ? { snapshot: withDefaults(replay.snapshot, replay.defaults), from: replay.capture.id }
+        : await this.sources.resolve(options.source, options);
       const snapshot = await this.sources.withResources(found, options, options);
       const { cpus, memoryMib } = snapshot.manifest.resources;
       const { onProgress, signal, waitMs = 0 } = options;
       await this.admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
-      return await this.#thaws.run(() => this.#thaw({ id, name, from, asked, timers }, snapshot, options));
+      const named = { id, name, from, asked, timers };
+      return await this.#thaws.run(() => this.#thaw(named, snapshot, options, replay?.origin, replay));
     } catch (error) {
       this.#names.delete(name);
       this.admission.free(id);
       if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
       throw asEngineError(error);
+    } finally {
+      await replay?.origin?.release();
     }
+  }
+
+  /** What can be made of a capture here, and why not more. */
+  async checkCapture(reference: string): Promise<{ capture: StoredCapture; check: CaptureCheck }> {
+    const capture = await this.captures.store.get(reference);
+    return { capture, check: await checkCapture(this.#checking, capture.manifest) };
+  }
+
+  /** Captures a sandbox by hand; it goes on. */
+  async capture(reference: string): Promise<StoredCapture> {
+    const sandbox = this.sandbox(reference);
+    checkVerb("freeze", sandbox.record);
+    try {
+      const cause = { ending: { trigger: "manual" as const, exit: null }, exec: null };
+      const { id } = await this.captures.take(sandbox, cause);
+      this.audit.note("capture create", sandbox.record.name, { capture: id });
+      return await this.captures.store.get(id);
+    } catch (error) {
+      throw asEngineError(error);
+    }
+  }
+
+  /** Refused while a replay's snapshot was made of its disk and is in use; that snapshot goes with it. */
+  async removeCapture(reference: string): Promise<void> {
+    const { id } = await this.captures.store.get(reference);
+    const booted = await this.snapshots.find(({ bootedFrom }) => bootedFrom === id);
+    if (booted) await this.removeSnapshot(booted.id);
+    await this.captures.store.remove(id);
+    this.audit.note("capture rm", id);
+    this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details: {} });
   }
 
   /** Makes a snapshot of a sandbox, which goes on, and names it. */
@@ -320,9 +368,13 @@ export class Engine {
     }
   }
 
-  /** Sandboxes and variants that need a snapshot's files. */
+  /** Sandboxes and captures that need a snapshot's files. */
   async usersOf(id: string): Promise<string[]> {
-    return this.sandboxes.filter(({ record }) => record.snapshot === id).map(({ record }) => record.name);
+    const captures = await this.captures.store.list();
+    return [
+      ...this.sandboxes.filter(({ record }) => record.snapshot === id).map(({ record }) => record.name),
+      ...captures.filter(({ manifest }) => manifest.base.snapshot === id).map((capture) => capture.id),
+    ];
   }
 
   /** Removes a tag when the snapshot has others, else the snapshot. Refused while a sandbox needs it. */
@@ -335,7 +387,7 @@ export class Engine {
     const users = await this.usersOf(snapshot.id);
     if (users.length > 0) {
       throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
-        hint: `thaw rm ${users.join(" ")}`,
+        hint: users.map((user) => (/^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`)).join("; "),
       });
     }
     await this.snapshots.remove(snapshot.id);
@@ -378,6 +430,7 @@ export class Engine {
   /** The daemon leaves: machines go on, the next daemon adopts them. */
   async close(): Promise<void> {
     this.leases.close();
+    this.captures.close();
     this.#lifecycle.close();
     this.admission.close();
     this.#tellDaemon("daemon.stopped");
@@ -390,6 +443,7 @@ export class Engine {
     snapshot: StoredSnapshot,
     options: CreateOptions,
     state?: ForkOrigin,
+    replay?: Replay,
   ): Promise<Sandbox> {
     const { id, name, from, asked, timers } = named;
     options.signal.throwIfAborted();
@@ -411,11 +465,14 @@ export class Engine {
       leased: options.leased,
       keep: options.keep ?? false,
       thawMs: null,
+      replay: replay
+        ? { capture: replay.capture.id, level: replay.level, exact: options.source.exact === true }
+        : null,
       heldBy: null,
       timers,
       machine: null,
     };
-    const sandbox = new Sandbox(dir, record, this.runner);
+    const sandbox = new Sandbox(dir, record, this.runner, this.captures);
     const abort = new AbortController();
     const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
     const signal = AbortSignal.any([abort.signal, options.signal]);
@@ -457,8 +514,37 @@ export class Engine {
     options: CreateOptions,
   ): Promise<Sandbox> {
     const snapshot = await this.snapshots.get(origin.snapshot);
-    const { defaults } = parent.record;
-    return this.#thaw(named, { ...snapshot, manifest: { ...snapshot.manifest, defaults } }, options, origin);
+    return this.#thaw(named, withDefaults(snapshot, parent.record.defaults), options, origin);
+  }
+
+  async #openReplay(options: CreateOptions): Promise<Replay | undefined> {
+    const { capture, level } = options.source;
+    if (capture === undefined) return undefined;
+    const found = await this.captures.store.get(capture);
+    const { onProgress, signal } = options;
+    return openReplay({ ...this.#live, ...this.#checking }, this.captures.store, found, { level, onProgress, signal });
+  }
+
+  /** `replay-7k2qxz`, with a number when there is one already. */
+  async #replayName(reference: string | undefined): Promise<string | undefined> {
+    if (reference === undefined) return undefined;
+    const { id } = await this.captures.store.get(reference);
+    const name = `replay-${id.slice(id.indexOf("-") + 1)}`;
+    let free = name;
+    for (let n = 2; this.#names.has(free); n++) free = `${name}-${n}`;
+    return free;
+  }
+
+  get #checking(): CheckContext {
+    const needRoom = (memoryMib: number, cpus: number): void =>
+      this.admission.checkSize({ name: "the replay", cpus, memoryMib });
+    return { store: this.snapshots, runner: this.runner, needRoom };
+  }
+
+  /** Its client is gone, which may be worth a capture. */
+  async #leaseLost(id: string): Promise<void> {
+    await this.#sandboxes.get(id)?.captureCancelled();
+    await this.removeById(id);
   }
 
   get #live(): { home: Home; store: SnapshotStore; runner: Runner } {
@@ -473,6 +559,7 @@ export class Engine {
     ]);
     const context = { home: this.home, store: this.snapshots, runner: this.runner };
     await Promise.all((await readdir(this.home.builds)).map((id) => clearBuild(context, id)));
+    await this.captures.recover();
     await Promise.all((await finished(this.home.sandboxes)).map((id) => this.#adopt(id)));
   }
 
@@ -484,7 +571,7 @@ export class Engine {
       await rm(dir, { recursive: true, force: true });
       return;
     }
-    const sandbox = new Sandbox(dir, record, this.runner);
+    const sandbox = new Sandbox(dir, record, this.runner, this.captures);
     this.#watch(sandbox);
     this.#names.add(record.name);
     this.admission.adopt(id, isLive(record.state) ? record.resources.memoryMib : 0);
@@ -592,6 +679,10 @@ export class Engine {
         `sandbox ${name} would live longer than this host allows: ${Math.round(most / 1000)} s`,
       );
   }
+}
+
+function withDefaults(snapshot: StoredSnapshot, defaults: ExecDefaults): StoredSnapshot {
+  return { ...snapshot, manifest: { ...snapshot.manifest, defaults } };
 }
 
 const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {

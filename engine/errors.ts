@@ -8,6 +8,7 @@ export const errorCodes = [
   "build-failed",
   "snapshot-corrupt",
   "snapshot-incompatible",
+  "capture-corrupt",
   "no-capacity",
   "no-space",
   "host-not-ready",

@@ -9,6 +9,7 @@ export interface Home {
   snapshots: string;
   tags: string;
   sandboxes: string;
+  captures: string;
   /** Snapshots being made. One folder a machine, named by its id. */
   builds: string;
   /** Root file systems by digest of what went into them. */
@@ -29,6 +30,7 @@ export function openHome(root: string): Home {
     snapshots: join(root, "snapshots"),
     tags: join(root, "tags"),
     sandboxes: join(root, "sandboxes"),
+    captures: join(root, "captures"),
     builds: join(root, "builds"),
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
@@ -38,7 +40,10 @@ export function openHome(root: string): Home {
   };
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });
-    for (const dir of [home.kernels, home.snapshots, home.tags, home.sandboxes, home.builds, home.rootfs])
+    for (const dir of [
+      ...[home.kernels, home.snapshots, home.tags, home.sandboxes],
+      ...[home.captures, home.builds, home.rootfs],
+    ])
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);
   } catch (error) {

@@ -13,6 +13,10 @@ export interface SourceRequest {
   template?: string | undefined;
   recipe?: string | undefined;
   snapshot?: string | undefined;
+  /** A capture, to be replayed. */
+  capture?: string | undefined;
+  level?: "memory" | "disk" | undefined;
+  exact?: boolean | undefined;
 }
 export interface ResolveOptions {
   onProgress: OnProgress;

@@ -202,8 +202,10 @@ export interface Runner {
   prepareKernel(signal?: AbortSignal): Promise<{ kernelDir: string; version: string; cached: boolean }>;
   /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
-  /** Why `snapshot` can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */
-  incompatibilities(snapshot: SnapshotFiles): Promise<string[]>;
+  /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */
+  incompatibilities(snapshot: SnapshotFiles, difference?: Pick<DifferenceFiles, "build">): Promise<string[]>;
+  /** Makes one disk of a chain, lowest first, whatever is in those files: they are looked at before, and opened confined. */
+  flattenDisk(disks: readonly string[], target: string, diskMib: number, signal?: AbortSignal): Promise<void>;
   /** Cold boot. Resolves when the process runs; the guest needs seconds more to answer. */
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
   /** Restores and lets run. Resolves when the machine has been continued. */

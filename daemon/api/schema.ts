@@ -3,9 +3,13 @@
  * Sizes are in the unit their name ends with; times are ISO 8601 in UTC.
  */
 import { z } from "zod";
+import { captureNotes, caseFile } from "../../engine/captures/case-file.ts";
+import { levels } from "../../engine/captures/check.ts";
+import { ciContext } from "../../engine/captures/request.ts";
+import { capturePolicy, trigger } from "../../engine/captures/triggers.ts";
 import { errorCodes } from "../../engine/errors.ts";
 import { event } from "../../engine/events/event.ts";
-import { execExit } from "../../engine/execs/record.ts";
+import { captureOutcome, execExit } from "../../engine/execs/record.ts";
 
 export { event };
 
@@ -63,6 +67,8 @@ export const exec = z.object({
   startedAt: z.string(),
   endedAt: z.string().nullable(),
   exit: execExit.nullable(),
+  /** The capture of its end, or why there is none though one was asked for. */
+  captured: z.union([captureOutcome, z.object({ error: z.string() })]).nullable(),
   /** Why it could not be started, or was lost. */
   error: apiError.nullable(),
 });
@@ -87,6 +93,10 @@ export const sandbox = z.object({
   leased: z.boolean(),
   /** Milliseconds from the request to the agent's answer. */
   thawMs: z.number().nullable(),
+  /** Set when it is a capture thawed again. */
+  replay: z
+    .object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() })
+    .nullable(),
   /** null: nothing, as things are. */
   next: next.nullable(),
   /** Its hard end. */
@@ -151,10 +161,20 @@ export const source = z
     recipe: z.string().max(262_144).optional(),
     /** A tag or id; never built. */
     snapshot: reference.optional(),
+    /** A capture's id, or `latest`: replayed, without network and secrets. */
+    capture: reference.optional(),
+    /** Of a replay. Default: the best that this host can. */
+    level: z.enum(["memory", "disk"]).optional(),
+    /** Of a replay: keep the recorded entropy, clock and identity. Two such replays are twins. */
+    exact: z.boolean().optional(),
   })
   .refine(
-    (s) => [s.template, s.recipe, s.snapshot].filter((x) => x !== undefined).length <= 1,
-    "give one of template, recipe and snapshot",
+    (s) => [s.template, s.recipe, s.snapshot, s.capture].filter((x) => x !== undefined).length <= 1,
+    "give one of template, recipe, snapshot and capture",
+  )
+  .refine(
+    (s) => s.capture !== undefined || (s.level === undefined && s.exact === undefined),
+    "level and exact go with capture",
   );
 
 /** At most a year. */
@@ -194,6 +214,12 @@ export const execRequest = z.object({
   tty: z.object({ rows: z.int().min(1).max(10_000), cols: z.int().min(1).max(10_000) }).optional(),
   stdin: z.boolean().default(false),
   timeoutMs: z.int().min(1).max(31_536_000_000).optional(),
+  /** Which ends of it are captured. */
+  capture: capturePolicy.optional(),
+  /** Names of variables in `env` whose values nothing on disk may hold. */
+  mask: z.array(envName).max(1000).optional(),
+  /** Where it came from, for its capture's case file. */
+  ci: ciContext.optional(),
 });
 
 /** First message of `/v1/run`: create, lease and exec over one connection. */
@@ -279,6 +305,45 @@ export const forkRequest = z.object({
   name: sandboxName.max(36).optional(),
 });
 
+const partVerdict = z.object({ name: z.string(), ok: z.boolean(), reason: z.string().optional() });
+export const levelVerdict = z.object({
+  level: z.enum(levels),
+  ok: z.boolean(),
+  /** Why not. */
+  reasons: z.array(z.string()),
+  /** Of the capture's own parts, as they are stored. */
+  bytes: z.int(),
+});
+export const capture = caseFile.extend({
+  /** Of its own parts, compressed; its base is not counted. */
+  storedBytes: z.int(),
+  notes: captureNotes,
+  /** The best level at which it can be replayed on this host. */
+  replays: z.enum(levels).nullable(),
+});
+export const captureQuery = z.object({
+  trigger: trigger.optional(),
+  repository: z.string().max(1024).optional(),
+  ref: z.string().max(1024).optional(),
+  pr: z.string().max(1024).optional(),
+  fingerprint: z.string().max(64).optional(),
+  /** Only those taken within this many ms. */
+  withinMs: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+});
+export const captureCheck = z.object({
+  capture: z.string(),
+  levels: z.array(levelVerdict),
+  best: z.enum(levels).nullable(),
+});
+export const captureVerifyReport = z.object({
+  capture: z.string(),
+  ok: z.boolean(),
+  parts: z.array(partVerdict),
+  /** A trial thaw. */
+  verified: captureNotes.shape.verified,
+});
+export const pinRequest = z.object({ pinned: z.boolean() });
+
 /** Lines of an `application/x-ndjson` answer: progress, then one result or error. */
 export const streamLine = z.union([
   progress,
@@ -321,7 +386,7 @@ export const daemonInfo = z.object({
 export const verifyReport = z.object({
   snapshot: z.string(),
   ok: z.boolean(),
-  parts: z.array(z.object({ name: z.string(), ok: z.boolean(), reason: z.string().optional() })),
+  parts: z.array(partVerdict),
 });
 
 export const signalRequest = z.object({
@@ -363,6 +428,12 @@ export const fileEntry = z.object({
 });
 export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpuMs: z.number() });
 
+export type Capture = z.infer<typeof capture>;
+export type CaptureQuery = z.input<typeof captureQuery>;
+export type CaptureCheck = z.infer<typeof captureCheck>;
+export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;
+export type CapturePolicy = z.infer<typeof capturePolicy>;
+export type CiContext = z.infer<typeof ciContext>;
 export type Event = z.infer<typeof event>;
 export type Next = z.infer<typeof next>;
 export type WaitResult = z.infer<typeof waitResult>;

@@ -2,6 +2,7 @@
 import type { Readable } from "node:stream";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
+import { keepTree } from "../../engine/captures/workspace.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { fileEntry } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
@@ -32,14 +33,23 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
       bodyLimit: Number.MAX_SAFE_INTEGER,
       schema: {
         params,
-        querystring: z.object({ path, user: z.string().max(128).optional() }),
+        querystring: z.object({
+          path,
+          user: z.string().max(128).optional(),
+          /** `1`: it is the run's workspace; kept beside the sandbox, for the capture of a failure. */
+          keep: z.enum(["0", "1"]).default("0"),
+        }),
         response: { 200: z.object({ entries: z.number(), bytes: z.number() }) },
       },
     },
     (request, reply) =>
-      reach(request.params, reply, (agent) =>
-        agent.treeIn(request.query.path, request.body as Readable, request.query.user),
-      ),
+      reach(request.params, reply, (agent) => {
+        const { path: to, user, keep } = request.query;
+        const body = request.body as Readable;
+        const { dir } = engine.sandbox(request.params.sandbox);
+        const source = keep === "1" ? keepTree(dir, { path: to, user }, body) : body;
+        return agent.treeIn(to, source, user);
+      }),
   );
 
   app.get(

@@ -14,6 +14,10 @@ export const eventTypes = [
   "snapshot.created",
   "snapshot.tagged",
   "snapshot.removed",
+  "capture.created",
+  "capture.failed",
+  "capture.verified",
+  "capture.removed",
   "template.built",
   "daemon.started",
   "daemon.stopped",
@@ -25,7 +29,7 @@ export const event = z.object({
   id: z.int().min(1),
   time: z.string(),
   type: z.enum(eventTypes),
-  /** What it is about: the id of a sandbox, an exec or a snapshot; a template's name. */
+  /** What it is about: the id of a sandbox, an exec, a snapshot or a capture; a template's name. */
   target: z.string(),
   /** How people call that. */
   name: z.string(),

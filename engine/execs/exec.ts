@@ -4,10 +4,13 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
-import { exitEvent, type StartParams } from "../../runners/agent/messages.ts";
+import { type Crash, crashEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
+import type { Provisional } from "../captures/captures.ts";
+import { type RecordedRequest, recordedRequest } from "../captures/request.ts";
+import { type Ending, endingOf, wantsCapture } from "../captures/triggers.ts";
 import { EngineError, type ErrorCode } from "../errors.ts";
-import { writeWhole } from "../files.ts";
+import { readRecord, writeWhole } from "../files.ts";
 import { ExecLog, type Output } from "./log.ts";
 import type { ExecExit, ExecRecord } from "./record.ts";
 import { type Reader, Subscriber } from "./subscriber.ts";
@@ -20,6 +23,9 @@ const TIMEOUT_GRACE_MS = 1000;
 const LONGEST_TIMER_MS = 0x7fff_ffff;
 /** A guest that has not told of the end by then is not waited for. */
 const KILL_DEADLINE_MS = 10_000;
+
+/** What ends a program when somebody gives up on it. */
+const INTERRUPTIONS = new Set(["INT", "TERM", "KILL", "HUP", "QUIT"]);
 
 const REFUSALS: Partial<Record<AgentRefusal["kind"], ErrorCode>> = {
   "not-found": "exec-not-found",
@@ -41,6 +47,16 @@ export class Exec extends EventEmitter<ExecEvents> {
   #held: { channel: Output; bytes: number; stream: AgentStream }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #stdinSent = 0;
+  /** A client has sent a signal that ends programs. */
+  #interrupted = false;
+  /** Takes a capture of an end, before anything is torn down; the machine is as the end left it. Called for those that are wanted. */
+  onEnding: ((ending: Ending) => Promise<ExecRecord["captured"]>) | null = null;
+  /** Takes one of a process that the guest's kernel holds because it crashed. */
+  onCrash: ((crash: Crash) => Promise<Provisional>) | null = null;
+  #crash: Promise<Provisional | null> | null = null;
+  #capturing: Promise<void> | null = null;
+  /** Its end is being dealt with: a new session tells it again. */
+  #exiting = false;
   /** Whether it could be started is known. */
   readonly #settled = Promise.withResolvers<void>();
 
@@ -155,13 +171,38 @@ export class Exec extends EventEmitter<ExecEvents> {
     if (this.record.state === "starting" && !this.#stream) await this.#settled.promise;
   }
 
+  /** What a client sends. */
   async signal(signal: string, to: "group" | "tree"): Promise<void> {
     if (this.isOver) return;
+    this.#interrupted ||= INTERRUPTIONS.has(signal.replace(/^SIG/, ""));
     await this.#needAgent().signal(this.record.id, signal, to);
   }
 
   async resize(size: { rows: number; cols: number }): Promise<void> {
     if (!this.isOver) await this.#needAgent().resize(this.record.id, size);
+  }
+
+  /** Has a capture taken when this end is one that is wanted, once. Never fails: why there is none is recorded. */
+  async capture(ending: Ending): Promise<void> {
+    if (this.record.captured === null && wantsCapture(this.record.capture, ending))
+      this.#capturing ??= this.#takeCapture(ending);
+    await this.#capturing;
+  }
+
+  async #takeCapture(ending: Ending): Promise<void> {
+    if (this.onEnding === null) return;
+    this.record.captured = await this.onEnding(ending).catch((error: Error) => ({ error: error.message }));
+    await this.#persist();
+  }
+
+  /** Keeps what starts it again. */
+  async keepRequest(request: RecordedRequest): Promise<void> {
+    await writeWhole(this.#requestPath, `${JSON.stringify(request)}\n`);
+  }
+
+  /** What was kept; null when it was not to be captured. */
+  request(): Promise<RecordedRequest | null> {
+    return readRecord(this.#requestPath, recordedRequest);
   }
 
   async ended(signal?: AbortSignal): Promise<void> {
@@ -192,6 +233,12 @@ export class Exec extends EventEmitter<ExecEvents> {
     await this.close();
     await rm(join(this.#dir, this.record.id), { recursive: true, force: true });
     await rm(join(this.#dir, `${this.record.id}.json`), { force: true });
+    await rm(this.#requestPath, { force: true });
+  }
+
+  /** Not `.json`: the records of a folder are those. */
+  get #requestPath(): string {
+    return join(this.#dir, `${this.record.id}.request`);
   }
 
   #handlers(): StreamHandlers {
@@ -199,7 +246,9 @@ export class Exec extends EventEmitter<ExecEvents> {
       onData: (channel, piece) => this.#output(channel, piece),
       onEvent: (event) => {
         const exit = exitEvent.safeParse(event);
-        if (exit.success) void this.#exited(exit.data);
+        if (exit.success) return void this.#exited(exit.data);
+        const crash = crashEvent.safeParse(event);
+        if (crash.success) this.#crashed(crash.data);
       },
     };
   }
@@ -238,9 +287,32 @@ export class Exec extends EventEmitter<ExecEvents> {
     oom: boolean;
     durationMs: number;
   }): Promise<void> {
-    if (this.isOver) return;
+    if (this.isOver || this.#exiting) return;
+    this.#exiting = true;
     const { code, signal, oom, durationMs } = exit;
-    await this.#over("exited", { code, signal, oom, durationMs, timedOut: this.record.timedOut });
+    const how = { code, signal, oom, durationMs, timedOut: this.record.timedOut };
+    await this.#settleCrash(how);
+    await this.capture(endingOf(how, this.#interrupted));
+    await this.#over("exited", how);
+  }
+
+  /** Frozen while the kernel holds it, then let go: the first one of an exec, whatever becomes of the exec. */
+  #crashed(crash: Crash): void {
+    const take = this.record.captured === null && this.#crash === null ? this.onCrash : null;
+    const taken = take ? take(crash).catch(() => null) : Promise.resolve(null);
+    if (take) this.#crash = taken;
+    void taken.then(() => this.#agent?.release(this.record.id, crash.pid)).catch(() => {});
+  }
+
+  /** A crash that the exec survived is nobody's failure. */
+  async #settleCrash(exit: ExecExit): Promise<void> {
+    const crash = await this.#crash;
+    if (!crash) return;
+    if (exit.code === 0 || this.record.captured !== null) return crash.discard();
+    this.record.captured = await crash
+      .confirm({ trigger: "signal", exit })
+      .catch((error: Error) => ({ error: error.message }));
+    await this.#persist();
   }
 
   async #over(state: "exited" | "failed", exit: ExecExit | null): Promise<void> {
@@ -268,9 +340,11 @@ export class Exec extends EventEmitter<ExecEvents> {
   async #timeOut(): Promise<void> {
     this.record.timedOut = true;
     await this.#persist();
-    this.signal("TERM", "tree").catch(() => {});
+    await this.capture({ trigger: "timeout", exit: null });
+    const send = (signal: string) => this.#agent?.signal(this.record.id, signal, "tree").catch(() => {});
+    send("TERM");
     this.#timer = setTimeout(() => {
-      this.signal("KILL", "tree").catch(() => {});
+      send("KILL");
       this.#timer = setTimeout(() => void this.#abandon(), KILL_DEADLINE_MS);
     }, TIMEOUT_GRACE_MS);
   }

@@ -1,5 +1,7 @@
 /** What is kept of an exec on disk. The values of its environment are not. */
 import { z } from "zod";
+import { ciContext } from "../captures/request.ts";
+import { capturePolicy } from "../captures/triggers.ts";
 import { errorCodes } from "../errors.ts";
 
 export const execExit = z.object({
@@ -10,6 +12,7 @@ export const execExit = z.object({
   timedOut: z.boolean(),
   durationMs: z.number(),
 });
+export const captureOutcome = z.object({ id: z.string(), changedBytes: z.number(), pauseMs: z.number() });
 export const execRecord = z.object({
   id: z.string(),
   sandbox: z.string(),
@@ -25,6 +28,13 @@ export const execRecord = z.object({
   deadline: z.string().nullable(),
   timedOut: z.boolean(),
   exit: execExit.nullable(),
+  /** Which ends of it are captured. */
+  capture: capturePolicy.default("never"),
+  /** The capture of its end, or why there is none. */
+  captured: z.union([captureOutcome, z.object({ error: z.string() })]).nullable().default(null),
+  /** Names of variables whose values are secret. */
+  masked: z.array(z.string()).default([]),
+  ci: ciContext.nullable().default(null),
   error: z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string().optional() }).nullable(),
 });
 export type ExecRecord = z.infer<typeof execRecord>;

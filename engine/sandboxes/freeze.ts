@@ -83,6 +83,7 @@ export async function freezeSandbox(
             template: null,
             warm: base.manifest.warm,
             variantOf: null,
+            bootedFrom: null,
             resources: sandbox.record.resources,
             needs: base.manifest.needs,
             defaults: sandbox.record.defaults,

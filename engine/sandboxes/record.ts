@@ -58,6 +58,11 @@ export const sandboxRecord = z.object({
   /** Leased until its command has ended, then kept. */
   keep: z.boolean(),
   thawMs: z.number().nullable(),
+  /** A capture thawed again: it reaches nobody and has no secrets. */
+  replay: z
+    .object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() })
+    .nullable()
+    .default(null),
   /** What a request may not undo: a machine that a full disk paused goes on when somebody says so. */
   heldBy: z.enum(["disk-full"]).nullable().default(null),
   timers: timers.default(noTimers),

@@ -18,6 +18,10 @@ import {
   RunnerError,
   type SnapshotFiles,
 } from "../../runners/runner.ts";
+import type { CaseFile } from "../captures/case-file.ts";
+import type { Cause, Provisional, Taken } from "../captures/captures.ts";
+import type { CiContext, RecordedRequest } from "../captures/request.ts";
+import { type CapturePolicy, type Ending, holdsCrashes } from "../captures/triggers.ts";
 import { EngineError } from "../errors.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execRecord } from "../execs/record.ts";
@@ -30,6 +34,9 @@ const HELLO_DEADLINE_MS = 15_000;
 /** A guest left behind by another daemon may have a backlog to write first. */
 const ADOPT_DEADLINE_MS = 20_000;
 const CONSOLE_TAIL_CHARS = 2000;
+const CONSOLE_LINES = 100;
+/** A capture does not wait longer for what the guest tells of itself. */
+const LOOK_DEADLINE_MS = 1000;
 /** Finished execs kept with their logs, per sandbox. */
 const KEPT_EXECS = 100;
 /** Between a connection that breaks and the word that its machine has ended. */
@@ -38,6 +45,20 @@ const END_NEWS_MS = 3_000;
 export interface ExecParams extends Omit<StartParams, "id"> {
   id?: string | undefined;
   timeoutMs?: number | undefined;
+  /** Default: never. */
+  capture?: CapturePolicy | undefined;
+  /** Names of variables in `env` that nothing on disk may hold. */
+  mask?: readonly string[] | undefined;
+  ci?: CiContext | undefined;
+}
+
+/** Who takes captures of it. */
+export interface Capturer {
+  /** Finds out ahead of need what this host can. */
+  prepare(sandbox: Sandbox): void;
+  take(sandbox: Sandbox, cause: Cause): Promise<Taken>;
+  /** Of a process that the guest's kernel holds; nothing of it is kept unless it is confirmed. */
+  takeProvisional(sandbox: Sandbox, cause: Cause): Promise<Provisional>;
 }
 
 export interface Transition {
@@ -69,6 +90,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   readonly dir: string;
   readonly execs = new Map<string, Exec>();
   readonly #runner: Runner;
+  readonly #capturer: Capturer | null;
+  /** Captures under way: the machine is not torn down before they are taken. */
+  readonly #takes = new Set<Promise<unknown>>();
   #machine: Machine | null = null;
   #agent: Agent | null = null;
   #removing: Promise<void> | null = null;
@@ -79,12 +103,13 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(dir: string, record: SandboxRecord, runner: Runner) {
+  constructor(dir: string, record: SandboxRecord, runner: Runner, capturer: Capturer | null = null) {
     super();
     this.setMaxListeners(0);
     this.dir = dir;
     this.record = record;
     this.#runner = runner;
+    this.#capturer = capturer;
   }
 
   get id(): string {
@@ -103,7 +128,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     try {
       this.#take(machine);
       await this.#greet(machine, {
-        identity: freshIdentity(this.record.name),
+        // An exact replay keeps the recorded entropy, clock and names.
+        ...(this.record.replay?.exact ? {} : { identity: freshIdentity(this.record.name) }),
         guestIsBetweenFrames: options.frozenLive !== true,
         deadlineMs: HELLO_DEADLINE_MS,
         ...(signal ? { signal } : {}),
@@ -144,7 +170,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #start(agent: Agent, params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
-    const { id = randomId(), timeoutMs, ...request } = params;
+    const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...request } = params;
     const { defaults } = this.record;
     const record: ExecRecord = {
       id,
@@ -160,11 +186,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       deadline: timeoutMs === undefined ? null : new Date(Date.now() + timeoutMs).toISOString(),
       timedOut: false,
       exit: null,
+      capture,
+      captured: null,
+      masked: [...mask],
+      ci,
       error: null,
     };
     const exec = await Exec.create(this.#execDir, record);
     this.execs.set(id, exec);
-    this.#tellEnd(exec);
+    this.#follow(exec);
+    if (capture !== "never") {
+      this.#capturer?.prepare(this);
+      await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs));
+    }
     void this.#dropOldExecs();
     watch?.(exec);
     await exec.start(agent, {
@@ -172,6 +206,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       env: { ...defaults.env, ...request.env },
       cwd: request.cwd ?? defaults.workdir,
       user: request.user ?? defaults.user,
+      ...(holdsCrashes(capture) ? { holdCrashes: true } : {}),
     });
     this.emit("execStarted", exec);
     return exec;
@@ -274,6 +309,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     return this.#needMachine().takeDifference(dir, signal);
   }
 
+  /** Processes and listeners, as the guest tells them; nothing when it does not in time. */
+  async lookInside(): Promise<Pick<CaseFile, "processes" | "listening">> {
+    const nothing = { processes: [], listening: [] };
+    if (!this.#agent || this.record.state !== "running") return nothing;
+    const late = new Promise<typeof nothing>((resolve) => setTimeout(resolve, LOOK_DEADLINE_MS, nothing).unref());
+    return Promise.race([this.#agent.processes().catch(() => nothing), late]);
+  }
+
+  /** Captures what runs and is to be captured when it is cancelled: its client is gone. */
+  async captureCancelled(): Promise<void> {
+    if (this.record.state === "running") await this.#captureAll({ trigger: "cancel", exit: null });
+  }
+
   async stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }> {
     checkVerb("stats", this.record);
     return this.#needMachine().stats();
@@ -308,6 +356,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #remove(reason: EngineError): Promise<void> {
+    await Promise.allSettled(this.#takes);
     this.#move("removed", reason.message);
     await this.#write().catch(() => {});
     await Promise.all([...this.execs.values()].map((exec) => exec.fail(reason)));
@@ -345,7 +394,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   #take(machine: Machine): void {
     this.#machine = machine;
     this.record.machine = machine.record;
-    machine.onEnd((end) => void this.#ended(machine, end));
+    machine.onEnd((end) => void this.#ended(end));
   }
 
   async #greet(machine: Machine, options: Parameters<typeof Agent.connect>[1]): Promise<void> {
@@ -376,7 +425,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if ((await machine.state().catch(() => "ended")) === "running") await this.#reconnect(machine);
   }
 
-  async #ended(machine: Machine, end: MachineEnd): Promise<void> {
+  async #ended(end: MachineEnd): Promise<void> {
     if (isOver(this.record.state)) return;
     switch (end.kind) {
       case "disk-full":
@@ -389,11 +438,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
         return this.#end("stopped", "the guest powered off");
       case "rebooted":
         return this.#end("stopped", "the guest asked for a reboot");
-      case "panicked":
-        return this.#end(
-          "failed",
-          `the guest's kernel panicked: ${lastLine(await machine.console().catch(() => ""))}`,
-        );
+      case "panicked": {
+        await this.#captureAll({ trigger: "panic", exit: null });
+        const last = (await this.#consoleLines()).at(-1) ?? "";
+        return this.#end("failed", `the guest's kernel panicked: ${last}`);
+      }
       case "exited":
         return this.#end("failed", `its machine ended: ${end.detail}`);
     }
@@ -434,8 +483,38 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     return result;
   }
 
-  #tellEnd(exec: Exec): void {
-    if (!exec.isOver) exec.once("ended", () => this.emit("execEnded", exec));
+  /** Tells its end, and has it captured as it asks. */
+  #follow(exec: Exec): void {
+    if (exec.isOver) return;
+    exec.once("ended", () => this.emit("execEnded", exec));
+    const capturer = this.#capturer;
+    if (!capturer) return;
+    exec.onEnding = async (ending) => {
+      const console = ending.trigger === "panic" ? await this.#consoleLines() : [];
+      const { id, changedBytes, pauseMs } = await this.#whileTaking(capturer.take(this, { ending, exec, console }));
+      return { id, changedBytes, pauseMs };
+    };
+    exec.onCrash = (crash) =>
+      this.#whileTaking(capturer.takeProvisional(this, { ending: { trigger: "signal", exit: null }, exec, crash }));
+  }
+
+  async #whileTaking<T>(work: Promise<T>): Promise<T> {
+    this.#takes.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#takes.delete(work);
+    }
+  }
+
+  async #captureAll(ending: Ending): Promise<void> {
+    const alive = [...this.execs.values()].filter((exec) => !exec.isOver);
+    await Promise.all(alive.map((exec) => exec.capture(ending)));
+  }
+
+  async #consoleLines(): Promise<string[]> {
+    const text = await this.#machine?.console().catch(() => "");
+    return (text ?? "").trimEnd().split("\n").slice(-CONSOLE_LINES);
   }
 
   /** What a request that failed under way failed of, when that is the end of its machine. */
@@ -464,7 +543,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       if (!record) continue;
       const exec = await Exec.restore(this.#execDir, record);
       this.execs.set(record.id, exec);
-      this.#tellEnd(exec);
+      this.#follow(exec);
     }
   }
 
@@ -503,6 +582,12 @@ export async function makeSandboxDir(dir: string): Promise<void> {
   await mkdir(join(dir, "execs"), { mode: 0o700 });
 }
 
-function lastLine(text: string): string {
-  return text.trimEnd().split("\n").at(-1) ?? "";
+/** Secret values are left out: only the process has them. */
+function requestOf(
+  { argv, cwd, user, tty, masked }: ExecRecord,
+  env: Readonly<Record<string, string>>,
+  timeoutMs: number | undefined,
+): RecordedRequest {
+  const told = Object.entries(env).filter(([name]) => !masked.includes(name));
+  return { argv, env: Object.fromEntries(told), cwd, user, tty, timeoutMs: timeoutMs ?? null };
 }

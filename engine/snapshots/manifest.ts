@@ -28,7 +28,7 @@ export const execDefaults = z.strictObject({
 export const CORE_PARTS = ["memory", "devices", "disk.qcow2"] as const;
 /** A machine's chain is flattened when it is deeper than eight; a cut or two may come before that is done. */
 const MAX_LAYERS = 16;
-const layerNames = Array.from({ length: MAX_LAYERS }, (_, index) => `layer-${index + 1}.qcow2` as const);
+export const layerNames = Array.from({ length: MAX_LAYERS }, (_, index) => `layer-${index + 1}.qcow2` as const);
 /** Names are a closed list: a manifest can't name a host's file. */
 export const part = z.strictObject({
   name: z.enum([...CORE_PARTS, ...layerNames]),
@@ -46,6 +46,8 @@ export const manifest = z.strictObject({
   warm: z.array(z.string()),
   /** Snapshot whose disk this one was booted from with other resources. */
   variantOf: z.string().nullable(),
+  /** Capture or snapshot whose disk was booted cold on this host, where its memory could not be resumed. */
+  bootedFrom: z.string().nullable().default(null),
   resources,
   needs: machineNeeds,
   defaults: execDefaults,
@@ -70,7 +72,7 @@ export function layersOf(value: Pick<Manifest, "parts">): string[] {
 
 /** Frozen from a sandbox while that ran, not quiesced as a build is. */
 export function isFrozenLive(value: Manifest): boolean {
-  return value.template === null && value.variantOf === null;
+  return value.template === null && value.variantOf === null && value.bootedFrom === null;
 }
 
 export function encodeManifest(value: Manifest): { text: string; id: string } {

@@ -4,7 +4,7 @@ import { chmod, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SnapshotFiles } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
-import { clearUnfinished, finished, sha256File, sync, writeWhole } from "../files.ts";
+import { clearUnfinished, finished, sha256, sha256File, sync, writeWhole } from "../files.ts";
 import type { Home } from "../home.ts";
 import { nearest } from "../nearest.ts";
 import {
@@ -109,6 +109,11 @@ export class SnapshotStore {
     throw new EngineError("not-found", `no snapshot ${reference}`, {
       hint: nearest(reference, [...tags.keys(), ...ids], "thaw snapshot ls"),
     });
+  }
+
+  /** SHA-256 of its manifest, 64 hex digits; the id is the beginning of it. */
+  async digest(id: string): Promise<string> {
+    return sha256(await readFile(join(this.#home.snapshots, id, "manifest.json"), "utf8"));
   }
 
   async find(matches: (value: Manifest) => boolean): Promise<StoredSnapshot | null> {

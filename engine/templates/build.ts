@@ -13,7 +13,7 @@ import { mib, type OnProgress, phase } from "../progress.ts";
 import { buildRootfs } from "../rootfs/build.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { randomId } from "../sandboxes/sandbox.ts";
-import type { Manifest } from "../snapshots/manifest.ts";
+import type { ExecDefaults, Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
@@ -53,12 +53,13 @@ export async function buildTemplate(
   const about = {
     template: { name: recipe.name, buildKey: key },
     variantOf: null,
+    bootedFrom: null,
     warm: recipe.warm.map((step) => step.run),
     defaults: { env: recipe.env, user: recipe.user, workdir: recipe.workdir },
   };
   return bootAndFreeze(
     context,
-    { subject: recipe.name, disk: base, resources, about },
+    { subject: recipe.name, disks: [base], resources, about },
     options,
     async (agent) => {
       if (recipe.setup.length === 0) return;
@@ -85,13 +86,28 @@ export function buildVariant(
 ): Promise<StoredSnapshot> {
   const { template, warm, defaults } = of.manifest;
   const subject = `${template?.name ?? of.id} ${resources.cpus} cpu ${resources.memoryMib} MiB`;
-  const about = { template: null, variantOf: of.id, warm, defaults };
+  const about = { template: null, variantOf: of.id, bootedFrom: null, warm, defaults };
   return bootAndFreeze(
     context,
-    { subject, disk: join(of.dir, "disk.qcow2"), resources, about },
+    { subject, disks: [join(of.dir, "disk.qcow2")], resources, about },
     options,
     async () => {},
   );
+}
+
+/**
+ * A disk booted cold and frozen once: for machines whose memory this host can't resume.
+ * @param of.bootedFrom what the disk is of, so that it is found again
+ * @param of.disks the chain, lowest first
+ */
+export function buildFromDisk(
+  context: BuildContext,
+  of: { bootedFrom: string; disks: string[]; resources: Resources; defaults: ExecDefaults },
+  options: BuildOptions,
+): Promise<StoredSnapshot> {
+  const { bootedFrom, disks, resources, defaults } = of;
+  const about = { template: null, variantOf: null, bootedFrom, warm: [], defaults };
+  return bootAndFreeze(context, { subject: bootedFrom, disks, resources, about }, options, async () => {});
 }
 
 /** Removes what builds of an earlier daemon left. */
@@ -136,14 +152,15 @@ async function rootfs(
 
 interface Plan {
   subject: string;
-  disk: string;
+  /** Lowest first. */
+  disks: string[];
   resources: Resources;
-  about: Pick<Manifest, "template" | "variantOf" | "warm" | "defaults">;
+  about: Pick<Manifest, "template" | "variantOf" | "bootedFrom" | "warm" | "defaults">;
 }
 
 async function bootAndFreeze(
   context: BuildContext,
-  { subject, disk, resources, about }: Plan,
+  { subject, disks, resources, about }: Plan,
   { onProgress, signal }: BuildOptions,
   work: (agent: Agent) => Promise<void>,
 ): Promise<StoredSnapshot> {
@@ -166,7 +183,9 @@ async function bootAndFreeze(
   let machine: Machine | null = null;
   try {
     const target = join(draft, "disk.qcow2");
-    await copyFile(disk, target, constants.COPYFILE_FICLONE);
+    const [disk = "", ...layers] = disks;
+    if (layers.length === 0) await copyFile(disk, target, constants.COPYFILE_FICLONE);
+    else await runner.flattenDisk(disks, target, resources.diskMib, signal);
     // A snapshot's own disk is read-only.
     await chmod(target, 0o600);
     const agent = await phase(

@@ -79,7 +79,7 @@ export class Agent {
   }
 
   /** Unpacks a tree stream (docs/PROTOCOL.md) beneath `path`. */
-  treeIn(path: string, source: Readable, user?: string): Promise<z.infer<typeof treeInOk>> {
+  treeIn(path: string, source: AsyncIterable<Buffer>, user?: string): Promise<z.infer<typeof treeInOk>> {
     return this.#upload("tree-in", { path, ...(user === undefined ? {} : { user }) }, source, treeInOk);
   }
 
@@ -171,14 +171,14 @@ export class Agent {
   async #upload<T extends z.ZodType>(
     op: string,
     params: object,
-    source: Readable,
+    source: AsyncIterable<Buffer>,
     schema: T,
   ): Promise<z.infer<T>> {
     const stream = this.session.open(op, params, { shape: UPLOAD_SHAPE });
     const answer = stream.answer(schema);
     answer.catch(() => {});
     try {
-      for await (const chunk of source) await stream.write(chunk as Buffer);
+      for await (const chunk of source) await stream.write(chunk);
     } catch (error) {
       // The guest may have answered early with an error: that one says more.
       if (!stream.isClosed) stream.reset("the upload was interrupted");

@@ -14,13 +14,16 @@ export interface HostOffer {
 /**
  * One sentence per reason, with both values; empty when it can. The guest's kernel is in its memory, so the host's own does not matter. A
  * newer QEMU restores what an older one saved, as long as it still has the machine type.
+ * @param differenceBuild QEMU build that took a difference: no other can thaw it
  */
-export function incompatible(needs: MachineNeeds, host: HostOffer): string[] {
+export function incompatible(needs: MachineNeeds, host: HostOffer, differenceBuild?: string): string[] {
   if (needs.runner !== RUNNER_NAME)
     return [`it was made by the ${needs.runner} runner, this is ${RUNNER_NAME}`];
   const reasons: string[] = [];
   if (compareBuilds(needs.build, host.build) > 0)
     reasons.push(`it was made by ${needs.build}, this host has the older ${host.build}`);
+  if (differenceBuild !== undefined && differenceBuild !== host.build)
+    reasons.push(`its memory is a difference taken by ${differenceBuild}, and only that build resumes it; this host has ${host.build}`);
   if (!host.machines.includes(needs.machine)) {
     reasons.push(
       `it needs machine type ${needs.machine}, this host's newest is ${host.machines.at(-1) ?? "none"}`,

@@ -9,6 +9,7 @@ import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
 import { proveDifference, recallDifference } from "./difference-proof.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
+import { flattenDisk } from "./flatten-disk.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
@@ -63,15 +64,17 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       return { kernelDir: dir, version, cached };
     },
     needs: (kernelDir, signal) => needs(context, kernelDir, signal),
-    async incompatibilities(snapshot) {
+    async incompatibilities(snapshot, difference) {
       const facts = await context.facts();
-      return incompatible(snapshot.needs, { ...facts, devices: devicesDigest(), kvm: await context.kvm() });
+      const host = { ...facts, devices: devicesDigest(), kvm: await context.kvm() };
+      return incompatible(snapshot.needs, host, difference?.build);
     },
+    flattenDisk: (disks, target, diskMib, signal) => flattenDisk(context, { disks, target, diskMib }, signal),
     async boot(spec, signal) {
       return boot(context, await needs(context, spec.kernelDir, signal), spec, signal);
     },
     async thaw(spec, signal) {
-      const reasons = await runner.incompatibilities(spec.snapshot);
+      const reasons = await runner.incompatibilities(spec.snapshot, spec.difference);
       if (reasons.length > 0) {
         throw new RunnerError(
           "incompatible",

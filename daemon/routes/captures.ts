@@ -1,0 +1,92 @@
+import { z } from "zod";
+import { bytesFor } from "../../engine/captures/check.ts";
+import type { CaseFile } from "../../engine/captures/case-file.ts";
+import {
+  capture,
+  captureCheck,
+  captureQuery,
+  captureVerifyReport,
+  pinRequest,
+} from "../api/schema.ts";
+import type { App, DaemonContext } from "../context.ts";
+import { captureView } from "../views.ts";
+
+const params = z.object({ capture: z.string().max(200) });
+
+export function captureRoutes(app: App, { engine }: DaemonContext): void {
+  const { store } = engine.captures;
+  const view = async (reference: string) => captureView(engine, await store.get(reference));
+
+  app.get(
+    "/v1/captures",
+    {
+      schema: { querystring: captureQuery, response: { 200: z.object({ captures: z.array(capture) }) } },
+    },
+    async (request) => {
+      const all = await store.list();
+      const chosen = all.filter(({ file }) => fits(file, request.query));
+      return { captures: await Promise.all(chosen.map((one) => captureView(engine, one))) };
+    },
+  );
+
+  app.get("/v1/captures/:capture", { schema: { params, response: { 200: capture } } }, (request) =>
+    view(request.params.capture),
+  );
+
+  app.get(
+    "/v1/captures/:capture/check",
+    { schema: { params, response: { 200: captureCheck } } },
+    async (request) => {
+      const { capture: found, check } = await engine.checkCapture(request.params.capture);
+      const levels = check.levels.map((one) => ({ ...one, bytes: bytesFor(one.level, found.manifest) }));
+      return { capture: found.id, levels, best: check.best };
+    },
+  );
+
+  app.post(
+    "/v1/captures/:capture/verify",
+    { schema: { params, response: { 200: captureVerifyReport } } },
+    async (request) => {
+      const found = await store.get(request.params.capture);
+      const parts = await store.verify(found);
+      const sound = parts.every(({ ok }) => ok);
+      if (sound) await engine.captures.verify(found, new AbortController().signal);
+      const { verified } = await store.notes(found.id);
+      return { capture: found.id, ok: sound && (verified?.ok ?? false), parts, verified };
+    },
+  );
+
+  app.put(
+    "/v1/captures/:capture/pin",
+    { schema: { params, body: pinRequest, response: { 200: capture } } },
+    async (request) => {
+      const { id } = await store.get(request.params.capture);
+      await store.note(id, { pinned: request.body.pinned });
+      engine.audit.note(request.body.pinned ? "capture pin" : "capture unpin", id);
+      return view(id);
+    },
+  );
+
+  app.delete("/v1/captures/:capture", { schema: { params } }, async (request, reply) => {
+    await engine.removeCapture(request.params.capture);
+    return reply.code(204).send();
+  });
+
+  app.post(
+    "/v1/sandboxes/:sandbox/captures",
+    { schema: { params: z.object({ sandbox: z.string().max(200) }), response: { 200: capture } } },
+    async (request) => captureView(engine, await engine.capture(request.params.sandbox)),
+  );
+}
+
+function fits(file: CaseFile, asked: z.output<typeof captureQuery>): boolean {
+  const { trigger, repository, ref, pr, fingerprint, withinMs } = asked;
+  return (
+    (trigger === undefined || file.trigger === trigger) &&
+    (repository === undefined || file.ci?.repository === repository) &&
+    (ref === undefined || file.ci?.ref === ref) &&
+    (pr === undefined || file.ci?.pr === pr) &&
+    (fingerprint === undefined || file.fingerprint === fingerprint) &&
+    (withinMs === undefined || Date.now() - Date.parse(file.createdAt) <= withinMs)
+  );
+}

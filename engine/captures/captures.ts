@@ -1,0 +1,334 @@
+/**
+ * Captures: the machine is frozen as it is when something fails, in tens of milliseconds; storing what was frozen goes on behind that, and
+ * after it a trial thaw tells whether it can be replayed. A daemon killed in between leaves a draft, which the next one finishes.
+ */
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { Gate } from "../concurrency.ts";
+import type { Exec } from "../execs/exec.ts";
+import { finished, readRecord, writeWhole } from "../files.ts";
+import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+import {
+  type CaptureManifest,
+  type CapturePart,
+  captureManifest,
+  type CaseFile,
+  caseFile,
+  PART_NAMES,
+} from "./case-file.ts";
+import { fingerprint } from "./fingerprint.ts";
+import { lastLines } from "./last-lines.ts";
+import { compressPart, describePart } from "./parts.ts";
+import { CaptureStore, type StoredCapture } from "./store.ts";
+import { thawOnTrial } from "./trial.ts";
+import type { Ending } from "./triggers.ts";
+import { linkWorkspace, readWorkspace } from "./workspace.ts";
+
+const LAST_LINES = 200;
+/** The case as it was frozen; in a draft, where it says that the freeze is whole. */
+const TAKEN_FILE = "taken.json";
+const STORED_DIR = "stored";
+/** Compression on a host of few cores; machines come first. */
+const STORES_AT_ONCE = 2;
+
+export interface CaptureContext extends LiveContext {
+  /** Throws `no-space`. */
+  needDisk(): Promise<void>;
+  tell(type: "capture.created" | "capture.failed" | "capture.verified", id: string, details: Record<string, unknown>): void;
+}
+
+/** Why a capture is taken. */
+export interface Cause {
+  ending: Ending;
+  exec: Exec | null;
+  crash?: CaseFile["crash"];
+  /** Last lines of the guest's console, after a panic. */
+  console?: string[];
+}
+
+/** What is known when the machine may go on. */
+export interface Taken {
+  id: string;
+  changedBytes: number;
+  pauseMs: number;
+  fingerprint: string;
+}
+
+/** Taken of a machine that went on, before it is known whether anything failed. */
+export interface Provisional {
+  confirm(ending: Ending): Promise<Taken>;
+  discard(): Promise<void>;
+}
+
+export class Captures {
+  readonly store: CaptureStore;
+  readonly #context: CaptureContext;
+  readonly #storing = new Gate(STORES_AT_ONCE);
+  readonly #trials = new Gate(1);
+  readonly #leaving = new AbortController();
+  /** By exec: taken by an earlier daemon, which ended before it could note so. */
+  readonly #inherited = new Map<string, Taken>();
+
+  constructor(context: CaptureContext) {
+    this.#context = context;
+    this.store = new CaptureStore(context.home);
+  }
+
+  /** Finishes what an earlier daemon had frozen and not stored; removes what it had not frozen. */
+  async recover(): Promise<void> {
+    for (const id of await this.store.drafts()) {
+      const draft = this.store.draftDir(id);
+      const file = await readRecord(join(draft, TAKEN_FILE), caseFile);
+      const published = (await finished(this.#context.home.captures)).includes(id);
+      if (file === null || published) {
+        await rm(draft, { recursive: true, force: true });
+        continue;
+      }
+      if (file.exec) this.#inherited.set(file.exec.id, takenOf(file));
+      this.#storeLater(id);
+    }
+  }
+
+  /** The daemon leaves; the next one goes on. */
+  close(): void {
+    this.#leaving.abort();
+  }
+
+  /** Finds out ahead of need whether this host can take differences. */
+  prepare(sandbox: Sandbox): void {
+    void differenceVerdict(this.#context, sandbox, quietly()).catch(() => {});
+  }
+
+  /** As `take`, but nothing is stored before it is confirmed, with how the exec then ended. */
+  async takeProvisional(sandbox: Sandbox, cause: Cause): Promise<Provisional> {
+    const { file, dir } = await this.#freeze(sandbox, cause);
+    return {
+      confirm: async (ending) => {
+        const { trigger, exit } = ending;
+        const lines = cause.exec === null ? [] : await lastLines(cause.exec.log, LAST_LINES);
+        const exec = file.exec && { ...file.exec, exit, lastLines: lines, durationMs: exit?.durationMs ?? file.exec.durationMs };
+        const shape = { trigger, argv: exec?.argv ?? [], code: exit?.code ?? null, signal: exit?.signal ?? null, lines };
+        return this.#keep(dir, { ...file, trigger, exec, fingerprint: fingerprint(shape) });
+      },
+      discard: () => rm(dir, { recursive: true, force: true }),
+    };
+  }
+
+  /** Freezes. The machine stands still for some ten milliseconds and is then as before. What is left to do goes on behind it. */
+  async take(sandbox: Sandbox, cause: Cause): Promise<Taken> {
+    const known = this.#inherited.get(cause.exec?.record.id ?? "");
+    if (known) return known;
+    const { file, dir } = await this.#freeze(sandbox, cause);
+    return this.#keep(dir, file);
+  }
+
+  async #freeze(sandbox: Sandbox, cause: Cause): Promise<{ file: CaseFile; dir: string }> {
+    await this.#context.needDisk();
+    const failed = cause.ending.trigger !== "manual" && cause.ending.exit?.code !== 0;
+    const { id, dir } = await this.store.draft(failed ? "fail" : "capture");
+    try {
+      const [verdict, inside] = await Promise.all([
+        differenceVerdict(this.#context, sandbox, quietly()),
+        sandbox.lookInside(),
+      ]);
+      const frozen = verdict.state === "works" ? await this.#difference(sandbox, dir) : await this.#whole(sandbox);
+      const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside });
+      await this.#keepRequest(dir, sandbox, cause.exec);
+      return { file, dir };
+    } catch (error) {
+      await rm(dir, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** From here on it is a capture, whatever becomes of this process. */
+  async #keep(dir: string, file: CaseFile): Promise<Taken> {
+    await writeWhole(join(dir, TAKEN_FILE), JSON.stringify(file));
+    this.#storeLater(file.id);
+    return takenOf(file);
+  }
+
+  /** A trial thaw: whether the machine goes on, and how long that takes. The result is kept beside the capture. */
+  async verify(capture: StoredCapture, signal: AbortSignal): Promise<void> {
+    const at = new Date().toISOString();
+    const tell = (details: Record<string, unknown>) =>
+      this.#context.tell("capture.verified", capture.id, details);
+    if (!capture.manifest.resumes) {
+      const reason = "its kernel panicked: the disk boots, memory is for inspection";
+      await this.store.note(capture.id, { verified: { ok: false, reason, at } });
+      return tell({ ok: false, reason });
+    }
+    await this.#trials.run(async () => {
+      try {
+        const resumeMs = await thawOnTrial(this.#context, this.store, capture, signal);
+        await this.store.note(capture.id, { verified: { ok: true, resumeMs, at } });
+        tell({ ok: true, resumeMs });
+      } catch (error) {
+        if (signal.aborted) return;
+        const reason = (error as Error).message;
+        await this.store.note(capture.id, { verified: { ok: false, reason, at } }).catch(() => {});
+        tell({ ok: false, reason });
+      }
+    });
+  }
+
+  async #difference(sandbox: Sandbox, dir: string): Promise<Frozen> {
+    const difference = await sandbox.takeDifference(dir, this.#leaving.signal);
+    const sizes = await Promise.all(
+      difference.layers.map(async (layer) => (await stat(join(dir, layer))).blocks * 512),
+    );
+    return {
+      base: sandbox.record.snapshot,
+      pauseMs: difference.pauseMs,
+      changedBytes: { memory: difference.copiedBytes, disk: sizes.reduce((sum, size) => sum + size, 0) },
+    };
+  }
+
+  /** Where differences don't work: a snapshot of its own, which the capture is then based on. */
+  async #whole(sandbox: Sandbox): Promise<Frozen> {
+    const frozen = await freezeSandbox(this.#context, sandbox, quietly());
+    return { base: frozen.snapshot.id, pauseMs: frozen.pauseMs, changedBytes: { memory: 0, disk: 0 } };
+  }
+
+  async #describe(
+    id: string,
+    sandbox: Sandbox,
+    { ending, exec, crash = null, console = [] }: Cause,
+    found: Frozen & Pick<CaseFile, "processes" | "listening">,
+  ): Promise<CaseFile> {
+    const { record } = sandbox;
+    const { base, pauseMs, changedBytes, processes, listening } = found;
+    const { manifest } = await this.#context.store.get(base);
+    const lines = exec === null ? [] : await lastLines(exec.log, LAST_LINES);
+    const shape = {
+      trigger: ending.trigger,
+      argv: exec?.record.argv ?? [],
+      code: ending.exit?.code ?? null,
+      signal: ending.exit?.signal ?? crash?.signal ?? null,
+      lines: exec === null ? console : lines,
+    };
+    return caseFile.parse({
+      schema: 1,
+      id,
+      createdAt: new Date().toISOString(),
+      host: hostname(),
+      sandbox: { id: record.id, name: record.name, labels: record.labels },
+      base: { from: record.from, snapshot: base, digest: await this.#context.store.digest(base) },
+      resources: record.resources,
+      needs: manifest.needs,
+      isolation: sandbox.isolation,
+      trigger: ending.trigger,
+      exec: exec === null ? null : describeExec(exec, ending, lines, record.defaults),
+      crash,
+      console,
+      workspace: await readWorkspace(sandbox.dir),
+      processes,
+      listening,
+      egress: [],
+      ci: exec?.record.ci ?? null,
+      changedBytes,
+      pauseMs,
+      fingerprint: fingerprint(shape),
+    } satisfies CaseFile);
+  }
+
+  async #keepRequest(dir: string, sandbox: Sandbox, exec: Exec | null): Promise<void> {
+    const request = exec === null ? null : await exec.request();
+    if (request === null) return;
+    const { defaults } = sandbox.record;
+    const whole = { ...request, env: { ...defaults.env, ...request.env } };
+    await writeFile(join(dir, "request.json"), `${JSON.stringify(whole)}\n`, { mode: 0o600 });
+    await linkWorkspace(sandbox.dir, join(dir, "workspace"));
+  }
+
+  #storeLater(id: string): void {
+    const work = this.store.whileStoring(this.#storing.run(() => this.#store(id)));
+    work.then(
+      (capture) => this.verify(capture, this.#leaving.signal),
+      async (error: unknown) => {
+        if (this.#leaving.signal.aborted) return;
+        await rm(this.store.draftDir(id), { recursive: true, force: true });
+        this.#context.tell("capture.failed", id, { reason: (error as Error).message });
+      },
+    ).catch(() => {});
+  }
+
+  /** From a draft to a capture. What it was made of goes. */
+  async #store(id: string): Promise<StoredCapture> {
+    const draft = this.store.draftDir(id);
+    const stored = join(draft, STORED_DIR);
+    const { signal } = this.#leaving;
+    await rm(stored, { recursive: true, force: true });
+    await mkdir(stored);
+    const file = caseFile.parse(JSON.parse(await readFile(join(draft, TAKEN_FILE), "utf8")));
+    const { id: _id, ...rest } = file;
+    await writeFile(join(stored, "case.json"), `${JSON.stringify({ id: _id, ...rest }, null, 2)}\n`, { mode: 0o444 });
+    const parts: CapturePart[] = [];
+    for (const name of PART_NAMES) {
+      const raw = join(draft, name.endsWith(".zst") ? name.slice(0, -".zst".length) : name);
+      const target = join(stored, name);
+      if (name === "request.json" && (await exists(raw)))
+        await writeFile(target, await readFile(raw), { mode: 0o400 });
+      else if (name.endsWith(".zst") && (await exists(raw))) {
+        parts.push({ name, ...(await compressPart(raw, target, signal)) });
+        continue;
+      } else if (name !== "case.json") continue;
+      parts.push({ name, ...(await describePart(target, signal)) });
+    }
+    const manifest: CaptureManifest = captureManifest.parse({
+      schema: 1,
+      kind: "capture",
+      id,
+      createdAt: file.createdAt,
+      base: { snapshot: file.base.snapshot, digest: file.base.digest },
+      resources: file.resources,
+      needs: file.needs,
+      memory: parts.some(({ name }) => name === "devices.zst") ? "difference" : "whole",
+      resumes: file.trigger !== "panic",
+      parts,
+    });
+    const capture = await this.store.publish(stored, manifest);
+    await rm(draft, { recursive: true, force: true });
+    const storedBytes = parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#context.tell("capture.created", id, { trigger: file.trigger, exec: file.exec?.id ?? null, storedBytes });
+    return capture;
+  }
+}
+
+function takenOf({ id, changedBytes, pauseMs, fingerprint: of }: CaseFile): Taken {
+  return { id, changedBytes: changedBytes.memory + changedBytes.disk, pauseMs, fingerprint: of };
+}
+
+interface Frozen {
+  base: string;
+  pauseMs: number;
+  changedBytes: CaseFile["changedBytes"];
+}
+
+function describeExec(
+  { record }: Exec,
+  { exit }: Ending,
+  lines: string[],
+  defaults: { workdir: string; user: string },
+): CaseFile["exec"] {
+  const { id, argv, cwd, user, tty, envNames, masked, startedAt } = record;
+  return {
+    ...{ id, argv, tty, envNames, masked, startedAt, exit },
+    cwd: cwd ?? defaults.workdir,
+    user: user ?? defaults.user,
+    durationMs: exit?.durationMs ?? Date.now() - Date.parse(startedAt),
+    lastLines: lines,
+  };
+}
+
+/** Nobody listens, and it is not called off: what is frozen is frozen within seconds. */
+function quietly(): { onProgress: () => void; signal: AbortSignal } {
+  return { onProgress: () => {}, signal: new AbortController().signal };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
+}
+

@@ -1,0 +1,136 @@
+/** What is kept of a failure beside the machine: the case file, the request that failed, and the manifest of a capture's parts. */
+import { z } from "zod";
+import { execExit } from "../execs/record.ts";
+import { ciContext } from "./request.ts";
+import { layerNames, machineNeeds, resources } from "../snapshots/manifest.ts";
+import { trigger } from "./triggers.ts";
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+const shortText = z.string().max(1024);
+export const captureId = z.string().regex(/^(fail|capture)-[a-z0-9]{4,20}$/);
+
+export const guestProcess = z.strictObject({
+  pid: z.int(),
+  parent: z.int(),
+  uid: z.int(),
+  state: z.string().max(8),
+  name: z.string().max(64),
+  command: shortText,
+});
+export const guestListener = z.strictObject({
+  protocol: z.string().max(8),
+  address: z.string().max(64),
+  port: z.int(),
+  pid: z.int().nullable(),
+});
+
+export const caseFile = z.strictObject({
+  schema: z.literal(1),
+  id: captureId,
+  createdAt: z.iso.datetime(),
+  /** Name of the host it was taken on. */
+  host: shortText,
+  sandbox: z.strictObject({
+    id: z.string().max(64),
+    name: z.string().max(64),
+    labels: z.record(z.string(), z.string()),
+  }),
+  /** What the sandbox was thawed from: as it was asked for, and the snapshot. */
+  base: z.strictObject({ from: shortText, snapshot: z.string().max(64), digest }),
+  resources,
+  needs: machineNeeds,
+  isolation: z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]),
+  trigger,
+  /** null when it was not an exec's end that it was taken for. */
+  exec: z
+    .strictObject({
+      id: z.string().max(64),
+      argv: z.array(z.string()).max(10_000),
+      cwd: z.string().nullable(),
+      user: z.string().nullable(),
+      tty: z.boolean(),
+      /** Names only; what was said to be secret is in `masked`. */
+      envNames: z.array(z.string()).max(10_000),
+      masked: z.array(z.string()).max(1_000),
+      startedAt: z.string(),
+      durationMs: z.number(),
+      /** null: it was alive at the freeze. */
+      exit: execExit.nullable(),
+      /** At most 200. */
+      lastLines: z.array(z.string()).max(200),
+    })
+    .nullable(),
+  /** The process that the kernel held for its core dump. */
+  crash: z
+    .strictObject({ pid: z.int(), signal: z.string().max(16), name: z.string().max(64) })
+    .nullable(),
+  /** Last lines of the guest's console, when its kernel panicked. */
+  console: z.array(z.string()).max(200),
+  /** What was copied in before the command. `digest`: of the tree stream. */
+  workspace: z
+    .strictObject({ path: z.string().max(4096), user: z.string().max(128).nullable(), digest, bytes: z.number() })
+    .nullable(),
+  processes: z.array(guestProcess).max(512),
+  listening: z.array(guestListener).max(256),
+  /** Destinations that the command asked the host for, and whether it got there. */
+  egress: z.array(z.strictObject({ destination: shortText, allowed: z.boolean(), count: z.int() })).max(1000),
+  ci: ciContext.nullable(),
+  /** Changed since the base snapshot, before compression. */
+  changedBytes: z.strictObject({ memory: z.number(), disk: z.number() }),
+  pauseMs: z.number(),
+  fingerprint: z.string().max(64),
+});
+export type CaseFile = z.infer<typeof caseFile>;
+
+/** `.zst`: compressed by zstd. A closed list, so that a manifest can't name a host's file. */
+export const PART_NAMES = [
+  "case.json",
+  "request.json",
+  "workspace.zst",
+  "pages.zst",
+  "devices.zst",
+  ...layerNames.map((name) => `${name}.zst` as const),
+] as const;
+export const capturePart = z.strictObject({
+  name: z.enum(PART_NAMES),
+  sizeBytes: z.int().min(0),
+  sha256: digest,
+  /** Uncompressed. */
+  rawBytes: z.int().min(0),
+});
+export type CapturePart = z.infer<typeof capturePart>;
+
+/** Small: what `check` reads before anything else of a capture travels. */
+export const captureManifest = z.strictObject({
+  schema: z.literal(1),
+  kind: z.literal("capture"),
+  id: captureId,
+  createdAt: z.iso.datetime(),
+  base: z.strictObject({ snapshot: z.string().regex(/^[0-9a-f]{16}$/), digest }),
+  resources,
+  needs: machineNeeds,
+  /** `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. */
+  memory: z.enum(["difference", "whole"]),
+  /** False after a kernel's panic: its memory is for inspection only. */
+  resumes: z.boolean(),
+  parts: z
+    .array(capturePart)
+    .max(PART_NAMES.length)
+    .refine((parts) => new Set(parts.map(({ name }) => name)).size === parts.length, "each part once"),
+});
+export type CaptureManifest = z.infer<typeof captureManifest>;
+
+/** What is learnt of a capture later; the capture itself never changes. */
+export const captureNotes = z.object({
+  /** A trial thaw, and how long it took until the agent answered. null: not tried yet. */
+  verified: z
+    .union([
+      z.object({ ok: z.literal(true), resumeMs: z.number(), at: z.string() }),
+      z.object({ ok: z.literal(false), reason: z.string(), at: z.string() }),
+    ])
+    .nullable()
+    .default(null),
+  /** Kept whatever the retention says. */
+  pinned: z.boolean().default(false),
+});
+export type CaptureNotes = z.infer<typeof captureNotes>;

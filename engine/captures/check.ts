@@ -1,0 +1,62 @@
+/** What can be made of a capture on this host, from its manifest alone: memory, disk or files, and why not. */
+import type { Runner } from "../../runners/runner.ts";
+import type { SnapshotStore } from "../snapshots/store.ts";
+import type { CaptureManifest } from "./case-file.ts";
+
+/** Best first. `memory`: it goes on where it stopped. `disk`: its disk is booted. `files`: its files are read. */
+export const levels = ["memory", "disk", "files"] as const;
+export type Level = (typeof levels)[number];
+
+export interface LevelVerdict {
+  level: Level;
+  ok: boolean;
+  /** Why not, or what it takes. */
+  reasons: string[];
+}
+
+export interface CaptureCheck {
+  levels: LevelVerdict[];
+  best: Level | null;
+}
+
+export interface CheckContext {
+  store: SnapshotStore;
+  runner: Runner;
+  /** Throws with the figures when this host never has room for a machine of that size. */
+  needRoom(memoryMib: number, cpus: number): void;
+}
+
+export async function checkCapture(
+  { store, runner, needRoom }: CheckContext,
+  manifest: CaptureManifest,
+): Promise<CaptureCheck> {
+  const { base, resources, needs, memory } = manifest;
+  const found = await store.get(base.snapshot).catch(() => null);
+  const absent = found ? [] : [`its base, snapshot ${base.snapshot}, is not on this host`];
+  const changed =
+    found && (await store.digest(found.id)) !== base.digest ? [`its base, snapshot ${found.id}, is another one here`] : [];
+  const room: string[] = [];
+  try {
+    needRoom(resources.memoryMib, resources.cpus);
+  } catch (error) {
+    room.push((error as Error).message);
+  }
+  const missing = [...absent, ...changed];
+  const place = { dir: found?.dir ?? "", id: base.snapshot, resources, needs };
+  const unlike = await runner.incompatibilities(place, memory === "difference" ? { build: needs.build } : undefined);
+  const panicked = manifest.resumes ? [] : ["its kernel panicked: nothing goes on from there"];
+  const verdict = (level: Level, reasons: string[]): LevelVerdict => ({ level, ok: reasons.length === 0, reasons });
+  const verdicts = [
+    verdict("memory", [...missing, ...panicked, ...unlike, ...room]),
+    verdict("disk", [...missing, ...room]),
+    verdict("files", missing),
+  ];
+  return { levels: verdicts, best: verdicts.find(({ ok }) => ok)?.level ?? null };
+}
+
+/** Bytes of the parts that `level` reads. */
+export function bytesFor(level: Level, { parts }: CaptureManifest): number {
+  const needed = parts.filter(({ name }) => level === "memory" || !/^(pages|devices)/.test(name));
+  return needed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+

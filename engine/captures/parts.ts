@@ -1,0 +1,94 @@
+/** A capture's files as they are stored: compressed, digested, and only opened when their digest is right. */
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { rm, stat } from "node:fs/promises";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
+import { sha256File } from "../files.ts";
+import type { CapturePart } from "./case-file.ts";
+
+const CHUNK_BYTES = 1 << 20;
+/** A failure's memory is mostly text, heaps and zeros: higher levels gain a few percent and cost several times as much. */
+const LEVEL = 3;
+/** What zstd may need to open a part; streams that ask for more are refused. */
+const MAX_WINDOW_LOG = 27;
+
+type Stored = Pick<CapturePart, "sizeBytes" | "sha256" | "rawBytes">;
+
+/** @returns what a manifest says of it. */
+export async function compressPart(from: string, to: string, signal?: AbortSignal): Promise<Stored> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  let rawBytes = 0;
+  await pipeline(
+    createReadStream(from, { highWaterMark: CHUNK_BYTES }),
+    tap((chunk) => {
+      rawBytes += chunk.length;
+    }),
+    createZstdCompress({
+      chunkSize: CHUNK_BYTES,
+      params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 0 },
+    }),
+    tap((chunk) => {
+      sizeBytes += chunk.length;
+      hash.update(chunk);
+    }),
+    createWriteStream(to, { flags: "wx", mode: 0o444 }),
+    ...(signal ? [{ signal }] : []),
+  );
+  return { sizeBytes, rawBytes, sha256: hash.digest("hex") };
+}
+
+/** What a manifest says of a file that is stored as it is. */
+export async function describePart(path: string, signal?: AbortSignal): Promise<Stored> {
+  const { size } = await stat(path);
+  return { sizeBytes: size, rawBytes: size, sha256: await sha256File(path, signal) };
+}
+
+/** What is wrong with a stored part, in words that follow its name; null when nothing is. */
+export async function faultOf(path: string, part: CapturePart, signal?: AbortSignal): Promise<string | null> {
+  const found = await stat(path).catch(() => null);
+  if (!found) return "is missing";
+  if (found.size !== part.sizeBytes) return `has ${found.size} bytes, not ${part.sizeBytes}`;
+  const same = (await sha256File(path, signal)) === part.sha256;
+  return same ? null : "was altered: its content does not match its digest";
+}
+
+/** Opens a part whose digest was checked. Writes no more than the manifest says there is. Throws `Error` when it is not that much. */
+export async function expandPart(from: string, part: CapturePart, to: string, signal?: AbortSignal): Promise<void> {
+  let bytes = 0;
+  const limit = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > part.rawBytes) done(new Error(`opens to more than the ${part.rawBytes} bytes that it says`));
+      else done(null, chunk);
+    },
+  });
+  try {
+    await pipeline(
+      createReadStream(from, { highWaterMark: CHUNK_BYTES }),
+      createZstdDecompress({
+        chunkSize: CHUNK_BYTES,
+        params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
+      }),
+      limit,
+      createWriteStream(to, { flags: "wx", mode: 0o444 }),
+      ...(signal ? [{ signal }] : []),
+    );
+    if (bytes !== part.rawBytes) throw new Error(`opens to ${bytes} bytes, not ${part.rawBytes}`);
+  } catch (error) {
+    await rm(to, { force: true });
+    throw error;
+  }
+}
+
+function tap(look: (chunk: Buffer) => void): Transform {
+  return new Transform({
+    highWaterMark: CHUNK_BYTES,
+    transform(chunk: Buffer, _encoding, done) {
+      look(chunk);
+      done(null, chunk);
+    },
+  });
+}

@@ -1,0 +1,132 @@
+/** What a replay is thawed from: the capture's machine as it was, or, where that can't go on, its disk booted anew. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { EngineError } from "../errors.ts";
+import { type OnProgress, phase } from "../progress.ts";
+import type { ForkOrigin } from "../sandboxes/fork.ts";
+import type { LiveContext } from "../sandboxes/freeze.ts";
+import { randomId } from "../sandboxes/sandbox.ts";
+import type { ExecDefaults } from "../snapshots/manifest.ts";
+import type { StoredSnapshot } from "../snapshots/store.ts";
+import { buildFromDisk } from "../templates/build.ts";
+import { type CheckContext, checkCapture } from "./check.ts";
+import type { CaptureStore, StoredCapture } from "./store.ts";
+
+export interface ReplayOptions {
+  /** Default: the best that this host can. */
+  level?: "memory" | "disk" | undefined;
+  onProgress: OnProgress;
+  signal: AbortSignal;
+}
+
+export interface Replay {
+  capture: StoredCapture;
+  level: "memory" | "disk";
+  snapshot: StoredSnapshot;
+  /** Absent when the snapshot itself is what is thawed. */
+  origin: ForkOrigin | undefined;
+  /** What commands in it get: the failed one's folder, user and environment, but nothing that was secret. */
+  defaults: ExecDefaults;
+}
+
+export async function openReplay(
+  context: LiveContext & CheckContext,
+  captures: CaptureStore,
+  capture: StoredCapture,
+  options: ReplayOptions,
+): Promise<Replay> {
+  const { manifest } = capture;
+  const level = await choose(context, capture, options.level);
+  const base = await context.store.get(manifest.base.snapshot);
+  const defaults = await defaultsOf(captures, capture, base.manifest.defaults);
+  if (level === "disk") {
+    const snapshot = await bootDisk(context, captures, capture, base, defaults, options);
+    return { capture, level, snapshot, origin: undefined, defaults };
+  }
+  if (manifest.memory === "whole") return { capture, level, snapshot: base, origin: undefined, defaults };
+  const files = await context.store.checkForThaw(base);
+  const { dir, clear } = await makeRoom(context);
+  try {
+    const difference = await captures.difference(capture, dir, context.runner, options.signal);
+    const release = async (): Promise<void> => {
+      context.runner.forget(difference.id);
+      await clear();
+    };
+    const origin = { snapshot: base.id, files, difference, method: "difference" as const, pauseMs: 0, release };
+    return { capture, level, snapshot: base, origin, defaults };
+  } catch (error) {
+    await clear();
+    throw error;
+  }
+}
+
+async function choose(
+  context: CheckContext,
+  { id, manifest }: StoredCapture,
+  asked: "memory" | "disk" | undefined,
+): Promise<"memory" | "disk"> {
+  const { levels, best } = await checkCapture(context, manifest);
+  const level = asked ?? best;
+  const reasons = levels.find((one) => one.level === level)?.reasons ?? levels.flatMap((one) => one.reasons);
+  if (level === "files" || level === null || reasons.length > 0) {
+    const what = level === null ? "be replayed" : `be replayed by its ${level}`;
+    throw new EngineError("snapshot-incompatible", `${id} can't ${what} here: ${reasons.join("; ")}`, {
+      hint: `thaw capture check ${id}`,
+    });
+  }
+  return level;
+}
+
+async function defaultsOf(
+  captures: CaptureStore,
+  capture: StoredCapture,
+  base: ExecDefaults,
+): Promise<ExecDefaults> {
+  const request = await captures.request(capture);
+  const { exec } = capture.file;
+  return {
+    env: { ...base.env, ...request?.env },
+    user: exec?.user ?? base.user,
+    workdir: exec?.cwd ?? base.workdir,
+  };
+}
+
+/** Once per capture and host; the next replay thaws what this one made. */
+async function bootDisk(
+  context: LiveContext,
+  captures: CaptureStore,
+  capture: StoredCapture,
+  base: StoredSnapshot,
+  defaults: ExecDefaults,
+  { onProgress, signal }: ReplayOptions,
+): Promise<StoredSnapshot> {
+  const known = await context.store.find(({ bootedFrom }) => bootedFrom === capture.id);
+  if (known) return known;
+  const files = await context.store.checkForThaw(base);
+  const { dir, clear } = await makeRoom(context);
+  try {
+    await phase(onProgress, { subject: capture.id, phase: "open" }, () =>
+      captures.expand(capture, (name) => name.startsWith("layer-"), dir, signal),
+    );
+    const own = capture.manifest.parts.filter(({ name }) => name.startsWith("layer-")).length;
+    const disks = [
+      ...["disk.qcow2", ...(files.layers ?? [])].map((name) => join(files.dir, name)),
+      ...Array.from({ length: own }, (_, index) => join(dir, `layer-${index + 1}.qcow2`)),
+    ];
+    const { resources } = capture.manifest;
+    return await buildFromDisk(
+      context,
+      { bootedFrom: capture.id, disks, resources, defaults: { ...base.manifest.defaults, env: defaults.env } },
+      { onProgress, signal },
+    );
+  } finally {
+    await clear();
+  }
+}
+
+async function makeRoom({ home }: LiveContext): Promise<{ dir: string; clear: () => Promise<void> }> {
+  const stateDir = join(home.builds, `build-${randomId()}`);
+  const dir = join(stateDir, "difference");
+  await mkdir(dir, { recursive: true, mode: 0o711 });
+  return { dir, clear: () => rm(stateDir, { recursive: true, force: true }) };
+}

@@ -1,0 +1,239 @@
+/** Captures on disk: published by one rename, never changed after, found by id, unique prefix or `latest`. */
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { DifferenceFiles, Runner } from "../../runners/runner.ts";
+import { EngineError } from "../errors.ts";
+import { finished, readRecord, sync, writeWhole } from "../files.ts";
+import type { Home } from "../home.ts";
+import { nearest } from "../nearest.ts";
+import { randomId } from "../sandboxes/sandbox.ts";
+import {
+  type CaptureManifest,
+  type CaptureNotes,
+  type CapturePart,
+  captureManifest,
+  captureNotes,
+  type CaseFile,
+  caseFile,
+} from "./case-file.ts";
+import { expandPart, faultOf } from "./parts.ts";
+import { type RecordedRequest, recordedRequest } from "./request.ts";
+
+export interface StoredCapture {
+  id: string;
+  dir: string;
+  manifest: CaptureManifest;
+  file: CaseFile;
+}
+
+export interface PartVerdict {
+  name: string;
+  ok: boolean;
+  reason?: string;
+}
+
+const ID_LETTERS = 6;
+
+export class CaptureStore {
+  readonly #home: Home;
+  readonly #known = new Map<string, StoredCapture>();
+  /** Those being stored: who asks waits for them. */
+  readonly #pending = new Set<Promise<unknown>>();
+
+  constructor(home: Home) {
+    this.#home = home;
+  }
+
+  /** A folder for a capture in the making, under a fresh id. A crash leaves it for `drafts`. */
+  async draft(prefix: "fail" | "capture"): Promise<{ id: string; dir: string }> {
+    for (;;) {
+      const id = `${prefix}-${randomId().slice(0, ID_LETTERS)}`;
+      if ((await finished(this.#home.captures)).includes(id)) continue;
+      const dir = this.draftDir(id);
+      await mkdir(dir, { mode: 0o711 });
+      return { id, dir };
+    }
+  }
+
+  draftDir(id: string): string {
+    return join(this.#home.captures, `.${id}`);
+  }
+
+  /** Ids of captures that were not whole when the daemon ended; whatever else is half made is removed. */
+  async drafts(): Promise<string[]> {
+    const names = (await readdir(this.#home.captures).catch(() => [])).filter((name) => name.startsWith("."));
+    const ids = names.map((name) => name.slice(1)).filter((name) => /^(fail|capture)-/.test(name));
+    const rest = names.filter((name) => !ids.includes(name.slice(1)));
+    await Promise.all(
+      rest.map((name) => rm(join(this.#home.captures, name), { recursive: true, force: true })),
+    );
+    return ids;
+  }
+
+  /** Whoever lists or gets waits for this work. */
+  async whileStoring<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#pending.delete(work);
+    }
+  }
+
+  /** Publishes the folder `parts`, which has a `case.json` and all that the manifest lists, by a rename. */
+  async publish(parts: string, manifest: CaptureManifest): Promise<StoredCapture> {
+    await writeFile(join(parts, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o444 });
+    for (const { name } of manifest.parts) await sync(join(parts, name));
+    await sync(parts);
+    await chmod(parts, 0o711);
+    await rename(parts, join(this.#home.captures, manifest.id)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      throw new EngineError("conflict", `there is already a capture ${manifest.id}`, {
+        hint: `thaw capture show ${manifest.id}`,
+      });
+    });
+    await sync(this.#home.captures);
+    return this.#load(manifest.id);
+  }
+
+  /** Newest first. */
+  async list(): Promise<StoredCapture[]> {
+    await Promise.allSettled(this.#pending);
+    const ids = await finished(this.#home.captures);
+    const loaded = await Promise.all(ids.map((id) => this.#load(id).catch(() => null)));
+    return loaded
+      .filter((capture) => capture !== null)
+      .sort((a, b) => b.manifest.createdAt.localeCompare(a.manifest.createdAt));
+  }
+
+  /** By id, unique prefix, the id without `fail-`, or `latest`. Throws `not-found`, `capture-corrupt`. */
+  async get(reference: string): Promise<StoredCapture> {
+    const all = await this.list();
+    if (reference === "latest") {
+      const [newest] = all;
+      if (newest) return newest;
+      throw new EngineError("not-found", "there is no capture on this host", {
+        hint: "thaw run --capture on-failure -- …",
+      });
+    }
+    const ids = await finished(this.#home.captures);
+    if (ids.includes(reference)) return this.#load(reference);
+    const fits = (id: string): boolean =>
+      reference !== "" && (id.startsWith(reference) || id.slice(id.indexOf("-") + 1).startsWith(reference));
+    const matches = ids.filter(fits);
+    if (matches.length === 1 && matches[0]) return this.#load(matches[0]);
+    if (matches.length > 1)
+      throw new EngineError("usage", `${reference} fits ${matches.length} captures: ${matches.join(", ")}`);
+    throw new EngineError("not-found", `no capture ${reference}`, {
+      hint: nearest(reference, ids, "thaw capture ls"),
+    });
+  }
+
+  /** Reads everything: every part's size and digest. */
+  async verify({ dir, manifest }: StoredCapture, signal?: AbortSignal): Promise<PartVerdict[]> {
+    const verdicts: PartVerdict[] = [];
+    for (const part of manifest.parts) {
+      const fault = await faultOf(join(dir, part.name), part, signal);
+      verdicts.push({ name: part.name, ok: fault === null, ...(fault === null ? {} : { reason: fault }) });
+    }
+    return verdicts;
+  }
+
+  /** Checks and opens the parts whose stored names end in `.zst` and fit, into the existing folder `into`. Throws `capture-corrupt`. */
+  async expand(
+    capture: StoredCapture,
+    fits: (name: string) => boolean,
+    into: string,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const parts = capture.manifest.parts.filter(({ name }) => name.endsWith(".zst") && fits(name));
+    await Promise.all(parts.map((part) => this.#expandOne(capture, part, into, signal)));
+  }
+
+  /** The machine's difference to its base, checked and opened into the existing folder `into`. */
+  async difference(
+    capture: StoredCapture,
+    into: string,
+    runner: Runner,
+    signal?: AbortSignal,
+  ): Promise<DifferenceFiles> {
+    const { manifest } = capture;
+    await this.expand(capture, (name) => name !== "workspace.zst", into, signal);
+    const layers = manifest.parts
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith("layer-"))
+      .map((name) => name.slice(0, -".zst".length));
+    layers.sort((a, b) => Number(/\d+/.exec(a)?.[0]) - Number(/\d+/.exec(b)?.[0]));
+    return { dir: into, id: `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`, layers, build: manifest.needs.build };
+  }
+
+  /** How to run the recorded command again; null for a capture without one. Throws `capture-corrupt`. */
+  async request(capture: StoredCapture): Promise<RecordedRequest | null> {
+    const part = capture.manifest.parts.find(({ name }) => name === "request.json");
+    if (!part) return null;
+    const path = join(capture.dir, part.name);
+    const fault = await faultOf(path, part);
+    if (fault !== null) throw corrupt(capture.id, part.name, fault);
+    return recordedRequest.parse(JSON.parse(await readFile(path, "utf8")));
+  }
+
+  async notes(id: string): Promise<CaptureNotes> {
+    return (await readRecord(this.#notesPath(id), captureNotes)) ?? captureNotes.parse({});
+  }
+
+  async note(id: string, change: Partial<CaptureNotes>): Promise<void> {
+    const notes = { ...(await this.notes(id)), ...change };
+    await writeWhole(this.#notesPath(id), `${JSON.stringify(notes)}\n`);
+  }
+
+  /** Out of sight by one rename, then away. The caller has made sure that nothing uses it. */
+  async remove(id: string): Promise<void> {
+    this.#known.delete(id);
+    const grave = join(this.#home.captures, `.${randomBytes(8).toString("hex")}`);
+    await rename(join(this.#home.captures, id), grave);
+    await rm(grave, { recursive: true, force: true });
+  }
+
+  /** In the capture's folder; no part of it. */
+  #notesPath(id: string): string {
+    return join(this.#home.captures, id, "notes.json");
+  }
+
+  async #expandOne(
+    capture: StoredCapture,
+    part: CapturePart,
+    into: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const path = join(capture.dir, part.name);
+    const fault = await faultOf(path, part, signal);
+    if (fault !== null) throw corrupt(capture.id, part.name, fault);
+    await expandPart(path, part, join(into, part.name.slice(0, -".zst".length)), signal).catch((error: Error) => {
+      if (signal?.aborted) throw error;
+      if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
+      throw corrupt(capture.id, part.name, `can't be opened: ${error.message}`);
+    });
+  }
+
+  async #load(id: string): Promise<StoredCapture> {
+    const known = this.#known.get(id);
+    if (known) return known;
+    const dir = join(this.#home.captures, id);
+    const manifest = await readRecord(join(dir, "manifest.json"), captureManifest);
+    if (manifest?.id !== id) throw corrupt(id, "manifest.json", "is missing, or is not this capture's");
+    const part = manifest.parts.find(({ name }) => name === "case.json");
+    const fault = part ? await faultOf(join(dir, "case.json"), part) : "is not in the manifest";
+    if (fault !== null) throw corrupt(id, "case.json", fault);
+    const file = caseFile.parse(JSON.parse(await readFile(join(dir, "case.json"), "utf8")));
+    const stored = { id, dir, manifest, file };
+    this.#known.set(id, stored);
+    return stored;
+  }
+}
+
+export function corrupt(id: string, name: string, what: string): EngineError {
+  return new EngineError("capture-corrupt", `capture ${id}: ${name} ${what}`, {
+    hint: `thaw capture verify ${id} looks at every part; pull it again where it came from, or: thaw capture rm ${id}`,
+  });
+}

@@ -1,0 +1,50 @@
+/** What was copied into a sandbox before its command: kept beside it, so that a failure can be run again from the same start. */
+import { createHash } from "node:crypto";
+import { link, open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { readRecord, writeWhole } from "../files.ts";
+import type { CaseFile } from "./case-file.ts";
+
+const TREE_FILE = "workspace";
+const ABOUT_FILE = "workspace.json";
+
+const about = z.strictObject({ path: z.string(), user: z.string().nullable(), digest: z.string(), bytes: z.number() });
+
+/** Passes a tree stream on and keeps a copy in a sandbox's folder. One that ends early is not kept. */
+export async function* keepTree(
+  dir: string,
+  to: { path: string; user: string | undefined },
+  source: AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer, void> {
+  const path = join(dir, TREE_FILE);
+  const hash = createHash("sha256");
+  let bytes = 0;
+  let whole = false;
+  await rm(join(dir, ABOUT_FILE), { force: true });
+  await rm(path, { force: true });
+  const file = await open(path, "wx", 0o600);
+  try {
+    for await (const chunk of source) {
+      await file.writeFile(chunk);
+      hash.update(chunk);
+      bytes += chunk.length;
+      yield chunk;
+    }
+    whole = true;
+  } finally {
+    await file.close();
+    if (!whole) await rm(path, { force: true });
+  }
+  const kept = { path: to.path, user: to.user ?? null, digest: hash.digest("hex"), bytes };
+  await writeWhole(join(dir, ABOUT_FILE), JSON.stringify(kept));
+}
+
+export function readWorkspace(dir: string): Promise<CaseFile["workspace"]> {
+  return readRecord(join(dir, ABOUT_FILE), about);
+}
+
+/** Gives the kept tree another name; nothing where there is none. */
+export async function linkWorkspace(dir: string, to: string): Promise<void> {
+  if ((await readWorkspace(dir)) !== null) await link(join(dir, TREE_FILE), to);
+}
