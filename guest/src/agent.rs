@@ -11,7 +11,7 @@ use crate::sys;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 /// How the agent lives.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +45,8 @@ pub struct Agent {
     pub(crate) last_stream: u32,
     pub(crate) execs: Execs,
     pub(crate) jobs: Jobs,
+    /// Where crashes are handed over, once an exec wants them held.
+    pub(crate) crashes: Option<UnixDatagram>,
     pub(crate) boot_id: Option<String>,
     pub(crate) identity_errors: Vec<String>,
     pub(crate) faults: u64,
@@ -79,6 +81,7 @@ impl Agent {
             last_stream: 0,
             execs: Execs::new(Cgroups::new(config.is_init)),
             jobs,
+            crashes: None,
             boot_id: None,
             identity_errors: Vec::new(),
             faults: 0,
@@ -168,6 +171,7 @@ impl Agent {
                 self.reap_children();
             }
             Token::Jobs => self.collect_jobs(),
+            Token::Crashes => self.collect_crashes(),
             Token::Chores => self.execs.cgroups.prepare(),
             Token::ExecIn(number) => self.serve_input(number),
             Token::ExecOut(number) => self.serve_output(number, CHANNEL_OUT),

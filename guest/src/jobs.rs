@@ -160,6 +160,11 @@ impl Worker {
         }
     }
 
+    /// An error once nobody waits for the outcome any more.
+    pub fn check(&self) -> Result<(), Failure> {
+        if lock(&self.shared.state).cancelled { Err(cancelled()) } else { Ok(()) }
+    }
+
     /// An empty frame for `send_data`: room for the header, then for the payload.
     pub fn data_frame(&self) -> Vec<u8> {
         let mut frame = Vec::with_capacity(MAX_FRAME_BYTES);

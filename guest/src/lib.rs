@@ -16,6 +16,7 @@ pub mod log;
 pub mod machine;
 pub mod message;
 pub mod poll;
+pub mod processes;
 pub mod protocol;
 mod requests;
 mod session;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use thaw_agent::agent::{Agent, Config};
+use thaw_agent::exec::crash_handler;
 use thaw_agent::{init, log};
 
 const USAGE: &str =
@@ -12,6 +13,12 @@ const USAGE: &str =
 fn main() -> ExitCode {
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
         return init::run();
+    }
+    if let [_, verb, pid, signal] =
+        std::env::args_os().filter_map(|word| word.into_string().ok()).collect::<Vec<_>>().as_slice()
+        && verb == crash_handler::VERB
+    {
+        return crash_handler::run(pid, signal);
     }
     let mut socket = None;
     let mut config = Config::default();

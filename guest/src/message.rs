@@ -90,6 +90,8 @@ pub struct Start {
     pub tty: Option<Size>,
     #[serde(default)]
     pub stdin: bool,
+    #[serde(default)]
+    pub hold_crashes: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,6 +148,18 @@ pub struct Resize {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forget {
     pub id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    pub id: String,
+    pub pid: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Core {
+    /// The first held crash when absent.
+    pub pid: Option<i32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -287,6 +301,34 @@ pub struct Stats {
     pub processes: u64,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Processes {
+    pub processes: Vec<Process>,
+    pub listening: Vec<ListeningSocket>,
+    /// There were more of either.
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    pub pid: i32,
+    pub parent: i32,
+    pub uid: u32,
+    pub state: char,
+    pub name: String,
+    pub command: String,
+}
+
+/// A TCP socket that takes connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListeningSocket {
+    pub protocol: String,
+    pub address: String,
+    pub port: u16,
+    /// Whose it is, if that was found.
+    pub pid: Option<i32>,
+}
+
 /// REQUEST of the agent: a listener accepted a connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -301,8 +343,18 @@ pub struct Accepted {
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
     Exit(Exit),
+    Crash(Crash),
     Oom,
     Log { message: String },
+}
+
+/// A process that is held in its core dump: an event, and the answer to `core`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Crash {
+    pub pid: i32,
+    /// Without `SIG`.
+    pub signal: String,
+    pub name: String,
 }
 
 /// How an exec ended, and the final offsets of its output.

@@ -19,6 +19,8 @@ pub enum Token {
     Jobs,
     /// Work put off until the loop has nothing better to do.
     Chores,
+    /// Crashes were handed over.
+    Crashes,
     ExecIn(u32),
     ExecOut(u32),
     ExecErr(u32),
@@ -38,6 +40,7 @@ impl Token {
             Token::ExecOut(number) => (6, number),
             Token::ExecErr(number) => (7, number),
             Token::Socket(number) => (8, number),
+            Token::Crashes => (9, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -54,6 +57,7 @@ impl Token {
             6 => Token::ExecOut(number),
             7 => Token::ExecErr(number),
             8 => Token::Socket(number),
+            9 => Token::Crashes,
             _ => return None,
         })
     }

@@ -4,7 +4,8 @@ use crate::agent::Agent;
 use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::machine;
-use crate::message::{Forget, Nothing, Operation, Ping, Resize, Signal};
+use crate::message::{Forget, Nothing, Operation, Ping, Release, Resize, Signal};
+use crate::processes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,12 @@ impl Agent {
                 let result = self.forget(&request);
                 self.answer_with(stream, result);
             }
+            "release" => {
+                let request: Release = parse(payload)?;
+                let result = self.release(&request);
+                self.answer_with(stream, result);
+            }
+            "core" => self.core(stream, &parse(payload)?)?,
             "stat" => self.answer_with(stream, files::stat(&parse(payload)?)),
             "mkdir" => self.answer_with(stream, files::make_directory(&parse(payload)?)),
             "list" => {
@@ -65,6 +72,7 @@ impl Agent {
             "dial" => self.dial(stream, parse(payload)?),
             "listen" => self.add_listener(stream, parse(payload)?),
             "quiesce" => self.start_job(stream, machine::quiesce),
+            "processes" => self.start_job(stream, processes::processes),
             "stats" => self.answer_with(stream, machine::stats()),
             "ping" => self.answer(stream, parse::<Ping>(payload)?),
             "poweroff" => {

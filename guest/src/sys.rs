@@ -135,6 +135,19 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(|_| ())
 }
 
+/// A descriptor for a process, ready once the process has ended.
+pub fn process(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers; the descriptor is close-on-exec.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// Whether a descriptor is readable or at its end, now or within a time.
+pub fn is_ready(fd: BorrowedFd, milliseconds: c_int) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one structure that lives for the call.
+    retry(|| unsafe { libc::poll(&mut poll, 1, milliseconds).into() }).is_ok_and(|count| count > 0)
+}
+
 /// Blocks every signal for the calling thread and those it starts. SIGPIPE keeps its default action, so that programs the
 /// agent starts need their mask cleared and nothing else.
 pub fn block_signals() {

@@ -100,6 +100,40 @@ fn odd_requests_are_answered() {
 }
 
 #[test]
+fn processes_and_ports_are_listed() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let answer = host.ask(json!({ "op": "processes" }))["ok"].clone();
+    let find = |list: &str, member: &str, value: u64| {
+        answer[list].as_array().unwrap().iter().find(|item| item[member] == value).cloned()
+    };
+    assert!(answer.to_string().len() < MAX_PAYLOAD_BYTES);
+    let own = u64::from(std::process::id());
+    // A busy host has more than fit.
+    if answer["truncated"] == false {
+        let process = find("processes", "pid", own).unwrap();
+        assert!(process["command"].as_str().unwrap().contains("session"), "{process}");
+        let socket = find("listening", "port", u64::from(listener.local_addr().unwrap().port())).unwrap();
+        assert_eq!((&socket["protocol"], &socket["address"]), (&json!("tcp"), &json!("127.0.0.1")));
+        assert!(socket["pid"].is_null() || socket["pid"] == own, "{socket}");
+    }
+}
+
+#[test]
+fn nothing_is_held_by_an_agent_that_is_not_init() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    let stream = host.start("a", "kill -SEGV $$", json!({ "holdCrashes": true }));
+    assert_eq!(host.finish(stream).exit["signal"], "SIGSEGV");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(), pattern);
+    assert_eq!(host.error_kind(json!({ "op": "release", "id": "a", "pid": 1 })), "not-found");
+    assert_eq!(host.error_kind(json!({ "op": "release", "id": "b", "pid": 1 })), "not-found");
+    assert_eq!(host.error_kind(json!({ "op": "core" })), "not-found");
+}
+
+#[test]
 fn power_off_ends_the_process() {
     let mut agent = Agent::start();
     let mut host = agent.host();

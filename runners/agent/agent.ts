@@ -4,10 +4,14 @@ import { z } from "zod";
 import { duplexOf } from "./duplex.ts";
 import { SessionError } from "./errors.ts";
 import {
+  type Crash,
+  crash,
   entry,
   type Identity,
   listenOk,
   listOk,
+  type Processes,
+  processesOk,
   quiesceOk,
   readOk,
   type StartParams,
@@ -68,6 +72,25 @@ export class Agent {
 
   async forget(id: string): Promise<void> {
     await this.#ask("forget", { id }, nothing);
+  }
+
+  /** Lets a held crash (`crashEvent`) end as it would have. `not-found` when it is not held any more. */
+  async release(id: string, pid: number): Promise<void> {
+    await this.#ask("release", { id, pid }, nothing);
+  }
+
+  /** The ELF core of a held crash, the first when no pid is given. The process ends with the download, whole or not. */
+  async core(pid?: number): Promise<Crash & { body: Duplex }> {
+    const stream = this.session.open("core", pid === undefined ? {} : { pid }, { shape: DOWNLOAD_SHAPE });
+    const body = duplexOf(stream);
+    body.on("error", () => {});
+    const ok = await this.#within(stream, stream.answer(crash), ANSWER_DEADLINE_MS);
+    return { ...ok, body };
+  }
+
+  /** What runs in the guest and which TCP ports it listens on. */
+  processes(deadlineMs = ANSWER_DEADLINE_MS): Promise<Processes> {
+    return this.#ask("processes", {}, processesOk, deadlineMs);
   }
 
   stat(path: string): Promise<z.infer<typeof entry>> {

@@ -45,6 +45,14 @@ export const exitEvent = z.object({
   err: offset,
   durationMs: z.number().min(0),
 });
+/** A process that is held in its core dump: an event of its exec's stream, and what `core` answers with. */
+export const crash = z.object({
+  pid: z.int().min(1),
+  /** Without `SIG`. */
+  signal: z.string().max(16),
+  name: z.string().max(64),
+});
+export const crashEvent = z.object({ event: z.literal("crash"), ...crash.shape });
 export const sessionEvent = z.discriminatedUnion("event", [
   z.object({ event: z.literal("oom") }),
   z.object({ event: z.literal("log"), message: shortText }),
@@ -72,8 +80,39 @@ export const readOk = z.object({ size: z.number().min(0) });
 export const listenOk = z.object({ port: z.int().min(0).max(65_535).nullish() });
 export const quiesceOk = z.object({ freeBytes: z.number().min(0) });
 
+/** What runs in the machine, without the kernel's own threads. */
+export const processesOk = z.object({
+  processes: z
+    .array(
+      z.object({
+        pid: z.int().min(1),
+        parent: z.int().min(0),
+        uid: z.int().min(0),
+        /** A letter of proc(5). */
+        state: z.string().max(1),
+        name: z.string().max(64),
+        command: z.string().max(256),
+      }),
+    )
+    .max(256),
+  listening: z
+    .array(
+      z.object({
+        protocol: z.enum(["tcp", "tcp6", "udp", "udp6"]),
+        address: z.string().max(45),
+        port: z.int().min(0).max(65_535),
+        pid: z.int().min(1).nullable(),
+      }),
+    )
+    .max(128),
+  truncated: z.boolean(),
+});
+
 export type Welcome = z.infer<typeof welcome>;
 export type ExitEvent = z.infer<typeof exitEvent>;
+export type Crash = z.infer<typeof crash>;
+export type CrashEvent = z.infer<typeof crashEvent>;
+export type Processes = z.infer<typeof processesOk>;
 export type AgentErrorBody = z.infer<typeof agentError>;
 
 /** Given to a machine on its first hello after a thaw. */
@@ -96,4 +135,6 @@ export interface StartParams {
   user?: string | undefined;
   tty?: { rows: number; cols: number } | undefined;
   stdin?: boolean | undefined;
+  /** Processes that crash stay until released; an agent too old for that lets them end. */
+  holdCrashes?: boolean | undefined;
 }

@@ -188,14 +188,26 @@ describe("messages of the guest", () => {
     treeDone: schemas.treeInOk,
     listening: schemas.listenOk,
     quiesced: schemas.quiesceOk,
+    processList: schemas.processesOk,
+    dying: schemas.crash,
     nothing: schemas.response,
     stats: schemas.response,
     pong: schemas.response,
     error: schemas.response,
     reset: schemas.agentError,
-    event: z.union([schemas.exitEvent, schemas.sessionEvent]),
+    event: z.union([schemas.exitEvent, schemas.crashEvent, schemas.sessionEvent]),
   };
-  const answers = ["attached", "entry", "listing", "opened", "treeDone", "listening", "quiesced"];
+  const answers = [
+    "attached",
+    "entry",
+    "listing",
+    "opened",
+    "treeDone",
+    "listening",
+    "quiesced",
+    "processList",
+    "dying",
+  ];
 
   test.each(messages.map((message) => [message.name, message] as const))(
     "%s",

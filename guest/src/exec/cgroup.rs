@@ -8,6 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Where init mounted cgroup v2.
 pub const ROOT: &str = "/sys/fs/cgroup";
 
+/// The path of the cgroup that a process is in, below the root.
+pub fn of(pid: i32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_string)
+}
+
 /// One exec's cgroup.
 pub struct Cgroup {
     name: String,
@@ -31,6 +37,12 @@ impl Cgroup {
     /// For clone3.
     pub fn directory(&self) -> &OwnedFd {
         &self.directory
+    }
+
+    /// Whether a path that `of` gave is this one's, or within it.
+    pub fn holds(&self, path: &str) -> bool {
+        let rest = self.name.strip_prefix(ROOT).and_then(|own| path.strip_prefix(own));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     fn read(&self, file: &str) -> Option<String> {

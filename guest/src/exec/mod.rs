@@ -1,6 +1,8 @@
 //! Execs: programs the host started, with their streams and what became of them.
 
 pub mod cgroup;
+mod crash;
+pub mod crash_handler;
 mod output;
 mod pty;
 mod pump;
@@ -9,12 +11,14 @@ pub mod ring;
 mod signals;
 mod spawn;
 mod start;
+pub mod stat;
 mod stdin;
 mod tree;
 pub mod users;
 
 use crate::sys;
 use cgroup::{Cgroup, Cgroups};
+use crash::Held;
 use output::Output;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -51,6 +55,9 @@ pub struct Exec {
     out: Output,
     err: Output,
     cgroup: Option<Cgroup>,
+    /// Whether its crashes are to be held, and those that are.
+    hold_crashes: bool,
+    crashes: Vec<Held>,
     /// The stream it is attached to.
     stream: Option<u32>,
     exit_sent: bool,
@@ -131,6 +138,7 @@ impl Execs {
         exec.stream = None;
         exec.out.forget();
         exec.err.forget();
+        exec.crashes.clear();
         if let Some(cgroup) = exec.cgroup.take() {
             self.cgroups.retire(cgroup);
         }

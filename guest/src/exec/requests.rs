@@ -3,6 +3,7 @@
 use super::{Exec, pty, signals, start};
 use crate::agent::{Agent, Stream};
 use crate::failure::{Context, Failure, Kind};
+use crate::log;
 use crate::message::{Attach, Attached, Forget, Nothing, Receivers, Resize, Signal, Start};
 use crate::poll::Token;
 use crate::protocol::*;
@@ -24,6 +25,11 @@ impl Agent {
     fn spawn(&mut self, request: &Start) -> Result<u32, Failure> {
         if self.execs.by_number.len() >= MAX_EXECS {
             return Err(Failure::new(Kind::Limit, format!("{MAX_EXECS} execs are there already")));
+        }
+        if request.hold_crashes
+            && let Err(error) = self.expect_crashes()
+        {
+            log::line(&format!("crashes can't be held: {error}"));
         }
         let mut cgroup = self.execs.cgroups.take();
         let result = start::start(request, self.null.as_fd(), &mut cgroup);
@@ -80,6 +86,7 @@ impl Agent {
         };
         self.streams.insert(stream, Stream::Exec(number));
         self.answer(stream, answer);
+        self.tell_crashes(stream, number);
         self.work.push(Token::ExecOut(number));
         self.work.push(Token::ExecErr(number));
     }
@@ -91,7 +98,10 @@ impl Agent {
             return Err(Failure::invalid(format!("no such signal: {:?}", request.signal)));
         };
         match request.to {
-            Receivers::Tree if number == libc::SIGKILL => exec.kill_tree(),
+            Receivers::Tree if number == libc::SIGKILL => {
+                exec.kill_tree();
+                exec.crashes.clear();
+            }
             Receivers::Tree => send(exec.members(), number),
             // The number of a group lives as long as its leader is not reaped.
             Receivers::Group if exec.status.is_none() => {
@@ -142,7 +152,7 @@ impl Agent {
         }
     }
 
-    fn exec(&mut self, id: &str) -> Result<&mut Exec, Failure> {
+    pub(super) fn exec(&mut self, id: &str) -> Result<&mut Exec, Failure> {
         let number = self.execs.find(id).ok_or_else(|| unknown(id))?;
         self.execs.get(number).ok_or_else(|| unknown(id))
     }

@@ -68,6 +68,8 @@ pub fn start(request: &Start, null: BorrowedFd, cgroup: &mut Option<Cgroup>) -> 
         out: streams.out,
         err: streams.err,
         cgroup: cgroup.take(),
+        hold_crashes: request.hold_crashes,
+        crashes: Vec::new(),
         stream: None,
         exit_sent: false,
         forgotten: false,
