@@ -1,8 +1,9 @@
 /** Bytes in and out of a sandbox. Streams pass through; no path of the host is ever opened here. */
-import type { Readable } from "node:stream";
-import type { FastifyReply } from "fastify";
+import { Readable } from "node:stream";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { keepTree } from "../../engine/captures/workspace.ts";
+import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { fileEntry } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
@@ -14,8 +15,27 @@ const octal = z
   .regex(/^[0-7]{3,4}$/, "an octal mode such as 644")
   .transform((text) => Number.parseInt(text, 8));
 
-export function fileRoutes(app: App, { engine }: DaemonContext): void {
-  app.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
+export function fileRoutes(app: App, context: DaemonContext): void {
+  // Apart from the other routes: here a body is bytes, whatever type it says it has. A JSON file is not parsed.
+  void app.register(async (plugin) => {
+    plugin.removeAllContentTypeParsers();
+    plugin.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+    addRoutes(plugin as App, context);
+  });
+}
+
+/** Gives `send` the request's body. None at all is an empty one. */
+async function upload<T>(request: FastifyRequest, send: (body: Readable) => Promise<T>): Promise<T> {
+  try {
+    return await send((request.body as Readable | null | undefined) ?? Readable.from([]));
+  } catch (error) {
+    if (request.raw.destroyed && !request.raw.complete)
+      throw new EngineError("cancelled", "the client went away while it sent", { cause: error });
+    throw error;
+  }
+}
+
+function addRoutes(app: App, { engine }: DaemonContext): void {
   /** It is in use, and so not idle, until the answer is sent. */
   const reach = <T>(
     { sandbox }: { sandbox: string },
@@ -43,12 +63,11 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
       },
     },
     (request, reply) =>
-      reach(request.params, reply, (agent) => {
+      upload(request, (body) => {
         const { path: to, user, keep } = request.query;
-        const body = request.body as Readable;
         const { dir } = engine.sandbox(request.params.sandbox);
         const source = keep === "1" ? keepTree(dir, { path: to, user }, body) : body;
-        return agent.treeIn(to, source, user);
+        return reach(request.params, reply, (agent) => agent.treeIn(to, source, user));
       }),
   );
 
@@ -72,8 +91,8 @@ export function fileRoutes(app: App, { engine }: DaemonContext): void {
     },
     async (request, reply) => {
       const { path: to, mode, user } = request.query;
-      await reach(request.params, reply, (agent) =>
-        agent.writeFile(to, request.body as Readable, mode, user),
+      await upload(request, (body) =>
+        reach(request.params, reply, (agent) => agent.writeFile(to, body, mode, user)),
       );
       return reply.code(204).send();
     },

@@ -1,5 +1,6 @@
 /** What is kept of a failure beside the machine: the case file, the request that failed, and the manifest of a capture's parts. */
 import { z } from "zod";
+import { crash, processesOk } from "../../runners/agent/messages.ts";
 import { execExit } from "../execs/record.ts";
 import { ciContext } from "./request.ts";
 import { layerNames, machineNeeds, resources } from "../snapshots/manifest.ts";
@@ -8,21 +9,6 @@ import { trigger } from "./triggers.ts";
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const shortText = z.string().max(1024);
 export const captureId = z.string().regex(/^(fail|capture)-[a-z0-9]{4,20}$/);
-
-export const guestProcess = z.strictObject({
-  pid: z.int(),
-  parent: z.int(),
-  uid: z.int(),
-  state: z.string().max(8),
-  name: z.string().max(64),
-  command: shortText,
-});
-export const guestListener = z.strictObject({
-  protocol: z.string().max(8),
-  address: z.string().max(64),
-  port: z.int(),
-  pid: z.int().nullable(),
-});
 
 export const caseFile = z.strictObject({
   schema: z.literal(1),
@@ -60,18 +46,17 @@ export const caseFile = z.strictObject({
       lastLines: z.array(z.string()).max(200),
     })
     .nullable(),
-  /** The process that the kernel held for its core dump. */
-  crash: z
-    .strictObject({ pid: z.int(), signal: z.string().max(16), name: z.string().max(64) })
-    .nullable(),
+  /** The process that the kernel holds for its core dump. */
+  crash: crash.nullable(),
   /** Last lines of the guest's console, when its kernel panicked. */
   console: z.array(z.string()).max(200),
   /** What was copied in before the command. `digest`: of the tree stream. */
   workspace: z
     .strictObject({ path: z.string().max(4096), user: z.string().max(128).nullable(), digest, bytes: z.number() })
     .nullable(),
-  processes: z.array(guestProcess).max(512),
-  listening: z.array(guestListener).max(256),
+  /** As the guest told them. */
+  processes: processesOk.shape.processes,
+  listening: processesOk.shape.listening,
   /** Destinations that the command asked the host for, and whether it got there. */
   egress: z.array(z.strictObject({ destination: shortText, allowed: z.boolean(), count: z.int() })).max(1000),
   ci: ciContext.nullable(),

@@ -314,7 +314,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     const nothing = { processes: [], listening: [] };
     if (!this.#agent || this.record.state !== "running") return nothing;
     const late = new Promise<typeof nothing>((resolve) => setTimeout(resolve, LOOK_DEADLINE_MS, nothing).unref());
-    return Promise.race([this.#agent.processes().catch(() => nothing), late]);
+    const told = this.#agent.processes().then(({ processes, listening }) => ({ processes, listening }));
+    return Promise.race([told.catch(() => nothing), late]);
   }
 
   /** Captures what runs and is to be captured when it is cancelled: its client is gone. */

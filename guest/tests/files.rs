@@ -155,6 +155,17 @@ fn some_names_of_a_tree() {
 }
 
 #[test]
+fn a_tree_goes_into_no_view_of_the_kernel() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let names: Vec<String> = ["proc", "sys"].iter().map(|name| BASE64_STANDARD.encode(name)).collect();
+    let stream = host.request(json!({ "op": "tree-out", "path": "/", "names": names }));
+    let tree = host.download(stream);
+    let text = String::from_utf8_lossy(&tree);
+    assert!(tree.len() < 500 && text.matches("the kernel's own").count() == 2, "{text}");
+}
+
+#[test]
 fn nothing_is_made_through_a_link() {
     let agent = Agent::start();
     let (to, outside) = (agent.folder.join("to"), agent.folder.join("outside"));

@@ -203,9 +203,9 @@ export class Agent {
     try {
       for await (const chunk of source) await stream.write(chunk);
     } catch (error) {
-      // The guest may have answered early with an error: that one says more.
-      if (!stream.isClosed) stream.reset("the upload was interrupted");
-      await answer;
+      // The guest may have answered early with an error: that one says more. Otherwise it is the source that broke.
+      if (stream.isClosed) await answer;
+      stream.reset("the upload was interrupted");
       throw error;
     }
     stream.end();

@@ -321,6 +321,44 @@ describe("names and paths", () => {
     expect((await thaw(["exec", "neighbour", "--", "ls", "/srv"])).stdout).not.toMatch(/bad/);
   });
 
+  test.each([
+    ["no body", null, "", 409],
+    ["an empty body", Buffer.alloc(0), "application/octet-stream", 409],
+    ["text", Buffer.from("{"), "text/plain", 409],
+    ["JSON", Buffer.from("[1]"), "application/json", 409],
+  ])(
+    "a tree that is none (%s) is the request's fault, not the agent's",
+    async (_what, body, contentType, status) => {
+      const path = "/v1/sandboxes/neighbour/tree?path=/tmp/none";
+      const answer = await send(socket, { method: "PUT", path, body, contentType });
+      expect([answer.status, JSON.parse(answer.text).error.code], answer.text).toEqual([
+        status,
+        "exec-refused",
+      ]);
+      expect(answer.text).toMatch(/middle of a record|record/);
+    },
+  );
+
+  test("a file is written as it is sent, whatever its type; without a body it is empty", async () => {
+    const put = (body: Buffer | null, contentType: string) =>
+      send(socket, {
+        method: "PUT",
+        path: "/v1/sandboxes/neighbour/files?path=/tmp/typed",
+        body,
+        contentType,
+      });
+    for (const [text, type] of [
+      ["[1, 2]", "application/json"],
+      ["\u0001{", ""],
+      ["plain", "text/plain"],
+    ] as const) {
+      expect((await put(Buffer.from(text), type)).status).toBe(204);
+      expect((await ask("GET", "/v1/sandboxes/neighbour/files?path=/tmp/typed")).text).toBe(text);
+    }
+    expect((await put(null, "")).status).toBe(204);
+    expect((await ask("GET", "/v1/sandboxes/neighbour/files?path=/tmp/typed")).text).toBe("");
+  });
+
   test(`anything asked about a sandbox that runs (FUZZ_SEED=${seed})`, async () => {
     const document = (await ask<OpenApi>("GET", "/v1/openapi.json")).body;
     const except = [

@@ -3,7 +3,7 @@
 use super::absolute;
 use super::beneath::{Beneath, name};
 use super::record::{EXTENT_BYTES, Extent, MAX_PATH_BYTES, Meta, Record};
-use super::walk::{meta, names, next_data, read_link_at, stat_at};
+use super::walk::{is_kernels, meta, names, next_data, read_link_at, stat_at};
 use crate::failure::{Failure, Kind};
 use crate::jobs::Worker;
 use crate::message::{Nothing, TreeOut};
@@ -158,6 +158,9 @@ impl Stream<'_> {
         match status.st_mode & libc::S_IFMT {
             libc::S_IFDIR => match open(libc::O_RDONLY | libc::O_DIRECTORY) {
                 Ok(directory) => {
+                    if is_kernels(&directory) {
+                        return Ok(Err("the kernel's own, no files".to_string()));
+                    }
                     self.record(&Record::Directory(meta))?;
                     return Ok(Ok(Some(directory)));
                 }

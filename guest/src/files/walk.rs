@@ -43,6 +43,16 @@ pub fn read_link_at(directory: BorrowedFd, name: &CStr) -> io::Result<Vec<u8>> {
     Ok(target)
 }
 
+/// Whether a directory shows the kernel instead of files: what is in there has no size, or, as /proc/kcore, no end.
+pub fn is_kernels(directory: &OwnedFd) -> bool {
+    let mut system = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: a descriptor and room for the answer.
+    let known = unsafe { libc::fstatfs(directory.as_raw_fd(), system.as_mut_ptr()) } == 0;
+    // SAFETY: the kernel has filled it; all zeros is one, too.
+    let kind = unsafe { system.assume_init() }.f_type;
+    known && [libc::PROC_SUPER_MAGIC, libc::SYSFS_MAGIC].contains(&kind)
+}
+
 /// The names in a directory, sorted, so that the same files make the same stream.
 pub fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
