@@ -47,6 +47,14 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "list, inspect, tag, verify and remove snapshots",
     load: () => import("./snapshot/command.ts"),
   },
+  capture: {
+    description: "list, show, check, verify and remove what was kept of failures",
+    load: () => import("./capture/command.ts"),
+  },
+  replay: {
+    description: "thaw a captured failure and stand in it",
+    load: () => import("./replay/command.ts"),
+  },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
   completion: {

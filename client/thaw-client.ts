@@ -1,5 +1,9 @@
 import type {
   BuildRequest,
+  Capture,
+  CaptureCheck,
+  CaptureQuery,
+  CaptureVerifyReport,
   CreateRequest,
   DaemonInfo,
   DoctorReport,
@@ -63,6 +67,10 @@ export interface Forked {
 
 /** A stream of bytes that can be begun anew. */
 export type ByteSource = () => AsyncIterable<Uint8Array>;
+
+function capturePath(capture: string, rest = ""): string {
+  return `/v1/captures/${encodeURIComponent(capture)}${rest}`;
+}
 
 const verifyDeadlineMs = 600_000;
 
@@ -259,6 +267,46 @@ export class ThawClient implements AsyncDisposable {
     return { sandboxes, pauseMs, method };
   }
 
+  /** Failures that were kept, newest first. */
+  async listCaptures(query: CaptureQuery = {}, options?: CallOptions): Promise<Capture[]> {
+    const asked = Object.entries(query).map(([name, value]): [string, string | undefined] => [
+      name,
+      value?.toString(),
+    ]);
+    const path = withQuery("/v1/captures", Object.fromEntries(asked));
+    return (await this.#json<{ captures: Capture[] }>({ method: "GET", path, ...options })).captures;
+  }
+
+  /** @param capture its id, a unique beginning of that, or `latest` */
+  getCapture(capture: string, options?: CallOptions): Promise<Capture> {
+    return this.#json({ method: "GET", path: capturePath(capture), ...options });
+  }
+
+  /** At which levels it can be replayed on the daemon's host, and why not at others. */
+  checkCapture(capture: string, options?: CallOptions): Promise<CaptureCheck> {
+    return this.#json({ method: "GET", path: capturePath(capture, "/check"), ...options });
+  }
+
+  /** Reads every part, compares digests, and thaws it on trial. */
+  verifyCapture(capture: string, options?: CallOptions): Promise<CaptureVerifyReport> {
+    const path = capturePath(capture, "/verify");
+    return this.#json({ method: "POST", path, answerDeadlineMs: verifyDeadlineMs, ...options });
+  }
+
+  /** Keeps it whatever the retention says, or no longer. */
+  pinCapture(capture: string, pinned: boolean, options?: CallOptions): Promise<Capture> {
+    return this.#json({ method: "PUT", path: capturePath(capture, "/pin"), json: { pinned }, ...options });
+  }
+
+  removeCapture(capture: string, options?: CallOptions): Promise<void> {
+    return this.#nothing({ method: "DELETE", path: capturePath(capture), ...options });
+  }
+
+  /** Captures a sandbox as it is now; it goes on. */
+  captureSandbox(sandbox: string, options?: CallOptions): Promise<Capture> {
+    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/captures"), ...options });
+  }
+
   /** What the sandbox's machine uses of the host. */
   getStats(sandbox: string, options?: CallOptions): Promise<MachineStats> {
     return this.#json({ method: "GET", path: sandboxPath(sandbox, "/stats"), ...options });
@@ -316,14 +364,21 @@ export class ThawClient implements AsyncDisposable {
     return new ExecConnection(this.#options, { run: request }, handlers).open();
   }
 
-  /** Sends a tree stream; it is unpacked beneath `path`, owned by `user` when given. */
+  /**
+   * Sends a tree stream; it is unpacked beneath `path`, owned by `user` when given.
+   * @param options keep: it is what a command starts from, and belongs to the capture of its failure
+   */
   putTree(
     sandbox: string,
     tree: ByteSource,
-    options: PathOptions & { user?: string | undefined },
+    options: PathOptions & { user?: string | undefined; keep?: boolean },
   ): Promise<{ entries: number; bytes: number }> {
-    const { path, user, ...call } = options;
-    const url = withQuery(sandboxPath(sandbox, "/tree"), { path, user });
+    const { path, user, keep, ...call } = options;
+    const url = withQuery(sandboxPath(sandbox, "/tree"), {
+      path,
+      user,
+      keep: keep === true ? "1" : undefined,
+    });
     return this.#json({ method: "PUT", path: url, stream: tree, answerDeadlineMs: 0, ...call });
   }
 

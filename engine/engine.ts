@@ -115,8 +115,7 @@ export class Engine {
     this.captures = new Captures({
       ...this.#live,
       needDisk: () => this.#room.needDisk(),
-      tell: (type, id, details) =>
-        this.events.append({ type, target: id, name: id, sandbox: null, details }),
+      tell: (type, id, details) => this.events.append({ type, target: id, name: id, sandbox: null, details }),
     });
     this.#clock = options.clock ?? systemClock;
     this.#freezeAndStop = options.freezeAndStop;
@@ -387,7 +386,9 @@ export class Engine {
     const users = await this.usersOf(snapshot.id);
     if (users.length > 0) {
       throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
-        hint: users.map((user) => (/^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`)).join("; "),
+        hint: users
+          .map((user) => (/^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`))
+          .join("; "),
       });
     }
     await this.snapshots.remove(snapshot.id);
@@ -522,7 +523,11 @@ export class Engine {
     if (capture === undefined) return undefined;
     const found = await this.captures.store.get(capture);
     const { onProgress, signal } = options;
-    return openReplay({ ...this.#live, ...this.#checking }, this.captures.store, found, { level, onProgress, signal });
+    return openReplay({ ...this.#live, ...this.#checking }, this.captures.store, found, {
+      level,
+      onProgress,
+      signal,
+    });
   }
 
   /** `replay-7k2qxz`, with a number when there is one already. */

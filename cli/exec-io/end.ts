@@ -1,5 +1,6 @@
 import type { Exec } from "../../client/index.ts";
 import { styleErr, writeErr } from "../output.ts";
+import { sayCaptured } from "./captured.ts";
 import { readExitStatus } from "./exit-status.ts";
 
 /** Says that an exec was left running, and how to come back. */
@@ -10,8 +11,12 @@ export function sayLeft(sandbox: string, exec: Exec): void {
 /** Reports how an exec ended. @returns the exit code: the command's own, or thaw's; 0 when the user left. */
 export function reportEnd(exec: Exec | undefined, flags: { json?: boolean }): number {
   if (exec === undefined) return 0;
+  if (exec.error !== null && flags.json !== true) sayCaptured(exec);
   const status = readExitStatus(exec);
   if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, exec })}\n`);
-  else if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
+  else {
+    if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
+    sayCaptured(exec);
+  }
   return status.code;
 }

@@ -1,5 +1,7 @@
 import { type Command, Option } from "commander";
-import type { ExecRequest } from "../../client/index.ts";
+import type { CapturePolicy, ExecRequest } from "../../client/index.ts";
+import { parseCapture } from "../arguments/capture.ts";
+import { readCiContext } from "../arguments/ci-context.ts";
 import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
 import { collectEnv } from "../arguments/env.ts";
@@ -15,6 +17,7 @@ export interface ExecFlags {
   tty?: boolean;
   /** Milliseconds. */
   timeout?: number;
+  capture?: CapturePolicy;
   json?: boolean;
 }
 
@@ -31,6 +34,11 @@ export function addExecFlags(command: Command): Command {
     .option("-i, --interactive", "pass stdin on")
     .option("-t, --tty", "give the command a terminal")
     .option("--timeout <duration>", "end the command after 500ms, 2s, 10m, 1h (exit code 124)", parseDuration)
+    .option(
+      "--capture <when>",
+      "keep the machine when the command fails: on-failure, always, never, or triggers as in timeout,oom",
+      parseCapture,
+    )
     .option("--json", "progress and result as lines of JSON on stderr");
 }
 
@@ -52,5 +60,12 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.tty === true ? { tty: readTerminalSize() } : {}),
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...planCapture(flags),
   };
+}
+
+function planCapture({ capture }: ExecFlags): Pick<ExecRequest, "capture" | "ci"> {
+  if (capture === undefined || capture === "never") return {};
+  const ci = readCiContext(process.env);
+  return { capture, ...(ci === undefined ? {} : { ci }) };
 }

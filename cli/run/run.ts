@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { ThawError } from "../../client/errors.ts";
 import type { ExecConnection, Sandbox, StatusMessage, ThawClient } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { sayCaptured } from "../exec-io/captured.ts";
 import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
 import { readExitStatus } from "../exec-io/exit-status.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
@@ -44,7 +45,8 @@ async function openRun(
   const workspace = beginWorkspace(flags.workspace, { ignore: flags.ignore !== false, signal });
   const sandbox = await Promise.race([created.promise, connection.result.then(() => created.promise)]);
   try {
-    await sendWorkspace(client, sandbox, { workspace, user: flags.user, signal });
+    const keep = flags.capture !== undefined && flags.capture !== "never";
+    await sendWorkspace(client, sandbox, { workspace, user: flags.user, keep, signal });
   } catch (error) {
     connection.close();
     throw error;
@@ -68,11 +70,14 @@ export async function run(argv: readonly string[], flags: RunFlags): Promise<num
     const exec = await conductExec(flags, { open });
     // without detach keys there is no leaving
     if (exec === undefined) throw new ThawError("internal", "the run was left");
+    if (exec.error !== null && flags.json !== true) sayCaptured(exec);
     const status = readExitStatus(exec);
     if (flags.json === true)
       writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, sandbox, exec })}\n`);
-    else if (status.explanation !== undefined)
-      writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
+    else {
+      if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
+      sayCaptured(exec);
+    }
     if (flags.keep === true && flags.json !== true)
       writeErr(`thaw: kept as ${sandbox?.name} · thaw exec ${sandbox?.name} -- …\n`);
     if (flags.verbose === true && flags.json !== true) {

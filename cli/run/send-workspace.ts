@@ -32,15 +32,15 @@ function warnOfSkipped(skipped: readonly SkippedEntry[]): void {
 export async function sendWorkspace(
   client: ThawClient,
   sandbox: Sandbox,
-  options: { workspace: Promise<Workspace>; user: string | undefined; signal: AbortSignal },
+  options: { workspace: Promise<Workspace>; user: string | undefined; keep: boolean; signal: AbortSignal },
 ): Promise<{ entries: number; bytes: number }> {
-  const { signal } = options;
+  const { signal, keep } = options;
   const owner = options.user ?? (await client.getSnapshot(sandbox.snapshot, { signal })).defaults.user;
   const { entries, notes } = await options.workspace;
   for (const note of notes) warn(note);
   const skipped: SkippedEntry[] = [];
   const tree = () => packTree(entries, { onSkipped: (entry) => skipped.push(entry), signal });
-  const sent = await client.putTree(sandbox.id, tree, { path: workspacePath, user: owner, signal });
+  const sent = await client.putTree(sandbox.id, tree, { path: workspacePath, user: owner, keep, signal });
   warnOfSkipped(skipped);
   return sent;
 }

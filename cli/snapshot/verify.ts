@@ -1,6 +1,7 @@
 import { withClient } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
-import { printJson, styleOut, writeOut } from "../output.ts";
+import { formatVerdicts } from "../format/verdicts.ts";
+import { printJson, writeOut } from "../output.ts";
 
 /** `thaw snapshot verify`. @returns 0 when every part is what it was, else 1. */
 export async function verify(reference: string, flags: { json?: boolean }): Promise<number> {
@@ -9,10 +10,7 @@ export async function verify(reference: string, flags: { json?: boolean }): Prom
     printJson(report);
     return report.ok ? 0 : 1;
   }
-  for (const part of report.parts) {
-    const mark = part.ok ? styleOut("green", "✓") : styleOut("red", "✗");
-    writeOut(` ${mark} ${cleanText(`${part.name}  ${part.reason ?? ""}`).trimEnd()}\n`);
-  }
+  writeOut(formatVerdicts(report.parts));
   writeOut(report.ok ? " whole\n" : ` damaged: thaw snapshot rm ${cleanText(reference)}\n`);
   return report.ok ? 0 : 1;
 }

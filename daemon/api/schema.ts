@@ -94,9 +94,7 @@ export const sandbox = z.object({
   /** Milliseconds from the request to the agent's answer. */
   thawMs: z.number().nullable(),
   /** Set when it is a capture thawed again. */
-  replay: z
-    .object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() })
-    .nullable(),
+  replay: z.object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() }).nullable(),
   /** null: nothing, as things are. */
   next: next.nullable(),
   /** Its hard end. */

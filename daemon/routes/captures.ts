@@ -1,13 +1,7 @@
 import { z } from "zod";
-import { bytesFor } from "../../engine/captures/check.ts";
 import type { CaseFile } from "../../engine/captures/case-file.ts";
-import {
-  capture,
-  captureCheck,
-  captureQuery,
-  captureVerifyReport,
-  pinRequest,
-} from "../api/schema.ts";
+import { bytesFor } from "../../engine/captures/check.ts";
+import { capture, captureCheck, captureQuery, captureVerifyReport, pinRequest } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { captureView } from "../views.ts";
 

@@ -13,8 +13,8 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import {
   type CaptureManifest,
   type CapturePart,
-  captureManifest,
   type CaseFile,
+  captureManifest,
   caseFile,
   PART_NAMES,
 } from "./case-file.ts";
@@ -36,7 +36,11 @@ const STORES_AT_ONCE = 2;
 export interface CaptureContext extends LiveContext {
   /** Throws `no-space`. */
   needDisk(): Promise<void>;
-  tell(type: "capture.created" | "capture.failed" | "capture.verified", id: string, details: Record<string, unknown>): void;
+  tell(
+    type: "capture.created" | "capture.failed" | "capture.verified",
+    id: string,
+    details: Record<string, unknown>,
+  ): void;
 }
 
 /** Why a capture is taken. */
@@ -108,8 +112,19 @@ export class Captures {
       confirm: async (ending) => {
         const { trigger, exit } = ending;
         const lines = cause.exec === null ? [] : await lastLines(cause.exec.log, LAST_LINES);
-        const exec = file.exec && { ...file.exec, exit, lastLines: lines, durationMs: exit?.durationMs ?? file.exec.durationMs };
-        const shape = { trigger, argv: exec?.argv ?? [], code: exit?.code ?? null, signal: exit?.signal ?? null, lines };
+        const exec = file.exec && {
+          ...file.exec,
+          exit,
+          lastLines: lines,
+          durationMs: exit?.durationMs ?? file.exec.durationMs,
+        };
+        const shape = {
+          trigger,
+          argv: exec?.argv ?? [],
+          code: exit?.code ?? null,
+          signal: exit?.signal ?? null,
+          lines,
+        };
         return this.#keep(dir, { ...file, trigger, exec, fingerprint: fingerprint(shape) });
       },
       discard: () => rm(dir, { recursive: true, force: true }),
@@ -133,7 +148,8 @@ export class Captures {
         differenceVerdict(this.#context, sandbox, quietly()),
         sandbox.lookInside(),
       ]);
-      const frozen = verdict.state === "works" ? await this.#difference(sandbox, dir) : await this.#whole(sandbox);
+      const frozen =
+        verdict.state === "works" ? await this.#difference(sandbox, dir) : await this.#whole(sandbox);
       const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside });
       await this.#keepRequest(dir, sandbox, cause.exec);
       return { file, dir };
@@ -245,14 +261,16 @@ export class Captures {
 
   #storeLater(id: string): void {
     const work = this.store.whileStoring(this.#storing.run(() => this.#store(id)));
-    work.then(
-      (capture) => this.verify(capture, this.#leaving.signal),
-      async (error: unknown) => {
-        if (this.#leaving.signal.aborted) return;
-        await rm(this.store.draftDir(id), { recursive: true, force: true });
-        this.#context.tell("capture.failed", id, { reason: (error as Error).message });
-      },
-    ).catch(() => {});
+    work
+      .then(
+        (capture) => this.verify(capture, this.#leaving.signal),
+        async (error: unknown) => {
+          if (this.#leaving.signal.aborted) return;
+          await rm(this.store.draftDir(id), { recursive: true, force: true });
+          this.#context.tell("capture.failed", id, { reason: (error as Error).message });
+        },
+      )
+      .catch(() => {});
   }
 
   /** From a draft to a capture. What it was made of goes. */
@@ -264,7 +282,9 @@ export class Captures {
     await mkdir(stored);
     const file = caseFile.parse(JSON.parse(await readFile(join(draft, TAKEN_FILE), "utf8")));
     const { id: _id, ...rest } = file;
-    await writeFile(join(stored, "case.json"), `${JSON.stringify({ id: _id, ...rest }, null, 2)}\n`, { mode: 0o444 });
+    await writeFile(join(stored, "case.json"), `${JSON.stringify({ id: _id, ...rest }, null, 2)}\n`, {
+      mode: 0o444,
+    });
     const parts: CapturePart[] = [];
     for (const name of PART_NAMES) {
       const raw = join(draft, name.endsWith(".zst") ? name.slice(0, -".zst".length) : name);
@@ -292,7 +312,11 @@ export class Captures {
     const capture = await this.store.publish(stored, manifest);
     await rm(draft, { recursive: true, force: true });
     const storedBytes = parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    this.#context.tell("capture.created", id, { trigger: file.trigger, exec: file.exec?.id ?? null, storedBytes });
+    this.#context.tell("capture.created", id, {
+      trigger: file.trigger,
+      exec: file.exec?.id ?? null,
+      storedBytes,
+    });
     return capture;
   }
 }
@@ -331,4 +355,3 @@ function quietly(): { onProgress: () => void; signal: AbortSignal } {
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
 }
-

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { crash, processesOk } from "../../runners/agent/messages.ts";
 import { execExit } from "../execs/record.ts";
-import { ciContext } from "./request.ts";
 import { layerNames, machineNeeds, resources } from "../snapshots/manifest.ts";
+import { ciContext } from "./request.ts";
 import { trigger } from "./triggers.ts";
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -52,7 +52,12 @@ export const caseFile = z.strictObject({
   console: z.array(z.string()).max(200),
   /** What was copied in before the command. `digest`: of the tree stream. */
   workspace: z
-    .strictObject({ path: z.string().max(4096), user: z.string().max(128).nullable(), digest, bytes: z.number() })
+    .strictObject({
+      path: z.string().max(4096),
+      user: z.string().max(128).nullable(),
+      digest,
+      bytes: z.number(),
+    })
     .nullable(),
   /** As the guest told them. */
   processes: processesOk.shape.processes,

@@ -34,7 +34,9 @@ export async function checkCapture(
   const found = await store.get(base.snapshot).catch(() => null);
   const absent = found ? [] : [`its base, snapshot ${base.snapshot}, is not on this host`];
   const changed =
-    found && (await store.digest(found.id)) !== base.digest ? [`its base, snapshot ${found.id}, is another one here`] : [];
+    found && (await store.digest(found.id)) !== base.digest
+      ? [`its base, snapshot ${found.id}, is another one here`]
+      : [];
   const room: string[] = [];
   try {
     needRoom(resources.memoryMib, resources.cpus);
@@ -43,9 +45,16 @@ export async function checkCapture(
   }
   const missing = [...absent, ...changed];
   const place = { dir: found?.dir ?? "", id: base.snapshot, resources, needs };
-  const unlike = await runner.incompatibilities(place, memory === "difference" ? { build: needs.build } : undefined);
+  const unlike = await runner.incompatibilities(
+    place,
+    memory === "difference" ? { build: needs.build } : undefined,
+  );
   const panicked = manifest.resumes ? [] : ["its kernel panicked: nothing goes on from there"];
-  const verdict = (level: Level, reasons: string[]): LevelVerdict => ({ level, ok: reasons.length === 0, reasons });
+  const verdict = (level: Level, reasons: string[]): LevelVerdict => ({
+    level,
+    ok: reasons.length === 0,
+    reasons,
+  });
   const verdicts = [
     verdict("memory", [...missing, ...panicked, ...unlike, ...room]),
     verdict("disk", [...missing, ...room]),
@@ -59,4 +68,3 @@ export function bytesFor(level: Level, { parts }: CaptureManifest): number {
   const needed = parts.filter(({ name }) => level === "memory" || !/^(pages|devices)/.test(name));
   return needed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
-

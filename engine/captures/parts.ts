@@ -56,12 +56,18 @@ export async function faultOf(path: string, part: CapturePart, signal?: AbortSig
 }
 
 /** Opens a part whose digest was checked. Writes no more than the manifest says there is. Throws `Error` when it is not that much. */
-export async function expandPart(from: string, part: CapturePart, to: string, signal?: AbortSignal): Promise<void> {
+export async function expandPart(
+  from: string,
+  part: CapturePart,
+  to: string,
+  signal?: AbortSignal,
+): Promise<void> {
   let bytes = 0;
   const limit = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
-      if (bytes > part.rawBytes) done(new Error(`opens to more than the ${part.rawBytes} bytes that it says`));
+      if (bytes > part.rawBytes)
+        done(new Error(`opens to more than the ${part.rawBytes} bytes that it says`));
       else done(null, chunk);
     },
   });

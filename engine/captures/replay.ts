@@ -52,7 +52,14 @@ export async function openReplay(
       context.runner.forget(difference.id);
       await clear();
     };
-    const origin = { snapshot: base.id, files, difference, method: "difference" as const, pauseMs: 0, release };
+    const origin = {
+      snapshot: base.id,
+      files,
+      difference,
+      method: "difference" as const,
+      pauseMs: 0,
+      release,
+    };
     return { capture, level, snapshot: base, origin, defaults };
   } catch (error) {
     await clear();
@@ -116,7 +123,12 @@ async function bootDisk(
     const { resources } = capture.manifest;
     return await buildFromDisk(
       context,
-      { bootedFrom: capture.id, disks, resources, defaults: { ...base.manifest.defaults, env: defaults.env } },
+      {
+        bootedFrom: capture.id,
+        disks,
+        resources,
+        defaults: { ...base.manifest.defaults, env: defaults.env },
+      },
       { onProgress, signal },
     );
   } finally {

@@ -12,9 +12,9 @@ import {
   type CaptureManifest,
   type CaptureNotes,
   type CapturePart,
+  type CaseFile,
   captureManifest,
   captureNotes,
-  type CaseFile,
   caseFile,
 } from "./case-file.ts";
 import { expandPart, faultOf } from "./parts.ts";
@@ -165,7 +165,12 @@ export class CaptureStore {
       .filter((name) => name.startsWith("layer-"))
       .map((name) => name.slice(0, -".zst".length));
     layers.sort((a, b) => Number(/\d+/.exec(a)?.[0]) - Number(/\d+/.exec(b)?.[0]));
-    return { dir: into, id: `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`, layers, build: manifest.needs.build };
+    return {
+      dir: into,
+      id: `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`,
+      layers,
+      build: manifest.needs.build,
+    };
   }
 
   /** How to run the recorded command again; null for a capture without one. Throws `capture-corrupt`. */
@@ -209,11 +214,13 @@ export class CaptureStore {
     const path = join(capture.dir, part.name);
     const fault = await faultOf(path, part, signal);
     if (fault !== null) throw corrupt(capture.id, part.name, fault);
-    await expandPart(path, part, join(into, part.name.slice(0, -".zst".length)), signal).catch((error: Error) => {
-      if (signal?.aborted) throw error;
-      if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
-      throw corrupt(capture.id, part.name, `can't be opened: ${error.message}`);
-    });
+    await expandPart(path, part, join(into, part.name.slice(0, -".zst".length)), signal).catch(
+      (error: Error) => {
+        if (signal?.aborted) throw error;
+        if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
+        throw corrupt(capture.id, part.name, `can't be opened: ${error.message}`);
+      },
+    );
   }
 
   async #load(id: string): Promise<StoredCapture> {

@@ -9,7 +9,12 @@ import type { CaseFile } from "./case-file.ts";
 const TREE_FILE = "workspace";
 const ABOUT_FILE = "workspace.json";
 
-const about = z.strictObject({ path: z.string(), user: z.string().nullable(), digest: z.string(), bytes: z.number() });
+const about = z.strictObject({
+  path: z.string(),
+  user: z.string().nullable(),
+  digest: z.string(),
+  bytes: z.number(),
+});
 
 /** Passes a tree stream on and keeps a copy in a sandbox's folder. One that ends early is not kept. */
 export async function* keepTree(

@@ -341,7 +341,9 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.record.timedOut = true;
     await this.#persist();
     await this.capture({ trigger: "timeout", exit: null });
-    const send = (signal: string) => this.#agent?.signal(this.record.id, signal, "tree").catch(() => {});
+    const send = (signal: string): void => {
+      this.#agent?.signal(this.record.id, signal, "tree").catch(() => {});
+    };
     send("TERM");
     this.#timer = setTimeout(() => {
       send("KILL");

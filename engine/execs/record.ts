@@ -31,7 +31,10 @@ export const execRecord = z.object({
   /** Which ends of it are captured. */
   capture: capturePolicy.default("never"),
   /** The capture of its end, or why there is none. */
-  captured: z.union([captureOutcome, z.object({ error: z.string() })]).nullable().default(null),
+  captured: z
+    .union([captureOutcome, z.object({ error: z.string() })])
+    .nullable()
+    .default(null),
   /** Names of variables whose values are secret. */
   masked: z.array(z.string()).default([]),
   ci: ciContext.nullable().default(null),

@@ -18,8 +18,8 @@ import {
   RunnerError,
   type SnapshotFiles,
 } from "../../runners/runner.ts";
-import type { CaseFile } from "../captures/case-file.ts";
 import type { Cause, Provisional, Taken } from "../captures/captures.ts";
+import type { CaseFile } from "../captures/case-file.ts";
 import type { CiContext, RecordedRequest } from "../captures/request.ts";
 import { type CapturePolicy, type Ending, holdsCrashes } from "../captures/triggers.ts";
 import { EngineError } from "../errors.ts";
@@ -313,7 +313,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   async lookInside(): Promise<Pick<CaseFile, "processes" | "listening">> {
     const nothing = { processes: [], listening: [] };
     if (!this.#agent || this.record.state !== "running") return nothing;
-    const late = new Promise<typeof nothing>((resolve) => setTimeout(resolve, LOOK_DEADLINE_MS, nothing).unref());
+    const late = new Promise<typeof nothing>((resolve) =>
+      setTimeout(resolve, LOOK_DEADLINE_MS, nothing).unref(),
+    );
     const told = this.#agent.processes().then(({ processes, listening }) => ({ processes, listening }));
     return Promise.race([told.catch(() => nothing), late]);
   }
@@ -441,8 +443,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
         return this.#end("stopped", "the guest asked for a reboot");
       case "panicked": {
         await this.#captureAll({ trigger: "panic", exit: null });
-        const last = (await this.#consoleLines()).at(-1) ?? "";
-        return this.#end("failed", `the guest's kernel panicked: ${last}`);
+        const lines = await this.#consoleLines();
+        const said = lines.find((line) => line.includes("Kernel panic")) ?? lines.at(-1) ?? "";
+        return this.#end("failed", `the guest's kernel panicked: ${said.trim()}`);
       }
       case "exited":
         return this.#end("failed", `its machine ended: ${end.detail}`);
@@ -492,11 +495,15 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if (!capturer) return;
     exec.onEnding = async (ending) => {
       const console = ending.trigger === "panic" ? await this.#consoleLines() : [];
-      const { id, changedBytes, pauseMs } = await this.#whileTaking(capturer.take(this, { ending, exec, console }));
+      const { id, changedBytes, pauseMs } = await this.#whileTaking(
+        capturer.take(this, { ending, exec, console }),
+      );
       return { id, changedBytes, pauseMs };
     };
     exec.onCrash = (crash) =>
-      this.#whileTaking(capturer.takeProvisional(this, { ending: { trigger: "signal", exit: null }, exec, crash }));
+      this.#whileTaking(
+        capturer.takeProvisional(this, { ending: { trigger: "signal", exit: null }, exec, crash }),
+      );
   }
 
   async #whileTaking<T>(work: Promise<T>): Promise<T> {

@@ -28,7 +28,10 @@ export const execDefaults = z.strictObject({
 export const CORE_PARTS = ["memory", "devices", "disk.qcow2"] as const;
 /** A machine's chain is flattened when it is deeper than eight; a cut or two may come before that is done. */
 const MAX_LAYERS = 16;
-export const layerNames = Array.from({ length: MAX_LAYERS }, (_, index) => `layer-${index + 1}.qcow2` as const);
+export const layerNames = Array.from(
+  { length: MAX_LAYERS },
+  (_, index) => `layer-${index + 1}.qcow2` as const,
+);
 /** Names are a closed list: a manifest can't name a host's file. */
 export const part = z.strictObject({
   name: z.enum([...CORE_PARTS, ...layerNames]),

@@ -55,7 +55,12 @@ function describeChain(files: readonly string[]): string {
 async function checkLayer(path: string, bytes: number): Promise<void> {
   const handle = await open(path, "r");
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(QCOW2_HEADER_BYTES),
+      0,
+      QCOW2_HEADER_BYTES,
+      0,
+    );
     const verdict = checkQcow2(buffer.subarray(0, bytesRead));
     const why = verdict.ok
       ? verdict.virtualSize === bytes

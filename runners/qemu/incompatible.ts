@@ -23,7 +23,9 @@ export function incompatible(needs: MachineNeeds, host: HostOffer, differenceBui
   if (compareBuilds(needs.build, host.build) > 0)
     reasons.push(`it was made by ${needs.build}, this host has the older ${host.build}`);
   if (differenceBuild !== undefined && differenceBuild !== host.build)
-    reasons.push(`its memory is a difference taken by ${differenceBuild}, and only that build resumes it; this host has ${host.build}`);
+    reasons.push(
+      `its memory is a difference taken by ${differenceBuild}, and only that build resumes it; this host has ${host.build}`,
+    );
   if (!host.machines.includes(needs.machine)) {
     reasons.push(
       `it needs machine type ${needs.machine}, this host's newest is ${host.machines.at(-1) ?? "none"}`,

@@ -18,6 +18,7 @@ export const sampleExec: Exec = {
   startedAt: "2026-01-01T00:00:00Z",
   endedAt: null,
   exit: null,
+  captured: null,
   error: null,
 };
 export const sampleSandbox: Sandbox = {
@@ -33,6 +34,7 @@ export const sampleSandbox: Sandbox = {
   reason: null,
   leased: true,
   thawMs: 92,
+  replay: null,
   next: null,
   expiresAt: null,
   execs: [],

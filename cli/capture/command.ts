@@ -1,0 +1,100 @@
+import { Option } from "commander";
+import { parseDuration } from "../arguments/duration.ts";
+import type { Define } from "../verbs.ts";
+import type { ListFlags } from "./list.ts";
+
+type JsonFlag = { json?: boolean };
+const reference = "an id, a unique beginning of one, or latest";
+
+export const define: Define = (command, exit) => {
+  command.addHelpText("after", "\nExample:\n  $ thaw capture ls && thaw replay latest");
+  command
+    .command("ls")
+    .description("list captures, newest first")
+    .addOption(
+      new Option("--trigger <trigger>", "only those with this trigger").choices([
+        ...["exit", "signal", "timeout", "oom", "panic", "cancel", "manual"],
+      ]),
+    )
+    .option("--repo <owner/name>", "only those of this repository")
+    .option("--branch <name>", "only those of this branch or tag")
+    .option("--pr <number>", "only those of this pull request")
+    .option("--fingerprint <hex>", "only those of failures like this one")
+    .option("--since <duration>", "only those not older than 10m, 2h, 3d", parseDuration)
+    .option("--json", "print the captures as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw capture ls --repo acme/shop --since 24h")
+    .action(async (flags: ListFlags) => {
+      const { list } = await import("./list.ts");
+      await list(flags);
+      exit(0);
+    });
+  command
+    .command("show")
+    .description("show a capture's case: what ran, how it ended, what the machine was doing")
+    .argument("<capture>", reference)
+    .option("--json", "print it as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw capture show latest")
+    .action(async (capture: string, flags: JsonFlag) => {
+      const { show } = await import("./show.ts");
+      await show(capture, flags);
+      exit(0);
+    });
+  command
+    .command("check")
+    .description("say how a capture can be replayed here: memory, disk or files, and why not")
+    .argument("<capture>", reference)
+    .option("--json", "print it as JSON")
+    .addHelpText(
+      "after",
+      "\nThe exit code is 1 when it can't be replayed at all.\n\nExample:\n  $ thaw capture check latest",
+    )
+    .action(async (capture: string, flags: JsonFlag) => {
+      const { check } = await import("./check.ts");
+      exit(await check(capture, flags));
+    });
+  command
+    .command("verify")
+    .description("compare every part with its digest, and thaw the machine on trial")
+    .argument("<capture>", reference)
+    .option("--json", "print the report as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw capture verify latest")
+    .action(async (capture: string, flags: JsonFlag) => {
+      const { verify } = await import("./verify.ts");
+      exit(await verify(capture, flags));
+    });
+  command
+    .command("create")
+    .description("capture a sandbox as it is now; it goes on")
+    .argument("<sandbox>", "its name, id, or a unique beginning of its id")
+    .option("--json", "print the capture as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw capture create web")
+    .action(async (sandbox: string, flags: JsonFlag) => {
+      const { create } = await import("./create.ts");
+      await create(sandbox, flags);
+      exit(0);
+    });
+  for (const [name, pinned, description] of [
+    ["pin", true, "keep captures whatever the retention says"],
+    ["unpin", false, "leave captures to the retention again"],
+  ] as const)
+    command
+      .command(name)
+      .description(description)
+      .argument("<capture...>", reference)
+      .option("--json", "print the result as JSON")
+      .addHelpText("after", `\nExample:\n  $ thaw capture ${name} latest`)
+      .action(async (captures: string[], flags: JsonFlag) => {
+        const { actOnEach } = await import("../act-on-each.ts");
+        exit(await actOnEach(captures, (client, capture) => client.pinCapture(capture, pinned), flags));
+      });
+  command
+    .command("rm")
+    .description("remove captures")
+    .argument("<capture...>", reference)
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw capture rm fail-7k2qxz")
+    .action(async (captures: string[], flags: JsonFlag) => {
+      const { actOnEach } = await import("../act-on-each.ts");
+      exit(await actOnEach(captures, (client, capture) => client.removeCapture(capture), flags));
+    });
+};

@@ -1,0 +1,9 @@
+import { withClient } from "../connect.ts";
+import { printJson, writeOut } from "../output.ts";
+
+/** `thaw capture create`: prints the capture's id. */
+export async function create(sandbox: string, flags: { json?: boolean }): Promise<void> {
+  const capture = await withClient((client) => client.captureSandbox(sandbox));
+  if (flags.json === true) printJson(capture);
+  else writeOut(`${capture.id}\n`);
+}

@@ -1,0 +1,21 @@
+import type { Exec } from "../../client/index.ts";
+import { formatElapsed } from "../format/age.ts";
+import { cleanText } from "../format/clean-text.ts";
+import { formatCommand, formatEnd } from "../format/ending.ts";
+import { formatSize } from "../format/size.ts";
+import { styleErr, writeErr } from "../output.ts";
+
+/** Says what became of the capture that was asked for: how to replay it, or why there is none. */
+export function sayCaptured(exec: Exec): void {
+  const { captured, argv, exit } = exec;
+  if (captured === null) return;
+  if ("error" in captured) {
+    writeErr(`${styleErr("yellow", "thaw:")} not captured: ${cleanText(captured.error)}\n`);
+    return;
+  }
+  const after = exit === null ? "" : ` after ${formatElapsed(exit.durationMs)}`;
+  writeErr(`${styleErr("red", "✗")} ${formatCommand(argv)} ${formatEnd(exit)}${after}\n`);
+  writeErr(
+    `  frozen as ${captured.id} (${formatSize(captured.changedBytes)}) · replay: thaw replay ${captured.id}\n`,
+  );
+}

@@ -1,0 +1,31 @@
+import type { Capture, Exec } from "../../client/index.ts";
+import { cleanText } from "./clean-text.ts";
+
+const longestCommand = 48;
+
+/** A command on one line, words quoted where a shell would need it, cut to fit. */
+export function formatCommand(argv: readonly string[], longest = longestCommand): string {
+  const text = cleanText(argv.map(quoteWord).join(" "));
+  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
+}
+
+/** A word as a shell takes it. */
+export function quoteWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** How it ended, in a word or two: `exit 1`, `SIGSEGV`, `timeout`. */
+export function formatTrigger({ trigger, exec, crash }: Pick<Capture, "trigger" | "exec" | "crash">): string {
+  if (trigger === "exit") return `exit ${exec?.exit?.code ?? "?"}`;
+  if (trigger === "signal")
+    return `SIG${crash?.signal ?? exec?.exit?.signal ?? "?"}`.replace("SIGSIG", "SIG");
+  return trigger;
+}
+
+/** How an exec ended, as a verb: `exited 1`, `was ended by SIGSEGV`, `ran out of time`. */
+export function formatEnd(exit: Exec["exit"]): string {
+  if (exit === null) return "ended with its machine";
+  if (exit.timedOut) return "ran out of time";
+  if (exit.oom) return "ran out of memory";
+  return exit.signal === null ? `exited ${exit.code}` : `was ended by SIG${exit.signal.replace(/^SIG/, "")}`;
+}

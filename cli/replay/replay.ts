@@ -1,0 +1,119 @@
+import { ThawError } from "../../client/errors.ts";
+import type { Capture, ExecConnection, RunRequest, Sandbox, ThawClient } from "../../client/index.ts";
+import { readTimers, type TimerFlags } from "../arguments/timers.ts";
+import { withClient } from "../connect.ts";
+import { conductExec } from "../exec-io/conduct.ts";
+import { reportEnd } from "../exec-io/end.ts";
+import { type ExecFlags, planExec } from "../exec-io/flags.ts";
+import { checkTerminal } from "../exec-io/terminal.ts";
+import { formatAge, formatElapsed } from "../format/age.ts";
+import { cleanText } from "../format/clean-text.ts";
+import { formatCommand, formatEnd, formatTrigger, quoteWord } from "../format/ending.ts";
+import { styleErr, writeErr } from "../output.ts";
+import { createReporter } from "../progress/reporter.ts";
+import { planShell } from "../shell/shell.ts";
+
+/** Flags of `thaw replay`. */
+export interface ReplayFlags extends ExecFlags, TimerFlags {
+  level?: "memory" | "disk";
+  exact?: boolean;
+  name?: string;
+  keep?: boolean;
+}
+
+function planReplay(capture: string, argv: readonly string[], flags: ReplayFlags): RunRequest {
+  const { level, exact, name, keep, env, user, workdir } = flags;
+  const shell = {
+    ...(env === undefined ? {} : { env }),
+    ...(user === undefined ? {} : { user }),
+    ...(workdir === undefined ? {} : { workdir }),
+  };
+  return {
+    create: {
+      source: {
+        capture,
+        ...(level === undefined ? {} : { level }),
+        ...(exact === undefined ? {} : { exact }),
+      },
+      ...readTimers(flags),
+      ...(name === undefined ? {} : { name }),
+    },
+    exec: argv.length === 0 ? planShell(shell, process.env) : planExec(argv, flags),
+    keep: keep === true,
+  };
+}
+
+/** What one is about to stand in. */
+function describeCase(capture: Capture, { replay, name }: Sandbox): string {
+  const { exec, crash, processes, listening } = capture;
+  const what = exec === null ? `sandbox ${capture.sandbox.name}` : formatCommand(exec.argv, 100);
+  const how =
+    exec === null
+      ? `captured by hand`
+      : `${exec.exit === null ? `alive at the ${formatTrigger(capture)}` : formatEnd(exec.exit)} after ${formatElapsed(exec.durationMs)}`;
+  const now =
+    replay?.level === "disk"
+      ? "its disk, booted anew: no process of then is there"
+      : crash === null
+        ? `${processes.length} processes, ${listening.length} ports, as they were`
+        : `process ${crash.pid} (${crash.name}) is held as it died of SIG${crash.signal}`;
+  const lines = [
+    `${capture.id}  ${what}  ${how}, ${formatAge(capture.createdAt)}`,
+    `${name}: ${now}`,
+    `quarantined: no network, no secrets${replay?.exact === true ? ", recorded entropy and clock: do not make keys in it" : ""}`,
+  ];
+  return lines.map((line) => `${styleErr("dim", cleanText(line))}\n`).join("");
+}
+
+/** `thaw replay`. @returns the command's exit code, or thaw's. */
+export async function replay(
+  reference: string,
+  argv: readonly string[],
+  flags: ReplayFlags,
+): Promise<number> {
+  if (argv.length === 0 && process.stdin.isTTY !== true) {
+    throw new ThawError("usage", "a shell in the replay needs a terminal, and stdin is none", {
+      hint: `thaw replay ${reference} -- COMMAND`,
+    });
+  }
+  checkTerminal(flags);
+  return withClient((client) => replayWith(client, reference, argv, flags));
+}
+
+async function replayWith(
+  client: ThawClient,
+  reference: string,
+  argv: readonly string[],
+  flags: ReplayFlags,
+): Promise<number> {
+  const capture = await client.getCapture(reference);
+  using reporter = createReporter(flags);
+  let sandbox: Sandbox | undefined;
+  const asShell: ReplayFlags = argv.length === 0 ? { ...flags, tty: true, interactive: true } : flags;
+  const exec = await conductExec(asShell, {
+    open: async (handlers): Promise<ExecConnection> => {
+      const connection = await client.run(planReplay(capture.id, argv, flags), {
+        ...handlers,
+        onStatus: (message) => {
+          handlers.onStatus(message);
+          if (message.type === "progress") reporter.show(message);
+          if (message.type !== "created") return;
+          reporter[Symbol.dispose]();
+          sandbox = message.sandbox;
+          if (argv.length === 0 && flags.json !== true) writeErr(describeCase(capture, message.sandbox));
+        },
+      });
+      return connection;
+    },
+    onStatus: () => {},
+  });
+  if (exec === undefined) throw new ThawError("internal", "the replay was left");
+  if (flags.keep === true && flags.json !== true)
+    writeErr(`thaw: kept as ${sandbox?.name} · thaw shell ${sandbox?.name}\n`);
+  return reportEnd(exec, flags);
+}
+
+/** The failing command as one types it. */
+export function typedCommand({ exec }: Capture): string {
+  return exec === null ? "" : exec.argv.map(quoteWord).join(" ");
+}
