@@ -293,6 +293,12 @@ export class ThawClient implements AsyncDisposable {
     return this.#json({ method: "POST", path, answerDeadlineMs: verifyDeadlineMs, ...options });
   }
 
+  /** Reads a core file: of the process that crashed, or of the whole memory after a kernel's panic. Its bytes are the guest's. */
+  async *getCore(capture: string, options?: CallOptions): AsyncGenerator<Buffer, void> {
+    const path = capturePath(capture, "/core");
+    yield* await this.#send({ method: "GET", path, answerDeadlineMs: verifyDeadlineMs, ...options });
+  }
+
   /** Keeps it whatever the retention says, or no longer. */
   pinCapture(capture: string, pinned: boolean, options?: CallOptions): Promise<Capture> {
     return this.#json({ method: "PUT", path: capturePath(capture, "/pin"), json: { pinned }, ...options });

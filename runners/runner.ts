@@ -86,6 +86,8 @@ export interface ThawSpec extends MachinePlace {
   snapshot: SnapshotFiles;
   /** What a machine of this very snapshot had become: thaws that machine's state. */
   difference?: DifferenceFiles | undefined;
+  /** Don't let it go on: it is only looked at. */
+  paused?: boolean;
 }
 
 /** Where a live freeze puts the new snapshot's files, and the second machine that it needs meanwhile. */
@@ -184,6 +186,8 @@ export interface Machine {
    * copy the memory that it has written. Only where `Runner.difference` says `works`.
    */
   takeDifference(dir: string, signal?: AbortSignal): Promise<Difference>;
+  /** Writes its physical memory and registers as an ELF core into its state folder. @returns the file's path; what is in it is the guest's. */
+  dumpMemory(): Promise<string>;
   /** Ends the process, at once, and removes its runtime folder. Idempotent. */
   stop(): Promise<void>;
   /** The last 64 KiB the guest wrote to its serial console, as far as known; also after its end. Untrusted: escape before showing. */
@@ -208,7 +212,7 @@ export interface Runner {
   flattenDisk(disks: readonly string[], target: string, diskMib: number, signal?: AbortSignal): Promise<void>;
   /** Cold boot. Resolves when the process runs; the guest needs seconds more to answer. */
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
-  /** Restores and lets run. Resolves when the machine has been continued. */
+  /** Restores and lets run, unless it is to stay paused. Resolves when the machine has been continued. */
   thaw(spec: ThawSpec, signal?: AbortSignal): Promise<Machine>;
   /** What is known of the difference path on this host; with `proof` it is proven with a clone of that snapshot when nothing is. */
   difference(

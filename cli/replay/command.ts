@@ -5,17 +5,19 @@ import { addExecFlags } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ReplayFlags } from "./replay.ts";
 
-export const define: Define = (command, exit, words) => {
+export const define: Define = (command, exit) => {
   command
     .argument("<capture>", "an id, a unique beginning of one, or latest")
-    .argument("[command...]", "a command to run in it (default: a shell)")
-    // with a -- flags may stand on either side of the capture; without one, what follows it is the command's
-    .passThroughOptions(!words.includes("--"))
+    .argument("[command...]", "a command to run in it, behind -- (default: a shell)")
     .addOption(
       new Option(
         "--level <level>",
         "memory: it goes on where it stopped; disk: its disk is booted (default: the best here)",
       ).choices(["memory", "disk"]),
+    )
+    .option(
+      "--core <file>",
+      "write a core file instead: of the process that crashed, or of all memory after a panic",
     )
     .option("--exact", "keep the recorded entropy, clock and identity: two such replays are twins")
     .option("--name <name>", "the sandbox's name", parseSandboxName)
@@ -30,6 +32,7 @@ with its environment.
 Examples:
   $ thaw replay latest
   $ thaw replay fail-7k2qxz -- ps aux
+  $ thaw replay latest --core ./core && gdb -c ./core
   $ thaw replay latest --keep --name case && thaw fork case -n 3`,
     )
     .action(async (capture: string, argv: string[], flags: ReplayFlags) => {

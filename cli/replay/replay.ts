@@ -16,6 +16,7 @@ import { planShell } from "../shell/shell.ts";
 /** Flags of `thaw replay`. */
 export interface ReplayFlags extends ExecFlags, TimerFlags {
   level?: "memory" | "disk";
+  core?: string;
   exact?: boolean;
   name?: string;
   keep?: boolean;
@@ -71,6 +72,11 @@ export async function replay(
   argv: readonly string[],
   flags: ReplayFlags,
 ): Promise<number> {
+  const { core } = flags;
+  if (core !== undefined) {
+    const { writeCore } = await import("./write-core.ts");
+    return writeCore(reference, core, flags);
+  }
   if (argv.length === 0 && process.stdin.isTTY !== true) {
     throw new ThawError("usage", "a shell in the replay needs a terminal, and stdin is none", {
       hint: `thaw replay ${reference} -- COMMAND`,

@@ -1,6 +1,9 @@
+import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import type { CaseFile } from "../../engine/captures/case-file.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
+import { asEngineError } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/errors.ts";
 import { capture, captureCheck, captureQuery, captureVerifyReport, pinRequest } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { captureView } from "../views.ts";
@@ -46,9 +49,30 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
       const sound = parts.every(({ ok }) => ok);
       if (sound) await engine.captures.verify(found, new AbortController().signal);
       const { verified } = await store.notes(found.id);
-      return { capture: found.id, ok: sound && (verified?.ok ?? false), parts, verified };
+      const goesOn = !found.manifest.resumes || (verified?.ok ?? false);
+      return { capture: found.id, ok: sound && goesOn, parts, verified };
     },
   );
+
+  app.get("/v1/captures/:capture/core", { schema: { params } }, async (request, reply) => {
+    const found = await store.get(request.params.capture);
+    const gone = new AbortController();
+    reply.raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
+    const started = Promise.withResolvers<void>();
+    // The answer's status is only known once the core is there.
+    const take = async (bytes: AsyncIterable<Buffer>): Promise<void> => {
+      reply.hijack();
+      reply.raw.writeHead(200, { "content-type": "application/octet-stream" });
+      started.resolve();
+      await pipeline(bytes, reply.raw, { signal: gone.signal });
+    };
+    const done = engine.captures.readCore(found, { take, signal: gone.signal });
+    done.catch((error: unknown) => {
+      started.reject(asEngineError(error));
+      if (reply.raw.headersSent) reply.raw.destroy();
+    });
+    await started.promise;
+  });
 
   app.put(
     "/v1/captures/:capture/pin",

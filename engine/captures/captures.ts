@@ -18,11 +18,12 @@ import {
   caseFile,
   PART_NAMES,
 } from "./case-file.ts";
+import { readCore } from "./core.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { lastLines } from "./last-lines.ts";
 import { compressPart, describePart } from "./parts.ts";
 import { CaptureStore, type StoredCapture } from "./store.ts";
-import { thawOnTrial } from "./trial.ts";
+import { greet, withMachine } from "./trial.ts";
 import type { Ending } from "./triggers.ts";
 import { linkWorkspace, readWorkspace } from "./workspace.ts";
 
@@ -178,7 +179,12 @@ export class Captures {
     }
     await this.#trials.run(async () => {
       try {
-        const resumeMs = await thawOnTrial(this.#context, this.store, capture, signal);
+        const started = performance.now();
+        const trial = { capture, paused: false, signal };
+        await withMachine(this.#context, this.store, trial, async (machine) =>
+          (await greet(machine, signal)).close(),
+        );
+        const resumeMs = performance.now() - started;
         await this.store.note(capture.id, { verified: { ok: true, resumeMs, at } });
         tell({ ok: true, resumeMs });
       } catch (error) {
@@ -188,6 +194,14 @@ export class Captures {
         tell({ ok: false, reason });
       }
     });
+  }
+
+  /** Calls `take` with the bytes of a core file. Throws `unsupported` for a capture that has none. */
+  async readCore(
+    capture: StoredCapture,
+    options: { take: (bytes: AsyncIterable<Buffer>) => Promise<void>; signal: AbortSignal },
+  ): Promise<void> {
+    await this.#trials.run(() => readCore(this.#context, this.store, capture, options));
   }
 
   async #difference(sandbox: Sandbox, dir: string): Promise<Frozen> {

@@ -1,8 +1,8 @@
-/** A thaw that nobody uses: tells whether a capture's machine goes on. */
+/** A thaw that nobody uses as a sandbox: to see whether a capture's machine goes on, or to look into its memory. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Agent } from "../../runners/agent/agent.ts";
-import type { DifferenceFiles } from "../../runners/runner.ts";
+import type { DifferenceFiles, Machine } from "../../runners/runner.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { randomId } from "../sandboxes/sandbox.ts";
@@ -10,13 +10,13 @@ import type { CaptureStore, StoredCapture } from "./store.ts";
 
 const HELLO_DEADLINE_MS = 20_000;
 
-/** @returns ms from the thaw to the agent's answer. Throws what kept it from going on. */
-export async function thawOnTrial(
+/** Does something with the capture's machine, which is gone afterwards. @param paused it is not let go on */
+export async function withMachine<T>(
   { home, store: snapshots, runner }: LiveContext,
   store: CaptureStore,
-  capture: StoredCapture,
-  signal: AbortSignal,
-): Promise<number> {
+  { capture, paused, signal }: { capture: StoredCapture; paused: boolean; signal: AbortSignal },
+  work: (machine: Machine) => Promise<T>,
+): Promise<T> {
   const snapshot = await snapshots.checkForThaw(await snapshots.get(capture.manifest.base.snapshot));
   const id = `build-${randomId()}`;
   const stateDir = join(home.builds, id);
@@ -26,17 +26,9 @@ export async function thawOnTrial(
   try {
     if (capture.manifest.memory === "difference")
       difference = await store.difference(capture, opened, runner, signal);
-    const started = performance.now();
-    const machine = await runner.thaw({ id, stateDir, snapshot, difference }, signal);
+    const machine = await runner.thaw({ id, stateDir, snapshot, difference, paused }, signal);
     try {
-      const agent = await Agent.connect(await machine.connect(signal), {
-        identity: freshIdentity("thaw-trial"),
-        deadlineMs: HELLO_DEADLINE_MS,
-        guestIsBetweenFrames: false,
-        signal,
-      });
-      agent.close();
-      return performance.now() - started;
+      return await work(machine);
     } finally {
       await machine.stop();
     }
@@ -44,4 +36,13 @@ export async function thawOnTrial(
     if (difference) runner.forget(difference.id);
     await rm(stateDir, { recursive: true, force: true });
   }
+}
+
+export async function greet(machine: Machine, signal: AbortSignal): Promise<Agent> {
+  return Agent.connect(await machine.connect(signal), {
+    identity: freshIdentity("thaw-trial"),
+    deadlineMs: HELLO_DEADLINE_MS,
+    guestIsBetweenFrames: false,
+    signal,
+  });
 }

@@ -2,6 +2,7 @@
 import type { Context } from "./context.ts";
 import { takeDifference } from "./difference.ts";
 import { flattenWhenDeep } from "./disk-chain.ts";
+import { dumpMemory } from "./dump-memory.ts";
 import { freezeLive } from "./live-freeze.ts";
 import type { LiveOperations } from "./machine.ts";
 
@@ -9,6 +10,7 @@ export function liveOperations(context: Context): LiveOperations {
   return {
     freeze: (source, spec, signal) => freezeLive(context, source, spec, signal),
     takeDifference: (source, dir, signal) => takeDifference(context, source, dir, signal),
+    dumpMemory,
     settle: ({ qmp, record }) => flattenWhenDeep(qmp, record),
   };
 }

@@ -40,7 +40,8 @@ export interface QemuMachineOptions {
 export interface LiveOperations {
   freeze(source: LiveSource, spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
   takeDifference(source: LiveSource, dir: string, signal?: AbortSignal): Promise<Difference>;
-  /** After either, behind it: keeps the disk's chain shallow. */
+  dumpMemory(source: LiveSource): Promise<string>;
+  /** After one of the first two, behind it: keeps the disk's chain shallow. */
   settle(source: LiveSource): Promise<void>;
 }
 
@@ -144,6 +145,10 @@ export class QemuMachine implements Machine {
 
   takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
     return this.#whileLive((live, source) => live.takeDifference(source, dir, signal));
+  }
+
+  dumpMemory(): Promise<string> {
+    return this.#whileLive((live, source) => live.dumpMemory(source));
   }
 
   stop(): Promise<void> {

@@ -105,7 +105,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       signal: deadline.signal,
     });
     try {
-      await Promise.all([restore(started.qmp, deadline.signal), kept]);
+      await Promise.all([restore(started.qmp, deadline.signal, spec.paused), kept]);
     } catch (error) {
       killQuietly(started.pid);
       await waitGone(started.pid, started.startTicks, 5_000);
@@ -162,8 +162,8 @@ async function inherit(difference: DifferenceFiles, layersDir: string): Promise<
   return difference.layers.map((_, index) => name(index + 1));
 }
 
-/** Loads the device state and lets the machine run. QEMU answers in order, so the commands are sent at once. */
-async function restore(qmp: QmpClient, signal: AbortSignal): Promise<void> {
+/** Loads the device state and lets the machine run, unless it is to stay as it is. QEMU answers in order, so the commands are sent at once. */
+async function restore(qmp: QmpClient, signal: AbortSignal, paused = false): Promise<void> {
   const onAbort = (): void => qmp.close();
   signal.addEventListener("abort", onAbort);
   try {
@@ -174,7 +174,7 @@ async function restore(qmp: QmpClient, signal: AbortSignal): Promise<void> {
       qmp.execute("migrate-incoming", { uri: `fd:${INHERITED_FD}` }),
     ]);
     await loaded;
-    await qmp.execute("cont");
+    if (!paused) await qmp.execute("cont");
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -1,0 +1,37 @@
+import { open, rename, rm } from "node:fs/promises";
+import { withClient } from "../connect.ts";
+import { formatSize } from "../format/size.ts";
+import { writeErr } from "../output.ts";
+
+/** `thaw replay --core FILE`: nothing is left of one that is not whole. @returns 0. */
+export async function writeCore(capture: string, path: string, flags: { json?: boolean }): Promise<number> {
+  const beside = `${path}.part`;
+  const abort = new AbortController();
+  const interrupt = (): void => abort.abort(new Error("interrupted"));
+  process.once("SIGINT", interrupt);
+  let bytes = 0;
+  try {
+    await withClient(async (client) => {
+      const { id } = await client.getCapture(capture);
+      let file: Awaited<ReturnType<typeof open>> | undefined;
+      try {
+        for await (const chunk of client.getCore(id, { signal: abort.signal })) {
+          file ??= await open(beside, "w", 0o600);
+          await file.writeFile(chunk);
+          bytes += chunk.length;
+        }
+      } finally {
+        await file?.close();
+      }
+    });
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  } finally {
+    process.removeListener("SIGINT", interrupt);
+  }
+  if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", core: path, bytes })}\n`);
+  else writeErr(`thaw: ${path}, ${formatSize(bytes)} · gdb -c ${path}\n`);
+  return 0;
+}
