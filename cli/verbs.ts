@@ -55,6 +55,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "thaw a captured failure and stand in it",
     load: () => import("./replay/command.ts"),
   },
+  rerun: {
+    description: "run a captured failure's command again and again: flaky or broken?",
+    load: () => import("./rerun/command.ts"),
+  },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
   completion: {

@@ -15,6 +15,9 @@ import type {
   FreezeRequest,
   MachineStats,
   Progress,
+  Rerun,
+  RerunRequest,
+  RerunRun,
   RunRequest,
   Sandbox,
   Snapshot,
@@ -299,6 +302,17 @@ export class ThawClient implements AsyncDisposable {
     yield* await this.#send({ method: "GET", path, answerDeadlineMs: verifyDeadlineMs, ...options });
   }
 
+  /** Runs a capture's command again, many times, from the state just before it. */
+  async rerunCapture(
+    capture: string,
+    request: RerunRequest,
+    options: ProgressOptions & { onRun?: (run: RerunRun) => void } = {},
+  ): Promise<Rerun> {
+    const { rerun } = await this.#result(capturePath(capture, "/rerun"), request, options);
+    if (rerun === undefined) throw new ThawError("internal", "the daemon answered a rerun without its runs");
+    return rerun;
+  }
+
   /** Keeps it whatever the retention says, or no longer. */
   pinCapture(capture: string, pinned: boolean, options?: CallOptions): Promise<Capture> {
     return this.#json({ method: "PUT", path: capturePath(capture, "/pin"), json: { pinned }, ...options });
@@ -452,16 +466,17 @@ export class ThawClient implements AsyncDisposable {
   async #result(
     path: string,
     json: unknown,
-    options: ProgressOptions,
+    options: ProgressOptions & { onRun?: (run: RerunRun) => void },
   ): Promise<StreamLine & { type: "result" }> {
-    const { onProgress, signal } = options;
+    const { onProgress, onRun, signal } = options;
     const body = await this.#send({ method: "POST", path, json, answerDeadlineMs: 0, signal });
     const { parseLines } = await import("./ndjson.ts");
     for await (const parsed of parseLines(body)) {
       const line = parsed as StreamLine;
       if (line.type === "result") return line;
       if (line.type === "error") throw ThawError.fromApi(line, "the daemon reported an error");
-      onProgress?.(line);
+      if (line.type === "run") onRun?.(line.run);
+      else onProgress?.(line);
     }
     throw new ThawError("daemon-unreachable", "the daemon's answer ended without a result", {
       hint: "thaw daemon logs",

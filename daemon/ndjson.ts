@@ -11,6 +11,7 @@ export async function streamWork(
   reply: FastifyReply,
   work: (options: {
     onProgress: OnProgress;
+    say: (line: StreamLine) => void;
     signal: AbortSignal;
   }) => Promise<Omit<Extract<StreamLine, { type: "result" }>, "type">>,
 ): Promise<void> {
@@ -24,7 +25,7 @@ export async function streamWork(
       raw.write(`${JSON.stringify(line)}\n`);
   };
   try {
-    say({ type: "result", ...(await work({ onProgress: say, signal: abort.signal })) });
+    say({ type: "result", ...(await work({ onProgress: say, say, signal: abort.signal })) });
   } catch (error) {
     say({ type: "error", error: apiErrorOf(error).error });
   }

@@ -9,6 +9,7 @@ import { callingAsDaemon } from "./caller.ts";
 import { Captures } from "./captures/captures.ts";
 import { type CaptureCheck, type CheckContext, checkCapture } from "./captures/check.ts";
 import { openReplay, type Replay } from "./captures/replay.ts";
+import { type Rerun, type RerunHost, type RerunOptions, rerun } from "./captures/rerun.ts";
 import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
 import { type Config, readConfig } from "./config.ts";
@@ -27,7 +28,7 @@ import { nearest } from "./nearest.ts";
 import { Room } from "./room.ts";
 import { type ForkOrigin, forkOrigin } from "./sandboxes/fork.ts";
 import { type FrozenSandbox, freezeSandbox } from "./sandboxes/freeze.ts";
-import { type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
+import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
 import { type ExecDefaults, isFrozenLive } from "./snapshots/manifest.ts";
@@ -36,6 +37,9 @@ import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
+
+/** A run of a rerun waits for room this long. */
+const RERUN_WAIT_MS = 600_000;
 
 export interface EngineOptions {
   homePath: string;
@@ -223,6 +227,24 @@ export class Engine {
       this.audit.note("capture create", sandbox.record.name, { capture: id });
       return await this.captures.store.get(id);
     } catch (error) {
+      throw asEngineError(error);
+    }
+  }
+
+  /** Runs a capture's command again from the state just before it. Nothing but captures of new failures is left. */
+  async rerun(reference: string, options: RerunOptions): Promise<Rerun> {
+    const capture = await this.captures.store.get(reference);
+    this.audit.note("rerun", capture.id, { count: options.count, argv: options.argv?.slice(0, 8) });
+    const host: RerunHost = {
+      ...this.#live,
+      captures: this.captures,
+      thaw: (name, from, { onProgress, signal }) => this.#thawForRerun(name, from, { onProgress, signal }),
+      remove: (sandbox) => this.removeById(sandbox.id),
+    };
+    try {
+      return await rerun(host, capture, options);
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
       throw asEngineError(error);
     }
   }
@@ -466,6 +488,7 @@ export class Engine {
       leased: options.leased,
       keep: options.keep ?? false,
       thawMs: null,
+      derived: state !== undefined,
       replay: replay
         ? { capture: replay.capture.id, level: replay.level, exact: options.source.exact === true }
         : null,
@@ -516,6 +539,30 @@ export class Engine {
   ): Promise<Sandbox> {
     const snapshot = await this.snapshots.get(origin.snapshot);
     return this.#thaw(named, withDefaults(snapshot, parent.record.defaults), options, origin);
+  }
+
+  /** Leased, though nobody holds it: what a daemon that was killed leaves, the next one removes. */
+  async #thawForRerun(
+    name: string,
+    { snapshot, origin, defaults }: Parameters<RerunHost["thaw"]>[1],
+    options: ResolveOptions,
+  ): Promise<Sandbox> {
+    const asked = performance.now();
+    const id = randomId();
+    this.#claim(name);
+    try {
+      const { cpus, memoryMib } = snapshot.manifest.resources;
+      await this.admission.admit({ id, name, cpus, memoryMib }, { ...options, waitMs: RERUN_WAIT_MS });
+      const named = { id, name, from: "rerun", asked, timers: noTimers() };
+      const request = { ...options, source: {}, labels: {}, leased: true };
+      return await this.#thaws.run(() =>
+        this.#thaw(named, withDefaults(snapshot, defaults), request, origin),
+      );
+    } catch (error) {
+      this.#names.delete(name);
+      this.admission.free(id);
+      throw error;
+    }
   }
 
   async #openReplay(options: CreateOptions): Promise<Replay | undefined> {

@@ -18,6 +18,7 @@ export interface ExecFlags {
   /** Milliseconds. */
   timeout?: number;
   capture?: CapturePolicy;
+  checkpoint?: boolean;
   json?: boolean;
 }
 
@@ -38,6 +39,10 @@ export function addExecFlags(command: Command): Command {
       "--capture <when>",
       "keep the machine when the command fails: on-failure, always, never, or triggers as in timeout,oom",
       parseCapture,
+    )
+    .option(
+      "--checkpoint",
+      "with --capture: keep the machine as it is before the command too, for thaw rerun",
     )
     .option("--json", "progress and result as lines of JSON on stderr");
 }
@@ -64,8 +69,8 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   };
 }
 
-function planCapture({ capture }: ExecFlags): Pick<ExecRequest, "capture" | "ci"> {
+function planCapture({ capture, checkpoint }: ExecFlags): Pick<ExecRequest, "capture" | "ci" | "checkpoint"> {
   if (capture === undefined || capture === "never") return {};
   const ci = readCiContext(process.env);
-  return { capture, ...(ci === undefined ? {} : { ci }) };
+  return { capture, ...(ci === undefined ? {} : { ci }), ...(checkpoint === true ? { checkpoint } : {}) };
 }

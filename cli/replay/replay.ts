@@ -95,6 +95,7 @@ async function replayWith(
   const capture = await client.getCapture(reference);
   using reporter = createReporter(flags);
   let sandbox: Sandbox | undefined;
+  const typed = Promise.withResolvers<string>();
   const asShell: ReplayFlags = argv.length === 0 ? { ...flags, tty: true, interactive: true } : flags;
   const exec = await conductExec(asShell, {
     open: async (handlers): Promise<ExecConnection> => {
@@ -107,8 +108,12 @@ async function replayWith(
           reporter[Symbol.dispose]();
           sandbox = message.sandbox;
           if (argv.length === 0 && flags.json !== true) writeErr(describeCase(capture, message.sandbox));
+          // Typed at the prompt, for whoever stands there to run.
+          if (argv.length === 0 && message.sandbox.replay?.level === "disk")
+            typed.resolve(typedCommand(capture));
         },
       });
+      typed.promise.then((command) => connection.writeStdin(Buffer.from(command))).catch(() => {});
       return connection;
     },
     onStatus: () => {},
@@ -120,6 +125,6 @@ async function replayWith(
 }
 
 /** The failing command as one types it. */
-export function typedCommand({ exec }: Capture): string {
+function typedCommand({ exec }: Capture): string {
   return exec === null ? "" : exec.argv.map(quoteWord).join(" ");
 }

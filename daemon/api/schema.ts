@@ -218,6 +218,8 @@ export const execRequest = z.object({
   mask: z.array(envName).max(1000).optional(),
   /** Where it came from, for its capture's case file. */
   ci: ciContext.optional(),
+  /** Keep the machine as it is before the command too, so that a capture of its end can be run again from there. */
+  checkpoint: z.boolean().optional(),
 });
 
 /** First message of `/v1/run`: create, lease and exec over one connection. */
@@ -340,14 +342,45 @@ export const captureVerifyReport = z.object({
   /** A trial thaw. */
   verified: captureNotes.shape.verified,
 });
+export const rerunRequest = z.object({
+  count: z.int().min(1).max(1000).default(10),
+  /** How many at a time. */
+  jobs: z.int().min(1).max(64).default(2),
+  /** Instead of the recorded command. */
+  argv: z.array(text).min(1).max(10_000).optional(),
+  /** Over the recorded environment; values that were secret are not in that. */
+  env: z.record(envName, text).default({}),
+});
+export const rerunRun = z.object({
+  number: z.int(),
+  failed: z.boolean(),
+  exit: execExit.nullable(),
+  error: z.string().nullable(),
+  /** Of a failure; alike for those of one cause. */
+  fingerprint: z.string().nullable(),
+  /** The capture kept of it: one for each new fingerprint. */
+  capture: z.string().nullable(),
+});
+export const rerun = z.object({
+  capture: z.string(),
+  before: z.enum(["base", "workspace", "checkpoint"]),
+  argv: z.array(z.string()),
+  runs: z.array(rerunRun),
+  failed: z.int(),
+  verdict: z.enum(["flaky", "broken", "passes"]),
+  /** Of the share that fails: Wilson's score interval at 95 %, from 0 to 1. */
+  interval: z.tuple([z.number(), z.number()]),
+});
 export const pinRequest = z.object({ pinned: z.boolean() });
 
-/** Lines of an `application/x-ndjson` answer: progress, then one result or error. */
+/** Lines of an `application/x-ndjson` answer: progress and a rerun's runs, then one result or error. */
 export const streamLine = z.union([
   progress,
+  z.object({ type: z.literal("run"), run: rerunRun }),
   z.object({
     type: z.literal("result"),
     sandbox: sandbox.optional(),
+    rerun: rerun.optional(),
     snapshot: snapshot.optional(),
     /** Of a fork. */
     sandboxes: z.array(sandbox).optional(),
@@ -431,6 +464,9 @@ export type CaptureQuery = z.input<typeof captureQuery>;
 export type CaptureCheck = z.infer<typeof captureCheck>;
 export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;
 export type CapturePolicy = z.infer<typeof capturePolicy>;
+export type Rerun = z.infer<typeof rerun>;
+export type RerunRun = z.infer<typeof rerunRun>;
+export type RerunRequest = z.input<typeof rerunRequest>;
 export type CiContext = z.infer<typeof ciContext>;
 export type Event = z.infer<typeof event>;
 export type Next = z.infer<typeof next>;

@@ -4,8 +4,16 @@ import type { CaseFile } from "../../engine/captures/case-file.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
 import { asEngineError } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
-import { capture, captureCheck, captureQuery, captureVerifyReport, pinRequest } from "../api/schema.ts";
+import {
+  capture,
+  captureCheck,
+  captureQuery,
+  captureVerifyReport,
+  pinRequest,
+  rerunRequest,
+} from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { streamWork } from "../ndjson.ts";
 import { captureView } from "../views.ts";
 
 const params = z.object({ capture: z.string().max(200) });
@@ -73,6 +81,21 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
     });
     await started.promise;
   });
+
+  app.post(
+    "/v1/captures/:capture/rerun",
+    { schema: { params, body: rerunRequest } },
+    async (request, reply) => {
+      const { id } = await store.get(request.params.capture);
+      await streamWork(reply, async ({ onProgress, say, signal }) => ({
+        rerun: await engine.rerun(id, {
+          ...request.body,
+          ...{ onProgress, signal },
+          onRun: (run) => say({ type: "run", run }),
+        }),
+      }));
+    },
+  );
 
   app.put(
     "/v1/captures/:capture/pin",

@@ -6,6 +6,7 @@ import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Gate } from "../concurrency.ts";
+import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
 import { finished, readRecord, writeWhole } from "../files.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
@@ -25,7 +26,7 @@ import { compressPart, describePart } from "./parts.ts";
 import { CaptureStore, type StoredCapture } from "./store.ts";
 import { greet, withMachine } from "./trial.ts";
 import type { Ending } from "./triggers.ts";
-import { linkWorkspace, readWorkspace } from "./workspace.ts";
+import { linkCheckpoint, linkWorkspace, makeCheckpointDir, readWorkspace } from "./workspace.ts";
 
 const LAST_LINES = 200;
 /** The case as it was frozen; in a draft, where it says that the freeze is whole. */
@@ -126,16 +127,42 @@ export class Captures {
           signal: exit?.signal ?? null,
           lines,
         };
-        return this.#keep(dir, { ...file, trigger, exec, fingerprint: fingerprint(shape) });
+        const of = fingerprint(shape);
+        try {
+          sandbox.keepsFirst?.(of);
+        } catch (error) {
+          await rm(dir, { recursive: true, force: true });
+          throw error;
+        }
+        return this.#keep(dir, { ...file, trigger, exec, fingerprint: of });
       },
       discard: () => rm(dir, { recursive: true, force: true }),
     };
   }
 
+  /** Keeps the machine as it is before a command, in its sandbox's folder. Throws `unsupported` where this host can't take differences. */
+  async checkpoint(sandbox: Sandbox): Promise<void> {
+    const verdict = await differenceVerdict(this.#context, sandbox, quietly());
+    if (verdict.state !== "works")
+      throw new EngineError("unsupported", `no checkpoint on this host: ${verdict.reason}`, {
+        hint: "thaw doctor",
+      });
+    await sandbox.takeDifference(await makeCheckpointDir(sandbox.dir), this.#leaving.signal);
+  }
+
+  /** Tells failures of one cause from others. */
+  async fingerprintOf(exec: Exec, { trigger, exit }: Ending): Promise<string> {
+    const lines = await lastLines(exec.log, LAST_LINES);
+    const { argv } = exec.record;
+    return fingerprint({ trigger, argv, code: exit?.code ?? null, signal: exit?.signal ?? null, lines });
+  }
+
   /** Freezes. The machine stands still for some ten milliseconds and is then as before. What is left to do goes on behind it. */
   async take(sandbox: Sandbox, cause: Cause): Promise<Taken> {
-    const known = this.#inherited.get(cause.exec?.record.id ?? "");
+    const { exec, ending } = cause;
+    const known = this.#inherited.get(exec?.record.id ?? "");
     if (known) return known;
+    if (exec && sandbox.keepsFirst) sandbox.keepsFirst(await this.fingerprintOf(exec, ending));
     const { file, dir } = await this.#freeze(sandbox, cause);
     return this.#keep(dir, file);
   }
@@ -253,6 +280,7 @@ export class Captures {
       exec: exec === null ? null : describeExec(exec, ending, lines, record.defaults),
       crash,
       console,
+      before: exec === null ? "unknown" : await beforeOf(sandbox, exec),
       workspace: await readWorkspace(sandbox.dir),
       processes,
       listening,
@@ -265,12 +293,14 @@ export class Captures {
   }
 
   async #keepRequest(dir: string, sandbox: Sandbox, exec: Exec | null): Promise<void> {
-    const request = exec === null ? null : await exec.request();
-    if (request === null) return;
+    const request = await exec?.request();
+    if (!exec || !request) return;
     const { defaults } = sandbox.record;
     const whole = { ...request, env: { ...defaults.env, ...request.env } };
     await writeFile(join(dir, "request.json"), `${JSON.stringify(whole)}\n`, { mode: 0o600 });
-    await linkWorkspace(sandbox.dir, join(dir, "workspace"));
+    const before = await beforeOf(sandbox, exec);
+    if (before === "workspace") await linkWorkspace(sandbox.dir, join(dir, "workspace"));
+    if (before === "checkpoint") await linkCheckpoint(sandbox.dir, dir);
   }
 
   #storeLater(id: string): void {
@@ -343,6 +373,13 @@ interface Frozen {
   base: string;
   pauseMs: number;
   changedBytes: CaseFile["changedBytes"];
+}
+
+/** Where the command can be run again from. What ran beside it or before it is not part of its base. */
+async function beforeOf(sandbox: Sandbox, { record }: Exec): Promise<CaseFile["before"]> {
+  if (record.checkpoint) return "checkpoint";
+  if (sandbox.execs.size > 1 || sandbox.record.derived) return "unknown";
+  return (await readWorkspace(sandbox.dir)) === null ? "base" : "workspace";
 }
 
 function describeExec(

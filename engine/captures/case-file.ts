@@ -50,6 +50,11 @@ export const caseFile = z.strictObject({
   crash: crash.nullable(),
   /** Last lines of the guest's console, when its kernel panicked. */
   console: z.array(z.string()).max(200),
+  /**
+   * The state just before the command: the base snapshot; that with the workspace; a checkpoint; or none that is known, since other commands
+   * had run in the sandbox.
+   */
+  before: z.enum(["base", "workspace", "checkpoint", "unknown"]),
   /** What was copied in before the command. `digest`: of the tree stream. */
   workspace: z
     .strictObject({
@@ -80,6 +85,10 @@ export const PART_NAMES = [
   "pages.zst",
   "devices.zst",
   ...layerNames.map((name) => `${name}.zst` as const),
+  // The machine as it was before the command, when that was asked for.
+  "before-pages.zst",
+  "before-devices.zst",
+  ...layerNames.map((name) => `before-${name}.zst` as const),
 ] as const;
 export const capturePart = z.strictObject({
   name: z.enum(PART_NAMES),

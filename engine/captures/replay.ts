@@ -47,7 +47,11 @@ export async function openReplay(
   const files = await context.store.checkForThaw(base);
   const { dir, clear } = await makeRoom(context);
   try {
-    const difference = await captures.difference(capture, dir, context.runner, options.signal);
+    const difference = await captures.difference(capture, {
+      into: dir,
+      runner: context.runner,
+      signal: options.signal,
+    });
     const release = async (): Promise<void> => {
       context.runner.forget(difference.id);
       await clear();

@@ -27,6 +27,15 @@ export interface StoredCapture {
   file: CaseFile;
 }
 
+export interface DifferenceOptions {
+  /** Existing folder. */
+  into: string;
+  runner: Runner;
+  /** `before-`: the machine as it was before the command. */
+  prefix?: "" | "before-";
+  signal: AbortSignal;
+}
+
 export interface PartVerdict {
   name: string;
   ok: boolean;
@@ -151,26 +160,25 @@ export class CaptureStore {
     await Promise.all(parts.map((part) => this.#expandOne(capture, part, into, signal)));
   }
 
-  /** The machine's difference to its base, checked and opened into the existing folder `into`. */
+  /**
+   * The machine's difference to its base, checked and opened into the existing folder `into`.
+   */
   async difference(
     capture: StoredCapture,
-    into: string,
-    runner: Runner,
-    signal?: AbortSignal,
+    { into, runner, prefix = "", signal }: DifferenceOptions,
   ): Promise<DifferenceFiles> {
     const { manifest } = capture;
-    await this.expand(capture, (name) => name !== "workspace.zst", into, signal);
-    const layers = manifest.parts
-      .map(({ name }) => name)
-      .filter((name) => name.startsWith("layer-"))
-      .map((name) => name.slice(0, -".zst".length));
+    const names = manifest.parts.map(({ name }) => name).filter((name) => isMachinePart(name, prefix));
+    await this.expand(capture, (name) => (names as string[]).includes(name), into, signal);
+    const opened = names.map((name) => name.slice(0, -".zst".length));
+    for (const name of prefix === "" ? [] : opened)
+      await rename(join(into, name), join(into, name.slice(prefix.length)));
+    const layers = opened
+      .map((name) => name.slice(prefix.length))
+      .filter((name) => name.startsWith("layer-"));
     layers.sort((a, b) => Number(/\d+/.exec(a)?.[0]) - Number(/\d+/.exec(b)?.[0]));
-    return {
-      dir: into,
-      id: `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`,
-      layers,
-      build: manifest.needs.build,
-    };
+    const id = `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`;
+    return { dir: into, id, layers, build: manifest.needs.build };
   }
 
   /** How to run the recorded command again; null for a capture without one. Throws `capture-corrupt`. */
@@ -237,6 +245,10 @@ export class CaptureStore {
     this.#known.set(id, stored);
     return stored;
   }
+}
+
+function isMachinePart(name: string, prefix: "" | "before-"): boolean {
+  return name.startsWith(prefix) && /^(pages|devices|layer-\d+\.qcow2)\.zst$/.test(name.slice(prefix.length));
 }
 
 export function corrupt(id: string, name: string, what: string): EngineError {

@@ -25,7 +25,7 @@ export async function withMachine<T>(
   let difference: DifferenceFiles | undefined;
   try {
     if (capture.manifest.memory === "difference")
-      difference = await store.difference(capture, opened, runner, signal);
+      difference = await store.difference(capture, { into: opened, runner, signal });
     const machine = await runner.thaw({ id, stateDir, snapshot, difference, paused }, signal);
     try {
       return await work(machine);

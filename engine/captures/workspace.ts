@@ -1,6 +1,6 @@
-/** What was copied into a sandbox before its command: kept beside it, so that a failure can be run again from the same start. */
+/** The state just before a command, the workspace copied in or a checkpoint: kept beside it, so that a failure can be run again from the same start. */
 import { createHash } from "node:crypto";
-import { link, open, rm } from "node:fs/promises";
+import { link, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { readRecord, writeWhole } from "../files.ts";
@@ -8,6 +8,7 @@ import type { CaseFile } from "./case-file.ts";
 
 const TREE_FILE = "workspace";
 const ABOUT_FILE = "workspace.json";
+const CHECKPOINT_DIR = "before";
 
 const about = z.strictObject({
   path: z.string(),
@@ -52,4 +53,19 @@ export function readWorkspace(dir: string): Promise<CaseFile["workspace"]> {
 /** Gives the kept tree another name; nothing where there is none. */
 export async function linkWorkspace(dir: string, to: string): Promise<void> {
   if ((await readWorkspace(dir)) !== null) await link(join(dir, TREE_FILE), to);
+}
+
+/** An empty folder for the machine as it is before a command; what was there before goes. */
+export async function makeCheckpointDir(sandboxDir: string): Promise<string> {
+  const dir = join(sandboxDir, CHECKPOINT_DIR);
+  await rm(dir, { recursive: true, force: true });
+  await mkdir(dir, { mode: 0o711 });
+  return dir;
+}
+
+/** Gives a checkpoint's files other names, `before-…` in folder `to`; nothing where there is none. */
+export async function linkCheckpoint(sandboxDir: string, to: string): Promise<void> {
+  const dir = join(sandboxDir, CHECKPOINT_DIR);
+  for (const name of await readdir(dir).catch(() => []))
+    await link(join(dir, name), join(to, `before-${name}`));
 }

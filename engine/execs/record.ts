@@ -35,6 +35,8 @@ export const execRecord = z.object({
     .union([captureOutcome, z.object({ error: z.string() })])
     .nullable()
     .default(null),
+  /** The machine as it was before it is kept, for its capture. */
+  checkpoint: z.boolean().default(false),
   /** Names of variables whose values are secret. */
   masked: z.array(z.string()).default([]),
   ci: ciContext.nullable().default(null),

@@ -66,6 +66,8 @@ export const sandboxRecord = z.object({
   /** What a request may not undo: a machine that a full disk paused goes on when somebody says so. */
   heldBy: z.enum(["disk-full"]).nullable().default(null),
   timers: timers.default(noTimers),
+  /** Thawed from more than its snapshot: another sandbox's state, or a capture's. */
+  derived: z.boolean().default(false),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

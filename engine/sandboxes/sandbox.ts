@@ -50,6 +50,8 @@ export interface ExecParams extends Omit<StartParams, "id"> {
   /** Names of variables in `env` that nothing on disk may hold. */
   mask?: readonly string[] | undefined;
   ci?: CiContext | undefined;
+  /** Keep the machine as it is before the command, for its capture. */
+  checkpoint?: boolean | undefined;
 }
 
 /** Who takes captures of it. */
@@ -57,6 +59,7 @@ export interface Capturer {
   /** Finds out ahead of need what this host can. */
   prepare(sandbox: Sandbox): void;
   take(sandbox: Sandbox, cause: Cause): Promise<Taken>;
+  checkpoint(sandbox: Sandbox): Promise<void>;
   /** Of a process that the guest's kernel holds; nothing of it is kept unless it is confirmed. */
   takeProvisional(sandbox: Sandbox, cause: Cause): Promise<Provisional>;
 }
@@ -89,6 +92,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   readonly record: SandboxRecord;
   readonly dir: string;
   readonly execs = new Map<string, Exec>();
+  /** Called with the fingerprint of a failure before its capture is kept; throws when one like it is kept already. */
+  keepsFirst: ((fingerprint: string) => void) | null = null;
   readonly #runner: Runner;
   readonly #capturer: Capturer | null;
   /** Captures under way: the machine is not torn down before they are taken. */
@@ -170,7 +175,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #start(agent: Agent, params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
-    const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...request } = params;
+    const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...rest } = params;
+    const { checkpoint = false, ...request } = rest;
     const { defaults } = this.record;
     const record: ExecRecord = {
       id,
@@ -190,6 +196,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       captured: null,
       masked: [...mask],
       ci,
+      checkpoint: checkpoint && capture !== "never",
       error: null,
     };
     const exec = await Exec.create(this.#execDir, record);
@@ -198,6 +205,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if (capture !== "never") {
       this.#capturer?.prepare(this);
       await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs));
+      if (record.checkpoint) await this.#checkpoint(exec);
     }
     void this.#dropOldExecs();
     watch?.(exec);
@@ -504,6 +512,17 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       this.#whileTaking(
         capturer.takeProvisional(this, { ending: { trigger: "signal", exit: null }, exec, crash }),
       );
+  }
+
+  async #checkpoint(exec: Exec): Promise<void> {
+    try {
+      await this.#capturer?.checkpoint(this);
+    } catch (error) {
+      await exec.fail(
+        error instanceof EngineError ? error : new EngineError("internal", (error as Error).message),
+      );
+      throw error;
+    }
   }
 
   async #whileTaking<T>(work: Promise<T>): Promise<T> {

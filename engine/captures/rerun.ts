@@ -1,0 +1,258 @@
+/** The recorded command again, many times from the state just before it: is the failure flaky, or is it broken? */
+import { createReadStream } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Gate } from "../concurrency.ts";
+import { EngineError } from "../errors.ts";
+import type { ExecExit } from "../execs/record.ts";
+import type { OnProgress } from "../progress.ts";
+import { type ForkOrigin, forkOrigin } from "../sandboxes/fork.ts";
+import type { LiveContext } from "../sandboxes/freeze.ts";
+import { randomId, type Sandbox } from "../sandboxes/sandbox.ts";
+import type { ExecDefaults } from "../snapshots/manifest.ts";
+import type { StoredSnapshot } from "../snapshots/store.ts";
+import type { Captures } from "./captures.ts";
+import type { RecordedRequest } from "./request.ts";
+import type { StoredCapture } from "./store.ts";
+import { endingOf } from "./triggers.ts";
+
+export interface RerunOptions {
+  count: number;
+  /** How many at a time. */
+  jobs: number;
+  /** Instead of the recorded command. */
+  argv?: string[] | undefined;
+  /** Over the recorded environment: for what was secret, say. */
+  env?: Record<string, string> | undefined;
+  onProgress: OnProgress;
+  onRun: (run: Run) => void;
+  signal: AbortSignal;
+}
+
+export interface Run {
+  /** From 1 on. */
+  number: number;
+  failed: boolean;
+  exit: ExecExit | null;
+  /** Why there is no exit. */
+  error: string | null;
+  /** Of a failure; alike for those of one cause. */
+  fingerprint: string | null;
+  /** The capture that was kept of it: one for each fingerprint, the first capture's own included. */
+  capture: string | null;
+}
+
+export interface Rerun {
+  capture: string;
+  before: "base" | "workspace" | "checkpoint";
+  argv: string[];
+  runs: Run[];
+  failed: number;
+  /** `flaky`: some fail; `broken`: all do; `passes`: none does. */
+  verdict: "flaky" | "broken" | "passes";
+  /** Of the share that fails: Wilson's score interval at 95 %, from 0 to 1. */
+  interval: [number, number];
+}
+
+/** Makes and removes sandboxes. */
+export interface RerunHost extends LiveContext {
+  captures: Captures;
+  thaw(
+    name: string,
+    from: { snapshot: StoredSnapshot; origin?: ForkOrigin | undefined; defaults: ExecDefaults },
+    options: { onProgress: OnProgress; signal: AbortSignal },
+  ): Promise<Sandbox>;
+  remove(sandbox: Sandbox): Promise<void>;
+}
+
+export async function rerun(host: RerunHost, capture: StoredCapture, options: RerunOptions): Promise<Rerun> {
+  const { count, jobs, onRun, signal } = options;
+  const request = await requestOf(host, capture);
+  const base = await host.store.get(capture.manifest.base.snapshot);
+  const start = await openStart(host, capture, base, options);
+  const kept = new Map([[capture.file.fingerprint, capture.id]]);
+  const gate = new Gate(jobs);
+  const abort = new AbortController();
+  const either = AbortSignal.any([signal, abort.signal]);
+  try {
+    const runs = await Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        gate.run(async () => {
+          either.throwIfAborted();
+          const one = await runOnce(
+            host,
+            { capture, request, start, kept, number: index + 1 },
+            { ...options, signal: either },
+          );
+          onRun(one);
+          return one;
+        }),
+      ),
+    ).catch((error: unknown) => {
+      // The others need not go on.
+      abort.abort(error);
+      throw error;
+    });
+    return summarize(capture, options.argv ?? request.argv, runs);
+  } finally {
+    await start.origin?.release();
+  }
+}
+
+/** Wilson's score interval at 95 %. */
+export function failureInterval(failed: number, count: number): [number, number] {
+  if (count === 0) return [0, 1];
+  const z = 1.959964;
+  const share = failed / count;
+  const scale = 1 + z ** 2 / count;
+  const middle = (share + z ** 2 / (2 * count)) / scale;
+  const half = (z / scale) * Math.sqrt((share * (1 - share)) / count + z ** 2 / (4 * count ** 2));
+  // The ends are exact where the formula only nearly is.
+  return [failed === 0 ? 0 : Math.max(0, middle - half), failed === count ? 1 : Math.min(1, middle + half)];
+}
+
+function summarize(capture: StoredCapture, argv: string[], runs: Run[]): Rerun {
+  const failed = runs.filter((run) => run.failed).length;
+  const verdict = failed === 0 ? "passes" : failed === runs.length ? "broken" : "flaky";
+  const { before } = capture.file;
+  if (before === "unknown") throw new EngineError("internal", "a rerun from an unknown state");
+  return {
+    capture: capture.id,
+    before,
+    argv,
+    runs,
+    failed,
+    verdict,
+    interval: failureInterval(failed, runs.length),
+  };
+}
+
+async function requestOf({ captures }: RerunHost, capture: StoredCapture): Promise<RecordedRequest> {
+  const request = await captures.store.request(capture);
+  const hint = `thaw replay ${capture.id}`;
+  if (request === null)
+    throw new EngineError(
+      "unsupported",
+      `${capture.id} was not taken for a command: there is nothing to run again`,
+      { hint },
+    );
+  if (capture.file.before === "unknown") {
+    const message = `${capture.id}: other commands had run in its sandbox, so the state just before this one is not known`;
+    throw new EngineError("unsupported", message, { hint: `${hint}; next time: --checkpoint` });
+  }
+  return request;
+}
+
+interface Start {
+  snapshot: StoredSnapshot;
+  origin: ForkOrigin | undefined;
+}
+
+/** What every run is thawed from. */
+async function openStart(
+  host: RerunHost,
+  capture: StoredCapture,
+  base: StoredSnapshot,
+  options: RerunOptions,
+): Promise<Start> {
+  const { before } = capture.file;
+  if (before === "base") return { snapshot: base, origin: undefined };
+  const dir = join(host.home.builds, `build-${randomId()}`);
+  const opened = join(dir, "opened");
+  await mkdir(opened, { recursive: true, mode: 0o711 });
+  const clear = () => rm(dir, { recursive: true, force: true });
+  const { signal, onProgress } = options;
+  try {
+    if (before === "checkpoint") {
+      const { runner, store, captures } = host;
+      const difference = await captures.store.difference(capture, {
+        into: opened,
+        runner,
+        prefix: "before-",
+        signal,
+      });
+      const files = await store.checkForThaw(base);
+      const release = async (): Promise<void> => {
+        runner.forget(difference.id);
+        await clear();
+      };
+      return {
+        snapshot: base,
+        origin: { snapshot: base.id, files, difference, method: "difference", pauseMs: 0, release },
+      };
+    }
+    const origin = await withWorkspace(host, capture, base, { opened, onProgress, signal });
+    await clear();
+    return { snapshot: await host.store.get(origin.snapshot), origin };
+  } catch (error) {
+    await clear();
+    throw error;
+  }
+}
+
+/** The workspace is copied in once; the runs are forks of that. */
+async function withWorkspace(
+  host: RerunHost,
+  capture: StoredCapture,
+  base: StoredSnapshot,
+  { opened, onProgress, signal }: { opened: string; onProgress: OnProgress; signal: AbortSignal },
+): Promise<ForkOrigin> {
+  const { workspace } = capture.file;
+  if (!workspace)
+    throw new EngineError("capture-corrupt", `capture ${capture.id} has no workspace, though it says so`);
+  await host.captures.store.expand(capture, (name) => name === "workspace.zst", opened, signal);
+  const name = `rerun-${randomId()}`;
+  const { defaults } = base.manifest;
+  const sandbox = await host.thaw(name, { snapshot: base, defaults }, { onProgress, signal });
+  try {
+    const tree = createReadStream(join(opened, "workspace"), { highWaterMark: 1 << 20 });
+    await sandbox.use("files", (agent) => agent.treeIn(workspace.path, tree, workspace.user ?? undefined));
+    return await forkOrigin(host, sandbox, { onProgress, signal });
+  } finally {
+    await host.remove(sandbox);
+  }
+}
+
+async function runOnce(
+  host: RerunHost,
+  what: {
+    capture: StoredCapture;
+    request: RecordedRequest;
+    start: Start;
+    kept: Map<string, string>;
+    number: number;
+  },
+  options: RerunOptions,
+): Promise<Run> {
+  const { capture, request, start, kept, number } = what;
+  const { signal, onProgress } = options;
+  const name = `rerun-${capture.id.slice(capture.id.indexOf("-") + 1)}-${number}-${randomId().slice(0, 4)}`;
+  const { defaults } = start.snapshot.manifest;
+  const sandbox = await host.thaw(name, { ...start, defaults }, { onProgress, signal });
+  try {
+    sandbox.keepsFirst = (fingerprint) => {
+      const same = kept.get(fingerprint);
+      if (same !== undefined) throw new EngineError("conflict", `${same} is like it`);
+      kept.set(fingerprint, "");
+    };
+    const exec = await sandbox.exec({
+      argv: options.argv ?? request.argv,
+      env: { ...request.env, ...options.env },
+      ...(request.cwd === null ? {} : { cwd: request.cwd }),
+      ...(request.user === null ? {} : { user: request.user }),
+      ...(request.tty ? { tty: { rows: 24, cols: 80 } } : {}),
+      ...(request.timeoutMs === null ? {} : { timeoutMs: request.timeoutMs }),
+      capture: "on-failure",
+    });
+    await exec.ended(signal);
+    const { exit, error, captured } = exec.record;
+    const failed = exit === null || exit.code !== 0 || exit.timedOut;
+    const fingerprint =
+      failed && exit ? await host.captures.fingerprintOf(exec, endingOf(exit, false)) : null;
+    const own = captured !== null && "id" in captured ? captured.id : null;
+    if (own !== null && fingerprint !== null) kept.set(fingerprint, own);
+    return { number, failed, exit, error: error?.message ?? null, fingerprint, capture: own };
+  } finally {
+    await host.remove(sandbox);
+  }
+}
