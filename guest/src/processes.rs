@@ -163,7 +163,7 @@ mod tests {
         assert!(listening("tcp", &line.replace(" 0A ", " 01 ")).is_none());
         assert!(listening("tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when").is_none());
         assert_eq!(address_of("00000000000000000000000001000000").unwrap(), "::1");
-        assert_eq!(address_of("123"), None);
+        assert_eq!(address_of("0000000000000000"), None);
     }
 
     #[test]

@@ -21,8 +21,11 @@ pub const PATTERN: &str = "|/proc/1/exe hold %P %s";
 /// The agent's socket: abstract, so that it needs no file system.
 const ADDRESS: &[u8] = b"thaw-crashes";
 
-/// Room for the sender's credentials and two descriptors: the least that holds one.
-const CONTROL_WORDS: usize = 8;
+/// Room for the sender's credentials, and nothing else.
+const CREDENTIALS_WORDS: usize = 4;
+
+/// Room for two descriptors besides, which is the least that holds one.
+const CONTROL_WORDS: usize = CREDENTIALS_WORDS + 3;
 
 /// A process in its core dump. It ends once the pipe is read to its end or closed.
 #[derive(Debug)]
@@ -81,11 +84,34 @@ fn send(socket: BorrowedFd, pid: i32, signal: i32, pipe: BorrowedFd) -> io::Resu
     }
 }
 
+/// What a message says, and who sent it.
+struct Message {
+    body: [i32; 2],
+    is_whole: bool,
+    sender: Option<u32>,
+    fds: Vec<OwnedFd>,
+}
+
 /// The next message; None when it is not a pipe handed over by the user that the agent itself runs as, which is root.
 pub fn receive(socket: BorrowedFd) -> io::Result<Option<Crash>> {
+    // Descriptors of others are never made ours: to close one may wait for a file system that they serve.
+    let sender = take(socket, &mut [0; CREDENTIALS_WORDS], libc::MSG_PEEK)?.sender;
+    // SAFETY: cannot fail.
+    if sender != Some(unsafe { libc::geteuid() }) {
+        return take(socket, &mut [0; CREDENTIALS_WORDS], 0).map(|_| None);
+    }
+    let Message { body: [pid, signal], is_whole, mut fds, .. } = take(socket, &mut [0; CONTROL_WORDS], 0)?;
+    let pipe = fds.pop().map(File::from).filter(|file| {
+        let is_pipe = || file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+        is_whole && pid > 0 && fds.is_empty() && is_pipe()
+    });
+    Ok(pipe.map(|pipe| Crash { pid, signal, pipe: pipe.into() }))
+}
+
+/// Takes a message and those of its descriptors that `control` has room for behind the credentials.
+fn take(socket: BorrowedFd, control: &mut [u64], flags: libc::c_int) -> io::Result<Message> {
     let mut body = [0i32; 2];
     let mut part = libc::iovec { iov_base: body.as_mut_ptr().cast(), iov_len: size_of_val(&body) };
-    let mut control = [0u64; CONTROL_WORDS];
     let mut sender = None;
     let mut fds = Vec::new();
     // SAFETY: the message describes `body` and `control`; the kernel says how much of either it filled. Every descriptor is owned once.
@@ -94,8 +120,8 @@ pub fn receive(socket: BorrowedFd) -> io::Result<Option<Crash>> {
         message.msg_iov = &mut part;
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&control);
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        message.msg_controllen = size_of_val(control);
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         let count = sys::retry(|| libc::recvmsg(socket.as_raw_fd(), &mut message, flags) as i64)?;
         let mut header = libc::CMSG_FIRSTHDR(&message);
         while !header.is_null() {
@@ -115,14 +141,7 @@ pub fn receive(socket: BorrowedFd) -> io::Result<Option<Crash>> {
         }
         count
     };
-    // SAFETY: cannot fail.
-    let trusted = sender == Some(unsafe { libc::geteuid() });
-    let [pid, signal] = body;
-    let whole = count == size_of_val(&body) && pid > 0;
-    let pipe = fds.pop().map(File::from).filter(|file| {
-        trusted && whole && fds.is_empty() && file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
-    });
-    Ok(pipe.map(|pipe| Crash { pid, signal, pipe: pipe.into() }))
+    Ok(Message { body, is_whole: count == size_of_val(&body), sender, fds })
 }
 
 #[cfg(test)]
