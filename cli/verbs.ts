@@ -55,6 +55,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "thaw a captured failure and stand in it",
     load: () => import("./replay/command.ts"),
   },
+  project: {
+    description: "check the project file, print its schema",
+    load: () => import("./project/command.ts"),
+  },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
   completion: {

@@ -2,19 +2,12 @@ import type { CreateRequest, RunRequest } from "../daemon/api/schema.ts";
 import type { CapturePolicy } from "./project/schema.ts";
 import { workspacePath } from "./workspace-path.ts";
 
+const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;
+const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
+const executed = ["env", "user", "timeoutMs"] as const;
+
 /** What a run is, wherever it was written: a command line's flags, a project file, a workflow's inputs. Nothing: the daemon's default. */
-export interface RunSettings {
-  source?: NonNullable<CreateRequest["source"]>;
-  name?: string;
-  labels?: Record<string, string>;
-  cpus?: number;
-  memoryMib?: number;
-  /** Timers: null is never. */
-  ttlMs?: number | null;
-  idleMs?: number | null;
-  stopAfterMs?: number | null;
-  removeAfterMs?: number | null;
-  waitMs?: number;
+export interface RunSettings extends Pick<CreateRequest, (typeof created)[number] | (typeof timers)[number]> {
   env?: Record<string, string>;
   workdir?: string;
   user?: string;
@@ -42,10 +35,6 @@ function pick<T extends object, K extends keyof T>(settings: T, keys: readonly K
     keys.filter((key) => settings[key] !== undefined).map((key) => [key, settings[key]]),
   ) as Pick<T, K>;
 }
-
-const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;
-const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
-const executed = ["env", "user", "timeoutMs"] as const;
 
 /** The request of a run. With a workspace the command waits for it, and starts in it unless told another folder. */
 export function buildRunRequest(options: {

@@ -22,9 +22,13 @@ export function findRepository(folder: string): string {
 function checkOwner(file: string, stats: Stats, folder: string): void {
   const trusted = [process.getuid?.(), 0, lstatSync(folder).uid];
   if (trusted.includes(stats.uid)) return;
-  throw new ThawError("usage", `${file} belongs to the user ${stats.uid}, who owns neither this folder nor this process`, {
-    hint: `if you trust it: --file ${file}`,
-  });
+  throw new ThawError(
+    "usage",
+    `${file} belongs to the user ${stats.uid}, who owns neither this folder nor this process`,
+    {
+      hint: `if you trust it: --file ${file}`,
+    },
+  );
 }
 
 /** The nearest `thaw.yaml`, in `from` or above it within the repository; undefined when there is none. @throws ThawError `usage` */

@@ -19,9 +19,13 @@ export interface Project {
 export const maxFileBytes = 65_536;
 
 /** A text file of a bounded size; what is no file (a pipe would block for ever) is refused. @throws ThawError `usage` */
-export async function readBounded(file: string, options: { maxBytes: number; hint: string }): Promise<string> {
+export async function readBounded(
+  file: string,
+  options: { maxBytes: number; hint: string },
+): Promise<string> {
   const { maxBytes, hint } = options;
-  const refuse = (why: string, cause?: unknown) => new ThawError("usage", `can't read ${file}: ${why}`, { hint, cause });
+  const refuse = (why: string, cause?: unknown) =>
+    new ThawError("usage", `can't read ${file}: ${why}`, { hint, cause });
   try {
     await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await handle.stat();

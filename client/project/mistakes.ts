@@ -44,7 +44,11 @@ function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
 export type KeysAt = (path: readonly PropertyKey[]) => readonly string[];
 
 /** The mistakes that issues of the schema are, told with the values they are about. */
-export function describeIssues(issues: readonly z.core.$ZodIssue[], data: unknown, keysAt: KeysAt): Mistake[] {
+export function describeIssues(
+  issues: readonly z.core.$ZodIssue[],
+  data: unknown,
+  keysAt: KeysAt,
+): Mistake[] {
   return issues.flatMap(innermost).flatMap((issue): Mistake[] => {
     const { path, message } = issue;
     if (issue.code === "unrecognized_keys") {
@@ -58,6 +62,12 @@ export function describeIssues(issues: readonly z.core.$ZodIssue[], data: unknow
     if (issue.code === "custom" && issue.params?.about === "key")
       return [{ path, about: "key", message: `${show(path.at(-1))} is not ${message}` }];
     const value = valueAt(data, path);
-    return [{ path, about: "value", message: value === undefined ? `missing: ${message}` : `${show(value)} is not ${message}` }];
+    return [
+      {
+        path,
+        about: "value",
+        message: value === undefined ? `missing: ${message}` : `${show(value)} is not ${message}`,
+      },
+    ];
   });
 }

@@ -75,7 +75,11 @@ export function parseProject(
     const parsed = schema.safeParse(data);
     if (parsed.success) {
       const warnings = findSecrets(data).map(({ path, kind }) =>
-        place({ path, about: "value", message: `looks like ${kind}: secrets do not belong in a file; name the variable under pass` }),
+        place({
+          path,
+          about: "value",
+          message: `looks like ${kind}: secrets do not belong in a file; name the variable under pass`,
+        }),
       );
       return { content: parsed.data, warnings: format(warnings) };
     }

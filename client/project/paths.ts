@@ -18,7 +18,9 @@ function follow(path: string): string | undefined {
 
 /** A template's file: the path itself, or the `template.yaml` in a folder. */
 export function templateFile(path: string): string {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? join(path, "template.yaml") : path;
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+    ? join(path, "template.yaml")
+    : path;
 }
 
 /**
@@ -33,7 +35,8 @@ export function pathChecker(folder: string, repository: string): CheckPath {
     if (!isInside(repository, target)) return outside;
     const real = follow(kind === "source" ? templateFile(target) : target);
     if (real !== undefined && !isInside(repository, real)) return outside;
-    if (kind === "source" && (real === undefined || !statSync(real).isFile())) return "a template.yaml or a folder with one";
+    if (kind === "source" && (real === undefined || !statSync(real).isFile()))
+      return "a template.yaml or a folder with one";
     return undefined;
   };
 }

@@ -7,7 +7,10 @@ function step(document: Document, node: unknown, key: PropertyKey): { key?: Node
   if (!isMap(at)) return {};
   const pair = at.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
   if (pair === undefined) return {};
-  return { ...(isNode(pair.key) ? { key: pair.key } : {}), ...(isNode(pair.value) ? { value: pair.value } : {}) };
+  return {
+    ...(isNode(pair.key) ? { key: pair.key } : {}),
+    ...(isNode(pair.value) ? { value: pair.value } : {}),
+  };
 }
 
 /** Offset of what a path leads to: its value, or its key when asked for or when it has no value; else of the deepest node there is. */

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { ThawError } from "../errors.ts";
 import { suggestNearest } from "../nearest.ts";
 import { overrideSettings, type RunSettings } from "../run-settings.ts";
-import { type Project, readBounded } from "./load.ts";
+import { nameFile, type Project, readBounded } from "./load.ts";
 import { templateFile } from "./paths.ts";
 import type { ProjectFile, RunDefinition } from "./schema.ts";
 import { isTemplatePath } from "./template-path.ts";
@@ -22,11 +22,16 @@ export function commandOf(run: RunDefinition): string[] | undefined {
 }
 
 async function readRecipe(file: string): Promise<{ recipe: string }> {
-  return { recipe: await readBounded(templateFile(file), { maxBytes: maxRecipeBytes, hint: "thaw project check" }) };
+  return {
+    recipe: await readBounded(templateFile(file), { maxBytes: maxRecipeBytes, hint: "thaw project check" }),
+  };
 }
 
 /** A template by its name in the project, as its text; undefined when the project has none of that name. */
-export async function findProjectTemplate(project: Project, name: string): Promise<{ recipe: string } | undefined> {
+export async function findProjectTemplate(
+  project: Project,
+  name: string,
+): Promise<{ recipe: string } | undefined> {
   const { templates } = project.content;
   const path = Object.hasOwn(templates, name) ? templates[name] : undefined;
   return path === undefined ? undefined : readRecipe(resolve(project.folder, path));
@@ -69,8 +74,9 @@ function findRun(project: Project, name: string): RunDefinition {
   const { runs } = project.content;
   const run = Object.hasOwn(runs, name) ? runs[name] : undefined;
   if (run !== undefined) return run;
-  const hint = suggestNearest(name, Object.keys(runs), "thaw run --list");
-  throw new ThawError("not-found", `${project.file} has no run ${name}`, { hint });
+  const otherwise = `thaw run --list; a command goes behind --, as in: thaw run -- ${name}`;
+  const hint = suggestNearest(name, Object.keys(runs), otherwise);
+  throw new ThawError("not-found", `${nameFile(project.file)} has no run ${name}`, { hint });
 }
 
 /**

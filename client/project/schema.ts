@@ -82,7 +82,9 @@ function settings(check: CheckPath) {
         )
         .describe("Copy this folder to /workspace and run there. A path from the project file; false: none"),
       ignore: flag.describe("Leave out of the workspace what git ignores. Default: true"),
-      env: named({ key: variablePhrase, map: "a map of names and values" }, variableName, value).describe("Variables of the command. No secrets: see `pass`"),
+      env: named({ key: variablePhrase, map: "a map of names and values" }, variableName, value).describe(
+        "Variables of the command. No secrets: see `pass`",
+      ),
       pass: z
         .array(text(variablePhrase, variableName), "a list of variables' names")
         .describe("Variables whose value the caller's environment gives, where it has one"),
@@ -106,10 +108,7 @@ function settings(check: CheckPath) {
       ).describe("Memory, such as 512M or 2GiB. Other than the template's is booted once and kept"),
       timeout: duration.describe("End the command after this long, with exit code 124"),
       network: z
-        .literal(
-          "none",
-          "supported yet: none is the only value so far, sandboxes have no network",
-        )
+        .literal("none", "supported yet: none is the only value so far, sandboxes have no network")
         .describe("What the sandbox may reach. Only `none` so far"),
       capture: z
         .union(
@@ -143,7 +142,11 @@ function oneSource<T extends z.core.$ZodLooseShape>(shape: T) {
     .superRefine(
       (given: { template?: unknown; snapshot?: unknown }, context) => {
         if (given.template === undefined || given.snapshot === undefined) return;
-        context.addIssue({ code: "custom", path: ["snapshot"], message: "allowed beside template: give one" });
+        context.addIssue({
+          code: "custom",
+          path: ["snapshot"],
+          message: "allowed beside template: give one",
+        });
       },
       { when: ({ value }) => typeof value === "object" && value !== null },
     )
@@ -169,28 +172,28 @@ export function projectSchema(check: CheckPath) {
           .describe("Names for templates of this repository: a path to a template.yaml or its folder"),
         defaults: oneSource(keys).default({}).describe("What every run has that does not say otherwise"),
         runs: named(
-            {
-              key: "a run's name: letters, digits, . _ : and -, 64 at most",
-              map: "a map of runs by name",
-            },
-            /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/,
-            oneSource({
-              description: text("a line of text, of 200 characters at most", /^[^\0\n]{0,200}$/).describe(
-                "What it is for; `thaw run --list` shows it",
-              ),
-              command: z
-                .union(
-                  [text("a command", /^[^\0]*[^\0\s][^\0]*$/), z.array(word, "a command").min(1, "a command")],
-                  "a command: text for `sh -e -c`, or a list of a program and its arguments",
-                )
-                .describe("Text runs in `sh -e -c`; a list is a program and its arguments"),
-              name: text(
-                "a sandbox's name: lower-case letters, digits and inner dashes, 40 at most",
-                sandboxNamePattern,
-              ).describe("The sandbox's name. Default: one is made up"),
-              ...keys,
-            }),
-)
+          {
+            key: "a run's name: letters, digits, . _ : and -, 64 at most",
+            map: "a map of runs by name",
+          },
+          /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/,
+          oneSource({
+            description: text("a line of text, of 200 characters at most", /^[^\0\n]{0,200}$/).describe(
+              "What it is for; `thaw run --list` shows it",
+            ),
+            command: z
+              .union(
+                [text("a command", /^[^\0]*[^\0\s][^\0]*$/), z.array(word, "a command").min(1, "a command")],
+                "a command: text for `sh -e -c`, or a list of a program and its arguments",
+              )
+              .describe("Text runs in `sh -e -c`; a list is a program and its arguments"),
+            name: text(
+              "a sandbox's name: lower-case letters, digits and inner dashes, 40 at most",
+              sandboxNamePattern,
+            ).describe("The sandbox's name. Default: one is made up"),
+            ...keys,
+          }),
+        )
           .refine((runs) => Object.keys(runs).length <= maxRuns, `a map of ${maxRuns} runs at most`)
           .default({})
           .describe("Runs by name: `thaw run NAME`"),
