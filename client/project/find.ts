@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { ThawError } from "../errors.ts";
+import { isInside } from "./paths.ts";
 
 export const projectFileName = "thaw.yaml";
 
@@ -16,6 +17,16 @@ function* foldersUp(folder: string): Generator<string> {
 export function findRepository(folder: string): string {
   const root = foldersUp(folder).toArray().at(-1) ?? folder;
   return existsSync(join(root, ".git")) ? root : folder;
+}
+
+/** A link out of the repository would show what it leads to in messages. */
+function checkLink(file: string): void {
+  const real = realpathSync(file);
+  const repository = findRepository(dirname(file));
+  if (isInside(repository, real)) return;
+  throw new ThawError("usage", `${file} is a link to ${real}, outside ${repository}`, {
+    hint: `if you trust it: --file ${real}`,
+  });
 }
 
 /** A file from above is somebody else's, as in a shared /tmp, unless it is ours, root's, or the folder's owner's. */
@@ -38,6 +49,7 @@ export function findProjectFile(from: string): string | undefined {
     const file = join(at, projectFileName);
     const stats = statSync(file, { throwIfNoEntry: false });
     if (stats === undefined) continue;
+    checkLink(file);
     if (at !== folder) checkOwner(file, stats, folder);
     return file;
   }

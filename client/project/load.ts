@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, realpathSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { ThawError } from "../errors.ts";
@@ -56,7 +56,7 @@ export async function loadProject(
   const file = options.file === undefined ? findProjectFile(options.from ?? ".") : resolve(options.file);
   if (file === undefined) return undefined;
   const text = await readBounded(file, { maxBytes: maxFileBytes, hint: "--file PATH names another one" });
-  const folder = dirname(file);
+  const folder = realpathSync(dirname(file));
   const { parseProject } = await import("./parse.ts");
   const { pathChecker } = await import("./paths.ts");
   const checkPath = pathChecker(folder, findRepository(folder));

@@ -1,18 +1,19 @@
 import { realpathSync, statSync } from "node:fs";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import type { CheckPath } from "./schema.ts";
 
-function isInside(root: string, path: string): boolean {
+/** Whether a path is `root` or in it, by its words alone. */
+export function isInside(root: string, path: string): boolean {
   const way = relative(root, path);
   return way !== ".." && !way.startsWith("../") && !isAbsolute(way);
 }
 
-/** Where a path really leads; undefined when there is nothing. */
-function follow(path: string): string | undefined {
+/** Where a path really leads; of one that is not there, where the nearest folder above it does. */
+function follow(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return undefined;
+    return path === dirname(path) ? path : follow(dirname(path));
   }
 }
 
@@ -33,9 +34,9 @@ export function pathChecker(folder: string, repository: string): CheckPath {
     if (isAbsolute(path)) return "a relative path";
     const target = resolve(folder, path);
     if (!isInside(repository, target)) return outside;
-    const real = follow(kind === "source" ? templateFile(target) : target);
-    if (real !== undefined && !isInside(repository, real)) return outside;
-    if (kind === "source" && (real === undefined || !statSync(real).isFile()))
+    const file = kind === "source" ? templateFile(target) : target;
+    if (!isInside(repository, follow(file))) return outside;
+    if (kind === "source" && statSync(file, { throwIfNoEntry: false })?.isFile() !== true)
       return "a template.yaml or a folder with one";
     return undefined;
   };

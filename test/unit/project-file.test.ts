@@ -77,6 +77,11 @@ runs:
   });
 });
 
+test("the example of docs/PROJECT.md is sound", () => {
+  const [, example = ""] = /```yaml\n(.*?)```/s.exec(readFileSync("docs/PROJECT.md", "utf8")) ?? [];
+  expect(Object.keys(parse(example).content.runs)).toEqual(["test", "lint", "dev"]);
+});
+
 test("every mistake at once, in the order of the file", () => {
   const { code, exitCode, message, details } = fail(
     `

@@ -60,6 +60,12 @@ test.runIf(process.getuid?.() === 0)("a stranger's file above is not used", () =
   expect(findProjectFile(join(repo, "mine"))).toBe(file);
 });
 
+test("a link out of the repository is not the project file", () => {
+  writeFileSync(join(base, "other.yaml"), "version: 1\n");
+  symlinkSync("../other.yaml", join(repo, "thaw.yaml"));
+  expect(() => findProjectFile(repo)).toThrow(/is a link to .*other\.yaml, outside/);
+});
+
 test("no file, a folder, a pipe, too large, not UTF-8", async () => {
   const file = join(repo, "thaw.yaml");
   await expect(loadProject({ file })).rejects.toThrow(/ENOENT/);
@@ -110,7 +116,7 @@ runs:
     `12:19: runs.a.workspace: ".." is not ${outside}`,
     `13:19: runs.b.workspace: "etc" is not ${outside}`,
     `14:19: runs.c.workspace: "up/other" is not ${outside}`,
-    `16:37: runs.e.template: "./up" is not ${absent}`,
+    `16:36: runs.e.template: "./up" is not ${outside}`,
   ]);
 });
 
@@ -259,7 +265,7 @@ test("--list, check and completion", async () => {
   expect((await thaw(server, ["run", "-l"])).out).toBe("RUN   COMMAND   DESCRIPTION\ntest  npm test  –\n");
   const checked = await thaw(server, ["project", "check"]);
   expect(checked).toMatchObject({ code: 0, out: "thaw.yaml: 1 run, 0 templates\n" });
-  expect(checked.err).toMatch(/^thaw: thaw\.yaml:3:39: runs\.test\.env\.T: looks like an npm token/);
+  expect(checked.err).toMatch(/^thaw: thaw\.yaml:3:40: runs\.test\.env\.T: looks like an npm token/);
   expect(checked.err).not.toContain(token);
   expect(JSON.parse((await thaw(server, ["project", "check", "--json"])).out)).toMatchObject({
     runs: ["test"],
