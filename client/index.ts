@@ -20,7 +20,7 @@ export { findPaths, type ThawPaths } from "./paths.ts";
 export { findProjectFile } from "./project/find.ts";
 export { loadProject, type Project } from "./project/load.ts";
 export { planProjectRun, type RunPlan } from "./project/plan.ts";
-export type { CapturePolicy, ProjectFile, RunDefinition } from "./project/schema.ts";
+export type { ProjectFile, RunDefinition } from "./project/schema.ts";
 export type { ReachOptions } from "./reach.ts";
 export { buildRunRequest, overrideSettings, type RunSettings } from "./run-settings.ts";
 export {

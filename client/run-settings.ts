@@ -1,5 +1,4 @@
-import type { CreateRequest, RunRequest } from "../daemon/api/schema.ts";
-import type { CapturePolicy } from "./project/schema.ts";
+import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../daemon/api/schema.ts";
 import { workspacePath } from "./workspace-path.ts";
 
 const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;
@@ -17,6 +16,7 @@ export interface RunSettings extends Pick<CreateRequest, (typeof created)[number
   /** Leave out of the workspace what git ignores. Default true. */
   ignore?: boolean;
   keep?: boolean;
+  /** Which ends of the command keep the whole machine. */
   capture?: CapturePolicy;
 }
 
@@ -41,10 +41,13 @@ export function buildRunRequest(options: {
   argv: readonly string[];
   settings: RunSettings;
   stdin?: boolean;
-  tty?: { rows: number; cols: number } | undefined;
+  tty?: ExecRequest["tty"] | undefined;
+  /** Where a capture is to say that it came from. */
+  ci?: ExecRequest["ci"] | undefined;
 }): RunRequest {
-  const { argv, settings, stdin = false, tty } = options;
-  const { workspace, workdir = workspace === undefined ? undefined : workspacePath } = settings;
+  const { argv, settings, stdin = false, tty, ci } = options;
+  const { workspace, workdir = workspace === undefined ? undefined : workspacePath, capture } = settings;
+  const captures = capture !== undefined && capture !== "never";
   return {
     create: pick(settings, [...created, ...timers]),
     exec: {
@@ -53,9 +56,9 @@ export function buildRunRequest(options: {
       ...pick(settings, executed),
       ...(workdir === undefined ? {} : { cwd: workdir }),
       ...(tty === undefined ? {} : { tty }),
+      ...(captures ? { capture, ...(ci === undefined ? {} : { ci }) } : {}),
     },
     hold: workspace !== undefined,
     keep: settings.keep === true,
-    // CAPTURE: `settings.capture` is checked and carried to here; it is handed on as soon as the request knows it
   };
 }

@@ -206,4 +206,3 @@ export function projectSchema(check: CheckPath) {
 /** What a project file says. Durations are milliseconds, memory is MiB. */
 export type ProjectFile = z.infer<ReturnType<typeof projectSchema>>;
 export type RunDefinition = ProjectFile["runs"][string];
-export type CapturePolicy = NonNullable<RunDefinition["capture"]>;

@@ -495,7 +495,7 @@ for (const { runner, another, options } of runners) {
           template: null,
           warm: [],
           variantOf: null,
-      bootedFrom: null,
+          bootedFrom: null,
           resources,
           needs,
           defaults,

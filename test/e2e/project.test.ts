@@ -31,6 +31,7 @@ runs:
     command: [echo, "$SHARED", "a  b"]
     labels: { team: red }
   slow: { command: sleep 60, timeout: 2s, workspace: false }
+  fails: { command: exit 3, workspace: false, capture: on-failure }
 `;
 
 beforeAll(async () => {
@@ -97,5 +98,14 @@ test("create knows the project's templates too", async () => {
   expect({ stdout, exitCode }).toEqual({ stdout: "fromapp", exitCode: 0 });
   expect(await inRepository("exec", "fromapp", "--", "sh", "-c", "echo $APP")).toMatchObject({
     stdout: "app",
+  });
+});
+
+test("what a run's capture says is asked for", async () => {
+  const { stderr, exitCode } = await inRepository("run", "fails", "--json");
+  const result = JSON.parse(String(stderr).trimEnd().split("\n").at(-1) ?? "");
+  expect({ exitCode, captured: result.exec.captured }).toMatchObject({
+    exitCode: 3,
+    captured: { id: expect.any(String) },
   });
 });

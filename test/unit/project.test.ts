@@ -161,7 +161,11 @@ runs:
       capture: "always",
     },
   });
-  expect(buildRunRequest(plan)).toMatchObject({ hold: true, keep: false, exec: { cwd: "/workspace" } });
+  expect(buildRunRequest(plan)).toMatchObject({
+    hold: true,
+    keep: false,
+    exec: { cwd: "/workspace", capture: "always" },
+  });
   const own = await planProjectRun(project, "own", { environment: {} });
   expect(own.argv).toEqual(["x", "$y"]);
   expect(own.settings).toMatchObject({ source: { snapshot: "node:24" }, workdir: "/srv" });
