@@ -1,5 +1,6 @@
 import type { RunRequest } from "../../client/index.ts";
 import { buildRunRequest, type RunSettings } from "../../client/run-settings.ts";
+import { readCiContext } from "../arguments/ci-context.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import type { ExecFlags } from "../exec-io/flags.ts";
@@ -68,5 +69,6 @@ export function requestRun({ argv, settings }: RunPlan, flags: ExecFlags): RunRe
     settings,
     stdin: flags.interactive === true,
     tty: flags.tty === true ? readTerminalSize() : undefined,
+    ci: readCiContext(process.env),
   });
 }

@@ -77,8 +77,7 @@ export async function run(words: RunWords, flags: RunFlags): Promise<number> {
     if (flags.json === true)
       writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, sandbox, exec })}\n`);
     else {
-      if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}
-`);
+      if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
       sayCaptured(exec);
     }
     if (plan.settings.keep === true && flags.json !== true)

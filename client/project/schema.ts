@@ -3,6 +3,7 @@
  * Messages are noun phrases: a mistake is told as `VALUE is not PHRASE`.
  */
 import { z } from "zod";
+import { captureTriggers } from "../capture-triggers.ts";
 import { durationPattern, parseDuration } from "../duration.ts";
 import { memoryPattern, parseMemory } from "../memory.ts";
 import { sandboxNamePattern, userPattern } from "../patterns.ts";
@@ -11,7 +12,6 @@ import { isTemplatePath } from "./template-path.ts";
 /** Says of a path in the file what it should be instead; undefined when it is fine. `source`: a template's, which must be there. */
 export type CheckPath = (path: string, kind: "source" | "folder") => string | undefined;
 
-export const captureTriggers = ["exit", "signal", "timeout", "oom", "panic", "cancel"] as const;
 export const maxRuns = 200;
 
 /** A string that `test` finds nothing wrong with. */
