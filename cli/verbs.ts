@@ -58,6 +58,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
   rerun: {
     description: "run a captured failure's command again and again: flaky or broken?",
     load: () => import("./rerun/command.ts"),
+  project: {
+    description: "check the project file, print its schema",
+    load: () => import("./project/command.ts"),
   },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },

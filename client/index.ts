@@ -17,7 +17,12 @@ export { ThawError, type ThawErrorOptions } from "./errors.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
 export { findPaths, type ThawPaths } from "./paths.ts";
+export { findProjectFile } from "./project/find.ts";
+export { loadProject, type Project } from "./project/load.ts";
+export { planProjectRun, type RunPlan } from "./project/plan.ts";
+export type { ProjectFile, RunDefinition } from "./project/schema.ts";
 export type { ReachOptions } from "./reach.ts";
+export { buildRunRequest, overrideSettings, type RunSettings } from "./run-settings.ts";
 export {
   type ByteSource,
   type CallOptions,

@@ -1,20 +1,18 @@
 import { InvalidArgumentError } from "commander";
+import { type CaptureTrigger, captureTriggers } from "../../client/capture-triggers.ts";
 import type { CapturePolicy } from "../../client/index.ts";
 
-const words = ["exit", "signal", "timeout", "oom", "panic", "cancel"] as const;
-type Word = (typeof words)[number];
-
-function isWord(text: string): text is Word {
-  return (words as readonly string[]).includes(text);
+function isTrigger(text: string): text is CaptureTrigger {
+  return (captureTriggers as readonly string[]).includes(text);
 }
 
 /** `on-failure`, `always`, `never`, or triggers such as `timeout,oom`. */
 export function parseCapture(value: string): CapturePolicy {
   if (value === "on-failure" || value === "always" || value === "never") return value;
   const asked = value.split(",").map((word) => word.trim());
-  if (asked.every(isWord)) return [...new Set(asked)];
-  const wrong = asked.find((word) => !isWord(word)) ?? "";
+  if (asked.every(isTrigger)) return [...new Set(asked)];
+  const wrong = asked.find((word) => !isTrigger(word)) ?? "";
   throw new InvalidArgumentError(
-    `${JSON.stringify(wrong)} is none of on-failure, always, never, nor a trigger: ${words.join(", ")}`,
+    `${JSON.stringify(wrong)} is none of on-failure, always, never, nor a trigger: ${captureTriggers.join(", ")}`,
   );
 }

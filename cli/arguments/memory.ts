@@ -1,15 +1,5 @@
-import { InvalidArgumentError } from "commander";
-
-const unitMib: Readonly<Record<string, number>> = { K: 1 / 1024, M: 1, G: 1024, T: 1_048_576 };
+import * as client from "../../client/memory.ts";
+import { checked } from "./checked.ts";
 
 /** Parses a size: `512M`, `512MiB`, `2G`, `2GiB`; units are powers of 1024. @returns MiB, a whole number of 64 and more. */
-export function parseMemory(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT])(?:iB|B)?$/i.exec(text) ?? [];
-  if (number === undefined || unit === undefined) {
-    throw new InvalidArgumentError("It is not a size: write 512M, 2G or 2GiB.");
-  }
-  const mib = Number(number) * (unitMib[unit.toUpperCase()] ?? 0);
-  if (!Number.isInteger(mib)) throw new InvalidArgumentError("A size is a whole number of MiB.");
-  if (mib < 64 || mib > 1_048_576) throw new InvalidArgumentError("Memory is between 64M and 1T.");
-  return mib;
-}
+export const parseMemory = checked(client.parseMemory);

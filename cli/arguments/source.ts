@@ -2,24 +2,37 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ThawError } from "../../client/errors.ts";
 import type { CreateRequest } from "../../client/index.ts";
+import { isTemplatePath } from "../../client/project/template-path.ts";
 
 /** What a sandbox is thawed from, as the flags name it. */
 export interface SourceFlags {
   template?: string;
   snapshot?: string;
+  /** The project file, where names of templates are looked up first. Default: the nearest one. */
+  file?: string;
 }
 
-/** Whether a template is given as a path rather than by name. */
-function isPath(template: string): boolean {
-  return template.includes("/") || template === "." || template === ".." || /\.ya?ml$/.test(template);
+/** A template of the project file by its name; otherwise the name is a shipped one's. */
+async function findTemplate(
+  name: string,
+  file: string | undefined,
+): Promise<{ template: string } | { recipe: string }> {
+  const { loadProject } = await import("../../client/project/load.ts");
+  const project = await loadProject({ file });
+  if (project === undefined) return { template: name };
+  const { findProjectTemplate } = await import("../../client/project/plan.ts");
+  return (await findProjectTemplate(project, name)) ?? { template: name };
 }
 
 /**
- * Reads a template that is given as a path: a file, or a folder with a `template.yaml`. A name stays a name.
+ * A template by its name in the project file, or a shipped one's; or read from a path: a file, or a folder with a `template.yaml`.
  * @throws ThawError `usage` when it can't be read.
  */
-export function readTemplate(template: string): { template: string } | { recipe: string } {
-  if (!isPath(template)) return { template };
+export async function readTemplate(
+  template: string,
+  options: { file?: string | undefined } = {},
+): Promise<{ template: string } | { recipe: string }> {
+  if (!isTemplatePath(template)) return findTemplate(template, options.file);
   try {
     const isFolder = statSync(template).isDirectory();
     return { recipe: readFileSync(isFolder ? join(template, "template.yaml") : template, "utf8") };
@@ -32,7 +45,7 @@ export function readTemplate(template: string): { template: string } | { recipe:
 }
 
 /** The request's source for the flags; the daemon's default when neither is given. */
-export function readSource(flags: SourceFlags): NonNullable<CreateRequest["source"]> {
+export async function readSource(flags: SourceFlags): Promise<NonNullable<CreateRequest["source"]>> {
   if (flags.snapshot !== undefined) return { snapshot: flags.snapshot };
-  return flags.template === undefined ? {} : readTemplate(flags.template);
+  return flags.template === undefined ? {} : readTemplate(flags.template, flags);
 }

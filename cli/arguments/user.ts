@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from "commander";
+import { userPattern } from "../../client/patterns.ts";
 
 /** Checks `name`, `uid`, `name:group` or `uid:gid`; whether there is such a user is the guest's to say. */
 export function parseUser(text: string): string {
-  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/.test(text) && text.length <= 128)
-    return text;
+  if (userPattern.test(text)) return text;
   throw new InvalidArgumentError("It is not a user: write NAME, UID, NAME:GROUP or UID:GID.");
 }

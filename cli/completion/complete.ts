@@ -15,6 +15,7 @@ function findKind(words: readonly string[]): NameKind | undefined {
   if (before === "--template") return "template";
   if (before === "--snapshot") return "snapshot";
   const [verb = "", second = ""] = words;
+  if (verb === "run" && words.length === 2) return "run";
   if (sandboxVerbs.has(verb))
     return !oneSandbox.has(verb) || !words.slice(1, -1).some((word) => !word.startsWith("-"))
       ? "sandbox"

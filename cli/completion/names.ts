@@ -2,18 +2,27 @@ import type { ThawClient } from "../../client/thaw-client.ts";
 import { withClient } from "../connect.ts";
 
 /** What can be named. */
-export type NameKind = "sandbox" | "template" | "snapshot";
+export type NameKind = "sandbox" | "template" | "snapshot" | "run";
 
 const deadlineMs = 1000;
 
-async function askNames(client: ThawClient, kind: NameKind): Promise<string[]> {
+async function askNames(client: ThawClient, kind: Exclude<NameKind, "run">): Promise<string[]> {
   const options = { signal: AbortSignal.timeout(deadlineMs) };
   if (kind === "sandbox") return (await client.listSandboxes(options)).map(({ name }) => name);
   if (kind === "template") return (await client.listTemplates(options)).map(({ name }) => name);
   return (await client.listSnapshots(options)).flatMap(({ tags, id }) => (tags.length === 0 ? [id] : tags));
 }
 
-/** The names there are; none when no daemon answers within a second. */
-export function listNames(kind: NameKind): Promise<string[]> {
-  return withClient((client) => askNames(client, kind), { autostart: false }).catch(() => []);
+/** Names of the project file; none when there is no sound one. */
+async function readProjectNames(kind: "runs" | "templates"): Promise<string[]> {
+  const { loadProject } = await import("../../client/project/load.ts");
+  const project = await loadProject().catch(() => undefined);
+  return Object.keys(project?.content[kind] ?? {});
+}
+
+/** The names there are; of those a daemon knows none when it does not answer within a second. */
+export async function listNames(kind: NameKind): Promise<string[]> {
+  if (kind === "run") return readProjectNames("runs");
+  const known = await withClient((client) => askNames(client, kind), { autostart: false }).catch(() => []);
+  return kind === "template" ? [...new Set([...(await readProjectNames("templates")), ...known])] : known;
 }

@@ -2,6 +2,7 @@ import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseMemory } from "../arguments/memory.ts";
+import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import type { Define } from "../verbs.ts";
@@ -17,6 +18,7 @@ export const define: Define = (command, exit) => {
         ).conflicts("snapshot"),
       )
       .option("--snapshot <tag|id>", "thaw this snapshot; it is never built")
+      .addOption(projectFileOption())
       .option("--name <name>", "the sandbox's name", parseSandboxName)
       .option("--label <K=V>", "a label (may be repeated)", collectLabel)
       .option("--cpus <n>", "processors", parseCpus)

@@ -16,9 +16,9 @@ export interface CreateFlags extends SourceFlags, TimerFlags {
   json?: boolean;
 }
 
-function planCreate(flags: CreateFlags): CreateRequest {
+async function planCreate(flags: CreateFlags): Promise<CreateRequest> {
   return {
-    source: readSource(flags),
+    source: await readSource(flags),
     ...readTimers(flags),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
@@ -29,7 +29,7 @@ function planCreate(flags: CreateFlags): CreateRequest {
 
 /** `thaw create`: prints the new sandbox's name. */
 export async function create(flags: CreateFlags): Promise<void> {
-  const request = planCreate(flags);
+  const request = await planCreate(flags);
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     const sandbox = await client.createSandbox(request, {

@@ -2,16 +2,25 @@ import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseMemory } from "../arguments/memory.ts";
+import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import { addExecFlags } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { RunFlags } from "./run.ts";
+import { needsDashes, splitWords } from "./words.ts";
 
-export const define: Define = (command, exit) => {
+export const define: Define = (command, exit, words) => {
   command
-    .argument("<command...>", "the command and its arguments")
-    .passThroughOptions()
+    .usage("[options] [NAME] [-- COMMAND...]")
+    .argument("[words...]", "a run of the project file; behind --, a command and its arguments")
+    .exitOverride((error) => {
+      if (error.code !== "commander.unknownOption" || words.includes("--")) throw error;
+      const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+      throw suggestion === undefined ? needsDashes(first, words.slice(1)) : error;
+    })
+    .addOption(projectFileOption())
+    .option("-l, --list", "list the runs of the project file")
     .addOption(
       new Option("--template <name|path>", "thaw this template, built when absent (default: base)").conflicts(
         "snapshot",
@@ -34,12 +43,20 @@ The exit code is the command's own. 124: out of time, 125: thaw failed, 126: not
 
 Examples:
   $ thaw run -- uname -a
+  $ thaw run test                     # the run \`test\` of thaw.yaml
+  $ thaw run test --cpus 4 -- npm run lint
   $ thaw run --template python --workspace . -- pytest
   $ printf 'a\\nb\\n' | thaw run -i -- wc -l
   $ thaw run -it -- bash`,
     )
-    .action(async (argv: string[], flags: RunFlags) => {
+    .action(async (operands: string[], flags: RunFlags) => {
+      if (flags.list === true) {
+        const { list } = await import("./list.ts");
+        await list(flags);
+        exit(0);
+        return;
+      }
       const { run } = await import("./run.ts");
-      exit(await run(argv, flags));
+      exit(await run(splitWords(operands, words), flags));
     });
 };

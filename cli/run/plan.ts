@@ -1,8 +1,10 @@
 import type { RunRequest } from "../../client/index.ts";
-import { workspacePath } from "../../client/workspace-path.ts";
+import { buildRunRequest, type RunSettings } from "../../client/run-settings.ts";
+import { readCiContext } from "../arguments/ci-context.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
-import { type ExecFlags, planExec } from "../exec-io/flags.ts";
+import type { ExecFlags } from "../exec-io/flags.ts";
+import { readTerminalSize } from "../exec-io/terminal.ts";
 
 /** Flags of `thaw run`. */
 export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags {
@@ -15,23 +17,58 @@ export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags {
   name?: string;
   keep?: boolean;
   verbose?: boolean;
+  list?: boolean;
 }
 
-/** The request for a run with these flags. @throws ThawError `usage` when a template's file can't be read. */
-export function planRun(argv: readonly string[], flags: RunFlags): RunRequest {
-  const exec = planExec(argv, flags);
-  const inWorkspace = flags.workspace !== undefined && exec.cwd === undefined;
+/** What is to be run: a run of the project file by its name, a command, or a run with another command. */
+export interface RunWords {
+  run?: string | undefined;
+  command?: readonly string[] | undefined;
+}
+
+/** What is run, and how. */
+export interface RunPlan {
+  argv: readonly string[];
+  settings: RunSettings;
+}
+
+/** What the flags say, and only that. @throws ThawError `usage` when a template's file can't be read. */
+async function readSettings(flags: RunFlags): Promise<RunSettings> {
+  const hasSource = flags.template !== undefined || flags.snapshot !== undefined;
   return {
-    create: {
-      source: readSource(flags),
-      ...readTimers(flags),
-      ...(flags.label === undefined ? {} : { labels: flags.label }),
-      ...(flags.name === undefined ? {} : { name: flags.name }),
-      ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
-      ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
-    },
-    exec: inWorkspace ? { ...exec, cwd: workspacePath } : exec,
-    hold: flags.workspace !== undefined,
-    keep: flags.keep === true,
+    ...(hasSource ? { source: await readSource(flags) } : {}),
+    ...readTimers(flags),
+    ...(flags.label === undefined ? {} : { labels: flags.label }),
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
+    ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
+    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(flags.capture === undefined ? {} : { capture: flags.capture }),
+    ...(flags.workspace === undefined ? {} : { workspace: flags.workspace }),
+    // commander says true when nothing was said
+    ...(flags.ignore === false ? { ignore: false } : {}),
+    ...(flags.keep === true ? { keep: true } : {}),
   };
+}
+
+/** The plan for these words and flags. Without a run's name no project file is looked for. @throws ThawError */
+export async function planRun({ run, command }: RunWords, flags: RunFlags): Promise<RunPlan> {
+  const settings = await readSettings(flags);
+  if (run === undefined && command !== undefined) return { argv: command, settings };
+  const { planNamed } = await import("./named.ts");
+  return planNamed({ run, command }, { settings, file: flags.file });
+}
+
+/** The request for a plan; of the flags only those count that are about our own streams. */
+export function requestRun({ argv, settings }: RunPlan, flags: ExecFlags): RunRequest {
+  return buildRunRequest({
+    argv,
+    settings,
+    stdin: flags.interactive === true,
+    tty: flags.tty === true ? readTerminalSize() : undefined,
+    ci: readCiContext(process.env),
+  });
 }

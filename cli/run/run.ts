@@ -8,7 +8,7 @@ import { readExitStatus } from "../exec-io/exit-status.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter, type ProgressReporter } from "../progress/reporter.ts";
-import { planRun, type RunFlags } from "./plan.ts";
+import { planRun, type RunFlags, type RunPlan, type RunWords, requestRun } from "./plan.ts";
 
 export type { RunFlags } from "./plan.ts";
 
@@ -20,7 +20,7 @@ function checkWorkspace(folder: string | undefined): void {
 /** Opens the run; with a workspace the command is held until that is there. */
 async function openRun(
   client: ThawClient,
-  argv: readonly string[],
+  plan: RunPlan,
   options: {
     flags: RunFlags;
     handlers: Parameters<ConductOptions["open"]>[0];
@@ -39,14 +39,15 @@ async function openRun(
     onCreated(message.sandbox);
     created.resolve(message.sandbox);
   };
-  const connection = await client.run(planRun(argv, flags), { ...handlers, onStatus });
-  if (flags.workspace === undefined) return connection;
+  const connection = await client.run(requestRun(plan, flags), { ...handlers, onStatus });
+  const { workspace: folder, ignore = true, user } = plan.settings;
+  if (folder === undefined) return connection;
   const { beginWorkspace, sendWorkspace } = await import("./send-workspace.ts");
-  const workspace = beginWorkspace(flags.workspace, { ignore: flags.ignore !== false, signal });
+  const workspace = beginWorkspace(folder, { ignore, signal });
   const sandbox = await Promise.race([created.promise, connection.result.then(() => created.promise)]);
   try {
-    const keep = flags.capture !== undefined && flags.capture !== "never";
-    await sendWorkspace(client, sandbox, { workspace, user: flags.user, keep, signal });
+    const { capture = "never" } = plan.settings;
+    await sendWorkspace(client, sandbox, { workspace, user, keep: capture !== "never", signal });
   } catch (error) {
     connection.close();
     throw error;
@@ -56,9 +57,10 @@ async function openRun(
 }
 
 /** `thaw run`: thaws, runs, removes. @returns the command's exit code, or thaw's. */
-export async function run(argv: readonly string[], flags: RunFlags): Promise<number> {
+export async function run(words: RunWords, flags: RunFlags): Promise<number> {
   checkTerminal(flags);
-  checkWorkspace(flags.workspace);
+  const plan = await planRun(words, flags);
+  checkWorkspace(plan.settings.workspace);
   return withClient(async (client) => {
     using reporter = createReporter(flags);
     let sandbox: Sandbox | undefined;
@@ -66,7 +68,7 @@ export async function run(argv: readonly string[], flags: RunFlags): Promise<num
       sandbox = created;
     };
     const open: ConductOptions["open"] = (handlers) =>
-      openRun(client, argv, { flags, handlers, reporter, onCreated });
+      openRun(client, plan, { flags, handlers, reporter, onCreated });
     const exec = await conductExec(flags, { open });
     // without detach keys there is no leaving
     if (exec === undefined) throw new ThawError("internal", "the run was left");
@@ -78,7 +80,7 @@ export async function run(argv: readonly string[], flags: RunFlags): Promise<num
       if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
       sayCaptured(exec);
     }
-    if (flags.keep === true && flags.json !== true)
+    if (plan.settings.keep === true && flags.json !== true)
       writeErr(`thaw: kept as ${sandbox?.name} · thaw exec ${sandbox?.name} -- …\n`);
     if (flags.verbose === true && flags.json !== true) {
       const thawed = sandbox?.thawMs == null ? "" : `thaw ${Math.round(sandbox.thawMs)} ms · `;

@@ -3,12 +3,18 @@ import { withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 
+/** Flags of `thaw template build`. */
+export interface BuildFlags {
+  /** The project file. */
+  file?: string;
+  force?: boolean;
+  verbose?: boolean;
+  json?: boolean;
+}
+
 /** `thaw template build`: prints the snapshot's tag, or its id when it has none. */
-export async function build(
-  template: string,
-  flags: { force?: boolean; verbose?: boolean; json?: boolean },
-): Promise<void> {
-  const request = { ...readTemplate(template), force: flags.force === true };
+export async function build(template: string, flags: BuildFlags): Promise<void> {
+  const request = { ...(await readTemplate(template, flags)), force: flags.force === true };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     const snapshot = await client.buildTemplate(request, {

@@ -1,16 +1,22 @@
+import { projectFileOption } from "../arguments/project-file.ts";
 import type { Define } from "../verbs.ts";
+import type { BuildFlags } from "./build.ts";
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw template build node");
   command
     .command("build")
     .description("build a template into a snapshot, unless that is there already")
-    .argument("<name|path>", "a name, a template.yaml, or its folder")
+    .argument(
+      "<name|path>",
+      "a name (of the project file, else a shipped one), a template.yaml, or its folder",
+    )
+    .addOption(projectFileOption())
     .option("--force", "build again")
     .option("-v, --verbose", "show the output of its steps")
     .option("--json", "print the snapshot as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw template build ./ci/template.yaml")
-    .action(async (template: string, flags: { force?: boolean; verbose?: boolean; json?: boolean }) => {
+    .action(async (template: string, flags: BuildFlags) => {
       const { build } = await import("./build.ts");
       await build(template, flags);
       exit(0);

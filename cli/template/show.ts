@@ -1,8 +1,8 @@
 import { ThawError } from "../../client/errors.ts";
+import { suggestNearest } from "../../client/nearest.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
-import { suggestNearest } from "../nearest.ts";
 import { printJson, writeOut } from "../output.ts";
 
 /** `thaw template show`. @throws ThawError `not-found` with the nearest names. */

@@ -9,7 +9,7 @@ import { parseMemory } from "../../cli/arguments/memory.ts";
 import { readSource } from "../../cli/arguments/source.ts";
 import { parseTag } from "../../cli/arguments/tag.ts";
 import { parseUser } from "../../cli/arguments/user.ts";
-import { planRun } from "../../cli/run/plan.ts";
+import { planRun, requestRun } from "../../cli/run/plan.ts";
 
 test.each([
   ["500ms", 500],
@@ -56,21 +56,23 @@ test("variables are set, passed on, or left out", () => {
   expect(() => collectEnv("=x")).toThrow();
 });
 
-test("a template is a name, a file or a folder", () => {
+test("a template is a name, a file or a folder", async () => {
   const base = mkdtempSync(join(tmpdir(), "thaw-source-"));
   mkdirSync(join(base, "mine"));
   writeFileSync(join(base, "mine/template.yaml"), "name: mine\n");
-  expect(readSource({ template: "node" })).toEqual({ template: "node" });
-  expect(readSource({ template: join(base, "mine") })).toEqual({ recipe: "name: mine\n" });
-  expect(readSource({ template: join(base, "mine/template.yaml") })).toEqual({ recipe: "name: mine\n" });
-  expect(readSource({ snapshot: "node:24" })).toEqual({ snapshot: "node:24" });
-  expect(readSource({})).toEqual({});
-  expect(() => readSource({ template: "./nowhere" })).toThrow(/nowhere/);
+  expect(await readSource({ template: "node" })).toEqual({ template: "node" });
+  expect(await readSource({ template: join(base, "mine") })).toEqual({ recipe: "name: mine\n" });
+  expect(await readSource({ template: join(base, "mine/template.yaml") })).toEqual({
+    recipe: "name: mine\n",
+  });
+  expect(await readSource({ snapshot: "node:24" })).toEqual({ snapshot: "node:24" });
+  expect(await readSource({})).toEqual({});
+  await expect(readSource({ template: "./nowhere" })).rejects.toThrow(/nowhere/);
   rmSync(base, { recursive: true });
 });
 
-test("a run's request says what the flags say", () => {
-  const request = planRun(["npm", "test"], {
+test("a run's request says what the flags say", async () => {
+  const flags = {
     template: "node",
     workspace: ".",
     env: { A: "b" },
@@ -78,12 +80,14 @@ test("a run's request says what the flags say", () => {
     cpus: 2,
     memory: 512,
     interactive: true,
-  });
+  };
+  const request = requestRun(await planRun({ command: ["npm", "test"] }, flags), flags);
   expect(request).toEqual({
     create: { source: { template: "node" }, cpus: 2, memoryMib: 512 },
     exec: { argv: ["npm", "test"], stdin: true, env: { A: "b" }, timeoutMs: 2000, cwd: "/workspace" },
     hold: true,
     keep: false,
   });
-  expect(planRun(["x"], { workspace: ".", workdir: "/y" }).exec.cwd).toBe("/y");
+  const plan = await planRun({ command: ["x"] }, { workspace: ".", workdir: "/y" });
+  expect(requestRun(plan, {}).exec.cwd).toBe("/y");
 });

@@ -6,7 +6,7 @@ import { cleanText } from "../../cli/format/clean-text.ts";
 import { formatSize } from "../../cli/format/size.ts";
 import { formatTable } from "../../cli/format/table.ts";
 import { formatSandboxes } from "../../cli/ls/list.ts";
-import { countEdits, suggestNearest } from "../../cli/nearest.ts";
+import { countEdits, suggestNearest } from "../../client/nearest.ts";
 import { ended, sampleSandbox } from "./client-server.ts";
 
 const now = Date.parse("2026-01-01T00:00:40Z");

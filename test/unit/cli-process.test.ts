@@ -71,7 +71,7 @@ test("run: a signal goes to the guest; a second Ctrl-C gives up", async () => {
     },
   };
   await using server = await startServer(script);
-  const child = spawn(process.execPath, [main, "run", "sleep", "9"], {
+  const child = spawn(process.execPath, [main, "run", "--", "sleep", "9"], {
     env: environment(server),
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -97,7 +97,7 @@ test("run: a reader that goes away ends it quietly", async () => {
     },
   };
   await using server = await startServer(script);
-  const child = spawn(process.execPath, [main, "run", "yes"], {
+  const child = spawn(process.execPath, [main, "run", "--", "yes"], {
     env: environment(server),
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -125,11 +125,11 @@ test("errors: message and hint, cleaned; JSON when asked for; the right exit cod
   const json = await thaw(server, "snapshot", "inspect", "x", "--json");
   expect(JSON.parse(json.err).error.code).toBe("not-found");
   expect(await thaw(server, "rnu")).toMatchObject({ code: 2, err: expect.stringContaining("run") });
-  expect(await thaw(server, "run", "--timout", "1s", "x")).toMatchObject({
+  expect(await thaw(server, "run", "--timout", "1s", "--", "x")).toMatchObject({
     code: 2,
     err: expect.stringContaining("--timeout"),
   });
-  expect(await thaw(server, "run", "--memory", "1X", "x")).toMatchObject({
+  expect(await thaw(server, "run", "--memory", "1X", "--", "x")).toMatchObject({
     code: 2,
     err: expect.stringContaining("512M"),
   });

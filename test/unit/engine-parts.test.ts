@@ -120,7 +120,7 @@ describe("manifest", () => {
     createdAt: new Date().toISOString(),
     template: null,
     variantOf: null,
-      bootedFrom: null,
+    bootedFrom: null,
     warm: [],
     resources: { cpus: 1, memoryMib: 256, diskMib: 4096 },
     needs,

@@ -1,0 +1,43 @@
+import { projectFileOption } from "../arguments/project-file.ts";
+import type { Define } from "../verbs.ts";
+
+export const define: Define = (command, exit) => {
+  command.addHelpText(
+    "after",
+    `
+The least thaw.yaml, at the root of a repository:
+  version: 1
+  runs:
+    test:
+      template: node
+      workspace: .
+      command: npm test
+
+Examples:
+  $ thaw project check
+  $ thaw project schema > thaw.schema.json
+  $ thaw run test`,
+  );
+  command
+    .command("check")
+    .description("say every mistake of the project file")
+    .addOption(projectFileOption())
+    .option("--json", "print what it has as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw project check --file ci/thaw.yaml")
+    .action(async (flags: { file?: string; json?: boolean }) => {
+      const { check } = await import("./check.ts");
+      await check(flags);
+      exit(0);
+    });
+  command
+    .command("schema")
+    .description("print the project file's JSON Schema, for editors")
+    .option("--json", "it is JSON anyway")
+    .addHelpText("after", "\nExample:\n  $ thaw project schema > thaw.schema.json")
+    .action(async () => {
+      const { projectJsonSchema } = await import("../../client/project/json-schema.ts");
+      const { printJson } = await import("../output.ts");
+      printJson(projectJsonSchema());
+      exit(0);
+    });
+};

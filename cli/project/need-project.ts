@@ -1,0 +1,11 @@
+import { ThawError } from "../../client/errors.ts";
+import { loadProject, type Project } from "../../client/project/load.ts";
+
+/** The project file. @throws ThawError `usage` when there is none, or with its mistakes. */
+export async function needProject(file: string | undefined): Promise<Project> {
+  const project = await loadProject({ file });
+  if (project !== undefined) return project;
+  throw new ThawError("usage", "there is no thaw.yaml in this folder or above it in its repository", {
+    hint: "thaw project --help shows how one begins",
+  });
+}

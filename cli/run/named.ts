@@ -1,0 +1,35 @@
+import { ThawError } from "../../client/errors.ts";
+import { loadProject, nameFile, type Project } from "../../client/project/load.ts";
+import { planProjectRun } from "../../client/project/plan.ts";
+import type { RunSettings } from "../../client/run-settings.ts";
+import { warnOf } from "../project/warn.ts";
+import { formatRuns, listRuns } from "./list.ts";
+import type { RunPlan, RunWords } from "./plan.ts";
+
+function refuseNothing(project: Project | undefined): ThawError {
+  const command = "a command goes behind --, as in: thaw run -- uname -a";
+  if (project === undefined) return new ThawError("usage", "there is nothing to run", { hint: command });
+  return new ThawError("usage", `which run of ${nameFile(project.file)}?`, {
+    details: formatRuns(listRuns(project)).trimEnd().split("\n"),
+    hint: `thaw run NAME; ${command}`,
+  });
+}
+
+/** The plan of a run of the project file. @throws ThawError `usage` with the runs there are when none is named. */
+export async function planNamed(
+  { run, command }: RunWords,
+  options: { settings: RunSettings; file: string | undefined },
+): Promise<RunPlan> {
+  const project = await loadProject({ file: options.file });
+  if (run === undefined) throw refuseNothing(project);
+  if (project === undefined) {
+    throw new ThawError("usage", `there is no thaw.yaml here, and so no run ${run}`, {
+      hint: `a command goes behind --, as in: thaw run -- ${run}`,
+    });
+  }
+  warnOf(project);
+  return planProjectRun(project, run, {
+    over: options.settings,
+    ...(command === undefined ? {} : { command }),
+  });
+}

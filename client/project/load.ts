@@ -1,0 +1,64 @@
+import { constants, realpathSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname, relative, resolve } from "node:path";
+import { ThawError } from "../errors.ts";
+import { findProjectFile, findRepository } from "./find.ts";
+import type { ProjectFile } from "./schema.ts";
+
+/** A project file that was read and found sound. */
+export interface Project {
+  /** Absolute. */
+  file: string;
+  /** What paths in it are relative to. */
+  folder: string;
+  content: ProjectFile;
+  /** What its author should know, as `FILE:LINE:COLUMN: PATH: what`. */
+  warnings: string[];
+}
+
+export const maxFileBytes = 65_536;
+
+/** A text file of a bounded size; what is no file (a pipe would block for ever) is refused. @throws ThawError `usage` */
+export async function readBounded(
+  file: string,
+  options: { maxBytes: number; hint: string },
+): Promise<string> {
+  const { maxBytes, hint } = options;
+  const refuse = (why: string, cause?: unknown) =>
+    new ThawError("usage", `can't read ${file}: ${why}`, { hint, cause });
+  try {
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw refuse("it is not a file");
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(maxBytes + 1), 0, maxBytes + 1, 0);
+    if (bytesRead > maxBytes) throw refuse(`it has more than ${maxBytes} bytes`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(buffer.subarray(0, bytesRead));
+  } catch (error) {
+    if (error instanceof ThawError) throw error;
+    throw refuse((error as Error).message, error);
+  }
+}
+
+/** How a file is called in messages: from the current folder when it is in or near it. */
+export function nameFile(file: string): string {
+  const near = relative(process.cwd(), file);
+  return near.startsWith("../../../") ? file : near;
+}
+
+/**
+ * Reads and checks the project file: `file`, or the nearest `thaw.yaml` at or above `from` (default: the current folder).
+ * @returns undefined when none is named and there is none.
+ * @throws ThawError `usage` with every mistake at once.
+ */
+export async function loadProject(
+  options: { file?: string | undefined; from?: string } = {},
+): Promise<Project | undefined> {
+  const file = options.file === undefined ? findProjectFile(options.from ?? ".") : resolve(options.file);
+  if (file === undefined) return undefined;
+  const text = await readBounded(file, { maxBytes: maxFileBytes, hint: "--file PATH names another one" });
+  const folder = realpathSync(dirname(file));
+  const { parseProject } = await import("./parse.ts");
+  const { pathChecker } = await import("./paths.ts");
+  const checkPath = pathChecker(folder, findRepository(folder));
+  return { file, folder, ...parseProject(text, { file: nameFile(file), checkPath }) };
+}

@@ -1,0 +1,208 @@
+/**
+ * The project file's shape: the one source for its checks, its types and the JSON Schema for editors.
+ * Messages are noun phrases: a mistake is told as `VALUE is not PHRASE`.
+ */
+import { z } from "zod";
+import { captureTriggers } from "../capture-triggers.ts";
+import { durationPattern, parseDuration } from "../duration.ts";
+import { memoryPattern, parseMemory } from "../memory.ts";
+import { sandboxNamePattern, userPattern } from "../patterns.ts";
+import { isTemplatePath } from "./template-path.ts";
+
+/** Says of a path in the file what it should be instead; undefined when it is fine. `source`: a template's, which must be there. */
+export type CheckPath = (path: string, kind: "source" | "folder") => string | undefined;
+
+export const maxRuns = 200;
+
+/** A string that `test` finds nothing wrong with. */
+function text(phrase: string, test: RegExp): z.ZodString {
+  return z.string(phrase).regex(test, phrase);
+}
+
+/** A string that `parse` makes something of, or throws. */
+function parsed<T>(phrase: string, pattern: RegExp, parse: (text: string) => T) {
+  return text(phrase, pattern).transform((value, context): T => {
+    try {
+      return parse(value);
+    } catch {
+      context.addIssue({ code: "custom", message: phrase });
+      return z.NEVER;
+    }
+  });
+}
+
+const durationPhrase = "a duration such as 500ms, 10m, 1h or 1h30m, between 1ms and 365d";
+const duration = parsed(durationPhrase, durationPattern, parseDuration);
+const timer = z.union([z.literal("never").transform(() => null), duration], `${durationPhrase}, or never`);
+const flag = z.boolean("true or false");
+const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
+const variablePhrase = "a variable's name: letters, digits and _";
+const noNul = /^[^\0]*$/;
+const value = text('a string; quote numbers and words such as "1" or "true"', noNul);
+const word = text("a string; quote numbers", noNul);
+const cpusPhrase = "a whole number from 1 to 64";
+const capturePhrase = `on-failure, always, never, or a list of ${captureTriggers.join(", ")}`;
+
+/** A map whose keys match `key`. The values of badly named ones are checked too, which zod's own check of keys leaves out. */
+function named<T extends z.ZodType>(phrases: { key: string; map: string }, key: RegExp, values: T) {
+  return z
+    .record(z.string(), values, phrases.map)
+    .superRefine(
+      (map, context) => {
+        for (const name of Object.keys(map).filter((name) => !key.test(name)))
+          context.addIssue({ code: "custom", path: [name], message: phrases.key, params: { about: "key" } });
+      },
+      { when: ({ value }) => typeof value === "object" && value !== null && !Array.isArray(value) },
+    )
+    .meta({ propertyNames: { pattern: key.source } });
+}
+
+/** What defaults and runs have in common. */
+function settings(check: CheckPath) {
+  const checked = (schema: z.ZodString, kind: "source" | "folder", isPath: (path: string) => boolean) =>
+    schema.superRefine((path, context) => {
+      const message = path !== "" && isPath(path) ? check(path, kind) : undefined;
+      if (message !== undefined) context.addIssue({ code: "custom", message });
+    });
+  const template = text("a template's name, or a path to a template.yaml or its folder", /^[^\0]+$/);
+  const folder = text("a folder, as a path from the project file; false for none", /^[^\0]+$/);
+  return {
+    path: checked(template, "source", () => true),
+    keys: {
+      template: checked(template, "source", isTemplatePath).describe(
+        "What to thaw: a name from `templates`, a shipped template's name, or a path to a template.yaml or its folder. Default: base",
+      ),
+      snapshot: text("a snapshot's tag or id", /^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/).describe(
+        "What to thaw, instead of a template: a snapshot's tag or id. It is never built",
+      ),
+      workspace: z
+        .union(
+          [checked(folder, "folder", () => true), z.literal(false)],
+          "a folder, as a path from the project file; false for none",
+        )
+        .describe("Copy this folder to /workspace and run there. A path from the project file; false: none"),
+      ignore: flag.describe("Leave out of the workspace what git ignores. Default: true"),
+      env: named({ key: variablePhrase, map: "a map of names and values" }, variableName, value).describe(
+        "Variables of the command. No secrets: see `pass`",
+      ),
+      pass: z
+        .array(text(variablePhrase, variableName), "a list of variables' names")
+        .describe("Variables whose value the caller's environment gives, where it has one"),
+      workdir: text("a folder of the sandbox", /^[^\0]+$/).describe(
+        "Run in this folder of the sandbox. Default: the workspace",
+      ),
+      user: text("a user: NAME, UID, NAME:GROUP or UID:GID", userPattern).describe(
+        "Run as NAME, UID, NAME:GROUP or UID:GID. Default: the template's user",
+      ),
+      cpus: z
+        // not int(): its issue keeps the checks of the whole run from being made
+        .number(cpusPhrase)
+        .multipleOf(1, cpusPhrase)
+        .min(1, cpusPhrase)
+        .max(64, cpusPhrase)
+        .describe("Processors. Others than the template's are booted once and kept"),
+      memory: parsed(
+        "a size such as 512M or 2GiB, whole MiB between 64M and 1T",
+        memoryPattern,
+        parseMemory,
+      ).describe("Memory, such as 512M or 2GiB. Other than the template's is booted once and kept"),
+      timeout: duration.describe("End the command after this long, with exit code 124"),
+      network: z
+        .literal("none", "supported yet: none is the only value so far, sandboxes have no network")
+        .describe("What the sandbox may reach. Only `none` so far"),
+      capture: z
+        .union(
+          [
+            z.enum(["on-failure", "always", "never"], capturePhrase),
+            z.array(z.enum(captureTriggers, `one of ${captureTriggers.join(", ")}`)).min(1, capturePhrase),
+          ],
+          capturePhrase,
+        )
+        .describe("When to keep the whole machine: on-failure, always, never, or a list of triggers"),
+      keep: flag.describe("Keep the sandbox when the command has ended. Default: false"),
+      ttl: timer.describe("Remove the sandbox this long after its creation, whatever it does"),
+      idle: timer.describe("Pause it when idle this long"),
+      stopAfter: timer.describe("Freeze and stop it when paused this long"),
+      removeAfter: timer.describe("Remove it when stopped or failed this long"),
+      wait: duration.describe("Wait in line this long when the host is full"),
+      labels: named(
+        { key: "a label's name, of 1 to 128 characters", map: "a map of names and values" },
+        /^[^=\0]{1,128}$/,
+        text("a string of 1024 characters at most; quote numbers", /^[^\0]{0,1024}$/),
+      ).describe("Labels of the sandbox"),
+    },
+  };
+}
+
+/** `template` and `snapshot` exclude each other, in editors too. */
+function oneSource<T extends z.core.$ZodLooseShape>(shape: T) {
+  return z
+    .strictObject(shape, "a map of settings")
+    .partial()
+    .superRefine(
+      (given: { template?: unknown; snapshot?: unknown }, context) => {
+        if (given.template === undefined || given.snapshot === undefined) return;
+        context.addIssue({
+          code: "custom",
+          path: ["snapshot"],
+          message: "allowed beside template: give one",
+        });
+      },
+      { when: ({ value }) => typeof value === "object" && value !== null },
+    )
+    .meta({ not: { required: ["template", "snapshot"] } });
+}
+
+/** The schema of a file whose paths `check` judges. */
+export function projectSchema(check: CheckPath) {
+  const { path, keys } = settings(check);
+  return z
+    .strictObject(
+      {
+        version: z.literal(1, "1, the version of the format").describe("The version of the format: 1"),
+        templates: named(
+          {
+            key: "a template's name: lower-case letters, digits and inner dashes",
+            map: "a map of names and paths",
+          },
+          sandboxNamePattern,
+          path,
+        )
+          .default({})
+          .describe("Names for templates of this repository: a path to a template.yaml or its folder"),
+        defaults: oneSource(keys).default({}).describe("What every run has that does not say otherwise"),
+        runs: named(
+          {
+            key: "a run's name: letters, digits, . _ : and -, 64 at most",
+            map: "a map of runs by name",
+          },
+          /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/,
+          oneSource({
+            description: text("a line of text, of 200 characters at most", /^[^\0\n]{0,200}$/).describe(
+              "What it is for; `thaw run --list` shows it",
+            ),
+            command: z
+              .union(
+                [text("a command", /^[^\0]*[^\0\s][^\0]*$/), z.array(word, "a command").min(1, "a command")],
+                "a command: text for `sh -e -c`, or a list of a program and its arguments",
+              )
+              .describe("Text runs in `sh -e -c`; a list is a program and its arguments"),
+            name: text(
+              "a sandbox's name: lower-case letters, digits and inner dashes, 40 at most",
+              sandboxNamePattern,
+            ).describe("The sandbox's name. Default: one is made up"),
+            ...keys,
+          }),
+        )
+          .refine((runs) => Object.keys(runs).length <= maxRuns, `a map of ${maxRuns} runs at most`)
+          .default({})
+          .describe("Runs by name: `thaw run NAME`"),
+      },
+      "a map with the keys version, templates, defaults and runs",
+    )
+    .meta({ title: "thaw.yaml", description: "Named runs and templates of a repository" });
+}
+
+/** What a project file says. Durations are milliseconds, memory is MiB. */
+export type ProjectFile = z.infer<ReturnType<typeof projectSchema>>;
+export type RunDefinition = ProjectFile["runs"][string];

@@ -1,0 +1,64 @@
+import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../daemon/api/schema.ts";
+import { workspacePath } from "./workspace-path.ts";
+
+const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;
+const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
+const executed = ["env", "user", "timeoutMs"] as const;
+
+/** What a run is, wherever it was written: a command line's flags, a project file, a workflow's inputs. Nothing: the daemon's default. */
+export interface RunSettings extends Pick<CreateRequest, (typeof created)[number] | (typeof timers)[number]> {
+  env?: Record<string, string>;
+  workdir?: string;
+  user?: string;
+  timeoutMs?: number;
+  /** A folder of this host, to be copied to /workspace. */
+  workspace?: string;
+  /** Leave out of the workspace what git ignores. Default true. */
+  ignore?: boolean;
+  keep?: boolean;
+  /** Which ends of the command keep the whole machine. */
+  capture?: CapturePolicy;
+}
+
+/** What is said in `over` wins; variables and labels are joined by name. */
+export function overrideSettings(base: RunSettings, over: RunSettings): RunSettings {
+  const joined = {
+    ...(base.env && over.env ? { env: { ...base.env, ...over.env } } : {}),
+    ...(base.labels && over.labels ? { labels: { ...base.labels, ...over.labels } } : {}),
+  };
+  return { ...base, ...over, ...joined };
+}
+
+/** What `settings` has of `keys`, and only what it has. */
+function pick<T extends object, K extends keyof T>(settings: T, keys: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(
+    keys.filter((key) => settings[key] !== undefined).map((key) => [key, settings[key]]),
+  ) as Pick<T, K>;
+}
+
+/** The request of a run. With a workspace the command waits for it, and starts in it unless told another folder. */
+export function buildRunRequest(options: {
+  argv: readonly string[];
+  settings: RunSettings;
+  stdin?: boolean;
+  tty?: ExecRequest["tty"] | undefined;
+  /** Where a capture is to say that it came from. */
+  ci?: ExecRequest["ci"] | undefined;
+}): RunRequest {
+  const { argv, settings, stdin = false, tty, ci } = options;
+  const { workspace, workdir = workspace === undefined ? undefined : workspacePath, capture } = settings;
+  const captures = capture !== undefined && capture !== "never";
+  return {
+    create: pick(settings, [...created, ...timers]),
+    exec: {
+      argv: [...argv],
+      stdin,
+      ...pick(settings, executed),
+      ...(workdir === undefined ? {} : { cwd: workdir }),
+      ...(tty === undefined ? {} : { tty }),
+      ...(captures ? { capture, ...(ci === undefined ? {} : { ci }) } : {}),
+    },
+    hold: workspace !== undefined,
+    keep: settings.keep === true,
+  };
+}
