@@ -58,6 +58,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
   rerun: {
     description: "run a captured failure's command again and again: flaky or broken?",
     load: () => import("./rerun/command.ts"),
+  },
   project: {
     description: "check the project file, print its schema",
     load: () => import("./project/command.ts"),

@@ -2,6 +2,7 @@ import type {
   BuildRequest,
   Capture,
   CaptureCheck,
+  CaptureList,
   CaptureQuery,
   CaptureVerifyReport,
   CreateRequest,
@@ -271,13 +272,13 @@ export class ThawClient implements AsyncDisposable {
   }
 
   /** Failures that were kept, newest first. */
-  async listCaptures(query: CaptureQuery = {}, options?: CallOptions): Promise<Capture[]> {
+  listCaptures(query: CaptureQuery = {}, options?: CallOptions): Promise<CaptureList> {
     const asked = Object.entries(query).map(([name, value]): [string, string | undefined] => [
       name,
       value?.toString(),
     ]);
     const path = withQuery("/v1/captures", Object.fromEntries(asked));
-    return (await this.#json<{ captures: Capture[] }>({ method: "GET", path, ...options })).captures;
+    return this.#json({ method: "GET", path, ...options });
   }
 
   /** @param capture its id, a unique beginning of that, or `latest` */

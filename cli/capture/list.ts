@@ -1,10 +1,11 @@
 import type { Capture, CaptureQuery } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatTrigger } from "../format/ending.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
+import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
 /** Flags of `thaw capture ls`. */
 export interface ListFlags {
@@ -59,7 +60,8 @@ export async function list(flags: ListFlags): Promise<void> {
     ...(fingerprint === undefined ? {} : { fingerprint }),
     ...(since === undefined ? {} : { withinMs: since }),
   };
-  const captures = await withClient((client) => client.listCaptures(query));
+  const { captures, unreadable } = await withClient((client) => client.listCaptures(query));
   if (flags.json === true) printJson(captures);
   else writeOut(formatCaptures(captures));
+  for (const { reason } of unreadable) writeErr(`${styleErr("yellow", "thaw:")} ${cleanText(reason)}\n`);
 }

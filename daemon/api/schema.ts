@@ -321,6 +321,11 @@ export const capture = caseFile.extend({
   /** The best level at which it can be replayed on this host. */
   replays: z.enum(levels).nullable(),
 });
+export const captureList = z.object({
+  captures: z.array(capture),
+  /** Those that are damaged, or of another version. */
+  unreadable: z.array(z.object({ id: z.string(), reason: z.string() })),
+});
 export const captureQuery = z.object({
   trigger: trigger.optional(),
   repository: z.string().max(1024).optional(),
@@ -460,6 +465,7 @@ export const fileEntry = z.object({
 export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpuMs: z.number() });
 
 export type Capture = z.infer<typeof capture>;
+export type CaptureList = z.infer<typeof captureList>;
 export type CaptureQuery = z.input<typeof captureQuery>;
 export type CaptureCheck = z.infer<typeof captureCheck>;
 export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;

@@ -7,6 +7,7 @@ import { EngineError } from "../../engine/errors.ts";
 import {
   capture,
   captureCheck,
+  captureList,
   captureQuery,
   captureVerifyReport,
   pinRequest,
@@ -25,12 +26,13 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
   app.get(
     "/v1/captures",
     {
-      schema: { querystring: captureQuery, response: { 200: z.object({ captures: z.array(capture) }) } },
+      schema: { querystring: captureQuery, response: { 200: captureList } },
     },
     async (request) => {
       const all = await store.list();
       const chosen = all.filter(({ file }) => fits(file, request.query));
-      return { captures: await Promise.all(chosen.map((one) => captureView(engine, one))) };
+      const captures = await Promise.all(chosen.map((one) => captureView(engine, one)));
+      return { captures, unreadable: await store.unreadable() };
     },
   );
 

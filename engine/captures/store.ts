@@ -116,6 +116,20 @@ export class CaptureStore {
       .sort((a, b) => b.manifest.createdAt.localeCompare(a.manifest.createdAt));
   }
 
+  /** Those that are there and can't be read, and why. */
+  async unreadable(): Promise<{ id: string; reason: string }[]> {
+    const ids = await finished(this.#home.captures);
+    const faults = await Promise.all(
+      ids.map((id) =>
+        this.#load(id).then(
+          () => [],
+          (error: Error) => [{ id, reason: error.message }],
+        ),
+      ),
+    );
+    return faults.flat();
+  }
+
   /** By id, unique prefix, the id without `fail-`, or `latest`. Throws `not-found`, `capture-corrupt`. */
   async get(reference: string): Promise<StoredCapture> {
     const all = await this.list();
@@ -240,7 +254,8 @@ export class CaptureStore {
     const part = manifest.parts.find(({ name }) => name === "case.json");
     const fault = part ? await faultOf(join(dir, "case.json"), part) : "is not in the manifest";
     if (fault !== null) throw corrupt(id, "case.json", fault);
-    const file = caseFile.parse(JSON.parse(await readFile(join(dir, "case.json"), "utf8")));
+    const file = await readRecord(join(dir, "case.json"), caseFile);
+    if (file === null) throw corrupt(id, "case.json", "has a shape that this version does not know");
     const stored = { id, dir, manifest, file };
     this.#known.set(id, stored);
     return stored;
