@@ -133,3 +133,8 @@ export const captureNotes = z.object({
   pinned: z.boolean().default(false),
 });
 export type CaptureNotes = z.infer<typeof captureNotes>;
+
+/** The case file's schema for other programs, as it is kept in docs/case.schema.json. */
+export function caseJsonSchema(): unknown {
+  return z.toJSONSchema(caseFile, { io: "input" });
+}

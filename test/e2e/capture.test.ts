@@ -51,7 +51,7 @@ describe("what is captured", () => {
     const failed = await failing(
       "echo x > /tmp/evidence; (sleep 1000 >/dev/null 2>&1 &) ; echo last words; exit 3",
       "-e",
-      "COLOR=red",
+      "COLOR=crimson",
     );
     expect(failed.exitCode).toBe(3);
     expect(String(failed.stderr)).toMatch(
@@ -59,7 +59,7 @@ describe("what is captured", () => {
     );
     expect(
       await replayed("latest", "sh", "-c", "cat /tmp/evidence; pgrep -a sleep; echo $COLOR; pwd"),
-    ).toMatch(/^x\n\d+ sleep 1000\nred\n\/root\n$/);
+    ).toMatch(/^x\n\d+ sleep 1000\ncrimson\n\/root\n$/);
     const one = await show();
     expect(one).toMatchObject({ trigger: "exit", before: "base", replays: "memory", crash: null });
     expect(one.exec).toMatchObject({ envNames: ["COLOR"], exit: { code: 3 }, lastLines: ["last words"] });
@@ -69,7 +69,7 @@ describe("what is captured", () => {
     expect((await show(one.id)).notes.verified?.ok).toBe(true);
     const shown = String((await thaw(["capture", "show", one.id])).stdout);
     expect(shown).toMatch(/verified +resumes in \d+ ms/);
-    expect(shown).not.toMatch(/red/);
+    expect(shown).not.toMatch(/crimson/);
   });
 
   test("a timeout: the processes are alive", async () => {
@@ -189,7 +189,7 @@ describe("a replay", () => {
     await terminal.type("thaw replay latest");
     await terminal.until(/exited 1 after/);
     await terminal.until(/quarantined: no network, no secrets/);
-    await terminal.until(/[#$] *$/);
+    await terminal.until(/:~#/);
     await terminal.type("exit 5");
     await terminal.until("host> ");
     await terminal.clear();

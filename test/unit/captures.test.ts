@@ -1,0 +1,145 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { zstdCompressSync } from "node:zlib";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { captureManifest, caseJsonSchema } from "../../engine/captures/case-file.ts";
+import { fingerprint } from "../../engine/captures/fingerprint.ts";
+import { compressPart, expandPart, faultOf } from "../../engine/captures/parts.ts";
+import { failureInterval } from "../../engine/captures/rerun.ts";
+import { type CapturePolicy, endingOf, wantsCapture } from "../../engine/captures/triggers.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "thaw-parts-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const exit = (change: object = {}) => ({
+  code: 1,
+  signal: null,
+  oom: false,
+  timedOut: false,
+  durationMs: 5,
+  ...change,
+});
+
+describe("which ends are captured", () => {
+  test.each<[CapturePolicy, object, boolean, boolean]>([
+    ["on-failure", {}, false, true],
+    ["on-failure", { code: 0 }, false, false],
+    ["on-failure", { code: null, signal: "SIGSEGV" }, false, true],
+    ["on-failure", { oom: true }, false, true],
+    ["on-failure", { timedOut: true, code: null, signal: "SIGTERM" }, false, true],
+    ["on-failure", { code: 130 }, true, false],
+    ["always", { code: 0 }, false, true],
+    ["always", { code: 130 }, true, true],
+    ["never", {}, false, false],
+    [["timeout"], {}, false, false],
+    [["timeout"], { timedOut: true }, false, true],
+    [["exit"], { code: 0 }, false, false],
+    [["cancel"], { code: null, signal: "SIGINT" }, true, true],
+  ])("%j of %j, interrupted %s: %s", (policy, change, interrupted, wanted) => {
+    expect(wantsCapture(policy, endingOf(exit(change), interrupted))).toBe(wanted);
+  });
+});
+
+describe("fingerprints", () => {
+  const shape = { trigger: "exit" as const, argv: ["npm", "test"], code: 1, signal: null };
+
+  test("what changes from run to run does not tell failures apart", () => {
+    const one = fingerprint({
+      ...shape,
+      lines: ["\u001b[31mError at 0x7ffd12 in /tmp/a1b2/x.js:12", "took 31 ms", ""],
+    });
+    const two = fingerprint({ ...shape, lines: ["Error at 0x55aa in /tmp/zz/y.js:97", "took 1204 ms"] });
+    expect(one).toBe(two);
+    expect(one).toMatch(/^[0-9a-f]{12}$/);
+  });
+
+  test("what it said and how it ended does", () => {
+    const all = [
+      fingerprint({ ...shape, lines: ["EADDRINUSE"] }),
+      fingerprint({ ...shape, lines: ["ECONNREFUSED"] }),
+      fingerprint({ ...shape, lines: ["EADDRINUSE"], code: 2 }),
+      fingerprint({ ...shape, lines: ["EADDRINUSE"], argv: ["npm", "run"] }),
+    ];
+    expect(new Set(all).size).toBe(4);
+  });
+});
+
+describe("the share that fails", () => {
+  test("Wilson's interval, known values", () => {
+    const [low, high] = failureInterval(5, 16);
+    expect([low.toFixed(2), high.toFixed(2)]).toEqual(["0.14", "0.56"]);
+    expect(failureInterval(0, 10)[0]).toBe(0);
+    expect(failureInterval(10, 10)[1]).toBe(1);
+    expect(failureInterval(0, 0)).toEqual([0, 1]);
+  });
+
+  test("holds the share, within 0 and 1, and narrows", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 500 }), fc.nat(), (count, seed) => {
+        const failed = seed % (count + 1);
+        const [low, high] = failureInterval(failed, count);
+        expect(low).toBeGreaterThanOrEqual(0);
+        expect(high).toBeLessThanOrEqual(1);
+        expect(low).toBeLessThanOrEqual(failed / count);
+        expect(high).toBeGreaterThanOrEqual(failed / count);
+        const [low4, high4] = failureInterval(4 * failed, 4 * count);
+        expect(high4 - low4).toBeLessThan(high - low + 1e-12);
+      }),
+    );
+  });
+});
+
+describe("parts", () => {
+  const part = (stored: object) => ({
+    name: "pages.zst" as const,
+    sizeBytes: 0,
+    rawBytes: 0,
+    sha256: "0".repeat(64),
+    ...stored,
+  });
+
+  test("come back as they were; a flipped bit is found", async () => {
+    const raw = Buffer.alloc(3_000_000, "some memory ");
+    writeFileSync(join(folder, "raw"), raw);
+    const stored = part(await compressPart(join(folder, "raw"), join(folder, "stored")));
+    expect(stored.rawBytes).toBe(raw.length);
+    expect(stored.sizeBytes).toBeLessThan(10_000);
+    expect(await faultOf(join(folder, "stored"), stored)).toBeNull();
+    await expandPart(join(folder, "stored"), stored, join(folder, "again"));
+    expect(readFileSync(join(folder, "again")).equals(raw)).toBe(true);
+    const flipped = readFileSync(join(folder, "stored"));
+    flipped[200] = (flipped[200] ?? 0) ^ 4;
+    writeFileSync(join(folder, "flipped"), flipped);
+    expect(await faultOf(join(folder, "flipped"), stored)).toMatch(/altered/);
+    expect(await faultOf(join(folder, "gone"), stored)).toMatch(/missing/);
+  });
+
+  test("that open to more or less than they say are refused, and nothing is left", async () => {
+    const bomb = zstdCompressSync(Buffer.alloc(64 << 20));
+    writeFileSync(join(folder, "bomb"), bomb);
+    const sha256 = createHash("sha256").update(bomb).digest("hex");
+    for (const rawBytes of [1000, 65 << 20]) {
+      const stored = part({ sizeBytes: bomb.length, sha256, rawBytes });
+      await expect(expandPart(join(folder, "bomb"), stored, join(folder, "opened"))).rejects.toThrow(
+        /opens to/,
+      );
+      expect(() => readFileSync(join(folder, "opened"))).toThrow(/ENOENT/);
+    }
+  });
+
+  test("a manifest can't name files of the host", () => {
+    const names = ["../../etc/passwd", "/etc/passwd", "notes.json", "manifest.json", "layer-17.qcow2.zst"];
+    for (const name of names)
+      expect(captureManifest.shape.parts.safeParse([{ ...part({}), name }]).success).toBe(false);
+    expect(captureManifest.shape.parts.safeParse([part({}), part({})]).success).toBe(false);
+  });
+});
+
+test("the JSON Schema in docs/ is the case file's: node scripts/write-schemas.ts", () => {
+  expect(JSON.parse(readFileSync("docs/case.schema.json", "utf8"))).toEqual(
+    JSON.parse(JSON.stringify(caseJsonSchema())),
+  );
+});
