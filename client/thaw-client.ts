@@ -7,6 +7,7 @@ import type {
   CaptureVerifyReport,
   CreateRequest,
   DaemonInfo,
+  DiskListing,
   DoctorReport,
   Event,
   Exec,
@@ -301,6 +302,20 @@ export class ThawClient implements AsyncDisposable {
   async *getCore(capture: string, options?: CallOptions): AsyncGenerator<Buffer, void> {
     const path = capturePath(capture, "/core");
     yield* await this.#send({ method: "GET", path, answerDeadlineMs: verifyDeadlineMs, ...options });
+  }
+
+  /** What is at a path of a capture's disk, and in it when it is a folder. Nothing is booted. */
+  listCapturedFiles(capture: string, options: PathOptions): Promise<DiskListing> {
+    const { path, ...call } = options;
+    const url = withQuery(capturePath(capture, "/list"), { path });
+    return this.#json({ method: "GET", path: url, answerDeadlineMs: verifyDeadlineMs, ...call });
+  }
+
+  /** Reads a file of a capture's disk. */
+  async *getCapturedFile(capture: string, options: PathOptions): AsyncGenerator<Buffer, void> {
+    const { path, ...call } = options;
+    const url = withQuery(capturePath(capture, "/files"), { path });
+    yield* await this.#send({ method: "GET", path: url, answerDeadlineMs: verifyDeadlineMs, ...call });
   }
 
   /** Runs a capture's command again, many times, from the state just before it. */

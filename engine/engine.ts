@@ -453,11 +453,10 @@ export class Engine {
   /** The daemon leaves: machines go on, the next daemon adopts them. */
   async close(): Promise<void> {
     this.leases.close();
-    this.captures.close();
     this.#lifecycle.close();
     this.admission.close();
     this.#tellDaemon("daemon.stopped");
-    await Promise.all(this.sandboxes.map((sandbox) => sandbox.letGo()));
+    await Promise.all([this.captures.close(), ...this.sandboxes.map((sandbox) => sandbox.letGo())]);
     await this.audit.flush();
   }
 

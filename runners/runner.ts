@@ -197,6 +197,26 @@ export interface Machine {
   detach(): void;
 }
 
+/** Something in a folder of a disk; names are the guest's. */
+export interface DiskEntry {
+  inode: number;
+  name: string;
+  type: "file" | "dir" | "symlink" | "fifo" | "socket" | "block" | "char";
+  /** Bytes of a file. */
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+}
+
+/** A disk opened for reading, without a machine. */
+export interface DiskFiles {
+  readonly root: number;
+  list(inode: number, signal: AbortSignal): Promise<DiskEntry[]>;
+  read(inode: number, signal: AbortSignal): AsyncIterable<Buffer>;
+}
+
 export interface Runner {
   readonly name: string;
   readonly capabilities: Capabilities;
@@ -210,6 +230,8 @@ export interface Runner {
   incompatibilities(snapshot: SnapshotFiles, difference?: Pick<DifferenceFiles, "build">): Promise<string[]>;
   /** Makes one disk of a chain, lowest first, whatever is in those files: they are looked at before, and opened confined. */
   flattenDisk(disks: readonly string[], target: string, diskMib: number, signal?: AbortSignal): Promise<void>;
+  /** Opens a chain for reading its files, confined as well. The existing folder `dir` holds what that takes, until the caller removes it. */
+  openDisk(disks: readonly string[], dir: string, diskMib: number, signal?: AbortSignal): Promise<DiskFiles>;
   /** Cold boot. Resolves when the process runs; the guest needs seconds more to answer. */
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
   /** Restores and lets run, unless it is to stay paused. Resolves when the machine has been continued. */

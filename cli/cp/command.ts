@@ -4,7 +4,7 @@ import type { CpFlags } from "./cp.ts";
 
 export const define: Define = (command, exit) => {
   command
-    .argument("<from>", "SANDBOX:/path, a path here, or - for stdin")
+    .argument("<from>", "SANDBOX:/path, CAPTURE:/path, a path here, or - for stdin")
     .argument("<to>", "a path here, SANDBOX:/path, or - for stdout")
     .option(
       "-u, --user <user>",
@@ -23,7 +23,8 @@ Examples:
   $ thaw cp web:/var/log/app.log .
   $ thaw cp web:/etc/. ./etc-of-web
   $ tar c . | thaw cp - web:/tmp/all.tar
-  $ thaw cp web:/tmp/core - | gzip > core.gz`,
+  $ thaw cp web:/tmp/core - | gzip > core.gz
+  $ thaw cp fail-7k2qxz:/workspace/report.xml .      (a capture's disk; nothing is booted)`,
     )
     .action(async (from: string, to: string, flags: CpFlags) => {
       const { copy } = await import("./cp.ts");

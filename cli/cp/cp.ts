@@ -4,6 +4,7 @@ import { showPath } from "../../client/tree/format.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, styleErr, writeErr } from "../output.ts";
+import { copyCaptured, isCapture } from "./copy-captured.ts";
 import { type Copied, type CopyOptions, copyIn, copyStdinIn } from "./copy-in.ts";
 import { copyOut, copyOutToStdout } from "./copy-out.ts";
 import { Meter } from "./meter.ts";
@@ -34,6 +35,8 @@ function planCopy(
       throw new ThawError("usage", "--user is for copies into a sandbox; here files are yours");
     if (to.kind === "stream" && flags.json === true)
       throw new ThawError("usage", "--json and - both want stdout", { hint: "leave out --json" });
+    if (isCapture(from.sandbox) && to.kind !== "guest")
+      return (client, options) => copyCaptured(client, from, to, options);
     return (client, options) =>
       to.kind === "local" ? copyOut(client, from, to.path, options) : copyOutToStdout(client, from, options);
   }

@@ -12,8 +12,8 @@ export const define: Define = (command, exit) => {
     .addOption(
       new Option(
         "--level <level>",
-        "memory: it goes on where it stopped; disk: its disk is booted (default: the best here)",
-      ).choices(["memory", "disk"]),
+        "memory: it goes on where it stopped; disk: its disk is booted; files: list them (default: the best here)",
+      ).choices(["memory", "disk", "files"]),
     )
     .option(
       "--core <file>",
@@ -32,6 +32,7 @@ with its environment.
 Examples:
   $ thaw replay latest
   $ thaw replay fail-7k2qxz -- ps aux
+  $ thaw replay latest --level files /var/log
   $ thaw replay latest --core ./core && gdb -c ./core
   $ thaw replay latest --keep --name case && thaw fork case -n 3`,
     )

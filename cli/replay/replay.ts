@@ -15,7 +15,7 @@ import { planShell } from "../shell/shell.ts";
 
 /** Flags of `thaw replay`. */
 export interface ReplayFlags extends ExecFlags, TimerFlags {
-  level?: "memory" | "disk";
+  level?: "memory" | "disk" | "files";
   core?: string;
   exact?: boolean;
   name?: string;
@@ -33,7 +33,7 @@ function planReplay(capture: string, argv: readonly string[], flags: ReplayFlags
     create: {
       source: {
         capture,
-        ...(level === undefined ? {} : { level }),
+        ...(level === undefined || level === "files" ? {} : { level }),
         ...(exact === undefined ? {} : { exact }),
       },
       ...readTimers(flags),
@@ -76,6 +76,10 @@ export async function replay(
   if (core !== undefined) {
     const { writeCore } = await import("./write-core.ts");
     return writeCore(reference, core, flags);
+  }
+  if (flags.level === "files") {
+    const { listFiles } = await import("./list-files.ts");
+    return listFiles(reference, argv, flags);
   }
   if (argv.length === 0 && process.stdin.isTTY !== true) {
     throw new ThawError("usage", "a shell in the replay needs a terminal, and stdin is none", {

@@ -335,6 +335,17 @@ export const captureQuery = z.object({
   /** Only those taken within this many ms. */
   withinMs: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
 });
+const diskEntry = z.object({
+  /** The guest's. */
+  name: z.string(),
+  type: z.enum(["file", "dir", "symlink", "fifo", "socket", "block", "char"]),
+  size: z.number(),
+  mode: z.int(),
+  uid: z.int(),
+  gid: z.int(),
+});
+/** What is at a path of a capture's disk, and in it when it is a folder. */
+export const diskListing = z.object({ entry: diskEntry, entries: z.array(diskEntry) });
 export const captureCheck = z.object({
   capture: z.string(),
   levels: z.array(levelVerdict),
@@ -466,6 +477,7 @@ export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpu
 
 export type Capture = z.infer<typeof capture>;
 export type CaptureList = z.infer<typeof captureList>;
+export type DiskListing = z.infer<typeof diskListing>;
 export type CaptureQuery = z.input<typeof captureQuery>;
 export type CaptureCheck = z.infer<typeof captureCheck>;
 export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;

@@ -1,4 +1,5 @@
 import { pipeline } from "node:stream/promises";
+import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import type { CaseFile } from "../../engine/captures/case-file.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
@@ -10,6 +11,7 @@ import {
   captureList,
   captureQuery,
   captureVerifyReport,
+  diskListing,
   pinRequest,
   rerunRequest,
 } from "../api/schema.ts";
@@ -18,6 +20,7 @@ import { streamWork } from "../ndjson.ts";
 import { captureView } from "../views.ts";
 
 const params = z.object({ capture: z.string().max(200) });
+const path = z.string().min(1).max(4096).startsWith("/", "an absolute path of the capture's disk");
 
 export function captureRoutes(app: App, { engine }: DaemonContext): void {
   const { store } = engine.captures;
@@ -66,23 +69,31 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get("/v1/captures/:capture/core", { schema: { params } }, async (request, reply) => {
     const found = await store.get(request.params.capture);
-    const gone = new AbortController();
-    reply.raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
-    const started = Promise.withResolvers<void>();
-    // The answer's status is only known once the core is there.
-    const take = async (bytes: AsyncIterable<Buffer>): Promise<void> => {
-      reply.hijack();
-      reply.raw.writeHead(200, { "content-type": "application/octet-stream" });
-      started.resolve();
-      await pipeline(bytes, reply.raw, { signal: gone.signal });
-    };
-    const done = engine.captures.readCore(found, { take, signal: gone.signal });
-    done.catch((error: unknown) => {
-      started.reject(asEngineError(error));
-      if (reply.raw.headersSent) reply.raw.destroy();
-    });
-    await started.promise;
+    await sendBytes(reply, (take, signal) => engine.captures.readCore(found, { take, signal }));
   });
+
+  app.get(
+    "/v1/captures/:capture/list",
+    { schema: { params, querystring: z.object({ path }), response: { 200: diskListing } } },
+    async (request, reply) => {
+      const found = await store.get(request.params.capture);
+      return engine.captures.files.look(found, request.query.path, goneSignal(reply));
+    },
+  );
+
+  app.get(
+    "/v1/captures/:capture/files",
+    { schema: { params, querystring: z.object({ path }) } },
+    async (request, reply) => {
+      const found = await store.get(request.params.capture);
+      await sendBytes(reply, (take, signal) =>
+        engine.captures.files.read(found, request.query.path, {
+          take: (_size, bytes) => take(bytes),
+          signal,
+        }),
+      );
+    },
+  );
 
   app.post(
     "/v1/captures/:capture/rerun",
@@ -120,6 +131,32 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
     { schema: { params: z.object({ sandbox: z.string().max(200) }), response: { 200: capture } } },
     async (request) => captureView(engine, await engine.capture(request.params.sandbox)),
   );
+}
+
+function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
+  return gone.signal;
+}
+
+/** Answers with bytes that are there only after some work: until then it can still fail with a status. */
+async function sendBytes(
+  reply: FastifyReply,
+  work: (take: (bytes: AsyncIterable<Buffer>) => Promise<void>, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const signal = goneSignal(reply);
+  const started = Promise.withResolvers<void>();
+  const take = async (bytes: AsyncIterable<Buffer>): Promise<void> => {
+    reply.hijack();
+    reply.raw.writeHead(200, { "content-type": "application/octet-stream" });
+    started.resolve();
+    await pipeline(bytes, reply.raw, { signal });
+  };
+  work(take, signal).catch((error: unknown) => {
+    started.reject(asEngineError(error));
+    if (reply.raw.headersSent) reply.raw.destroy();
+  });
+  await started.promise;
 }
 
 function fits(file: CaseFile, asked: z.output<typeof captureQuery>): boolean {

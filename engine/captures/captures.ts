@@ -20,6 +20,7 @@ import {
   PART_NAMES,
 } from "./case-file.ts";
 import { readCore } from "./core.ts";
+import { CaptureFiles } from "./files.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { lastLines } from "./last-lines.ts";
 import { compressPart, describePart } from "./parts.ts";
@@ -70,6 +71,7 @@ export interface Provisional {
 
 export class Captures {
   readonly store: CaptureStore;
+  readonly files: CaptureFiles;
   readonly #context: CaptureContext;
   readonly #storing = new Gate(STORES_AT_ONCE);
   readonly #trials = new Gate(1);
@@ -80,6 +82,7 @@ export class Captures {
   constructor(context: CaptureContext) {
     this.#context = context;
     this.store = new CaptureStore(context.home);
+    this.files = new CaptureFiles(context, this.store);
   }
 
   /** Finishes what an earlier daemon had frozen and not stored; removes what it had not frozen. */
@@ -98,8 +101,9 @@ export class Captures {
   }
 
   /** The daemon leaves; the next one goes on. */
-  close(): void {
+  async close(): Promise<void> {
     this.#leaving.abort();
+    await this.files.close();
   }
 
   /** Finds out ahead of need whether this host can take differences. */

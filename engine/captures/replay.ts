@@ -113,17 +113,11 @@ async function bootDisk(
 ): Promise<StoredSnapshot> {
   const known = await context.store.find(({ bootedFrom }) => bootedFrom === capture.id);
   if (known) return known;
-  const files = await context.store.checkForThaw(base);
   const { dir, clear } = await makeRoom(context);
   try {
-    await phase(onProgress, { subject: capture.id, phase: "open" }, () =>
-      captures.expand(capture, (name) => name.startsWith("layer-"), dir, signal),
+    const disks = await phase(onProgress, { subject: capture.id, phase: "open" }, () =>
+      openDisks(context, captures, capture, { into: dir, signal }),
     );
-    const own = capture.manifest.parts.filter(({ name }) => name.startsWith("layer-")).length;
-    const disks = [
-      ...["disk.qcow2", ...(files.layers ?? [])].map((name) => join(files.dir, name)),
-      ...Array.from({ length: own }, (_, index) => join(dir, `layer-${index + 1}.qcow2`)),
-    ];
     const { resources } = capture.manifest;
     return await buildFromDisk(
       context,
@@ -140,7 +134,23 @@ async function bootDisk(
   }
 }
 
-async function makeRoom({ home }: LiveContext): Promise<{ dir: string; clear: () => Promise<void> }> {
+/** The chain of its disk, lowest first, its own layers opened into the existing folder `into`. */
+export async function openDisks(
+  { store }: LiveContext,
+  captures: CaptureStore,
+  capture: StoredCapture,
+  { into, signal }: { into: string; signal: AbortSignal },
+): Promise<string[]> {
+  const base = await store.checkForThaw(await store.get(capture.manifest.base.snapshot));
+  await captures.expand(capture, (name) => name.startsWith("layer-"), into, signal);
+  const own = capture.manifest.parts.filter(({ name }) => name.startsWith("layer-")).length;
+  return [
+    ...["disk.qcow2", ...(base.layers ?? [])].map((name) => join(base.dir, name)),
+    ...Array.from({ length: own }, (_, index) => join(into, `layer-${index + 1}.qcow2`)),
+  ];
+}
+
+export async function makeRoom({ home }: LiveContext): Promise<{ dir: string; clear: () => Promise<void> }> {
   const stateDir = join(home.builds, `build-${randomId()}`);
   const dir = join(stateDir, "difference");
   await mkdir(dir, { recursive: true, mode: 0o711 });

@@ -1,42 +1,37 @@
-/** One disk out of a chain of layers. What the layers hold is somebody else's, so qemu-img works in a jail where there is one. */
+/** One disk out of a chain of layers. */
 import { open } from "node:fs/promises";
-import { join } from "node:path";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
+import { runJailed } from "./jailed-tool.ts";
 import { checkQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
-import { runTool } from "./tool.ts";
 
 const TIMEOUT_MS = 300_000;
 const MIB = 1024 * 1024;
-const FILES_DIR = "/layers";
-const TARGET_DIR = "/target";
 
 export async function flattenDisk(
   context: Context,
-  chain: { disks: readonly string[]; target: string; diskMib: number },
+  chain: { disks: readonly string[]; target: string; diskMib: number; format: "qcow2" | "raw" },
   signal?: AbortSignal,
 ): Promise<void> {
-  const { disks, target, diskMib } = chain;
+  const { disks, target, diskMib, format } = chain;
   for (const disk of disks) await checkLayer(disk, diskMib * MIB);
-  const { jailed } = await context.jail();
-  const inside = jailed ? disks.map((_, index) => `${FILES_DIR}/${index}`) : disks;
+  // In a jail a file can only be written that is there already.
   const made = await open(target, "wx", 0o600);
   await made.close();
-  const image = describeChain(inside);
-  const convert = ["convert", "-O", "qcow2", image, jailed ? TARGET_DIR : target];
-  const options = { timeoutMs: TIMEOUT_MS, signal, code: "corrupt-snapshot" as const };
-  if (!jailed) return void (await runTool("qemu-img", convert, { ...options, debianPackage: "qemu-utils" }));
-  const bound = disks.flatMap((disk, index) => ["--ro-bind", disk, inside[index] ?? ""]);
-  await runTool(
-    "bwrap",
-    [
-      ...["--unshare-all", "--cap-drop", "ALL", "--clearenv", "--die-with-parent", "--new-session"],
-      ...["--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"],
-      ...["--proc", "/proc", "--dev", "/dev", ...bound, "--bind", target, TARGET_DIR],
-      ...["--", "/usr/bin/qemu-img", ...convert],
+  const tool = {
+    command: "/usr/bin/qemu-img",
+    args: (show: (path: string) => string) => [
+      "convert",
+      "-O",
+      format,
+      describeChain(disks.map(show)),
+      show(target),
     ],
-    { ...options, debianPackage: "bubblewrap" },
-  );
+    reads: disks,
+    writes: [target],
+    debianPackage: "qemu-utils",
+  };
+  await runJailed(context, tool, { timeoutMs: TIMEOUT_MS, signal });
 }
 
 /** Backing given here, none taken from a header. */
@@ -62,12 +57,12 @@ async function checkLayer(path: string, bytes: number): Promise<void> {
       0,
     );
     const verdict = checkQcow2(buffer.subarray(0, bytesRead));
-    const why = verdict.ok
-      ? verdict.virtualSize === bytes
-        ? null
-        : `is a disk of ${verdict.virtualSize} bytes, not ${bytes}`
-      : verdict.reason;
-    if (why !== null) throw new RunnerError("corrupt-snapshot", `${join(path)} ${why}`);
+    if (!verdict.ok) throw new RunnerError("corrupt-snapshot", `${path} ${verdict.reason}`);
+    if (verdict.virtualSize !== bytes)
+      throw new RunnerError(
+        "corrupt-snapshot",
+        `${path} is a disk of ${verdict.virtualSize} bytes, not ${bytes}`,
+      );
   } finally {
     await handle.close();
   }

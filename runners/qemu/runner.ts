@@ -8,6 +8,7 @@ import { killByName } from "./clear.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
 import { proveDifference, recallDifference } from "./difference-proof.ts";
+import { openDisk } from "./disk-files.ts";
 import { flattenDisk } from "./flatten-disk.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
@@ -69,7 +70,9 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       const host = { ...facts, devices: devicesDigest(), kvm: await context.kvm() };
       return incompatible(snapshot.needs, host, difference?.build);
     },
-    flattenDisk: (disks, target, diskMib, signal) => flattenDisk(context, { disks, target, diskMib }, signal),
+    flattenDisk: (disks, target, diskMib, signal) =>
+      flattenDisk(context, { disks, target, diskMib, format: "qcow2" }, signal),
+    openDisk: (disks, dir, diskMib, signal) => openDisk(context, { disks, dir, diskMib }, signal),
     async boot(spec, signal) {
       return boot(context, await needs(context, spec.kernelDir, signal), spec, signal);
     },

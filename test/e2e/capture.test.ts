@@ -296,6 +296,68 @@ describe("trust", () => {
   });
 });
 
+describe("other levels", () => {
+  test("files are listed and copied without booting anything; names and links are the guest's", async () => {
+    await failing(
+      "mkdir -p /srv/out/deep; echo report > /srv/out/deep/r.xml; ln -s /etc/passwd /srv/out/link; echo odd > '/srv/out/a \"b'; sync; exit 1",
+    );
+    const listed = String((await thaw(["replay", "latest", "--level", "files", "/srv/out"])).stdout);
+    expect(listed).toMatch(/drwxr-xr-x .* deep\n/);
+    expect(listed).toMatch(/l.* link\n/);
+    const out = join(folder, "out");
+    const copied = await thaw(["cp", "latest:/srv/out", out]);
+    expect([copied.exitCode, String(copied.stderr)]).toEqual([
+      1,
+      expect.stringMatching(/not copied: \/srv\/out\/link: it is a symlink/),
+    ]);
+    expect(readFileSync(join(out, "deep", "r.xml"), "utf8")).toBe("report\n");
+    expect(readdirSync(out).sort()).toEqual(['a "b', "deep"]);
+    expect((await thaw(["cp", "latest:/srv/out/deep/r.xml", "-"])).stdout).toBe("report\n");
+    expect((await thaw(["cp", "latest:/srv/out", out])).exitCode).toBe(125);
+    expect((await thaw(["cp", "latest:/none", folder])).exitCode).toBe(125);
+    expect(await thawJson<SandboxRow[]>(["ls"])).toEqual([]);
+  });
+
+  test("on a host of another QEMU, or with less memory: what can be done is said, and the best of it is", async () => {
+    await failing("echo kept > /root/kept; sync; exit 1");
+    const { id } = await show();
+    const path = join(capturesDir(), id, "manifest.json");
+    const text = readFileSync(path, "utf8");
+    const change = async (
+      alter: (manifest: {
+        needs: { build: string; accelerator: string };
+        resources: { memoryMib: number };
+      }) => void,
+    ) => {
+      const manifest = JSON.parse(text);
+      alter(manifest);
+      rmSync(path);
+      writeFileSync(path, JSON.stringify(manifest));
+      await killDaemon();
+    };
+    await change(({ needs }) => {
+      needs.build = needs.build.replace(/version \d+/, "version 6");
+    });
+    const other = await thaw(["capture", "check", id]);
+    expect(String(other.stdout)).toMatch(/memory +no +its memory is a difference taken by .*version 6/);
+    expect(String(other.stdout)).toMatch(/disk +yes[^]*best here: disk/);
+    expect((await thaw(["replay", id, "--level", "memory", "--", "true"])).exitCode).toBe(125);
+    const booted = await thaw(["replay", id, "--", "cat", "/root/kept"]);
+    expect([booted.exitCode, booted.stdout]).toEqual([0, "kept\n"]);
+    await change(({ resources }) => {
+      resources.memoryMib = 1_000_000;
+    });
+    const large = await thaw(["capture", "check", id, "--json"]);
+    expect(JSON.parse(String(large.stdout)).best).toBe("files");
+    const refused = await thaw(["replay", id, "--", "true"]);
+    expect(String(refused.stderr)).toMatch(/can't be replayed.*1000000 MiB asked for/);
+    rmSync(path);
+    writeFileSync(path, text);
+    await killDaemon();
+    expect(await replayed(id, "cat", "/root/kept")).toBe("kept\n");
+  }, 240_000);
+});
+
 describe("thaw rerun", () => {
   test("flaky and broken are told apart; one capture is kept of each new failure", async () => {
     await failing("exit 4");

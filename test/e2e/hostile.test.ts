@@ -371,6 +371,7 @@ describe("names and paths", () => {
       // Each makes machines or a snapshot, in seconds: a hundred of them test nothing more.
       "post /v1/sandboxes/{sandbox}/freeze",
       "post /v1/sandboxes/{sandbox}/fork",
+      "post /v1/sandboxes/{sandbox}/captures",
       // They answer when something happens.
       "get /v1/events",
       "get /v1/sandboxes/{sandbox}/execs/{exec}/logs",

@@ -1,0 +1,80 @@
+import { chmodSync, createWriteStream, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { ThawError } from "../../client/errors.ts";
+import type { DiskListing, SkippedEntry, ThawClient } from "../../client/index.ts";
+import { writeFully } from "../exec-io/fd-writer.ts";
+import type { Copied, CopyOptions } from "./copy-in.ts";
+import { lastName, namesContents, type Operand, under } from "./operand.ts";
+
+type Entry = DiskListing["entry"];
+
+/** Whether a name is a capture's: those read their files without being booted. */
+export function isCapture(name: string): boolean {
+  return name === "latest" || /^(fail|capture)-[a-z0-9]{4,20}$/.test(name);
+}
+
+/** Copies a file or folder of a capture's disk to this host, or a file to stdout. Only files and folders; links are named and left out. */
+export async function copyCaptured(
+  client: ThawClient,
+  from: Extract<Operand, { kind: "guest" }>,
+  to: Extract<Operand, { kind: "local" | "stream" }>,
+  options: CopyOptions,
+): Promise<Copied> {
+  const { meter, signal } = options;
+  const { entry, entries } = await client.listCapturedFiles(from.sandbox, { path: from.path, signal });
+  if (to.kind === "stream") {
+    if (entry.type !== "file")
+      throw new ThawError(
+        "conflict",
+        `${from.sandbox}:${from.path} is a ${entry.type}; - takes a file's bytes`,
+      );
+    const bytes = client.getCapturedFile(from.sandbox, { path: from.path, signal });
+    for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
+    return { entries: 1, bytes: meter.bytes, skipped: [] };
+  }
+  const skipped: SkippedEntry[] = [];
+  let count = 0;
+  const receive = async (path: string, found: Entry, target: string): Promise<void> => {
+    if (found.type === "dir") return receiveFolder(path, found, target);
+    if (found.type !== "file") {
+      skipped.push({ path: Buffer.from(path), reason: `it is a ${found.type}` });
+      return;
+    }
+    const bytes = meter.count(client.getCapturedFile(from.sandbox, { path, signal }));
+    // Never through a link or over a file that is there.
+    await pipeline(bytes, createWriteStream(target, { flags: "wx", mode: found.mode & 0o777 }), { signal });
+    count += 1;
+  };
+  const receiveFolder = async (path: string, found: Entry, target: string): Promise<void> => {
+    mkdirSync(target);
+    count += 1;
+    const listing = await client.listCapturedFiles(from.sandbox, { path, signal });
+    for (const inner of listing.entries)
+      await receive(under(path, safeName(inner.name)), inner, join(target, inner.name));
+    chmodSync(target, (found.mode & 0o777) | 0o700);
+  };
+  const there = statSync(to.path, { throwIfNoEntry: false });
+  if (namesContents(from.path) && there?.isDirectory()) {
+    for (const inner of entries)
+      await receive(under(from.path, safeName(inner.name)), inner, join(to.path, inner.name));
+  } else {
+    const target = there?.isDirectory() ? join(to.path, safeName(lastName(from.path))) : to.path;
+    if (statSync(target, { throwIfNoEntry: false }))
+      throw new ThawError("conflict", `${target} is there already`, {
+        hint: "remove it, or give another name",
+      });
+    await receive(from.path, entry, target);
+  }
+  return { entries: count, bytes: meter.bytes, skipped };
+}
+
+/** A name that the guest chose, as a name in our folder. */
+function safeName(name: string): string {
+  if (name === "" || name === "." || name === ".." || /[/\0]/.test(name))
+    throw new ThawError(
+      "agent-fault",
+      `the capture has a file named ${JSON.stringify(name)}, which can't be copied`,
+    );
+  return name;
+}

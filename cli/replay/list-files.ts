@@ -1,0 +1,50 @@
+import { ThawError } from "../../client/errors.ts";
+import type { DiskListing } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { formatSize } from "../format/size.ts";
+import { formatTable } from "../format/table.ts";
+import { printJson, writeErr, writeOut } from "../output.ts";
+
+const letters = { file: "-", dir: "d", symlink: "l", fifo: "p", socket: "s", block: "b", char: "c" } as const;
+
+function formatMode({ type, mode }: DiskListing["entry"]): string {
+  const bits = [...mode.toString(2).padStart(9, "0").slice(-9)];
+  return letters[type] + bits.map((bit, index) => (bit === "1" ? "rwx"[index % 3] : "-")).join("");
+}
+
+/** `thaw replay --level files [PATH…]`: what is on the captured disk; nothing is booted. @returns 0. */
+export async function listFiles(
+  capture: string,
+  paths: readonly string[],
+  flags: { json?: boolean },
+): Promise<number> {
+  const wrong = paths.find((path) => !path.startsWith("/"));
+  if (wrong !== undefined)
+    throw new ThawError(
+      "usage",
+      `${wrong}: with --level files, what follows the capture are absolute paths`,
+      {
+        hint: `thaw replay ${capture} --level files /${wrong}`,
+      },
+    );
+  const listings = await withClient(async (client) => {
+    const { id } = await client.getCapture(capture);
+    const asked = paths.length === 0 ? ["/"] : paths;
+    return Promise.all(
+      asked.map(async (path) => ({ path, ...(await client.listCapturedFiles(id, { path })) })),
+    );
+  });
+  if (flags.json === true) {
+    printJson(listings);
+    return 0;
+  }
+  for (const { path, entry, entries } of listings) {
+    if (listings.length > 1) writeOut(`${path}:\n`);
+    const rows = (entry.type === "dir" ? entries : [entry])
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map((one) => [formatMode(one), `${one.uid}:${one.gid}`, formatSize(one.size), one.name]);
+    writeOut(formatTable(["MODE", "OWNER", "SIZE", "NAME"], rows));
+  }
+  writeErr(`read-only, nothing was booted · copy out: thaw cp ${capture}:/path .\n`);
+  return 0;
+}
