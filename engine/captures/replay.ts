@@ -77,15 +77,19 @@ async function choose(
   asked: "memory" | "disk" | undefined,
 ): Promise<"memory" | "disk"> {
   const { levels, best } = await checkCapture(context, manifest);
-  const level = asked ?? best;
-  const reasons = levels.find((one) => one.level === level)?.reasons ?? levels.flatMap((one) => one.reasons);
-  if (level === "files" || level === null || reasons.length > 0) {
-    const what = level === null ? "be replayed" : `be replayed by its ${level}`;
-    throw new EngineError("snapshot-incompatible", `${id} can't ${what} here: ${reasons.join("; ")}`, {
-      hint: `thaw capture check ${id}`,
-    });
-  }
-  return level;
+  const level = asked ?? (best === "files" ? null : best);
+  const reasons = levels
+    .filter((one) => (level === null ? one.level !== "files" : one.level === level))
+    .flatMap((one) => one.reasons);
+  if (level !== null && reasons.length === 0) return level;
+  const what = level === null ? "be replayed" : `be replayed by its ${level}`;
+  throw new EngineError(
+    "snapshot-incompatible",
+    `${id} can't ${what} here: ${[...new Set(reasons)].join("; ")}`,
+    {
+      hint: best === "files" ? `thaw replay ${id} --level files` : `thaw capture check ${id}`,
+    },
+  );
 }
 
 async function defaultsOf(
