@@ -21,6 +21,9 @@ function findKind(words: readonly string[]): NameKind | undefined {
       ? "sandbox"
       : undefined;
   if ((verb === "freeze" || verb === "fork") && words.length === 2) return "sandbox";
+  if ((verb === "replay" || verb === "rerun") && words.length === 2) return "capture";
+  if (verb === "capture" && second === "create") return words.length === 3 ? "sandbox" : undefined;
+  if (verb === "capture" && second !== "ls" && words.length > 2) return "capture";
   if (verb === "template" && ["build", "show"].includes(second)) return "template";
   if (verb === "snapshot" && ["inspect", "tag", "rm", "verify"].includes(second)) return "snapshot";
   return undefined;

@@ -2,7 +2,7 @@ import type { ThawClient } from "../../client/thaw-client.ts";
 import { withClient } from "../connect.ts";
 
 /** What can be named. */
-export type NameKind = "sandbox" | "template" | "snapshot" | "run";
+export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run";
 
 const deadlineMs = 1000;
 
@@ -10,6 +10,10 @@ async function askNames(client: ThawClient, kind: Exclude<NameKind, "run">): Pro
   const options = { signal: AbortSignal.timeout(deadlineMs) };
   if (kind === "sandbox") return (await client.listSandboxes(options)).map(({ name }) => name);
   if (kind === "template") return (await client.listTemplates(options)).map(({ name }) => name);
+  if (kind === "capture") {
+    const { captures } = await client.listCaptures({}, options);
+    return [...(captures.length === 0 ? [] : ["latest"]), ...captures.map(({ id }) => id)];
+  }
   return (await client.listSnapshots(options)).flatMap(({ tags, id }) => (tags.length === 0 ? [id] : tags));
 }
 
