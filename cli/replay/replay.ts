@@ -56,7 +56,7 @@ function describeCase(capture: Capture, { replay, name }: Sandbox): string {
     replay?.level === "disk"
       ? "its disk, booted anew: no process of then is there"
       : crash === null
-        ? `${processes.length} processes, ${listening.length} ports, as they were`
+        ? `${formatCount(processes.length, "process", "processes")} and ${formatCount(listening.length, "port", "ports")} as they were`
         : `process ${crash.pid} (${crash.name}) is held as it died of SIG${crash.signal}`;
   const lines = [
     `${capture.id}  ${what}  ${how}, ${formatAge(capture.createdAt)}`,
@@ -131,4 +131,8 @@ async function replayWith(
 /** The failing command as one types it. */
 function typedCommand({ exec }: Capture): string {
   return exec === null ? "" : exec.argv.map(quoteWord).join(" ");
+}
+
+function formatCount(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }

@@ -294,6 +294,28 @@ describe("trust", () => {
     }
     expect((await thaw(["exec", "web", "--", "true"])).exitCode).toBe(0);
   });
+
+  test("a full disk, when freezing or when storing: the run is what it was, nothing is left, the next one is captured", async () => {
+    await list();
+    for (const [size, dirty] of [
+      ["2m", 20],
+      ["24m", 20],
+    ] as const) {
+      execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", capturesDir()]);
+      try {
+        const failed = await failing(`head -c ${dirty}000000 /dev/urandom > /dev/shm/f; exit 6`);
+        expect(failed.exitCode).toBe(6);
+        await until(() => readdirSync(capturesDir()).length === 0, "what is half made to go");
+        expect(await list()).toEqual([]);
+      } finally {
+        execFileSync("umount", [capturesDir()]);
+      }
+    }
+    const events = String((await thaw(["events"])).stdout);
+    expect(events).toMatch(/capture\.failed .*(ENOSPC|no space|No space)/i);
+    await failing("exit 1");
+    expect(await replayed("latest", "echo", "fine")).toBe("fine\n");
+  });
 });
 
 describe("other levels", () => {
