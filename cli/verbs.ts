@@ -64,6 +64,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./project/command.ts"),
   },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
+  context: {
+    description: "name other hosts, and choose which one is worked on",
+    load: () => import("./context/command.ts"),
+  },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
   completion: {
     description: "print a shell's completion script",

@@ -167,8 +167,8 @@ export class ExecConnection {
       target === undefined
         ? "/v1/run"
         : attachPath({ ...target, out: this.#out.received, err: this.#err.received });
-    const { socket } = this.#reach;
-    const attempt = (): Promise<void> => openWebSocket({ socket, path, listener: this.#listen(), signal });
+    const reach = this.#reach;
+    const attempt = (): Promise<void> => openWebSocket({ reach, path, listener: this.#listen(), signal });
     await reachDaemon(this.#reach, attempt, signal);
     if (this.#settled) this.#socket?.close();
     if (this.#run !== undefined && target === undefined) this.#socket?.send(encodeControl(this.#run));

@@ -13,6 +13,8 @@
  */
 export type * from "../daemon/api/schema.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
+export { type ChosenContext, chooseContext } from "./contexts/find.ts";
+export { parseRemote, type RemoteHost } from "./contexts/remote.ts";
 export { ThawError, type ThawErrorOptions } from "./errors.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";

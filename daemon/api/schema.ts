@@ -423,6 +423,8 @@ export const daemonInfo = z.object({
   version: z.string(),
   /** Digest of the installed bundle; another one means another build. */
   digest: z.string(),
+  /** The host's name, for clients that came from another one. */
+  host: z.string(),
   pid: z.int(),
   home: z.string(),
   startedAt: z.string(),
