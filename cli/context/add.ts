@@ -40,5 +40,5 @@ export async function add(name: string, url: string, flags: AddFlags): Promise<v
   if (flags.json === true) printJson({ name, url, ...(info === undefined ? {} : { daemon: info }) });
   else if (info === undefined) writeOut(`${name}: not tried\n`);
   else
-    writeOut(cleanText(`${name}: thaw ${info.version} on ${info.host}, ${info.sandboxes} sandboxes`) + "\n");
+    writeOut(`${name}: ${cleanText(`thaw ${info.version} on ${info.host}`)}, ${info.sandboxes} sandboxes\n`);
 }

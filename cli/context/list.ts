@@ -18,5 +18,5 @@ export function list(flags: { json?: boolean }): void {
     url ?? "this host",
     thaw ?? "",
   ]);
-  writeOut(formatTable(["", "NAME", "HOST", "THAW"], rows));
+  writeOut(formatTable([" ", "NAME", "HOST", "THAW"], rows));
 }
