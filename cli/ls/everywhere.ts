@@ -54,8 +54,8 @@ export async function listEverywhere(flags: ListFlags): Promise<number> {
   else {
     writeOut(formatSandboxes(sandboxes));
     for (const { context, error } of failed) {
-      const hint = error.hint === undefined ? "" : ` (${error.hint})`;
-      writeErr(`${styleErr("yellow", "unreachable:")} ${cleanText(`${context}: ${error.message}${hint}`)}\n`);
+      const said = [error.message, ...error.details].join("; ");
+      writeErr(`${styleErr("yellow", "unreachable:")} ${cleanText(`${context}: ${said}`)}\n`);
     }
   }
   return failed.length < answers.length ? 0 : (failed[0]?.error.exitCode ?? 125);

@@ -41,7 +41,7 @@ export function parseRemote(name: string, url: string, thaw?: string): RemoteHos
   const target = host ?? ip;
   const number = port === undefined ? undefined : Number(port);
   if (target === undefined || (number !== undefined && (number < 1 || number > 65_535))) {
-    const shown = JSON.stringify(url.slice(0, 300));
+    const shown = JSON.stringify(url.slice(0, 300).replace(/:[^:@/]*@/, ":…@"));
     throw new ThawError("usage", `${shown} is not the URL of a host`, {
       hint: target === undefined ? explainUrl(url) : "a port is 1 to 65535",
     });

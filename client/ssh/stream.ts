@@ -9,7 +9,7 @@ import { describeNoSsh, describeSshEnd } from "./failure.ts";
 import { LastLines } from "./last-lines.ts";
 
 /** How long stderr may take to end after ssh has: a connection that is shared may keep it open. */
-const lastWordsMs = 200;
+const lastWordsMs = 1000;
 
 type Ssh = ChildProcessByStdio<Writable, Readable, Readable>;
 
