@@ -36,6 +36,11 @@ function explainSsh({ remote, lines }: SshEnd): Explanation {
       hint: `type "${ssh}" once and compare the key it shows`,
     };
   }
+  if (lines.length === 0) {
+    // so ends one that shared the connection of another, when that one drops
+    const message = `ssh to ${remote.host} ended without a word`;
+    return { code: "daemon-unreachable", message, hint: `${ssh} true` };
+  }
   return { code: "daemon-unreachable", message: `ssh can't reach ${remote.host}`, hint: `${ssh} true` };
 }
 

@@ -149,7 +149,8 @@ describe("the verbs, through ssh", () => {
     await until(async () => (await count()) === 2, "the run to start");
     client.kill("SIGKILL");
     await client;
-    await until(async () => (await count()) === 1, "the sandbox to go");
+    // it is waited for, as after a network's fault
+    await until(async () => (await count()) === 1, "the sandbox to go", 40_000);
   });
 });
 
@@ -175,19 +176,16 @@ describe("ssh that fails", () => {
     await using second = await Sshd.start({ thaw: farThaw() });
     const options = { env: { ...second.env, THAW_HOME: env.THAW_HOME as string } };
     expect((await here(["context", "add", "second", second.url], options)).exitCode).toBe(0);
-    const running = here(["--context", "second", "exec", "web", "--", "sh", "-c", "echo on; sleep 600"], {
-      ...options,
-      all: true,
-    });
-    await until(
-      async () => (await thaw(["exec", "web", "--", "pgrep", "-x", "sleep"])).exitCode === 0,
-      "sleep",
+    const running = here(
+      ["--context", "second", "exec", "web", "--", "sh", "-c", "echo on; sleep 601"],
+      options,
     );
+    await new Promise((resolve) => running.stdout?.once("data", resolve));
     await second.stop();
     const { exitCode, stderr } = await running;
     expect(exitCode).toBe(125);
     expect(stderr).toMatch(/ssh can't reach 127\.0\.0\.1\n.*refused[\s\S]*hint: ssh -p/);
-    await thaw(["exec", "web", "--", "pkill", "-x", "sleep"]);
+    expect((await thaw(["exec", "web", "--", "pkill", "-f", "^sleep 601"])).exitCode).toBe(0);
   });
 
   test.each([
