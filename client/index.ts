@@ -10,6 +10,8 @@
  * const { exit } = await connection.result;
  * await thaw.removeSandbox(sandbox.id);
  * ```
+ *
+ * Another host: `new ThawClient({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
  */
 export type * from "../daemon/api/schema.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";

@@ -36,10 +36,11 @@ Examples:
     .command("use")
     .description("let commands work on this host from now on; local for this one")
     .argument("<name>", "a context, or local")
+    .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw context use ci-3")
-    .action(async (name: string) => {
+    .action(async (name: string, flags: JsonFlag) => {
       const { use } = await import("./change.ts");
-      use(name);
+      use(name, flags);
       exit(0);
     });
   command
@@ -56,10 +57,11 @@ Examples:
     .command("rm")
     .description("forget a host; nothing is changed there")
     .argument("<name...>", "contexts")
+    .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw context rm ci-3")
-    .action(async (names: string[]) => {
+    .action(async (names: string[], flags: JsonFlag) => {
       const { remove } = await import("./change.ts");
-      remove(names);
+      remove(names, flags);
       exit(0);
     });
 };

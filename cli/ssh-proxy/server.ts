@@ -1,4 +1,4 @@
-import type { ExecRequest } from "../../client/index.ts";
+import type { Exec, ExecRequest } from "../../client/index.ts";
 
 /** The exit code of {@link planSshServer} when the sandbox has no sshd. */
 export const noServerCode = 69;
@@ -23,7 +23,15 @@ exec "$sshd" -i -e -f /dev/null -o LogLevel=ERROR -o HostKey="$host/key" \\
   -o AuthenticationMethods=publickey -o PermitRootLogin=prohibit-password -o UseDNS=no -o PrintMotd=no \\
   -o ClientAliveInterval=30 -o ClientAliveCountMax=10 -o "Subsystem=sftp internal-sftp" -o "SetEnv=PATH=$path" -o UsePAM=$pam`;
 
+/** What the script is called, by which its execs are known. */
+const serverName = "thaw-sshd";
+
+/** Whether an exec carries ssh: its output is for nobody's eyes. */
+export function isSshServer({ argv }: Pick<Exec, "argv">): boolean {
+  return argv[3] === serverName;
+}
+
 /** The request for an sshd that lets this key in. */
 export function planSshServer(publicKey: string): ExecRequest {
-  return { argv: ["/bin/sh", "-c", script, "sshd", publicKey], stdin: true, user: "root", cwd: "/" };
+  return { argv: ["/bin/sh", "-c", script, serverName, publicKey], stdin: true, user: "root", cwd: "/" };
 }
