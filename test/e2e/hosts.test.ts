@@ -145,12 +145,15 @@ describe("the verbs, through ssh", () => {
       env: { ...thawEnv(), ...env },
       reject: false,
     });
-    const count = async () => (await thawJson<SandboxRow[]>(["ls"])).length;
-    await until(async () => (await count()) === 2, "the run to start");
+    const rows = () => thawJson<SandboxRow[]>(["ls"]);
+    await until(
+      async () => (await rows()).filter(({ state }) => state === "running").length === 2,
+      "the run to start",
+    );
     client.kill("SIGKILL");
     await client;
     // it is waited for, as after a network's fault
-    await until(async () => (await count()) === 1, "the sandbox to go", 40_000);
+    await until(async () => (await rows()).length === 1, "the sandbox to go", 40_000);
   });
 });
 
