@@ -1,10 +1,24 @@
+import { type ChosenContext, chooseContext } from "../client/contexts/find.ts";
+import { formatSsh } from "../client/contexts/remote.ts";
+import { ThawError } from "../client/errors.ts";
 import { ThawClient } from "../client/thaw-client.ts";
 
-/** Does something with a client and closes its connections, whatever way it ends. */
+/** Does something with a client of the chosen context and closes its connections, whatever way it ends. */
 export async function withClient<T>(
   work: (client: ThawClient) => Promise<T>,
-  options: { autostart?: boolean } = {},
+  options: { autostart?: boolean; context?: Pick<ChosenContext, "remote"> } = {},
 ): Promise<T> {
-  await using client = new ThawClient(options);
+  const { context = chooseContext(), ...reach } = options;
+  await using client = new ThawClient({ ...reach, remote: context.remote });
   return await work(client);
+}
+
+/** For what concerns this host's own files and processes. @throws ThawError `usage` when another host is worked on. */
+export function requireLocalContext(verb: string): void {
+  const { remote, name, by } = chooseContext();
+  if (remote === undefined) return;
+  const why = by === "THAW_CONTEXT" ? "" : " is in use (thaw context use) and";
+  throw new ThawError("usage", `thaw ${verb} acts on this host, and ${name}${why} is another`, {
+    hint: `thaw --context local ${verb}; there: ${formatSsh(remote)} thaw ${verb}`,
+  });
 }

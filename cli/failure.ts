@@ -13,7 +13,11 @@ function wantsJson(argv: readonly string[]): boolean {
 /** Commander's own words, as one of our errors. */
 function fromCommander(error: CommanderError, argv: readonly string[]): ThawError {
   const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  const verb = argv[0] !== undefined && argv[0] in verbs ? ` ${argv[0]}` : "";
+  const named = argv.find((word) => word in verbs);
+  const verb = named === undefined ? "" : ` ${named}`;
+  if (first.includes("'--context")) {
+    return new ThawError("usage", first, { hint: `it goes before the verb: thaw --context NAME${verb}` });
+  }
   return new ThawError("usage", first, {
     hint: suggestion?.replace(/^\((.*)\)$/, "$1") ?? `thaw${verb} --help`,
   });

@@ -4,16 +4,27 @@ import { reportFailure } from "./failure.ts";
 import { writeErr, writeOut } from "./output.ts";
 import { verbs } from "./verbs.ts";
 
+/** The words from the verb on. */
+export function dropGlobalFlags(argv: readonly string[]): readonly string[] {
+  const at = argv.findIndex((word, index) => !word.startsWith("-") && argv[index - 1] !== "--context");
+  return at < 0 ? [] : argv.slice(at);
+}
+
 /** The program with its verbs; only the verb named in `argv` has its flags. */
 export async function buildProgram(argv: readonly string[], exit: (code: number) => void): Promise<Command> {
   const program = new Command("thaw")
     .description("Ephemeral microVM sandboxes, thawed from snapshots in milliseconds.")
     .version(findOwnVersion().version, "-V, --version")
+    .option("--context <name>", "work on the host of this name (before the verb): thaw context ls")
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeOut, writeErr, outputError: () => {} })
     .addHelpText("after", "\nExample:\n  $ thaw run -- uname -a\n\nA command's own help: thaw run --help");
-  const asked = argv.find((word) => !word.startsWith("-"));
+  program.hook("preAction", () => {
+    const { context } = program.opts<{ context?: string }>();
+    if (context !== undefined) process.env.THAW_CONTEXT = context;
+  });
+  const [asked] = dropGlobalFlags(argv);
   for (const [name, verb] of Object.entries(verbs)) {
     const command = program.command(name, { hidden: verb.hidden ?? false }).description(verb.description);
     if (name === asked || (asked === "help" && argv.includes(name)))

@@ -23,6 +23,15 @@ export const verbs: Readonly<Record<string, Verb>> = {
   shell: { description: "open a shell in a sandbox", load: () => import("./shell/command.ts") },
   logs: { description: "print what a command wrote", load: () => import("./logs/command.ts") },
   cp: { description: "copy files into and out of sandboxes", load: () => import("./cp/command.ts") },
+  "ssh-config": {
+    description: "print an entry for ssh's configuration that opens sandboxes",
+    load: () => import("./ssh-config/command.ts"),
+  },
+  "ssh-proxy": {
+    description: "carry one connection of ssh's",
+    hidden: true,
+    load: () => import("./ssh-proxy/command.ts"),
+  },
   ls: { description: "list sandboxes", load: () => import("./ls/command.ts") },
   rm: { description: "remove sandboxes", load: () => import("./rm/command.ts") },
   pause: {
@@ -64,6 +73,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./project/command.ts"),
   },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
+  context: {
+    description: "name other hosts, and choose which one is worked on",
+    load: () => import("./context/command.ts"),
+  },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
   completion: {
     description: "print a shell's completion script",

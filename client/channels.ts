@@ -24,6 +24,8 @@ export interface AttachTarget {
   scrollback?: number;
   /** Become the writer though somebody else is; without it, a client that comes second watches. */
   takeover?: boolean;
+  /** With `lease`: how long to be waited for when the connection breaks. */
+  returnMs?: number;
   /** What to be called towards others on the exec, e.g. `ann@laptop`. */
   as?: string;
 }
@@ -38,11 +40,14 @@ export interface ExecHandlers {
 }
 
 const ignore = (): void => {};
+/** How long a far daemon keeps a leased sandbox whose connection broke: somewhat more than we try to reconnect. */
+const farReturnMs = 15_000;
 
 function attachPath(target: AttachTarget): string {
   const query = new URLSearchParams({ out: String(target.out ?? 0), err: String(target.err ?? 0) });
   if (target.stdin === true) query.set("stdin", "1");
   if (target.lease === true) query.set("lease", "1");
+  if (target.returnMs !== undefined) query.set("returnMs", String(target.returnMs));
   if (target.scrollback !== undefined) query.set("scrollback", String(target.scrollback));
   if (target.takeover === true) query.set("takeover", "1");
   if (target.as !== undefined) query.set("as", target.as.slice(0, 128));
@@ -166,15 +171,27 @@ export class ExecConnection {
     const path =
       target === undefined
         ? "/v1/run"
-        : attachPath({ ...target, out: this.#out.received, err: this.#err.received });
-    const { socket } = this.#reach;
-    const attempt = (): Promise<void> => openWebSocket({ socket, path, listener: this.#listen(), signal });
+        : attachPath({ ...target, ...this.#returning(), out: this.#out.received, err: this.#err.received });
+    const reach = this.#reach;
+    const attempt = (): Promise<void> => openWebSocket({ reach, path, listener: this.#listen(), signal });
     await reachDaemon(this.#reach, attempt, signal);
     if (this.#settled) this.#socket?.close();
-    if (this.#run !== undefined && target === undefined) this.#socket?.send(encodeControl(this.#run));
+    if (this.#run !== undefined && target === undefined)
+      this.#socket?.send(encodeControl({ ...this.#run, ...this.#waitedFor() }));
     // Before any output: whoever has not acknowledged yet is dropped when much of it waits.
     this.#acks.flush();
     for (const message of this.#pending.splice(0)) this.#socket?.send(message);
+  }
+
+  /** A network breaks connections, where a unix socket only ever ends with one of its sides. */
+  #waitedFor(): { returnMs?: number } {
+    return this.#reach.remote === undefined ? {} : { returnMs: farReturnMs };
+  }
+
+  /** The far daemon may not have noticed yet that the connection before this one broke: its place is ours. */
+  #returning(): Partial<AttachTarget> {
+    if (this.#reach.remote === undefined || !this.#started || this.watching) return {};
+    return { takeover: true, ...(this.#target?.lease === true ? this.#waitedFor() : {}) };
   }
 
   /** Listens to one socket; what an older one says is not heard. */
@@ -311,7 +328,8 @@ export class ExecConnection {
     this.#acks.stop();
     this.#stdin.abandon();
     this.#handlers.signal?.removeEventListener("abort", this.#abort);
-    if (exec === undefined) this.#socket?.terminate();
+    // what just ends would be taken for a network's fault, and be waited for
+    if (exec === undefined && this.#reach.remote === undefined) this.#socket?.terminate();
     else this.#socket?.close(1000);
     if (exec === undefined) this.#result.reject(error);
     else this.#result.resolve(exec);

@@ -1,4 +1,6 @@
+import { formatSsh } from "./contexts/remote.ts";
 import { systemCode, ThawError } from "./errors.ts";
+import type { ReachOptions } from "./reach.ts";
 
 /** Whether an error says that no daemon listens there. */
 export function isNobodyThere(error: unknown): boolean {
@@ -6,9 +8,28 @@ export function isNobodyThere(error: unknown): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 
-/** Turns a transport's error into one that names the socket. Thaw's own errors, and aborts, pass. */
-export function describeConnectionError(error: unknown, socket: string, signal?: AbortSignal): unknown {
+/** Whether what came is not HTTP: a far shell's greeting came first. */
+function isNotHttp(error: unknown): boolean {
+  return String((error as { code?: unknown } | undefined)?.code).startsWith("HPE_");
+}
+
+/** Turns a transport's error into one that names the socket, or the far host. Thaw's own errors, and aborts, pass. */
+export function describeConnectionError(
+  error: unknown,
+  { socket, remote }: Pick<ReachOptions, "socket" | "remote">,
+  signal?: AbortSignal,
+): unknown {
   if (error instanceof ThawError || signal?.aborted) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (remote !== undefined) {
+    const ssh = formatSsh(remote);
+    return new ThawError("daemon-unreachable", `lost the daemon at ${remote.host}: ${message}`, {
+      hint: isNotHttp(error)
+        ? `"${ssh} true" must print nothing: shell start-up files there write to stdout`
+        : `thaw --context ${remote.name} daemon status`,
+      cause: error,
+    });
+  }
   const code = systemCode(error);
   if (code === "EACCES" || code === "EPERM") {
     return new ThawError("daemon-unreachable", `not allowed to use the daemon's socket ${socket}`, {
@@ -16,7 +37,6 @@ export function describeConnectionError(error: unknown, socket: string, signal?:
       cause: error,
     });
   }
-  const message = error instanceof Error ? error.message : String(error);
   return new ThawError("daemon-unreachable", `lost the daemon at ${socket}: ${message}`, {
     hint: "thaw daemon status; thaw daemon logs",
     cause: error,

@@ -10,9 +10,13 @@
  * const { exit } = await connection.result;
  * await thaw.removeSandbox(sandbox.id);
  * ```
+ *
+ * Another host: `new ThawClient({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
  */
 export type * from "../daemon/api/schema.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
+export { type ChosenContext, chooseContext } from "./contexts/find.ts";
+export { parseRemote, type RemoteHost } from "./contexts/remote.ts";
 export { ThawError, type ThawErrorOptions } from "./errors.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";

@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { access, chmod, copyFile, cp, mkdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { access, chmod, copyFile, cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { ThawError } from "./errors.ts";
+import { quoteForShell } from "./shell-quote.ts";
 import { findBuildFolder } from "./version.ts";
 
 /** What the daemon is started with: both outlive the folder this client came in. */
@@ -31,6 +32,15 @@ async function publishFolder(target: string, fill: (folder: string) => Promise<v
   }
 }
 
+/** Writes `<home>/thaw`: the command, for who comes with ssh to a host on whose PATH it is not. */
+async function publishLauncher(home: string, { node, script }: InstalledDaemon): Promise<void> {
+  const text = `#!/bin/sh\nexec ${quoteForShell(node)} ${quoteForShell(join(dirname(script), "thaw.mjs"))} "$@"\n`;
+  const path = join(home, "thaw");
+  if ((await readFile(path, "utf8").catch(() => "")) === text) return;
+  await writeFile(`${path}.tmp-${process.pid}`, text, { mode: 0o755 });
+  await rename(`${path}.tmp-${process.pid}`, path);
+}
+
 /**
  * Copies this build and this Node into `<home>/versions`, once each, so that the daemon depends on neither a checkout nor a CI job's folder.
  * @throws ThawError `host-not-ready` when nothing was built or the folder can't be written.
@@ -55,9 +65,11 @@ export async function installDaemon(home: string): Promise<InstalledDaemon> {
         await chmod(join(folder, "node"), 0o755);
       });
     }
+    const installed = { node: join(runtime, "node"), script: join(daemon, "daemon.mjs") };
+    await publishLauncher(home, installed);
+    return installed;
   } catch (error) {
     const message = `can't install the daemon in ${versions}: ${(error as Error).message}`;
     throw new ThawError("host-not-ready", message, { hint: `df -h ${home}; ls -ld ${home}`, cause: error });
   }
-  return { node: join(runtime, "node"), script: join(daemon, "daemon.mjs") };
 }

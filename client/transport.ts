@@ -1,8 +1,8 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
+import { findConnector } from "./connector.ts";
 import { systemCode, ThawError } from "./errors.ts";
-import { checkSocketFolder } from "./paths.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 
@@ -28,7 +28,7 @@ export interface ApiRequest {
   signal?: AbortSignal | undefined;
 }
 
-/** HTTP over the daemon's unix socket. */
+/** HTTP over the daemon's unix socket, or over ssh. */
 export class Transport {
   readonly #options: ReachOptions;
   readonly #agent = new http.Agent({ keepAlive: true, maxFreeSockets: keptConnections });
@@ -57,7 +57,7 @@ export class Transport {
   async #send(request: ApiRequest, again = false): Promise<IncomingMessage> {
     const { signal } = request;
     signal?.throwIfAborted();
-    checkSocketFolder(this.#options.socket);
+    this.#agent.createConnection = await findConnector(this.#options);
     const outgoing = this.#start(request);
     try {
       const answer = await awaitAnswer(outgoing, request);
@@ -82,7 +82,7 @@ export class Transport {
     }
     if (request.stream !== undefined) headers["content-type"] = "application/octet-stream";
     const outgoing = http.request({
-      socketPath: this.#options.socket,
+      host: "thaw",
       agent: this.#agent,
       method: request.method,
       path: request.path,
@@ -101,7 +101,7 @@ export class Transport {
       for await (const chunk of answer) yield chunk as Buffer;
     } catch (error) {
       signal?.throwIfAborted();
-      throw describeConnectionError(error, this.#options.socket, signal);
+      throw describeConnectionError(error, this.#options, signal);
     }
   }
 }

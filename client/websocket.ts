@@ -1,7 +1,7 @@
-import { connect } from "node:net";
 import { WebSocket } from "ws";
 import { throwAnswer, versionHeaders } from "./answer.ts";
-import { checkSocketFolder } from "./paths.ts";
+import { findConnector } from "./connector.ts";
+import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 
 const openDeadlineMs = 60_000;
@@ -16,21 +16,21 @@ export interface SocketListener {
 }
 
 /**
- * Opens a WebSocket on the daemon's unix socket.
+ * Opens a WebSocket to the daemon.
  * @throws ThawError when the daemon answers with an error; the system's error when nobody is there; the signal's reason when aborted.
  */
 export async function openWebSocket(options: {
-  socket: string;
+  reach: ReachOptions;
   path: string;
   listener: SocketListener;
   signal?: AbortSignal | undefined;
 }): Promise<void> {
   const { signal, listener } = options;
   signal?.throwIfAborted();
-  checkSocketFolder(options.socket);
+  const connect = await findConnector(options.reach);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const ws = new WebSocket(`ws://thaw${options.path}`, {
-    createConnection: () => connect(options.socket),
+    createConnection: connect,
     headers: versionHeaders(),
     perMessageDeflate: false,
     skipUTF8Validation: true,

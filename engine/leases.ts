@@ -14,19 +14,21 @@ export class Leases {
     this.#remove = remove;
   }
 
-  /** A client holds on. Returns how it lets go; the last one to do so ends the sandbox. */
-  hold(id: string): () => void {
+  /** A client holds on. Returns how it lets go; the last one to do so ends the sandbox, at once or unless somebody comes within `inMs`. */
+  hold(id: string): (inMs?: number) => void {
     this.#clearTimer(id);
     this.#holders.set(id, (this.#holders.get(id) ?? 0) + 1);
     let held = true;
-    return () => {
+    return (inMs = 0) => {
       if (!held) return;
       held = false;
       const holders = this.#holders.get(id);
       // Not leased any more: it was kept, or is gone.
       if (holders === undefined) return;
       this.#holders.set(id, holders - 1);
-      if (holders === 1) this.#end(id);
+      if (holders !== 1) return;
+      if (inMs === 0) this.#end(id);
+      else this.#arm(id, inMs);
     };
   }
 

@@ -5,9 +5,9 @@ import { listNames, type NameKind } from "./names.ts";
 
 const sandboxVerbs = new Set([
   ...["exec", "attach", "shell", "logs", "rm", "pause", "resume"],
-  ...["extend", "wait", "stats", "events"],
+  ...["extend", "wait", "stats", "events", "ssh-config", "ssh-proxy"],
 ]);
-const oneSandbox = new Set(["exec", "attach", "shell", "logs"]);
+const oneSandbox = new Set(["exec", "attach", "shell", "logs", "ssh-config", "ssh-proxy"]);
 
 /** What the argument being completed names; undefined when it is a file, or anything. */
 function findKind(words: readonly string[]): NameKind | undefined {
@@ -25,6 +25,7 @@ function findKind(words: readonly string[]): NameKind | undefined {
   if (verb === "capture" && second === "create") return words.length === 3 ? "sandbox" : undefined;
   if (verb === "capture" && second !== "ls" && words.length > 2) return "capture";
   if (verb === "template" && ["build", "show"].includes(second)) return "template";
+  if (verb === "context" && ["use", "rm"].includes(second)) return "context";
   if (verb === "snapshot" && ["inspect", "tag", "rm", "verify"].includes(second)) return "snapshot";
   return undefined;
 }
@@ -44,8 +45,17 @@ function listFlags(command: Command): string[] {
   return [...own, "--help"];
 }
 
+/** Takes `--context NAME` from the words before the verb; names are then asked of that host. */
+function takeContext(words: readonly string[]): readonly string[] {
+  const [flag, name] = words;
+  if (flag !== "--context" || name === undefined || words.length < 3) return words;
+  process.env.THAW_CONTEXT = name;
+  return words.slice(2);
+}
+
 /** Completes the last of the words that follow `thaw`. Never starts a daemon; without one there are no names. */
-export async function complete(words: readonly string[]): Promise<string[]> {
+export async function complete(all: readonly string[]): Promise<string[]> {
+  const words = takeContext(all);
   const last = words.at(-1) ?? "";
   if (words.slice(0, -1).includes("--")) return [];
   const matching = (candidates: readonly string[]): string[] =>
@@ -53,9 +63,10 @@ export async function complete(words: readonly string[]): Promise<string[]> {
       .filter((word) => word.startsWith(last))
       .map(cleanText)
       .sort();
+  if (words.length === 2 && words[0] === "--context") return matching(await listNames("context"));
   if (words.length <= 1) {
     const shown = Object.entries(verbs).filter(([, verb]) => verb.hidden !== true);
-    return matching([...shown.map(([name]) => name), "help", "--help", "--version"]);
+    return matching([...shown.map(([name]) => name), "help", "--help", "--version", "--context"]);
   }
   const command = await findCommand(words);
   if (command === undefined) return [];

@@ -2,11 +2,11 @@ import type { ThawClient } from "../../client/thaw-client.ts";
 import { withClient } from "../connect.ts";
 
 /** What can be named. */
-export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run";
+export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run" | "context";
 
 const deadlineMs = 1000;
 
-async function askNames(client: ThawClient, kind: Exclude<NameKind, "run">): Promise<string[]> {
+async function askNames(client: ThawClient, kind: Exclude<NameKind, "run" | "context">): Promise<string[]> {
   const options = { signal: AbortSignal.timeout(deadlineMs) };
   if (kind === "sandbox") return (await client.listSandboxes(options)).map(({ name }) => name);
   if (kind === "template") return (await client.listTemplates(options)).map(({ name }) => name);
@@ -15,6 +15,11 @@ async function askNames(client: ThawClient, kind: Exclude<NameKind, "run">): Pro
     return [...(captures.length === 0 ? [] : ["latest"]), ...captures.map(({ id }) => id)];
   }
   return (await client.listSnapshots(options)).flatMap(({ tags, id }) => (tags.length === 0 ? [id] : tags));
+}
+
+async function listContexts(): Promise<string[]> {
+  const { localContext, readContexts } = await import("../../client/contexts/config.ts");
+  return [localContext, ...readContexts().remotes.keys()];
 }
 
 /** Names of the project file; none when there is no sound one. */
@@ -27,6 +32,7 @@ async function readProjectNames(kind: "runs" | "templates"): Promise<string[]> {
 /** The names there are; of those a daemon knows none when it does not answer within a second. */
 export async function listNames(kind: NameKind): Promise<string[]> {
   if (kind === "run") return readProjectNames("runs");
+  if (kind === "context") return listContexts().catch(() => []);
   const known = await withClient((client) => askNames(client, kind), { autostart: false }).catch(() => []);
   return kind === "template" ? [...new Set([...(await readProjectNames("templates")), ...known])] : known;
 }

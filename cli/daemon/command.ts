@@ -30,6 +30,15 @@ export const define: Define = (command, exit) => {
       exit(0);
     });
   command
+    .command("stdio")
+    .description("join stdin and stdout with a connection to the daemon: the far end of a context")
+    .addHelpText("after", "\nExample:\n  $ ssh ci-3 thaw daemon stdio")
+    .action(async () => {
+      const { joinStdio } = await import("./stdio.ts");
+      await joinStdio();
+      exit(0);
+    });
+  command
     .command("status")
     .description("say whether the daemon runs; exits with 1 when it does not")
     .option("--json", "print what runs as JSON")

@@ -7,7 +7,7 @@ import { ThawError } from "../../client/errors.ts";
 import { hostDaemon } from "../../client/host-daemon.ts";
 import { installDaemon } from "../../client/install.ts";
 import { findPaths } from "../../client/paths.ts";
-import { withClient } from "../connect.ts";
+import { requireLocalContext, withClient } from "../connect.ts";
 import { writeOut } from "../output.ts";
 import { formatUnit } from "./units.ts";
 
@@ -43,6 +43,7 @@ async function command(name: string, ...args: string[]): Promise<void> {
 
 /** `thaw daemon install`: writes the unit and starts it; with `--print` only shows it. */
 export async function install({ system = false, print = false }: InstallFlags): Promise<void> {
+  requireLocalContext("daemon install");
   if (!print) checkHost(system);
   const own = findPaths();
   const { home, socket } = system ? hostDaemon : own;

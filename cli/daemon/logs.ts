@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { findDaemonLog } from "../../client/daemon-log.ts";
 import { ThawError } from "../../client/errors.ts";
 import { findPaths } from "../../client/paths.ts";
+import { requireLocalContext } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { writeOut } from "../output.ts";
 
@@ -35,6 +36,7 @@ class LineReader {
 
 /** `thaw daemon logs`. With `follow` it goes on until interrupted. */
 export async function showLogs(flags: { follow?: boolean; lines?: number; json?: boolean }): Promise<void> {
+  requireLocalContext("daemon logs");
   const path = findDaemonLog(findPaths().home);
   if (!existsSync(path)) {
     throw new ThawError("not-found", `there is no log yet: ${path}`, { hint: "thaw daemon start" });

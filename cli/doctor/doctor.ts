@@ -1,3 +1,4 @@
+import { type ChosenContext, chooseContext } from "../../client/contexts/find.ts";
 import { ThawError } from "../../client/errors.ts";
 import type { DoctorReport, Probe } from "../../client/index.ts";
 import { findPaths, type ThawPaths } from "../../client/paths.ts";
@@ -43,6 +44,18 @@ export function whichDaemon(
   return { name: "daemon", state: "ok", fatal: false, detail: `${socket}; ${why}` };
 }
 
+/** Which host is asked, and why that one; undefined when there is no choice. */
+export function whichContext({ name, remote, by }: ChosenContext): Probe | undefined {
+  if (by === "default") return undefined;
+  const why = by === "THAW_CONTEXT" ? "--context or THAW_CONTEXT says so" : "thaw context use chose it";
+  return {
+    name: "context",
+    state: "ok",
+    fatal: false,
+    detail: `${name} (${remote?.url ?? "this host"}); ${why}`,
+  };
+}
+
 /** A daemon that can't be asked is a finding of its own. */
 function reportUnreachable(error: ThawError): DoctorReport {
   const detail = [error.message, ...error.details].join("; ");
@@ -52,10 +65,16 @@ function reportUnreachable(error: ThawError): DoctorReport {
 
 /** `thaw doctor`. @returns 0 when sandboxes can run here, else 1. */
 export async function doctor(flags: { json?: boolean }): Promise<number> {
-  const report = await withClient(async (client) => {
-    const { ready, probes } = await client.getDoctorReport();
-    return { ready, probes: [whichDaemon(findPaths()), ...probes] };
-  }).catch((error: unknown) => {
+  const context = chooseContext();
+  const asked = whichContext(context);
+  const ours = context.remote === undefined ? [whichDaemon(findPaths())] : [];
+  const report = await withClient(
+    async (client) => {
+      const { ready, probes } = await client.getDoctorReport();
+      return { ready, probes: [...(asked === undefined ? [] : [asked]), ...ours, ...probes] };
+    },
+    { context },
+  ).catch((error: unknown) => {
     if (error instanceof ThawError) return reportUnreachable(error);
     throw error;
   });

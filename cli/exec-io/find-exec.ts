@@ -1,5 +1,6 @@
 import { ThawError } from "../../client/errors.ts";
 import type { Exec, Sandbox } from "../../client/index.ts";
+import { isSshServer } from "../ssh-proxy/server.ts";
 
 function describe(exec: Exec): string {
   return `${exec.id}  ${exec.state}  ${exec.argv.join(" ").slice(0, 60)}`;
@@ -24,7 +25,7 @@ export function findExec(
   const details = execs.slice(0, 10).map(describe);
   const hint = `thaw exec -d ${sandbox.name} -- COMMAND`;
   if (reference === undefined) {
-    const newest = execs.find(wanted);
+    const newest = execs.find((exec) => wanted(exec) && !isSshServer(exec));
     if (newest !== undefined) return newest;
     throw new ThawError("not-found", `sandbox ${sandbox.name} has no ${what}`, { hint, details });
   }

@@ -12,9 +12,14 @@ function describeState(sandbox: Sandbox): string {
   return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
 }
 
-/** The table of sandboxes. */
-export function formatSandboxes(sandboxes: readonly Sandbox[], nowMs?: number): string {
+/** The table of sandboxes; of several hosts, where one names its context. */
+export function formatSandboxes(
+  sandboxes: readonly (Sandbox & { context?: string })[],
+  nowMs?: number,
+): string {
+  const everywhere = sandboxes.some(({ context }) => context !== undefined);
   const rows = sandboxes.map((sandbox) => [
+    ...(everywhere ? [sandbox.context ?? ""] : []),
     sandbox.name,
     describeState(sandbox),
     sandbox.from,
@@ -25,12 +30,13 @@ export function formatSandboxes(sandboxes: readonly Sandbox[], nowMs?: number): 
     formatNext(sandbox.next, nowMs),
     sandbox.id,
   ]);
-  return formatTable(header, rows);
+  return formatTable(everywhere ? ["CONTEXT", ...header] : header, rows);
 }
 
 export interface ListFlags {
   label?: readonly string[];
   json?: boolean;
+  allContexts?: boolean;
 }
 
 /** `thaw ls`. */

@@ -230,6 +230,8 @@ export const runRequest = z.object({
   hold: z.boolean().default(false),
   /** Keep the sandbox when the exec has ended. */
   keep: z.boolean().default(false),
+  /** How long to wait for the client when its connection breaks, rather than is closed: for those that come over a network. */
+  returnMs: z.int().min(0).max(60_000).default(0),
 });
 
 export const progress = z.object({
@@ -423,6 +425,8 @@ export const daemonInfo = z.object({
   version: z.string(),
   /** Digest of the installed bundle; another one means another build. */
   digest: z.string(),
+  /** The host's name, for clients that came from another one. */
+  host: z.string(),
   pid: z.int(),
   home: z.string(),
   startedAt: z.string(),

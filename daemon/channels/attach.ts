@@ -15,6 +15,8 @@ const query = z.object({
   err: offset,
   stdin: z.string().optional(),
   lease: z.string().optional(),
+  /** With `lease`: as of a run. */
+  returnMs: z.coerce.number().int().min(0).max(60_000).default(0),
   /** Instead of offsets: this much of what was written last, from the start of a line on. */
   scrollback: z.coerce
     .number()
@@ -36,12 +38,12 @@ export async function serveAttach(
     const asked = query.safeParse(Object.fromEntries(at.query));
     if (!asked.success)
       throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
-    const { out, err, stdin, lease, scrollback, takeover, as } = asked.data;
+    const { out, err, stdin, lease, returnMs, scrollback, takeover, as } = asked.data;
     const exec = findExec(engine, at.sandbox, at.exec);
     const sandbox = engine.sandbox(at.sandbox);
     connection.onClose(sandbox.hold());
     if (stdin === "1" && !exec.isOver) await sandbox.wake();
-    if (lease === "1") connection.onClose(engine.leases.hold(engine.sandbox(at.sandbox).id));
+    if (lease === "1") connection.letGoOnClose(engine.leases.hold(sandbox.id), returnMs);
     const from = scrollback === undefined ? { out, err } : await scrollbackOf(exec.log, scrollback);
     connection.startFrom(from.out, from.err);
     connection.status({ type: "started", exec: execView(exec) });

@@ -11,6 +11,8 @@ const STDIN = 0;
 const STATUS = 3;
 const RESIZE = 4;
 const CLOSE = 255;
+/** How ws calls the end of a connection that nobody closed. */
+const BROKEN = 1006;
 /** A client that does not acknowledge is dropped when this much waits for it. */
 const MAX_UNPACED_BYTES = 16 << 20;
 const SLOW_CLOSE_MS = 1000;
@@ -53,8 +55,14 @@ export class Connection implements Reader {
   }
 
   onClose(listener: () => void): void {
-    if (this.isOpen) this.#socket.once("close", listener);
+    if (this.isOpen) this.#socket.once("close", () => listener());
     else listener();
+  }
+
+  /** Lets go of a lease with the connection; with one that breaks, only after `returnMs`. */
+  letGoOnClose(letGo: (inMs: number) => void, returnMs: number): void {
+    if (this.isOpen) this.#socket.once("close", (code) => letGo(code === BROKEN ? returnMs : 0));
+    else letGo(returnMs);
   }
 
   /** Makes this the exec's writer: stdin, signals and resizes go to it. */

@@ -29,7 +29,7 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
       onProgress: (progress) => connection.status(progress),
       signal: gone.signal,
     });
-    connection.onClose(engine.leases.hold(sandbox.id));
+    connection.letGoOnClose(engine.leases.hold(sandbox.id), request.returnMs);
     connection.onClose(sandbox.hold());
     connection.status({ type: "created", sandbox: sandboxView(engine, sandbox) });
     await Promise.race([started, aborted(gone.signal)]);

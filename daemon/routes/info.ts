@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { daemonInfo, doctorReport } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
@@ -5,6 +6,7 @@ export function infoRoutes(app: App, { engine, version, startedAt, shutDown }: D
   app.get("/v1/info", { schema: { response: { 200: daemonInfo } } }, async () => ({
     version: version.version,
     digest: version.digest,
+    host: hostname(),
     pid: process.pid,
     home: engine.home.root,
     startedAt,

@@ -1,12 +1,15 @@
 /** The built command, run as a user runs it, against the run's own state folder. */
-import { readFileSync } from "node:fs";
 import { execa, type Options } from "execa";
 import { inject } from "vitest";
+import { isAlive, until } from "./processes.ts";
+
+export { isAlive, until };
 
 export const thawBin = "dist/thaw.mjs";
 
 export function thawEnv(): Record<string, string> {
-  return { THAW_HOME: inject("thawHome"), NO_COLOR: "1" };
+  const home = inject("thawHome");
+  return { THAW_HOME: home, THAW_CONFIG: `${home}/config`, NO_COLOR: "1" };
 }
 
 /** Never rejects on an exit code: tests look at it. */
@@ -44,27 +47,6 @@ export async function killDaemon(): Promise<void> {
   const pid = await daemonPid();
   process.kill(pid, "SIGKILL");
   await until(() => !isAlive(pid), "the daemon to die");
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
-/** Waits for a condition, not for a time. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  deadlineMs = 20_000,
-): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 /** Machines of this run's state folder: their processes name their sandbox. */

@@ -16,7 +16,13 @@ interface Ended {
 }
 
 function environment(server: TestServer): NodeJS.ProcessEnv {
-  return { ...process.env, THAW_HOME: join(server.folder, "home"), THAW_SOCKET: server.socket, CI: "1" };
+  return {
+    ...process.env,
+    THAW_HOME: join(server.folder, "home"),
+    THAW_SOCKET: server.socket,
+    THAW_CONFIG: join(server.folder, "config"),
+    CI: "1",
+  };
 }
 
 function thaw(server: TestServer, ...args: string[]): Promise<Ended> {

@@ -1,0 +1,44 @@
+import { localContext, readContexts } from "../../client/contexts/config.ts";
+import { parseRemote, type RemoteHost } from "../../client/contexts/remote.ts";
+import { saveContexts } from "../../client/contexts/save.ts";
+import { ThawError } from "../../client/errors.ts";
+import type { DaemonInfo } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
+import { cleanText } from "../format/clean-text.ts";
+import { printJson, writeOut } from "../output.ts";
+
+export interface AddFlags {
+  thaw?: string;
+  /** False: don't connect. */
+  check?: boolean;
+  force?: boolean;
+  json?: boolean;
+}
+
+/** A daemon that is older than this client is refused here too: no other verb would work with it. */
+async function ask(remote: RemoteHost): Promise<DaemonInfo> {
+  using abort = abortOnSignals();
+  return await withClient((client) => client.getInfo({ signal: abort.signal }), { context: { remote } });
+}
+
+/** `thaw context add`: nothing is written before the host has answered. */
+export async function add(name: string, url: string, flags: AddFlags): Promise<void> {
+  const remote = parseRemote(name, url, flags.thaw);
+  const contexts = readContexts();
+  if (name === localContext) {
+    throw new ThawError("usage", `${localContext} is this host`, { hint: "another name" });
+  }
+  const before = contexts.remotes.get(name);
+  if (before !== undefined && flags.force !== true) {
+    throw new ThawError("conflict", `there is a context ${name} already: ${before.url}`, {
+      hint: `--force replaces it; thaw context rm ${name}`,
+    });
+  }
+  const info = flags.check === false ? undefined : await ask(remote);
+  saveContexts({ ...contexts, remotes: new Map([...contexts.remotes, [name, remote]]) });
+  if (flags.json === true) printJson({ name, url, ...(info === undefined ? {} : { daemon: info }) });
+  else if (info === undefined) writeOut(`${name}: not tried\n`);
+  else
+    writeOut(`${name}: ${cleanText(`thaw ${info.version} on ${info.host}`)}, ${info.sandboxes} sandboxes\n`);
+}

@@ -1,0 +1,67 @@
+import type { Define } from "../verbs.ts";
+import type { AddFlags } from "./add.ts";
+
+type JsonFlag = { json?: boolean };
+
+export const define: Define = (command, exit) => {
+  command.addHelpText(
+    "after",
+    `
+A context is another host with thaw, reached with the system's ssh. "local" is this host. --context NAME before a verb, or
+THAW_CONTEXT, chooses one for a command.
+
+Examples:
+  $ thaw context add ci-3 ssh://ann@ci-3.example.com
+  $ thaw --context ci-3 ls`,
+  );
+  command
+    .command("add")
+    .description("name a host, and try to reach it")
+    .argument("<name>", "lower-case letters, digits and dashes")
+    .argument("<url>", "ssh://[USER@]HOST[:PORT]")
+    .option("--thaw <command>", "how thaw is called there (default: thaw)")
+    .option("--no-check", "don't connect")
+    .option("--force", "replace a context of that name")
+    .option("--json", "print what answers as JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n  $ thaw context add ci-3 ssh://ann@ci-3.example.com:2222 --thaw /opt/thaw/bin/thaw",
+    )
+    .action(async (name: string, url: string, flags: AddFlags) => {
+      const { add } = await import("./add.ts");
+      await add(name, url, flags);
+      exit(0);
+    });
+  command
+    .command("use")
+    .description("let commands work on this host from now on; local for this one")
+    .argument("<name>", "a context, or local")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw context use ci-3")
+    .action(async (name: string, flags: JsonFlag) => {
+      const { use } = await import("./change.ts");
+      use(name, flags);
+      exit(0);
+    });
+  command
+    .command("ls")
+    .description("list contexts; * is the one in use")
+    .option("--json", "print them as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw context ls --json")
+    .action(async (flags: JsonFlag) => {
+      const { list } = await import("./list.ts");
+      list(flags);
+      exit(0);
+    });
+  command
+    .command("rm")
+    .description("forget a host; nothing is changed there")
+    .argument("<name...>", "contexts")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw context rm ci-3")
+    .action(async (names: string[], flags: JsonFlag) => {
+      const { remove } = await import("./change.ts");
+      remove(names, flags);
+      exit(0);
+    });
+};

@@ -1,0 +1,64 @@
+import { ThawError } from "../../client/errors.ts";
+import type { Exec } from "../../client/index.ts";
+import { LastLines } from "../../client/ssh/last-lines.ts";
+import { withClient } from "../connect.ts";
+import { writeFully } from "../exec-io/fd-writer.ts";
+import { nameOurselves } from "../exec-io/own-name.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
+import { passStdin } from "../exec-io/stdin.ts";
+import { sandboxOfSshHost } from "../ssh-config/entry.ts";
+import { findSshKey } from "../ssh-config/key.ts";
+import { noServerCode, planSshServer } from "./server.ts";
+
+/** What an sshd that ended without a word means. */
+function describeFailure(sandbox: string, { exit, error }: Exec, details: readonly string[]): ThawError {
+  if (exit?.code === noServerCode || error !== null) {
+    return new ThawError("unsupported", `sandbox ${sandbox} has no sshd`, {
+      hint: `add openssh-server to its template's packages; thaw shell ${sandbox} needs none`,
+      details: error === null ? [] : [error.message],
+    });
+  }
+  const how = exit?.signal ?? `exit code ${exit?.code ?? "unknown"}`;
+  return new ThawError("exec-refused", `sshd in sandbox ${sandbox} ended at once (${how})`, {
+    hint: `thaw exec ${sandbox} -- /usr/sbin/sshd -t`,
+    details,
+  });
+}
+
+/** `thaw ssh-proxy`: joins stdin and stdout with an sshd started in the sandbox for this one connection. @returns the exit code. */
+export async function proxySsh(host: string): Promise<number> {
+  const sandbox = sandboxOfSshHost(host);
+  const { publicKey } = await findSshKey();
+  return withClient(async (client) => {
+    using abort = abortOnSignals();
+    const { signal } = abort;
+    const said = new LastLines();
+    let answered = false;
+    const started = await client.startExec(sandbox, planSshServer(publicKey), { signal });
+    const target = { sandbox: started.sandbox, exec: started.id };
+    try {
+      const connection = await client.attach(
+        { ...target, stdin: true, as: nameOurselves() },
+        {
+          stdout: (chunk) => {
+            answered = true;
+            return writeFully(1, chunk);
+          },
+          stderr: (chunk) => said.push(chunk),
+          signal,
+        },
+      );
+      passStdin(connection).catch(() => connection.endStdin());
+      const ended = await connection.result;
+      if (!answered) throw describeFailure(sandbox, ended, said.lines);
+      return 0;
+    } catch (error) {
+      const over = signal.aborted || answered;
+      // nobody is left to talk to it
+      if (over) await client.signalExec({ ...target, signal: "KILL", to: "tree" }).catch(() => {});
+      // this is how ssh ends whoever carried its connection
+      if (answered && signal.aborted) return 0;
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,28 @@
+import Conf from "conf";
+import { ThawError } from "../errors.ts";
+import { type Contexts, findConfigFolder, localContext } from "./config.ts";
+
+/** Writes the contexts, whole or not at all. @throws ThawError `host-not-ready` when they can't be written. */
+export function saveContexts({ current, remotes }: Contexts): void {
+  const cwd = findConfigFolder();
+  const contexts = Object.fromEntries(
+    [...remotes.values()].map(({ name, url, thaw }) => [
+      name,
+      { url, ...(thaw === undefined ? {} : { thaw }) },
+    ]),
+  );
+  try {
+    const store = new Conf({
+      cwd,
+      configName: "contexts",
+      accessPropertiesByDotNotation: false,
+      configFileMode: 0o600,
+    });
+    store.store = { ...(current === localContext ? {} : { current }), contexts };
+  } catch (error) {
+    throw new ThawError("host-not-ready", `can't write the contexts in ${cwd}: ${(error as Error).message}`, {
+      hint: "set THAW_CONFIG to a folder you may write",
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,340 @@
+/** Another host: this one, through a real sshd. */
+import { createHash, randomBytes } from "node:crypto";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa, type Options } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findPaths } from "../../client/paths.ts";
+import { Sshd } from "../helpers/sshd.ts";
+import { daemonPid, type SandboxRow, thaw, thawBin, thawEnv, thawJson, until } from "../helpers/thaw.ts";
+import { Terminal } from "../helpers/tmux.ts";
+
+/** The far end's `thaw`: the built one, on the state folder of this run. */
+function farThaw(): string {
+  const { home, socket } = findPaths({ ...process.env, ...thawEnv() });
+  const bin = join(process.cwd(), thawBin);
+  return `#!/bin/sh\nTHAW_HOME='${home}' THAW_SOCKET='${socket}' exec '${process.execPath}' '${bin}' "$@"\n`;
+}
+
+let sshd: Sshd;
+let env: Record<string, string>;
+
+/** Here: a client with a state folder of its own, in which no daemon runs. */
+const here = (args: string[], options: Options = {}) =>
+  thaw(args, { ...options, env: { ...env, ...(options.env ?? {}) } });
+const there = (args: string[], options: Options = {}) => here(["--context", "self", ...args], options);
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+  expect((await thaw(["create", "--name", "web"])).exitCode).toBe(0);
+  sshd = await Sshd.start({ thaw: farThaw() });
+  env = { ...sshd.env, THAW_HOME: join(sshd.folder, "local") };
+  const { stdout, stderr, exitCode } = await here(["context", "add", "self", sshd.url]);
+  expect(exitCode, String(stderr)).toBe(0);
+  expect(stdout).toMatch(/^self: thaw \d+\.\d+\.\d+ on \S+, 1 sandboxes\n$/);
+});
+afterAll(async () => {
+  await here(["daemon", "stop"]);
+  await sshd?.[Symbol.asyncDispose]();
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+describe("a context", () => {
+  test("is listed, used and forgotten; a word says which host is worked on", async () => {
+    const names = async (args: string[]): Promise<string[]> => {
+      const { stdout, stderr } = await here([...args, "ls", "--json"]);
+      expect(stderr).toBe("");
+      return (JSON.parse(String(stdout)) as SandboxRow[]).map(({ name }) => name);
+    };
+    expect(await names(["--context", "self"])).toEqual(["web"]);
+    expect((await here(["context", "add", "self", sshd.url])).stderr).toContain("--force");
+    expect((await here(["context", "add", "other", sshd.url, "--no-check"])).exitCode).toBe(0);
+    expect((await here(["context", "use", "other"])).exitCode).toBe(0);
+    expect(await names([])).toEqual(["web"]);
+    expect((await here(["context", "ls"])).stdout).toMatch(/^\* {2}other {2}ssh:/m);
+    expect((await here(["doctor"])).stdout).toMatch(/context +other \(ssh:.*thaw context use/);
+    expect((await here(["daemon", "stop"])).stderr).toContain("thaw --context local daemon stop");
+    expect((await here(["context", "rm", "other"])).exitCode).toBe(0);
+    expect((await here(["context", "ls"])).stdout).toMatch(/^\* {2}local/m);
+    const { stderr, exitCode } = await here(["--context", "selv", "ls"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('no context "selv"');
+  });
+
+  test("all at once; those that don't answer are said", async () => {
+    expect((await here(["context", "add", "dead", "ssh://127.0.0.1:1", "--no-check"])).exitCode).toBe(0);
+    const { stdout, stderr, exitCode } = await here(["ls", "--all-contexts"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^CONTEXT +NAME/);
+    expect(stdout).toMatch(/^self +web +running/m);
+    expect(stderr).toMatch(/^unreachable: dead: ssh can't reach 127\.0\.0\.1.*refused/m);
+    const json = JSON.parse(String((await here(["ls", "--all-contexts", "--json"])).stdout));
+    expect(json.sandboxes).toMatchObject([{ context: "self", name: "web" }]);
+    expect(json.unreachable).toMatchObject([{ context: "dead", error: { code: "daemon-unreachable" } }]);
+    expect((await here(["context", "rm", "dead"])).exitCode).toBe(0);
+  });
+
+  test("completion knows contexts, and the names behind one", async () => {
+    const complete = async (...words: string[]) => (await here(["__complete", "--", ...words])).stdout;
+    expect(await complete("--context", "s")).toBe("self\n");
+    expect(await complete("context", "use", "")).toBe("local\nself\n");
+    expect(await complete("--context", "self", "exec", "w")).toBe("web\n");
+    expect(await complete("--context", "self", "ssh-c")).toBe("ssh-config\n");
+  });
+});
+
+describe("the verbs, through ssh", () => {
+  test("run and exec: streams apart, stdin, exit codes", async () => {
+    const run = await there(["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    expect(run).toMatchObject({ stdout: "out\n", exitCode: 7 });
+    expect(run.stderr).toContain("err\n");
+    const bytes = randomBytes(3 << 20);
+    const { stdout } = await there(["exec", "-i", "web", "--", "sha256sum"], { input: bytes });
+    expect(stdout).toBe(`${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+    expect((await there(["exec", "web", "--", "nope"])).exitCode).toBe(127);
+    expect((await there(["exec", "nobody", "--", "true"])).exitCode).toBe(2);
+  });
+
+  test("cp both ways, attach, logs -f", async () => {
+    const file = join(sshd.folder, "file");
+    writeFileSync(file, randomBytes(1 << 20));
+    expect((await there(["cp", file, "web:/tmp/file"])).exitCode).toBe(0);
+    expect((await there(["cp", "web:/tmp/file", `${file}.back`])).exitCode).toBe(0);
+    expect(readFileSync(`${file}.back`).equals(readFileSync(file))).toBe(true);
+    const script = "for i in $(seq 20); do echo $i; sleep 0.1; done; read x; exit $x";
+    const { stdout: id } = await there(["exec", "-d", "web", "--", "sh", "-c", `(${script})`]);
+    const lines = Array.from({ length: 20 }, (_, i) => `${i + 1}\n`).join("");
+    expect((await there(["logs", "-f", "web", String(id).trim()])).stdout).toBe(lines);
+    const started = thaw(["exec", "-i", "web", "--", "sh", "-c", `echo here; ${script}`], { stdin: "pipe" });
+    await until(async () => {
+      const [{ execs } = { execs: [] }] = await thawJson<{ execs: { state: string }[] }[]>(["ls"]);
+      return execs.some(({ state }) => state === "running");
+    }, "the exec to run");
+    const joined = there(["attach", "web", "--takeover", "-i"], { input: "9\n" });
+    expect((await joined).exitCode).toBe(9);
+    expect((await joined).stdout).toContain("here\n1\n2\n");
+    expect((await started).exitCode).toBe(9);
+  });
+
+  test("at a terminal: sizes and Ctrl-C are the guest's", async () => {
+    await using terminal = await Terminal.open();
+    for (const [name, value] of Object.entries(env)) await terminal.type(`export ${name}='${value}'`);
+    await terminal.type("clear; thaw --context self shell web");
+    await terminal.until(/[#$] $/m);
+    await terminal.type("stty size; sleep 600");
+    await terminal.until("24 80");
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await terminal.press("C-c");
+    await terminal.type("echo interrupted=$?; exit 4");
+    await terminal.until("interrupted=130");
+    await terminal.until(/host> $/m);
+    await terminal.type("echo ended=$?; thaw --context self exec web -- sleep 600");
+    await terminal.until("ended=4");
+    await until(
+      async () => (await thaw(["exec", "web", "--", "pgrep", "-x", "sleep"])).exitCode === 0,
+      "sleep",
+    );
+    await terminal.press("C-c");
+    await terminal.type("echo then=$?");
+    await terminal.until("then=130");
+  });
+
+  test("a client that is gone takes its run along", async () => {
+    const client = execa(process.execPath, [thawBin, "--context", "self", "run", "--", "sleep", "300"], {
+      env: { ...thawEnv(), ...env },
+      reject: false,
+    });
+    const rows = () => thawJson<SandboxRow[]>(["ls"]);
+    await until(
+      async () => (await rows()).filter(({ state }) => state === "running").length === 2,
+      "the run to start",
+    );
+    client.kill("SIGKILL");
+    await client;
+    // it is waited for, as after a network's fault
+    await until(async () => (await rows()).length === 1, "the sandbox to go", 40_000);
+  });
+});
+
+describe("ssh that fails", () => {
+  test("drops in the middle: no line is lost or seen twice", async () => {
+    const script = "for i in $(seq 60); do echo $i; sleep 0.1; done; exit 5";
+    const running = there(["run", "--", "sh", "-c", script]);
+    const logged = (async () => {
+      const { stdout } = await there(["exec", "-d", "web", "--", "sh", "-c", script]);
+      return there(["logs", "-f", "web", String(stdout).trim()]);
+    })();
+    for (let drops = 0; drops < 2; drops++) {
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      expect(await sshd.drop()).toBeGreaterThan(0);
+    }
+    const lines = Array.from({ length: 60 }, (_, i) => `${i + 1}\n`).join("");
+    const { stdout, exitCode, stderr } = await running;
+    expect({ stdout, exitCode }, String(stderr)).toEqual({ stdout: lines, exitCode: 5 });
+    expect((await logged).stdout).toBe(lines);
+  });
+
+  test("is gone for good: said, after a while", async () => {
+    await using second = await Sshd.start({ thaw: farThaw() });
+    const options = { env: { ...second.env, THAW_HOME: env.THAW_HOME as string } };
+    expect((await here(["context", "add", "second", second.url], options)).exitCode).toBe(0);
+    const running = here(
+      ["--context", "second", "exec", "web", "--", "sh", "-c", "echo on; sleep 601"],
+      options,
+    );
+    await new Promise((resolve) => running.stdout?.once("data", resolve));
+    await second.stop();
+    const { exitCode, stderr } = await running;
+    expect(exitCode).toBe(125);
+    expect(stderr).toMatch(/ssh can't reach 127\.0\.0\.1\n.*refused[\s\S]*hint: ssh -p/);
+    expect((await thaw(["exec", "web", "--", "pkill", "-f", "^sleep 601"])).exitCode).toBe(0);
+  });
+
+  test.each([
+    [
+      "asks for a password",
+      ["PubkeyAuthentication no", "PasswordAuthentication yes"],
+      /without a password[\s\S]*Permission denied[\s\S]*ssh-add/,
+    ],
+    ["answers without thaw", ["ForceCommand /bin/sh -c nope"], /no thaw at 127\.0\.0\.1[\s\S]*npm install/],
+    ["greets on stdout", ["ForceCommand echo welcome; cat"], /must print nothing/],
+    [
+      "finds an older thaw",
+      ["ForceCommand echo \"thaw: unknown command 'stdio'\" >&2; exit 2"],
+      /too old[\s\S]*unknown command/,
+    ],
+    [
+      "says strange things",
+      ["ForceCommand printf '\\033[2Jno\\n' >&2; exit 3"],
+      /ended with exit code 3\n {2}\[2Jno\n/,
+    ],
+  ])("%s: nothing is asked, added or garbled", async (_what, config, expected) => {
+    await using bad = await Sshd.start({ thaw: farThaw(), config });
+    const options = { env: { ...bad.env, THAW_HOME: env.THAW_HOME as string }, timeout: 30_000 };
+    const { exitCode, stderr } = await here(["context", "add", "bad", bad.url], options);
+    expect(exitCode).toBe(125);
+    expect(stderr).toMatch(expected);
+    expect((await here(["context", "ls"], options)).stdout).not.toContain("bad");
+  });
+
+  test("does not know the host", async () => {
+    await using unknown = await Sshd.start({ thaw: farThaw() });
+    writeFileSync(join(unknown.folder, "known_hosts"), "");
+    const { stderr } = await here(["context", "add", "x", unknown.url], { env: unknown.env });
+    expect(stderr).toMatch(/does not trust the host key[\s\S]*once and compare/);
+  });
+
+  test("is not there at all", async () => {
+    const { exitCode, stderr } = await there(["ls"], { env: { THAW_SSH: "/nope/ssh" } });
+    expect(exitCode).toBe(125);
+    expect(stderr).toMatch(/can't run \/nope\/ssh[\s\S]*openssh-client/);
+  });
+
+  test("a newer client says so, and leaves the far daemon alone", async () => {
+    const newer = mkdtempSync(join(tmpdir(), "thaw-newer-"));
+    try {
+      cpSync("dist", newer, { recursive: true });
+      const version = JSON.parse(readFileSync("dist/version.json", "utf8")) as { built: number };
+      writeFileSync(
+        join(newer, "version.json"),
+        JSON.stringify({ ...version, built: version.built + 60_000 }),
+      );
+      const before = await daemonPid();
+      const { stderr, exitCode } = await execa(
+        process.execPath,
+        [join(newer, "thaw.mjs"), "--context", "self", "ls"],
+        { reject: false, env: { ...thawEnv(), ...env } },
+      );
+      expect(exitCode).toBe(125);
+      expect(stderr).toMatch(/thaw at 127\.0\.0\.1 is older[\s\S]*update thaw there/);
+      expect(await daemonPid()).toBe(before);
+    } finally {
+      rmSync(newer, { recursive: true, force: true });
+    }
+  });
+});
+
+test("daemon stdio joins two streams: nothing else is on stdout, an end is passed on", async () => {
+  const input = "GET /v1/info HTTP/1.1\r\nHost: thaw\r\n\r\n";
+  const { stdout, stderr, exitCode } = await thaw(["daemon", "stdio"], { input });
+  expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+  expect(stdout).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\{"version".*\}$/);
+});
+
+test("a thaw that is not on the far PATH is found where its daemon left it", async () => {
+  await using bare = await Sshd.start({});
+  const { home, socket } = findPaths({ ...process.env, ...thawEnv() });
+  mkdirSync(join(bare.folder, "home/thaw"), { recursive: true });
+  const launcher = `#!/bin/sh\nTHAW_HOME='${home}' THAW_SOCKET='${socket}' exec '${home}/thaw' "$@"\n`;
+  writeFileSync(join(bare.folder, "home/thaw/thaw"), launcher, { mode: 0o755 });
+  const options = { env: { ...bare.env, THAW_HOME: env.THAW_HOME as string } };
+  const { stdout, stderr } = await here(["context", "add", "bare", bare.url], options);
+  expect(stdout, String(stderr)).toMatch(/^bare: thaw/);
+});
+
+describe("ssh into a sandbox", () => {
+  const entry = (): string => join(sshd.folder, "entry");
+  const ssh = (args: string[], options: Options = {}) =>
+    execa("ssh", ["-F", entry(), ...args], { reject: false, stripFinalNewline: false, ...options });
+
+  beforeAll(async () => {
+    const local = await thaw(["ssh-config"], { env: { THAW_CONFIG: join(sshd.folder, "config") } });
+    const far = await there(["ssh-config"]);
+    expect(far.stdout).toMatch(/^Host \*\.self\.thaw\n/);
+    writeFileSync(entry(), `${local.stdout}${far.stdout}`);
+  });
+
+  test("a command, its streams and exit code; here and in a context", async () => {
+    for (const host of ["web.thaw", "web.self.thaw"]) {
+      const { stdout, stderr, exitCode } = await ssh([host, "hostname; cat; echo e >&2; exit 7"], {
+        input: "in",
+      });
+      expect({ stdout, stderr, exitCode }).toEqual({ stdout: "web\nin", stderr: "e\n", exitCode: 7 });
+    }
+  });
+
+  test("scp, sftp, another user, a terminal", async () => {
+    const file = join(sshd.folder, "bytes");
+    writeFileSync(file, randomBytes(1 << 20));
+    await execa("scp", ["-F", entry(), file, "web.thaw:/root/bytes"]);
+    await execa("scp", ["-F", entry(), "web.thaw:/root/bytes", `${file}.back`]);
+    expect(readFileSync(`${file}.back`).equals(readFileSync(file))).toBe(true);
+    const listed = await execa("sftp", ["-b", "-", "-F", entry(), "web.thaw"], { input: "ls /root\n" });
+    expect(listed.stdout).toContain("/root/bytes");
+    expect((await thaw(["exec", "web", "--", "useradd", "-m", "ann"])).exitCode).toBe(0);
+    expect((await ssh(["ann@web.thaw", "id -un"])).stdout).toBe("ann\n");
+    expect((await ssh(["-tt", "web.thaw", "tty"], { stdin: "ignore" })).stdout).toContain("/dev/pts/");
+  });
+
+  test("each machine has a host key of its own, made when it is first asked for", async () => {
+    const { stdout: baked } = await thaw(["run", "--", "sh", "-c", "ls /etc/ssh /run/thaw-ssh 2>&1"]);
+    expect(baked).not.toMatch(/ssh_host_|key/);
+    expect((await thaw(["fork", "web", "--name", "twin"])).exitCode).toBe(0);
+    const keys = [];
+    for (const host of ["web.thaw", "twin-1.thaw"])
+      keys.push((await ssh([host, "cat /run/thaw-ssh/*/key | sha256sum"])).stdout);
+    expect(new Set(keys).size).toBe(2);
+    expect((await thaw(["rm", "twin-1"])).exitCode).toBe(0);
+  });
+
+  test("without sshd, and without a sandbox: said by name", async () => {
+    expect((await thaw(["create", "--name", "bare"])).exitCode).toBe(0);
+    await thaw(["exec", "bare", "--", "rm", "/usr/sbin/sshd"]);
+    expect((await ssh(["bare.thaw", "true"])).stderr).toMatch(
+      /sandbox bare has no sshd[\s\S]*openssh-server/,
+    );
+    expect((await ssh(["nobody.thaw", "true"])).stderr).toContain("nobody");
+    expect((await thaw(["rm", "bare"])).exitCode).toBe(0);
+  });
+
+  test("a connection that ends leaves no sshd behind", async () => {
+    const client = ssh(["web.thaw", "sleep 600"]);
+    const servers = async (name: string) =>
+      (await thaw(["exec", "web", "--", "pgrep", "-x", name])).exitCode === 0;
+    await until(() => servers("sleep"), "the command to run");
+    client.kill("SIGKILL");
+    await client;
+    await until(async () => !(await servers("sshd")), "sshd to end");
+  });
+});
