@@ -225,6 +225,13 @@ function requestOf(
     });
 }
 
+/** Node's limit on a request's headers; a server that hits it may hang up before the request was written. */
+const MAX_HEADER_BYTES = 16_384;
+const REFUSED_UNREAD: ApiAnswer = {
+  status: 431,
+  text: '{"error":{"code":"usage","message":"refused before it was read"}}',
+};
+
 /** Sends it as it is, however odd. */
 export function send(
   socketPath: string,
@@ -243,7 +250,11 @@ export function send(
       );
       answer.on("error", reject);
     });
-    outgoing.on("error", reject);
+    outgoing.on("error", (error: NodeJS.ErrnoException) => {
+      const hungUp = error.code === "EPIPE" || error.code === "ECONNRESET";
+      if (hungUp && outgoing.path.length > MAX_HEADER_BYTES) resolve(REFUSED_UNREAD);
+      else reject(error);
+    });
     outgoing.end(body ?? undefined);
   });
 }
