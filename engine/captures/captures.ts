@@ -98,6 +98,7 @@ export class Captures {
       if (file.exec) this.#inherited.set(file.exec.id, takenOf(file));
       this.#storeLater(id);
     }
+    this.#verifyRest().catch(() => {});
   }
 
   /** The daemon leaves; the next one goes on. */
@@ -225,6 +226,13 @@ export class Captures {
         tell({ ok: false, reason });
       }
     });
+  }
+
+  /** Those that an earlier daemon had not come to. */
+  async #verifyRest(): Promise<void> {
+    for (const capture of await this.store.list())
+      if (!this.#leaving.signal.aborted && (await this.store.notes(capture.id)).verified === null)
+        await this.verify(capture, this.#leaving.signal);
   }
 
   /** Calls `take` with the bytes of a core file. Throws `unsupported` for a capture that has none. */
