@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 #[path = "pages/format.rs"]
 mod format;
@@ -17,7 +19,7 @@ use format::{PAGE_BYTES, Run, is_zero, read_index, write_index};
 
 /// Copied while the machine stands still; what is above goes to the file in that time.
 const KEPT_BYTES: usize = 512 << 20;
-const CHUNK_PAGES: u64 = 4_096;
+const CHUNK_PAGES: u64 = 1_024;
 /// Bits of an entry of /proc/PID/pagemap.
 const FILE_OR_SHARED: u64 = 1 << 61;
 const SWAPPED: u64 = 1 << 62;
@@ -55,25 +57,20 @@ fn take(pid: i32, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<
     // Room for what there is now, touched, so that no page is faulted in while the machine stands still.
     let expected: u64 = own_runs(&pagemap, start, bytes)?.iter().map(|(_, pages)| pages * PAGE_BYTES as u64).sum();
     let room = usize::try_from(expected + expected / 8 + (8 << 20)).map_or(KEPT_BYTES, |room| room.min(KEPT_BYTES));
-    let mut kept = vec![1; room];
-    kept.clear();
-    let mut writer = Writer { file, kept, raw: 0, at: PAGE_BYTES as u64, runs: Vec::new() };
+    let kept = vec![1; room];
+    let mut writer = Writer { file, kept, used: 0, raw: 0, at: PAGE_BYTES as u64, runs: Vec::new() };
     say("ready")?;
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
         return Err(io::Error::other("was not told to begin"));
     }
-    let mut own = Vec::new();
-    let mut copied = 0;
-    for (first, pages) in own_runs(&pagemap, start, bytes)? {
-        own.push((first, first + pages));
-        let mut at = first;
-        while at < first + pages {
-            let count = (first + pages - at).min(CHUNK_PAGES);
-            writer.copy(pid, start, at, count)?;
-            copied += count * PAGE_BYTES as u64;
-            at += count;
-        }
+    let runs = own_runs(&pagemap, start, bytes)?;
+    let own: Vec<(u64, u64)> = runs.iter().map(|(first, pages)| (*first, first + pages)).collect();
+    let copied = PAGE_BYTES as u64 * runs.iter().map(|(_, pages)| pages).sum::<u64>();
+    let mut rest = chunks(&runs);
+    while !rest.is_empty() {
+        let now = rest.drain(..rest.len().min(KEPT_BYTES / (CHUNK_PAGES as usize * PAGE_BYTES))).collect::<Vec<_>>();
+        writer.copy(pid, start, &now)?;
     }
     say(&format!("copied {copied}"))?;
     if let Some(file) = &inherited {
@@ -83,9 +80,21 @@ fn take(pid: i32, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<
     say(&format!("done {total}"))
 }
 
+/// Runs in pieces that can be copied beside each other.
+fn chunks(runs: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let split = |&(first, pages): &(u64, u64)| {
+        let starts = (first..first + pages).step_by(CHUNK_PAGES as usize);
+        starts.map(move |at| (at, (first + pages - at).min(CHUNK_PAGES)))
+    };
+    runs.iter().flat_map(split).collect()
+}
+
 struct Writer {
     file: File,
+    /// As long as there is room, so that nothing is cleared before it is written over.
     kept: Vec<u8>,
+    /// What of it is in use.
+    used: usize,
     /// Runs from here on are as they were copied: not yet looked at for zeros.
     raw: usize,
     /// Where `kept` goes.
@@ -94,16 +103,42 @@ struct Writer {
 }
 
 impl Writer {
-    fn copy(&mut self, pid: i32, start: u64, first: u64, pages: u64) -> io::Result<()> {
-        let length = pages as usize * PAGE_BYTES;
-        if self.kept.len() + length > KEPT_BYTES {
+    /// Copies chunks, on every core that there is: the machine stands still and needs none.
+    fn copy(&mut self, pid: i32, start: u64, chunks: &[(u64, u64)]) -> io::Result<()> {
+        let length = chunks.iter().map(|(_, pages)| *pages as usize * PAGE_BYTES).sum::<usize>();
+        if self.used + length > KEPT_BYTES {
             self.flush()?;
         }
-        let from = self.kept.len();
-        self.kept.resize(from + length, 0);
-        read_memory(pid, start + first * PAGE_BYTES as u64, &mut self.kept[from..])?;
-        self.runs.push(Run { first, pages: pages as u32, zero: false });
-        Ok(())
+        let from = self.used;
+        self.used += length;
+        if self.used > self.kept.len() {
+            self.kept.resize(self.used, 0);
+        }
+        let mut rest = &mut self.kept[from..self.used];
+        let mut work = Vec::with_capacity(chunks.len());
+        for (first, pages) in chunks {
+            let (into, behind) = rest.split_at_mut(*pages as usize * PAGE_BYTES);
+            work.push((start + first * PAGE_BYTES as u64, into));
+            rest = behind;
+            self.runs.push(Run { first: *first, pages: *pages as u32, zero: false });
+        }
+        let work = Mutex::new(work);
+        let next = || work.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let copy = || -> io::Result<()> {
+            while let Some((address, into)) = next() {
+                read_memory(pid, address, into)?;
+            }
+            Ok(())
+        };
+        let helpers = thread::available_parallelism().map_or(1, usize::from).min(chunks.len()).saturating_sub(1);
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(copy)).collect();
+            let own = copy();
+            let others = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("a copy failed"))));
+            others.fold(own, io::Result::and)
+        })
     }
 
     /// Leaves out the pages of zeros among those kept.
@@ -121,7 +156,7 @@ impl Writer {
                 self.note(page, zero);
             }
         }
-        self.kept.truncate(to);
+        self.used = to;
     }
 
     /// Runs come in any order of theirs, the data in the order of the runs.
@@ -132,6 +167,14 @@ impl Writer {
         }
     }
 
+    fn keep(&mut self, page: &[u8]) {
+        if self.used + page.len() > self.kept.len() {
+            self.kept.resize(self.used + CHUNK_PAGES as usize * PAGE_BYTES, 0);
+        }
+        self.kept[self.used..self.used + page.len()].copy_from_slice(page);
+        self.used += page.len();
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.sift();
         self.store()
@@ -139,9 +182,9 @@ impl Writer {
 
     fn store(&mut self) -> io::Result<()> {
         self.raw = self.runs.len();
-        self.file.write_all_at(&self.kept, self.at)?;
-        self.at += self.kept.len() as u64;
-        self.kept.clear();
+        self.file.write_all_at(&self.kept[..self.used], self.at)?;
+        self.at += self.used as u64;
+        self.used = 0;
         Ok(())
     }
 
@@ -160,10 +203,10 @@ impl Writer {
                 }
                 if !run.zero {
                     file.read_exact_at(&mut page, data_at + (number - run.first) * PAGE_BYTES as u64)?;
-                    self.kept.extend(page);
+                    self.keep(&page);
                 }
                 self.note(number, run.zero);
-                if self.kept.len() > KEPT_BYTES {
+                if self.used > KEPT_BYTES {
                     self.store()?;
                 }
             }
