@@ -46,12 +46,17 @@ export class ExecLog {
   #writing: Promise<void> | null = null;
   #failure: Error | null = null;
 
-  private constructor(dir: string, limits: LogLimits, offsets: Offsets, segment: number) {
+  private constructor(
+    dir: string,
+    limits: LogLimits,
+    { offsets, segment, bytes }: { offsets: Offsets; segment: number; bytes: number },
+  ) {
     this.#dir = dir;
     this.#limits = limits;
     this.#offsets = offsets;
     this.#written = { ...offsets };
     this.#segment = segment;
+    this.#segmentBytes = bytes;
   }
 
   /** Opens or makes the log in folder `dir`, going on where an earlier process stopped. */
@@ -59,10 +64,10 @@ export class ExecLog {
     await mkdir(dir, { recursive: true });
     for (const segment of (await segmentsOf(dir)).reverse()) {
       const end = await recoverEnd(segmentPath(dir, segment));
-      if (end) return new ExecLog(dir, limits, end, segment + 1);
+      if (end) return new ExecLog(dir, limits, { segment, ...end });
       await rm(segmentPath(dir, segment), { force: true });
     }
-    return new ExecLog(dir, limits, { 1: 0, 2: 0 }, 0);
+    return new ExecLog(dir, limits, { offsets: { 1: 0, 2: 0 }, segment: 0, bytes: 0 });
   }
 
   get out(): number {
@@ -141,7 +146,9 @@ export class ExecLog {
   async #write(pieces: LogPiece[]): Promise<void> {
     const first = pieces[0];
     if (!first) return;
-    if (this.#file === null || this.#segmentBytes >= this.#limits.segmentBytes) await this.#nextSegment();
+    // A segment is for so many bytes, however many processes it takes: those that come later go on with the last one.
+    if (this.#segmentBytes >= this.#limits.segmentBytes) await this.#nextSegment();
+    this.#file ??= await this.#openSegment();
     const buffers: Buffer[] = [];
     for (const { channel, timeMs, data } of pieces) {
       const head = Buffer.alloc(RECORD_HEADER_BYTES);
@@ -156,18 +163,23 @@ export class ExecLog {
     this.#segmentBytes += bytesWritten;
   }
 
-  async #nextSegment(): Promise<void> {
-    if (this.#file) {
-      await this.#file.close();
-      this.#segment += 1;
-    }
-    this.#file = await open(segmentPath(this.#dir, this.#segment), "a", 0o600);
+  async #openSegment(): Promise<FileHandle> {
+    const file = await open(segmentPath(this.#dir, this.#segment), "a", 0o600);
+    if (this.#segmentBytes > 0) return file;
     const head = Buffer.alloc(SEGMENT_HEADER_BYTES);
     MAGIC.copy(head);
     head.writeBigUInt64LE(BigInt(this.#written[1]), 8);
     head.writeBigUInt64LE(BigInt(this.#written[2]), 16);
-    await this.#file.write(head);
+    await file.write(head);
     this.#segmentBytes = SEGMENT_HEADER_BYTES;
+    return file;
+  }
+
+  async #nextSegment(): Promise<void> {
+    await this.#file?.close();
+    this.#file = null;
+    this.#segment += 1;
+    this.#segmentBytes = 0;
     const old = (await segmentsOf(this.#dir)).filter(
       (segment) => segment < this.#segment - this.#limits.keep,
     );
@@ -188,21 +200,21 @@ async function segmentsOf(dir: string): Promise<number[]> {
 }
 
 /** Offsets at the end of a segment; cuts off a record that was not written whole. Null when not even the head was. */
-async function recoverEnd(path: string): Promise<Offsets | null> {
+async function recoverEnd(path: string): Promise<{ offsets: Offsets; bytes: number } | null> {
   const bytes = await readFile(path);
   if (bytes.length < SEGMENT_HEADER_BYTES) return null;
-  const end: Offsets = { 1: Number(bytes.readBigUInt64LE(8)), 2: Number(bytes.readBigUInt64LE(16)) };
+  const offsets: Offsets = { 1: Number(bytes.readBigUInt64LE(8)), 2: Number(bytes.readBigUInt64LE(16)) };
   let at = SEGMENT_HEADER_BYTES;
   while (at + RECORD_HEADER_BYTES <= bytes.length) {
     const channel = bytes[at];
     const length = bytes.readUInt32LE(at + 4);
     const next = at + RECORD_HEADER_BYTES + length;
     if ((channel !== 1 && channel !== 2) || length > MAX_RECORD_BYTES || next > bytes.length) break;
-    end[channel] += length;
+    offsets[channel] += length;
     at = next;
   }
   if (at < bytes.length) await truncate(path, at);
-  return end;
+  return { offsets, bytes: at };
 }
 
 async function* readSegment(path: string): AsyncGenerator<LogPiece> {

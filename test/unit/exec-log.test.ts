@@ -43,6 +43,18 @@ test("another process goes on where the first one stopped, and cuts off a half-w
   await second.close();
 });
 
+test("processes that come and go lose nothing of it: segments are counted by their size", async () => {
+  for (let process = 0; process < 10; process++) {
+    const log = await ExecLog.open(dir, { segmentBytes: 1000, keep: 1 });
+    await append(log, 1, String(process));
+    await log.close();
+  }
+  const log = await ExecLog.open(dir);
+  expect(await textOf(log, { 1: 0, 2: 0 })).toBe(
+    Array.from({ length: 10 }, (_, process) => `1@${process}:${process} `).join(""),
+  );
+});
+
 test("old segments go; what is left says from which offset", async () => {
   const log = await ExecLog.open(dir, { segmentBytes: 1000, keep: 1 });
   for (let i = 0; i < 50; i++) await append(log, 1, `${i}`.padStart(100, "."));
