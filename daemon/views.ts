@@ -18,6 +18,7 @@ export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
     sandbox.record;
   return {
     ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay },
+    frozen: sandbox.record.frozen !== null,
     isolation: sandbox.isolation,
     next: engine.next(sandbox),
     expiresAt: sandbox.record.timers.expiresAt,

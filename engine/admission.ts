@@ -125,9 +125,11 @@ export class Admission {
   }
 
   /** What is missing for it now, with the figures; null when nothing is. */
-  #lacks({ memoryMib }: Need): string | null {
+  #lacks({ id, memoryMib }: Need): string | null {
     const { limits } = this;
-    if (this.#promised.size >= limits.sandboxes)
+    // One that is thawed again is among them already.
+    const others = this.#promised.size - (this.#promised.has(id) ? 1 : 0);
+    if (others >= limits.sandboxes)
       return `${this.#promised.size} of ${limits.sandboxes} sandboxes are there`;
     const promised = sum(this.#promised.values());
     if (promised + memoryMib > limits.memoryMib)

@@ -2,7 +2,7 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Probe, type Runner, RunnerError } from "../runners/runner.ts";
+import { type Probe, type Runner, RunnerError, type SnapshotFiles } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
 import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
@@ -28,6 +28,7 @@ import { nearest } from "./nearest.ts";
 import { Room } from "./room.ts";
 import { type ForkOrigin, forkOrigin } from "./sandboxes/fork.ts";
 import { type FrozenSandbox, freezeSandbox } from "./sandboxes/freeze.ts";
+import { freezeAndStop } from "./sandboxes/freeze-and-stop.ts";
 import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
@@ -40,6 +41,8 @@ import { shippedRecipes } from "./templates/shipped.ts";
 
 /** A run of a rerun waits for room this long. */
 const RERUN_WAIT_MS = 600_000;
+/** A full freeze of a machine of many gigabytes on a slow disk. */
+const FREEZE_DEADLINE_MS = 600_000;
 
 export interface EngineOptions {
   homePath: string;
@@ -48,8 +51,6 @@ export interface EngineOptions {
   templatesDir: string;
   agentPath: string;
   clock?: Clock;
-  /** Freezes a sandbox that was paused long enough to a snapshot and stops it. Absent: `stopAfter` does nothing. */
-  freezeAndStop?: (sandbox: Sandbox) => Promise<void>;
 }
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {
@@ -91,7 +92,6 @@ export class Engine {
   readonly #room: Room;
   readonly #clock: Clock;
   readonly #lifecycle: Lifecycle<Sandbox>;
-  readonly #freezeAndStop: EngineOptions["freezeAndStop"];
   /** Sandboxes being made, and how to call that off. */
   readonly #creating = new Map<string, { abort: AbortController; settled: Promise<unknown> }>();
   readonly #templatesDir: string;
@@ -122,7 +122,6 @@ export class Engine {
       tell: (type, id, details) => this.events.append({ type, target: id, name: id, sandbox: null, details }),
     });
     this.#clock = options.clock ?? systemClock;
-    this.#freezeAndStop = options.freezeAndStop;
     this.#lifecycle = new Lifecycle<Sandbox>({
       clock: this.#clock,
       clockFile: home.clock,
@@ -133,7 +132,7 @@ export class Engine {
           ...{ type: "clock.jumped", target: "clock", name: "clock", sandbox: null },
           details: { jumpMs: Math.round(jumpMs) },
         }),
-      able: { pause: this.runner.capabilities.pause, stop: options.freezeAndStop !== undefined },
+      able: { pause: this.runner.capabilities.pause, stop: this.runner.capabilities.liveFreeze },
     });
   }
 
@@ -492,6 +491,9 @@ export class Engine {
         ? { capture: replay.capture.id, level: replay.level, exact: options.source.exact === true }
         : null,
       heldBy: null,
+      frozen: null,
+      ownSnapshot: null,
+      machineId: null,
       timers,
       machine: null,
     };
@@ -649,6 +651,7 @@ export class Engine {
       if (isOver(to)) this.admission.ended(id);
       this.#lifecycle.poke();
     });
+    sandbox.onWake = (thaw, signal) => this.#wake(sandbox, thaw, signal);
     sandbox.on("ended", () => {
       if (record.leased) this.leases.afterEnd(id);
     });
@@ -684,7 +687,41 @@ export class Engine {
     this.#sandboxes.delete(id);
     this.#names.delete(sandbox.record.name);
     this.admission.free(id);
+    await this.#dropOwnSnapshot(sandbox.record.ownSnapshot).catch(() => {});
     if (first) this.audit.note("rm", sandbox.record.name, { id, ...(why ? { why: why.message } : {}) });
+  }
+
+  async #freezeAndStop(sandbox: Sandbox): Promise<void> {
+    await this.#room.needDisk();
+    const { ownSnapshot: before } = sandbox.record;
+    await freezeAndStop(this.#live, sandbox, AbortSignal.timeout(FREEZE_DEADLINE_MS));
+    if (before !== sandbox.record.ownSnapshot) await this.#dropOwnSnapshot(before);
+  }
+
+  /** A frozen sandbox needs room for a machine, as a new one does. */
+  async #wake(
+    { id, record }: Sandbox,
+    thaw: (files: SnapshotFiles) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { name, resources, snapshot } = record;
+    try {
+      await this.#room.needDisk();
+      await this.admission.admit({ id, name, ...resources }, { waitMs: 0, onProgress: () => {}, signal });
+      const files = await this.snapshots.checkForThaw(await this.snapshots.get(snapshot));
+      await this.#thaws.run(() => thaw(files));
+      this.admission.started(id);
+      this.audit.note("wake", name, { id });
+    } catch (error) {
+      if (record.frozen) this.admission.ended(id);
+      throw asEngineError(error);
+    }
+  }
+
+  /** A snapshot that was made for one sandbox, and that neither another nor a name has come to need. */
+  async #dropOwnSnapshot(id: string | null): Promise<void> {
+    if (id === null || (await this.usersOf(id)).length > 0) return;
+    if (![...(await this.snapshots.tags()).values()].includes(id)) await this.snapshots.remove(id);
   }
 
   /** What a timer says. */
@@ -696,7 +733,7 @@ export class Engine {
         return this.audit.note("pause", record.name, { id, why: "idle" });
       }
       case "stop":
-        await this.#freezeAndStop?.(sandbox);
+        await this.#freezeAndStop(sandbox);
         return this.audit.note("stop", record.name, { id, why: "paused for long" });
       case "remove": {
         const timeIsUp = Date.parse(record.timers.expiresAt ?? "") <= this.#clock.wall();

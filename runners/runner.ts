@@ -245,7 +245,7 @@ export interface Runner {
   forget(id: string): void;
   /** Takes up a machine another process started. Rejects with `machine-gone` when it is dead. */
   adopt(record: MachineRecord): Promise<Machine>;
-  /** Removes all that is left of a machine whose record may be incomplete (a crash while starting it): processes, sockets. */
+  /** Removes all that is left of a machine whose record may be incomplete (a crash while starting it): processes, sockets, its disk. */
   clear(place: MachinePlace): Promise<void>;
 }
 

@@ -9,6 +9,7 @@ import { printJson, writeOut } from "../output.ts";
 const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
 
 function describeState(sandbox: Sandbox): string {
+  if (sandbox.frozen) return "stopped (frozen)";
   return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
 }
 

@@ -87,6 +87,8 @@ export const sandbox = z.object({
   resources,
   labels: z.record(z.string(), z.string()),
   createdAt: z.string(),
+  /** Stopped, and a request thaws it again. */
+  frozen: z.boolean(),
   /** Why it is stopped or failed. */
   reason: z.string().nullable(),
   /** Ends with its client. */

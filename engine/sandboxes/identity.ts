@@ -2,12 +2,13 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Identity } from "../../runners/agent/messages.ts";
 
-export function freshIdentity(hostname: string): Identity {
+/** @param machineId what it was before, when the same sandbox goes on. The boot is another one all the same: the agent tells by it. */
+export function freshIdentity(hostname: string, machineId: string | null = null): Identity {
   return {
     timeNs: (BigInt(Date.now()) * 1_000_000n).toString(),
     entropy: randomBytes(64).toString("base64"),
     hostname,
-    machineId: randomBytes(16).toString("hex"),
+    machineId: machineId ?? randomBytes(16).toString("hex"),
     bootId: randomUUID(),
   };
 }

@@ -16,6 +16,13 @@ const machineRecord = z.object({
   needs: machineNeeds,
 });
 
+/** What a stopped sandbox is thawed from again, with its snapshot. */
+const frozen = z.object({
+  /** What its machine had become, in the folder `frozen`; null: the snapshot was made of its machine, for it alone. */
+  difference: z.object({ id: z.string(), layers: z.array(z.string()), build: z.string() }).nullable(),
+});
+export type Frozen = z.infer<typeof frozen>;
+
 const ms = z.number().nullable().default(null);
 const time = z.string().nullable().default(null);
 
@@ -68,6 +75,12 @@ export const sandboxRecord = z.object({
   timers: timers.default(noTimers),
   /** Thawed from more than its snapshot: another sandbox's state, or a capture's. */
   derived: z.boolean().default(false),
+  /** Not null only while it is stopped and can go on. */
+  frozen: frozen.nullable().default(null),
+  /** Snapshot that was made for it alone: goes with it. */
+  ownSnapshot: z.string().nullable().default(null),
+  /** Its machine's, also after it was frozen. */
+  machineId: z.string().nullable().default(null),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

@@ -5,7 +5,7 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Agent } from "../../runners/agent/agent.ts";
 import { SessionError } from "../../runners/agent/errors.ts";
-import type { StartParams } from "../../runners/agent/messages.ts";
+import type { Identity, StartParams } from "../../runners/agent/messages.ts";
 import {
   type Difference,
   type DifferenceFiles,
@@ -26,8 +26,10 @@ import { EngineError } from "../errors.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execRecord } from "../execs/record.ts";
 import { readRecord, writeWhole } from "../files.ts";
+import type { Taken } from "./freeze-and-stop.ts";
+import { clearFrozen, frozenDifference } from "./frozen.ts";
 import { freshIdentity } from "./identity.ts";
-import type { SandboxRecord } from "./record.ts";
+import type { Frozen, SandboxRecord } from "./record.ts";
 import { checkTransition, checkVerb, isOver, type SandboxState, type Verb } from "./state.ts";
 
 const HELLO_DEADLINE_MS = 15_000;
@@ -107,6 +109,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   #gone = false;
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Calls off a thaw of what was frozen. */
+  #waking: AbortController | null = null;
+  /** The engine's part of thawing what was frozen: room, the snapshot's files, the word of how it went. */
+  onWake: ((thaw: (files: SnapshotFiles) => Promise<void>, signal: AbortSignal) => Promise<void>) | null =
+    null;
 
   constructor(dir: string, record: SandboxRecord, runner: Runner, capturer: Capturer | null = null) {
     super();
@@ -133,8 +140,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     try {
       this.#take(machine);
       await this.#greet(machine, {
-        // An exact replay keeps the recorded entropy, clock and names.
-        ...(this.record.replay?.exact ? {} : { identity: freshIdentity(this.record.name) }),
+        ...this.#identity(),
         guestIsBetweenFrames: options.frozenLive !== true,
         deadlineMs: HELLO_DEADLINE_MS,
         ...(signal ? { signal } : {}),
@@ -150,6 +156,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   /** Takes up the machine of an earlier daemon, with its execs. A dead one becomes `failed`, with the reason. */
   async adopt(): Promise<void> {
     await this.#restoreExecs();
+    if (this.record.frozen) return this.#clearMachine();
+    await clearFrozen(this.dir);
     if (this.record.machine === null || isOver(this.record.state)) return;
     let machine: Machine;
     try {
@@ -284,12 +292,16 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
 
   async resume(): Promise<void> {
     checkVerb("resume", this.record);
-    await this.#inTurn(() => this.#resume());
+    await this.#inTurn(() => (this.record.frozen ? this.#thawAgain(this.record.frozen) : this.#resume()));
   }
 
-  /** Lets a paused sandbox go on, also one that is being paused; nothing to do for others. Throws `no-space` when a full disk holds it. */
+  /**
+   * Lets a paused sandbox go on, also one that is being paused, and thaws a frozen one; nothing to do for others. Throws `no-space` when a full
+   * disk holds it, `no-capacity` when there is no room for a machine.
+   */
   async wake(): Promise<void> {
     await this.#inTurn(async () => {
+      if (this.record.frozen) return this.#thawAgain(this.record.frozen);
       if (this.record.state !== "paused") return;
       const { name, heldBy, reason } = this.record;
       if (heldBy === "disk-full")
@@ -297,6 +309,28 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
           hint: `thaw resume ${name}`,
         });
       await this.#resume();
+    });
+  }
+
+  /** Ends the machine of a paused sandbox once `take` has kept what it was. Throws `conflict` when somebody uses it. */
+  async stopFrozen(take: () => Promise<Taken>): Promise<void> {
+    const checkUnused = (): void => {
+      const { name, state, heldBy } = this.record;
+      if (state !== "paused" || heldBy !== null || this.#users > 0)
+        throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
+    };
+    await this.#inTurn(async () => {
+      checkUnused();
+      this.#hangUp();
+      const { snapshot, difference } = await take();
+      checkUnused();
+      this.record.frozen = { difference };
+      this.record.snapshot = snapshot;
+      if (difference === null) this.record.ownSnapshot = snapshot;
+      this.#move("stopped", "frozen after a long pause; a request wakes it");
+      await this.persist();
+      await this.#machine?.stop();
+      await this.#clearMachine();
     });
   }
 
@@ -361,6 +395,63 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     await this.#become("running", null);
   }
 
+  /** The same machine again, from what was frozen of it: its execs go on. When it can't be, it stays frozen. */
+  async #thawAgain(frozen: Frozen): Promise<void> {
+    const difference = frozenDifference(this.dir, frozen);
+    const abort = new AbortController();
+    this.#waking = abort;
+    try {
+      checkVerb("resume", this.record);
+      await this.onWake?.((files) => this.#thawFrozen(frozen, files, abort.signal), abort.signal);
+    } finally {
+      this.#waking = null;
+    }
+    if (difference) this.#runner.forget(difference.id);
+    await clearFrozen(this.dir);
+    const agent = this.#agent;
+    if (agent) await Promise.all([...this.execs.values()].map((exec) => exec.resume(agent)));
+  }
+
+  async #thawFrozen(frozen: Frozen, snapshot: SnapshotFiles, signal: AbortSignal): Promise<void> {
+    const difference = frozenDifference(this.dir, frozen);
+    const place = { id: this.id, stateDir: this.dir };
+    const machine = await this.#runner.thaw({ ...place, snapshot, difference }, signal);
+    try {
+      this.#take(machine);
+      await this.#greet(machine, { ...this.#identity(), deadlineMs: ADOPT_DEADLINE_MS, signal });
+      signal.throwIfAborted();
+    } catch (error) {
+      this.#hangUp();
+      await machine.stop();
+      await this.#clearMachine();
+      throw error;
+    }
+    this.#move("running", null);
+    this.record.frozen = null;
+    await this.persist();
+  }
+
+  /** What its machine left on this host, be it half made or half gone. */
+  async #clearMachine(): Promise<void> {
+    this.#machine = null;
+    await this.#runner.clear({ id: this.id, stateDir: this.dir });
+  }
+
+  #hangUp(): void {
+    const agent = this.#agent;
+    this.#agent = null;
+    agent?.close();
+    for (const exec of this.execs.values()) exec.detach();
+  }
+
+  /** An exact replay keeps the recorded entropy, clock and names. */
+  #identity(): { identity?: Identity } {
+    if (this.record.replay?.exact) return {};
+    const identity = freshIdentity(this.record.name, this.record.machineId);
+    this.record.machineId = identity.machineId;
+    return { identity };
+  }
+
   /** Whether the disk was still full when it went on. */
   #heldAgain(): boolean {
     return this.record.heldBy !== null;
@@ -370,6 +461,10 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     await Promise.allSettled(this.#takes);
     this.#move("removed", reason.message);
     await this.#write().catch(() => {});
+    if (this.#waking) {
+      this.#waking.abort(reason);
+      await this.#turn;
+    }
     await Promise.all([...this.execs.values()].map((exec) => exec.fail(reason)));
     this.#agent?.close();
     // Out of sight first: a crash from here on leaves a folder that the next start clears.
@@ -481,7 +576,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   /** The one place where its state changes. */
   #move(to: SandboxState, reason: string | null): void {
     const { state: from, name, timers } = this.record;
-    checkTransition(name, from, to);
+    checkTransition(name, from, to, this.record.frozen !== null);
     this.record.state = to;
     this.record.reason = reason;
     timers.stateSince = new Date().toISOString();

@@ -4,33 +4,37 @@ import { EngineError } from "../errors.ts";
 export const sandboxStates = ["creating", "running", "paused", "stopped", "failed", "removed"] as const;
 export type SandboxState = (typeof sandboxStates)[number];
 
-/** creating → running ⇄ paused → (stopped | failed) → removed; anything may be removed, nothing comes back from that. */
+/** creating → running ⇄ paused → (stopped | failed) → removed; anything may be removed, nothing comes back from that. Stopped ones that are frozen run again. */
 const FOLLOWS: Readonly<Record<SandboxState, readonly SandboxState[]>> = {
   creating: ["running", "failed", "removed"],
   running: ["paused", "stopped", "failed", "removed"],
   paused: ["running", "stopped", "failed", "removed"],
-  stopped: ["removed"],
+  stopped: ["running", "removed"],
   failed: ["removed"],
   removed: [],
 };
 
-/** What may be asked of a sandbox, by state. A paused one is woken by `exec` and `files`. */
+/** A state, or `frozen`: stopped, with all that it takes to go on. */
+type Condition = SandboxState | "frozen";
+
+/** What may be asked of a sandbox, by state. A paused one and a frozen one are woken by `exec` and `files`. */
 const VERBS = {
-  exec: ["running", "paused"],
-  files: ["running", "paused"],
+  exec: ["running", "paused", "frozen"],
+  files: ["running", "paused", "frozen"],
   pause: ["running"],
-  resume: ["paused"],
+  resume: ["paused", "frozen"],
   freeze: ["running", "paused"],
   fork: ["running", "paused"],
   stats: ["running", "paused"],
-  extend: ["running", "paused", "stopped", "failed"],
-  rm: ["creating", "running", "paused", "stopped", "failed"],
-} as const satisfies Record<string, readonly SandboxState[]>;
+  extend: ["running", "paused", "stopped", "frozen", "failed"],
+  rm: ["creating", "running", "paused", "stopped", "frozen", "failed"],
+} as const satisfies Record<string, readonly Condition[]>;
 export type Verb = keyof typeof VERBS;
 export const verbs = Object.keys(VERBS) as Verb[];
 
-export function mayFollow(from: SandboxState, to: SandboxState): boolean {
-  return FOLLOWS[from].includes(to);
+/** @param frozen whether it is frozen while `stopped`: only then it comes back */
+export function mayFollow(from: SandboxState, to: SandboxState, frozen = false): boolean {
+  return FOLLOWS[from].includes(to) && (from !== "stopped" || to === "removed" || frozen);
 }
 
 /** Whether it has a machine, or is getting one. */
@@ -38,34 +42,42 @@ export function isLive(state: SandboxState): boolean {
   return state === "creating" || state === "running" || state === "paused";
 }
 
-/** Whether it is over for good: only its folder is left, or not even that. */
+/** Whether it has no machine any more: only its folder is left, or not even that. */
 export function isOver(state: SandboxState): boolean {
   return !isLive(state);
 }
 
-export function allows(state: SandboxState, verb: Verb): boolean {
-  return (VERBS[verb] as readonly SandboxState[]).includes(state);
+export function allows(state: Condition, verb: Verb): boolean {
+  return (VERBS[verb] as readonly Condition[]).includes(state);
 }
 
-export function allowedVerbs(state: SandboxState): Verb[] {
+export function allowedVerbs(state: Condition): Verb[] {
   return verbs.filter((verb) => allows(state, verb));
 }
 
 /** Throws `internal`: a transition that is not in the table is a mistake of ours. */
-export function checkTransition(name: string, from: SandboxState, to: SandboxState): void {
-  if (!mayFollow(from, to))
+export function checkTransition(name: string, from: SandboxState, to: SandboxState, frozen = false): void {
+  if (!mayFollow(from, to, frozen))
     throw new EngineError("internal", `sandbox ${name} can't become ${to}: it is ${from}`);
 }
 
 /** Throws `conflict`, saying what the state is and what it allows. */
 export function checkVerb(
   verb: Verb,
-  { name, state, reason }: { name: string; state: SandboxState; reason: string | null },
+  {
+    name,
+    state,
+    reason,
+    frozen,
+  }: { name: string; state: SandboxState; reason: string | null; frozen?: object | null },
 ): void {
-  if (allows(state, verb)) return;
-  const allowed = allowedVerbs(state);
+  const condition = state === "stopped" && frozen ? "frozen" : state;
+  if (allows(condition, verb)) return;
+  const allowed = allowedVerbs(condition);
   const why = reason === null ? "" : ` (${reason})`;
-  const what = allowed.length === 0 ? "nothing can be asked of it" : `${state} allows: ${allowed.join(", ")}`;
-  const hint = state === "stopped" || state === "failed" ? { hint: `thaw rm ${name}` } : {};
+  const what =
+    allowed.length === 0 ? "nothing can be asked of it" : `${condition} allows: ${allowed.join(", ")}`;
+  const hints: Partial<Record<Condition, string>> = { stopped: "rm", failed: "rm", frozen: "resume" };
+  const hint = hints[condition] === undefined ? {} : { hint: `thaw ${hints[condition]} ${name}` };
   throw new EngineError("conflict", `can't ${verb} sandbox ${name}: it is ${state}${why}; ${what}`, hint);
 }

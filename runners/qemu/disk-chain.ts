@@ -51,11 +51,18 @@ const chainRecord = z.strictObject({
   ofSnapshot: z.int(),
   /** Own overlays below this one hold nothing that it does not. */
   firstOwn: z.int(),
+  /** Its device state came without a configuration section, so it sends none either. */
+  unconfigured: z.boolean().default(false),
   /** Folders as QEMU sees them. */
   diskDirInside: z.string(),
   runtimeDirInside: z.string(),
 });
 export type ChainRecord = z.infer<typeof chainRecord>;
+
+/** What a thawed machine has in its state folder, beside its console's log. */
+export function machineFiles(stateDir: string): string[] {
+  return [DISK_DIR, LAYERS_DIR, CHAIN_FILE].map((name) => join(stateDir, name));
+}
 
 /** Kept beside the machine, so that a later process can cut its disk too. */
 export async function writeChain(stateDir: string, chain: ChainRecord): Promise<void> {

@@ -83,7 +83,7 @@ async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs
     const disks = [...chain.disks.slice(0, chain.ofSnapshot), ...layers.map((name) => join(taken, name))];
     await Promise.all([merging, linkLayers(disks, (index) => join(spec.dir, layerName(index)))]);
     devices = await open(join(taken, "devices"), "r");
-    receiver = await startReceiver(freeze, devices);
+    receiver = await startReceiver(freeze, { devices, unconfigured: true });
     const loaded = waitMigration(receiver.qmp);
     loaded.catch(() => {});
     await receiver.qmp.execute("migrate-set-capabilities", {
@@ -114,7 +114,7 @@ async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
       debianPackage: "util-linux",
       code: "no-space",
     });
-    receiver = await startReceiver(freeze);
+    receiver = await startReceiver(freeze, chain);
     cut = await prepareCut(qmp, record, chain);
     const uri = await offerSocket(receiver, record, chain.runtimeDirInside);
     const moved = await move(qmp, {
@@ -151,9 +151,13 @@ interface Receiver extends Launched {
 
 /**
  * The second process, jailed as every machine, waiting for a migration.
- * @param devices a difference's device state, which it will be told to load
+ * @param from how the state comes: `unconfigured` without a configuration section, and from `devices` when it is a difference's
  */
-async function startReceiver(freeze: Freeze, devices?: FileHandle): Promise<Receiver> {
+async function startReceiver(
+  freeze: Freeze,
+  from: { unconfigured: boolean; devices?: FileHandle },
+): Promise<Receiver> {
+  const { devices, unconfigured } = from;
   const { context, spec, signal } = freeze;
   const { record } = freeze.source;
   const runtimeDir = runtimeDirOf(context, spec);
@@ -175,7 +179,7 @@ async function startReceiver(freeze: Freeze, devices?: FileHandle): Promise<Rece
     argv: (dir) =>
       receiveArgv({
         ...{ id: spec.id, runtimeDir: dir, machine, accelerator, cpu },
-        ...{ resources: record.resources, memoryFile, unconfigured: devices !== undefined },
+        ...{ resources: record.resources, memoryFile, unconfigured },
       }),
     timeoutMs: LAUNCH_TIMEOUT_MS,
     signal: deadline.signal,

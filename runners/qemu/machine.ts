@@ -182,12 +182,17 @@ export class QemuMachine implements Machine {
     }
     const source = { record: this.record, qmp: this.#qmp };
     const done = this.#inTurn(() => work(live, source));
-    // The next one waits for it, the caller does not.
     done.then(
-      () => this.#inTurn(() => live.settle(source)).catch(() => {}),
+      () => this.settle(),
       () => {},
     );
     return done;
+  }
+
+  /** Keeps the disk's chain shallow. What is asked of the machine next waits for it. */
+  settle(): void {
+    const source = { record: this.record, qmp: this.#qmp };
+    this.#inTurn(async () => this.#live?.settle(source)).catch(() => {});
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -8,6 +8,7 @@ import { killByName } from "./clear.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
 import { proveDifference, recallDifference } from "./difference-proof.ts";
+import { machineFiles } from "./disk-chain.ts";
 import { openDisk } from "./disk-files.ts";
 import { flattenDisk } from "./flatten-disk.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
@@ -84,6 +85,12 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
           `snapshot ${spec.snapshot.id} can't be thawed here: ${reasons.join("; ")}`,
         );
       }
+      const { build } = await context.facts();
+      if (spec.difference !== undefined && spec.difference.build !== build)
+        throw new RunnerError(
+          "incompatible",
+          `what was frozen by ${spec.difference.build} can only be thawed by it; this host has ${build}`,
+        );
       return thaw(context, spec, signal);
     },
     difference: (proof, signal) =>
@@ -93,7 +100,8 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     async clear(place) {
       const runtimeDir = runtimeDirOf(context, place);
       await killByName(place.id);
-      await rm(runtimeDir, { recursive: true, force: true });
+      for (const left of [runtimeDir, ...machineFiles(place.stateDir)])
+        await rm(left, { recursive: true, force: true });
     },
   };
   return runner;

@@ -6,7 +6,7 @@ import { thawArgv } from "./argv.ts";
 import { recordOf } from "./boot.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
-import { CHAIN_FILE, DISK_DIR, LAYERS_DIR, linkLayers, overlayName, writeChain } from "./disk-chain.ts";
+import { DISK_DIR, LAYERS_DIR, linkLayers, machineFiles, overlayName, writeChain } from "./disk-chain.ts";
 import { capabilities, waitMigration } from "./freeze.ts";
 import { mapsReadOnly } from "./host-facts.ts";
 import type { Lease } from "./hot-memory.ts";
@@ -70,12 +70,12 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     const diskDirInside = confinement.show(DISK_DIR, diskDir, "write");
     const overlay = `${diskDirInside}/${OVERLAY}`;
     const { runtimeDirInside } = confinement;
+    const unconfigured = !(await isConfigured(devices));
     const kept = writeChain(stateDir, {
       ...{ memory: memoryFile, pages, disks, ofSnapshot: ofSnapshot.length, firstOwn: 0 },
-      ...{ diskDirInside, runtimeDirInside },
+      ...{ unconfigured, diskDirInside, runtimeDirInside },
     });
     kept.catch(() => {});
-    const unconfigured = !(await isConfigured(devices));
     const { machine, accelerator, cpu } = needs;
     const started = await launch({
       qemuPath: facts.path,
@@ -115,16 +115,18 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       throw explain(error, snapshot, started.stderr());
     }
     const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
-    return new QemuMachine({
+    const thawed = new QemuMachine({
       record,
       qmp: started.qmp,
       stderr: started.stderr,
       ended: started.ended,
       live: liveOperations(context),
     });
+    // One that is frozen and thawed again and again inherits a layer each time.
+    if (difference !== undefined) thawed.settle();
+    return thawed;
   } catch (error) {
-    for (const made of [diskDir, layersDir, join(stateDir, CHAIN_FILE)])
-      await rm(made, { recursive: true, force: true });
+    for (const made of machineFiles(stateDir)) await rm(made, { recursive: true, force: true });
     throw fromSystemError(error);
   } finally {
     lease?.release();

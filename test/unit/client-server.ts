@@ -31,6 +31,7 @@ export const sampleSandbox: Sandbox = {
   resources: { cpus: 1, memoryMib: 256, diskMib: 1024 },
   labels: {},
   createdAt: "2026-01-01T00:00:00Z",
+  frozen: false,
   reason: null,
   leased: true,
   thawMs: 92,

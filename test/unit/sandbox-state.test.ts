@@ -71,6 +71,20 @@ test("a refused verb says the state, why, and what it allows", () => {
   expect(() => checkVerb("rm", { name: "web", state: "removed", reason: null })).toThrow(EngineError);
 });
 
+test("what is stopped comes back only when it is frozen", () => {
+  expect([mayFollow("stopped", "running"), mayFollow("stopped", "running", true)]).toEqual([false, true]);
+  expect([mayFollow("failed", "running", true), mayFollow("stopped", "paused", true)]).toEqual([
+    false,
+    false,
+  ]);
+  const record = { name: "web", state: "stopped" as const, reason: null };
+  expect(() => checkVerb("exec", { ...record, frozen: {} })).not.toThrow();
+  expect(() => checkVerb("exec", { ...record, frozen: null })).toThrow("stopped allows: extend, rm");
+  expect(() => checkVerb("pause", { ...record, frozen: {} })).toThrow(
+    "it is stopped; frozen allows: exec, files, resume, extend, rm",
+  );
+});
+
 test("labels fit selectors", () => {
   const labels = { repo: "shop", pr: "4=12" };
   expect(labelsMatch(labels, [])).toBe(true);

@@ -1,0 +1,54 @@
+/**
+ * Sandboxes that were paused for long: what the machine had become is kept on disk and the machine is ended, until a request thaws it again.
+ * Where the host takes differences, it is one, in the sandbox's own folder; else a snapshot that is made for it alone.
+ */
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { sync } from "../files.ts";
+import { differenceVerdict, freezeSandbox, type LiveContext } from "./freeze.ts";
+import { clearFrozen, frozenDir } from "./frozen.ts";
+import type { Frozen } from "./record.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+export interface Taken extends Frozen {
+  /** Snapshot that it belongs to from now on. */
+  snapshot: string;
+}
+
+/** Throws `conflict` when somebody uses it: then it stays paused, and nothing is left. */
+export async function freezeAndStop(
+  context: LiveContext,
+  sandbox: Sandbox,
+  signal: AbortSignal,
+): Promise<void> {
+  const options = { signal, onProgress: () => {} };
+  const verdict = await differenceVerdict(context, sandbox, options);
+  let taken: Taken | undefined;
+  try {
+    await sandbox.stopFrozen(async () => {
+      if (verdict.state === "works") taken = await takeDifference(sandbox, signal);
+      else
+        taken = { snapshot: (await freezeSandbox(context, sandbox, options)).snapshot.id, difference: null };
+      return taken;
+    });
+  } catch (error) {
+    if (sandbox.record.frozen === null) {
+      await clearFrozen(sandbox.dir);
+      if (taken?.difference === null) await context.store.remove(taken.snapshot);
+    }
+    throw error;
+  }
+}
+
+async function takeDifference(sandbox: Sandbox, signal: AbortSignal): Promise<Taken> {
+  const dir = frozenDir(sandbox.dir);
+  const draft = `${dir}.new`;
+  await clearFrozen(sandbox.dir);
+  await mkdir(draft, { mode: 0o711 });
+  const { id, layers, build } = await sandbox.takeDifference(draft, signal);
+  // It may be all that a restart of the host leaves.
+  for (const name of ["pages", "devices", ...layers]) await sync(join(draft, name));
+  await rename(draft, dir);
+  await sync(sandbox.dir);
+  return { snapshot: sandbox.record.snapshot, difference: { id, layers, build } };
+}
