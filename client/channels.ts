@@ -153,7 +153,7 @@ export class ExecConnection {
 
   /** Ends stdin. */
   endStdin(): void {
-    if (this.#stdin.ended || this.watching) return;
+    if (this.#settled || this.#stdin.ended || this.watching) return;
     this.#stdin.end();
     if (this.#writable) this.#socket?.send(endOfStdin);
   }

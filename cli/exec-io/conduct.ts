@@ -4,7 +4,7 @@ import { DetachReader } from "./detach-reader.ts";
 import type { ExecFlags } from "./flags.ts";
 import { Screen } from "./screen.ts";
 import { Interrupted, watchSignals } from "./signals.ts";
-import { passStdin } from "./stdin.ts";
+import { letGoOfTerminal, passStdin } from "./stdin.ts";
 import { makeTerminalRaw, readTerminalSize, watchTerminalSize } from "./terminal.ts";
 
 /** How an exec is conducted. */
@@ -62,6 +62,8 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   const { stdout, stderr } = screen;
   const opened = await options.open({ stdout, stderr, onStatus, signal: abort.signal });
   connection = opened;
+  // After the terminal was put back, for which it has to be open.
+  using stdin = flags.interactive === true ? letGoOfTerminal() : undefined;
   using terminal = raw ? makeTerminalRaw() : undefined;
   using sizes = flags.tty === true ? watchTerminalSize((size) => opened.resize(size)) : undefined;
   if (flags.tty === true && !opened.watching) opened.resize(readTerminalSize());
@@ -73,6 +75,6 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
     return await Promise.race([opened.result, left.promise]);
   } finally {
     opened.close();
-    void [signals, terminal, sizes];
+    void [signals, stdin, terminal, sizes];
   }
 }

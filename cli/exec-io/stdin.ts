@@ -1,6 +1,15 @@
 import type { ExecConnection } from "../../client/index.ts";
 import type { DetachReader } from "./detach-reader.ts";
 
+/** Once disposed of, nothing more is read from our terminal: what is typed from then on is the shell's. */
+export function letGoOfTerminal(): Disposable {
+  return {
+    [Symbol.dispose]: () => {
+      if (process.stdin.isTTY === true) process.stdin.destroy();
+    },
+  };
+}
+
 /** Passes our stdin on to its end, but for the detach keys. Ours may outlive the exec: then it is left alone. */
 export async function passStdin(connection: ExecConnection, keys?: DetachReader): Promise<void> {
   try {

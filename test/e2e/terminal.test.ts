@@ -1,5 +1,8 @@
 /** The command in a real terminal. */
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { killDaemon, thaw, thawBin, thawEnv, thawJson, until } from "../helpers/thaw.ts";
@@ -117,6 +120,23 @@ describe("thaw shell", () => {
       stderr: expect.stringContaining("needs a terminal"),
     });
   });
+});
+
+test("what is typed while a client leaves is the shell's", async () => {
+  await using terminal = await Terminal.open();
+  const typed = join(mkdtempSync("/tmp/thaw-typed-"), "typed");
+  // It leaves 400 ms after the detach keys, and is gone some time later.
+  const delays = [412, 418, 424, 430, 436, 442, 450, 470];
+  for (const afterMs of delays) {
+    await terminal.type("clear; thaw exec -it web -- sleep 6");
+    await terminal.until("Ctrl-] leaves");
+    await terminal.pressThenType("C-]", afterMs, `echo ${afterMs} >> ${typed}`);
+    await terminal.until(/runs on[\s\S]*host> \s*$/);
+    await sleep(200);
+  }
+  expect(readFileSync(typed, "utf8").trim().split("\n").map(Number)).toEqual(delays);
+  rmSync(dirname(typed), { recursive: true });
+  await until(async () => (await running()).length === 0, "the last of them to end");
 });
 
 describe("several on one exec", () => {

@@ -36,6 +36,24 @@ export class Terminal implements AsyncDisposable {
     await this.#tmux(["send-keys", ...keys]);
   }
 
+  /** Presses keys, and types a line so many milliseconds later. */
+  async pressThenType(keys: string, afterMs: number, line: string): Promise<void> {
+    const later = ["run-shell", `sleep ${afterMs / 1000}`];
+    await this.#tmux([
+      "send-keys",
+      keys,
+      ";",
+      ...later,
+      ";",
+      "send-keys",
+      "-l",
+      line,
+      ";",
+      "send-keys",
+      "Enter",
+    ]);
+  }
+
   async resize(cols: number, rows: number): Promise<void> {
     await this.#tmux(["resize-window", "-x", String(cols), "-y", String(rows)]);
   }
