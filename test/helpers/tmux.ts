@@ -21,7 +21,9 @@ export class Terminal implements AsyncDisposable {
     const env = { ...thawEnv(), PS1: "host> ", TERM: "xterm-256color", NODE: process.execPath, HISTFILE: "" };
     await terminal.#tmux(["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", ...shell], env);
     await terminal.until("host>");
-    await terminal.type(`thaw() { "$NODE" ${join(process.cwd(), thawBin)} "$@"; }; clear`);
+    await terminal.type(`thaw() { "$NODE" ${join(process.cwd(), thawBin)} "$@"; }; clear; echo ready`);
+    // The shell has prepared its terminal by then: its settings are what they are at every prompt.
+    await terminal.until(/^ready\nhost> $/m);
     return terminal;
   }
 
@@ -36,22 +38,10 @@ export class Terminal implements AsyncDisposable {
     await this.#tmux(["send-keys", ...keys]);
   }
 
-  /** Presses keys, and types a line so many milliseconds later. */
-  async pressThenType(keys: string, afterMs: number, line: string): Promise<void> {
-    const later = ["run-shell", `sleep ${afterMs / 1000}`];
-    await this.#tmux([
-      "send-keys",
-      keys,
-      ";",
-      ...later,
-      ";",
-      "send-keys",
-      "-l",
-      line,
-      ";",
-      "send-keys",
-      "Enter",
-    ]);
+  /** Types a line the moment that the screen shows a text. */
+  async typeOn(shown: string, line: string): Promise<void> {
+    const look = `until tmux -S ${this.#socket} capture-pane -p | grep -q '${shown}'; do :; done`;
+    await this.#tmux(["run-shell", look, ";", "send-keys", "-l", line, ";", "send-keys", "Enter"]);
   }
 
   async resize(cols: number, rows: number): Promise<void> {
