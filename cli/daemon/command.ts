@@ -22,9 +22,10 @@ export const define: Define = (command, exit) => {
   command
     .command("stop")
     .description("stop the daemon; its machines go on, and the next daemon adopts them")
+    .option("--all", "its machines too: removes every sandbox that runs or is paused")
     .option("--json", "print the result as JSON")
-    .addHelpText("after", "\nExample:\n  $ thaw daemon stop")
-    .action(async (flags: JsonFlag) => {
+    .addHelpText("after", "\nExamples:\n  $ thaw daemon stop\n  $ thaw daemon stop --all")
+    .action(async (flags: JsonFlag & { all?: boolean }) => {
       const { stop } = await import("./stop.ts");
       await stop(flags);
       exit(0);

@@ -10,7 +10,7 @@ import { clearFrozen, frozenDir } from "./frozen.ts";
 import type { Frozen } from "./record.ts";
 import type { Sandbox } from "./sandbox.ts";
 
-export interface Taken extends Frozen {
+export interface KeptMachine extends Frozen {
   /** Snapshot that it belongs to from now on. */
   snapshot: string;
 }
@@ -23,7 +23,7 @@ export async function freezeAndStop(
 ): Promise<void> {
   const options = { signal, onProgress: () => {} };
   const verdict = await differenceVerdict(context, sandbox, options);
-  let taken: Taken | undefined;
+  let taken: KeptMachine | undefined;
   try {
     await sandbox.stopFrozen(async () => {
       if (verdict.state === "works") taken = await takeDifference(sandbox, signal);
@@ -40,7 +40,7 @@ export async function freezeAndStop(
   }
 }
 
-async function takeDifference(sandbox: Sandbox, signal: AbortSignal): Promise<Taken> {
+async function takeDifference(sandbox: Sandbox, signal: AbortSignal): Promise<KeptMachine> {
   const dir = frozenDir(sandbox.dir);
   const draft = `${dir}.new`;
   await clearFrozen(sandbox.dir);

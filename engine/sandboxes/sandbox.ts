@@ -26,7 +26,7 @@ import { EngineError } from "../errors.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execRecord } from "../execs/record.ts";
 import { readRecord, writeWhole } from "../files.ts";
-import type { Taken } from "./freeze-and-stop.ts";
+import type { KeptMachine } from "./freeze-and-stop.ts";
 import { clearFrozen, frozenDifference } from "./frozen.ts";
 import { freshIdentity } from "./identity.ts";
 import type { Frozen, SandboxRecord } from "./record.ts";
@@ -313,7 +313,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   /** Ends the machine of a paused sandbox once `take` has kept what it was. Throws `conflict` when somebody uses it. */
-  async stopFrozen(take: () => Promise<Taken>): Promise<void> {
+  async stopFrozen(take: () => Promise<KeptMachine>): Promise<void> {
     const checkUnused = (): void => {
       const { name, state, heldBy } = this.record;
       if (state !== "paused" || heldBy !== null || this.#users > 0)

@@ -1,6 +1,6 @@
 /** Starts a QEMU process, in the jail or not, so that it outlives this one, and finds it again on the host. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { close, open } from "node:fs";
+import { close, open, readFileSync } from "node:fs";
 import { chown, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -17,6 +17,10 @@ export const JAIL_INFO = "jail.json";
 const FIRST_INHERITED_FD = 3;
 const STDERR_TAIL_BYTES = 8_192;
 const EXIT_NOTICE_MS = 200;
+const MACHINE_OOM_SCORE = 500;
+const MAX_OOM_SCORE = 1000;
+/** A process may always raise its own score, and hands it down. */
+const RAISE_SCORE = 'echo "$0" > /proc/self/oom_score_adj; exec "$@"';
 
 export interface LaunchOptions {
   qemuPath: string;
@@ -99,6 +103,15 @@ async function processId(known: number | string | undefined): Promise<ProcessId>
   return { pid, startTicks: stat.startTicks };
 }
 
+/**
+ * What the kernel adds to a machine's badness when memory runs out: more than to this process's own, so that a machine goes before the one
+ * that looks after all of them. Source: proc_pid_oom_score_adj(5).
+ */
+function oomScore(): number {
+  const own = Number(readFileSync("/proc/self/oom_score_adj", "utf8"));
+  return Math.min(MAX_OOM_SCORE, own + MACHINE_OOM_SCORE);
+}
+
 interface Started {
   child: ChildProcess;
   /** Settles when the child has ended: how. */
@@ -126,7 +139,7 @@ function start(options: LaunchOptions, infoFd: number, kvmDevice: string | undef
             command: [...inner],
           }),
         ] as const);
-  const [file, ...args] = command;
+  const [file, ...args] = ["/bin/sh", "-c", RAISE_SCORE, String(oomScore()), ...command] as const;
   const child = spawn(file, args, {
     detached: true,
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -73,6 +74,29 @@ describe("a daemon that is killed", () => {
     await client;
     await until(async () => (await rows()).length === 0, "the lease to end", 30_000);
   });
+});
+
+test("when memory runs out, machines go before the daemon", async () => {
+  await thaw(["create", "--name", "first-to-go"]);
+  const { id } = (await thawJson<SandboxRow[]>(["ls"])).find(
+    ({ name }) => name === "first-to-go",
+  ) as SandboxRow;
+  const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"));
+  const machines = await machineProcesses(id);
+  expect(machines.length).toBeGreaterThan(0);
+  for (const pid of machines) expect(score(pid)).toBe(score(await daemonPid()) + 500);
+  await thaw(["rm", "first-to-go"]);
+});
+
+test("stop --all ends the machines as well, and says how many; also when no daemon ran", async () => {
+  for (const name of ["one", "two"]) await thaw(["create", "--name", name]);
+  await thaw(["pause", "two"]);
+  const ids = (await thawJson<SandboxRow[]>(["ls"])).map(({ id }) => id);
+  await killDaemon();
+  expect((await thaw(["daemon", "stop", "--all"])).stdout).toBe("stopped, and 2 machines with it\n");
+  for (const id of ids) expect(await machineProcesses(id)).toEqual([]);
+  expect(await thawJson(["daemon", "stop", "--all"])).toEqual({ stopped: true, machines: 0 });
+  expect(await thawJson(["ls"])).toEqual([]);
 });
 
 describe("a client that is gone", () => {
