@@ -53,6 +53,8 @@ export class Admission {
   readonly #promised = new Map<string, number>();
   /** Admitted and not started yet: the host's figures do not show them. */
   readonly #starting = new Set<string>();
+  /** Memory of live freezes' second processes. */
+  readonly #seconds = new Map<symbol, number>();
   readonly #line: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
 
@@ -64,7 +66,7 @@ export class Admission {
   get figures(): { sandboxes: number; memoryMib: number; waiting: number } {
     return {
       sandboxes: this.#promised.size,
-      memoryMib: sum(this.#promised.values()),
+      memoryMib: this.#given,
       waiting: this.#line.length,
     };
   }
@@ -74,8 +76,25 @@ export class Admission {
     this.checkSize(need);
     const why = this.#line.length > 0 ? `${this.#line.length} wait in line before it` : this.#lacks(need);
     if (why === null) return this.#promise(need);
-    if (options.waitMs <= 0) throw refusal(need, why);
+    if (options.waitMs <= 0) throw refusal(named(need), why);
     await this.#wait(need, options);
+  }
+
+  /**
+   * Does the work of a live freeze, whose second process holds the machine's whole memory until that is on disk. It counts as a machine's
+   * memory, and not as a sandbox. Throws `no-capacity`.
+   */
+  async withSecond<T>(sandbox: { name: string; memoryMib: number }, work: () => Promise<T>): Promise<T> {
+    const why = this.#lacksMemory(sandbox.memoryMib);
+    if (why !== null) throw refusal({ name: `the freeze of ${sandbox.name}` }, why);
+    const key = Symbol(sandbox.name);
+    this.#seconds.set(key, sandbox.memoryMib);
+    try {
+      return await work();
+    } finally {
+      this.#seconds.delete(key);
+      this.#advance();
+    }
   }
 
   /** One that is there already: it counts, whatever the limits say. */
@@ -131,10 +150,20 @@ export class Admission {
     const others = this.#promised.size - (this.#promised.has(id) ? 1 : 0);
     if (others >= limits.sandboxes)
       return `${this.#promised.size} of ${limits.sandboxes} sandboxes are there`;
-    const promised = sum(this.#promised.values());
-    if (promised + memoryMib > limits.memoryMib)
-      return `${memoryMib} MiB needed, ${promised} of ${limits.memoryMib} MiB are given to sandboxes`;
-    const starting = sum([...this.#starting].map((id) => this.#promised.get(id) ?? 0));
+    return this.#lacksMemory(memoryMib);
+  }
+
+  get #given(): number {
+    return sum(this.#promised.values()) + sum(this.#seconds.values());
+  }
+
+  #lacksMemory(memoryMib: number): string | null {
+    const { limits } = this;
+    const given = this.#given;
+    if (given + memoryMib > limits.memoryMib)
+      return `${memoryMib} MiB needed, ${given} of ${limits.memoryMib} MiB are given to sandboxes`;
+    const starting =
+      sum([...this.#starting].map((id) => this.#promised.get(id) ?? 0)) + sum(this.#seconds.values());
     const available = this.#host().availableMib - starting;
     if (available < memoryMib + limits.reserveMib)
       return `${memoryMib} MiB needed, ${Math.max(0, available)} MiB are available on the host, of which ${limits.reserveMib} MiB are kept free`;
@@ -164,7 +193,7 @@ export class Admission {
     };
     const onAbort = () => reject(signal.reason);
     const timer = setTimeout(
-      () => reject(refusal(need, `${last}; waited ${Math.round(waitMs / 1000)} s`)),
+      () => reject(refusal(named(need), `${last}; waited ${Math.round(waitMs / 1000)} s`)),
       Math.min(waitMs, 0x7fff_ffff),
     );
     signal.addEventListener("abort", onAbort, { once: true });
@@ -199,11 +228,13 @@ export class Admission {
   }
 }
 
-function refusal({ name }: Need, why: string): EngineError {
-  return new EngineError("no-capacity", `no room for sandbox ${name}: ${why}`, {
+function refusal({ name }: Pick<Need, "name">, why: string): EngineError {
+  return new EngineError("no-capacity", `no room for ${name}: ${why}`, {
     hint: "thaw ls; thaw rm what is not needed, or wait for room: --wait 10m",
   });
 }
+
+const named = ({ name }: Need): { name: string } => ({ name: `sandbox ${name}` });
 
 function sum(numbers: Iterable<number>): number {
   let total = 0;

@@ -27,7 +27,7 @@ import { type Action, type Next, newTimers, type TimerRequest } from "./lifecycl
 import { nearest } from "./nearest.ts";
 import { Room } from "./room.ts";
 import { type ForkOrigin, forkOrigin } from "./sandboxes/fork.ts";
-import { type FrozenSandbox, freezeSandbox } from "./sandboxes/freeze.ts";
+import { type FrozenSandbox, freezeSandbox, type LiveContext } from "./sandboxes/freeze.ts";
 import { freezeAndStop } from "./sandboxes/freeze-and-stop.ts";
 import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
@@ -600,8 +600,8 @@ export class Engine {
     await this.removeById(id);
   }
 
-  get #live(): { home: Home; store: SnapshotStore; runner: Runner } {
-    return { home: this.home, store: this.snapshots, runner: this.runner };
+  get #live(): LiveContext {
+    return { home: this.home, store: this.snapshots, runner: this.runner, admission: this.admission };
   }
 
   async #recover(): Promise<void> {

@@ -2,6 +2,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DifferenceVerdict, LiveFreeze, Runner } from "../../runners/runner.ts";
+import type { Admission } from "../admission.ts";
 import type { Home } from "../home.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -11,6 +12,7 @@ export interface LiveContext {
   home: Home;
   store: SnapshotStore;
   runner: Runner;
+  admission: Pick<Admission, "withSecond">;
 }
 
 export interface LiveOptions {
@@ -53,10 +55,19 @@ export async function freezeSandbox(
   sandbox: Sandbox,
   options: LiveOptions,
 ): Promise<FrozenSandbox> {
-  const { home, store } = context;
-  const { onProgress, signal } = options;
   sandbox.allowLive("freeze");
   await differenceVerdict(context, sandbox, options);
+  const { name, resources } = sandbox.record;
+  return context.admission.withSecond({ name, memoryMib: resources.memoryMib }, () =>
+    freezeTo(context, sandbox, options),
+  );
+}
+
+async function freezeTo(
+  { home, store }: LiveContext,
+  sandbox: Sandbox,
+  { onProgress, signal }: LiveOptions,
+): Promise<FrozenSandbox> {
   const id = `build-${randomId()}`;
   const stateDir = join(home.builds, id);
   const draft = join(stateDir, "snapshot");

@@ -316,7 +316,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   async stopFrozen(take: () => Promise<KeptMachine>): Promise<void> {
     const checkUnused = (): void => {
       const { name, state, heldBy } = this.record;
-      if (state !== "paused" || heldBy !== null || this.#users > 0)
+      if (state !== "paused" || heldBy !== null || this.#users > 0 || this.#takes.size > 0)
         throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
     };
     await this.#inTurn(async () => {

@@ -45,6 +45,35 @@ test("refused with the figures: sandboxes, memory promised, memory available, a 
   admission.close();
 });
 
+test("a live freeze's second process counts as memory, not as a sandbox", async () => {
+  const { admission, ask, host } = line();
+  for (const id of ["a", "b", "c"]) await ask(id, 200).done;
+  for (const id of ["a", "b", "c"]) admission.started(id);
+  const second = { name: "a", memoryMib: 200 };
+  await admission.withSecond(second, async () => {
+    expect(admission.figures).toMatchObject({ sandboxes: 3, memoryMib: 800 });
+    await expect(admission.withSecond({ name: "b", memoryMib: 300 }, async () => {})).rejects.toThrow(
+      "no room for the freeze of b: 300 MiB needed, 800 of 1000 MiB are given",
+    );
+  });
+  expect(admission.figures.memoryMib).toBe(600);
+  host.availableMib = 250;
+  await expect(admission.withSecond(second, async () => {})).rejects.toMatchObject({ code: "no-capacity" });
+  admission.close();
+});
+
+test("one that was frozen is among the sandboxes already; it asks for its memory again", async () => {
+  const { admission, ask } = line();
+  for (const id of ["a", "b", "c"]) await ask(id, 300).done;
+  admission.ended("a");
+  expect(admission.figures).toMatchObject({ sandboxes: 3, memoryMib: 600 });
+  await expect(ask("d", 100).done).rejects.toThrow("3 of 3 sandboxes");
+  await ask("a", 300).done;
+  admission.ended("a");
+  await expect(ask("a", 450).done).rejects.toThrow("450 MiB needed, 600 of 1000 MiB");
+  admission.close();
+});
+
 test("those who wait are let in in order, and hear their place", async () => {
   const { admission, ask } = line();
   for (const id of ["a", "b", "c"]) await ask(id).done;
