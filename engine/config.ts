@@ -26,11 +26,14 @@ const config = z.strictObject({
       reserveMemory: size.optional(),
       /** Left free on the disk of the state folder. */
       freeDisk: size.optional(),
+      /** Output of execs, of all sandboxes together. */
+      logs: size.optional(),
       sandbox: z
         .strictObject({
           cpus: z.int().min(1).max(64).optional(),
           memory: size.optional(),
           ttl: duration.optional(),
+          logs: size.optional(),
         })
         .default({}),
     })

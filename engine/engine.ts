@@ -17,6 +17,7 @@ import { EngineError, type ErrorCode } from "./errors.ts";
 import type { EventType } from "./events/event.ts";
 import { EventLog } from "./events/log.ts";
 import type { Exec } from "./execs/exec.ts";
+import { LogBudget } from "./execs/log-budget.ts";
 import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
 import { type Home, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
@@ -39,6 +40,8 @@ import { clearBuild } from "./templates/build.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
 
+/** Output of execs, unless the configuration says otherwise. */
+const KEPT_LOGS_MIB = { sandbox: 256, host: 8192 };
 /** A run of a rerun waits for room this long. */
 const RERUN_WAIT_MS = 600_000;
 /** A full freeze of a machine of many gigabytes on a slow disk. */
@@ -90,6 +93,7 @@ export class Engine {
   readonly events: EventLog;
   readonly config: Config;
   readonly #room: Room;
+  readonly #logs: LogBudget;
   readonly #clock: Clock;
   readonly #lifecycle: Lifecycle<Sandbox>;
   /** Sandboxes being made, and how to call that off. */
@@ -116,6 +120,11 @@ export class Engine {
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.config = readConfig(home.config);
     this.#room = new Room(home.root, this.config);
+    const { logs = KEPT_LOGS_MIB.host, sandbox } = this.config.limits;
+    this.#logs = new LogBudget({
+      hostBytes: logs * 2 ** 20,
+      sandboxBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20,
+    });
     this.captures = new Captures({
       ...this.#live,
       needDisk: () => this.#room.needDisk(),
@@ -656,7 +665,11 @@ export class Engine {
       if (record.leased) this.leases.afterEnd(id);
     });
     sandbox.on("execStarted", (exec) => this.#tellExec(sandbox, "exec.started", exec));
-    sandbox.on("execEnded", (exec) => this.#tellExec(sandbox, "exec.ended", exec));
+    sandbox.on("execEnded", (exec) => {
+      this.#tellExec(sandbox, "exec.ended", exec);
+      void this.#logs.settle(sandbox, () => this.sandboxes);
+    });
+    sandbox.on("gone", () => this.#logs.forget(id));
   }
 
   #tell(sandbox: Sandbox, type: EventType, details: Record<string, unknown>): void {

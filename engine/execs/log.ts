@@ -101,6 +101,17 @@ export class ExecLog {
     this.#file = null;
   }
 
+  /** On disk. */
+  async storedBytes(): Promise<number> {
+    const sizes = (await segmentsOf(this.#dir)).map((segment) =>
+      stat(segmentPath(this.#dir, segment)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+  }
+
   /** Appended but perhaps not written yet, oldest first. */
   pending(): LogPiece[] {
     return this.#queue.map(({ piece }) => piece);

@@ -367,6 +367,12 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     if (this.record.state === "running") await this.#captureAll({ trigger: "cancel", exit: null });
   }
 
+  /** Forgets one that has ended, with its log. */
+  async dropExec(exec: Exec): Promise<void> {
+    this.execs.delete(exec.record.id);
+    await exec.remove();
+  }
+
   async stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }> {
     checkVerb("stats", this.record);
     return this.#needMachine().stats();
@@ -671,10 +677,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
 
   async #dropOldExecs(): Promise<void> {
     const over = [...this.execs.values()].filter((exec) => exec.isOver);
-    for (const exec of over.slice(0, Math.max(0, over.length - KEPT_EXECS))) {
-      this.execs.delete(exec.record.id);
-      await exec.remove();
-    }
+    for (const exec of over.slice(0, Math.max(0, over.length - KEPT_EXECS))) await this.dropExec(exec);
   }
 
   #needAgentNow(): Agent {
