@@ -32,6 +32,7 @@ import { freezeAndStop } from "./sandboxes/freeze-and-stop.ts";
 import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
+import type { SealedSecrets } from "./secrets/sealed.ts";
 import { type ExecDefaults, isFrozenLive } from "./snapshots/manifest.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
@@ -465,6 +466,7 @@ export class Engine {
     options: CreateOptions,
     state?: ForkOrigin,
     replay?: Replay,
+    secrets: SealedSecrets | null = null,
   ): Promise<Sandbox> {
     const { id, name, from, asked, timers } = named;
     options.signal.throwIfAborted();
@@ -494,6 +496,7 @@ export class Engine {
       frozen: null,
       ownSnapshot: null,
       machineId: null,
+      secrets: replay ? await this.captures.store.secrets(replay.capture.id) : secrets,
       timers,
       machine: null,
     };
@@ -539,7 +542,8 @@ export class Engine {
     options: CreateOptions,
   ): Promise<Sandbox> {
     const snapshot = await this.snapshots.get(origin.snapshot);
-    return this.#thaw(named, withDefaults(snapshot, parent.record.defaults), options, origin);
+    const { defaults, secrets } = parent.record;
+    return this.#thaw(named, withDefaults(snapshot, defaults), options, origin, undefined, secrets);
   }
 
   /** Leased, though nobody holds it: what a daemon that was killed leaves, the next one removes. */
