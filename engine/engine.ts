@@ -8,8 +8,10 @@ import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
 import { Captures } from "./captures/captures.ts";
 import { type CaptureCheck, type CheckContext, checkCapture } from "./captures/check.ts";
+import { budgetsOf, type Pruned, Pruner } from "./captures/prune.ts";
 import { openReplay, type Replay } from "./captures/replay.ts";
 import { type Rerun, type RerunHost, type RerunOptions, rerun } from "./captures/rerun.ts";
+import type { Removal } from "./captures/retention.ts";
 import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
 import { type Config, readConfig } from "./config.ts";
@@ -18,6 +20,7 @@ import type { EventType } from "./events/event.ts";
 import { EventLog } from "./events/log.ts";
 import type { Exec } from "./execs/exec.ts";
 import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
+import { Holds } from "./holds.ts";
 import { type Home, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
@@ -86,11 +89,13 @@ export class Engine {
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
   readonly captures: Captures;
+  readonly holds = new Holds();
   readonly leases: Leases;
   readonly audit: Audit;
   readonly events: EventLog;
   readonly config: Config;
   readonly #room: Room;
+  readonly #pruner: Pruner;
   readonly #clock: Clock;
   readonly #lifecycle: Lifecycle<Sandbox>;
   /** Sandboxes being made, and how to call that off. */
@@ -120,7 +125,20 @@ export class Engine {
     this.captures = new Captures({
       ...this.#live,
       needDisk: () => this.#room.needDisk(),
-      tell: (type, id, details) => this.events.append({ type, target: id, name: id, sandbox: null, details }),
+      tell: (type, id, details) => {
+        this.events.append({ type, target: id, name: id, sandbox: null, details });
+        if (type === "capture.created")
+          void callingAsDaemon(() => this.#pruner.afterCapture()).catch(() => {});
+      },
+    });
+    this.#pruner = new Pruner({
+      captures: this.captures.store,
+      snapshots: this.snapshots,
+      holds: this.holds,
+      budgets: budgetsOf(this.config),
+      sandboxes: () => this.sandboxes.map(({ record }) => record),
+      removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
+      removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
     });
     this.#clock = options.clock ?? systemClock;
     this.#lifecycle = new Lifecycle<Sandbox>({
@@ -191,11 +209,13 @@ export class Engine {
     let replay: Replay | undefined;
     try {
       await this.#room.needDisk();
+      using _replayed = await this.#holdCapture(options.source.capture);
       replay = await this.#openReplay(options);
       const { snapshot: found, from } = replay
         ? { snapshot: withDefaults(replay.snapshot, replay.defaults), from: replay.capture.id }
         : await this.sources.resolve(options.source, options);
       const snapshot = await this.sources.withResources(found, options, options);
+      using _thawed = this.holds.take(snapshot.id);
       const { cpus, memoryMib } = snapshot.manifest.resources;
       const { onProgress, signal, waitMs = 0 } = options;
       await this.admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
@@ -252,11 +272,25 @@ export class Engine {
   /** Refused while a replay's snapshot was made of its disk and is in use; that snapshot goes with it. */
   async removeCapture(reference: string): Promise<void> {
     const { id } = await this.captures.store.get(reference);
+    await this.#removeCapture(id, "capture rm");
+  }
+
+  /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
+  async prune(options: { dryRun: boolean }): Promise<Pruned> {
+    try {
+      return await this.#pruner.prune(options);
+    } catch (error) {
+      throw asEngineError(error);
+    }
+  }
+
+  async #removeCapture(id: string, verb: string, why?: Removal): Promise<void> {
     const booted = await this.snapshots.find(({ bootedFrom }) => bootedFrom === id);
     if (booted) await this.removeSnapshot(booted.id);
     await this.captures.store.remove(id);
-    this.audit.note("capture rm", id);
-    this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details: {} });
+    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
+    this.audit.note(verb, id, details);
+    this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
   }
 
   /** Makes a snapshot of a sandbox, which goes on, and names it. */
@@ -405,7 +439,11 @@ export class Engine {
       .filter(([, of]) => of === snapshot.id)
       .map(([tag]) => tag);
     if (tags.includes(reference) && tags.length > 1) return this.snapshots.untag(reference);
-    const users = await this.usersOf(snapshot.id);
+    await this.#removeSnapshot(snapshot.id, reference, "snapshot rm");
+  }
+
+  async #removeSnapshot(id: string, reference: string, verb: string, why?: Removal): Promise<void> {
+    const users = await this.usersOf(id);
     if (users.length > 0) {
       throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
         hint: users
@@ -413,9 +451,10 @@ export class Engine {
           .join("; "),
       });
     }
-    await this.snapshots.remove(snapshot.id);
-    this.audit.note("snapshot rm", reference, { id: snapshot.id });
-    this.tellSnapshot("snapshot.removed", snapshot.id, reference);
+    await this.snapshots.remove(id);
+    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
+    this.audit.note(verb, reference, { id, ...details });
+    this.tellSnapshot("snapshot.removed", id, reference, details);
   }
 
   /** Tells the listeners of events about a snapshot. */
@@ -423,8 +462,9 @@ export class Engine {
     type: "snapshot.created" | "snapshot.tagged" | "snapshot.removed",
     id: string,
     name: string,
+    details: Record<string, unknown> = {},
   ): void {
-    this.events.append({ type, target: id, name, sandbox: null, details: {} });
+    this.events.append({ type, target: id, name, sandbox: null, details });
   }
 
   async verify(
@@ -580,6 +620,10 @@ export class Engine {
       onProgress,
       signal,
     });
+  }
+
+  async #holdCapture(reference: string | undefined): Promise<Disposable | null> {
+    return reference === undefined ? null : this.holds.take((await this.captures.store.get(reference)).id);
   }
 
   /** `replay-7k2qxz`, with a number when there is one already. */
