@@ -36,6 +36,7 @@ import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sand
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
 import type { SealedSecrets } from "./secrets/sealed.ts";
+import { shownArgv } from "./secrets/shown-argv.ts";
 import { type ExecDefaults, isFrozenLive } from "./snapshots/manifest.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
@@ -254,11 +255,16 @@ export class Engine {
   /** Runs a capture's command again from the state just before it. Nothing but captures of new failures is left. */
   async rerun(reference: string, options: RerunOptions): Promise<Rerun> {
     const capture = await this.captures.store.get(reference);
-    this.audit.note("rerun", capture.id, { count: options.count, argv: options.argv?.slice(0, 8) });
+    using _held = this.holds.take(capture.id);
+    const secrets = await this.captures.store.secrets(capture.id);
+    const { argv, env = {}, count } = options;
+    const shown = argv && shownArgv({ argv, env, mask: capture.file.exec?.masked });
+    this.audit.note("rerun", capture.id, { count, argv: shown });
     const host: RerunHost = {
       ...this.#live,
       captures: this.captures,
-      thaw: (name, from, { onProgress, signal }) => this.#thawForRerun(name, from, { onProgress, signal }),
+      thaw: (name, from, { onProgress, signal }) =>
+        this.#thawForRerun(name, { ...from, secrets }, { onProgress, signal }),
       remove: (sandbox) => this.removeById(sandbox.id),
     };
     try {
@@ -589,7 +595,12 @@ export class Engine {
   /** Leased, though nobody holds it: what a daemon that was killed leaves, the next one removes. */
   async #thawForRerun(
     name: string,
-    { snapshot, origin, defaults }: Parameters<RerunHost["thaw"]>[1],
+    {
+      snapshot,
+      origin,
+      defaults,
+      secrets,
+    }: Parameters<RerunHost["thaw"]>[1] & { secrets: SealedSecrets | null },
     options: ResolveOptions,
   ): Promise<Sandbox> {
     const asked = performance.now();
@@ -601,7 +612,7 @@ export class Engine {
       const named = { id, name, from: "rerun", asked, timers: noTimers() };
       const request = { ...options, source: {}, labels: {}, leased: true };
       return await this.#thaws.run(() =>
-        this.#thaw(named, withDefaults(snapshot, defaults), request, origin),
+        this.#thaw(named, withDefaults(snapshot, defaults), request, origin, undefined, secrets),
       );
     } catch (error) {
       this.#names.delete(name);

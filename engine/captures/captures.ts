@@ -247,6 +247,8 @@ export class Captures {
     capture: StoredCapture,
     options: { take: (bytes: AsyncIterable<Buffer>) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
+    if (capture.manifest.memory === "none")
+      throw new EngineError("unsupported", `${capture.id} has no core: ${LEFT_OUT}`);
     await this.#trials.run(() => readCore(this.#context, this.store, capture, options));
   }
 

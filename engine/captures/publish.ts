@@ -21,9 +21,10 @@ export function assertPublishable(
 ): StoredCapture {
   const counted = scan.findings.filter(({ kind, masked }) => masked || !allow.includes(kind));
   if (counted.length === 0) return capture;
-  const inMemoryOnly =
-    capture.manifest.memory === "difference" && counted.every(({ where }) => where === "memory");
-  if (inMemoryOnly && allowDiskOnly) return withoutMemory(capture);
+  const diskOnly = withoutMemory(capture);
+  const leaves = (part: string): boolean => diskOnly.manifest.parts.some(({ name }) => name === part);
+  const inMemoryOnly = capture.manifest.memory === "difference" && !counted.some(({ part }) => leaves(part));
+  if (inMemoryOnly && allowDiskOnly) return diskOnly;
   const { id } = capture;
   const shapes = [...new Set(counted.filter(({ masked }) => !masked).map(({ kind }) => kind))];
   const ways = [
@@ -41,10 +42,10 @@ export function assertPublishable(
   );
 }
 
-/** The same capture without its pages and devices: its disk can be booted and read. The stored one stays as it is. */
+/** The same capture without its memory and its checkpoint: its disk can be booted and read. The stored one stays as it is. */
 export function withoutMemory(capture: StoredCapture): StoredCapture {
   const { manifest } = capture;
-  const parts = manifest.parts.filter(({ name }) => name !== "pages.zst" && name !== "devices.zst");
+  const parts = manifest.parts.filter(({ name }) => !/^(pages|devices|before-)/.test(name));
   return { ...capture, manifest: { ...manifest, memory: "none", parts } };
 }
 

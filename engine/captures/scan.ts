@@ -25,7 +25,7 @@ export async function scanCapture(
   const findings: Finding[] = [];
   for (const part of manifest.parts) {
     const search = new Search(matcher);
-    const index = part.name === "pages.zst" ? new PageIndex() : null;
+    const index = part.name.endsWith("pages.zst") ? new PageIndex() : null;
     const look = (chunk: Buffer): void => {
       index?.take(chunk);
       search.take(chunk);
@@ -55,7 +55,7 @@ function describe(
 }
 
 function whereOf(part: string): Finding["where"] {
-  switch (part) {
+  switch (part.replace(/^before-/, "")) {
     case "case.json":
       return "log";
     case "request.json":
