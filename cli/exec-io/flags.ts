@@ -78,8 +78,8 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   };
 }
 
-/** Throws `usage` for a name without a value. Says which values are too short to be masked. */
-function planMask({ mask, env }: ExecFlags): Pick<ExecRequest, "env" | "mask"> {
+/** The variables, with those that are secret. Throws `usage` for a name without a value. Says which values are too short to be masked. */
+export function planMask({ mask, env }: ExecFlags): { env?: Record<string, string>; mask?: string[] } {
   if (mask === undefined) return {};
   const secrets = readSecrets(mask, { ...process.env, ...env });
   for (const name of findShort(secrets))
