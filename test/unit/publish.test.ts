@@ -9,6 +9,7 @@ import { scanCapture } from "../../engine/captures/scan.ts";
 import type { StoredCapture } from "../../engine/captures/store.ts";
 import { SecretMatcher } from "../../engine/secrets/matcher.ts";
 import { sealSecrets } from "../../engine/secrets/sealed.ts";
+import type { StoredSnapshot } from "../../engine/snapshots/store.ts";
 
 const VALUE = "correct-horse-battery";
 const GITHUB = `ghp_${"aB3dE5gH7jK9mN1pQrS2tUvWxYz4aB3dE5gH7jK9".slice(0, 36)}`;
@@ -83,6 +84,16 @@ test("findings are named by kind, place and page; never by value", async () => {
     found("TOKEN", "disk", "layer-1.qcow2.zst"),
   ]);
   expect(JSON.stringify(findings)).not.toContain(VALUE);
+});
+
+test("a capture that is a whole snapshot is looked for there too, and can't leave its memory behind", async () => {
+  const capture = await captureOf({ "case.json": "{}" });
+  capture.manifest.memory = "whole";
+  await writeFile(join(dir, "memory"), Buffer.concat([Buffer.alloc(3 * 4096), Buffer.from(VALUE)]));
+  const base = { dir, manifest: { parts: [{ name: "memory" }] } } as unknown as StoredSnapshot;
+  const result = await scanCapture(capture, base, matcher, new AbortController().signal);
+  expect(result.findings).toMatchObject([{ kind: "TOKEN", where: "memory", part: "memory", pages: [3] }]);
+  expect(() => assertPublishable(capture, result, { allowDiskOnly: true })).toThrow("not published");
 });
 
 test("a part that opens to more than it says is not scanned to its end", async () => {
