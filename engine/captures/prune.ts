@@ -87,6 +87,8 @@ export class Pruner {
     fits: (id: string) => boolean,
   ): Promise<Removal[]> {
     const { captures, snapshots, holds, sandboxes } = this.#context;
+    // What those are based on can't be told.
+    if ((await captures.unreadable()).length > 0) return [];
     const gone = new Set(without.map(({ id }) => id));
     const [all, tags, everyCapture] = await Promise.all([
       snapshots.list(),
