@@ -125,6 +125,7 @@ limits:
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
     limits: { sandboxes: 20, memory: 24_576, sandbox: { ttl: 172_800_000 } },
+    captures: { perRepository: {} },
   });
   expect(parseConfig("")).toEqual({ defaults: {}, limits: { sandbox: {} } });
 });
