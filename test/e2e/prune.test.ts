@@ -25,6 +25,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await thaw(["rm", "--all"]);
+  await thaw(["snapshot", "rm", "prune:1"]);
   rmSync(config(), { force: true });
   await thaw(["daemon", "stop"]);
 });

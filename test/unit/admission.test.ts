@@ -127,7 +127,11 @@ limits:
     limits: { sandboxes: 20, memory: 24_576, sandbox: { ttl: 172_800_000 } },
     captures: { perRepository: {} },
   });
-  expect(parseConfig("")).toEqual({ defaults: {}, limits: { sandbox: {} } });
+  expect(parseConfig("")).toEqual({
+    defaults: {},
+    limits: { sandbox: {} },
+    captures: { perRepository: {} },
+  });
 });
 
 test("every mistake of a configuration at once", () => {
