@@ -87,8 +87,10 @@ export class Pruner {
     fits: (id: string) => boolean,
   ): Promise<Removal[]> {
     const { captures, snapshots, holds, sandboxes } = this.#context;
-    // What those are based on can't be told.
-    if ((await captures.unreadable()).length > 0) return [];
+    const damaged = await captures.unreadable();
+    const theirs = await Promise.all(damaged.map(({ id }) => captures.baseOf(id)));
+    // What one is based on can't be told, so it may be any.
+    if (theirs.includes(null)) return [];
     const gone = new Set(without.map(({ id }) => id));
     const [all, tags, everyCapture] = await Promise.all([
       snapshots.list(),
@@ -100,6 +102,7 @@ export class Pruner {
       ...tags.values(),
       ...sandboxes().map(({ snapshot }) => snapshot),
       ...left.map(({ manifest }) => manifest.base.snapshot),
+      ...theirs,
     ]);
     const now = Date.now();
     const kept = all.map(({ id, manifest }): KeptSnapshot => {

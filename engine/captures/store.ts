@@ -134,6 +134,12 @@ export class CaptureStore {
     return faults.flat();
   }
 
+  /** The snapshot that a capture is based on, whether or not the rest of it can be read; null when its manifest can't. */
+  async baseOf(id: string): Promise<string | null> {
+    const manifest = await readRecord(join(this.#home.captures, id, "manifest.json"), captureManifest);
+    return manifest?.base.snapshot ?? null;
+  }
+
   /** By id, unique prefix, the id without `fail-`, or `latest`. Throws `not-found`, `capture-corrupt`. */
   async get(reference: string): Promise<StoredCapture> {
     const all = await this.list();
