@@ -277,7 +277,9 @@ export class Engine {
 
   /** Refused while a replay's snapshot was made of its disk and is in use; that snapshot goes with it. */
   async removeCapture(reference: string): Promise<void> {
-    const { id } = await this.captures.store.get(reference);
+    const { store } = this.captures;
+    const damaged = (await store.unreadable()).find(({ id }) => id === reference);
+    const { id } = damaged ?? (await store.get(reference));
     await this.#removeCapture(id, "capture rm");
   }
 
