@@ -100,7 +100,7 @@ export class Pruner {
     const left = everyCapture.filter(({ id }) => !gone.has(id));
     const used = new Set([
       ...tags.values(),
-      ...sandboxes().map(({ snapshot }) => snapshot),
+      ...sandboxes().flatMap(({ snapshot, ownSnapshot }) => [snapshot, ownSnapshot]),
       ...left.map(({ manifest }) => manifest.base.snapshot),
       ...theirs,
     ]);
