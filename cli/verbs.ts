@@ -72,6 +72,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "check the project file, print its schema",
     load: () => import("./project/command.ts"),
   },
+  prune: {
+    description: "remove captures over budget, and snapshots that nothing needs",
+    load: () => import("./prune/command.ts"),
+  },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
   context: {
     description: "name other hosts, and choose which one is worked on",

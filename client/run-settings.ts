@@ -3,11 +3,13 @@ import { workspacePath } from "./workspace-path.ts";
 
 const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;
 const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
-const executed = ["env", "user", "timeoutMs"] as const;
+const executed = ["env", "mask", "user", "timeoutMs"] as const;
 
 /** What a run is, wherever it was written: a command line's flags, a project file, a workflow's inputs. Nothing: the daemon's default. */
 export interface RunSettings extends Pick<CreateRequest, (typeof created)[number] | (typeof timers)[number]> {
   env?: Record<string, string>;
+  /** Names of variables in `env` whose values are secret. */
+  mask?: string[];
   workdir?: string;
   user?: string;
   timeoutMs?: number;
@@ -18,13 +20,16 @@ export interface RunSettings extends Pick<CreateRequest, (typeof created)[number
   keep?: boolean;
   /** Which ends of the command keep the whole machine. */
   capture?: CapturePolicy;
+  /** With `capture`: keep the machine as it is before the command too. */
+  checkpoint?: boolean;
 }
 
-/** What is said in `over` wins; variables and labels are joined by name. */
+/** What is said in `over` wins; variables and labels are joined by name, as are those that are secret. */
 export function overrideSettings(base: RunSettings, over: RunSettings): RunSettings {
   const joined = {
     ...(base.env && over.env ? { env: { ...base.env, ...over.env } } : {}),
     ...(base.labels && over.labels ? { labels: { ...base.labels, ...over.labels } } : {}),
+    ...(base.mask && over.mask ? { mask: [...new Set([...base.mask, ...over.mask])] } : {}),
   };
   return { ...base, ...over, ...joined };
 }
@@ -56,7 +61,7 @@ export function buildRunRequest(options: {
       ...pick(settings, executed),
       ...(workdir === undefined ? {} : { cwd: workdir }),
       ...(tty === undefined ? {} : { tty }),
-      ...(captures ? { capture, ...(ci === undefined ? {} : { ci }) } : {}),
+      ...(captures ? { capture, ...pick(settings, ["checkpoint"]), ...(ci === undefined ? {} : { ci }) } : {}),
     },
     hold: workspace !== undefined,
     keep: settings.keep === true,

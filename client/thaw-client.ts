@@ -17,6 +17,7 @@ import type {
   FreezeRequest,
   MachineStats,
   Progress,
+  PruneReport,
   Rerun,
   RerunRequest,
   RerunRun,
@@ -336,6 +337,12 @@ export class ThawClient implements AsyncDisposable {
 
   removeCapture(capture: string, options?: CallOptions): Promise<void> {
     return this.#nothing({ method: "DELETE", path: capturePath(capture), ...options });
+  }
+
+  /** Removes captures over the host's budgets, and snapshots that nothing needs. `dryRun`: only says what. */
+  prune(dryRun: boolean, options?: CallOptions): Promise<PruneReport> {
+    const how = { method: "POST", path: "/v1/prune", answerDeadlineMs: verifyDeadlineMs } as const;
+    return this.#json({ ...how, json: { dryRun }, ...options });
   }
 
   /** Captures a sandbox as it is now; it goes on. */

@@ -12,6 +12,7 @@ const STATUS: Record<ErrorCode, number> = {
   "snapshot-corrupt": 409,
   "snapshot-incompatible": 409,
   "capture-corrupt": 409,
+  "secrets-found": 409,
   "exec-not-found": 409,
   "exec-not-executable": 409,
   "exec-refused": 409,

@@ -7,6 +7,13 @@ import { EngineError } from "./errors.ts";
 
 const orNever = z.union([z.literal("never").transform(() => null), duration]);
 
+/** Of captures; what is absent is not limited. */
+const budget = z.strictObject({
+  maxCount: z.int().min(1).max(1_000_000).optional(),
+  maxBytes: size.optional(),
+  maxAge: duration.optional(),
+});
+
 const config = z.strictObject({
   /** For sandboxes that do not say otherwise. */
   defaults: z
@@ -38,6 +45,12 @@ const config = z.strictObject({
         .default({}),
     })
     .default({ sandbox: {} }),
+  captures: budget
+    .extend({
+      /** Of each repository's. */
+      perRepository: budget.default({}),
+    })
+    .default({ perRepository: {} }),
 });
 export type Config = z.infer<typeof config>;
 

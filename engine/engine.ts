@@ -8,8 +8,10 @@ import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
 import { Captures } from "./captures/captures.ts";
 import { type CaptureCheck, type CheckContext, checkCapture } from "./captures/check.ts";
+import { budgetsOf, type Pruned, Pruner } from "./captures/prune.ts";
 import { openReplay, type Replay } from "./captures/replay.ts";
 import { type Rerun, type RerunHost, type RerunOptions, rerun } from "./captures/rerun.ts";
+import type { Removal } from "./captures/retention.ts";
 import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
 import { type Config, readConfig } from "./config.ts";
@@ -19,6 +21,7 @@ import { EventLog } from "./events/log.ts";
 import type { Exec } from "./execs/exec.ts";
 import { LogBudget } from "./execs/log-budget.ts";
 import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
+import { Holds } from "./holds.ts";
 import { type Home, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
@@ -33,6 +36,8 @@ import { freezeAndStop } from "./sandboxes/freeze-and-stop.ts";
 import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
 import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
+import type { SealedSecrets } from "./secrets/sealed.ts";
+import { shownArgv } from "./secrets/shown-argv.ts";
 import { type ExecDefaults, isFrozenLive } from "./snapshots/manifest.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
@@ -88,12 +93,14 @@ export class Engine {
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
   readonly captures: Captures;
+  readonly holds = new Holds();
   readonly leases: Leases;
   readonly audit: Audit;
   readonly events: EventLog;
   readonly config: Config;
   readonly #room: Room;
   readonly #logs: LogBudget;
+  readonly #pruner: Pruner;
   readonly #clock: Clock;
   readonly #lifecycle: Lifecycle<Sandbox>;
   /** Sandboxes being made, and how to call that off. */
@@ -128,7 +135,20 @@ export class Engine {
     this.captures = new Captures({
       ...this.#live,
       needDisk: () => this.#room.needDisk(),
-      tell: (type, id, details) => this.events.append({ type, target: id, name: id, sandbox: null, details }),
+      tell: (type, id, details) => {
+        this.events.append({ type, target: id, name: id, sandbox: null, details });
+        if (type === "capture.created")
+          void callingAsDaemon(() => this.#pruner.afterCapture()).catch(() => {});
+      },
+    });
+    this.#pruner = new Pruner({
+      captures: this.captures.store,
+      snapshots: this.snapshots,
+      holds: this.holds,
+      budgets: budgetsOf(this.config),
+      sandboxes: () => this.sandboxes.map(({ record }) => record),
+      removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
+      removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
     });
     this.#clock = options.clock ?? systemClock;
     this.#lifecycle = new Lifecycle<Sandbox>({
@@ -199,11 +219,13 @@ export class Engine {
     let replay: Replay | undefined;
     try {
       await this.#room.needDisk();
+      using _replayed = await this.#holdCapture(options.source.capture);
       replay = await this.#openReplay(options);
       const { snapshot: found, from } = replay
         ? { snapshot: withDefaults(replay.snapshot, replay.defaults), from: replay.capture.id }
         : await this.sources.resolve(options.source, options);
       const snapshot = await this.sources.withResources(found, options, options);
+      using _thawed = this.holds.take(snapshot.id);
       const { cpus, memoryMib } = snapshot.manifest.resources;
       const { onProgress, signal, waitMs = 0 } = options;
       await this.admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
@@ -242,11 +264,16 @@ export class Engine {
   /** Runs a capture's command again from the state just before it. Nothing but captures of new failures is left. */
   async rerun(reference: string, options: RerunOptions): Promise<Rerun> {
     const capture = await this.captures.store.get(reference);
-    this.audit.note("rerun", capture.id, { count: options.count, argv: options.argv?.slice(0, 8) });
+    using _held = this.holds.take(capture.id);
+    const secrets = await this.captures.store.secrets(capture.id);
+    const { argv, env = {}, count } = options;
+    const shown = argv && shownArgv({ argv, env, mask: capture.file.exec?.masked });
+    this.audit.note("rerun", capture.id, { count, argv: shown });
     const host: RerunHost = {
       ...this.#live,
       captures: this.captures,
-      thaw: (name, from, { onProgress, signal }) => this.#thawForRerun(name, from, { onProgress, signal }),
+      thaw: (name, from, { onProgress, signal }) =>
+        this.#thawForRerun(name, { ...from, secrets }, { onProgress, signal }),
       remove: (sandbox) => this.removeById(sandbox.id),
     };
     try {
@@ -259,12 +286,28 @@ export class Engine {
 
   /** Refused while a replay's snapshot was made of its disk and is in use; that snapshot goes with it. */
   async removeCapture(reference: string): Promise<void> {
-    const { id } = await this.captures.store.get(reference);
+    const { store } = this.captures;
+    const damaged = (await store.unreadable()).find(({ id }) => id === reference);
+    const { id } = damaged ?? (await store.get(reference));
+    await this.#removeCapture(id, "capture rm");
+  }
+
+  /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
+  async prune(options: { dryRun: boolean }): Promise<Pruned> {
+    try {
+      return await this.#pruner.prune(options);
+    } catch (error) {
+      throw asEngineError(error);
+    }
+  }
+
+  async #removeCapture(id: string, verb: string, why?: Removal): Promise<void> {
     const booted = await this.snapshots.find(({ bootedFrom }) => bootedFrom === id);
     if (booted) await this.removeSnapshot(booted.id);
     await this.captures.store.remove(id);
-    this.audit.note("capture rm", id);
-    this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details: {} });
+    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
+    this.audit.note(verb, id, details);
+    this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
   }
 
   /** Makes a snapshot of a sandbox, which goes on, and names it. */
@@ -413,7 +456,11 @@ export class Engine {
       .filter(([, of]) => of === snapshot.id)
       .map(([tag]) => tag);
     if (tags.includes(reference) && tags.length > 1) return this.snapshots.untag(reference);
-    const users = await this.usersOf(snapshot.id);
+    await this.#removeSnapshot(snapshot.id, reference, "snapshot rm");
+  }
+
+  async #removeSnapshot(id: string, reference: string, verb: string, why?: Removal): Promise<void> {
+    const users = await this.usersOf(id);
     if (users.length > 0) {
       throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
         hint: users
@@ -421,9 +468,10 @@ export class Engine {
           .join("; "),
       });
     }
-    await this.snapshots.remove(snapshot.id);
-    this.audit.note("snapshot rm", reference, { id: snapshot.id });
-    this.tellSnapshot("snapshot.removed", snapshot.id, reference);
+    await this.snapshots.remove(id);
+    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
+    this.audit.note(verb, reference, { id, ...details });
+    this.tellSnapshot("snapshot.removed", id, reference, details);
   }
 
   /** Tells the listeners of events about a snapshot. */
@@ -431,8 +479,9 @@ export class Engine {
     type: "snapshot.created" | "snapshot.tagged" | "snapshot.removed",
     id: string,
     name: string,
+    details: Record<string, unknown> = {},
   ): void {
-    this.events.append({ type, target: id, name, sandbox: null, details: {} });
+    this.events.append({ type, target: id, name, sandbox: null, details });
   }
 
   async verify(
@@ -474,6 +523,7 @@ export class Engine {
     options: CreateOptions,
     state?: ForkOrigin,
     replay?: Replay,
+    secrets: SealedSecrets | null = null,
   ): Promise<Sandbox> {
     const { id, name, from, asked, timers } = named;
     options.signal.throwIfAborted();
@@ -503,6 +553,7 @@ export class Engine {
       frozen: null,
       ownSnapshot: null,
       machineId: null,
+      secrets: replay ? await this.captures.store.secrets(replay.capture.id) : secrets,
       timers,
       machine: null,
     };
@@ -548,13 +599,19 @@ export class Engine {
     options: CreateOptions,
   ): Promise<Sandbox> {
     const snapshot = await this.snapshots.get(origin.snapshot);
-    return this.#thaw(named, withDefaults(snapshot, parent.record.defaults), options, origin);
+    const { defaults, secrets } = parent.record;
+    return this.#thaw(named, withDefaults(snapshot, defaults), options, origin, undefined, secrets);
   }
 
   /** Leased, though nobody holds it: what a daemon that was killed leaves, the next one removes. */
   async #thawForRerun(
     name: string,
-    { snapshot, origin, defaults }: Parameters<RerunHost["thaw"]>[1],
+    {
+      snapshot,
+      origin,
+      defaults,
+      secrets,
+    }: Parameters<RerunHost["thaw"]>[1] & { secrets: SealedSecrets | null },
     options: ResolveOptions,
   ): Promise<Sandbox> {
     const asked = performance.now();
@@ -566,7 +623,7 @@ export class Engine {
       const named = { id, name, from: "rerun", asked, timers: noTimers() };
       const request = { ...options, source: {}, labels: {}, leased: true };
       return await this.#thaws.run(() =>
-        this.#thaw(named, withDefaults(snapshot, defaults), request, origin),
+        this.#thaw(named, withDefaults(snapshot, defaults), request, origin, undefined, secrets),
       );
     } catch (error) {
       this.#names.delete(name);
@@ -585,6 +642,10 @@ export class Engine {
       onProgress,
       signal,
     });
+  }
+
+  async #holdCapture(reference: string | undefined): Promise<Disposable | null> {
+    return reference === undefined ? null : this.holds.take((await this.captures.store.get(reference)).id);
   }
 
   /** `replay-7k2qxz`, with a number when there is one already. */

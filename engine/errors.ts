@@ -9,6 +9,7 @@ export const errorCodes = [
   "snapshot-corrupt",
   "snapshot-incompatible",
   "capture-corrupt",
+  "secrets-found",
   "no-capacity",
   "no-space",
   "host-not-ready",

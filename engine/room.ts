@@ -28,7 +28,7 @@ export class Room {
     const free = await this.#freeMib();
     if (free >= this.#minFreeMib) return;
     throw new EngineError("no-space", `${free} MB free under ${this.#root}, ${this.#minFreeMib} MB needed`, {
-      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
+      hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm what is not needed",
     });
   }
 
@@ -42,7 +42,7 @@ export class Room {
     if (free >= WARN_AT * this.#minFreeMib) return { name: "limits", state: "ok", fatal: false, detail };
     return {
       ...{ name: "limits", state: "warning", fatal: false, detail },
-      hint: "thaw snapshot ls; thaw snapshot rm what is not needed",
+      hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm what is not needed",
     };
   }
 

@@ -15,6 +15,16 @@ function describeVerified({ notes: { verified } }: Capture): string {
   return verified.ok ? `resumes in ${Math.round(verified.resumeMs)} ms` : `no: ${verified.reason}`;
 }
 
+function describeScan({ notes: { scan } }: Capture): string {
+  if (scan === null) return "not looked for yet";
+  if (scan.findings.length === 0) return "none found";
+  const found = scan.findings.map(
+    ({ kind, masked, count, where }) =>
+      `${kind}${masked ? " (masked)" : ""} ×${count} in ${where === "log" ? "the case file" : where}`,
+  );
+  return `${found.join(", ")}: not to be published as it is`;
+}
+
 function describeCi({ ci }: Capture): string {
   if (ci === null) return "";
   const { repository, ref, pr, sha, workflow, runId, attempt, job, step, actor } = ci;
@@ -68,6 +78,7 @@ export function formatCase(capture: Capture): string {
     ],
     ["fingerprint", capture.fingerprint],
     ["verified", describeVerified(capture)],
+    ["secrets", describeScan(capture)],
     ["replays here", capture.replays ?? "no"],
   ];
   const shown = pairs.filter(([, value]) => value !== "");

@@ -5,12 +5,15 @@ import { readCiContext } from "../arguments/ci-context.ts";
 import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
 import { collectEnv } from "../arguments/env.ts";
+import { collectMask, findShort, minSecretBytes, readSecrets } from "../arguments/mask.ts";
 import { parseUser } from "../arguments/user.ts";
+import { styleErr, writeErr } from "../output.ts";
 import { readTerminalSize } from "./terminal.ts";
 
 /** Flags of everything that runs a command. */
 export interface ExecFlags {
   env?: Record<string, string>;
+  mask?: readonly string[];
   workdir?: string;
   user?: string;
   interactive?: boolean;
@@ -29,6 +32,11 @@ export function addExecFlags(command: Command): Command {
       "-e, --env <K=V>",
       "set a variable; K alone passes your own value on (may be repeated)",
       collectEnv,
+    )
+    .option(
+      "--mask <name>",
+      "this variable, from -e or your own, is secret: masked in output, kept nowhere (may be repeated)",
+      collectMask,
     )
     .option("-w, --workdir <dir>", "run in this folder of the sandbox")
     .option("-u, --user <user>", "run as NAME, UID, NAME:GROUP or UID:GID", parseUser)
@@ -61,12 +69,22 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
     argv: [...argv],
     stdin: flags.interactive === true,
     ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...planMask(flags),
     ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.tty === true ? { tty: readTerminalSize() } : {}),
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...planCapture(flags),
   };
+}
+
+/** The variables, with those that are secret. Throws `usage` for a name without a value. Says which values are too short to be masked. */
+export function planMask({ mask, env }: ExecFlags): { env?: Record<string, string>; mask?: string[] } {
+  if (mask === undefined) return {};
+  const secrets = readSecrets(mask, { ...process.env, ...env });
+  for (const name of findShort(secrets))
+    writeErr(`${styleErr("yellow", "thaw:")} ${name} is not masked: fewer than ${minSecretBytes} bytes\n`);
+  return { env: { ...env, ...secrets }, mask: [...mask] };
 }
 
 function planCapture({ capture, checkpoint }: ExecFlags): Pick<ExecRequest, "capture" | "ci" | "checkpoint"> {

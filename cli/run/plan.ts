@@ -3,7 +3,7 @@ import { buildRunRequest, type RunSettings } from "../../client/run-settings.ts"
 import { readCiContext } from "../arguments/ci-context.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
-import type { ExecFlags } from "../exec-io/flags.ts";
+import { type ExecFlags, planMask } from "../exec-io/flags.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
 
 /** Flags of `thaw run`. */
@@ -43,10 +43,12 @@ async function readSettings(flags: RunFlags): Promise<RunSettings> {
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
     ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
     ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...planMask(flags),
     ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(flags.capture === undefined ? {} : { capture: flags.capture }),
+    ...(flags.checkpoint === true ? { checkpoint: true } : {}),
     ...(flags.workspace === undefined ? {} : { workspace: flags.workspace }),
     // commander says true when nothing was said
     ...(flags.ignore === false ? { ignore: false } : {}),

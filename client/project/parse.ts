@@ -78,7 +78,7 @@ export function parseProject(
         place({
           path,
           about: "value",
-          message: `looks like ${kind}: secrets do not belong in a file; name the variable under pass`,
+          message: `looks like ${kind}: secrets do not belong in a file; name the variable under mask`,
         }),
       );
       return { content: parsed.data, warnings: format(warnings) };

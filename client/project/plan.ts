@@ -62,6 +62,7 @@ function withDefaults(defaults: ProjectFile["defaults"], run: RunDefinition): Ru
     env: { ...defaults.env, ...run.env },
     labels: { ...defaults.labels, ...run.labels },
     pass: [...(defaults.pass ?? []), ...(run.pass ?? [])],
+    mask: [...(defaults.mask ?? []), ...(run.mask ?? [])],
   };
 }
 
@@ -94,7 +95,8 @@ export async function planProjectRun(
   if (argv === undefined) {
     throw new ThawError("usage", `the run ${name} has no command`, { hint: `thaw run ${name} -- COMMAND` });
   }
-  const env = { ...run.env, ...passed(run.pass ?? [], environment) };
+  const env = { ...run.env, ...passed([...(run.pass ?? []), ...(run.mask ?? [])], environment) };
+  const mask = run.mask?.filter((name) => name in env || name in (over.env ?? {})) ?? [];
   const settings = given<RunSettings>({
     source: over.source ?? (await readSource(project, run)),
     name: run.name,
@@ -107,6 +109,7 @@ export async function planProjectRun(
     removeAfterMs: run.removeAfter,
     waitMs: run.wait,
     env,
+    mask: mask.length === 0 ? undefined : mask,
     workdir: run.workdir,
     user: run.user,
     timeoutMs: run.timeout,

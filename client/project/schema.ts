@@ -83,11 +83,14 @@ function settings(check: CheckPath) {
         .describe("Copy this folder to /workspace and run there. A path from the project file; false: none"),
       ignore: flag.describe("Leave out of the workspace what git ignores. Default: true"),
       env: named({ key: variablePhrase, map: "a map of names and values" }, variableName, value).describe(
-        "Variables of the command. No secrets: see `pass`",
+        "Variables of the command. No secrets: see `mask`",
       ),
       pass: z
         .array(text(variablePhrase, variableName), "a list of variables' names")
         .describe("Variables whose value the caller's environment gives, where it has one"),
+      mask: z
+        .array(text(variablePhrase, variableName), "a list of variables' names")
+        .describe("As `pass`, but the values are secret: masked in output, kept nowhere on the host"),
       workdir: text("a folder of the sandbox", /^[^\0]+$/).describe(
         "Run in this folder of the sandbox. Default: the workspace",
       ),

@@ -391,6 +391,16 @@ export const rerun = z.object({
   /** Of the share that fails: Wilson's score interval at 95 %, from 0 to 1. */
   interval: z.tuple([z.number(), z.number()]),
 });
+export const pruneRequest = z.object({
+  /** Only say what would go. */
+  dryRun: z.boolean().default(false),
+});
+const removal = z.object({ id: z.string(), bytes: z.int(), reason: z.string() });
+export const pruneReport = z.object({
+  dryRun: z.boolean(),
+  captures: z.array(removal),
+  snapshots: z.array(removal),
+});
 export const pinRequest = z.object({ pinned: z.boolean() });
 
 /** Lines of an `application/x-ndjson` answer: progress and a rerun's runs, then one result or error. */
@@ -487,6 +497,7 @@ export type DiskListing = z.infer<typeof diskListing>;
 export type CaptureQuery = z.input<typeof captureQuery>;
 export type CaptureCheck = z.infer<typeof captureCheck>;
 export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;
+export type PruneReport = z.infer<typeof pruneReport>;
 export type CapturePolicy = z.infer<typeof capturePolicy>;
 export type Rerun = z.infer<typeof rerun>;
 export type RerunRun = z.infer<typeof rerunRun>;

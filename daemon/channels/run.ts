@@ -1,5 +1,6 @@
 /** `/v1/run`: create, lease and exec over one connection. */
 import { EngineError } from "../../engine/errors.ts";
+import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import { runRequest } from "../api/schema.ts";
 import type { DaemonContext } from "../context.ts";
 import { execView, sandboxView } from "../views.ts";
@@ -33,7 +34,7 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
     connection.onClose(sandbox.hold());
     connection.status({ type: "created", sandbox: sandboxView(engine, sandbox) });
     await Promise.race([started, aborted(gone.signal)]);
-    engine.audit.note("run", sandbox.record.name, { argv: request.exec.argv.slice(0, 8) });
+    engine.audit.note("run", sandbox.record.name, { argv: shownArgv(request.exec) });
     let ready: Promise<void> = Promise.resolve();
     const exec = await sandbox.exec(request.exec, (fresh) => {
       writers.claim(fresh, connection, { name: "thaw run", takeover: false });

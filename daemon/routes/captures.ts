@@ -13,6 +13,8 @@ import {
   captureVerifyReport,
   diskListing,
   pinRequest,
+  pruneReport,
+  pruneRequest,
   rerunRequest,
 } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
@@ -125,6 +127,15 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
     await engine.removeCapture(request.params.capture);
     return reply.code(204).send();
   });
+
+  app.post(
+    "/v1/prune",
+    { schema: { body: pruneRequest, response: { 200: pruneReport } } },
+    async (request) => {
+      const { dryRun } = request.body;
+      return { dryRun, ...(await engine.prune({ dryRun })) };
+    },
+  );
 
   app.post(
     "/v1/sandboxes/:sandbox/captures",

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
+import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import { exec, execRequest, signalRequest } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { execView } from "../views.ts";
@@ -22,7 +23,7 @@ export function execRoutes(app: App, { engine }: DaemonContext): void {
     { schema: { params: sandboxParams, body: execRequest, response: { 200: exec } } },
     async (request) => {
       const sandbox = engine.sandbox(request.params.sandbox);
-      engine.audit.note("exec", sandbox.record.name, { argv: request.body.argv.slice(0, 8) });
+      engine.audit.note("exec", sandbox.record.name, { argv: shownArgv(request.body) });
       return execView(await sandbox.exec(request.body));
     },
   );

@@ -2,7 +2,7 @@
  * Captures: the machine is frozen as it is when something fails, in tens of milliseconds; storing what was frozen goes on behind that, and
  * after it a trial thaw tells whether it can be replayed. A daemon killed in between leaves a draft, which the next one finishes.
  */
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Gate } from "../concurrency.ts";
@@ -19,12 +19,14 @@ import {
   caseFile,
   PART_NAMES,
 } from "./case-file.ts";
+import { LEFT_OUT } from "./check.ts";
 import { readCore } from "./core.ts";
 import { CaptureFiles } from "./files.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { lastLines } from "./last-lines.ts";
 import { compressPart, describePart } from "./parts.ts";
-import { CaptureStore, type StoredCapture } from "./store.ts";
+import { Scans } from "./scans.ts";
+import { CaptureStore, SECRETS_FILE, type StoredCapture } from "./store.ts";
 import { greet, withMachine } from "./trial.ts";
 import type { Ending } from "./triggers.ts";
 import { linkCheckpoint, linkWorkspace, makeCheckpointDir, readWorkspace } from "./workspace.ts";
@@ -40,7 +42,7 @@ export interface CaptureContext extends LiveContext {
   /** Throws `no-space`. */
   needDisk(): Promise<void>;
   tell(
-    type: "capture.created" | "capture.failed" | "capture.verified",
+    type: "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned",
     id: string,
     details: Record<string, unknown>,
   ): void;
@@ -72,6 +74,7 @@ export interface Provisional {
 export class Captures {
   readonly store: CaptureStore;
   readonly files: CaptureFiles;
+  readonly scans: Scans;
   readonly #context: CaptureContext;
   readonly #storing = new Gate(STORES_AT_ONCE);
   readonly #trials = new Gate(1);
@@ -83,6 +86,7 @@ export class Captures {
     this.#context = context;
     this.store = new CaptureStore(context.home);
     this.files = new CaptureFiles(context, this.store);
+    this.scans = new Scans(context, this.store, this.#leaving.signal);
   }
 
   /** Finishes what an earlier daemon had frozen and not stored; removes what it had not frozen. */
@@ -185,6 +189,8 @@ export class Captures {
         verdict.state === "works" ? await this.#difference(sandbox, dir) : await this.#whole(sandbox);
       const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside });
       await this.#keepRequest(dir, sandbox, cause.exec);
+      const { secrets } = sandbox.record;
+      if (secrets !== null) await writeWhole(join(dir, SECRETS_FILE), JSON.stringify(secrets));
       return { file, dir };
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
@@ -204,8 +210,9 @@ export class Captures {
     const at = new Date().toISOString();
     const tell = (details: Record<string, unknown>) =>
       this.#context.tell("capture.verified", capture.id, details);
-    if (!capture.manifest.resumes) {
-      const reason = "its kernel panicked: the disk boots, memory is for inspection";
+    const { resumes, memory } = capture.manifest;
+    if (!resumes || memory === "none") {
+      const reason = resumes ? LEFT_OUT : "its kernel panicked: the disk boots, memory is for inspection";
       await this.store.note(capture.id, { verified: { ok: false, reason, at } });
       return tell({ ok: false, reason });
     }
@@ -240,6 +247,8 @@ export class Captures {
     capture: StoredCapture,
     options: { take: (bytes: AsyncIterable<Buffer>) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
+    if (capture.manifest.memory === "none")
+      throw new EngineError("unsupported", `${capture.id} has no core: ${LEFT_OUT}`);
     await this.#trials.run(() => readCore(this.#context, this.store, capture, options));
   }
 
@@ -268,7 +277,9 @@ export class Captures {
     found: Frozen & Pick<CaseFile, "processes" | "listening">,
   ): Promise<CaseFile> {
     const { record } = sandbox;
-    const { base, pauseMs, changedBytes, processes, listening } = found;
+    const { base, pauseMs, changedBytes, listening } = found;
+    const hide = (text: string): string => sandbox.hide(text);
+    const processes = found.processes.map((one) => ({ ...one, command: hide(one.command) }));
     const { manifest } = await this.#context.store.get(base);
     const lines = exec === null ? [] : await lastLines(exec.log, LAST_LINES);
     const shape = {
@@ -276,7 +287,7 @@ export class Captures {
       argv: exec?.record.argv ?? [],
       code: ending.exit?.code ?? null,
       signal: ending.exit?.signal ?? crash?.signal ?? null,
-      lines: exec === null ? console : lines,
+      lines: exec === null ? console.map(hide) : lines,
     };
     return caseFile.parse({
       schema: 1,
@@ -291,7 +302,7 @@ export class Captures {
       trigger: ending.trigger,
       exec: exec === null ? null : describeExec(exec, ending, lines, record.defaults),
       crash,
-      console,
+      console: console.map(hide),
       before: exec === null ? "unknown" : await beforeOf(sandbox, exec),
       workspace: await readWorkspace(sandbox.dir),
       processes,
@@ -319,7 +330,10 @@ export class Captures {
     const work = this.store.whileStoring(this.#storing.run(() => this.#store(id)));
     work
       .then(
-        (capture) => this.verify(capture, this.#leaving.signal),
+        async (capture) => {
+          await this.verify(capture, this.#leaving.signal);
+          await this.scans.of(capture);
+        },
         async (error: unknown) => {
           if (this.#leaving.signal.aborted) return;
           await rm(this.store.draftDir(id), { recursive: true, force: true });
@@ -341,6 +355,8 @@ export class Captures {
     await writeFile(join(stored, "case.json"), `${JSON.stringify({ id: _id, ...rest }, null, 2)}\n`, {
       mode: 0o444,
     });
+    const secrets = join(draft, SECRETS_FILE);
+    if (await exists(secrets)) await copyFile(secrets, join(stored, SECRETS_FILE));
     const parts: CapturePart[] = [];
     for (const name of PART_NAMES) {
       const raw = join(draft, name.endsWith(".zst") ? name.slice(0, -".zst".length) : name);

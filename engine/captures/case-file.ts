@@ -108,8 +108,11 @@ export const captureManifest = z.strictObject({
   base: z.strictObject({ snapshot: z.string().regex(/^[0-9a-f]{16}$/), digest }),
   resources,
   needs: machineNeeds,
-  /** `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. */
-  memory: z.enum(["difference", "whole"]),
+  /**
+   * `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. `none`: left out, because secrets were
+   * found in it.
+   */
+  memory: z.enum(["difference", "whole", "none"]),
   /** False after a kernel's panic: its memory is for inspection only. */
   resumes: z.boolean(),
   parts: z
@@ -118,6 +121,22 @@ export const captureManifest = z.strictObject({
     .refine((parts) => new Set(parts.map(({ name }) => name)).size === parts.length, "each part once"),
 });
 export type CaptureManifest = z.infer<typeof captureManifest>;
+
+/** A secret, or what looks like one, in a part of a capture. Never the value. */
+export const finding = z.object({
+  /** The variable's name where a value was said to be secret, else the shape: `github-token`, `private-key`, … */
+  kind: z.string(),
+  where: z.enum(["memory", "disk", "workspace", "request", "log"]),
+  part: z.string(),
+  count: z.int(),
+  /** It was said to be secret. */
+  masked: z.boolean(),
+  /** Of the guest's memory, the first ones: numbers of its physical pages. */
+  pages: z.array(z.int()),
+});
+export type Finding = z.infer<typeof finding>;
+export const secretScan = z.object({ at: z.string(), findings: z.array(finding) });
+export type SecretScan = z.infer<typeof secretScan>;
 
 /** What is learnt of a capture later; the capture itself never changes. */
 export const captureNotes = z.object({
@@ -131,6 +150,8 @@ export const captureNotes = z.object({
     .default(null),
   /** Kept whatever the retention says. */
   pinned: z.boolean().default(false),
+  /** What was found when secrets were looked for. null: not done yet. */
+  scan: secretScan.nullable().default(null),
 });
 export type CaptureNotes = z.infer<typeof captureNotes>;
 

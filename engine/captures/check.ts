@@ -7,6 +7,9 @@ import type { CaptureManifest } from "./case-file.ts";
 export const levels = ["memory", "disk", "files"] as const;
 export type Level = (typeof levels)[number];
 
+/** Why a capture that was published with its disk alone can't go on. */
+export const LEFT_OUT = "its memory was left out because secrets were found in it";
+
 export interface LevelVerdict {
   level: Level;
   ok: boolean;
@@ -50,13 +53,14 @@ export async function checkCapture(
     memory === "difference" ? { build: needs.build } : undefined,
   );
   const panicked = manifest.resumes ? [] : ["its kernel panicked: nothing goes on from there"];
+  const leftOut = memory === "none" ? [LEFT_OUT] : [];
   const verdict = (level: Level, reasons: string[]): LevelVerdict => ({
     level,
     ok: reasons.length === 0,
     reasons,
   });
   const verdicts = [
-    verdict("memory", [...missing, ...panicked, ...unlike, ...room]),
+    verdict("memory", [...missing, ...panicked, ...leftOut, ...unlike, ...room]),
     verdict("disk", [...missing, ...room]),
     verdict("files", missing),
   ];

@@ -3,10 +3,11 @@ import { sha256 } from "../files.ts";
 import type { Trigger } from "./triggers.ts";
 
 const LAST_LINES = 20;
-/** What varies: terminal colours, addresses and digests, temporary paths, numbers. */
+/** What varies: terminal colours, lengths of masked values, addresses and digests, temporary paths, numbers. */
 const VARYING: readonly [RegExp, string][] = [
   // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
   [/\u001b\[[0-9;?]*[ -/]*[@-~]/g, ""],
+  [/\*{3,}/g, "***"],
   [/0x[0-9a-f]+/gi, "ADDRESS"],
   [/\b[0-9a-f]{7,64}\b/gi, "DIGEST"],
   [/\/tmp\/[^\s:'"]+/g, "/tmp/…"],

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
-import { Transform } from "node:stream";
+import { Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { sha256File } from "../files.ts";
@@ -62,6 +62,38 @@ export async function expandPart(
   to: string,
   signal?: AbortSignal,
 ): Promise<void> {
+  try {
+    await openPart(from, part, createWriteStream(to, { flags: "wx", mode: 0o444 }), signal);
+  } catch (error) {
+    await rm(to, { force: true });
+    throw error;
+  }
+}
+
+/** As `expandPart`, but passes the bytes on. Also parts that are stored as they are. */
+export async function readPart(
+  from: string,
+  part: CapturePart,
+  look: (chunk: Buffer) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const reader = new Writable({
+    highWaterMark: CHUNK_BYTES,
+    write(chunk: Buffer, _encoding, done) {
+      look(chunk);
+      // Others have their turn between two chunks.
+      setImmediate(done);
+    },
+  });
+  await openPart(from, part, reader, signal);
+}
+
+async function openPart(
+  from: string,
+  part: CapturePart,
+  to: NodeJS.WritableStream,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   let bytes = 0;
   const limit = new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -71,22 +103,17 @@ export async function expandPart(
       else done(null, chunk);
     },
   });
-  try {
-    await pipeline(
+  const params = { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG };
+  await pipeline(
+    [
       createReadStream(from, { highWaterMark: CHUNK_BYTES }),
-      createZstdDecompress({
-        chunkSize: CHUNK_BYTES,
-        params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
-      }),
+      ...(part.name.endsWith(".zst") ? [createZstdDecompress({ chunkSize: CHUNK_BYTES, params })] : []),
       limit,
-      createWriteStream(to, { flags: "wx", mode: 0o444 }),
-      ...(signal ? [{ signal }] : []),
-    );
-    if (bytes !== part.rawBytes) throw new Error(`opens to ${bytes} bytes, not ${part.rawBytes}`);
-  } catch (error) {
-    await rm(to, { force: true });
-    throw error;
-  }
+      to,
+    ],
+    signal ? { signal } : {},
+  );
+  if (bytes !== part.rawBytes) throw new Error(`opens to ${bytes} bytes, not ${part.rawBytes}`);
 }
 
 function tap(look: (chunk: Buffer) => void): Transform {

@@ -12,6 +12,7 @@ import { randomId, type Sandbox } from "../sandboxes/sandbox.ts";
 import type { ExecDefaults } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { Captures } from "./captures.ts";
+import { LEFT_OUT } from "./check.ts";
 import type { RecordedRequest } from "./request.ts";
 import type { StoredCapture } from "./store.ts";
 import { endingOf } from "./triggers.ts";
@@ -140,6 +141,8 @@ async function requestOf({ captures }: RerunHost, capture: StoredCapture): Promi
     const message = `${capture.id}: other commands had run in its sandbox, so the state just before this one is not known`;
     throw new EngineError("unsupported", message, { hint: `${hint}; next time: --checkpoint` });
   }
+  if (capture.file.before === "checkpoint" && capture.manifest.memory === "none")
+    throw new EngineError("unsupported", `${capture.id} has no checkpoint: ${LEFT_OUT}`, { hint });
   return request;
 }
 
@@ -242,6 +245,7 @@ async function runOnce(
       ...(request.user === null ? {} : { user: request.user }),
       ...(request.tty ? { tty: { rows: 24, cols: 80 } } : {}),
       ...(request.timeoutMs === null ? {} : { timeoutMs: request.timeoutMs }),
+      mask: capture.file.exec?.masked ?? [],
       capture: "on-failure",
     });
     await exec.ended(signal);

@@ -8,6 +8,7 @@ import { finished, readRecord, sync, writeWhole } from "../files.ts";
 import type { Home } from "../home.ts";
 import { nearest } from "../nearest.ts";
 import { randomId } from "../sandboxes/sandbox.ts";
+import { type SealedSecrets, sealedSecrets } from "../secrets/sealed.ts";
 import {
   type CaptureManifest,
   type CaptureNotes,
@@ -43,12 +44,15 @@ export interface PartVerdict {
 }
 
 const ID_LETTERS = 6;
+/** In the folder of a capture or of a draft; no part of it. */
+export const SECRETS_FILE = "secrets.json";
 
 export class CaptureStore {
   readonly #home: Home;
   readonly #known = new Map<string, StoredCapture>();
   /** Those being stored: who asks waits for them. */
   readonly #pending = new Set<Promise<unknown>>();
+  #noting: Promise<void> = Promise.resolve();
 
   constructor(home: Home) {
     this.#home = home;
@@ -130,6 +134,12 @@ export class CaptureStore {
     return faults.flat();
   }
 
+  /** The snapshot that a capture is based on, whether or not the rest of it can be read; null when its manifest can't. */
+  async baseOf(id: string): Promise<string | null> {
+    const manifest = await readRecord(join(this.#home.captures, id, "manifest.json"), captureManifest);
+    return manifest?.base.snapshot ?? null;
+  }
+
   /** By id, unique prefix, the id without `fail-`, or `latest`. Throws `not-found`, `capture-corrupt`. */
   async get(reference: string): Promise<StoredCapture> {
     const all = await this.list();
@@ -209,9 +219,19 @@ export class CaptureStore {
     return (await readRecord(this.#notesPath(id), captureNotes)) ?? captureNotes.parse({});
   }
 
-  async note(id: string, change: Partial<CaptureNotes>): Promise<void> {
-    const notes = { ...(await this.notes(id)), ...change };
-    await writeWhole(this.#notesPath(id), `${JSON.stringify(notes)}\n`);
+  /** One after the other: each changes what the one before has written. */
+  note(id: string, change: Partial<CaptureNotes>): Promise<void> {
+    const noted = this.#noting.then(async () => {
+      const notes = { ...(await this.notes(id)), ...change };
+      await writeWhole(this.#notesPath(id), `${JSON.stringify(notes)}\n`);
+    });
+    this.#noting = noted.catch(() => {});
+    return noted;
+  }
+
+  /** What finds the secret values that its machine was told; null when it was told none. Never leaves the host. */
+  secrets(id: string): Promise<SealedSecrets | null> {
+    return readRecord(join(this.#home.captures, id, SECRETS_FILE), sealedSecrets);
   }
 
   /** Out of sight by one rename, then away. The caller has made sure that nothing uses it. */

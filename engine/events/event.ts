@@ -17,6 +17,7 @@ export const eventTypes = [
   "capture.created",
   "capture.failed",
   "capture.verified",
+  "capture.scanned",
   "capture.removed",
   "template.built",
   "daemon.started",

@@ -11,6 +11,8 @@ import { type RecordedRequest, recordedRequest } from "../captures/request.ts";
 import { type Ending, endingOf, wantsCapture } from "../captures/triggers.ts";
 import { EngineError, type ErrorCode } from "../errors.ts";
 import { readRecord, writeWhole } from "../files.ts";
+import { Mask } from "../secrets/mask.ts";
+import type { SecretMatcher } from "../secrets/matcher.ts";
 import { ExecLog, type Output } from "./log.ts";
 import type { ExecExit, ExecRecord } from "./record.ts";
 import { type Reader, Subscriber } from "./subscriber.ts";
@@ -41,6 +43,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   readonly record: ExecRecord;
   readonly #dir: string;
   readonly #log: ExecLog;
+  readonly #secrets: SecretMatcher | null;
+  readonly #mask: Mask | null;
   readonly #subscribers = new Set<Subscriber>();
   #agent: Agent | null = null;
   #stream: AgentStream | null = null;
@@ -60,23 +64,26 @@ export class Exec extends EventEmitter<ExecEvents> {
   /** Whether it could be started is known. */
   readonly #settled = Promise.withResolvers<void>();
 
-  private constructor(dir: string, record: ExecRecord, log: ExecLog) {
+  private constructor(dir: string, record: ExecRecord, log: ExecLog, secrets: SecretMatcher | null) {
     super();
     this.setMaxListeners(0);
     this.#dir = dir;
     this.record = record;
     this.#log = log;
+    this.#secrets = secrets;
+    this.#mask = secrets && new Mask(secrets, (channel, piece) => this.#append(channel, piece));
   }
 
-  static async create(dir: string, record: ExecRecord): Promise<Exec> {
-    const exec = new Exec(dir, record, await ExecLog.open(join(dir, record.id)));
+  /** @param secrets what its output is not to show */
+  static async create(dir: string, record: ExecRecord, secrets: SecretMatcher | null): Promise<Exec> {
+    const exec = await Exec.restore(dir, record, secrets);
     await exec.#persist();
     return exec;
   }
 
   /** From its record, after the daemon was away. */
-  static async restore(dir: string, record: ExecRecord): Promise<Exec> {
-    return new Exec(dir, record, await ExecLog.open(join(dir, record.id)));
+  static async restore(dir: string, record: ExecRecord, secrets: SecretMatcher | null): Promise<Exec> {
+    return new Exec(dir, record, await ExecLog.open(join(dir, record.id)), secrets);
   }
 
   get isOver(): boolean {
@@ -104,8 +111,9 @@ export class Exec extends EventEmitter<ExecEvents> {
         await this.fail(new EngineError("agent-timeout", error.message));
       if (!(error instanceof AgentRefusal)) throw error;
       const code = REFUSALS[error.kind] ?? "exec-refused";
-      await this.fail(new EngineError(code, error.message));
-      throw new EngineError(code, error.message, { cause: error });
+      const message = this.#secrets?.hide(error.message) ?? error.message;
+      await this.fail(new EngineError(code, message));
+      throw new EngineError(code, message, { cause: error });
     }
     if (this.isOver) return;
     this.record.state = "running";
@@ -133,6 +141,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   /** Lets go of the guest (the session is over); a later `resume` goes on. */
   detach(): void {
     clearTimeout(this.#timer);
+    // What it holds was not acknowledged: the guest tells it again.
+    this.#mask?.reset();
     this.#stream = null;
     this.#agent = null;
     this.#held = [];
@@ -260,6 +270,11 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   #output(channel: Output, piece: Buffer): void {
+    if (this.#mask) this.#mask.take(channel, piece);
+    else this.#append(channel, piece);
+  }
+
+  #append(channel: Output, piece: Buffer): void {
     const stream = this.#stream;
     const entry = this.#log.append(channel, piece, () => this.#stored(channel, piece.length, stream));
     for (const subscriber of this.#subscribers) subscriber.take(entry);
@@ -289,6 +304,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   }): Promise<void> {
     if (this.isOver || this.#exiting) return;
     this.#exiting = true;
+    this.#mask?.flush();
     const { code, signal, oom, durationMs } = exit;
     const how = { code, signal, oom, durationMs, timedOut: this.record.timedOut };
     await this.#settleCrash(how);
@@ -317,6 +333,7 @@ export class Exec extends EventEmitter<ExecEvents> {
 
   async #over(state: "exited" | "failed", exit: ExecExit | null): Promise<void> {
     clearTimeout(this.#timer);
+    this.#mask?.flush();
     this.record.state = state;
     this.record.exit = exit;
     this.#settled.resolve();

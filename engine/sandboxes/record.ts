@@ -1,5 +1,6 @@
 /** What is kept of a sandbox on disk: enough for the next daemon to adopt it, or to clear it away. */
 import { z } from "zod";
+import { sealedSecrets } from "../secrets/sealed.ts";
 import { execDefaults, machineNeeds, resources } from "../snapshots/manifest.ts";
 import { sandboxStates } from "./state.ts";
 
@@ -72,6 +73,8 @@ export const sandboxRecord = z.object({
     .default(null),
   /** What a request may not undo: a machine that a full disk paused goes on when somebody says so. */
   heldBy: z.enum(["disk-full"]).nullable().default(null),
+  /** What finds the values that its execs were told are secret, in what it writes and in captures of it. */
+  secrets: sealedSecrets.nullable().default(null),
   timers: timers.default(noTimers),
   /** Thawed from more than its snapshot: another sandbox's state, or a capture's. */
   derived: z.boolean().default(false),

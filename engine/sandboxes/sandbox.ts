@@ -26,6 +26,8 @@ import { EngineError } from "../errors.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execRecord } from "../execs/record.ts";
 import { readRecord, writeWhole } from "../files.ts";
+import { SecretMatcher } from "../secrets/matcher.ts";
+import { sealSecrets } from "../secrets/sealed.ts";
 import type { KeptMachine } from "./freeze-and-stop.ts";
 import { clearFrozen, frozenDifference } from "./frozen.ts";
 import { freshIdentity } from "./identity.ts";
@@ -100,6 +102,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   readonly #capturer: Capturer | null;
   /** Captures under way: the machine is not torn down before they are taken. */
   readonly #takes = new Set<Promise<unknown>>();
+  #secrets: SecretMatcher | null;
   #machine: Machine | null = null;
   #agent: Agent | null = null;
   #removing: Promise<void> | null = null;
@@ -122,6 +125,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     this.record = record;
     this.#runner = runner;
     this.#capturer = capturer;
+    this.#secrets = SecretMatcher.of(record.secrets);
   }
 
   get id(): string {
@@ -186,10 +190,12 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...rest } = params;
     const { checkpoint = false, ...request } = rest;
     const { defaults } = this.record;
+    await this.#learnSecrets(request.env ?? {}, mask);
+    const hide = (text: string): string => this.hide(text);
     const record: ExecRecord = {
       id,
       sandbox: this.id,
-      argv: request.argv,
+      argv: request.argv.map(hide),
       envNames: Object.keys(request.env ?? {}),
       cwd: request.cwd ?? null,
       user: request.user ?? null,
@@ -207,12 +213,12 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       checkpoint: checkpoint && capture !== "never",
       error: null,
     };
-    const exec = await Exec.create(this.#execDir, record);
+    const exec = await Exec.create(this.#execDir, record, this.#secrets);
     this.execs.set(id, exec);
     this.#follow(exec);
     if (capture !== "never") {
       this.#capturer?.prepare(this);
-      await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs));
+      await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs, hide));
       if (record.checkpoint) await this.#checkpoint(exec);
     }
     void this.#dropOldExecs();
@@ -226,6 +232,20 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     });
     this.emit("execStarted", exec);
     return exec;
+  }
+
+  /** A text without the secret values that the sandbox was told. */
+  hide(text: string): string {
+    return this.#secrets?.hide(text) ?? text;
+  }
+
+  /** Before an exec is told them: nothing that it writes may be kept as it is. */
+  async #learnSecrets(env: Readonly<Record<string, string>>, names: readonly string[]): Promise<void> {
+    const told = Object.entries(env).filter(([name]) => names.includes(name));
+    if (told.length === 0) return;
+    this.record.secrets = sealSecrets(this.record.secrets, Object.fromEntries(told));
+    this.#secrets = SecretMatcher.of(this.record.secrets);
+    await this.persist();
   }
 
   /** Whether nothing is left of it. */
@@ -669,7 +689,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       if (!name.endsWith(".json") || name.startsWith(".")) continue;
       const record = await readRecord(join(this.#execDir, name), execRecord);
       if (!record) continue;
-      const exec = await Exec.restore(this.#execDir, record);
+      const exec = await Exec.restore(this.#execDir, record, this.#secrets);
       this.execs.set(record.id, exec);
       this.#follow(exec);
     }
@@ -712,7 +732,10 @@ function requestOf(
   { argv, cwd, user, tty, masked }: ExecRecord,
   env: Readonly<Record<string, string>>,
   timeoutMs: number | undefined,
+  hide: (text: string) => string,
 ): RecordedRequest {
-  const told = Object.entries(env).filter(([name]) => !masked.includes(name));
+  const told = Object.entries(env)
+    .filter(([name]) => !masked.includes(name))
+    .map(([name, value]) => [name, hide(value)]);
   return { argv, env: Object.fromEntries(told), cwd, user, tty, timeoutMs: timeoutMs ?? null };
 }

@@ -125,8 +125,13 @@ limits:
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
     limits: { sandboxes: 20, memory: 24_576, sandbox: { ttl: 172_800_000 } },
+    captures: { perRepository: {} },
   });
-  expect(parseConfig("")).toEqual({ defaults: {}, limits: { sandbox: {} } });
+  expect(parseConfig("")).toEqual({
+    defaults: {},
+    limits: { sandbox: {} },
+    captures: { perRepository: {} },
+  });
 });
 
 test("every mistake of a configuration at once", () => {

@@ -45,7 +45,7 @@ class Keeper implements LogKeeper {
         error: null,
       },
     });
-    const exec = await Exec.create(folder, record);
+    const exec = await Exec.create(folder, record, null);
     exec.log.append(1, Buffer.alloc(bytes), () => {});
     await exec.log.flush();
     if (!runs) await exec.fail(new EngineError("cancelled", "over"));

@@ -126,6 +126,21 @@ test("outside any repository, paths stay inside the file's folder", async () => 
   expect(await mistakesOf("version: 1\nruns: { a: { workspace: . } }")).toEqual([]);
 });
 
+test("what is masked: passed on, or said now; joined with the flags'", async () => {
+  const project = await load(`version: 1
+defaults: { mask: [TOKEN] }
+runs: { test: { command: [x], mask: [KEY, ABSENT, SAID] } }
+`);
+  const plan = await planProjectRun(project, "test", {
+    environment: { TOKEN: "one", KEY: "two", OTHER: "no" },
+    over: { env: { SAID: "three", MORE: "four" }, mask: ["MORE", "KEY"] },
+  });
+  expect(buildRunRequest(plan).exec).toMatchObject({
+    env: { TOKEN: "one", KEY: "two", SAID: "three", MORE: "four" },
+    mask: ["TOKEN", "KEY", "SAID", "MORE"],
+  });
+});
+
 test("a plan: defaults, then the run, then what was passed on, then what is said now", async () => {
   write("ci/app/template.yaml", "name: app\n");
   const project = await load(`version: 1

@@ -1,0 +1,31 @@
+import type { PruneReport } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { formatSize } from "../format/size.ts";
+import { formatTable } from "../format/table.ts";
+import { printJson, writeOut } from "../output.ts";
+
+/** Flags of `thaw prune`. */
+export interface PruneFlags {
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+/** What went or would go, and how much that is. */
+export function formatPruned({ dryRun, captures, snapshots }: PruneReport): string {
+  const all = [
+    ...captures.map((one) => ({ kind: "capture", ...one })),
+    ...snapshots.map((one) => ({ kind: "snapshot", ...one })),
+  ];
+  if (all.length === 0) return "nothing to remove\n";
+  const rows = all.map(({ kind, id, bytes, reason }) => [kind, id, formatSize(bytes), reason]);
+  const bytes = all.reduce((sum, one) => sum + one.bytes, 0);
+  const words = dryRun ? "would be freed: thaw prune" : "freed";
+  return `${formatTable(["KIND", "ID", "SIZE", "WHY"], rows)}${formatSize(bytes)} ${words}\n`;
+}
+
+/** `thaw prune`. */
+export async function prune(flags: PruneFlags): Promise<void> {
+  const report = await withClient((client) => client.prune(flags.dryRun === true));
+  if (flags.json === true) printJson(report);
+  else writeOut(formatPruned(report));
+}

@@ -1,0 +1,56 @@
+/** Scans for secrets, one at a time: each capture is looked through once, and before anything of it leaves the host. */
+import { Gate } from "../concurrency.ts";
+import type { LiveContext } from "../sandboxes/freeze.ts";
+import { SecretMatcher } from "../secrets/matcher.ts";
+import type { SecretScan } from "./case-file.ts";
+import { assertPublishable, type PublishOptions } from "./publish.ts";
+import { scanCapture } from "./scan.ts";
+import type { CaptureStore, StoredCapture } from "./store.ts";
+
+interface ScanContext extends LiveContext {
+  tell(type: "capture.scanned", id: string, details: Record<string, unknown>): void;
+}
+
+export class Scans {
+  readonly #context: ScanContext;
+  readonly #store: CaptureStore;
+  readonly #leaving: AbortSignal;
+  readonly #gate = new Gate(1);
+  readonly #running = new Map<string, Promise<SecretScan>>();
+
+  /** @param leaving the daemon leaves; what was not looked through is, when it is asked for */
+  constructor(context: ScanContext, store: CaptureStore, leaving: AbortSignal) {
+    this.#context = context;
+    this.#store = store;
+    this.#leaving = leaving;
+  }
+
+  /** What was found in it; looks first when nobody has. Kept in its notes. */
+  async of(capture: StoredCapture): Promise<SecretScan> {
+    const { scan } = await this.#store.notes(capture.id);
+    if (scan !== null) return scan;
+    const running = this.#running.get(capture.id) ?? this.#gate.run(() => this.#look(capture));
+    this.#running.set(capture.id, running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(capture.id);
+    }
+  }
+
+  /** The capture as it may leave the host. Throws `secrets-found`. */
+  async publishable(capture: StoredCapture, options: PublishOptions = {}): Promise<StoredCapture> {
+    return assertPublishable(capture, await this.of(capture), options);
+  }
+
+  async #look(capture: StoredCapture): Promise<SecretScan> {
+    const { memory, base } = capture.manifest;
+    const matcher = SecretMatcher.of(await this.#store.secrets(capture.id));
+    const whole = memory === "whole" ? await this.#context.store.get(base.snapshot) : null;
+    const scan = await scanCapture(capture, whole, matcher, this.#leaving);
+    await this.#store.note(capture.id, { scan });
+    const kinds = [...new Set(scan.findings.map(({ kind }) => kind))];
+    this.#context.tell("capture.scanned", capture.id, { kinds });
+    return scan;
+  }
+}

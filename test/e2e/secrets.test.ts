@@ -1,0 +1,127 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import type { Capture } from "../../client/index.ts";
+import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
+
+/** Another one each time: a home may be kept. */
+const VALUE = `correct-horse-${randomBytes(6).toString("hex")}`;
+const COVERED = "*".repeat(VALUE.length);
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+});
+afterAll(async () => {
+  await thaw(["rm", "--all"]);
+});
+
+const show = (reference = "latest") => thawJson<Capture>(["capture", "show", reference]);
+const scanned = async (): Promise<Capture> => {
+  await until(async () => (await show()).notes.scan !== null, "the scan", 60_000);
+  return show();
+};
+const kinds = ({ notes: { scan } }: Capture) => scan?.findings.map(({ kind, where }) => `${kind} ${where}`);
+/** Files of the state folder that hold the value as it is; not what was there before, nor `layers`, a fork's memory and disk. */
+async function holders(): Promise<string> {
+  const excluded = ["snapshots", "rootfs", "kernels", "versions", "layers"].map(
+    (name) => `--exclude-dir=${name}`,
+  );
+  const { stdout } = await execa("grep", ["-rlF", ...excluded, VALUE, inject("thawHome")], { reject: false });
+  return stdout;
+}
+
+test("a masked value: not in the output, the log, the case, nor anywhere on the host's disk; memory has it, and says so", async () => {
+  const script = 'echo "as it is: $TOKEN"; printf "user:$TOKEN" | base64; sleep 30 & exit 1';
+  const flags = ["--mask", "TOKEN", "--capture", "on-failure", "--keep", "--name", "masked"];
+  await thaw(["rm", "masked"]);
+  const failed = await thaw(["run", ...flags, "--", "sh", "-c", script, VALUE], { env: { TOKEN: VALUE } });
+  expect(failed.exitCode).toBe(1);
+  expect(failed.stdout).toContain(`as it is: ${COVERED}\n`);
+  expect(failed.stdout).not.toContain(Buffer.from(`user:${VALUE}`).toString("base64").slice(8, 40));
+  expect(`${failed.stdout}${failed.stderr}`).not.toContain(VALUE);
+  expect((await thaw(["logs", "masked"])).stdout).toBe(failed.stdout);
+  const capture = await scanned();
+  expect(capture.exec).toMatchObject({ argv: ["sh", "-c", script, "***"], masked: ["TOKEN"] });
+  expect(capture.exec?.lastLines[0]).toBe(`as it is: ${COVERED}`);
+  expect(kinds(capture)).toContain("TOKEN memory");
+  expect(kinds(capture)).not.toContain("TOKEN log");
+  expect(kinds(capture)).not.toContain("TOKEN request");
+  expect(capture.notes.scan?.findings[0]?.pages.length).toBeGreaterThan(0);
+  expect(String((await thaw(["capture", "show", "latest"])).stdout)).toMatch(
+    /secrets +TOKEN \(masked\) ×\d+ in memory.*not to be published/,
+  );
+  const audit = readFileSync(join(inject("thawHome"), "audit.jsonl"), "utf8");
+  expect(audit).toContain('"***"');
+  expect(await holders()).toBe("");
+});
+
+test("other commands of the sandbox are masked too, also when the daemon was killed", async () => {
+  expect((await thaw(["create", "--name", "told"])).exitCode).toBe(0);
+  const told = ["exec", "--mask", "TOKEN", "-e", `TOKEN=${VALUE}`, "told", "--"];
+  expect((await thaw([...told, "sh", "-c", 'echo "$TOKEN" > /dev/shm/token'])).exitCode).toBe(0);
+  await killDaemon();
+  const script = `printf ${VALUE.slice(0, 8)}; sleep 0.3; printf '${VALUE.slice(8)}|'; cat /dev/shm/token`;
+  expect((await thaw(["exec", "told", "--", "sh", "-c", script])).stdout).toBe(`${COVERED}|${COVERED}\n`);
+  expect((await thaw(["fork", "told", "--name", "child"])).exitCode).toBe(0);
+  expect((await thaw(["exec", "child-1", "--", "cat", "/dev/shm/token"])).stdout).toBe(`${COVERED}\n`);
+});
+
+test("a prompt comes at once, and what is typed goes in", async () => {
+  const script = 'printf "name: "; read name; echo "<$name>"';
+  const asked = thaw(
+    ["exec", "-i", "--mask", "TOKEN", "-e", `TOKEN=${VALUE}`, "told", "--", "sh", "-c", script],
+    {
+      buffer: true,
+    },
+  );
+  let seen = "";
+  asked.stdout?.on("data", (chunk: Buffer) => {
+    seen += chunk.toString();
+  });
+  await until(() => seen === "name: ", "the prompt");
+  asked.stdin?.end("joe\n");
+  expect((await asked).stdout).toBe("name: <joe>\n");
+});
+
+test("a replay and a rerun know what was secret in their capture", async () => {
+  const script = 'echo "$TOKEN" > /dev/shm/token; echo "token: $TOKEN"; exit 1';
+  const flags = ["--mask", "TOKEN", "-e", `TOKEN=${VALUE}`, "--capture", "on-failure"];
+  expect((await thaw(["run", ...flags, "--", "sh", "-c", script])).exitCode).toBe(1);
+  const { id } = await scanned();
+  const replay = await thaw(["replay", id, "--", "sh", "-c", 'cat /dev/shm/token; echo "token: $TOKEN"']);
+  expect(replay.stdout).toBe(`${COVERED}\ntoken: \n`);
+  const rerun = await thawJson<{ runs: { capture: string | null }[] }>([
+    ...["rerun", id, "-n", "1", "-e", `TOKEN=${VALUE}`],
+  ]);
+  expect(rerun.runs).toHaveLength(1);
+  expect(await holders()).toBe("");
+});
+
+test("a token that nobody spoke of is found by its shape, on the disk", async () => {
+  const token = `ghp_${"aB3dE5gH7jK9mN1pQrS2tUvWxYz4aB3dE5gH7j".slice(0, 36)}`;
+  const script = `printf '%s%s' ghp_ ${token.slice(4)} > /root/token; sync; exit 1`;
+  expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", script])).exitCode).toBe(1);
+  expect(kinds(await scanned())).toContain("github-token disk");
+});
+
+test("no value, a short value, and a name that is none", async () => {
+  const missing = await thaw(["exec", "--mask", "NOT_THERE", "told", "--", "true"]);
+  expect([missing.exitCode, missing.stderr]).toEqual([2, expect.stringContaining("no variable NOT_THERE")]);
+  const short = await thaw([
+    "exec",
+    "--mask",
+    "PIN",
+    "-e",
+    "PIN=1234",
+    "told",
+    "--",
+    "sh",
+    "-c",
+    "echo $PIN",
+  ]);
+  expect(short).toMatchObject({ stdout: "1234\n", exitCode: 0 });
+  expect(short.stderr).toContain("PIN is not masked");
+  expect((await thaw(["exec", "--mask", "A=b", "told", "--", "true"])).exitCode).toBe(2);
+});
