@@ -61,7 +61,9 @@ export function buildRunRequest(options: {
       ...pick(settings, executed),
       ...(workdir === undefined ? {} : { cwd: workdir }),
       ...(tty === undefined ? {} : { tty }),
-      ...(captures ? { capture, ...pick(settings, ["checkpoint"]), ...(ci === undefined ? {} : { ci }) } : {}),
+      ...(captures
+        ? { capture, ...pick(settings, ["checkpoint"]), ...(ci === undefined ? {} : { ci }) }
+        : {}),
     },
     hold: workspace !== undefined,
     keep: settings.keep === true,

@@ -117,6 +117,7 @@ export async function planProjectRun(
     ignore: run.ignore,
     keep: run.keep,
     capture: run.capture,
+    checkpoint: run.checkpoint,
   });
   return { name, argv: [...argv], settings: overrideSettings(settings, over) };
 }

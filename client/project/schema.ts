@@ -122,6 +122,9 @@ function settings(check: CheckPath) {
           capturePhrase,
         )
         .describe("When to keep the whole machine: on-failure, always, never, or a list of triggers"),
+      checkpoint: flag.describe(
+        "With capture: keep the machine as it is before the command too, for reruns. Default: false",
+      ),
       keep: flag.describe("Keep the sandbox when the command has ended. Default: false"),
       ttl: timer.describe("Remove the sandbox this long after its creation, whatever it does"),
       idle: timer.describe("Pause it when idle this long"),
