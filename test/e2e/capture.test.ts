@@ -191,7 +191,7 @@ describe("a replay", () => {
     await terminal.until(/quarantined: no network, no secrets/);
     await terminal.until(/:~#/);
     await terminal.type("exit 5");
-    await terminal.until("host> ");
+    await terminal.until(/logout\s+host> \s*$/);
     await terminal.clear();
     await terminal.type("thaw replay latest --level disk");
     await terminal.until(/its disk, booted anew/, 120_000);
