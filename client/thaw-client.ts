@@ -353,6 +353,13 @@ export class ThawClient implements AsyncDisposable {
     return artifact;
   }
 
+  /** A capture that does not need the QEMU build it was taken by: itself, or one made of it. */
+  async makeWhole(reference: string, options: ProgressOptions = {}): Promise<Capture> {
+    const { capture } = await this.#result(capturePath(reference, "/whole"), {}, options);
+    if (capture === undefined) throw new ThawError("internal", "the daemon answered without a capture");
+    return capture;
+  }
+
   /** A part as it travels. */
   async *getPart(
     { kind, id }: Pick<Artifact, "kind" | "id">,

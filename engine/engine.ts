@@ -53,6 +53,7 @@ import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
+import { makeWhole } from "./travel/whole.ts";
 import type { Outline } from "./travel/wire.ts";
 
 /** Output of execs, unless the configuration says otherwise. */
@@ -354,6 +355,20 @@ export class Engine {
     const details = why ? { reason: why.reason, bytes: why.bytes } : {};
     this.audit.note(verb, id, details);
     this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
+  }
+
+  /** A capture that resumes on other builds of the hypervisor too. */
+  async makeWhole(reference: string, options: ResolveOptions): Promise<StoredCapture> {
+    const capture = await this.captures.store.get(reference);
+    try {
+      await this.#room.needDisk();
+      const whole = await makeWhole(this.#live, this.captures.store, capture, options);
+      this.audit.note("capture make whole", capture.id, { capture: whole.id });
+      return whole;
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    }
   }
 
   /** Opens, checks and publishes what has come in. */

@@ -22,7 +22,7 @@ export class OciStore implements Store {
   }
 
   static async open(place: { registry: string; repository: string; plainHttp: boolean }): Promise<OciStore> {
-    return new OciStore(new RegistryHttp(await import("undici"), place), place.repository);
+    return new OciStore(new RegistryHttp(place), place.repository);
   }
 
   async getManifest(reference: string, signal: AbortSignal): Promise<Buffer | null> {

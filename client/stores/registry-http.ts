@@ -1,5 +1,5 @@
 /** HTTP with a registry: its challenges answered, its redirects followed, its failures told in words. */
-import type { Dispatcher } from "undici";
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { systemCode, ThawError } from "../errors.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
 import { isLoopback } from "./reference.ts";
@@ -31,27 +31,20 @@ export class RegistryHttp {
   readonly #registry: string;
   readonly #repository: string;
   readonly #origin: string;
-  readonly #undici: typeof import("undici");
   readonly #dispatcher: Dispatcher;
   #credentials: Promise<Credentials | null> | undefined;
   /** By scope. */
   readonly #authorization = new Map<boolean, string>();
 
-  constructor(
-    undici: typeof import("undici"),
-    place: { registry: string; repository: string; plainHttp: boolean },
-  ) {
+  constructor(place: { registry: string; repository: string; plainHttp: boolean }) {
     const { registry, repository, plainHttp } = place;
-    this.#undici = undici;
     this.#registry = registry;
     this.#repository = repository;
     this.name = `oci:${registry}/${repository}`;
     this.#origin = `${plainHttp || isLoopback(registry) ? "http" : "https"}://${registry}`;
     const ms = Number(process.env.THAW_STORE_TIMEOUT) * 1000 || silenceMs;
     const options = { connect: { timeout: Math.min(ms, 10_000) }, headersTimeout: ms, bodyTimeout: ms };
-    this.#dispatcher = isLoopback(registry)
-      ? new undici.Agent(options)
-      : new undici.EnvHttpProxyAgent(options);
+    this.#dispatcher = isLoopback(registry) ? new Agent(options) : new EnvHttpProxyAgent(options);
   }
 
   async close(): Promise<void> {
@@ -118,16 +111,14 @@ export class RegistryHttp {
     for (let hops = 0; hops <= maxRedirects; hops++) {
       const authorization = this.#authorization.get(push);
       const own = url.origin === this.#origin && authorization !== undefined ? { authorization } : {};
-      const answer = await this.#undici
-        .request(url, {
-          ...{ method, signal, dispatcher: this.#dispatcher },
-          headers: { "user-agent": "thaw", ...headers, ...own },
-          body: body ?? null,
-        })
-        .catch((error: unknown) => {
-          signal.throwIfAborted();
-          throw this.broken(error, "can't be asked");
-        });
+      const answer = await request(url, {
+        ...{ method, signal, dispatcher: this.#dispatcher },
+        headers: { "user-agent": "thaw", ...headers, ...own },
+        body: body ?? null,
+      }).catch((error: unknown) => {
+        signal.throwIfAborted();
+        throw this.broken(error, "can't be asked");
+      });
       const { location } = answer.headers;
       const away = answer.statusCode >= 301 && answer.statusCode <= 308 && answer.statusCode !== 304;
       if (!away || typeof location !== "string" || !["GET", "HEAD"].includes(method)) return answer;
@@ -182,19 +173,17 @@ export class RegistryHttp {
         ["refresh_token", refresh],
       ] as const)
         query.set(name, value);
-    const answer = await this.#undici
-      .request(url, {
-        ...{ method: refresh === undefined ? "GET" : "POST", signal, dispatcher: this.#dispatcher },
-        headers: {
-          ...(refresh === undefined && basic !== null ? { authorization: basic } : {}),
-          ...(refresh === undefined ? {} : { "content-type": "application/x-www-form-urlencoded" }),
-        },
-        body: refresh === undefined ? null : query.toString(),
-      })
-      .catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw this.broken(error, "its token service can't be asked");
-      });
+    const answer = await request(url, {
+      ...{ method: refresh === undefined ? "GET" : "POST", signal, dispatcher: this.#dispatcher },
+      headers: {
+        ...(refresh === undefined && basic !== null ? { authorization: basic } : {}),
+        ...(refresh === undefined ? {} : { "content-type": "application/x-www-form-urlencoded" }),
+      },
+      body: refresh === undefined ? null : query.toString(),
+    }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw this.broken(error, "its token service can't be asked");
+    });
     if (answer.statusCode !== 200) {
       await answer.body.dump();
       throw new ThawError(

@@ -42,6 +42,16 @@ export function travelRoutes(app: App, context: DaemonContext): void {
   );
 
   app.post(
+    "/v1/captures/:capture/whole",
+    { schema: { params: z.object({ capture: reference }) } },
+    async (request, reply) =>
+      streamWork(reply, async (options) => {
+        const whole = await engine.makeWhole(request.params.capture, options);
+        return { capture: await captureView(engine, whole) };
+      }),
+  );
+
+  app.post(
     "/v1/snapshots/:snapshot/export",
     { schema: { params: z.object({ snapshot: reference }) } },
     async (request, reply) =>
