@@ -34,9 +34,12 @@ export async function create(flags: CreateFlags): Promise<void> {
   await withClient(async (client) => {
     const source = await bringSource(client, request.source, flags);
     using reporter = createReporter(flags);
-    const sandbox = await client.createSandbox({ ...request, ...source }, {
-      onProgress: (progress) => reporter.show(progress),
-    });
+    const sandbox = await client.createSandbox(
+      { ...request, ...source },
+      {
+        onProgress: (progress) => reporter.show(progress),
+      },
+    );
     reporter[Symbol.dispose]();
     if (flags.json === true) printJson(sandbox);
     else writeOut(`${sandbox.name}\n`);

@@ -193,7 +193,7 @@ export class Imports {
     const { manifest, text, id } = incoming;
     await this.#checkBase(incoming);
     for (const { name } of manifest.parts)
-      if (name.startsWith("layer-")) {
+      if (/^(before-)?layer-/.test(name)) {
         const header = await readStart(join(dir, name), DISK_HEADER_BYTES).catch((error: Error) => {
           throw fault("capture", `${name} can't be opened: ${error.message}`);
         });

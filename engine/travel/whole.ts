@@ -89,7 +89,8 @@ async function describe(
   const draft = join(home.builds, `build-${randomId()}`);
   await mkdir(draft);
   try {
-    const whole = caseFile.parse({ ...file, id, base: { ...file.base, ...base } });
+    // The state before the command is the base's that was, which this one does not bring along.
+    const whole = caseFile.parse({ ...file, id, before: "unknown", base: { ...file.base, ...base } });
     await writeFile(join(draft, "case.json"), `${JSON.stringify(whole, null, 2)}\n`, { mode: 0o444 });
     const parts: CapturePart[] = [{ name: "case.json", ...(await describePart(join(draft, "case.json"))) }];
     for (const name of KEPT) {

@@ -156,7 +156,8 @@ function expectedParts(incoming: Incoming): { name: string; sha256: string | nul
     : incoming.manifest.parts;
 }
 
-function limitOf(name: string, { memoryMib, diskMib }: z.infer<typeof resources>): number {
+function limitOf(partName: string, { memoryMib, diskMib }: z.infer<typeof resources>): number {
+  const name = partName.replace(/^before-/, "");
   if (name.endsWith(".json")) return MAX_JSON_BYTES;
   if (name.startsWith("memory") || name.startsWith("pages")) return memoryMib * MIB + OVERHEAD_BYTES;
   if (name.startsWith("devices")) return MAX_DEVICES_BYTES;

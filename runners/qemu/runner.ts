@@ -75,7 +75,6 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       flattenDisk(context, { disks, target, diskMib, format: "qcow2" }, signal),
     openDisk: (disks, dir, diskMib, signal) => openDisk(context, { disks, dir, diskMib }, signal),
     diskFault: (start, diskMib) => diskFault(start, diskMib * 2 ** 20),
-    flattenDisk: (disks, target, diskMib, signal) => flattenDisk(context, { disks, target, diskMib }, signal),
     async boot(spec, signal) {
       return boot(context, await needs(context, spec.kernelDir, signal), spec, signal);
     },
