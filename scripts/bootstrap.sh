@@ -8,7 +8,7 @@ say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 
 apt_packages=(
   bubblewrap e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux zstd # the product
-  ca-certificates git openssh-client openssh-server tmux                      # its tests
+  ca-certificates docker-registry git openssh-client openssh-server tmux      # its tests
 )
 rust_packages=(cargo-web rustc-web gcc libc6-dev)
 # The agent's sources say which Rust they need.
@@ -34,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   say "apt-get install ${missing[*]}"
   apt-get update -qq
-  # Tests start an sshd of their own: the package's must not begin to listen, now or with the next boot.
+  # Tests start an sshd and a registry of their own: the packages' must not begin to listen, now or with the next boot.
   deny=/usr/sbin/policy-rc.d
   if [[ " ${missing[*]} " == *" openssh-server "* && ! -e $deny ]]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
