@@ -36,13 +36,16 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   # Tests start an sshd and a registry of their own: the packages' must not begin to listen, now or with the next boot.
   deny=/usr/sbin/policy-rc.d
-  if [[ " ${missing[*]} " == *" openssh-server "* && ! -e $deny ]]; then
+  if [[ " ${missing[*]} " =~ " "(openssh-server|docker-registry)" " && ! -e $deny ]]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$deny" && chmod 755 "$deny"
   fi
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   if [[ " ${missing[*]} " == *" openssh-server "* ]] && command -v systemctl >/dev/null; then
     systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+  fi
+  if [[ " ${missing[*]} " == *" docker-registry "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable --quiet docker-registry.service 2>/dev/null || true
   fi
   rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one (https://rustup.rs)" >&2; exit 1; }
 fi

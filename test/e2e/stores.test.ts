@@ -45,8 +45,8 @@ async function run(...args: string[]): Promise<string> {
 
 /** Nothing of it is there, not even half. */
 async function expectNothing(host: Host): Promise<void> {
-  expect(await readdir(join(host.home, "captures"))).toEqual([]);
-  expect(await readdir(join(host.home, "snapshots"))).toEqual([]);
+  for (const name of ["captures", "snapshots"])
+    expect(await readdir(join(host.home, name)).catch(() => [])).toEqual([]);
 }
 
 beforeAll(async () => {
@@ -231,7 +231,7 @@ describe("a registry", () => {
       REGISTRY_AUTH_FILE: path,
     });
     expect(rest.exitCode, String(rest.stderr)).toBe(0);
-    expect(slow.ranges.at(-1) ?? "").not.toBe("");
+    expect(slow.ranges.some((range) => /^bytes=[1-9]/.test(range))).toBe(true);
     process.stdout.write(`pull: ${kept} bytes kept, ${slow.served - before} fetched after\n`);
     await slow.stop();
     expect(await far.run("replay", capture, "--", "cat", "/tmp/evidence")).toBe("x");
