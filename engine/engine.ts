@@ -169,7 +169,7 @@ export class Engine {
       removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
       removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
     });
-    this.exports = new Exports(this.snapshots, this.captures.store);
+    this.exports = new Exports(this.snapshots, this.captures.store, this.captures.scans);
     this.imports = new Imports({
       ...{ home, snapshots: this.snapshots, captures: this.captures.store, runner: options.runner },
       needDisk: (bytes) => this.#room.needDisk(bytes),

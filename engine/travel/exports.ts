@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { Scans } from "../captures/scans.ts";
 import { type CaptureStore, corrupt, type StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
 import { readRecord, writeWhole } from "../files.ts";
@@ -24,10 +25,12 @@ export interface ExportOptions {
 export class Exports {
   readonly #snapshots: SnapshotStore;
   readonly #captures: CaptureStore;
+  readonly #scans: Scans;
 
-  constructor(snapshots: SnapshotStore, captures: CaptureStore) {
+  constructor(snapshots: SnapshotStore, captures: CaptureStore, scans: Scans) {
     this.#snapshots = snapshots;
     this.#captures = captures;
+    this.#scans = scans;
   }
 
   async capture(reference: string): Promise<Artifact> {
@@ -85,9 +88,9 @@ export class Exports {
     );
   }
 
-  /** The one place that every export of a capture passes: of its description, and of each of its parts. */
+  /** The one place that every export of a capture passes: of its description, and of each of its parts. Throws `secrets-found`. */
   async #leavingCapture(reference: string): Promise<StoredCapture> {
-    return this.#captures.get(reference);
+    return this.#scans.publishable(await this.#captures.get(reference));
   }
 
   /** The one place that every export of a snapshot passes, also of one that a capture is based on. */
