@@ -363,6 +363,9 @@ export class Engine {
     try {
       await this.#room.needDisk();
       const whole = await makeWhole(this.#live, this.captures.store, capture, options);
+      // The base's own content is no more this run's than where the base travels beside a difference.
+      if (whole.id !== capture.id)
+        await this.captures.store.note(whole.id, { scan: await this.captures.scans.of(capture) });
       this.audit.note("capture make whole", capture.id, { capture: whole.id });
       return whole;
     } catch (error) {

@@ -6,7 +6,7 @@ import { constants, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CapturePart, captureManifest, caseFile } from "../captures/case-file.ts";
 import { describePart } from "../captures/parts.ts";
-import type { CaptureStore, StoredCapture } from "../captures/store.ts";
+import { type CaptureStore, SECRETS_FILE, type StoredCapture } from "../captures/store.ts";
 import { withMachine } from "../captures/trial.ts";
 import { EngineError } from "../errors.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
@@ -99,6 +99,8 @@ async function describe(
       await copyFile(join(dir, name), join(draft, name), constants.COPYFILE_FICLONE);
       parts.push(part);
     }
+    // What its memory is looked through for before it leaves the host.
+    if (await captures.secrets(file.id)) await copyFile(join(dir, SECRETS_FILE), join(draft, SECRETS_FILE));
     return await captures.publish(
       draft,
       captureManifest.parse({ ...manifest, id, base, memory: "whole", parts }),
