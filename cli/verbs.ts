@@ -53,11 +53,11 @@ export const verbs: Readonly<Record<string, Verb>> = {
   events: { description: "what happens on this host", load: () => import("./events/command.ts") },
   template: { description: "build, list and show templates", load: () => import("./template/command.ts") },
   snapshot: {
-    description: "list, inspect, tag, verify and remove snapshots",
+    description: "list, inspect, tag, verify, push, pull and remove snapshots",
     load: () => import("./snapshot/command.ts"),
   },
   capture: {
-    description: "list, show, check, verify and remove what was kept of failures",
+    description: "list, show, check, verify, push, pull and remove what was kept of failures",
     load: () => import("./capture/command.ts"),
   },
   replay: {

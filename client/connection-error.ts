@@ -4,6 +4,8 @@ import type { ReachOptions } from "./reach.ts";
 
 /** Whether an error says that no daemon listens there. */
 export function isNobodyThere(error: unknown): boolean {
+  // What a store's failure was caused by is not the daemon's.
+  if (error instanceof ThawError && error.code.startsWith("store-")) return false;
   const code = systemCode(error);
   return code === "ENOENT" || code === "ECONNREFUSED";
 }

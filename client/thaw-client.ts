@@ -1,4 +1,5 @@
 import type {
+  Artifact,
   BuildRequest,
   Capture,
   CaptureCheck,
@@ -15,7 +16,11 @@ import type {
   FileEntry,
   ForkRequest,
   FreezeRequest,
+  ImportRequest,
+  ImportState,
   MachineStats,
+  Outline,
+  OutlineCheck,
   Progress,
   PruneReport,
   Rerun,
@@ -328,6 +333,67 @@ export class ThawClient implements AsyncDisposable {
     const { rerun } = await this.#result(capturePath(capture, "/rerun"), request, options);
     if (rerun === undefined) throw new ThawError("internal", "the daemon answered a rerun without its runs");
     return rerun;
+  }
+
+  /** What could be made of a capture on the daemon's host that is in a store, by what the store says of it and of its base. */
+  checkOutline(capture: Outline, base: Outline | null, options?: CallOptions): Promise<OutlineCheck> {
+    return this.#json({ method: "POST", path: "/v1/captures/check", json: { capture, base }, ...options });
+  }
+
+  /** Describes a capture or snapshot as it travels. Takes as long as compressing a snapshot does, the first time. */
+  async exportArtifact(
+    kind: Artifact["kind"],
+    reference: string,
+    options: ProgressOptions = {},
+  ): Promise<Artifact> {
+    const path = kind === "capture" ? capturePath(reference, "/export") : snapshotPath(reference, "/export");
+    const { artifact } = await this.#result(path, {}, options);
+    if (artifact === undefined)
+      throw new ThawError("internal", "the daemon answered an export without a description");
+    return artifact;
+  }
+
+  /** A capture that does not need the QEMU build it was taken by: itself, or one made of it. */
+  async makeWhole(reference: string, options: ProgressOptions = {}): Promise<Capture> {
+    const { capture } = await this.#result(capturePath(reference, "/whole"), {}, options);
+    if (capture === undefined) throw new ThawError("internal", "the daemon answered without a capture");
+    return capture;
+  }
+
+  /** A part as it travels. */
+  async *getPart(
+    { kind, id }: Pick<Artifact, "kind" | "id">,
+    name: string,
+    options: CallOptions = {},
+  ): AsyncGenerator<Buffer, void> {
+    const path = (kind === "capture" ? capturePath : snapshotPath)(id, `/parts/${encodeURIComponent(name)}`);
+    yield* await this.#send({ method: "GET", path, ...options });
+  }
+
+  /** Begins to bring a capture or snapshot to the daemon's host, or goes on where it was left. */
+  beginImport(request: ImportRequest, options?: CallOptions): Promise<ImportState> {
+    return this.#json({ method: "POST", path: "/v1/imports", json: request, ...options });
+  }
+
+  /** Sends a part, from byte `from` on. What came before a break is kept. */
+  async putPart(
+    key: string,
+    name: string,
+    from: number,
+    bytes: ByteSource,
+    options?: CallOptions,
+  ): Promise<void> {
+    const path = withQuery(`/v1/imports/${key}/parts/${encodeURIComponent(name)}`, { from: String(from) });
+    await this.#nothing({ method: "PUT", path, stream: bytes, answerDeadlineMs: 0, ...options });
+  }
+
+  /** Checks and publishes what was sent. @returns its id */
+  async commitImport(
+    key: string,
+    options: ProgressOptions = {},
+  ): Promise<{ snapshot?: Snapshot; capture?: Capture }> {
+    const { snapshot, capture } = await this.#result(`/v1/imports/${key}/commit`, {}, options);
+    return { ...(snapshot === undefined ? {} : { snapshot }), ...(capture === undefined ? {} : { capture }) };
   }
 
   /** Keeps it whatever the retention says, or no longer. */

@@ -27,6 +27,9 @@ const STATUS: Record<ErrorCode, number> = {
   "agent-timeout": 504,
   timeout: 504,
   cancelled: 499,
+  "store-unreachable": 502,
+  "store-denied": 403,
+  "store-corrupt": 502,
   "daemon-unreachable": 502,
   internal: 500,
 };

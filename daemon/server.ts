@@ -22,6 +22,7 @@ import { logRoutes } from "./routes/logs.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
 import { templateRoutes } from "./routes/templates.ts";
+import { travelRoutes } from "./routes/travel.ts";
 import { refuseOlderSelf } from "./version.ts";
 
 /** A JSON body; uploads stream and have no limit of their own. */
@@ -71,7 +72,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
     for (const add of [
       ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes],
-      ...[execRoutes, logRoutes, fileRoutes, eventRoutes, captureRoutes],
+      ...[execRoutes, logRoutes, fileRoutes, eventRoutes, captureRoutes, travelRoutes],
     ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());

@@ -7,7 +7,14 @@ import type { Admission } from "./admission.ts";
 import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
 import { Captures } from "./captures/captures.ts";
-import { type CaptureCheck, type CheckContext, checkCapture } from "./captures/check.ts";
+import {
+  bytesFor,
+  type CaptureCheck,
+  type CheckContext,
+  checkCapture,
+  type LevelVerdict,
+  wholeWouldDo,
+} from "./captures/check.ts";
 import { budgetsOf, type Pruned, Pruner } from "./captures/prune.ts";
 import { openReplay, type Replay } from "./captures/replay.ts";
 import { type Rerun, type RerunHost, type RerunOptions, rerun } from "./captures/rerun.ts";
@@ -44,6 +51,10 @@ import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
+import { Exports } from "./travel/exports.ts";
+import { type Imported, Imports } from "./travel/imports.ts";
+import { makeWhole } from "./travel/whole.ts";
+import type { Outline } from "./travel/wire.ts";
 
 /** Output of execs, unless the configuration says otherwise. */
 const KEPT_LOGS_MIB = { sandbox: 256, host: 8192 };
@@ -81,6 +92,12 @@ export interface ForkOptions extends ResolveOptions {
   name?: string | undefined;
 }
 
+interface OutlineFigures {
+  capture: string;
+  downloadBytes: number;
+  full: string | null;
+}
+
 export interface Fork {
   sandboxes: Sandbox[];
   method: ForkOrigin["method"];
@@ -93,6 +110,8 @@ export class Engine {
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
   readonly captures: Captures;
+  readonly exports: Exports;
+  readonly imports: Imports;
   readonly holds = new Holds();
   readonly leases: Leases;
   readonly audit: Audit;
@@ -149,6 +168,11 @@ export class Engine {
       sandboxes: () => this.sandboxes.map(({ record }) => record),
       removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
       removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
+    });
+    this.exports = new Exports(this.snapshots, this.captures.store, this.captures.scans);
+    this.imports = new Imports({
+      ...{ home, snapshots: this.snapshots, captures: this.captures.store, runner: options.runner },
+      needDisk: (bytes) => this.#room.needDisk(bytes),
     });
     this.#clock = options.clock ?? systemClock;
     this.#lifecycle = new Lifecycle<Sandbox>({
@@ -247,6 +271,29 @@ export class Engine {
     return { capture, check: await checkCapture(this.#checking, capture.manifest) };
   }
 
+  /** What could be made of a capture here that is somewhere else, by what its store says of it and of its base. */
+  async checkOutline(
+    capture: Outline,
+    base: Outline | null,
+  ): Promise<CaptureCheck & OutlineFigures & { levels: (LevelVerdict & { bytes: number })[] }> {
+    if (capture.kind !== "capture")
+      throw new EngineError("usage", `${capture.id} is a snapshot, not a capture`);
+    const [check, full, here] = await Promise.all([
+      checkCapture(this.#checking, capture, base !== null && base.id === capture.base.snapshot),
+      wholeWouldDo(this.#checking, capture),
+      finished(this.home.captures),
+    ]);
+    const hasBase = (await finished(this.home.snapshots)).includes(capture.base.snapshot);
+    const missing = here.includes(capture.id) ? [] : [capture, ...(hasBase || base === null ? [] : [base])];
+    return {
+      capture: capture.id,
+      levels: check.levels.map((one) => ({ ...one, bytes: bytesFor(one.level, capture) })),
+      best: check.best,
+      downloadBytes: missing.flatMap(({ parts }) => parts).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      full,
+    };
+  }
+
   /** Captures a sandbox by hand; it goes on. */
   async capture(reference: string): Promise<StoredCapture> {
     const sandbox = this.sandbox(reference);
@@ -308,6 +355,42 @@ export class Engine {
     const details = why ? { reason: why.reason, bytes: why.bytes } : {};
     this.audit.note(verb, id, details);
     this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
+  }
+
+  /** A capture that resumes on other builds of the hypervisor too. */
+  async makeWhole(reference: string, options: ResolveOptions): Promise<StoredCapture> {
+    const capture = await this.captures.store.get(reference);
+    try {
+      await this.#room.needDisk();
+      const whole = await makeWhole(this.#live, this.captures.store, capture, options);
+      // The base's own content is no more this run's than where the base travels beside a difference.
+      if (whole.id !== capture.id)
+        await this.captures.store.note(whole.id, { scan: await this.captures.scans.of(capture) });
+      this.audit.note("capture make whole", capture.id, { capture: whole.id });
+      return whole;
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    }
+  }
+
+  /** Opens, checks and publishes what has come in. */
+  async commitImport(key: string, options: ResolveOptions): Promise<Imported> {
+    try {
+      const imported = await this.imports.commit(key, options);
+      const id = imported.kind === "snapshot" ? imported.snapshot.id : imported.capture.id;
+      this.audit.note(`${imported.kind} import`, id);
+      if (imported.kind === "snapshot") this.tellSnapshot("snapshot.created", id, id);
+      else
+        this.events.append({
+          ...{ type: "capture.created", target: id, name: id, sandbox: null },
+          details: { imported: true },
+        });
+      return imported;
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    }
   }
 
   /** Makes a snapshot of a sandbox, which goes on, and names it. */
@@ -682,6 +765,7 @@ export class Engine {
     ]);
     const context = { home: this.home, store: this.snapshots, runner: this.runner };
     await Promise.all((await readdir(this.home.builds)).map((id) => clearBuild(context, id)));
+    await this.imports.recover();
     await this.captures.recover();
     await Promise.all((await finished(this.home.sandboxes)).map((id) => this.#adopt(id)));
   }

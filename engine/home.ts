@@ -10,6 +10,8 @@ export interface Home {
   tags: string;
   sandboxes: string;
   captures: string;
+  /** Snapshots and captures that come in from elsewhere. One folder each, until it is whole. */
+  imports: string;
   /** Snapshots being made. One folder a machine, named by its id. */
   builds: string;
   /** Root file systems by digest of what went into them. */
@@ -31,6 +33,7 @@ export function openHome(root: string): Home {
     tags: join(root, "tags"),
     sandboxes: join(root, "sandboxes"),
     captures: join(root, "captures"),
+    imports: join(root, "imports"),
     builds: join(root, "builds"),
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
@@ -42,7 +45,7 @@ export function openHome(root: string): Home {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     for (const dir of [
       ...[home.kernels, home.snapshots, home.tags, home.sandboxes],
-      ...[home.captures, home.builds, home.rootfs],
+      ...[home.captures, home.imports, home.builds, home.rootfs],
     ])
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);

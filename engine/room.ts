@@ -23,11 +23,12 @@ export class Room {
     this.admission = new Admission(limitsOf(limits));
   }
 
-  /** Throws `no-space` with the figures. */
-  async needDisk(): Promise<void> {
+  /** Throws `no-space` with the figures. @param bytes that are about to be written */
+  async needDisk(bytes = 0): Promise<void> {
     const free = await this.#freeMib();
-    if (free >= this.#minFreeMib) return;
-    throw new EngineError("no-space", `${free} MB free under ${this.#root}, ${this.#minFreeMib} MB needed`, {
+    const needed = this.#minFreeMib + Math.ceil(bytes / 2 ** 20);
+    if (free >= needed) return;
+    throw new EngineError("no-space", `${free} MB free under ${this.#root}, ${needed} MB needed`, {
       hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm what is not needed",
     });
   }

@@ -1,11 +1,12 @@
 /** What a sandbox is thawed from: a template (built when absent), a recipe's text, or a snapshot; with other resources, a variant of it. */
+import { join } from "node:path";
 import { SingleFlight } from "./concurrency.ts";
 import { EngineError } from "./errors.ts";
 import { sha256 } from "./files.ts";
-import type { OnProgress, Progress } from "./progress.ts";
+import { type OnProgress, type Progress, phase } from "./progress.ts";
 import { isFrozenLive } from "./snapshots/manifest.ts";
 import type { StoredSnapshot } from "./snapshots/store.ts";
-import { type BuildContext, buildTemplate, buildVariant } from "./templates/build.ts";
+import { type BuildContext, buildFromDisk, buildTemplate, buildVariant } from "./templates/build.ts";
 import { parseRecipe, type Recipe } from "./templates/recipe.ts";
 import { shippedRecipe } from "./templates/shipped.ts";
 
@@ -46,7 +47,10 @@ export class Sources {
   async built(recipe: Recipe): Promise<StoredSnapshot | null> {
     const key = this.#key(recipe);
     const all = await this.#context.store.list();
-    const candidates = all.filter(({ manifest }) => manifest.template?.buildKey === key);
+    // Anybody can write a build's key into a manifest: what came from elsewhere is only thawed by its own name.
+    const candidates = all.filter(
+      ({ manifest, imported }) => !imported && manifest.template?.buildKey === key,
+    );
     candidates.sort((a, b) => b.manifest.createdAt.localeCompare(a.manifest.createdAt));
     for (const candidate of candidates)
       if ((await this.incompatible(candidate)).length === 0) return candidate;
@@ -80,8 +84,10 @@ export class Sources {
     source: SourceRequest,
     options: ResolveOptions,
   ): Promise<{ snapshot: StoredSnapshot; from: string }> {
-    if (source.snapshot !== undefined)
-      return { snapshot: await this.#context.store.get(source.snapshot), from: source.snapshot };
+    if (source.snapshot !== undefined) {
+      const found = await this.#context.store.get(source.snapshot);
+      return { snapshot: await this.#resumable(found, options), from: source.snapshot };
+    }
     const recipe = await this.recipe(source);
     return {
       snapshot: (await this.built(recipe)) ?? (await this.build(recipe, options)),
@@ -121,6 +127,32 @@ export class Sources {
       key,
       { onEvent: options.onProgress, signal: options.signal },
       (onProgress, signal) => buildVariant(this.#context, snapshot, resources, { onProgress, signal }),
+    );
+  }
+
+  /** Itself, or where its memory can't be resumed here, what becomes of its disk when that is booted: once per host. */
+  async #resumable(snapshot: StoredSnapshot, options: ResolveOptions): Promise<StoredSnapshot> {
+    const reasons = await this.incompatible(snapshot);
+    if (reasons.length === 0) return snapshot;
+    const { store } = this.#context;
+    const known = await store.find(({ bootedFrom }) => bootedFrom === snapshot.id);
+    if (known && (await this.incompatible(known)).length === 0) return known;
+    const { resources, defaults } = snapshot.manifest;
+    const { dir, layers = [] } = await store.checkForThaw(snapshot);
+    const disks = ["disk.qcow2", ...layers].map((name) => join(dir, name));
+    return this.#builds.join(
+      `booted ${snapshot.id}`,
+      { onEvent: options.onProgress, signal: options.signal },
+      async (onProgress, signal) => {
+        const why = `its memory can't be resumed here, so its disk is booted: ${reasons.join("; ")}`;
+        await phase(
+          onProgress,
+          { subject: snapshot.id, phase: "boot its disk", detail: () => why },
+          async () => {},
+        );
+        const of = { bootedFrom: snapshot.id, disks, resources, defaults };
+        return buildFromDisk(this.#context, of, { onProgress, signal });
+      },
     );
   }
 

@@ -232,6 +232,12 @@ export interface Runner {
   flattenDisk(disks: readonly string[], target: string, diskMib: number, signal?: AbortSignal): Promise<void>;
   /** Opens a chain for reading its files, confined as well. The existing folder `dir` holds what that takes, until the caller removes it. */
   openDisk(disks: readonly string[], dir: string, diskMib: number, signal?: AbortSignal): Promise<DiskFiles>;
+  /**
+   * What keeps a disk that was made elsewhere from being used, in words that follow its name; null when nothing does. It must stand alone and
+   * have its machine's size.
+   * @param start the first 4 KiB of its file, or all of it
+   */
+  diskFault(start: Buffer, diskMib: number): string | null;
   /** Cold boot. Resolves when the process runs; the guest needs seconds more to answer. */
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
   /** Restores and lets run, unless it is to stay paused. Resolves when the machine has been continued. */

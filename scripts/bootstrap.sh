@@ -8,7 +8,7 @@ say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 
 apt_packages=(
   bubblewrap e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux zstd # the product
-  ca-certificates git openssh-client openssh-server tmux                      # its tests
+  ca-certificates docker-registry git openssh-client openssh-server tmux      # its tests
 )
 rust_packages=(cargo-web rustc-web gcc libc6-dev)
 # The agent's sources say which Rust they need.
@@ -34,15 +34,18 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   say "apt-get install ${missing[*]}"
   apt-get update -qq
-  # Tests start an sshd of their own: the package's must not begin to listen, now or with the next boot.
+  # Tests start an sshd and a registry of their own: the packages' must not begin to listen, now or with the next boot.
   deny=/usr/sbin/policy-rc.d
-  if [[ " ${missing[*]} " == *" openssh-server "* && ! -e $deny ]]; then
+  if [[ " ${missing[*]} " =~ " "(openssh-server|docker-registry)" " && ! -e $deny ]]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$deny" && chmod 755 "$deny"
   fi
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   if [[ " ${missing[*]} " == *" openssh-server "* ]] && command -v systemctl >/dev/null; then
     systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+  fi
+  if [[ " ${missing[*]} " == *" docker-registry "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable --quiet docker-registry.service 2>/dev/null || true
   fi
   rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one (https://rustup.rs)" >&2; exit 1; }
 fi

@@ -1,8 +1,10 @@
-import type { CaptureCheck } from "../../client/index.ts";
+import type { CaptureCheck, OutlineCheck } from "../../client/index.ts";
+import { isStoreReference } from "../../client/stores/reference.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
+import type { ReadFlags } from "../travel/flags.ts";
 
 const means = {
   memory: "it goes on where it stopped",
@@ -21,8 +23,27 @@ export function formatCheck({ capture, levels, best }: CaptureCheck): string {
   return `${formatPairs(pairs)}${verdict}`;
 }
 
+/** The same of one in a store. */
+function formatOutlineCheck(report: OutlineCheck, reference: string): string {
+  const lines = formatCheck(report).replace(`thaw replay ${report.capture}`, `thaw replay ${reference}`);
+  const full =
+    report.full === null
+      ? ""
+      : `whole its memory would resume here: where it was taken, thaw capture push ${report.capture} --full …\n`;
+  const fetched =
+    report.downloadBytes === 0 ? "all of it is here\n" : `to download: ${formatSize(report.downloadBytes)}\n`;
+  return `${lines}${full}${fetched}`;
+}
+
 /** `thaw capture check`. @returns 1 when it can't be replayed here. */
-export async function check(reference: string, flags: { json?: boolean }): Promise<number> {
+export async function check(reference: string, flags: ReadFlags & { json?: boolean }): Promise<number> {
+  if (isStoreReference(reference)) {
+    const { checkInStore } = await import("../travel/check.ts");
+    const report = await checkInStore(reference, flags);
+    if (flags.json === true) printJson(report);
+    else writeOut(formatOutlineCheck(report, reference));
+    return report.best === null ? 1 : 0;
+  }
   const report = await withClient((client) => client.checkCapture(reference));
   if (flags.json === true) printJson(report);
   else writeOut(formatCheck(report));

@@ -1,5 +1,7 @@
 import { Option } from "commander";
 import { parseDuration } from "../arguments/duration.ts";
+import { addTravelCommands } from "../travel/commands.ts";
+import { addReadFlags, type ReadFlags } from "../travel/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ListFlags } from "./list.ts";
 
@@ -39,16 +41,23 @@ export const define: Define = (command, exit) => {
       await show(capture, flags);
       exit(0);
     });
-  command
-    .command("check")
-    .description("say how a capture can be replayed here: memory, disk or files, and why not")
-    .argument("<capture>", reference)
-    .option("--json", "print it as JSON")
+  addReadFlags(
+    command
+      .command("check")
+      .description("say how a capture can be replayed here: memory, disk or files, and why not")
+      .argument("<capture>", `${reference}; or one in a store: oci:HOST/REPOSITORY:TAG, dir:PATH, a file`)
+      .option("--json", "print it as JSON"),
+  )
     .addHelpText(
       "after",
-      "\nThe exit code is 1 when it can't be replayed at all.\n\nExample:\n  $ thaw capture check latest",
+      `
+Of a capture in a store only its outline is read, and nothing of it fetched. The exit code is 1 when it can't be replayed at all.
+
+Examples:
+  $ thaw capture check latest
+  $ thaw capture check oci:registry.example/failures:fail-7k2qxz`,
     )
-    .action(async (capture: string, flags: JsonFlag) => {
+    .action(async (capture: string, flags: JsonFlag & ReadFlags) => {
       const { check } = await import("./check.ts");
       exit(await check(capture, flags));
     });
@@ -97,4 +106,5 @@ export const define: Define = (command, exit) => {
       const { actOnEach } = await import("../act-on-each.ts");
       exit(await actOnEach(captures, (client, capture) => client.removeCapture(capture), flags));
     });
+  addTravelCommands(command, "capture", exit);
 };

@@ -17,7 +17,10 @@ export const define: Define = (command, exit) => {
           "thaw this template, built when absent (default: base)",
         ).conflicts("snapshot"),
       )
-      .option("--snapshot <tag|id>", "thaw this snapshot; it is never built")
+      .option(
+        "--snapshot <tag|id|store>",
+        "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+      )
       .addOption(projectFileOption())
       .option("--name <name>", "the sandbox's name", parseSandboxName)
       .option("--label <K=V>", "a label (may be repeated)", collectLabel)

@@ -4,6 +4,7 @@ import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
+import { bringSource } from "../travel/bring.ts";
 
 /** Flags of `thaw create`. */
 export interface CreateFlags extends SourceFlags, TimerFlags {
@@ -31,10 +32,14 @@ async function planCreate(flags: CreateFlags): Promise<CreateRequest> {
 export async function create(flags: CreateFlags): Promise<void> {
   const request = await planCreate(flags);
   await withClient(async (client) => {
+    const source = await bringSource(client, request.source, flags);
     using reporter = createReporter(flags);
-    const sandbox = await client.createSandbox(request, {
-      onProgress: (progress) => reporter.show(progress),
-    });
+    const sandbox = await client.createSandbox(
+      { ...request, ...source },
+      {
+        onProgress: (progress) => reporter.show(progress),
+      },
+    );
     reporter[Symbol.dispose]();
     if (flags.json === true) printJson(sandbox);
     else writeOut(`${sandbox.name}\n`);

@@ -2,12 +2,16 @@ import { Option } from "commander";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import { addExecFlags } from "../exec-io/flags.ts";
+import { addReadFlags } from "../travel/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ReplayFlags } from "./replay.ts";
 
 export const define: Define = (command, exit) => {
   command
-    .argument("<capture>", "an id, a unique beginning of one, or latest")
+    .argument(
+      "<capture>",
+      "an id, a unique beginning of one, latest, or one in a store (oci:…, dir:…, a file)",
+    )
     .argument("[command...]", "a command to run in it, behind -- (default: a shell)")
     .addOption(
       new Option(
@@ -22,7 +26,7 @@ export const define: Define = (command, exit) => {
     .option("--exact", "keep the recorded entropy, clock and identity: two such replays are twins")
     .option("--name <name>", "the sandbox's name", parseSandboxName)
     .option("--keep", "keep the sandbox when the command has ended");
-  addTimerFlags(addExecFlags(command))
+  addReadFlags(addTimerFlags(addExecFlags(command)))
     .addHelpText(
       "after",
       `
@@ -34,6 +38,7 @@ Examples:
   $ thaw replay fail-7k2qxz -- ps aux
   $ thaw replay latest --level files /var/log
   $ thaw replay latest --core ./core && gdb -c ./core
+  $ thaw replay oci:registry.example/failures:fail-7k2qxz -- dmesg
   $ thaw replay latest --keep --name case && thaw fork case -n 3`,
     )
     .action(async (capture: string, argv: string[], flags: ReplayFlags) => {

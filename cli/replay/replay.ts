@@ -12,9 +12,11 @@ import { formatCommand, formatEnd, formatTrigger, quoteWord } from "../format/en
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 import { planShell } from "../shell/shell.ts";
+import { bring } from "../travel/bring.ts";
+import type { ReadFlags } from "../travel/flags.ts";
 
 /** Flags of `thaw replay`. */
-export interface ReplayFlags extends ExecFlags, TimerFlags {
+export interface ReplayFlags extends ExecFlags, TimerFlags, ReadFlags {
   level?: "memory" | "disk" | "files";
   core?: string;
   exact?: boolean;
@@ -96,7 +98,7 @@ async function replayWith(
   argv: readonly string[],
   flags: ReplayFlags,
 ): Promise<number> {
-  const capture = await client.getCapture(reference);
+  const capture = await client.getCapture(await bring(client, "capture", reference, flags));
   using reporter = createReporter(flags);
   let sandbox: Sandbox | undefined;
   const typed = Promise.withResolvers<string>();

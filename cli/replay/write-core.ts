@@ -2,9 +2,15 @@ import { open, rename, rm } from "node:fs/promises";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
+import { bring } from "../travel/bring.ts";
+import type { ReadFlags } from "../travel/flags.ts";
 
 /** `thaw replay --core FILE`: nothing is left of one that is not whole. @returns 0. */
-export async function writeCore(capture: string, path: string, flags: { json?: boolean }): Promise<number> {
+export async function writeCore(
+  capture: string,
+  path: string,
+  flags: ReadFlags & { json?: boolean },
+): Promise<number> {
   const beside = `${path}.part`;
   const abort = new AbortController();
   const interrupt = (): void => abort.abort(new Error("interrupted"));
@@ -12,7 +18,7 @@ export async function writeCore(capture: string, path: string, flags: { json?: b
   let bytes = 0;
   try {
     await withClient(async (client) => {
-      const { id } = await client.getCapture(capture);
+      const { id } = await client.getCapture(await bring(client, "capture", capture, flags));
       let file: Awaited<ReturnType<typeof open>> | undefined;
       try {
         for await (const chunk of client.getCore(id, { signal: abort.signal })) {

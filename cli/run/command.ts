@@ -26,7 +26,10 @@ export const define: Define = (command, exit, words) => {
         "snapshot",
       ),
     )
-    .option("--snapshot <tag|id>", "thaw this snapshot; it is never built")
+    .option(
+      "--snapshot <tag|id|store>",
+      "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+    )
     .option("--workspace <dir>", "copy this folder to /workspace and run there")
     .option("--no-ignore", "copy what git ignores as well")
     .option("--cpus <n>", "processors; other than the snapshot's are booted once and kept", parseCpus)

@@ -8,6 +8,7 @@ import { readExitStatus } from "../exec-io/exit-status.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter, type ProgressReporter } from "../progress/reporter.ts";
+import { bringSource } from "../travel/bring.ts";
 import { planRun, type RunFlags, type RunPlan, type RunWords, requestRun } from "./plan.ts";
 
 export type { RunFlags } from "./plan.ts";
@@ -62,13 +63,15 @@ export async function run(words: RunWords, flags: RunFlags): Promise<number> {
   const plan = await planRun(words, flags);
   checkWorkspace(plan.settings.workspace);
   return withClient(async (client) => {
+    const source = await bringSource(client, plan.settings.source, flags);
+    const ready = { ...plan, settings: { ...plan.settings, ...source } };
     using reporter = createReporter(flags);
     let sandbox: Sandbox | undefined;
     const onCreated = (created: Sandbox): void => {
       sandbox = created;
     };
     const open: ConductOptions["open"] = (handlers) =>
-      openRun(client, plan, { flags, handlers, reporter, onCreated });
+      openRun(client, ready, { flags, handlers, reporter, onCreated });
     const exec = await conductExec(flags, { open });
     // without detach keys there is no leaving
     if (exec === undefined) throw new ThawError("internal", "the run was left");

@@ -1,4 +1,5 @@
 import { parseTag } from "../arguments/tag.ts";
+import { addTravelCommands } from "../travel/commands.ts";
 import type { Define } from "../verbs.ts";
 
 type JsonFlag = { json?: boolean };
@@ -58,4 +59,5 @@ export const define: Define = (command, exit) => {
       const { verify } = await import("./verify.ts");
       exit(await verify(snapshot, flags));
     });
+  addTravelCommands(command, "snapshot", exit);
 };

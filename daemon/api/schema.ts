@@ -10,6 +10,7 @@ import { capturePolicy, trigger } from "../../engine/captures/triggers.ts";
 import { errorCodes } from "../../engine/errors.ts";
 import { event } from "../../engine/events/event.ts";
 import { captureOutcome, execExit } from "../../engine/execs/record.ts";
+import { MAX_MANIFEST_BYTES, outline, wireName, wirePart } from "../../engine/travel/wire.ts";
 
 export { event };
 
@@ -401,6 +402,48 @@ export const pruneReport = z.object({
   captures: z.array(removal),
   snapshots: z.array(removal),
 });
+const artifactKind = z.enum(["snapshot", "capture"]);
+/** All that a client needs to carry a snapshot or a capture elsewhere. */
+export const artifact = z.object({
+  kind: artifactKind,
+  id: z.string(),
+  /** The text of its manifest, byte for byte. */
+  manifest: z.string(),
+  outline,
+  /** As they travel: compressed. */
+  parts: z.array(wirePart),
+  /** A capture's base snapshot, which travels on its own. */
+  base: z.string().nullable(),
+});
+export const importRequest = z.object({
+  kind: artifactKind,
+  manifest: z.string().max(MAX_MANIFEST_BYTES),
+  parts: z.array(wirePart).max(64),
+});
+export const importState = z.object({
+  /** Null: it is here already. */
+  import: z.string().nullable(),
+  kind: artifactKind,
+  id: z.string(),
+  /** Bytes that are here already, by part. */
+  received: z.record(z.string(), z.int()),
+});
+export const importParams = z.object({ import: z.string().regex(/^[0-9a-f]{16}$/) });
+export const importPartParams = importParams.extend({ name: wireName });
+export const partQuery = z.object({
+  from: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+});
+/** What a store says of a capture, and of its base. */
+export const outlineCheckRequest = z.object({ capture: outline, base: outline.nullable() });
+export const outlineCheck = z.object({
+  capture: z.string(),
+  levels: z.array(levelVerdict),
+  best: z.enum(levels).nullable(),
+  /** Bytes to be fetched: its own, and its base's when that is not on this host. */
+  downloadBytes: z.int(),
+  /** What `push --full` where it is would change; null when nothing. */
+  full: z.string().nullable(),
+});
 export const pinRequest = z.object({ pinned: z.boolean() });
 
 /** Lines of an `application/x-ndjson` answer: progress and a rerun's runs, then one result or error. */
@@ -412,6 +455,10 @@ export const streamLine = z.union([
     sandbox: sandbox.optional(),
     rerun: rerun.optional(),
     snapshot: snapshot.optional(),
+    /** Of an import, or of a capture that was made whole. */
+    capture: capture.optional(),
+    /** Of an export. */
+    artifact: artifact.optional(),
     /** Of a fork. */
     sandboxes: z.array(sandbox).optional(),
     /** Of a fork: `difference`, or `freeze` where the host can't take one. */
@@ -496,6 +543,11 @@ export type CaptureList = z.infer<typeof captureList>;
 export type DiskListing = z.infer<typeof diskListing>;
 export type CaptureQuery = z.input<typeof captureQuery>;
 export type CaptureCheck = z.infer<typeof captureCheck>;
+export type Artifact = z.infer<typeof artifact>;
+export type Outline = z.infer<typeof outline>;
+export type OutlineCheck = z.infer<typeof outlineCheck>;
+export type ImportRequest = z.infer<typeof importRequest>;
+export type ImportState = z.infer<typeof importState>;
 export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;
 export type PruneReport = z.infer<typeof pruneReport>;
 export type CapturePolicy = z.infer<typeof capturePolicy>;

@@ -29,13 +29,18 @@ export interface CheckContext {
   needRoom(memoryMib: number, cpus: number): void;
 }
 
+/** What of a capture's manifest it takes to tell. */
+export type Checked = Pick<CaptureManifest, "base" | "resources" | "needs" | "memory" | "resumes">;
+
+/** @param baseComes its base can be fetched where the capture is: that it is not here yet keeps nothing from happening */
 export async function checkCapture(
   { store, runner, needRoom }: CheckContext,
-  manifest: CaptureManifest,
+  manifest: Checked,
+  baseComes = false,
 ): Promise<CaptureCheck> {
   const { base, resources, needs, memory } = manifest;
   const found = await store.get(base.snapshot).catch(() => null);
-  const absent = found ? [] : [`its base, snapshot ${base.snapshot}, is not on this host`];
+  const absent = found || baseComes ? [] : [`its base, snapshot ${base.snapshot}, is not on this host`];
   const changed =
     found && (await store.digest(found.id)) !== base.digest
       ? [`its base, snapshot ${found.id}, is another one here`]
@@ -67,8 +72,23 @@ export async function checkCapture(
   return { levels: verdicts, best: verdicts.find(({ ok }) => ok)?.level ?? null };
 }
 
+/**
+ * Why a difference's memory does not resume here though the whole machine's would; null when that is not so. Exported whole it is not bound to
+ * the build that took it.
+ */
+export async function wholeWouldDo(context: CheckContext, manifest: Checked): Promise<string | null> {
+  if (manifest.memory === "whole") return null;
+  const memory = async (one: Checked): Promise<LevelVerdict | undefined> =>
+    (await checkCapture(context, one, true)).levels.find(({ level }) => level === "memory");
+  const [own, whole] = await Promise.all([memory(manifest), memory({ ...manifest, memory: "whole" })]);
+  return own?.ok === false && whole?.ok === true ? own.reasons.join("; ") : null;
+}
+
 /** Bytes of the parts that `level` reads. */
-export function bytesFor(level: Level, { parts }: CaptureManifest): number {
+export function bytesFor(
+  level: Level,
+  { parts }: { parts: readonly { name: string; sizeBytes: number }[] },
+): number {
   const needed = parts.filter(({ name }) => level === "memory" || !/^(pages|devices)/.test(name));
   return needed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -94,9 +94,20 @@ export class CaptureStore {
     }
   }
 
+  /** Publishes the folder `parts` with all parts of a capture taken elsewhere, checked, under the manifest that it came with. */
+  async adopt(parts: string, text: string, manifest: CaptureManifest): Promise<StoredCapture> {
+    for (const { name } of manifest.parts)
+      await chmod(join(parts, name), name === "request.json" ? 0o400 : 0o444);
+    return this.publish(parts, manifest, text);
+  }
+
   /** Publishes the folder `parts`, which has a `case.json` and all that the manifest lists, by a rename. */
-  async publish(parts: string, manifest: CaptureManifest): Promise<StoredCapture> {
-    await writeFile(join(parts, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o444 });
+  async publish(
+    parts: string,
+    manifest: CaptureManifest,
+    text = `${JSON.stringify(manifest, null, 2)}\n`,
+  ): Promise<StoredCapture> {
+    await writeFile(join(parts, "manifest.json"), text, { mode: 0o444 });
     for (const { name } of manifest.parts) await sync(join(parts, name));
     await sync(parts);
     await chmod(parts, 0o711);

@@ -22,7 +22,12 @@ export interface StoredSnapshot {
   id: string;
   dir: string;
   manifest: Manifest;
+  /** It came from elsewhere: what it says of its making is somebody else's word. */
+  imported: boolean;
 }
+
+/** In an imported snapshot's folder; no part of it. */
+const IMPORTED_FILE = "imported.json";
 
 export interface PartVerdict {
   name: string;
@@ -72,9 +77,20 @@ export class SnapshotStore {
     const dir = join(this.#home.snapshots, id);
     await rename(draft, dir);
     await sync(this.#home.snapshots);
-    const stored = { id, dir, manifest: whole };
+    const stored = { id, dir, manifest: whole, imported: false };
     this.#known.set(id, stored);
     return stored;
+  }
+
+  /** Publishes the folder `draft` with the parts of a snapshot that was made elsewhere, all of them checked, under the manifest that it came with. */
+  async adopt(draft: string, text: string): Promise<void> {
+    const { parts } = manifest.parse(JSON.parse(text));
+    for (const { name } of parts) await sync(join(draft, name));
+    await writeFile(join(draft, "manifest.json"), text, { mode: 0o444 });
+    await writeFile(join(draft, IMPORTED_FILE), `${JSON.stringify({ at: new Date().toISOString() })}\n`);
+    await sync(draft);
+    await rename(draft, join(this.#home.snapshots, snapshotId(text)));
+    await sync(this.#home.snapshots);
   }
 
   async list(): Promise<StoredSnapshot[]> {
@@ -116,8 +132,9 @@ export class SnapshotStore {
     return sha256(await readFile(join(this.#home.snapshots, id, "manifest.json"), "utf8"));
   }
 
+  /** By what it says of its making; imported ones are not believed. */
   async find(matches: (value: Manifest) => boolean): Promise<StoredSnapshot | null> {
-    return (await this.list()).find((snapshot) => matches(snapshot.manifest)) ?? null;
+    return (await this.list()).find(({ manifest: value, imported }) => !imported && matches(value)) ?? null;
   }
 
   async tag(id: string, tag: string): Promise<void> {
@@ -189,7 +206,8 @@ export class SnapshotStore {
     });
     if (snapshotId(text) !== id)
       throw corrupt(id, "manifest.json", "was altered: its digest is not the snapshot's id");
-    const stored = { id, dir, manifest: manifest.parse(JSON.parse(text)) };
+    const imported = (await stat(join(dir, IMPORTED_FILE)).catch(() => null)) !== null;
+    const stored = { id, dir, manifest: manifest.parse(JSON.parse(text)), imported };
     this.#known.set(id, stored);
     return stored;
   }

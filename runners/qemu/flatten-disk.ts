@@ -47,6 +47,13 @@ function describeChain(files: readonly string[]): string {
   return `json:${JSON.stringify(chain)}`;
 }
 
+/** What is wrong with a disk that is to stand alone and have `bytes`, in words that follow its name. */
+export function diskFault(header: Buffer, bytes: number): string | null {
+  const verdict = checkQcow2(header);
+  if (!verdict.ok) return verdict.reason;
+  return verdict.virtualSize === bytes ? null : `is a disk of ${verdict.virtualSize} bytes, not ${bytes}`;
+}
+
 async function checkLayer(path: string, bytes: number): Promise<void> {
   const handle = await open(path, "r");
   try {
@@ -56,13 +63,8 @@ async function checkLayer(path: string, bytes: number): Promise<void> {
       QCOW2_HEADER_BYTES,
       0,
     );
-    const verdict = checkQcow2(buffer.subarray(0, bytesRead));
-    if (!verdict.ok) throw new RunnerError("corrupt-snapshot", `${path} ${verdict.reason}`);
-    if (verdict.virtualSize !== bytes)
-      throw new RunnerError(
-        "corrupt-snapshot",
-        `${path} is a disk of ${verdict.virtualSize} bytes, not ${bytes}`,
-      );
+    const why = diskFault(buffer.subarray(0, bytesRead), bytes);
+    if (why !== null) throw new RunnerError("corrupt-snapshot", `${path} ${why}`);
   } finally {
     await handle.close();
   }

@@ -10,7 +10,7 @@ import { TCG_CPU } from "./cpu-models.ts";
 import { proveDifference, recallDifference } from "./difference-proof.ts";
 import { machineFiles } from "./disk-chain.ts";
 import { openDisk } from "./disk-files.ts";
-import { flattenDisk } from "./flatten-disk.ts";
+import { diskFault, flattenDisk } from "./flatten-disk.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
@@ -74,6 +74,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     flattenDisk: (disks, target, diskMib, signal) =>
       flattenDisk(context, { disks, target, diskMib, format: "qcow2" }, signal),
     openDisk: (disks, dir, diskMib, signal) => openDisk(context, { disks, dir, diskMib }, signal),
+    diskFault: (start, diskMib) => diskFault(start, diskMib * 2 ** 20),
     async boot(spec, signal) {
       return boot(context, await needs(context, spec.kernelDir, signal), spec, signal);
     },

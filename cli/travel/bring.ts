@@ -1,0 +1,71 @@
+import type { ThawClient } from "../../client/index.ts";
+import type { Pulled } from "../../client/stores/pull.ts";
+import { isStoreReference } from "../../client/stores/reference.ts";
+import { Meter } from "../cp/meter.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
+import { formatSize } from "../format/size.ts";
+import { writeErr } from "../output.ts";
+import { createReporter } from "../progress/reporter.ts";
+import type { ReadFlags } from "./flags.ts";
+
+/**
+ * A name as the daemon's host knows it: what lies in a store is fetched first, as far as it is not on the host.
+ * @throws ThawError what fetching throws; Interrupted.
+ */
+export async function bring(
+  client: ThawClient,
+  kind: "capture" | "snapshot",
+  reference: string,
+  flags: ReadFlags & { json?: boolean },
+): Promise<string> {
+  return isStoreReference(reference) ? (await fetchFrom(client, kind, reference, flags)).id : reference;
+}
+
+/** A source whose snapshot is on the daemon's host, as a part of a request; nothing where there is none. */
+export async function bringSource<S extends { snapshot?: string | undefined }>(
+  client: ThawClient,
+  source: S | undefined,
+  flags: ReadFlags & { json?: boolean },
+): Promise<{ source?: S }> {
+  if (source?.snapshot === undefined) return source === undefined ? {} : { source };
+  return { source: { ...source, snapshot: await bring(client, "snapshot", source.snapshot, flags) } };
+}
+
+/** Fetches it and says so in one line. */
+export async function fetchFrom(
+  client: ThawClient,
+  kind: "capture" | "snapshot",
+  reference: string,
+  flags: ReadFlags & { json?: boolean },
+): Promise<Pulled> {
+  const [{ openStore }, { find, pull }] = await Promise.all([
+    import("../../client/stores/open.ts"),
+    import("../../client/stores/pull.ts"),
+  ]);
+  await using opened = await openStore(reference, { plainHttp: flags.plainHttp === true, write: false });
+  using interrupt = abortOnSignals();
+  using reporter = createReporter(flags);
+  using meter = new Meter(reference);
+  const { signal } = interrupt;
+  const packed = await find(opened.store, kind, opened.tag, signal);
+  const pulled = await pull(client, opened.store, packed, {
+    ...{ identity: flags.identity, signal },
+    onProgress: (progress) => reporter.show(progress),
+    onBegin: ({ bytes }) => {
+      meter.total = (meter.total ?? 0) + bytes;
+    },
+    onBytes: (bytes) => {
+      meter.bytes += bytes;
+    },
+  });
+  reporter[Symbol.dispose]();
+  meter[Symbol.dispose]();
+  if (flags.json !== true) {
+    const what =
+      pulled.present && pulled.fetchedBytes === 0
+        ? "is here already"
+        : `${formatSize(pulled.fetchedBytes)} fetched from ${opened.store.name}`;
+    writeErr(`thaw: ${pulled.id}: ${what}\n`);
+  }
+  return pulled;
+}

@@ -1,0 +1,93 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { ThawError } from "../../client/errors.ts";
+import type { ThawClient } from "../../client/index.ts";
+import { encryptTo } from "../../client/stores/encryption.ts";
+import { openStore } from "../../client/stores/open.ts";
+import { type Pushed, push } from "../../client/stores/push.ts";
+import type { Store } from "../../client/stores/store.ts";
+import { withClient } from "../connect.ts";
+import { Meter } from "../cp/meter.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
+import { formatSize } from "../format/size.ts";
+import { printJson, writeErr, writeOut } from "../output.ts";
+import { createReporter } from "../progress/reporter.ts";
+import type { WriteFlags } from "./flags.ts";
+
+type Kind = "capture" | "snapshot";
+
+/** `thaw capture push`, `thaw snapshot push`: prints what to pull it by. */
+export async function pushTo(
+  kind: Kind,
+  reference: string,
+  to: string,
+  flags: WriteFlags & { json?: boolean },
+): Promise<void> {
+  await using opened = await openStore(to, { plainHttp: flags.plainHttp === true, write: true });
+  const { store, tag, policy } = opened;
+  if (tag?.startsWith("sha256:"))
+    throw new ThawError("usage", "a push goes to a tag, not to a digest", { hint: `${store.name}:TAG` });
+  const recipients = [...policy.encryptTo, ...(flags.encryptTo ?? [])];
+  const pushed = await carry(kind, reference, store, { ...flags, recipients, tag });
+  if (flags.json === true) printJson({ ...pushed, reference: `${store.name}:${pushed.tag}` });
+  else writeOut(`${store.name}:${pushed.tag}\n`);
+}
+
+/** `thaw capture export`, `thaw snapshot export`: prints the file. */
+export async function exportTo(
+  kind: Kind,
+  reference: string,
+  file: string,
+  flags: WriteFlags & { json?: boolean },
+): Promise<void> {
+  if ((await stat(file).catch(() => null)) !== null)
+    throw new ThawError("usage", `${file} is there already`, { hint: "name another file" });
+  const { ArchiveWriter } = await import("../../client/stores/archive.ts");
+  await using store = await ArchiveWriter.create(resolve(file));
+  const pushed = await carry(kind, reference, store, { ...flags, recipients: flags.encryptTo ?? [] });
+  if (flags.json === true) printJson({ ...pushed, file });
+  else writeOut(`${file}\n`);
+}
+
+async function carry(
+  kind: Kind,
+  reference: string,
+  store: Store,
+  options: { recipients: readonly string[]; tag?: string | undefined; full?: boolean; json?: boolean },
+): Promise<Pushed> {
+  const encryption = await encryptTo(options.recipients);
+  return withClient(async (client) => {
+    using interrupt = abortOnSignals();
+    using reporter = createReporter(options);
+    using meter = new Meter(store.name);
+    const { signal } = interrupt;
+    const onProgress = reporter.show.bind(reporter);
+    const from =
+      options.full === true ? await makeWhole(client, reference, { signal, onProgress }) : reference;
+    const pushed = await push(client, store, kind, from, {
+      ...{ tag: options.tag, encryption, signal, onProgress },
+      onBytes: (bytes) => {
+        meter.bytes += bytes;
+      },
+    });
+    await store.finish();
+    reporter[Symbol.dispose]();
+    meter[Symbol.dispose]();
+    if (options.json !== true) {
+      const there = pushed.presentBytes === 0 ? "" : `, ${formatSize(pushed.presentBytes)} were there`;
+      writeErr(
+        `thaw: ${pushed.id}: ${formatSize(pushed.sentBytes)} sent${there}${pushed.encrypted ? ", encrypted" : ""}\n`,
+      );
+    }
+    return pushed;
+  });
+}
+
+async function makeWhole(
+  client: ThawClient,
+  reference: string,
+  options: Parameters<ThawClient["makeWhole"]>[1],
+): Promise<string> {
+  const { id } = await client.makeWhole(reference, options);
+  return id;
+}

@@ -1,0 +1,196 @@
+/** A folder as a store: an OCI image layout (`oci-layout`, `index.json`, `blobs/sha256/…`). */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemCode, ThawError } from "../errors.ts";
+import { maxManifestBytes } from "./artifact.ts";
+import { addToIndex, findInIndex, type Index, layoutFile, parseIndex, tagsOfIndex } from "./oci-index.ts";
+import { type Descriptor, digestOf, type Store } from "./store.ts";
+
+const chunkBytes = 1 << 20;
+const maxIndexBytes = 4 << 20;
+const lockTries = 100;
+const lockWaitMs = 100;
+/** A lock whose holder has died. */
+const lockAgeMs = 30_000;
+
+export class LayoutStore implements Store {
+  readonly name: string;
+  readonly #path: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+    this.name = `dir:${path}`;
+  }
+
+  /** @param make make the folder when there is none. @throws ThawError `not-found`. */
+  static async open(path: string, { make }: { make: boolean }): Promise<LayoutStore> {
+    const store = new LayoutStore(path);
+    const found = await stat(join(path, "oci-layout")).catch(() => null);
+    if (found === null && !make)
+      throw new ThawError("not-found", `there is no store at ${path}`, {
+        hint: `thaw capture push latest dir:${path}`,
+      });
+    if (found === null)
+      await store.#saying("be made", async () => {
+        await mkdir(join(path, "blobs", "sha256"), { recursive: true });
+        await writeFile(join(path, "oci-layout"), layoutFile);
+      });
+    return store;
+  }
+
+  async getManifest(reference: string, signal: AbortSignal): Promise<Buffer | null> {
+    signal.throwIfAborted();
+    const digest = reference.startsWith("sha256:") ? reference : findInIndex(await this.#index(), reference);
+    if (digest === undefined) return null;
+    const bytes = await readBounded(this.#blobPath(digest), maxManifestBytes);
+    if (bytes !== null && digestOf(bytes) !== digest)
+      throw new ThawError("store-corrupt", `${this.name}: the manifest ${digest} was altered`);
+    return bytes;
+  }
+
+  async putManifest(
+    bytes: Buffer,
+    about: { tag: string; mediaType: string; artifactType: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const digest = digestOf(bytes);
+    const blob = { mediaType: about.mediaType, digest, size: bytes.length };
+    if (!(await this.hasBlob(blob))) await this.writeBlob(blob, once(bytes), signal);
+    await this.#saying("be written", () =>
+      this.#locked(async () => {
+        const beside = join(this.#path, `.index-${randomBytes(6).toString("hex")}`);
+        await writeFile(
+          beside,
+          JSON.stringify(addToIndex(await this.#index(), { ...about, digest, size: bytes.length })),
+        );
+        await rename(beside, join(this.#path, "index.json"));
+      }),
+    );
+  }
+
+  async hasBlob({ digest, size }: Descriptor): Promise<boolean> {
+    const found = await stat(this.#blobPath(digest)).catch(() => null);
+    return found?.isFile() === true && found.size === size;
+  }
+
+  async *readBlob(blob: Descriptor, from: number, signal: AbortSignal): AsyncGenerator<Buffer, void> {
+    const file = await open(this.#blobPath(blob.digest), "r").catch((error: Error) => {
+      throw new ThawError("store-corrupt", `${this.name} lacks the blob ${blob.digest}`, { cause: error });
+    });
+    try {
+      const { size } = await file.stat();
+      if (size !== blob.size)
+        throw new ThawError(
+          "store-corrupt",
+          `${this.name}: the blob ${blob.digest} has ${size} bytes, not ${blob.size}`,
+        );
+      for (let at = from; at < blob.size; ) {
+        signal.throwIfAborted();
+        const { buffer, bytesRead } = await file.read(
+          Buffer.allocUnsafe(chunkBytes),
+          0,
+          Math.min(chunkBytes, blob.size - at),
+          at,
+        );
+        if (bytesRead === 0)
+          throw new ThawError("store-corrupt", `${this.name}: the blob ${blob.digest} was cut off`);
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async writeBlob(blob: Descriptor, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    const target = this.#blobPath(blob.digest);
+    const beside = join(this.#path, "blobs", "sha256", `.${randomBytes(8).toString("hex")}`);
+    await this.#saying("be written", async () => {
+      const file = await open(beside, "wx", 0o644);
+      try {
+        const hash = createHash("sha256");
+        for await (const chunk of bytes) {
+          signal.throwIfAborted();
+          hash.update(chunk);
+          await file.writeFile(chunk);
+        }
+        if (`sha256:${hash.digest("hex")}` !== blob.digest)
+          throw new ThawError("internal", `the blob ${blob.digest} became another while it was written`);
+        await file.sync();
+        await file.close();
+        await rename(beside, target);
+      } finally {
+        await file.close().catch(() => {});
+        await rm(beside, { force: true });
+      }
+    });
+  }
+
+  async tags(artifactType: string): Promise<string[]> {
+    return tagsOfIndex(await this.#index(), artifactType);
+  }
+
+  async finish(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #index(): Promise<Index> {
+    const bytes = await readBounded(join(this.#path, "index.json"), maxIndexBytes);
+    return parseIndex(bytes, this.name);
+  }
+
+  #blobPath(digest: string): string {
+    return join(this.#path, "blobs", "sha256", digest.slice("sha256:".length));
+  }
+
+  /** Two that push at once both keep their entry. */
+  async #locked<T>(work: () => Promise<T>): Promise<T> {
+    const lock = join(this.#path, ".index.lock");
+    for (let tries = 0; ; tries++) {
+      try {
+        await mkdir(lock);
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST" || tries >= lockTries) throw error;
+        const held = await stat(lock).catch(() => null);
+        if (held !== null && Date.now() - held.mtimeMs > lockAgeMs)
+          await rm(lock, { recursive: true, force: true });
+        await new Promise((resolve) => setTimeout(resolve, lockWaitMs));
+      }
+    }
+    try {
+      return await work();
+    } finally {
+      await rm(lock, { recursive: true, force: true });
+    }
+  }
+
+  async #saying<T>(what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === undefined || error instanceof ThawError) throw error;
+      throw new ThawError(
+        code === "ENOSPC" ? "no-space" : "store-denied",
+        `${this.name} can't ${what}: ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+}
+
+async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
+  yield bytes;
+}
+
+async function readBounded(path: string, limit: number): Promise<Buffer | null> {
+  const found = await stat(path).catch(() => null);
+  if (found === null) return null;
+  if (!found.isFile() || found.size > limit)
+    throw new ThawError("store-corrupt", `${path} has ${found.size} bytes; ${limit} is the most`);
+  return readFile(path);
+}

@@ -1,0 +1,82 @@
+/** An archive whose digests are all right, and whose content is not. */
+import { createHash } from "node:crypto";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+export interface Rewriting {
+  memory?: { sizeBytes?: number; name?: string };
+  accelerator?: "kvm";
+  /** Digest of the base snapshot's manifest. */
+  base?: string;
+  layer?: "backing" | "data-file";
+}
+
+interface Descriptor {
+  digest: string;
+  size: number;
+  artifactType?: string;
+  annotations?: Record<string, string>;
+}
+interface WirePart {
+  name: string;
+  sizeBytes: number;
+  sha256: string;
+  rawBytes: number;
+}
+
+const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+
+export function rewrite(
+  entries: Map<string, Buffer>,
+  kind: "snapshot" | "capture",
+  change: Rewriting,
+): Map<string, Buffer> {
+  const made = new Map(entries);
+  const read = (digest: string): Buffer =>
+    made.get(`blobs/sha256/${digest.slice("sha256:".length)}`) ?? Buffer.alloc(0);
+  const put = (target: Descriptor, bytes: Buffer): void => {
+    target.digest = `sha256:${sha256(bytes)}`;
+    target.size = bytes.length;
+    made.set(`blobs/sha256/${sha256(bytes)}`, bytes);
+  };
+  const index = JSON.parse(made.get("index.json")?.toString() ?? "") as { manifests: Descriptor[] };
+  const entry = index.manifests.find(
+    ({ artifactType }) => artifactType === `application/vnd.thaw.${kind}.v1`,
+  );
+  if (entry === undefined) throw new Error(`no ${kind} in the archive`);
+  const oci = JSON.parse(read(entry.digest).toString()) as { layers: Descriptor[] };
+  const [layer] = oci.layers;
+  if (layer === undefined) throw new Error("no layers");
+  const content = JSON.parse(read(layer.digest).toString()) as { manifest: string; parts: WirePart[] };
+  const manifest = JSON.parse(content.manifest);
+  const [memory] = content.parts;
+  if (change.memory?.sizeBytes !== undefined && memory !== undefined) {
+    manifest.parts[0].sizeBytes = change.memory.sizeBytes;
+    manifest.resources.memoryMib = change.memory.sizeBytes / 2 ** 20;
+    memory.rawBytes = change.memory.sizeBytes;
+  }
+  if (change.memory?.name !== undefined) manifest.parts[0].name = change.memory.name;
+  if (change.accelerator !== undefined) manifest.needs.accelerator = change.accelerator;
+  if (change.base !== undefined) manifest.base.digest = change.base;
+  if (change.layer !== undefined) {
+    const at = oci.layers.find(
+      ({ annotations }) => annotations?.["org.opencontainers.image.title"] === "layer-1.qcow2.zst",
+    );
+    const stated = manifest.parts.find(({ name }: WirePart) => name === "layer-1.qcow2.zst") as WirePart;
+    const wire = content.parts.find(({ name }) => name === "layer-1.qcow2.zst");
+    if (at === undefined || wire === undefined) throw new Error("no layer");
+    const disk = zstdDecompressSync(read(at.digest));
+    if (change.layer === "backing") {
+      disk.writeBigUInt64BE(512n, 8);
+      disk.writeUInt32BE(disk.write("/etc/passwd", 512), 16);
+    } else disk.writeBigUInt64BE(disk.readBigUInt64BE(72) | 4n, 72);
+    const packed = zstdCompressSync(disk);
+    put(at, packed);
+    for (const part of [stated, wire])
+      Object.assign(part, { sizeBytes: packed.length, sha256: sha256(packed) });
+  }
+  content.manifest = JSON.stringify(manifest);
+  put(layer, Buffer.from(JSON.stringify(content)));
+  put(entry, Buffer.from(JSON.stringify(oci)));
+  made.set("index.json", Buffer.from(JSON.stringify(index)));
+  return made;
+}
