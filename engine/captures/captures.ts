@@ -259,6 +259,7 @@ export class Captures {
     );
     return {
       base: sandbox.record.snapshot,
+      build: difference.build,
       pauseMs: difference.pauseMs,
       changedBytes: { memory: difference.copiedBytes, disk: sizes.reduce((sum, size) => sum + size, 0) },
     };
@@ -267,7 +268,10 @@ export class Captures {
   /** Where differences don't work: a snapshot of its own, which the capture is then based on. */
   async #whole(sandbox: Sandbox): Promise<Frozen> {
     const frozen = await freezeSandbox(this.#context, sandbox, quietly());
-    return { base: frozen.snapshot.id, pauseMs: frozen.pauseMs, changedBytes: { memory: 0, disk: 0 } };
+    return {
+      ...{ base: frozen.snapshot.id, build: null, pauseMs: frozen.pauseMs },
+      changedBytes: { memory: 0, disk: 0 },
+    };
   }
 
   async #describe(
@@ -277,7 +281,7 @@ export class Captures {
     found: Frozen & Pick<CaseFile, "processes" | "listening">,
   ): Promise<CaseFile> {
     const { record } = sandbox;
-    const { base, pauseMs, changedBytes, listening } = found;
+    const { base, build, pauseMs, changedBytes, listening } = found;
     const hide = (text: string): string => sandbox.hide(text);
     const processes = found.processes.map((one) => ({ ...one, command: hide(one.command) }));
     const { manifest } = await this.#context.store.get(base);
@@ -297,7 +301,7 @@ export class Captures {
       sandbox: { id: record.id, name: record.name, labels: record.labels },
       base: { from: record.from, snapshot: base, digest: await this.#context.store.digest(base) },
       resources: record.resources,
-      needs: manifest.needs,
+      needs: { ...manifest.needs, build: build ?? manifest.needs.build },
       isolation: sandbox.isolation,
       trigger: ending.trigger,
       exec: exec === null ? null : describeExec(exec, ending, lines, record.defaults),
@@ -399,6 +403,8 @@ function takenOf({ id, changedBytes, pauseMs, fingerprint: of }: CaseFile): Take
 
 interface Frozen {
   base: string;
+  /** QEMU build (or the like) that took the difference, and alone can resume it; null: none was taken. */
+  build: string | null;
   pauseMs: number;
   changedBytes: CaseFile["changedBytes"];
 }
