@@ -13,12 +13,16 @@ export interface Used extends AsyncDisposable {
   usedBytes: number;
 }
 
-/** A script that fills memory until so many bytes are used: a half of it text, a half noise. */
+/** Fills memory until so many bytes are used. */
 export async function fill(world: World, sandbox: string, target = USED_BYTES): Promise<void> {
   const missing = Math.max(0, target - (await usedBytes(world, sandbox)));
-  const half = Math.round(missing / 2);
-  const noise = `head -c ${half} /dev/urandom > /dev/shm/noise`;
-  await shell(world, sandbox, `${noise}; cat /dev/shm/noise | od -An -tx1 | head -c ${half} > /dev/shm/text`);
+  const noise = "head -c 1000000 /dev/urandom > /tmp/noise";
+  // An emulated guest makes noise at 50 MB/s and copies at many times that.
+  await shell(
+    world,
+    sandbox,
+    `${noise}; for i in $(seq ${Math.round(missing / 1e6)}); do cat /tmp/noise; done > /dev/shm/fill`,
+  );
 }
 
 export async function prepareUsed(world: World): Promise<Used> {
