@@ -48,13 +48,13 @@ export async function measureEvents(world: World): Promise<Row[]> {
     await Promise.all(listeners.map(({ ready }) => ready));
     const sandboxes = await client.listSandboxes();
     const start = performance.now();
-    await Promise.all(sandboxes.slice(0, REMOVED).map(({ id }) => client.removeSandbox(id)));
-    const happened = performance.now() - start;
+    const removals = sandboxes.slice(0, REMOVED).map(({ id }) => client.removeSandbox(id));
     await Promise.race([
       Promise.all(listeners.map(({ done }) => done)),
       new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true })),
     ]);
     const heard = performance.now() - start;
+    await Promise.all(removals);
     world.signal.throwIfAborted();
     const lost = listeners.reduce((sum, { lost }) => sum + lost(), 0);
     return [
@@ -62,7 +62,7 @@ export async function measureEvents(world: World): Promise<Row[]> {
         name: `events: lost by ${LISTENERS} listeners`,
         ours: figure("events", [lost]),
         target: { of: "ours", bound: "at most", value: 0 },
-        note: `${REMOVED} events happened in ${happened.toFixed(0)} ms; all had been heard after ${heard.toFixed(0)} ms`,
+        note: `${REMOVED} sandboxes removed at once; all had heard of it after ${heard.toFixed(0)} ms`,
       },
     ];
   } finally {
