@@ -1,5 +1,5 @@
 /** A daemon that was killed: until the next one has every sandbox again, and each answers. */
-import { existsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { runTimed } from "./command.ts";
 import { repeat } from "./interleave.ts";
 import { figure, type Row } from "./row.ts";
@@ -15,7 +15,7 @@ export async function measureAdoption(world: World): Promise<Row[]> {
       const { pid } = await client.getInfo({ signal });
       const start = performance.now();
       process.kill(pid, "SIGKILL");
-      while (existsSync(`/proc/${pid}/exe`)) await new Promise((resolve) => setTimeout(resolve, 1));
+      while (listens(pid)) await new Promise((resolve) => setTimeout(resolve, 1));
       await runTimed(thaw("daemon", "start"), { env, signal });
       await Promise.all(made.map(({ id }) => client.statFile(id, { path: "/", signal })));
       return performance.now() - start;
@@ -28,6 +28,17 @@ export async function measureAdoption(world: World): Promise<Row[]> {
       },
     ];
   } finally {
+    // What failed may have left no daemon.
+    await runTimed(thaw("daemon", "start"), { env, signal: new AbortController().signal });
     await removeAll(client);
+  }
+}
+
+/** A process that is dying accepts connections until it is a zombie. */
+function listens(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
   }
 }

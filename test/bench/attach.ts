@@ -58,7 +58,7 @@ async function openCommand({ client, thaw, env, signal }: World): Promise<Termin
   const { id: sandbox } = await client.createSandbox({}, { signal });
   const exec = await client.startExec(sandbox, { argv: ARGV, tty: TTY, stdin: true }, { signal });
   const [file, ...args] = thaw("attach", sandbox, exec.id, "--interactive");
-  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "ignore"] });
   const echo = echoes((write) => child.stdin.write(write));
   child.stdout.on("data", echo.heard);
   child.once("exit", (code) => echo.failed(new Error(`thaw attach ended with ${code}`)));
