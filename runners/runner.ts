@@ -161,6 +161,12 @@ export interface MachineStats {
   cpuMs: number;
 }
 
+export interface DifferenceOptions {
+  signal?: AbortSignal | undefined;
+  /** The machine is not stopped before this has settled; what can be prepared is prepared meanwhile. */
+  after?: Promise<unknown> | undefined;
+}
+
 export interface Machine {
   readonly record: MachineRecord;
   /** Called once for each end; `disk-full` may be followed by others. Also reports an end that happened while no process was attached. */
@@ -185,7 +191,7 @@ export interface Machine {
    * Writes how a thawed machine differs from its snapshot into the existing folder `dir`. The machine stands still for as long as it takes to
    * copy the memory that it has written. Only where `Runner.difference` says `works`.
    */
-  takeDifference(dir: string, signal?: AbortSignal): Promise<Difference>;
+  takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference>;
   /** Writes its physical memory and registers as an ELF core into its state folder. @returns the file's path; what is in it is the guest's. */
   dumpMemory(): Promise<string>;
   /** Ends the process, at once, and removes its runtime folder. Idempotent. */

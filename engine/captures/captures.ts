@@ -156,7 +156,7 @@ export class Captures {
       throw new EngineError("unsupported", `no checkpoint on this host: ${verdict.reason}`, {
         hint: "thaw doctor",
       });
-    await sandbox.takeDifference(await makeCheckpointDir(sandbox.dir), this.#leaving.signal);
+    await sandbox.takeDifference(await makeCheckpointDir(sandbox.dir), { signal: this.#leaving.signal });
   }
 
   /** Tells failures of one cause from others. */
@@ -181,13 +181,13 @@ export class Captures {
     const failed = cause.ending.trigger !== "manual" && cause.ending.exit?.code !== 0;
     const { id, dir } = await this.store.draft(failed ? "fail" : "capture");
     try {
-      const [verdict, inside] = await Promise.all([
-        differenceVerdict(this.#context, sandbox, quietly()),
-        sandbox.lookInside(),
-      ]);
+      const looking = sandbox.lookInside();
+      const verdict = await differenceVerdict(this.#context, sandbox, quietly());
       const frozen =
-        verdict.state === "works" ? await this.#difference(sandbox, dir) : await this.#whole(sandbox);
-      const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside });
+        verdict.state === "works"
+          ? await this.#difference(sandbox, dir, looking)
+          : await looking.then(() => this.#whole(sandbox));
+      const file = await this.#describe(id, sandbox, cause, { ...frozen, ...(await looking) });
       await this.#keepRequest(dir, sandbox, cause.exec);
       const { secrets } = sandbox.record;
       if (secrets !== null) await writeWhole(join(dir, SECRETS_FILE), JSON.stringify(secrets));
@@ -252,8 +252,9 @@ export class Captures {
     await this.#trials.run(() => readCore(this.#context, this.store, capture, options));
   }
 
-  async #difference(sandbox: Sandbox, dir: string): Promise<Frozen> {
-    const difference = await sandbox.takeDifference(dir, this.#leaving.signal);
+  /** @param after what the guest has to answer before it is stopped */
+  async #difference(sandbox: Sandbox, dir: string, after: Promise<unknown>): Promise<Frozen> {
+    const difference = await sandbox.takeDifference(dir, { signal: this.#leaving.signal, after });
     const sizes = await Promise.all(
       difference.layers.map(async (layer) => (await stat(join(dir, layer))).blocks * 512),
     );

@@ -45,7 +45,7 @@ async function takeDifference(sandbox: Sandbox, signal: AbortSignal): Promise<Ke
   const draft = `${dir}.new`;
   await clearFrozen(sandbox.dir);
   await mkdir(draft, { mode: 0o711 });
-  const { id, layers, build } = await sandbox.takeDifference(draft, signal);
+  const { id, layers, build } = await sandbox.takeDifference(draft, { signal });
   // It may be all that a restart of the host leaves.
   for (const name of ["pages", "devices", ...layers]) await sync(join(draft, name));
   await rename(draft, dir);

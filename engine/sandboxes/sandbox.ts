@@ -9,6 +9,7 @@ import type { Identity, StartParams } from "../../runners/agent/messages.ts";
 import {
   type Difference,
   type DifferenceFiles,
+  type DifferenceOptions,
   type Isolation,
   type LiveFreeze,
   type LiveFreezeSpec,
@@ -366,9 +367,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   /** Writes how the machine differs from its snapshot; it goes on. */
-  async takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
+  async takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference> {
     this.allowLive("fork");
-    return this.#needMachine().takeDifference(dir, signal);
+    return this.#needMachine().takeDifference(dir, options);
   }
 
   /** Processes and listeners, as the guest tells them; nothing when it does not in time. */

@@ -89,7 +89,7 @@ async function prove(
     await agent.writeFile(MARK_PATH, Readable.from([Buffer.from(mark)]));
     const dir = join(place.stateDir, "difference");
     await mkdir(dir, { mode: 0o711 });
-    const taken = await source.takeDifference(dir, signal);
+    const taken = await source.takeDifference(dir, { signal });
     await check(agent, mark, "the machine it was taken of");
     agent.close();
     await source.stop();

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Difference, type MachineRecord, RunnerError } from "../runner.ts";
+import { type Difference, type DifferenceOptions, type MachineRecord, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { linkLayers, type PreparedCut, prepareCut, readChain } from "./disk-chain.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
@@ -23,7 +23,7 @@ export async function takeDifference(
   context: Context,
   source: { record: MachineRecord; qmp: QmpClient },
   dir: string,
-  signal?: AbortSignal,
+  { signal, after }: DifferenceOptions = {},
 ): Promise<Difference> {
   const { record, qmp } = source;
   const { build } = await context.facts();
@@ -39,7 +39,7 @@ export async function takeDifference(
   let cut: PreparedCut | undefined;
   try {
     await rm(devices, { force: true });
-    [cut] = await Promise.all([prepareCut(qmp, record, chain), helper.says("ready")]);
+    [cut] = await Promise.all([prepareCut(qmp, record, chain), helper.says("ready"), after?.catch(() => {})]);
     signal?.throwIfAborted();
     const wasRunning = asObject(await qmp.execute("query-status")).status === "running";
     const filename = `${chain.runtimeDirInside}/${DEVICES_FILE}`;

@@ -74,7 +74,7 @@ async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs
   let receiver: Receiver | undefined;
   let devices: FileHandle | undefined;
   try {
-    const { pauseMs, layers } = await takeDifference(context, source, taken, signal);
+    const { pauseMs, layers } = await takeDifference(context, source, taken, { signal });
     const merging = runTool(context.hotMemory.sealPath, [chain.memory, join(taken, "pages"), memoryFile], {
       timeoutMs: STOPPED_TIMEOUT_MS,
       signal,

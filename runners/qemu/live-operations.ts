@@ -9,7 +9,7 @@ import type { LiveOperations } from "./machine.ts";
 export function liveOperations(context: Context): LiveOperations {
   return {
     freeze: (source, spec, signal) => freezeLive(context, source, spec, signal),
-    takeDifference: (source, dir, signal) => takeDifference(context, source, dir, signal),
+    takeDifference: (source, dir, options) => takeDifference(context, source, dir, options),
     dumpMemory,
     settle: ({ qmp, record }) => flattenWhenDeep(qmp, record),
   };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import {
   type Difference,
+  type DifferenceOptions,
   type LiveFreeze,
   type LiveFreezeSpec,
   type Machine,
@@ -39,7 +40,7 @@ export interface QemuMachineOptions {
 
 export interface LiveOperations {
   freeze(source: LiveSource, spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
-  takeDifference(source: LiveSource, dir: string, signal?: AbortSignal): Promise<Difference>;
+  takeDifference(source: LiveSource, dir: string, options?: DifferenceOptions): Promise<Difference>;
   dumpMemory(source: LiveSource): Promise<string>;
   /** After one of the first two, behind it: keeps the disk's chain shallow. */
   settle(source: LiveSource): Promise<void>;
@@ -143,8 +144,8 @@ export class QemuMachine implements Machine {
     return this.#whileLive((live, source) => live.freeze(source, spec, signal));
   }
 
-  takeDifference(dir: string, signal?: AbortSignal): Promise<Difference> {
-    return this.#whileLive((live, source) => live.takeDifference(source, dir, signal));
+  takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference> {
+    return this.#whileLive((live, source) => live.takeDifference(source, dir, options));
   }
 
   dumpMemory(): Promise<string> {

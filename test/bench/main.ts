@@ -5,11 +5,18 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { measureAdoption } from "./adopt.ts";
+import { measureAttach } from "./attach.ts";
+import { measureCapture } from "./capture.ts";
+import { measureChildren } from "./children.ts";
 import { describeHost, formatHost, type Host } from "./host.ts";
 import { measureIdle } from "./idle.ts";
 import { measureLs } from "./ls.ts";
 import { measureBurst, measureMemory } from "./many.ts";
 import { measureOutput } from "./output.ts";
+import { measureFork, measureFreeze } from "./pause.ts";
+import { measureEvents, measureList } from "./records.ts";
+import { measureRerun } from "./rerun.ts";
 import { type Row, ratioOf, verdictOf } from "./row.ts";
 import { measureRun } from "./run.ts";
 import { formatTable } from "./table.ts";
@@ -25,6 +32,15 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   burst: measureBurst,
   memory: measureMemory,
   idle: measureIdle,
+  attach: measureAttach,
+  list: measureList,
+  events: measureEvents,
+  fork: measureFork,
+  children: measureChildren,
+  freeze: measureFreeze,
+  capture: measureCapture,
+  rerun: measureRerun,
+  adopt: measureAdoption,
   // Last: what they move leaves a daemon with a larger heap.
   output: measureOutput,
   workspace: measureWorkspace,
