@@ -1,6 +1,6 @@
 /** HTTP statuses of the product's errors. */
 import type { FastifyReply } from "fastify";
-import { asEngineError } from "../engine/engine.ts";
+import { asEngineError } from "../engine/as-engine-error.ts";
 import { EngineError, type ErrorCode } from "../engine/errors.ts";
 import type { ApiError } from "./api/schema.ts";
 

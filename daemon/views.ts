@@ -37,13 +37,16 @@ export async function snapshotView(
     tags: [...tags].filter(([, id]) => id === snapshot.id).map(([tag]) => tag),
     template: template?.name ?? null,
     storedBytes: parts.reduce((sum, part) => sum + part.storedBytes, 0),
-    usedBy: await engine.usersOf(snapshot.id),
+    usedBy: await engine.archive.usersOf(snapshot.id),
     incompatible: await engine.sources.incompatible(snapshot),
   };
 }
 
 export async function captureView(engine: Engine, { id, manifest, file }: StoredCapture): Promise<Capture> {
-  const [notes, { check }] = await Promise.all([engine.captures.store.notes(id), engine.checkCapture(id)]);
+  const [notes, { check }] = await Promise.all([
+    engine.captures.store.notes(id),
+    engine.archive.checkCapture(id),
+  ]);
   const storedBytes = manifest.parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return { ...file, storedBytes, notes, replays: check.best };
 }

@@ -2,33 +2,24 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Probe, type Runner, RunnerError, type SnapshotFiles } from "../runners/runner.ts";
+import type { Probe, Runner, SnapshotFiles } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
+import { Archive } from "./archive.ts";
+import { asEngineError } from "./as-engine-error.ts";
 import { Audit } from "./audit.ts";
 import { callingAsDaemon } from "./caller.ts";
-import { Captures } from "./captures/captures.ts";
-import {
-  bytesFor,
-  type CaptureCheck,
-  type CheckContext,
-  checkCapture,
-  type LevelVerdict,
-  wholeWouldDo,
-} from "./captures/check.ts";
-import { budgetsOf, type Pruned, Pruner } from "./captures/prune.ts";
+import type { Captures } from "./captures/captures.ts";
 import { openReplay, type Replay } from "./captures/replay.ts";
 import { type Rerun, type RerunHost, type RerunOptions, rerun } from "./captures/rerun.ts";
-import type { Removal } from "./captures/retention.ts";
 import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
 import { type Config, readConfig } from "./config.ts";
-import { EngineError, type ErrorCode } from "./errors.ts";
+import { EngineError } from "./errors.ts";
 import type { EventType } from "./events/event.ts";
 import { EventLog } from "./events/log.ts";
 import type { Exec } from "./execs/exec.ts";
 import { LogBudget } from "./execs/log-budget.ts";
 import { clearUnfinished, finished, readRecord, sha256 } from "./files.ts";
-import { Holds } from "./holds.ts";
 import { type Home, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
@@ -38,7 +29,7 @@ import { type Action, type Next, newTimers, type TimerRequest } from "./lifecycl
 import { nearest } from "./nearest.ts";
 import { Room } from "./room.ts";
 import { type ForkOrigin, forkOrigin } from "./sandboxes/fork.ts";
-import { type FrozenSandbox, freezeSandbox, type LiveContext } from "./sandboxes/freeze.ts";
+import { type FrozenSandbox, freezeSandbox } from "./sandboxes/freeze.ts";
 import { freezeAndStop } from "./sandboxes/freeze-and-stop.ts";
 import { noTimers, type SandboxRecord, sandboxRecord, type Timers } from "./sandboxes/record.ts";
 import { makeSandboxDir, randomId, Sandbox } from "./sandboxes/sandbox.ts";
@@ -46,15 +37,11 @@ import { checkVerb, isLive, isOver } from "./sandboxes/state.ts";
 import type { SealedSecrets } from "./secrets/sealed.ts";
 import { shownArgv } from "./secrets/shown-argv.ts";
 import { type ExecDefaults, isFrozenLive } from "./snapshots/manifest.ts";
-import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
+import type { SnapshotStore, StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { clearBuild } from "./templates/build.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
-import { Exports } from "./travel/exports.ts";
-import { type Imported, Imports } from "./travel/imports.ts";
-import { makeWhole } from "./travel/whole.ts";
-import type { Outline } from "./travel/wire.ts";
 
 /** Output of execs, unless the configuration says otherwise. */
 const KEPT_LOGS_MIB = { sandbox: 256, host: 8192 };
@@ -92,12 +79,6 @@ export interface ForkOptions extends ResolveOptions {
   name?: string | undefined;
 }
 
-interface OutlineFigures {
-  capture: string;
-  downloadBytes: number;
-  full: string | null;
-}
-
 export interface Fork {
   sandboxes: Sandbox[];
   method: ForkOrigin["method"];
@@ -110,16 +91,13 @@ export class Engine {
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
   readonly captures: Captures;
-  readonly exports: Exports;
-  readonly imports: Imports;
-  readonly holds = new Holds();
+  readonly archive: Archive;
   readonly leases: Leases;
   readonly audit: Audit;
   readonly events: EventLog;
   readonly config: Config;
   readonly #room: Room;
   readonly #logs: LogBudget;
-  readonly #pruner: Pruner;
   readonly #clock: Clock;
   readonly #lifecycle: Lifecycle<Sandbox>;
   /** Sandboxes being made, and how to call that off. */
@@ -133,17 +111,9 @@ export class Engine {
     this.home = home;
     this.runner = options.runner;
     this.#templatesDir = options.templatesDir;
-    this.snapshots = new SnapshotStore(home);
-    this.sources = new Sources(
-      { home, store: this.snapshots, runner: options.runner },
-      options.templatesDir,
-      agentDigest,
-    );
     this.leases = new Leases((id) => callingAsDaemon(() => this.#leaseLost(id)));
     this.audit = new Audit(home.audit);
     this.events = EventLog.open(home.events);
-    this.snapshots.onPublished = ({ id, manifest }) =>
-      this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.config = readConfig(home.config);
     this.#room = new Room(home.root, this.config);
     const { logs = KEPT_LOGS_MIB.host, sandbox } = this.config.limits;
@@ -151,29 +121,14 @@ export class Engine {
       hostBytes: logs * 2 ** 20,
       sandboxBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20,
     });
-    this.captures = new Captures({
-      ...this.#live,
-      needDisk: () => this.#room.needDisk(),
-      tell: (type, id, details) => {
-        this.events.append({ type, target: id, name: id, sandbox: null, details });
-        if (type === "capture.created")
-          void callingAsDaemon(() => this.#pruner.afterCapture()).catch(() => {});
-      },
-    });
-    this.#pruner = new Pruner({
-      captures: this.captures.store,
-      snapshots: this.snapshots,
-      holds: this.holds,
-      budgets: budgetsOf(this.config),
+    this.archive = new Archive({
+      ...{ home, runner: options.runner, room: this.#room, config: this.config },
+      ...{ audit: this.audit, events: this.events },
       sandboxes: () => this.sandboxes.map(({ record }) => record),
-      removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
-      removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
     });
-    this.exports = new Exports(this.snapshots, this.captures.store, this.captures.scans);
-    this.imports = new Imports({
-      ...{ home, snapshots: this.snapshots, captures: this.captures.store, runner: options.runner },
-      needDisk: (bytes) => this.#room.needDisk(bytes),
-    });
+    this.snapshots = this.archive.snapshots;
+    this.captures = this.archive.captures;
+    this.sources = new Sources(this.archive.live, options.templatesDir, agentDigest);
     this.#clock = options.clock ?? systemClock;
     this.#lifecycle = new Lifecycle<Sandbox>({
       clock: this.#clock,
@@ -249,7 +204,7 @@ export class Engine {
         ? { snapshot: withDefaults(replay.snapshot, replay.defaults), from: replay.capture.id }
         : await this.sources.resolve(options.source, options);
       const snapshot = await this.sources.withResources(found, options, options);
-      using _thawed = this.holds.take(snapshot.id);
+      using _thawed = this.archive.holds.take(snapshot.id);
       const { cpus, memoryMib } = snapshot.manifest.resources;
       const { onProgress, signal, waitMs = 0 } = options;
       await this.admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
@@ -263,35 +218,6 @@ export class Engine {
     } finally {
       await replay?.origin?.release();
     }
-  }
-
-  /** What can be made of a capture here, and why not more. */
-  async checkCapture(reference: string): Promise<{ capture: StoredCapture; check: CaptureCheck }> {
-    const capture = await this.captures.store.get(reference);
-    return { capture, check: await checkCapture(this.#checking, capture.manifest) };
-  }
-
-  /** What could be made of a capture here that is somewhere else, by what its store says of it and of its base. */
-  async checkOutline(
-    capture: Outline,
-    base: Outline | null,
-  ): Promise<CaptureCheck & OutlineFigures & { levels: (LevelVerdict & { bytes: number })[] }> {
-    if (capture.kind !== "capture")
-      throw new EngineError("usage", `${capture.id} is a snapshot, not a capture`);
-    const [check, full, here] = await Promise.all([
-      checkCapture(this.#checking, capture, base !== null && base.id === capture.base.snapshot),
-      wholeWouldDo(this.#checking, capture),
-      finished(this.home.captures),
-    ]);
-    const hasBase = (await finished(this.home.snapshots)).includes(capture.base.snapshot);
-    const missing = here.includes(capture.id) ? [] : [capture, ...(hasBase || base === null ? [] : [base])];
-    return {
-      capture: capture.id,
-      levels: check.levels.map((one) => ({ ...one, bytes: bytesFor(one.level, capture) })),
-      best: check.best,
-      downloadBytes: missing.flatMap(({ parts }) => parts).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-      full,
-    };
   }
 
   /** Captures a sandbox by hand; it goes on. */
@@ -311,13 +237,13 @@ export class Engine {
   /** Runs a capture's command again from the state just before it. Nothing but captures of new failures is left. */
   async rerun(reference: string, options: RerunOptions): Promise<Rerun> {
     const capture = await this.captures.store.get(reference);
-    using _held = this.holds.take(capture.id);
+    using _held = this.archive.holds.take(capture.id);
     const secrets = await this.captures.store.secrets(capture.id);
     const { argv, env = {}, count } = options;
     const shown = argv && shownArgv({ argv, env, mask: capture.file.exec?.masked });
     this.audit.note("rerun", capture.id, { count, argv: shown });
     const host: RerunHost = {
-      ...this.#live,
+      ...this.archive.live,
       captures: this.captures,
       thaw: (name, from, { onProgress, signal }) =>
         this.#thawForRerun(name, { ...from, secrets }, { onProgress, signal }),
@@ -331,74 +257,12 @@ export class Engine {
     }
   }
 
-  /** Refused while a replay's snapshot was made of its disk and is in use; that snapshot goes with it. */
-  async removeCapture(reference: string): Promise<void> {
-    const { store } = this.captures;
-    const damaged = (await store.unreadable()).find(({ id }) => id === reference);
-    const { id } = damaged ?? (await store.get(reference));
-    await this.#removeCapture(id, "capture rm");
-  }
-
-  /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
-  async prune(options: { dryRun: boolean }): Promise<Pruned> {
-    try {
-      return await this.#pruner.prune(options);
-    } catch (error) {
-      throw asEngineError(error);
-    }
-  }
-
-  async #removeCapture(id: string, verb: string, why?: Removal): Promise<void> {
-    const booted = await this.snapshots.find(({ bootedFrom }) => bootedFrom === id);
-    if (booted) await this.removeSnapshot(booted.id);
-    await this.captures.store.remove(id);
-    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
-    this.audit.note(verb, id, details);
-    this.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
-  }
-
-  /** A capture that resumes on other builds of the hypervisor too. */
-  async makeWhole(reference: string, options: ResolveOptions): Promise<StoredCapture> {
-    const capture = await this.captures.store.get(reference);
-    try {
-      await this.#room.needDisk();
-      const whole = await makeWhole(this.#live, this.captures.store, capture, options);
-      // The base's own content is no more this run's than where the base travels beside a difference.
-      if (whole.id !== capture.id)
-        await this.captures.store.note(whole.id, { scan: await this.captures.scans.of(capture) });
-      this.audit.note("capture make whole", capture.id, { capture: whole.id });
-      return whole;
-    } catch (error) {
-      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
-      throw asEngineError(error);
-    }
-  }
-
-  /** Opens, checks and publishes what has come in. */
-  async commitImport(key: string, options: ResolveOptions): Promise<Imported> {
-    try {
-      const imported = await this.imports.commit(key, options);
-      const id = imported.kind === "snapshot" ? imported.snapshot.id : imported.capture.id;
-      this.audit.note(`${imported.kind} import`, id);
-      if (imported.kind === "snapshot") this.tellSnapshot("snapshot.created", id, id);
-      else
-        this.events.append({
-          ...{ type: "capture.created", target: id, name: id, sandbox: null },
-          details: { imported: true },
-        });
-      return imported;
-    } catch (error) {
-      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
-      throw asEngineError(error);
-    }
-  }
-
   /** Makes a snapshot of a sandbox, which goes on, and names it. */
   async freeze(reference: string, tag: string, options: ResolveOptions): Promise<FrozenSandbox> {
     const sandbox = this.sandbox(reference);
     try {
       await this.#room.needDisk();
-      const frozen = await freezeSandbox(this.#live, sandbox, options);
+      const frozen = await freezeSandbox(this.archive.live, sandbox, options);
       await this.snapshots.tag(frozen.snapshot.id, tag);
       this.audit.note("freeze", sandbox.record.name, { snapshot: frozen.snapshot.id, tag });
       return frozen;
@@ -424,7 +288,7 @@ export class Engine {
         claimed.push(name);
       }
       await this.#room.needDisk();
-      const from = await forkOrigin(this.#live, parent, options);
+      const from = await forkOrigin(this.archive.live, parent, options);
       origin = from;
       const { labels } = parent.record;
       const made = await Promise.allSettled(
@@ -521,58 +385,6 @@ export class Engine {
     } catch (error) {
       throw asEngineError(error);
     }
-  }
-
-  /** Sandboxes and captures that need a snapshot's files. */
-  async usersOf(id: string): Promise<string[]> {
-    const captures = await this.captures.store.list();
-    return [
-      ...this.sandboxes.filter(({ record }) => record.snapshot === id).map(({ record }) => record.name),
-      ...captures.filter(({ manifest }) => manifest.base.snapshot === id).map((capture) => capture.id),
-    ];
-  }
-
-  /** Removes a tag when the snapshot has others, else the snapshot. Refused while a sandbox needs it. */
-  async removeSnapshot(reference: string): Promise<void> {
-    const snapshot = await this.snapshots.get(reference);
-    const tags = [...(await this.snapshots.tags())]
-      .filter(([, of]) => of === snapshot.id)
-      .map(([tag]) => tag);
-    if (tags.includes(reference) && tags.length > 1) return this.snapshots.untag(reference);
-    await this.#removeSnapshot(snapshot.id, reference, "snapshot rm");
-  }
-
-  async #removeSnapshot(id: string, reference: string, verb: string, why?: Removal): Promise<void> {
-    const users = await this.usersOf(id);
-    if (users.length > 0) {
-      throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
-        hint: users
-          .map((user) => (/^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`))
-          .join("; "),
-      });
-    }
-    await this.snapshots.remove(id);
-    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
-    this.audit.note(verb, reference, { id, ...details });
-    this.tellSnapshot("snapshot.removed", id, reference, details);
-  }
-
-  /** Tells the listeners of events about a snapshot. */
-  tellSnapshot(
-    type: "snapshot.created" | "snapshot.tagged" | "snapshot.removed",
-    id: string,
-    name: string,
-    details: Record<string, unknown> = {},
-  ): void {
-    this.events.append({ type, target: id, name, sandbox: null, details });
-  }
-
-  async verify(
-    reference: string,
-    signal: AbortSignal,
-  ): Promise<{ snapshot: StoredSnapshot; parts: PartVerdict[] }> {
-    const snapshot = await this.snapshots.get(reference);
-    return { snapshot, parts: await this.snapshots.verify(snapshot, signal) };
   }
 
   async doctor(): Promise<Probe[]> {
@@ -720,7 +532,7 @@ export class Engine {
     if (capture === undefined) return undefined;
     const found = await this.captures.store.get(capture);
     const { onProgress, signal } = options;
-    return openReplay({ ...this.#live, ...this.#checking }, this.captures.store, found, {
+    return openReplay({ ...this.archive.live, ...this.archive.checking }, this.captures.store, found, {
       level,
       onProgress,
       signal,
@@ -728,7 +540,9 @@ export class Engine {
   }
 
   async #holdCapture(reference: string | undefined): Promise<Disposable | null> {
-    return reference === undefined ? null : this.holds.take((await this.captures.store.get(reference)).id);
+    return reference === undefined
+      ? null
+      : this.archive.holds.take((await this.captures.store.get(reference)).id);
   }
 
   /** `replay-7k2qxz`, with a number when there is one already. */
@@ -741,20 +555,10 @@ export class Engine {
     return free;
   }
 
-  get #checking(): CheckContext {
-    const needRoom = (memoryMib: number, cpus: number): void =>
-      this.admission.checkSize({ name: "the replay", cpus, memoryMib });
-    return { store: this.snapshots, runner: this.runner, needRoom };
-  }
-
   /** Its client is gone, which may be worth a capture. */
   async #leaseLost(id: string): Promise<void> {
     await this.#sandboxes.get(id)?.captureCancelled();
     await this.removeById(id);
-  }
-
-  get #live(): LiveContext {
-    return { home: this.home, store: this.snapshots, runner: this.runner, admission: this.admission };
   }
 
   async #recover(): Promise<void> {
@@ -765,7 +569,7 @@ export class Engine {
     ]);
     const context = { home: this.home, store: this.snapshots, runner: this.runner };
     await Promise.all((await readdir(this.home.builds)).map((id) => clearBuild(context, id)));
-    await this.imports.recover();
+    await this.archive.imports.recover();
     await this.captures.recover();
     await Promise.all((await finished(this.home.sandboxes)).map((id) => this.#adopt(id)));
   }
@@ -852,7 +656,7 @@ export class Engine {
   async #freezeAndStop(sandbox: Sandbox): Promise<void> {
     await this.#room.needDisk();
     const { ownSnapshot: before } = sandbox.record;
-    await freezeAndStop(this.#live, sandbox, AbortSignal.timeout(FREEZE_DEADLINE_MS));
+    await freezeAndStop(this.archive.live, sandbox, AbortSignal.timeout(FREEZE_DEADLINE_MS));
     if (before !== sandbox.record.ownSnapshot) await this.#dropOwnSnapshot(before);
   }
 
@@ -878,7 +682,7 @@ export class Engine {
 
   /** A snapshot that was made for one sandbox, and that neither another nor a name has come to need. */
   async #dropOwnSnapshot(id: string | null): Promise<void> {
-    if (id === null || (await this.usersOf(id)).length > 0) return;
+    if (id === null || (await this.archive.usersOf(id)).length > 0) return;
     if (![...(await this.snapshots.tags()).values()].includes(id)) await this.snapshots.remove(id);
   }
 
@@ -929,35 +733,4 @@ export class Engine {
 
 function withDefaults(snapshot: StoredSnapshot, defaults: ExecDefaults): StoredSnapshot {
   return { ...snapshot, manifest: { ...snapshot.manifest, defaults } };
-}
-
-const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
-  "missing-tool": "host-not-ready",
-  "no-space": "no-space",
-  "no-memory": "no-capacity",
-  "start-failed": "host-not-ready",
-  timeout: "timeout",
-  "machine-gone": "machine-ended",
-  incompatible: "snapshot-incompatible",
-  "corrupt-snapshot": "snapshot-corrupt",
-  unsupported: "unsupported",
-};
-
-/** What a runner or an agent throws, in the engine's words. */
-export function asEngineError(error: unknown): EngineError {
-  if (error instanceof EngineError) return error;
-  const { message, console: consoleTail } = error as Error & { console?: string };
-  const details = consoleTail ? { details: consoleTail.trimEnd().split("\n").slice(-10) } : {};
-  if (error instanceof RunnerError)
-    return new EngineError(RUNNER_CODES[error.code], message, { hint: error.hint, cause: error });
-  const { name, kind, code } = error as { name?: string; kind?: string; code?: string };
-  if (name === "SessionError")
-    return new EngineError(kind === "timeout" ? "agent-timeout" : "agent-fault", message, {
-      ...details,
-      cause: error,
-    });
-  if (name === "AgentRefusal")
-    return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
-  if (code === "ENOSPC") return new EngineError("no-space", message, { cause: error });
-  return new EngineError("internal", message ?? String(error), { cause: error });
 }

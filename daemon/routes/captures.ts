@@ -1,9 +1,9 @@
 import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
+import { asEngineError } from "../../engine/as-engine-error.ts";
 import type { CaseFile } from "../../engine/captures/case-file.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
-import { asEngineError } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
 import {
   capture,
@@ -49,7 +49,7 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
     "/v1/captures/:capture/check",
     { schema: { params, response: { 200: captureCheck } } },
     async (request) => {
-      const { capture: found, check } = await engine.checkCapture(request.params.capture);
+      const { capture: found, check } = await engine.archive.checkCapture(request.params.capture);
       const levels = check.levels.map((one) => ({ ...one, bytes: bytesFor(one.level, found.manifest) }));
       return { capture: found.id, levels, best: check.best };
     },
@@ -124,7 +124,7 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
   );
 
   app.delete("/v1/captures/:capture", { schema: { params } }, async (request, reply) => {
-    await engine.removeCapture(request.params.capture);
+    await engine.archive.removeCapture(request.params.capture);
     return reply.code(204).send();
   });
 
@@ -133,7 +133,7 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
     { schema: { body: pruneRequest, response: { 200: pruneReport } } },
     async (request) => {
       const { dryRun } = request.body;
-      return { dryRun, ...(await engine.prune({ dryRun })) };
+      return { dryRun, ...(await engine.archive.prune({ dryRun })) };
     },
   );
 

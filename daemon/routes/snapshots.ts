@@ -29,7 +29,7 @@ export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
       const found = await engine.snapshots.get(request.params.snapshot);
       await engine.snapshots.tag(found.id, request.body.tag);
       engine.audit.note("snapshot tag", request.body.tag, { id: found.id });
-      engine.tellSnapshot("snapshot.tagged", found.id, request.body.tag);
+      engine.archive.tellSnapshot("snapshot.tagged", found.id, request.body.tag);
       return view(found.id);
     },
   );
@@ -38,7 +38,7 @@ export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
     "/v1/snapshots/:snapshot/verify",
     { schema: { params, response: { 200: verifyReport } } },
     async (request) => {
-      const { snapshot: found, parts } = await engine.verify(
+      const { snapshot: found, parts } = await engine.archive.verify(
         request.params.snapshot,
         new AbortController().signal,
       );
@@ -47,7 +47,7 @@ export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
   );
 
   app.delete("/v1/snapshots/:snapshot", { schema: { params } }, async (request, reply) => {
-    await engine.removeSnapshot(request.params.snapshot);
+    await engine.archive.removeSnapshot(request.params.snapshot);
     return reply.code(204).send();
   });
 }

@@ -35,7 +35,7 @@ export function travelRoutes(app: App, context: DaemonContext): void {
     { schema: { params: z.object({ capture: reference }) } },
     async (request, reply) =>
       streamWork(reply, async () => {
-        const artifact = await engine.exports.capture(request.params.capture);
+        const artifact = await engine.archive.exports.capture(request.params.capture);
         engine.audit.note("capture export", artifact.id);
         return { artifact };
       }),
@@ -46,7 +46,7 @@ export function travelRoutes(app: App, context: DaemonContext): void {
     { schema: { params: z.object({ capture: reference }) } },
     async (request, reply) =>
       streamWork(reply, async (options) => {
-        const whole = await engine.makeWhole(request.params.capture, options);
+        const whole = await engine.archive.makeWhole(request.params.capture, options);
         return { capture: await captureView(engine, whole) };
       }),
   );
@@ -56,7 +56,7 @@ export function travelRoutes(app: App, context: DaemonContext): void {
     { schema: { params: z.object({ snapshot: reference }) } },
     async (request, reply) =>
       streamWork(reply, async (options) => {
-        const artifact = await engine.exports.snapshot(request.params.snapshot, options);
+        const artifact = await engine.archive.exports.snapshot(request.params.snapshot, options);
         engine.audit.note("snapshot export", artifact.id);
         return { artifact };
       }),
@@ -67,7 +67,7 @@ export function travelRoutes(app: App, context: DaemonContext): void {
     { schema: { params: z.object({ capture: reference, name: wireName }), querystring: partQuery } },
     async (request, reply) => {
       const { capture, name } = request.params;
-      const body = await engine.exports.capturePart(capture, name, request.query.from);
+      const body = await engine.archive.exports.capturePart(capture, name, request.query.from);
       return reply.type("application/octet-stream").send(Readable.from(body, { objectMode: false }));
     },
   );
@@ -77,7 +77,7 @@ export function travelRoutes(app: App, context: DaemonContext): void {
     { schema: { params: z.object({ snapshot: reference, name: wireName }), querystring: partQuery } },
     async (request, reply) => {
       const { snapshot, name } = request.params;
-      const body = await engine.exports.snapshotPart(snapshot, name, request.query.from);
+      const body = await engine.archive.exports.snapshotPart(snapshot, name, request.query.from);
       return reply.type("application/octet-stream").send(Readable.from(body, { objectMode: false }));
     },
   );
@@ -85,17 +85,17 @@ export function travelRoutes(app: App, context: DaemonContext): void {
   app.post(
     "/v1/captures/check",
     { schema: { body: outlineCheckRequest, response: { 200: outlineCheck } } },
-    (request) => engine.checkOutline(request.body.capture, request.body.base),
+    (request) => engine.archive.checkOutline(request.body.capture, request.body.base),
   );
 
   app.post("/v1/imports", { schema: { body: importRequest, response: { 200: importState } } }, (request) => {
     const { kind, manifest, parts } = request.body;
-    return engine.imports.begin(kind, manifest, parts);
+    return engine.archive.imports.begin(kind, manifest, parts);
   });
 
   app.post("/v1/imports/:import/commit", { schema: { params: importParams } }, async (request, reply) =>
     streamWork(reply, async (options) => {
-      const imported = await engine.commitImport(request.params.import, options);
+      const imported = await engine.archive.commitImport(request.params.import, options);
       return imported.kind === "capture"
         ? { capture: await captureView(engine, imported.capture) }
         : { snapshot: await snapshotView(engine, imported.snapshot, await engine.snapshots.tags()) };
@@ -114,7 +114,7 @@ function addUpload(app: App, { engine }: DaemonContext): void {
       const { import: key, name } = request.params;
       const body = (request.body as Readable | null | undefined) ?? Readable.from([]);
       try {
-        await engine.imports.receive(key, name, request.query.from, body);
+        await engine.archive.imports.receive(key, name, request.query.from, body);
       } catch (error) {
         if (request.raw.destroyed && !request.raw.complete)
           throw new EngineError("cancelled", "the client went away while it sent", { cause: error });

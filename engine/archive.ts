@@ -1,0 +1,249 @@
+/** What a host keeps: snapshots and captures. Who needs them, what is removed and when, and how they come and go. */
+import type { Runner } from "../runners/runner.ts";
+import { asEngineError } from "./as-engine-error.ts";
+import type { Audit } from "./audit.ts";
+import { callingAsDaemon } from "./caller.ts";
+import { Captures } from "./captures/captures.ts";
+import {
+  bytesFor,
+  type CaptureCheck,
+  type CheckContext,
+  checkCapture,
+  type LevelVerdict,
+  wholeWouldDo,
+} from "./captures/check.ts";
+import { budgetsOf, type Pruned, Pruner } from "./captures/prune.ts";
+import type { Removal } from "./captures/retention.ts";
+import type { StoredCapture } from "./captures/store.ts";
+import type { Config } from "./config.ts";
+import { EngineError } from "./errors.ts";
+import type { EventLog } from "./events/log.ts";
+import { finished } from "./files.ts";
+import { Holds } from "./holds.ts";
+import type { Home } from "./home.ts";
+import type { Room } from "./room.ts";
+import type { LiveContext } from "./sandboxes/freeze.ts";
+import type { SandboxRecord } from "./sandboxes/record.ts";
+import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
+import type { ResolveOptions } from "./sources.ts";
+import { Exports } from "./travel/exports.ts";
+import { type Imported, Imports } from "./travel/imports.ts";
+import { makeWhole } from "./travel/whole.ts";
+import type { Outline } from "./travel/wire.ts";
+
+interface OutlineFigures {
+  capture: string;
+  downloadBytes: number;
+  full: string | null;
+}
+
+export interface ArchiveContext {
+  home: Home;
+  runner: Runner;
+  room: Room;
+  config: Config;
+  audit: Audit;
+  events: EventLog;
+  /** Records of those there are. */
+  sandboxes(): readonly SandboxRecord[];
+}
+
+export class Archive {
+  readonly snapshots: SnapshotStore;
+  readonly captures: Captures;
+  readonly exports: Exports;
+  readonly imports: Imports;
+  readonly holds = new Holds();
+  readonly #context: ArchiveContext;
+  readonly #pruner: Pruner;
+
+  constructor(context: ArchiveContext) {
+    const { home, runner, room, config, events } = context;
+    this.#context = context;
+    this.snapshots = new SnapshotStore(home);
+    this.snapshots.onPublished = ({ id, manifest }) =>
+      this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
+    this.captures = new Captures({
+      ...this.live,
+      needDisk: () => room.needDisk(),
+      tell: (type, id, details) => {
+        events.append({ type, target: id, name: id, sandbox: null, details });
+        if (type === "capture.created")
+          void callingAsDaemon(() => this.#pruner.afterCapture()).catch(() => {});
+      },
+    });
+    this.#pruner = new Pruner({
+      captures: this.captures.store,
+      snapshots: this.snapshots,
+      holds: this.holds,
+      budgets: budgetsOf(config),
+      sandboxes: () => context.sandboxes(),
+      removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
+      removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
+    });
+    this.exports = new Exports(this.snapshots, this.captures.store, this.captures.scans);
+    this.imports = new Imports({
+      ...{ home, snapshots: this.snapshots, captures: this.captures.store, runner },
+      needDisk: (bytes) => room.needDisk(bytes),
+    });
+  }
+
+  /** What makes machines out of it. */
+  get live(): LiveContext {
+    const { home, runner, room } = this.#context;
+    return { home, store: this.snapshots, runner, admission: room.admission };
+  }
+
+  /** What says how a capture can be replayed. */
+  get checking(): CheckContext {
+    const needRoom = (memoryMib: number, cpus: number): void =>
+      this.#context.room.admission.checkSize({ name: "the replay", cpus, memoryMib });
+    return { store: this.snapshots, runner: this.#context.runner, needRoom };
+  }
+
+  /** What can be made of a capture here, and why not more. */
+  async checkCapture(reference: string): Promise<{ capture: StoredCapture; check: CaptureCheck }> {
+    const capture = await this.captures.store.get(reference);
+    return { capture, check: await checkCapture(this.checking, capture.manifest) };
+  }
+
+  /** What could be made of a capture here that is somewhere else, by what its store says of it and of its base. */
+  async checkOutline(
+    capture: Outline,
+    base: Outline | null,
+  ): Promise<CaptureCheck & OutlineFigures & { levels: (LevelVerdict & { bytes: number })[] }> {
+    if (capture.kind !== "capture")
+      throw new EngineError("usage", `${capture.id} is a snapshot, not a capture`);
+    const [check, full, here] = await Promise.all([
+      checkCapture(this.checking, capture, base !== null && base.id === capture.base.snapshot),
+      wholeWouldDo(this.checking, capture),
+      finished(this.#context.home.captures),
+    ]);
+    const hasBase = (await finished(this.#context.home.snapshots)).includes(capture.base.snapshot);
+    const missing = here.includes(capture.id) ? [] : [capture, ...(hasBase || base === null ? [] : [base])];
+    return {
+      capture: capture.id,
+      levels: check.levels.map((one) => ({ ...one, bytes: bytesFor(one.level, capture) })),
+      best: check.best,
+      downloadBytes: missing.flatMap(({ parts }) => parts).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      full,
+    };
+  }
+
+  /** Refused while a replay's snapshot was made of its disk and is in use; that snapshot goes with it. */
+  async removeCapture(reference: string): Promise<void> {
+    const { store } = this.captures;
+    const damaged = (await store.unreadable()).find(({ id }) => id === reference);
+    const { id } = damaged ?? (await store.get(reference));
+    await this.#removeCapture(id, "capture rm");
+  }
+
+  /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
+  async prune(options: { dryRun: boolean }): Promise<Pruned> {
+    try {
+      return await this.#pruner.prune(options);
+    } catch (error) {
+      throw asEngineError(error);
+    }
+  }
+
+  async #removeCapture(id: string, verb: string, why?: Removal): Promise<void> {
+    const booted = await this.snapshots.find(({ bootedFrom }) => bootedFrom === id);
+    if (booted) await this.removeSnapshot(booted.id);
+    await this.captures.store.remove(id);
+    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
+    this.#context.audit.note(verb, id, details);
+    this.#context.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
+  }
+
+  /** A capture that resumes on other builds of the hypervisor too. */
+  async makeWhole(reference: string, options: ResolveOptions): Promise<StoredCapture> {
+    const capture = await this.captures.store.get(reference);
+    try {
+      await this.#context.room.needDisk();
+      const whole = await makeWhole(this.live, this.captures.store, capture, options);
+      // The base's own content is no more this run's than where the base travels beside a difference.
+      if (whole.id !== capture.id)
+        await this.captures.store.note(whole.id, { scan: await this.captures.scans.of(capture) });
+      this.#context.audit.note("capture make whole", capture.id, { capture: whole.id });
+      return whole;
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    }
+  }
+
+  /** Opens, checks and publishes what has come in. */
+  async commitImport(key: string, options: ResolveOptions): Promise<Imported> {
+    try {
+      const imported = await this.imports.commit(key, options);
+      const id = imported.kind === "snapshot" ? imported.snapshot.id : imported.capture.id;
+      this.#context.audit.note(`${imported.kind} import`, id);
+      if (imported.kind === "snapshot") this.tellSnapshot("snapshot.created", id, id);
+      else
+        this.#context.events.append({
+          ...{ type: "capture.created", target: id, name: id, sandbox: null },
+          details: { imported: true },
+        });
+      return imported;
+    } catch (error) {
+      if (options.signal.aborted) throw new EngineError("cancelled", "interrupted", { cause: error });
+      throw asEngineError(error);
+    }
+  }
+
+  /** Sandboxes and captures that need a snapshot's files. */
+  async usersOf(id: string): Promise<string[]> {
+    const captures = await this.captures.store.list();
+    return [
+      ...this.#context
+        .sandboxes()
+        .filter(({ snapshot }) => snapshot === id)
+        .map(({ name }) => name),
+      ...captures.filter(({ manifest }) => manifest.base.snapshot === id).map((capture) => capture.id),
+    ];
+  }
+
+  /** Removes a tag when the snapshot has others, else the snapshot. Refused while a sandbox needs it. */
+  async removeSnapshot(reference: string): Promise<void> {
+    const snapshot = await this.snapshots.get(reference);
+    const tags = [...(await this.snapshots.tags())]
+      .filter(([, of]) => of === snapshot.id)
+      .map(([tag]) => tag);
+    if (tags.includes(reference) && tags.length > 1) return this.snapshots.untag(reference);
+    await this.#removeSnapshot(snapshot.id, reference, "snapshot rm");
+  }
+
+  async #removeSnapshot(id: string, reference: string, verb: string, why?: Removal): Promise<void> {
+    const users = await this.usersOf(id);
+    if (users.length > 0) {
+      throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
+        hint: users
+          .map((user) => (/^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`))
+          .join("; "),
+      });
+    }
+    await this.snapshots.remove(id);
+    const details = why ? { reason: why.reason, bytes: why.bytes } : {};
+    this.#context.audit.note(verb, reference, { id, ...details });
+    this.tellSnapshot("snapshot.removed", id, reference, details);
+  }
+
+  /** Tells the listeners of events about a snapshot. */
+  tellSnapshot(
+    type: "snapshot.created" | "snapshot.tagged" | "snapshot.removed",
+    id: string,
+    name: string,
+    details: Record<string, unknown> = {},
+  ): void {
+    this.#context.events.append({ type, target: id, name, sandbox: null, details });
+  }
+
+  async verify(
+    reference: string,
+    signal: AbortSignal,
+  ): Promise<{ snapshot: StoredSnapshot; parts: PartVerdict[] }> {
+    const snapshot = await this.snapshots.get(reference);
+    return { snapshot, parts: await this.snapshots.verify(snapshot, signal) };
+  }
+}

@@ -1,0 +1,34 @@
+/** What runners and agents throw, in the engine's words. */
+import { RunnerError } from "../runners/runner.ts";
+import { EngineError, type ErrorCode } from "./errors.ts";
+
+const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
+  "missing-tool": "host-not-ready",
+  "no-space": "no-space",
+  "no-memory": "no-capacity",
+  "start-failed": "host-not-ready",
+  timeout: "timeout",
+  "machine-gone": "machine-ended",
+  incompatible: "snapshot-incompatible",
+  "corrupt-snapshot": "snapshot-corrupt",
+  unsupported: "unsupported",
+};
+
+/** What a runner or an agent throws, in the engine's words. */
+export function asEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  const { message, console: consoleTail } = error as Error & { console?: string };
+  const details = consoleTail ? { details: consoleTail.trimEnd().split("\n").slice(-10) } : {};
+  if (error instanceof RunnerError)
+    return new EngineError(RUNNER_CODES[error.code], message, { hint: error.hint, cause: error });
+  const { name, kind, code } = error as { name?: string; kind?: string; code?: string };
+  if (name === "SessionError")
+    return new EngineError(kind === "timeout" ? "agent-timeout" : "agent-fault", message, {
+      ...details,
+      cause: error,
+    });
+  if (name === "AgentRefusal")
+    return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
+  if (code === "ENOSPC") return new EngineError("no-space", message, { cause: error });
+  return new EngineError("internal", message ?? String(error), { cause: error });
+}
