@@ -7,6 +7,7 @@ export function versionHeaders(): Record<string, string> {
   return {
     "thaw-client-version": own.version,
     "thaw-client-built": String(own.built),
+    "thaw-client-digest": own.digest,
     "thaw-client-pid": String(process.pid),
   };
 }

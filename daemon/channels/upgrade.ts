@@ -26,7 +26,7 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => {});
     try {
-      refuseOlderSelf(context, request.headers["thaw-client-built"]);
+      refuseOlderSelf(context, request.headers);
       const serve = routeOf(request);
       if (!serve) return refuse(socket, 404, "Not Found");
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
