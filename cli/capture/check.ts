@@ -1,9 +1,10 @@
-import type { CaptureCheck, OutlineCheck } from "../../client/index.ts";
+import type { CaptureCheck } from "../../client/index.ts";
 import { isStoreReference } from "../../client/stores/reference.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
+import type { StoreCheck } from "../travel/check.ts";
 import type { ReadFlags } from "../travel/flags.ts";
 
 const means = {
@@ -24,7 +25,7 @@ export function formatCheck({ capture, levels, best }: CaptureCheck): string {
 }
 
 /** The same of one in a store. */
-function formatOutlineCheck(report: OutlineCheck, reference: string): string {
+export function formatStoreCheck(report: StoreCheck, reference: string): string {
   const lines = formatCheck(report).replace(`thaw replay ${report.capture}`, `thaw replay ${reference}`);
   const full =
     report.full === null
@@ -32,7 +33,13 @@ function formatOutlineCheck(report: OutlineCheck, reference: string): string {
       : `whole its memory would resume here: where it was taken, thaw capture push ${report.capture} --full …\n`;
   const fetched =
     report.downloadBytes === 0 ? "all of it is here\n" : `to download: ${formatSize(report.downloadBytes)}\n`;
-  return `${lines}${full}${fetched}`;
+  const elsewhere = report.resumesIn
+    .map(
+      (context) =>
+        `as it was: thaw --context ${context} replay ${reference}   (${context} can resume memory)\n`,
+    )
+    .join("");
+  return `${lines}${elsewhere}${full}${fetched}`;
 }
 
 /** `thaw capture check`. @returns 1 when it can't be replayed here. */
@@ -41,7 +48,7 @@ export async function check(reference: string, flags: ReadFlags & { json?: boole
     const { checkInStore } = await import("../travel/check.ts");
     const report = await checkInStore(reference, flags);
     if (flags.json === true) printJson(report);
-    else writeOut(formatOutlineCheck(report, reference));
+    else writeOut(formatStoreCheck(report, reference));
     return report.best === null ? 1 : 0;
   }
   const report = await withClient((client) => client.checkCapture(reference));

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { formatStoreCheck } from "../../cli/capture/check.ts";
 import { formatReport } from "../../cli/doctor/doctor.ts";
 import { readExitStatus } from "../../cli/exec-io/exit-status.ts";
 import { formatAge, formatElapsed } from "../../cli/format/age.ts";
@@ -84,4 +85,31 @@ test("exit codes: the command's own, a signal's, a timeout's", () => {
   expect(readExitStatus({ ...ended(0), exit: { ...exit, timedOut: true } })).toMatchObject({ code: 124 });
   const error = { code: "exec-not-found" as const, message: "no" };
   expect(() => readExitStatus({ ...ended(0), exit: null, error })).toThrow("no");
+});
+
+test("a check of a capture in a store names the hosts that can do more", () => {
+  const level = (name: "memory" | "disk" | "files", ok: boolean) => ({
+    level: name,
+    ok,
+    reasons: ok ? [] : ["it was made under kvm"],
+    bytes: 12 << 20,
+  });
+  const report = {
+    capture: "fail-7k2qxz",
+    levels: [level("memory", false), level("disk", true), level("files", true)],
+    best: "disk" as const,
+    downloadBytes: 48 << 20,
+    full: null,
+    resumesIn: ["ci-3"],
+  };
+  expect(formatStoreCheck(report, "oci:reg/failures:x")).toBe(
+    [
+      "memory  no    it was made under kvm",
+      "disk    yes   its disk is booted; 12 MiB to open",
+      "files   yes   its files can be read; 12 MiB to open",
+      "best here: disk   thaw replay oci:reg/failures:x",
+      "as it was: thaw --context ci-3 replay oci:reg/failures:x   (ci-3 can resume memory)",
+      "to download: 48 MiB\n",
+    ].join("\n"),
+  );
 });
