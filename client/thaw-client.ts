@@ -23,6 +23,7 @@ import type {
   OutlineCheck,
   Progress,
   PruneReport,
+  PublishRequest,
   Rerun,
   RerunRequest,
   RerunRun,
@@ -344,10 +345,11 @@ export class ThawClient implements AsyncDisposable {
   async exportArtifact(
     kind: Artifact["kind"],
     reference: string,
-    options: ProgressOptions = {},
+    options: ProgressOptions & { publish?: PublishRequest | undefined } = {},
   ): Promise<Artifact> {
+    const { publish = {}, ...rest } = options;
     const path = kind === "capture" ? capturePath(reference, "/export") : snapshotPath(reference, "/export");
-    const { artifact } = await this.#result(path, {}, options);
+    const { artifact } = await this.#result(path, kind === "capture" ? publish : {}, rest);
     if (artifact === undefined)
       throw new ThawError("internal", "the daemon answered an export without a description");
     return artifact;
@@ -360,14 +362,20 @@ export class ThawClient implements AsyncDisposable {
     return capture;
   }
 
-  /** A part as it travels. */
+  /** A part as it travels. @param options `publish`: as for the capture's description */
   async *getPart(
     { kind, id }: Pick<Artifact, "kind" | "id">,
     name: string,
-    options: CallOptions = {},
+    options: CallOptions & { publish?: PublishRequest | undefined } = {},
   ): AsyncGenerator<Buffer, void> {
+    const { publish: { diskOnly, allow } = {}, ...rest } = options;
     const path = (kind === "capture" ? capturePath : snapshotPath)(id, `/parts/${encodeURIComponent(name)}`);
-    yield* await this.#send({ method: "GET", path, ...options });
+    const query = { diskOnly: diskOnly === true ? "1" : undefined, allow: allow?.join(",") };
+    yield* await this.#send({
+      method: "GET",
+      path: kind === "capture" ? withQuery(path, query) : path,
+      ...rest,
+    });
   }
 
   /** Begins to bring a capture or snapshot to the daemon's host, or goes on where it was left. */

@@ -81,9 +81,11 @@ export class Archive {
       removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
       removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
     });
-    this.exports = new Exports(this.snapshots, this.captures.store, this.captures.scans);
+    const { snapshots, holds } = this;
+    const { store, scans } = this.captures;
+    this.exports = new Exports({ snapshots, captures: store, scans, holds });
     this.imports = new Imports({
-      ...{ home, snapshots: this.snapshots, captures: this.captures.store, runner },
+      ...{ home, snapshots, captures: store, runner, holds },
       needDisk: (bytes) => room.needDisk(bytes),
     });
   }

@@ -1,6 +1,13 @@
 import type { Command } from "commander";
 import { parseTag } from "../arguments/tag.ts";
-import { addEncryptFlag, addReadFlags, addWriteFlags, type ReadFlags, type WriteFlags } from "./flags.ts";
+import {
+  addEncryptFlag,
+  addPublishFlags,
+  addReadFlags,
+  addWriteFlags,
+  type ReadFlags,
+  type WriteFlags,
+} from "./flags.ts";
 
 type Kind = "capture" | "snapshot";
 type JsonFlag = { json?: boolean };
@@ -17,14 +24,11 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
   const own = kind === "capture" ? "latest" : "node:24";
   const id = kind === "capture" ? "fail-7k2qxz" : "node-24";
   const along = kind === "capture" ? "; its base comes along" : "";
-  const withFull = (to: Command): Command =>
-    kind === "snapshot"
-      ? to
-      : to.option("--full", "make it whole first: a difference resumes on its own QEMU build only");
+  const withPublish = (to: Command): Command => (kind === "snapshot" ? to : addPublishFlags(to));
   const withTag = (to: Command): Command =>
     kind === "capture" ? to : to.option("--tag <name>", "name it here: NAME or NAME:VERSION", parseTag);
 
-  withFull(
+  withPublish(
     addWriteFlags(
       command
         .command("push")
@@ -63,7 +67,7 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
       exit(0);
     });
 
-  withFull(
+  withPublish(
     addEncryptFlag(
       command
         .command("export")

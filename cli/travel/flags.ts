@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 
 /** Of whatever reads a store. */
 export interface ReadFlags {
@@ -12,9 +12,30 @@ export interface WriteFlags {
   plainHttp?: boolean;
   encryptTo?: string[];
   full?: boolean;
+  diskOnly?: boolean;
+  allowSecrets?: string[];
 }
 
 const plainHttp = ["--plain-http", "speak to the registry without TLS (of itself only on loopback)"] as const;
+
+/** Of a capture: what of it leaves its host. */
+export function addPublishFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--full", "make it whole first: a difference resumes on its own QEMU build only").conflicts(
+        "diskOnly",
+      ),
+    )
+    .option(
+      "--disk-only",
+      "leave its memory out, and the secrets there: it can be booted and read, not resumed",
+    )
+    .option(
+      "--allow-secrets <kind>",
+      "what was found by that shape is no secret, e.g. private-key (may be repeated); not for what was masked",
+      (kind: string, before: string[] = []) => [...before, kind],
+    );
+}
 
 export function addReadFlags(command: Command): Command {
   return command

@@ -53,7 +53,7 @@ async function carry(
   kind: Kind,
   reference: string,
   store: Store,
-  options: { recipients: readonly string[]; tag?: string | undefined; full?: boolean; json?: boolean },
+  options: WriteFlags & { recipients: readonly string[]; tag?: string | undefined; json?: boolean },
 ): Promise<Pushed> {
   const encryption = await encryptTo(options.recipients);
   return withClient(async (client) => {
@@ -66,6 +66,7 @@ async function carry(
       options.full === true ? await makeWhole(client, reference, { signal, onProgress }) : reference;
     const pushed = await push(client, store, kind, from, {
       ...{ tag: options.tag, encryption, signal, onProgress },
+      publish: { diskOnly: options.diskOnly, allow: options.allowSecrets },
       onBytes: (bytes) => {
         meter.bytes += bytes;
       },

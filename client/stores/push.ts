@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Artifact, Progress } from "../../daemon/api/schema.ts";
+import type { Artifact, Progress, PublishRequest } from "../../daemon/api/schema.ts";
 import type { ThawClient } from "../thaw-client.ts";
 import {
   artifactTypes,
@@ -22,6 +22,8 @@ export interface PushOptions {
   /** Default: its id. */
   tag?: string | undefined;
   encryption?: Encryption | undefined;
+  /** Of a capture: what of it may leave its host. */
+  publish?: PublishRequest | undefined;
   signal: AbortSignal;
   onProgress?: (progress: Progress) => void;
   /** Bytes on their way, as they go. */
@@ -85,7 +87,7 @@ async function pushOne(
   base?: string,
 ): Promise<Pushed> {
   const { kind, id, outline, parts, manifest } = artifact;
-  const { encryption, signal } = options;
+  const { encryption, publish, signal } = options;
   const content = Buffer.from(JSON.stringify({ schema: 1, kind, manifest, parts }));
   const done = { kind, id, tag, encrypted: encryption !== undefined };
   const recipients = encryption?.recipients.join(" ");
@@ -114,7 +116,7 @@ async function pushOne(
     [manifestLayerName, content.length, digestOf(content), () => once(content)],
     ...parts.map(({ name, sizeBytes, sha256 }): (typeof sources)[number] => [
       ...([name, sizeBytes, `sha256:${sha256}`] as const),
-      () => client.getPart(artifact, name, { signal }),
+      () => client.getPart(artifact, name, { publish, signal }),
     ]),
   ];
   for (const [name, size, digest, bytes] of sources)

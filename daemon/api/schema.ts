@@ -433,6 +433,17 @@ export const importPartParams = importParams.extend({ name: wireName });
 export const partQuery = z.object({
   from: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
 });
+/** How a capture leaves its host: without its memory; with what is said to be no secret here. */
+export const publishRequest = z.object({
+  diskOnly: z.boolean().optional(),
+  /** Kinds of findings, e.g. `private-key`. What was masked can't be allowed. */
+  allow: z.array(z.string().max(64)).max(64).optional(),
+});
+export const capturePartQuery = partQuery.extend({
+  diskOnly: z.enum(["0", "1"]).default("0"),
+  /** Separated by commas. */
+  allow: z.string().max(4096).default(""),
+});
 /** What a store says of a capture, and of its base. */
 export const outlineCheckRequest = z.object({ capture: outline, base: outline.nullable() });
 export const outlineCheck = z.object({
@@ -546,6 +557,7 @@ export type CaptureCheck = z.infer<typeof captureCheck>;
 export type Artifact = z.infer<typeof artifact>;
 export type Outline = z.infer<typeof outline>;
 export type OutlineCheck = z.infer<typeof outlineCheck>;
+export type PublishRequest = z.infer<typeof publishRequest>;
 export type ImportRequest = z.infer<typeof importRequest>;
 export type ImportState = z.infer<typeof importState>;
 export type CaptureVerifyReport = z.infer<typeof captureVerifyReport>;

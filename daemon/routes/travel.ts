@@ -7,6 +7,7 @@ import { z } from "zod";
 import { EngineError } from "../../engine/errors.ts";
 import { wireName } from "../../engine/travel/wire.ts";
 import {
+  capturePartQuery,
   importParams,
   importPartParams,
   importRequest,
@@ -14,6 +15,7 @@ import {
   outlineCheck,
   outlineCheckRequest,
   partQuery,
+  publishRequest,
 } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
@@ -32,11 +34,11 @@ export function travelRoutes(app: App, context: DaemonContext): void {
 
   app.post(
     "/v1/captures/:capture/export",
-    { schema: { params: z.object({ capture: reference }) } },
+    { schema: { params: z.object({ capture: reference }), body: publishRequest } },
     async (request, reply) =>
       streamWork(reply, async () => {
-        const artifact = await engine.archive.exports.capture(request.params.capture);
-        engine.audit.note("capture export", artifact.id);
+        const artifact = await engine.archive.exports.capture(request.params.capture, request.body);
+        engine.audit.note("capture export", artifact.id, request.body);
         return { artifact };
       }),
   );
@@ -64,10 +66,12 @@ export function travelRoutes(app: App, context: DaemonContext): void {
 
   app.get(
     "/v1/captures/:capture/parts/:name",
-    { schema: { params: z.object({ capture: reference, name: wireName }), querystring: partQuery } },
+    { schema: { params: z.object({ capture: reference, name: wireName }), querystring: capturePartQuery } },
     async (request, reply) => {
       const { capture, name } = request.params;
-      const body = await engine.archive.exports.capturePart(capture, name, request.query.from);
+      const { from, diskOnly, allow } = request.query;
+      const publish = { diskOnly: diskOnly === "1", allow: allow.split(",") };
+      const body = await engine.archive.exports.capturePart(capture, name, from, publish);
       return reply.type("application/octet-stream").send(Readable.from(body, { objectMode: false }));
     },
   );

@@ -109,8 +109,8 @@ export const captureManifest = z.strictObject({
   resources,
   needs: machineNeeds,
   /**
-   * `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. `none`: left out, because secrets were
-   * found in it.
+   * `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. `none`: left out when it
+   * was published, with the secrets in it.
    */
   memory: z.enum(["difference", "whole", "none"]),
   /** False after a kernel's panic: its memory is for inspection only. */

@@ -8,7 +8,7 @@ export const levels = ["memory", "disk", "files"] as const;
 export type Level = (typeof levels)[number];
 
 /** Why a capture that was published with its disk alone can't go on. */
-export const LEFT_OUT = "its memory was left out because secrets were found in it";
+export const LEFT_OUT = "its memory was left out when it was published (--disk-only)";
 
 export interface LevelVerdict {
   level: Level;
@@ -77,7 +77,7 @@ export async function checkCapture(
  * the build that took it.
  */
 export async function wholeWouldDo(context: CheckContext, manifest: Checked): Promise<string | null> {
-  if (manifest.memory === "whole") return null;
+  if (manifest.memory !== "difference") return null;
   const memory = async (one: Checked): Promise<LevelVerdict | undefined> =>
     (await checkCapture(context, one, true)).levels.find(({ level }) => level === "memory");
   const [own, whole] = await Promise.all([memory(manifest), memory({ ...manifest, memory: "whole" })]);

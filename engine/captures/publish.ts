@@ -4,28 +4,35 @@ import type { Finding, SecretScan } from "./case-file.ts";
 import type { StoredCapture } from "./store.ts";
 
 export interface PublishOptions {
-  /** Where only the memory has secrets: publish the disk alone. */
-  allowDiskOnly?: boolean | undefined;
+  /** Leave out the memory and the checkpoint, with the secrets that are only there. */
+  diskOnly?: boolean | undefined;
   /** Shapes that are said to be no secrets here, e.g. a test's `private-key`. Values that were masked can't be allowed. */
   allow?: readonly string[] | undefined;
 }
 
 /**
- * The capture as it may be published: itself, or without its memory. Throws `secrets-found` with kinds and places.
+ * The capture as it may be published: itself, or without its memory. Throws `secrets-found` with kinds and places, and
+ * `unsupported` for one whose memory is its base's and can't be left out.
  * @param scan of this very capture
  */
 export function assertPublishable(
   capture: StoredCapture,
   scan: SecretScan,
-  { allowDiskOnly = false, allow = [] }: PublishOptions = {},
+  { diskOnly = false, allow = [] }: PublishOptions = {},
 ): StoredCapture {
   const counted = scan.findings.filter(({ kind, masked }) => masked || !allow.includes(kind));
-  if (counted.length === 0) return capture;
-  const diskOnly = withoutMemory(capture);
-  const leaves = (part: string): boolean => diskOnly.manifest.parts.some(({ name }) => name === part);
-  const inMemoryOnly = capture.manifest.memory === "difference" && !counted.some(({ part }) => leaves(part));
-  if (inMemoryOnly && allowDiskOnly) return diskOnly;
   const { id } = capture;
+  const { memory } = capture.manifest;
+  const disk = withoutMemory(capture);
+  const leaves = (part: string): boolean => disk.manifest.parts.some(({ name }) => name === part);
+  const inMemoryOnly = memory === "difference" && !counted.some(({ part }) => leaves(part));
+  if (inMemoryOnly && diskOnly) return disk;
+  if (counted.length === 0) {
+    if (!diskOnly || memory === "none") return capture;
+    throw new EngineError("unsupported", `${id} has no memory of its own to leave out: it is its base's`, {
+      hint: "leave out --disk-only",
+    });
+  }
   const shapes = [...new Set(counted.filter(({ masked }) => !masked).map(({ kind }) => kind))];
   const ways = [
     `thaw capture show ${id}`,
@@ -42,10 +49,15 @@ export function assertPublishable(
   );
 }
 
+/** Of the memory, or of the checkpoint. */
+export function isMemoryPart(name: string): boolean {
+  return /^(pages|devices|before-)/.test(name);
+}
+
 /** The same capture without its memory and its checkpoint: its disk can be booted and read. The stored one stays as it is. */
 export function withoutMemory(capture: StoredCapture): StoredCapture {
   const { manifest } = capture;
-  const parts = manifest.parts.filter(({ name }) => !/^(pages|devices|before-)/.test(name));
+  const parts = manifest.parts.filter(({ name }) => !isMemoryPart(name));
   return { ...capture, manifest: { ...manifest, memory: "none", parts } };
 }
 

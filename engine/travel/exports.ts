@@ -4,10 +4,12 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { PublishOptions } from "../captures/publish.ts";
 import type { Scans } from "../captures/scans.ts";
 import { type CaptureStore, corrupt, type StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
 import { readRecord, writeWhole } from "../files.ts";
+import type { Holds } from "../holds.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { compressed } from "./sparse.ts";
@@ -22,23 +24,40 @@ export interface ExportOptions {
   signal: AbortSignal;
 }
 
+export interface ExportContext {
+  snapshots: SnapshotStore;
+  captures: CaptureStore;
+  scans: Scans;
+  holds: Holds;
+}
+
+/** What is exported is held, a capture with its base, until its client had time to come for the next part. */
 export class Exports {
   readonly #snapshots: SnapshotStore;
   readonly #captures: CaptureStore;
   readonly #scans: Scans;
+  readonly #holds: Holds;
 
-  constructor(snapshots: SnapshotStore, captures: CaptureStore, scans: Scans) {
+  constructor({ snapshots, captures, scans, holds }: ExportContext) {
     this.#snapshots = snapshots;
     this.#captures = captures;
     this.#scans = scans;
+    this.#holds = holds;
   }
 
-  async capture(reference: string): Promise<Artifact> {
-    const capture = await this.#leavingCapture(reference);
+  /** As it may leave the host, which may be less than is here: without its memory its manifest says so. Throws `secrets-found`. */
+  async capture(reference: string, publish: PublishOptions = {}): Promise<Artifact> {
+    const stored = await this.#captures.get(reference);
+    using _held = this.#holds.carry(stored.id);
+    using _base = this.#holds.carry(stored.manifest.base.snapshot);
+    const capture = await this.#leavingCapture(stored, publish);
     const unlike = (await this.#captures.verify(capture)).find(({ ok }) => !ok);
     if (unlike) throw corrupt(capture.id, unlike.name, unlike.reason ?? "is damaged");
     const { id, dir, manifest } = capture;
-    const text = await readFile(join(dir, "manifest.json"), "utf8");
+    const text =
+      manifest === stored.manifest
+        ? await readFile(join(dir, "manifest.json"), "utf8")
+        : `${JSON.stringify(manifest, null, 2)}\n`;
     const about = { kind: "capture" as const, id, manifest, parts: manifest.parts };
     return { ...about, manifest: text, outline: outlineOf(about), base: manifest.base.snapshot };
   }
@@ -46,6 +65,7 @@ export class Exports {
   async snapshot(reference: string, { onProgress, signal }: ExportOptions): Promise<Artifact> {
     const snapshot = await this.#leavingSnapshot(reference);
     const { id, dir, manifest } = snapshot;
+    using _held = this.#holds.carry(id);
     const known = (await readRecord(join(dir, WIRE_FILE), wireRecord)) ?? {};
     const parts: WirePart[] = [];
     for (const { name, sizeBytes: rawBytes } of manifest.parts) {
@@ -69,12 +89,22 @@ export class Exports {
     return { ...about, manifest: text, outline: outlineOf(about), base: null };
   }
 
-  /** A part as it travels. @param from bytes to leave out at its beginning */
-  async capturePart(reference: string, name: string, from: number): Promise<AsyncIterable<Buffer>> {
-    const { dir, id, manifest } = await this.#leavingCapture(reference);
+  /** A part as it travels. Throws `not-found` for one that does not. @param from bytes to leave out at its beginning */
+  async capturePart(
+    reference: string,
+    name: string,
+    from: number,
+    publish: PublishOptions = {},
+  ): Promise<AsyncIterable<Buffer>> {
+    const stored = await this.#captures.get(reference);
+    using _held = this.#holds.carry(stored.id);
+    using _base = this.#holds.carry(stored.manifest.base.snapshot);
+    const { dir, id, manifest } = await this.#leavingCapture(stored, publish);
     const found = manifest.parts.find((part) => part.name === name);
     if (!found) throw new EngineError("not-found", `capture ${id} has no part ${name}`);
-    return createReadStream(join(dir, found.name), { start: from, highWaterMark: 1 << 20 });
+    return this.#carried([id, manifest.base.snapshot], () =>
+      createReadStream(join(dir, found.name), { start: from, highWaterMark: 1 << 20 }),
+    );
   }
 
   /** As `capturePart`; throws `snapshot-corrupt` in its course when the content is not what it was. */
@@ -82,20 +112,28 @@ export class Exports {
     const snapshot = await this.#leavingSnapshot(reference);
     const found = snapshot.manifest.parts.find((part) => `${part.name}.zst` === name);
     if (!found) throw new EngineError("not-found", `snapshot ${snapshot.id} has no part ${name}`);
-    return skip(
-      compressed(join(snapshot.dir, found.name), () => {}),
-      from,
+    return this.#carried([snapshot.id], () =>
+      skip(
+        compressed(join(snapshot.dir, found.name), () => {}),
+        from,
+      ),
     );
   }
 
   /** The one place that every export of a capture passes: of its description, and of each of its parts. Throws `secrets-found`. */
-  async #leavingCapture(reference: string): Promise<StoredCapture> {
-    return this.#scans.publishable(await this.#captures.get(reference));
+  async #leavingCapture(stored: StoredCapture, publish: PublishOptions): Promise<StoredCapture> {
+    return this.#scans.publishable(stored, publish);
   }
 
   /** The one place that every export of a snapshot passes, also of one that a capture is based on. */
   async #leavingSnapshot(reference: string): Promise<StoredSnapshot> {
     return this.#snapshots.get(reference);
+  }
+
+  async *#carried(ids: readonly string[], open: () => AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+    using holds = new DisposableStack();
+    for (const id of ids) holds.use(this.#holds.carry(id));
+    yield* open();
   }
 }
 

@@ -13,6 +13,7 @@ import { recordedRequest } from "../captures/request.ts";
 import type { CaptureStore, StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
 import { readRecord, writeWhole } from "../files.ts";
+import type { Holds } from "../holds.ts";
 import type { Home } from "../home.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -37,6 +38,7 @@ export interface ImportContext {
   snapshots: SnapshotStore;
   captures: CaptureStore;
   runner: Runner;
+  holds: Holds;
   /** Throws `no-space` when there would be less than the host keeps free. */
   needDisk(bytes?: number): Promise<void>;
 }
@@ -77,6 +79,7 @@ export class Imports {
   async begin(kind: Artifact["kind"], text: string, parts: readonly WirePart[]): Promise<ImportState> {
     const incoming = readIncoming(kind, text, parts);
     const { id } = incoming;
+    using _held = this.#holdOf(incoming);
     if (await this.#isHere(incoming)) return { import: null, kind, id, received: {} };
     await this.#checkBase(incoming);
     const key = importKey(text);
@@ -105,6 +108,7 @@ export class Imports {
     const { record, dir } = await this.#open(key);
     const part = record.parts.find((one) => one.name === name);
     if (!part) throw new EngineError("not-found", `import ${key} has no part ${name}`);
+    using _held = this.#holdOf(readIncoming(record.kind, record.manifest, record.parts));
     await this.#alone(`${key}/${name}`, async () => {
       if (await stat(join(dir, name)).catch(() => null)) return;
       const path = join(dir, `.${name}`);
@@ -134,6 +138,7 @@ export class Imports {
     const { record, dir } = await this.#open(key);
     return this.#alone(key, async () => {
       const incoming = readIncoming(record.kind, record.manifest, record.parts);
+      using _held = this.#holdOf(incoming);
       for (const { name } of incoming.parts)
         if (!(await stat(join(dir, name)).catch(() => null)))
           throw new EngineError("conflict", `import ${key}: ${name} is not here yet`);
@@ -226,6 +231,13 @@ export class Imports {
     throw new EngineError("conflict", `there is another ${kind} ${id} on this host`, {
       hint: `thaw ${kind} rm ${id}, if it is not needed`,
     });
+  }
+
+  /** Held: the base that a capture comes after, from when it is here or on its way until its capture is there. */
+  #holdOf(incoming: Incoming): Disposable {
+    return this.#context.holds.carry(
+      incoming.kind === "capture" ? incoming.manifest.base.snapshot : incoming.id,
+    );
   }
 
   /** A capture is nothing without the very snapshot that it differs from. */

@@ -5,6 +5,7 @@
 import { constants, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CapturePart, captureManifest, caseFile } from "../captures/case-file.ts";
+import { LEFT_OUT } from "../captures/check.ts";
 import { describePart } from "../captures/parts.ts";
 import { type CaptureStore, SECRETS_FILE, type StoredCapture } from "../captures/store.ts";
 import { withMachine } from "../captures/trial.ts";
@@ -17,7 +18,7 @@ import type { StoredSnapshot } from "../snapshots/store.ts";
 /** What travels as it is; the machine's own parts are the new snapshot's. */
 const KEPT = ["request.json", "workspace.zst"] as const;
 
-/** Itself when it is whole; the one that was made before when there is one. Throws `unsupported` after a panic. */
+/** Itself when it is whole; the one that was made before when there is one. Throws `unsupported` after a panic, and without memory. */
 export async function makeWhole(
   context: LiveContext,
   captures: CaptureStore,
@@ -25,6 +26,10 @@ export async function makeWhole(
   options: { onProgress: OnProgress; signal: AbortSignal },
 ): Promise<StoredCapture> {
   if (capture.manifest.memory === "whole") return capture;
+  if (capture.manifest.memory === "none")
+    throw new EngineError("unsupported", `${capture.id} can't be made whole: ${LEFT_OUT}`, {
+      hint: "leave out --full: its disk boots everywhere",
+    });
   const id = `${capture.id}full`;
   const known = (await captures.list()).find((one) => one.id === id);
   if (known) return known;

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { captureId, captureManifest, PART_NAMES } from "../captures/case-file.ts";
+import { isMemoryPart } from "../captures/publish.ts";
 import { EngineError } from "../errors.ts";
 import { sha256 } from "../files.ts";
 import { CORE_PARTS, layerNames, machineNeeds, manifest, snapshotId } from "../snapshots/manifest.ts";
@@ -120,6 +121,10 @@ export function readIncoming(kind: Artifact["kind"], text: string, parts: readon
           text,
           parts: [...parts],
         };
+  if (incoming.kind === "capture" && incoming.manifest.memory === "none") {
+    const found = incoming.manifest.parts.find(({ name }) => isMemoryPart(name));
+    if (found) throw no(`says that its memory was left out, and has ${found.name}`);
+  }
   const expected = expectedParts(incoming);
   for (const { name } of parts)
     if (!expected.some((one) => one.name === name))

@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
@@ -104,6 +106,90 @@ test("a token that nobody spoke of is found by its shape, on the disk", async ()
   const script = `printf '%s%s' ghp_ ${token.slice(4)} > /root/token; sync; exit 1`;
   expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", script])).exitCode).toBe(1);
   expect(kinds(await scanned())).toContain("github-token disk");
+});
+
+/** A folder for files, and a state folder that has never seen this one's captures. */
+async function elsewhere() {
+  const folder = await mkdtemp(join(tmpdir(), "thaw-published-"));
+  const home = join(folder, "home");
+  const far = (...args: string[]) => thaw(args, { env: { THAW_HOME: home } });
+  const gone = async (): Promise<void> => {
+    await far("rm", "--all");
+    await far("daemon", "stop");
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { folder, far, gone };
+}
+
+test("a secret that is in memory only: nothing is exported but the disk, which is replayed elsewhere", async () => {
+  const script = "echo evidence > /root/evidence; sync; exec sleep 1000";
+  const flags = ["--mask", "TOKEN", "-e", `TOKEN=${VALUE}`, "--timeout", "3s", "--capture", "on-failure"];
+  expect((await thaw(["run", ...flags, "--", "sh", "-c", script])).exitCode).toBe(124);
+  const { id } = await scanned();
+  const { folder, far, gone } = await elsewhere();
+  try {
+    const file = join(folder, "leak.thaw");
+    const refused = await thaw(["capture", "export", id, file]);
+    expect(refused.exitCode).toBe(125);
+    expect(refused.stderr).toMatch(new RegExp(`${id} is not published: it has TOKEN ×\\d+ in memory`));
+    expect(refused.stderr).toContain("--disk-only");
+    const allowed = await thaw(["capture", "export", id, file, "--allow-secrets", "TOKEN"]);
+    expect([allowed.exitCode, allowed.stderr]).toEqual([125, expect.stringContaining("not published")]);
+    const both = await thaw(["capture", "export", id, file, "--disk-only", "--full"]);
+    expect([both.exitCode, both.stderr]).toEqual([2, expect.stringContaining("--disk-only")]);
+    const pushed = await thaw(["capture", "push", id, `dir:${join(folder, "store")}`]);
+    expect([pushed.exitCode, pushed.stderr]).toEqual([125, expect.stringContaining("not published")]);
+    expect(await readdir(folder)).toEqual([]);
+
+    expect(await thaw(["capture", "export", id, file, "--disk-only"])).toMatchObject({ exitCode: 0 });
+    // What is carried is not removed in between.
+    const store = `dir:${join(folder, "store")}`;
+    expect(await thaw(["capture", "push", id, store, "--disk-only"])).toMatchObject({ exitCode: 0 });
+    const opened = await execa("grep", ["-rlF", VALUE, folder], { reject: false });
+    expect(opened.stdout).toBe("");
+
+    const imported = await far("capture", "import", file);
+    expect([imported.exitCode, imported.stdout], String(imported.stderr)).toEqual([0, `${id}\n`]);
+    const check = await far("capture", "check", id);
+    expect(check.stdout).toMatch(/memory +no +its memory was left out when it was published/);
+    expect(check.stdout).toContain("best here: disk");
+    const again = await far("capture", "pull", `${store}:${id}`);
+    expect([again.exitCode, again.stderr]).toEqual([0, expect.stringContaining("is here already")]);
+    const replayed = await far("replay", id, "--", "sh", "-c", "cat /root/evidence; pgrep sleep");
+    expect(replayed.stdout, String(replayed.stderr)).toBe("evidence\n");
+    const whole = await far("capture", "export", id, join(folder, "full.thaw"), "--full");
+    expect([whole.exitCode, whole.stderr]).toEqual([125, expect.stringContaining("can't be made whole")]);
+    // What is there was looked through again, and goes on from there.
+    expect(await far("capture", "export", id, join(folder, "on.thaw"))).toMatchObject({ exitCode: 0 });
+  } finally {
+    await gone();
+  }
+});
+
+test("a shape on the disk: not without its memory either, but when it is said to be no secret", async () => {
+  const token = `ghp_${"aB3dE5gH7jK9mN1pQrS2tUvWxYz4aB3dE5gH7j".slice(0, 36)}`;
+  const script = `printf '%s%s' ghp_ ${token.slice(4)} > /root/token; sync; exit 1`;
+  expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", script])).exitCode).toBe(1);
+  const { id } = await scanned();
+  const { folder, gone } = await elsewhere();
+  try {
+    const file = join(folder, "shape.thaw");
+    for (const flags of [[], ["--disk-only"], ["--allow-secrets", "private-key"]]) {
+      const refused = await thaw(["capture", "export", id, file, ...flags]);
+      expect(refused.exitCode).toBe(125);
+      expect(refused.stderr).toMatch(/github-token ×\d+ in disk/);
+      expect(refused.stderr).toContain("--allow-secrets github-token");
+      expect(refused.stderr).not.toContain(token);
+    }
+    expect(await readdir(folder)).toEqual([]);
+    const allowed = await thaw(["capture", "export", id, file, "--allow-secrets", "github-token", "--json"]);
+    expect([allowed.exitCode, JSON.parse(String(allowed.stdout))]).toEqual([
+      0,
+      expect.objectContaining({ id }),
+    ]);
+  } finally {
+    await gone();
+  }
 });
 
 test("no value, a short value, and a name that is none", async () => {

@@ -93,7 +93,9 @@ test("a capture that is a whole snapshot is looked for there too, and can't leav
   const base = { dir, manifest: { parts: [{ name: "memory" }] } } as unknown as StoredSnapshot;
   const result = await scanCapture(capture, base, matcher, new AbortController().signal);
   expect(result.findings).toMatchObject([{ kind: "TOKEN", where: "memory", part: "memory", pages: [3] }]);
-  expect(() => assertPublishable(capture, result, { allowDiskOnly: true })).toThrow("not published");
+  expect(() => assertPublishable(capture, result, { diskOnly: true })).toThrow("not published");
+  const none = { at: "", findings: [] };
+  expect(() => assertPublishable(capture, none, { diskOnly: true })).toThrow("no memory of its own");
 });
 
 test("a part that opens to more than it says is not scanned to its end", async () => {
@@ -120,16 +122,20 @@ test("publishing is refused with kinds, places and what to do", async () => {
     }),
   );
   expect(() => assertPublishable(capture, result, { allow: ["TOKEN"] })).toThrow("not published");
-  const left = assertPublishable(capture, result, { allowDiskOnly: true });
+  const left = assertPublishable(capture, result, { diskOnly: true });
   expect(left.manifest).toMatchObject({ memory: "none", parts: [{ name: "case.json" }] });
   expect(capture.manifest).toMatchObject({ memory: "difference" });
   expect(assertPublishable(capture, { at, findings: [] })).toBe(capture);
+  // Who says so takes no memory along, whatever was found.
+  const again = assertPublishable(capture, { at, findings: [] }, { diskOnly: true });
+  expect(again.manifest).toMatchObject({ memory: "none", parts: [{ name: "case.json" }] });
+  expect(assertPublishable(again, { at, findings: [] }, { diskOnly: true })).toBe(again);
 });
 
 test("what is on the disk too is not published without its memory; a shape can be allowed", async () => {
   const capture = await captureOf({ "pages.zst": pagesFile(7, GITHUB), "layer-1.qcow2.zst": GITHUB });
   const result = { at: new Date().toISOString(), findings: await scan(capture) };
-  expect(() => assertPublishable(capture, result, { allowDiskOnly: true })).toThrow(
+  expect(() => assertPublishable(capture, result, { diskOnly: true })).toThrow(
     expect.objectContaining({ hint: expect.stringContaining("--allow-secrets github-token") }),
   );
   expect(assertPublishable(capture, result, { allow: ["github-token"] })).toBe(capture);

@@ -148,3 +148,16 @@ test("a hold counts", () => {
   two[Symbol.dispose]();
   expect(holds.has("fail-1")).toBe(false);
 });
+
+test("what a client carries is held until it had time to come for the next part", () => {
+  let now = 0;
+  const holds = new Holds(() => now);
+  const part = holds.carry("fail-1");
+  now = 7200_000;
+  expect(holds.has("fail-1")).toBe(true);
+  part[Symbol.dispose]();
+  now += 1_700_000;
+  expect(holds.has("fail-1")).toBe(true);
+  now += 200_000;
+  expect(holds.has("fail-1")).toBe(false);
+});
