@@ -23,20 +23,13 @@ export class LayoutStore implements Store {
     this.name = `dir:${path}`;
   }
 
-  /** @param make make the folder when there is none. @throws ThawError `not-found`. */
+  /** @param make make the folder when there is none, as soon as something is written. @throws ThawError `not-found`. */
   static async open(path: string, { make }: { make: boolean }): Promise<LayoutStore> {
-    const store = new LayoutStore(path);
-    const found = await stat(join(path, "oci-layout")).catch(() => null);
-    if (found === null && !make)
+    if (!make && (await stat(join(path, "oci-layout")).catch(() => null)) === null)
       throw new ThawError("not-found", `there is no store at ${path}`, {
         hint: `thaw capture push latest dir:${path}`,
       });
-    if (found === null)
-      await store.#saying("be made", async () => {
-        await mkdir(join(path, "blobs", "sha256"), { recursive: true });
-        await writeFile(join(path, "oci-layout"), layoutFile);
-      });
-    return store;
+    return new LayoutStore(path);
   }
 
   async getManifest(reference: string, signal: AbortSignal): Promise<Buffer | null> {
@@ -106,6 +99,7 @@ export class LayoutStore implements Store {
   async writeBlob(blob: Descriptor, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
     const target = this.#blobPath(blob.digest);
     const beside = join(this.#path, "blobs", "sha256", `.${randomBytes(8).toString("hex")}`);
+    await this.#make();
     await this.#saying("be written", async () => {
       const file = await open(beside, "wx", 0o644);
       try {
@@ -134,6 +128,14 @@ export class LayoutStore implements Store {
   async finish(): Promise<void> {}
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #make(): Promise<void> {
+    if ((await stat(join(this.#path, "oci-layout")).catch(() => null)) !== null) return;
+    await this.#saying("be made", async () => {
+      await mkdir(join(this.#path, "blobs", "sha256"), { recursive: true });
+      await writeFile(join(this.#path, "oci-layout"), layoutFile);
+    });
+  }
 
   async #index(): Promise<Index> {
     const bytes = await readBounded(join(this.#path, "index.json"), maxIndexBytes);

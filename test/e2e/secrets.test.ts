@@ -142,7 +142,6 @@ test("a secret that is in memory only: nothing is exported but the disk, which i
     expect(await readdir(folder)).toEqual([]);
 
     expect(await thaw(["capture", "export", id, file, "--disk-only"])).toMatchObject({ exitCode: 0 });
-    // What is carried is not removed in between.
     const store = `dir:${join(folder, "store")}`;
     expect(await thaw(["capture", "push", id, store, "--disk-only"])).toMatchObject({ exitCode: 0 });
     const opened = await execa("grep", ["-rlF", VALUE, folder], { reject: false });
