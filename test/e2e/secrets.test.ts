@@ -163,7 +163,7 @@ test("a secret that is in memory only: nothing is exported but the disk, which i
   } finally {
     await gone();
   }
-});
+}, 300_000);
 
 test("a shape on the disk: not without its memory either, but when it is said to be no secret", async () => {
   const token = `ghp_${"aB3dE5gH7jK9mN1pQrS2tUvWxYz4aB3dE5gH7j".slice(0, 36)}`;

@@ -388,6 +388,7 @@ describe("hostile archives", () => {
     );
     await refused(rewrite(entries, "capture", { base: "f".repeat(64) }), /is not snapshot/);
     expect(await readdir(join(far.home, "snapshots"))).toEqual([]);
+    await refused(rewrite(entries, "capture", { leftOut: true }), /memory was left out, and has pages/);
     await refused(rewrite(entries, "capture", { layer: "backing" }), /names a backing file/);
     await refused(rewrite(entries, "capture", { layer: "data-file" }), /names an external data file/);
   });

@@ -8,6 +8,8 @@ export interface Rewriting {
   /** Digest of the base snapshot's manifest. */
   base?: string;
   layer?: "backing" | "data-file";
+  /** Says that its memory is not there, though it is. */
+  leftOut?: true;
 }
 
 interface Descriptor {
@@ -56,6 +58,7 @@ export function rewrite(
   }
   if (change.memory?.name !== undefined) manifest.parts[0].name = change.memory.name;
   if (change.accelerator !== undefined) manifest.needs.accelerator = change.accelerator;
+  if (change.leftOut) manifest.memory = "none";
   if (change.base !== undefined) manifest.base.digest = change.base;
   if (change.layer !== undefined) {
     const at = oci.layers.find(
