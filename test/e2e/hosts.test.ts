@@ -238,7 +238,7 @@ describe("ssh that fails", () => {
       const version = JSON.parse(readFileSync("dist/version.json", "utf8")) as { built: number };
       writeFileSync(
         join(newer, "version.json"),
-        JSON.stringify({ ...version, built: version.built + 60_000 }),
+        JSON.stringify({ ...version, digest: "another", built: version.built + 60_000 }),
       );
       const before = await daemonPid();
       const { stderr, exitCode } = await execa(
