@@ -1,4 +1,6 @@
 /** HTTP statuses of the product's errors. */
+import { maxHeaderSize } from "node:http";
+import type { Socket } from "node:net";
 import type { FastifyReply } from "fastify";
 import { asEngineError } from "../engine/as-engine-error.ts";
 import { EngineError, type ErrorCode } from "../engine/errors.ts";
@@ -63,4 +65,20 @@ export function sendError(reply: FastifyReply, error: unknown): void {
     .code(status)
     .type("application/json")
     .send(JSON.stringify({ error: body }));
+}
+
+/** What is no request: too long a head, or no HTTP at all. There is nothing to route, so the answer is written by hand. */
+export function refuseUnread(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || socket.destroyed) return;
+  const tooLong = error.code === "HPE_HEADER_OVERFLOW";
+  const status = tooLong ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const message = tooLong
+    ? `the address and headers of a request have ${maxHeaderSize} bytes at most`
+    : `that is no HTTP request: ${error.message}`;
+  const body = JSON.stringify({ error: { code: "usage", message } satisfies ApiError });
+  if (socket.writable)
+    socket.write(
+      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  socket.destroy(error);
 }

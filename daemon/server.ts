@@ -12,7 +12,7 @@ import { EngineError } from "../engine/errors.ts";
 import { callerOf } from "./caller.ts";
 import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
-import { sendError } from "./errors.ts";
+import { refuseUnread, sendError } from "./errors.ts";
 import { captureRoutes } from "./routes/captures.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/execs.ts";
@@ -35,6 +35,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
     logger: { level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
     routerOptions: { maxParamLength: 300 },
     forceCloseConnections: true,
+    clientErrorHandler: refuseUnread,
     // What fails before there is a route: a path that is not encoded as one, say.
     frameworkErrors: (error, _request, reply) => sendError(reply, error),
   }).withTypeProvider<ZodTypeProvider>();
