@@ -9,6 +9,7 @@ import {
   freezeRequest,
   labelSelector,
   machineStats,
+  type Sandbox,
   sandbox,
   waitQuery,
   waitResult,
@@ -32,10 +33,12 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
   app.get(
     "/v1/sandboxes",
     { schema: { querystring: listQuery, response: { 200: z.object({ sandboxes: z.array(sandbox) }) } } },
-    async (request) => {
+    async (request, reply) => {
       const selectors = [request.query.label ?? []].flat();
       const chosen = engine.sandboxes.filter(({ record }) => labelsMatch(record.labels, selectors));
-      return { sandboxes: chosen.map((one) => sandboxView(engine, one)) };
+      const sandboxes: Sandbox[] = chosen.map((one) => sandboxView(engine, one));
+      // Already text: checking a thousand of them against the schema once more takes longer than all the rest.
+      return reply.type("application/json; charset=utf-8").send(JSON.stringify({ sandboxes }) as never);
     },
   );
 
