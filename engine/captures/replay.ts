@@ -44,27 +44,31 @@ export async function openReplay(
     return { capture, level, snapshot, origin: undefined, defaults };
   }
   if (manifest.memory === "whole") return { capture, level, snapshot: base, origin: undefined, defaults };
-  const files = await context.store.checkForThaw(base);
+  const origin = await differenceOrigin(context, captures, capture, { base, signal: options.signal });
+  return { capture, level, snapshot: base, origin, defaults };
+}
+
+/** Opens a capture's difference to its base, to be thawed from. @param options.prefix `before-`: the machine as it was before the command */
+export async function differenceOrigin(
+  context: LiveContext,
+  captures: CaptureStore,
+  capture: StoredCapture,
+  options: { base: StoredSnapshot; prefix?: "before-"; signal: AbortSignal },
+): Promise<ForkOrigin> {
+  const { store, runner } = context;
+  const { base, prefix, signal } = options;
+  const files = await store.checkForThaw(base);
   const { dir, clear } = await makeRoom(context);
   try {
     const difference = await captures.difference(capture, {
-      into: dir,
-      runner: context.runner,
-      signal: options.signal,
+      ...{ into: dir, runner, signal },
+      ...(prefix === undefined ? {} : { prefix }),
     });
     const release = async (): Promise<void> => {
-      context.runner.forget(difference.id);
+      runner.forget(difference.id);
       await clear();
     };
-    const origin = {
-      snapshot: base.id,
-      files,
-      difference,
-      method: "difference" as const,
-      pauseMs: 0,
-      release,
-    };
-    return { capture, level, snapshot: base, origin, defaults };
+    return { snapshot: base.id, files, difference, method: "difference", pauseMs: 0, release };
   } catch (error) {
     await clear();
     throw error;

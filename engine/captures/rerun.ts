@@ -1,6 +1,5 @@
 /** The recorded command again, many times from the state just before it: is the failure flaky, or is it broken? */
 import { createReadStream } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
@@ -13,6 +12,7 @@ import type { ExecDefaults } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { Captures } from "./captures.ts";
 import { LEFT_OUT } from "./check.ts";
+import { differenceOrigin, makeRoom } from "./replay.ts";
 import type { RecordedRequest } from "./request.ts";
 import type { StoredCapture } from "./store.ts";
 import { endingOf } from "./triggers.ts";
@@ -160,36 +160,17 @@ async function openStart(
 ): Promise<Start> {
   const { before } = capture.file;
   if (before === "base") return { snapshot: base, origin: undefined };
-  const dir = join(host.home.builds, `build-${randomId()}`);
-  const opened = join(dir, "opened");
-  await mkdir(opened, { recursive: true, mode: 0o711 });
-  const clear = () => rm(dir, { recursive: true, force: true });
   const { signal, onProgress } = options;
+  if (before === "checkpoint") {
+    const from = { base, prefix: "before-" as const, signal };
+    return { snapshot: base, origin: await differenceOrigin(host, host.captures.store, capture, from) };
+  }
+  const { dir: opened, clear } = await makeRoom(host);
   try {
-    if (before === "checkpoint") {
-      const { runner, store, captures } = host;
-      const difference = await captures.store.difference(capture, {
-        into: opened,
-        runner,
-        prefix: "before-",
-        signal,
-      });
-      const files = await store.checkForThaw(base);
-      const release = async (): Promise<void> => {
-        runner.forget(difference.id);
-        await clear();
-      };
-      return {
-        snapshot: base,
-        origin: { snapshot: base.id, files, difference, method: "difference", pauseMs: 0, release },
-      };
-    }
     const origin = await withWorkspace(host, capture, base, { opened, onProgress, signal });
-    await clear();
     return { snapshot: await host.store.get(origin.snapshot), origin };
-  } catch (error) {
+  } finally {
     await clear();
-    throw error;
   }
 }
 

@@ -9,6 +9,7 @@ import type { Home } from "../home.ts";
 import { nearest } from "../nearest.ts";
 import { randomId } from "../sandboxes/sandbox.ts";
 import { type SealedSecrets, sealedSecrets } from "../secrets/sealed.ts";
+import type { PartVerdict } from "../snapshots/store.ts";
 import {
   type CaptureManifest,
   type CaptureNotes,
@@ -35,12 +36,6 @@ export interface DifferenceOptions {
   /** `before-`: the machine as it was before the command. */
   prefix?: "" | "before-";
   signal: AbortSignal;
-}
-
-export interface PartVerdict {
-  name: string;
-  ok: boolean;
-  reason?: string;
 }
 
 const ID_LETTERS = 6;
