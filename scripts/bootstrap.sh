@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the guest agent.
+# Installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the guest agent, the host's helpers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -59,5 +59,7 @@ fi
 
 say "guest agent"
 (cd guest && cargo build --release --quiet)
+say "host helpers"
+(cd runners/native && cargo build --release --quiet)
 say "bundle"
 node_modules/.bin/node scripts/build.mjs

@@ -1,4 +1,4 @@
-// Bundles the CLI, the daemon and the client into dist/, beside the guest binaries and the templates they come with.
+// Bundles the CLI, the daemon and the client into dist/, beside the static Rust programs and the templates they come with.
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -39,11 +39,14 @@ await build({
   logLevel: "warning",
 });
 
-const release = join(root, "guest", "target", "x86_64-unknown-linux-gnu", "release");
+const programs = { guest: ["thaw-agent"], "runners/native": ["thaw-seal", "thaw-pages"] };
 mkdirSync(join(staged, "agent"));
-for (const name of ["thaw-agent", "thaw-seal", "thaw-pages"]) {
-  if (!existsSync(join(release, name))) throw new Error(`${name} is not built: npm run bootstrap`);
-  cpSync(join(release, name), join(staged, "agent", name));
+for (const [crate, names] of Object.entries(programs)) {
+  const release = join(root, crate, "target", "x86_64-unknown-linux-gnu", "release");
+  for (const name of names) {
+    if (!existsSync(join(release, name))) throw new Error(`${name} is not built: npm run bootstrap`);
+    cpSync(join(release, name), join(staged, "agent", name));
+  }
 }
 cpSync(join(root, "templates"), join(staged, "templates"), { recursive: true });
 chmodSync(join(staged, "thaw.mjs"), 0o755);

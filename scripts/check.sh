@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Everything that needs no machine: format, lint, types, unit tests, and the same for the agent.
+# Everything that needs no machine: format, lint, types, unit tests, and the same for the Rust crates.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
 biome ci --error-on-warnings
 tsc -p .
-(cd guest && cargo fmt --check && cargo clippy --release --quiet --all-targets -- -D warnings)
+for crate in guest runners/native; do
+  (cd "$crate" && cargo fmt --check && cargo clippy --release --quiet --all-targets -- -D warnings)
+done
 vitest run --project unit --reporter=dot

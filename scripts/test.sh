@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Every test, the agent's too. The last line says how many passed, failed and were skipped.
+# Every test, the Rust crates' too. The last line says how many passed, failed and were skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
 report=$(mktemp -d)
 trap 'rm -rf "$report"' EXIT
 
-(cd guest && cargo test --release --quiet 2>&1) | tee "$report/cargo.txt"
-cargo_exit=${PIPESTATUS[0]}
+cargo_exit=0
+for crate in guest runners/native; do
+  (cd "$crate" && cargo test --release --quiet 2>&1) | tee -a "$report/cargo.txt"
+  [ "${PIPESTATUS[0]}" -eq 0 ] || cargo_exit=1
+done
 vitest run --reporter=default --reporter=json --outputFile.json="$report/vitest.json" "$@"
 vitest_exit=$?
 node scripts/count-tests.mjs "$report/vitest.json" "$report/cargo.txt"

@@ -31,7 +31,6 @@ impl Run {
 }
 
 /// Written last, so that a file that is not whole has no header.
-#[allow(dead_code)]
 pub fn write_index(file: &File, memory_bytes: u64, data_end: u64, runs: &[Run]) -> io::Result<()> {
     let mut index = Vec::with_capacity(runs.len() * 16);
     for run in runs {

@@ -12,10 +12,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-#[path = "pages/format.rs"]
-mod format;
-
-use format::{PAGE_BYTES, Run, is_zero, read_index, write_index};
+use thaw_native::pages::{PAGE_BYTES, Run, is_zero, read_index, write_index};
 
 /// Copied while the machine stands still; what is above goes to the file in that time.
 const KEPT_BYTES: usize = 512 << 20;

@@ -8,10 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::ExitCode;
 
-#[path = "pages/format.rs"]
-mod format;
-
-use format::{PAGE_BYTES, is_zero, read_index};
+use thaw_native::pages::{PAGE_BYTES, is_zero, read_index};
 
 /// Copied and compared piece by piece, so that the pieces stay in the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
