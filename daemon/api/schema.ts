@@ -5,11 +5,12 @@
 import { z } from "zod";
 import { captureNotes, caseFile } from "../../engine/captures/case-file.ts";
 import { levels } from "../../engine/captures/check.ts";
-import { ciContext } from "../../engine/captures/request.ts";
-import { capturePolicy, trigger } from "../../engine/captures/triggers.ts";
 import { errorCodes } from "../../engine/errors.ts";
 import { event } from "../../engine/events/event.ts";
-import { captureOutcome, execExit } from "../../engine/execs/record.ts";
+import { capturePolicy, trigger } from "../../engine/execs/ending.ts";
+import { execExit } from "../../engine/execs/exit.ts";
+import { captureOutcome } from "../../engine/execs/record.ts";
+import { ciContext } from "../../engine/execs/request.ts";
 import { MAX_MANIFEST_BYTES, outline, wireName, wirePart } from "../../engine/travel/wire.ts";
 
 export { event };

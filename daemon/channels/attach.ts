@@ -41,7 +41,7 @@ export async function serveAttach(
     const { out, err, stdin, lease, returnMs, scrollback, takeover, as } = asked.data;
     const exec = findExec(engine, at.sandbox, at.exec);
     const sandbox = engine.sandbox(at.sandbox);
-    connection.onClose(sandbox.hold());
+    connection.onClose(sandbox.acquireUse());
     if (stdin === "1" && !exec.isOver) await sandbox.wake();
     if (lease === "1") connection.letGoOnClose(engine.leases.hold(sandbox.id), returnMs);
     const from = scrollback === undefined ? { out, err } : await scrollbackOf(exec.log, scrollback);

@@ -31,7 +31,7 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
       signal: gone.signal,
     });
     connection.letGoOnClose(engine.leases.hold(sandbox.id), request.returnMs);
-    connection.onClose(sandbox.hold());
+    connection.onClose(sandbox.acquireUse());
     connection.status({ type: "created", sandbox: sandboxView(engine, sandbox) });
     await Promise.race([started, aborted(gone.signal)]);
     engine.audit.note("run", sandbox.record.name, { argv: shownArgv(request.exec) });

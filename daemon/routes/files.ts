@@ -43,7 +43,7 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
     work: (agent: Agent) => Promise<T>,
   ): Promise<T> => {
     const found = engine.sandbox(sandbox);
-    reply.raw.once("close", found.hold());
+    reply.raw.once("close", found.acquireUse());
     return found.use("files", work);
   };
 

@@ -7,10 +7,13 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
+import type { Ending } from "../execs/ending.ts";
 import type { Exec } from "../execs/exec.ts";
+import type { PendingCapture, Taken } from "../execs/taken.ts";
 import { finished, readRecord, writeWhole } from "../files.ts";
+import type { Cause } from "../sandboxes/capturer.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
-import type { Sandbox } from "../sandboxes/sandbox.ts";
+import type { Subject } from "../sandboxes/subject.ts";
 import {
   type CaptureManifest,
   type CapturePart,
@@ -28,7 +31,6 @@ import { compressPart, describePart } from "./parts.ts";
 import { Scans } from "./scans.ts";
 import { CaptureStore, SECRETS_FILE, type StoredCapture } from "./store.ts";
 import { greet, withMachine } from "./trial.ts";
-import type { Ending } from "./triggers.ts";
 import { linkCheckpoint, linkWorkspace, makeCheckpointDir, readWorkspace } from "./workspace.ts";
 
 const LAST_LINES = 200;
@@ -46,29 +48,6 @@ export interface CaptureContext extends LiveContext {
     id: string,
     details: Record<string, unknown>,
   ): void;
-}
-
-/** Why a capture is taken. */
-export interface Cause {
-  ending: Ending;
-  exec: Exec | null;
-  crash?: CaseFile["crash"];
-  /** Last lines of the guest's console, after a panic. */
-  console?: string[];
-}
-
-/** What is known when the machine may go on. */
-export interface Taken {
-  id: string;
-  changedBytes: number;
-  pauseMs: number;
-  fingerprint: string;
-}
-
-/** Taken of a machine that went on, before it is known whether anything failed. */
-export interface Provisional {
-  confirm(ending: Ending): Promise<Taken>;
-  discard(): Promise<void>;
 }
 
 export class Captures {
@@ -112,12 +91,12 @@ export class Captures {
   }
 
   /** Finds out ahead of need whether this host can take differences. */
-  prepare(sandbox: Sandbox): void {
+  prepare(sandbox: Subject): void {
     void differenceVerdict(this.#context, sandbox, quietly()).catch(() => {});
   }
 
   /** As `take`, but nothing is stored before it is confirmed, with how the exec then ended. */
-  async takeProvisional(sandbox: Sandbox, cause: Cause): Promise<Provisional> {
+  async takeProvisional(sandbox: Subject, cause: Cause): Promise<PendingCapture> {
     const { file, dir } = await this.#freeze(sandbox, cause);
     return {
       confirm: async (ending) => {
@@ -138,7 +117,7 @@ export class Captures {
         };
         const of = fingerprint(shape);
         try {
-          sandbox.keepsFirst?.(of);
+          sandbox.rejectDuplicate?.(of);
         } catch (error) {
           await rm(dir, { recursive: true, force: true });
           throw error;
@@ -150,7 +129,7 @@ export class Captures {
   }
 
   /** Keeps the machine as it is before a command, in its sandbox's folder. Throws `unsupported` where this host can't take differences. */
-  async checkpoint(sandbox: Sandbox): Promise<void> {
+  async checkpoint(sandbox: Subject): Promise<void> {
     const verdict = await differenceVerdict(this.#context, sandbox, quietly());
     if (verdict.state !== "works")
       throw new EngineError("unsupported", `no checkpoint on this host: ${verdict.reason}`, {
@@ -167,21 +146,21 @@ export class Captures {
   }
 
   /** Freezes. The machine stands still for some ten milliseconds and is then as before. What is left to do goes on behind it. */
-  async take(sandbox: Sandbox, cause: Cause): Promise<Taken> {
+  async take(sandbox: Subject, cause: Cause): Promise<Taken> {
     const { exec, ending } = cause;
     const known = this.#inherited.get(exec?.record.id ?? "");
     if (known) return known;
-    if (exec && sandbox.keepsFirst) sandbox.keepsFirst(await this.fingerprintOf(exec, ending));
+    if (exec && sandbox.rejectDuplicate) sandbox.rejectDuplicate(await this.fingerprintOf(exec, ending));
     const { file, dir } = await this.#freeze(sandbox, cause);
     return this.#keep(dir, file);
   }
 
-  async #freeze(sandbox: Sandbox, cause: Cause): Promise<{ file: CaseFile; dir: string }> {
+  async #freeze(sandbox: Subject, cause: Cause): Promise<{ file: CaseFile; dir: string }> {
     await this.#context.needDisk();
     const failed = cause.ending.trigger !== "manual" && cause.ending.exit?.code !== 0;
     const { id, dir } = await this.store.draft(failed ? "fail" : "capture");
     try {
-      const looking = sandbox.lookInside();
+      const looking = sandbox.inspectGuest();
       const verdict = await differenceVerdict(this.#context, sandbox, quietly());
       const frozen =
         verdict.state === "works"
@@ -253,7 +232,7 @@ export class Captures {
   }
 
   /** @param after what the guest has to answer before it is stopped */
-  async #difference(sandbox: Sandbox, dir: string, after: Promise<unknown>): Promise<Frozen> {
+  async #difference(sandbox: Subject, dir: string, after: Promise<unknown>): Promise<Frozen> {
     const difference = await sandbox.takeDifference(dir, { signal: this.#leaving.signal, after });
     const sizes = await Promise.all(
       difference.layers.map(async (layer) => (await stat(join(dir, layer))).blocks * 512),
@@ -267,7 +246,7 @@ export class Captures {
   }
 
   /** Where differences don't work: a snapshot of its own, which the capture is then based on. */
-  async #whole(sandbox: Sandbox): Promise<Frozen> {
+  async #whole(sandbox: Subject): Promise<Frozen> {
     const frozen = await freezeSandbox(this.#context, sandbox, quietly());
     return {
       ...{ base: frozen.snapshot.id, build: null, pauseMs: frozen.pauseMs },
@@ -277,7 +256,7 @@ export class Captures {
 
   async #describe(
     id: string,
-    sandbox: Sandbox,
+    sandbox: Subject,
     { ending, exec, crash = null, console = [] }: Cause,
     found: Frozen & Pick<CaseFile, "processes" | "listening">,
   ): Promise<CaseFile> {
@@ -320,7 +299,7 @@ export class Captures {
     } satisfies CaseFile);
   }
 
-  async #keepRequest(dir: string, sandbox: Sandbox, exec: Exec | null): Promise<void> {
+  async #keepRequest(dir: string, sandbox: Subject, exec: Exec | null): Promise<void> {
     const request = await exec?.request();
     if (!exec || !request) return;
     const { defaults } = sandbox.record;
@@ -411,7 +390,7 @@ interface Frozen {
 }
 
 /** Where the command can be run again from. What ran beside it or before it is not part of its base. */
-async function beforeOf(sandbox: Sandbox, { record }: Exec): Promise<CaseFile["before"]> {
+async function beforeOf(sandbox: Subject, { record }: Exec): Promise<CaseFile["before"]> {
   if (record.checkpoint) return "checkpoint";
   if (sandbox.execs.size > 1 || sandbox.record.derived) return "unknown";
   return (await readWorkspace(sandbox.dir)) === null ? "base" : "workspace";

@@ -1,10 +1,10 @@
 /** What is kept of a failure beside the machine: the case file, the request that failed, and the manifest of a capture's parts. */
 import { z } from "zod";
 import { crash, processesOk } from "../../runners/agent/messages.ts";
-import { execExit } from "../execs/record.ts";
+import { trigger } from "../execs/ending.ts";
+import { execExit } from "../execs/exit.ts";
+import { ciContext } from "../execs/request.ts";
 import { layerNames, machineNeeds, resources } from "../snapshots/manifest.ts";
-import { ciContext } from "./request.ts";
-import { trigger } from "./triggers.ts";
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const shortText = z.string().max(1024);

@@ -2,10 +2,10 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
+import { randomId } from "../ids.ts";
 import { type OnProgress, phase } from "../progress.ts";
 import type { ForkOrigin } from "../sandboxes/fork.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import { randomId } from "../sandboxes/sandbox.ts";
 import type { ExecDefaults } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { buildFromDisk } from "../templates/build.ts";

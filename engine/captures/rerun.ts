@@ -3,19 +3,20 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
-import type { ExecExit } from "../execs/record.ts";
+import { endingOf } from "../execs/ending.ts";
+import type { ExecExit } from "../execs/exit.ts";
+import type { RecordedRequest } from "../execs/request.ts";
+import { randomId } from "../ids.ts";
 import type { OnProgress } from "../progress.ts";
 import { type ForkOrigin, forkOrigin } from "../sandboxes/fork.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import { randomId, type Sandbox } from "../sandboxes/sandbox.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ExecDefaults } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { Captures } from "./captures.ts";
 import { LEFT_OUT } from "./check.ts";
 import { differenceOrigin, makeRoom } from "./replay.ts";
-import type { RecordedRequest } from "./request.ts";
 import type { StoredCapture } from "./store.ts";
-import { endingOf } from "./triggers.ts";
 
 export interface RerunOptions {
   count: number;
@@ -214,7 +215,7 @@ async function runOnce(
   const { defaults } = start.snapshot.manifest;
   const sandbox = await host.thaw(name, { ...start, defaults }, { onProgress, signal });
   try {
-    sandbox.keepsFirst = (fingerprint) => {
+    sandbox.rejectDuplicate = (fingerprint) => {
       const same = kept.get(fingerprint);
       if (same !== undefined) throw new EngineError("conflict", `${same} is like it`);
       kept.set(fingerprint, "");

@@ -4,10 +4,11 @@ import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/
 import { join } from "node:path";
 import type { DifferenceFiles, Runner } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
+import { type RecordedRequest, recordedRequest } from "../execs/request.ts";
 import { finished, readRecord, sync, writeWhole } from "../files.ts";
 import type { Home } from "../home.ts";
+import { randomId } from "../ids.ts";
 import { nearest } from "../nearest.ts";
-import { randomId } from "../sandboxes/sandbox.ts";
 import { type SealedSecrets, sealedSecrets } from "../secrets/sealed.ts";
 import type { PartVerdict } from "../snapshots/store.ts";
 import {
@@ -20,7 +21,6 @@ import {
   caseFile,
 } from "./case-file.ts";
 import { expandPart, faultOf } from "./parts.ts";
-import { type RecordedRequest, recordedRequest } from "./request.ts";
 
 export interface StoredCapture {
   id: string;

@@ -3,9 +3,9 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Agent } from "../../runners/agent/agent.ts";
 import type { DifferenceFiles, Machine } from "../../runners/runner.ts";
+import { randomId } from "../ids.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
-import { randomId } from "../sandboxes/sandbox.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 
 const HELLO_DEADLINE_MS = 20_000;

@@ -6,16 +6,17 @@ import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { type Crash, crashEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
-import type { Provisional } from "../captures/captures.ts";
-import { type RecordedRequest, recordedRequest } from "../captures/request.ts";
-import { type Ending, endingOf, wantsCapture } from "../captures/triggers.ts";
 import { EngineError, type ErrorCode } from "../errors.ts";
 import { readRecord, writeWhole } from "../files.ts";
 import { Mask } from "../secrets/mask.ts";
 import type { SecretMatcher } from "../secrets/matcher.ts";
+import { type Ending, endingOf, wantsCapture } from "./ending.ts";
+import type { ExecExit } from "./exit.ts";
 import { ExecLog, type Output } from "./log.ts";
-import type { ExecExit, ExecRecord } from "./record.ts";
+import type { ExecRecord } from "./record.ts";
+import { type RecordedRequest, recordedRequest } from "./request.ts";
 import { type Reader, Subscriber } from "./subscriber.ts";
+import type { PendingCapture } from "./taken.ts";
 
 /** Beyond this lag of a reader that acknowledges, the guest is not acknowledged either, and so waits. */
 const READER_WINDOW_BYTES = 4 << 20;
@@ -56,8 +57,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   /** Takes a capture of an end, before anything is torn down; the machine is as the end left it. Called for those that are wanted. */
   onEnding: ((ending: Ending) => Promise<ExecRecord["captured"]>) | null = null;
   /** Takes one of a process that the guest's kernel holds because it crashed. */
-  onCrash: ((crash: Crash) => Promise<Provisional>) | null = null;
-  #crash: Promise<Provisional | null> | null = null;
+  onCrash: ((crash: Crash) => Promise<PendingCapture>) | null = null;
+  #crash: Promise<PendingCapture | null> | null = null;
   #capturing: Promise<void> | null = null;
   /** Its end is being dealt with: a new session tells it again. */
   #exiting = false;

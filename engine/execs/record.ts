@@ -1,17 +1,10 @@
 /** What is kept of an exec on disk. The values of its environment are not. */
 import { z } from "zod";
-import { ciContext } from "../captures/request.ts";
-import { capturePolicy } from "../captures/triggers.ts";
 import { errorCodes } from "../errors.ts";
+import { capturePolicy } from "./ending.ts";
+import { execExit } from "./exit.ts";
+import { ciContext } from "./request.ts";
 
-export const execExit = z.object({
-  /** null when a signal ended it. */
-  code: z.int().nullable(),
-  signal: z.string().nullable(),
-  oom: z.boolean(),
-  timedOut: z.boolean(),
-  durationMs: z.number(),
-});
 export const captureOutcome = z.object({ id: z.string(), changedBytes: z.number(), pauseMs: z.number() });
 export const execRecord = z.object({
   id: z.string(),
@@ -43,4 +36,3 @@ export const execRecord = z.object({
   error: z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string().optional() }).nullable(),
 });
 export type ExecRecord = z.infer<typeof execRecord>;
-export type ExecExit = z.infer<typeof execExit>;

@@ -5,9 +5,10 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DifferenceFiles, SnapshotFiles } from "../../runners/runner.ts";
+import { randomId } from "../ids.ts";
 import { phase } from "../progress.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext, type LiveOptions } from "./freeze.ts";
-import { randomId, type Sandbox } from "./sandbox.ts";
+import type { Subject } from "./subject.ts";
 
 export interface ForkOrigin {
   /** Snapshot the children depend on. */
@@ -23,7 +24,7 @@ export interface ForkOrigin {
 
 export async function forkOrigin(
   context: LiveContext,
-  sandbox: Sandbox,
+  sandbox: Subject,
   options: LiveOptions,
 ): Promise<ForkOrigin> {
   const { home, store, runner } = context;

@@ -7,13 +7,8 @@ import { join } from "node:path";
 import { sync } from "../files.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "./freeze.ts";
 import { clearFrozen, frozenDir } from "./frozen.ts";
-import type { Frozen } from "./record.ts";
+import type { KeptMachine } from "./frozen-machine.ts";
 import type { Sandbox } from "./sandbox.ts";
-
-export interface KeptMachine extends Frozen {
-  /** Snapshot that it belongs to from now on. */
-  snapshot: string;
-}
 
 /** Throws `conflict` when somebody uses it: then it stays paused, and nothing is left. */
 export async function freezeAndStop(

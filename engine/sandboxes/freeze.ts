@@ -4,9 +4,10 @@ import { join } from "node:path";
 import type { DifferenceVerdict, LiveFreeze, Runner } from "../../runners/runner.ts";
 import type { Admission } from "../admission.ts";
 import type { Home } from "../home.ts";
+import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
-import { randomId, type Sandbox } from "./sandbox.ts";
+import type { Subject } from "./subject.ts";
 
 export interface LiveContext {
   home: Home;
@@ -23,7 +24,7 @@ export interface LiveOptions {
 /** What is known of differences on this host; found out with a clone of the sandbox's snapshot when nothing is. */
 export async function differenceVerdict(
   { home, store, runner }: LiveContext,
-  sandbox: Sandbox,
+  sandbox: Subject,
   { onProgress, signal }: LiveOptions,
 ): Promise<DifferenceVerdict> {
   const known = await runner.difference();
@@ -52,7 +53,7 @@ export interface FrozenSandbox extends LiveFreeze {
 /** Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
 export async function freezeSandbox(
   context: LiveContext,
-  sandbox: Sandbox,
+  sandbox: Subject,
   options: LiveOptions,
 ): Promise<FrozenSandbox> {
   sandbox.allowLive("freeze");
@@ -65,7 +66,7 @@ export async function freezeSandbox(
 
 async function freezeTo(
   { home, store }: LiveContext,
-  sandbox: Sandbox,
+  sandbox: Subject,
   { onProgress, signal }: LiveOptions,
 ): Promise<FrozenSandbox> {
   const id = `build-${randomId()}`;

@@ -1,11 +1,10 @@
-/** A live sandbox: its machine, the session with its agent, and its execs. Its states and what they allow: state.ts. */
-import { randomBytes } from "node:crypto";
+/** A sandbox: what may be asked of it, its state, and the order in which it changes. States and what they allow: state.ts. */
 import { EventEmitter, once } from "node:events";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import { SessionError } from "../../runners/agent/errors.ts";
-import type { Identity, StartParams } from "../../runners/agent/messages.ts";
+import type { Identity } from "../../runners/agent/messages.ts";
 import {
   type Difference,
   type DifferenceFiles,
@@ -15,59 +14,35 @@ import {
   type LiveFreezeSpec,
   type Machine,
   type MachineEnd,
+  type MachineStats,
   type Runner,
   RunnerError,
   type SnapshotFiles,
 } from "../../runners/runner.ts";
-import type { Cause, Provisional, Taken } from "../captures/captures.ts";
-import type { CaseFile } from "../captures/case-file.ts";
-import type { CiContext, RecordedRequest } from "../captures/request.ts";
-import { type CapturePolicy, type Ending, holdsCrashes } from "../captures/triggers.ts";
 import { EngineError } from "../errors.ts";
-import { Exec } from "../execs/exec.ts";
-import { type ExecRecord, execRecord } from "../execs/record.ts";
-import { readRecord, writeWhole } from "../files.ts";
-import { SecretMatcher } from "../secrets/matcher.ts";
-import { sealSecrets } from "../secrets/sealed.ts";
-import type { KeptMachine } from "./freeze-and-stop.ts";
-import { clearFrozen, frozenDifference } from "./frozen.ts";
+import type { Exec } from "../execs/exec.ts";
+import { writeWhole } from "../files.ts";
+import { CaptureHooks } from "./capture-hooks.ts";
+import type { Capturer } from "./capturer.ts";
+import { recordPath } from "./dir.ts";
+import { type ExecParams, ExecTable } from "./exec-table.ts";
+import { clearFrozen } from "./frozen.ts";
+import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
 import { freshIdentity } from "./identity.ts";
-import type { Frozen, SandboxRecord } from "./record.ts";
+import { MachineLink } from "./machine-link.ts";
+import type { SandboxRecord } from "./record.ts";
 import { checkTransition, checkVerb, isOver, type SandboxState, type Verb } from "./state.ts";
+import type { GuestReport, Subject } from "./subject.ts";
 
 const HELLO_DEADLINE_MS = 15_000;
 /** A guest left behind by another daemon may have a backlog to write first. */
 const ADOPT_DEADLINE_MS = 20_000;
 const CONSOLE_TAIL_CHARS = 2000;
 const CONSOLE_LINES = 100;
-/** A capture does not wait longer for what the guest tells of itself. */
-const LOOK_DEADLINE_MS = 1000;
-/** Finished execs kept with their logs, per sandbox. */
-const KEPT_EXECS = 100;
-/** Between a connection that breaks and the word that its machine has ended. */
-const END_NEWS_MS = 3_000;
-
-export interface ExecParams extends Omit<StartParams, "id"> {
-  id?: string | undefined;
-  timeoutMs?: number | undefined;
-  /** Default: never. */
-  capture?: CapturePolicy | undefined;
-  /** Names of variables in `env` that nothing on disk may hold. */
-  mask?: readonly string[] | undefined;
-  ci?: CiContext | undefined;
-  /** Keep the machine as it is before the command, for its capture. */
-  checkpoint?: boolean | undefined;
-}
-
-/** Who takes captures of it. */
-export interface Capturer {
-  /** Finds out ahead of need what this host can. */
-  prepare(sandbox: Sandbox): void;
-  take(sandbox: Sandbox, cause: Cause): Promise<Taken>;
-  checkpoint(sandbox: Sandbox): Promise<void>;
-  /** Of a process that the guest's kernel holds; nothing of it is kept unless it is confirmed. */
-  takeProvisional(sandbox: Sandbox, cause: Cause): Promise<Provisional>;
-}
+/** A capture does not wait longer for the guest's report of its processes. */
+const INSPECT_DEADLINE_MS = 1000;
+/** Between a connection that breaks and the event that its machine has ended. */
+const END_EVENT_WAIT_MS = 3_000;
 
 export interface Transition {
   from: SandboxState;
@@ -93,40 +68,56 @@ export interface ThawOptions {
   frozenLive?: boolean;
 }
 
-export class Sandbox extends EventEmitter<SandboxEvents> {
+export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   readonly record: SandboxRecord;
   readonly dir: string;
-  readonly execs = new Map<string, Exec>();
-  /** Called with the fingerprint of a failure before its capture is kept; throws when one like it is kept already. */
-  keepsFirst: ((fingerprint: string) => void) | null = null;
-  readonly #runner: Runner;
-  readonly #capturer: Capturer | null;
-  /** Captures under way: the machine is not torn down before they are taken. */
-  readonly #takes = new Set<Promise<unknown>>();
-  #secrets: SecretMatcher | null;
-  #machine: Machine | null = null;
-  #agent: Agent | null = null;
+  rejectDuplicate: ((fingerprint: string) => void) | null = null;
+  onWake: OnWake | null = null;
+  readonly #link: MachineLink;
+  readonly #execs: ExecTable;
+  readonly #captures: CaptureHooks;
+  readonly #frozen: FrozenMachine;
   #removing: Promise<void> | null = null;
-  /** Who uses it now: attached clients, requests under way. */
+  /** Attached clients and requests under way. */
   #users = 0;
   #usedSince = false;
   #gone = false;
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** Calls off a thaw of what was frozen. */
-  #waking: AbortController | null = null;
-  /** The engine's part of thawing what was frozen: room, the snapshot's files, the word of how it went. */
-  onWake: ((thaw: (files: SnapshotFiles) => Promise<void>, signal: AbortSignal) => Promise<void>) | null =
-    null;
 
   constructor(dir: string, record: SandboxRecord, runner: Runner, capturer: Capturer | null = null) {
     super();
     this.setMaxListeners(0);
     this.dir = dir;
     this.record = record;
-    this.#runner = runner;
-    this.#capturer = capturer;
-    this.#secrets = SecretMatcher.of(record.secrets);
+    const persist = () => this.persist();
+    this.#captures = new CaptureHooks(this, capturer);
+    this.#execs = new ExecTable({
+      ...{ record, dir, persist },
+      follow: (exec) => this.#follow(exec),
+      prepareCapture: (exec) => this.#captures.prepare(exec),
+      started: (exec) => this.emit("execStarted", exec),
+    });
+    this.#link = new MachineLink(
+      runner,
+      { id: record.id, stateDir: dir },
+      {
+        taken: (machine) => {
+          record.machine = machine.record;
+        },
+        ended: (end) => void this.#ended(end),
+        lost: (why) => void this.#sessionLost(why),
+      },
+    );
+    this.#frozen = new FrozenMachine(
+      {
+        ...{ record, dir, persist },
+        greet: (machine, signal) =>
+          this.#link.connect(machine, { ...this.#identity(), deadlineMs: ADOPT_DEADLINE_MS, signal }),
+        move: (to, reason) => this.#move(to, reason),
+      },
+      { runner, link: this.#link, execs: this.#execs },
+    );
   }
 
   get id(): string {
@@ -134,17 +125,25 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   get isolation(): Isolation {
-    return this.#machine?.record.isolation ?? this.record.machine?.isolation ?? "emulated (not jailed)";
+    const machine = this.#link.machine?.record ?? this.record.machine;
+    return machine?.isolation ?? "emulated (not jailed)";
+  }
+
+  get execs(): ReadonlyMap<string, Exec> {
+    return this.#execs.all;
+  }
+
+  /** Whether nothing is left of it. */
+  get isGone(): boolean {
+    return this.#gone;
   }
 
   /** Makes the machine and waits for its agent. On failure nothing is left but the caller's folder. */
   async thaw(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
     const { signal, difference } = options;
-    const spec = { id: this.id, stateDir: this.dir, snapshot, difference };
-    const machine = await this.#runner.thaw(spec, signal);
+    const machine = await this.#link.thaw({ snapshot, difference }, signal);
     try {
-      this.#take(machine);
-      await this.#greet(machine, {
+      await this.#link.connect(machine, {
         ...this.#identity(),
         guestIsBetweenFrames: options.frozenLive !== true,
         deadlineMs: HELLO_DEADLINE_MS,
@@ -160,20 +159,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
 
   /** Takes up the machine of an earlier daemon, with its execs. A dead one becomes `failed`, with the reason. */
   async adopt(): Promise<void> {
-    await this.#restoreExecs();
-    if (this.record.frozen) return this.#clearMachine();
+    await this.#execs.restore();
+    if (this.record.frozen) return this.#link.clear();
     await clearFrozen(this.dir);
     if (this.record.machine === null || isOver(this.record.state)) return;
     let machine: Machine;
     try {
-      machine = await this.#runner.adopt(this.record.machine);
+      machine = await this.#link.adopt(this.record.machine);
     } catch (error) {
       return this.#end(
         "failed",
         `its machine was gone when the daemon came back: ${(error as Error).message}`,
       );
     }
-    this.#take(machine);
     const state = await machine.state();
     if (state === "ended") return;
     if (state !== this.record.state) this.#move(state, null);
@@ -184,85 +182,22 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   async exec(params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
     const known = params.id === undefined ? undefined : this.execs.get(params.id);
     if (known) return known;
-    return this.use("exec", (agent) => this.#start(agent, params, watch));
+    return this.use("exec", (agent) => this.#execs.start(agent, params, watch));
   }
 
-  async #start(agent: Agent, params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
-    const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...rest } = params;
-    const { checkpoint = false, ...request } = rest;
-    const { defaults } = this.record;
-    await this.#learnSecrets(request.env ?? {}, mask);
-    const hide = (text: string): string => this.hide(text);
-    const record: ExecRecord = {
-      id,
-      sandbox: this.id,
-      argv: request.argv.map(hide),
-      envNames: Object.keys(request.env ?? {}),
-      cwd: request.cwd ?? null,
-      user: request.user ?? null,
-      tty: request.tty !== undefined,
-      state: "starting",
-      startedAt: new Date().toISOString(),
-      endedAt: null,
-      deadline: timeoutMs === undefined ? null : new Date(Date.now() + timeoutMs).toISOString(),
-      timedOut: false,
-      exit: null,
-      capture,
-      captured: null,
-      masked: [...mask],
-      ci,
-      checkpoint: checkpoint && capture !== "never",
-      error: null,
-    };
-    const exec = await Exec.create(this.#execDir, record, this.#secrets);
-    this.execs.set(id, exec);
-    this.#follow(exec);
-    if (capture !== "never") {
-      this.#capturer?.prepare(this);
-      await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs, hide));
-      if (record.checkpoint) await this.#checkpoint(exec);
-    }
-    void this.#dropOldExecs();
-    watch?.(exec);
-    await exec.start(agent, {
-      ...request,
-      env: { ...defaults.env, ...request.env },
-      cwd: request.cwd ?? defaults.workdir,
-      user: request.user ?? defaults.user,
-      ...(holdsCrashes(capture) ? { holdCrashes: true } : {}),
-    });
-    this.emit("execStarted", exec);
-    return exec;
-  }
-
-  /** A text without the secret values that the sandbox was told. */
   hide(text: string): string {
-    return this.#secrets?.hide(text) ?? text;
+    return this.#execs.hide(text);
   }
 
-  /** Before an exec is told them: nothing that it writes may be kept as it is. */
-  async #learnSecrets(env: Readonly<Record<string, string>>, names: readonly string[]): Promise<void> {
-    const told = Object.entries(env).filter(([name]) => names.includes(name));
-    if (told.length === 0) return;
-    this.record.secrets = sealSecrets(this.record.secrets, Object.fromEntries(told));
-    this.#secrets = SecretMatcher.of(this.record.secrets);
-    await this.persist();
-  }
-
-  /** Whether nothing is left of it. */
-  get isGone(): boolean {
-    return this.#gone;
-  }
-
-  /** Whether somebody used it since this was last asked, or does now: an attached client, a request. */
+  /** Whether it was used since this was last asked, or is used now: by an attached client or a request. */
   takeUse(): boolean {
     const used = this.#users > 0 || this.#usedSince;
     this.#usedSince = false;
     return used;
   }
 
-  /** Somebody uses it: it is not idle until they let go. Returns how they do. */
-  hold(): () => void {
+  /** Keeps it from being idle. Call the result to release. */
+  acquireUse(): () => void {
     this.#users += 1;
     this.#usedSince = true;
     let held = true;
@@ -280,15 +215,15 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
    */
   async use<T>(verb: Verb, work: (agent: Agent) => Promise<T>): Promise<T> {
     checkVerb(verb, this.record);
-    const letGo = this.hold();
+    const release = this.acquireUse();
     try {
       await this.wake();
       checkVerb(verb, this.record);
-      return await work(this.#needAgentNow());
+      return await work(this.#link.needAgent(this.record));
     } catch (error) {
       throw await this.#explain(error);
     } finally {
-      letGo();
+      release();
     }
   }
 
@@ -296,24 +231,24 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     checkVerb("pause", this.record);
     await this.#inTurn(async () => {
       checkVerb("pause", this.record);
-      await this.#needMachine().pause();
+      await this.#link.needMachine(this.record).pause();
       checkVerb("pause", this.record);
       await this.#become("paused", null);
     });
   }
 
-  /** Pauses it for `reason`, unless somebody came meanwhile. */
+  /** Pauses it for `reason`, unless somebody uses it by now. */
   async pauseIfUnused(reason: string): Promise<void> {
     await this.#inTurn(async () => {
       if (this.record.state !== "running" || this.#users > 0) return;
-      await this.#needMachine().pause();
+      await this.#link.needMachine(this.record).pause();
       if (this.record.state === "running") await this.#become("paused", reason);
     });
   }
 
   async resume(): Promise<void> {
     checkVerb("resume", this.record);
-    await this.#inTurn(() => (this.record.frozen ? this.#thawAgain(this.record.frozen) : this.#resume()));
+    await this.#inTurn(() => this.#resume());
   }
 
   /**
@@ -322,9 +257,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
    */
   async wake(): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.record.frozen) return this.#thawAgain(this.record.frozen);
-      if (this.record.state !== "paused") return;
-      const { name, heldBy, reason } = this.record;
+      const { name, state, frozen, heldBy, reason } = this.record;
+      if (!frozen && state !== "paused") return;
       if (heldBy === "disk-full")
         throw new EngineError("no-space", `sandbox ${name} is not woken: ${reason}`, {
           hint: `thaw resume ${name}`,
@@ -337,69 +271,58 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   async stopFrozen(take: () => Promise<KeptMachine>): Promise<void> {
     const checkUnused = (): void => {
       const { name, state, heldBy } = this.record;
-      if (state !== "paused" || heldBy !== null || this.#users > 0 || this.#takes.size > 0)
+      if (state !== "paused" || heldBy !== null || this.#users > 0 || this.#captures.busy)
         throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
     };
-    await this.#inTurn(async () => {
-      checkUnused();
-      this.#hangUp();
-      const { snapshot, difference } = await take();
-      checkUnused();
-      this.record.frozen = { difference };
-      this.record.snapshot = snapshot;
-      if (difference === null) this.record.ownSnapshot = snapshot;
-      this.#move("stopped", "frozen after a long pause; a request wakes it");
-      await this.persist();
-      await this.#machine?.stop();
-      await this.#clearMachine();
-    });
+    await this.#inTurn(() => this.#frozen.freeze(take, checkUnused));
   }
 
-  /** Throws `conflict` when the sandbox is not in a state to be frozen or forked. */
   allowLive(verb: "freeze" | "fork"): void {
     checkVerb(verb, this.record);
   }
 
-  /** Makes a snapshot's files of the machine, which goes on. */
   async freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze> {
     this.allowLive("freeze");
-    return this.#needMachine().freezeLive(spec, signal);
+    return this.#link.needMachine(this.record).freezeLive(spec, signal);
   }
 
-  /** Writes how the machine differs from its snapshot; it goes on. */
   async takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference> {
     this.allowLive("fork");
-    return this.#needMachine().takeDifference(dir, options);
+    return this.#link.needMachine(this.record).takeDifference(dir, options);
   }
 
-  /** Processes and listeners, as the guest tells them; nothing when it does not in time. */
-  async lookInside(): Promise<Pick<CaseFile, "processes" | "listening">> {
+  async inspectGuest(): Promise<GuestReport> {
     const nothing = { processes: [], listening: [] };
-    if (!this.#agent || this.record.state !== "running") return nothing;
+    const { agent } = this.#link;
+    if (!agent || this.record.state !== "running") return nothing;
     const late = new Promise<typeof nothing>((resolve) =>
-      setTimeout(resolve, LOOK_DEADLINE_MS, nothing).unref(),
+      setTimeout(resolve, INSPECT_DEADLINE_MS, nothing).unref(),
     );
-    const told = this.#agent.processes().then(({ processes, listening }) => ({ processes, listening }));
+    const told = agent.processes().then(({ processes, listening }) => ({ processes, listening }));
     return Promise.race([told.catch(() => nothing), late]);
   }
 
-  /** Captures what runs and is to be captured when it is cancelled: its client is gone. */
+  async consoleLines(): Promise<string[]> {
+    const text = await this.#link.machine?.console().catch(() => "");
+    return (text ?? "").trimEnd().split("\n").slice(-CONSOLE_LINES);
+  }
+
+  /** Captures its execs that run and ask for that when they are cancelled: its client is gone. */
   async captureCancelled(): Promise<void> {
-    if (this.record.state === "running") await this.#captureAll({ trigger: "cancel", exit: null });
+    if (this.record.state === "running") await this.#captures.captureAll({ trigger: "cancel", exit: null });
   }
 
-  /** Forgets one that has ended, with its log. */
-  async dropExec(exec: Exec): Promise<void> {
-    this.execs.delete(exec.record.id);
-    await exec.remove();
+  /** Forgets an exec that has ended, with its log. */
+  dropExec(exec: Exec): Promise<void> {
+    return this.#execs.drop(exec);
   }
 
-  async stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }> {
+  async stats(): Promise<MachineStats> {
     checkVerb("stats", this.record);
-    return this.#needMachine().stats();
+    return this.#link.needMachine(this.record).stats();
   }
 
-  /** Ends the machine and removes all that is on disk. Whoever asks again waits for the same end. */
+  /** Ends the machine and removes all that is on disk. Every caller waits for the same end. */
   remove(why?: EngineError): Promise<void> {
     this.#removing ??= this.#remove(
       why ?? new EngineError("cancelled", `sandbox ${this.record.name} was removed`),
@@ -407,68 +330,30 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     return this.#removing;
   }
 
+  /** The daemon leaves; the machine goes on. */
+  async detach(): Promise<void> {
+    await this.#execs.close();
+    this.#link.detach();
+  }
+
+  async persist(): Promise<void> {
+    if (!this.#removing) await this.#write();
+  }
+
   async #resume(): Promise<void> {
     checkVerb("resume", this.record);
-    const machine = this.#needMachine();
+    if (this.record.frozen) return this.#frozen.wake(this.record.frozen, this.onWake);
+    const machine = this.#link.needMachine(this.record);
     this.record.heldBy = null;
     try {
       await machine.resume();
-      if (!this.#agent) await this.#reconnect(machine);
+      if (!this.#link.agent) await this.#reconnect(machine);
     } catch (error) {
       throw await this.#explain(error);
     }
     checkVerb("resume", this.record);
     if (this.#heldAgain()) throw new EngineError("no-space", String(this.record.reason));
     await this.#become("running", null);
-  }
-
-  /** The same machine again, from what was frozen of it: its execs go on. When it can't be, it stays frozen. */
-  async #thawAgain(frozen: Frozen): Promise<void> {
-    const difference = frozenDifference(this.dir, frozen);
-    const abort = new AbortController();
-    this.#waking = abort;
-    try {
-      checkVerb("resume", this.record);
-      await this.onWake?.((files) => this.#thawFrozen(frozen, files, abort.signal), abort.signal);
-    } finally {
-      this.#waking = null;
-    }
-    if (difference) this.#runner.forget(difference.id);
-    await clearFrozen(this.dir);
-    const agent = this.#agent;
-    if (agent) await Promise.all([...this.execs.values()].map((exec) => exec.resume(agent)));
-  }
-
-  async #thawFrozen(frozen: Frozen, snapshot: SnapshotFiles, signal: AbortSignal): Promise<void> {
-    const difference = frozenDifference(this.dir, frozen);
-    const place = { id: this.id, stateDir: this.dir };
-    const machine = await this.#runner.thaw({ ...place, snapshot, difference }, signal);
-    try {
-      this.#take(machine);
-      await this.#greet(machine, { ...this.#identity(), deadlineMs: ADOPT_DEADLINE_MS, signal });
-      signal.throwIfAborted();
-    } catch (error) {
-      this.#hangUp();
-      await machine.stop();
-      await this.#clearMachine();
-      throw error;
-    }
-    this.#move("running", null);
-    this.record.frozen = null;
-    await this.persist();
-  }
-
-  /** What its machine left on this host, be it half made or half gone. */
-  async #clearMachine(): Promise<void> {
-    this.#machine = null;
-    await this.#runner.clear({ id: this.id, stateDir: this.dir });
-  }
-
-  #hangUp(): void {
-    const agent = this.#agent;
-    this.#agent = null;
-    agent?.close();
-    for (const exec of this.execs.values()) exec.detach();
   }
 
   /** An exact replay keeps the recorded entropy, clock and names. */
@@ -485,74 +370,41 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   }
 
   async #remove(reason: EngineError): Promise<void> {
-    await Promise.allSettled(this.#takes);
+    await this.#captures.settled();
     this.#move("removed", reason.message);
     await this.#write().catch(() => {});
-    if (this.#waking) {
-      this.#waking.abort(reason);
-      await this.#turn;
-    }
-    await Promise.all([...this.execs.values()].map((exec) => exec.fail(reason)));
-    this.#agent?.close();
+    if (this.#frozen.abort(reason)) await this.#turn;
+    await this.#execs.fail(reason);
+    this.#link.hangUp();
     // Out of sight first: a crash from here on leaves a folder that the next start clears.
     const grave = join(dirname(this.dir), `.${basename(this.dir)}`);
-    if (this.#machine) await this.#machine.stop();
-    else await this.#runner.clear({ id: this.id, stateDir: this.dir });
-    await Promise.all([...this.execs.values()].map((exec) => exec.close()));
+    if (this.#link.machine) await this.#link.stop();
+    else await this.#link.clear();
+    await this.#execs.close();
     await rename(this.dir, grave).catch(() => {});
     await rm(grave, { recursive: true, force: true });
     this.#gone = true;
     this.emit("gone");
   }
 
-  /** The daemon leaves; the machine goes on. */
-  async letGo(): Promise<void> {
-    for (const exec of this.execs.values()) await exec.close();
-    this.#agent?.close();
-    this.#machine?.detach();
-  }
-
-  async persist(): Promise<void> {
-    if (!this.#removing) await this.#write();
-  }
-
   async #write(): Promise<void> {
-    await writeWhole(join(this.dir, "record.json"), `${JSON.stringify(this.record)}\n`);
-  }
-
-  get #execDir(): string {
-    return join(this.dir, "execs");
-  }
-
-  #take(machine: Machine): void {
-    this.#machine = machine;
-    this.record.machine = machine.record;
-    machine.onEnd((end) => void this.#ended(end));
-  }
-
-  async #greet(machine: Machine, options: Parameters<typeof Agent.connect>[1]): Promise<void> {
-    const agent = await Agent.connect(await machine.connect(options.signal), options);
-    this.#agent = agent;
-    void agent.session.ended.then((why) => this.#sessionOver(agent, why));
+    await writeWhole(recordPath(this.dir), `${JSON.stringify(this.record)}\n`);
   }
 
   async #reconnect(machine: Machine): Promise<void> {
     try {
-      await this.#greet(machine, { deadlineMs: ADOPT_DEADLINE_MS });
-      const agent = this.#needAgentNow();
-      await Promise.all([...this.execs.values()].map((exec) => exec.resume(agent)));
+      const agent = await this.#link.connect(machine, { deadlineMs: ADOPT_DEADLINE_MS });
+      await this.#execs.resume(agent);
     } catch (error) {
       if (!this.#removing) await this.#end("failed", (error as Error).message);
     }
   }
 
   /** A guest that breaks the protocol is ended; a connection that merely closed is made again. */
-  async #sessionOver(agent: Agent, why: SessionError): Promise<void> {
-    if (this.#agent !== agent) return;
-    this.#agent = null;
-    for (const exec of this.execs.values()) exec.detach();
+  async #sessionLost(why: SessionError): Promise<void> {
+    this.#execs.detach();
     if (this.record.state !== "running") return;
-    const machine = this.#machine;
+    const { machine } = this.#link;
     if (why.kind === "fault" || !machine)
       return this.#end("failed", `its agent broke the protocol: ${why.message}`);
     if ((await machine.state().catch(() => "ended")) === "running") await this.#reconnect(machine);
@@ -572,8 +424,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       case "rebooted":
         return this.#end("stopped", "the guest asked for a reboot");
       case "panicked": {
-        await this.#captureAll({ trigger: "panic", exit: null });
-        const lines = await this.#consoleLines();
+        await this.#captures.captureAll({ trigger: "panic", exit: null });
+        const lines = await this.consoleLines();
         const said = lines.find((line) => line.includes("Kernel panic")) ?? lines.at(-1) ?? "";
         return this.#end("failed", `the guest's kernel panicked: ${said.trim()}`);
       }
@@ -585,11 +437,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
   async #end(state: "stopped" | "failed", reason: string): Promise<void> {
     if (isOver(this.record.state)) return;
     this.#move(state, reason);
-    this.#agent?.close();
-    this.#agent = null;
-    const error = new EngineError("machine-ended", `sandbox ${this.record.name} is ${state}: ${reason}`);
-    await Promise.all([...this.execs.values()].map((exec) => exec.fail(error)));
-    await this.#machine?.stop().catch(() => {});
+    this.#link.hangUp();
+    await this.#execs.fail(
+      new EngineError("machine-ended", `sandbox ${this.record.name} is ${state}: ${reason}`),
+    );
+    await this.#link.stop().catch(() => {});
     await this.persist().catch(() => {});
     this.emit("ended");
   }
@@ -617,62 +469,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
     return result;
   }
 
-  /** Tells its end, and has it captured as it asks. */
   #follow(exec: Exec): void {
     if (exec.isOver) return;
     exec.once("ended", () => this.emit("execEnded", exec));
-    const capturer = this.#capturer;
-    if (!capturer) return;
-    exec.onEnding = async (ending) => {
-      const console = ending.trigger === "panic" ? await this.#consoleLines() : [];
-      const { id, changedBytes, pauseMs } = await this.#whileTaking(
-        capturer.take(this, { ending, exec, console }),
-      );
-      return { id, changedBytes, pauseMs };
-    };
-    exec.onCrash = (crash) =>
-      this.#whileTaking(
-        capturer.takeProvisional(this, { ending: { trigger: "signal", exit: null }, exec, crash }),
-      );
+    this.#captures.follow(exec);
   }
 
-  async #checkpoint(exec: Exec): Promise<void> {
-    try {
-      await this.#capturer?.checkpoint(this);
-    } catch (error) {
-      await exec.fail(
-        error instanceof EngineError ? error : new EngineError("internal", (error as Error).message),
-      );
-      throw error;
-    }
-  }
-
-  async #whileTaking<T>(work: Promise<T>): Promise<T> {
-    this.#takes.add(work);
-    try {
-      return await work;
-    } finally {
-      this.#takes.delete(work);
-    }
-  }
-
-  async #captureAll(ending: Ending): Promise<void> {
-    const alive = [...this.execs.values()].filter((exec) => !exec.isOver);
-    await Promise.all(alive.map((exec) => exec.capture(ending)));
-  }
-
-  async #consoleLines(): Promise<string[]> {
-    const text = await this.#machine?.console().catch(() => "");
-    return (text ?? "").trimEnd().split("\n").slice(-CONSOLE_LINES);
-  }
-
-  /** What a request that failed under way failed of, when that is the end of its machine. */
+  /** Returns `machine-ended` if the machine ended during the request, else the error itself. */
   async #explain(error: unknown): Promise<unknown> {
     const broken =
       (error instanceof SessionError && error.kind === "closed") ||
       (error instanceof RunnerError && error.code === "machine-gone");
     if (broken && !isOver(this.record.state))
-      await once(this, "transition", { signal: AbortSignal.timeout(END_NEWS_MS) }).catch(() => {});
+      await once(this, "transition", { signal: AbortSignal.timeout(END_EVENT_WAIT_MS) }).catch(() => {});
     const { name, state, reason } = this.record;
     const ours = error instanceof EngineError && error.code !== "conflict";
     if (!isOver(state) || ours) return error;
@@ -684,59 +493,4 @@ export class Sandbox extends EventEmitter<SandboxEvents> {
       { cause: error },
     );
   }
-
-  async #restoreExecs(): Promise<void> {
-    for (const name of await readdir(this.#execDir).catch(() => [])) {
-      if (!name.endsWith(".json") || name.startsWith(".")) continue;
-      const record = await readRecord(join(this.#execDir, name), execRecord);
-      if (!record) continue;
-      const exec = await Exec.restore(this.#execDir, record, this.#secrets);
-      this.execs.set(record.id, exec);
-      this.#follow(exec);
-    }
-  }
-
-  async #dropOldExecs(): Promise<void> {
-    const over = [...this.execs.values()].filter((exec) => exec.isOver);
-    for (const exec of over.slice(0, Math.max(0, over.length - KEPT_EXECS))) await this.dropExec(exec);
-  }
-
-  #needAgentNow(): Agent {
-    if (!this.#agent)
-      throw new EngineError("conflict", `the agent of sandbox ${this.record.name} is not reachable now`);
-    return this.#agent;
-  }
-
-  #needMachine(): Machine {
-    if (!this.#machine)
-      throw new EngineError(
-        "conflict",
-        `sandbox ${this.record.name} has no machine: it is ${this.record.state}`,
-      );
-    return this.#machine;
-  }
-}
-
-/** Ten characters of an alphabet without look-alikes. */
-export function randomId(): string {
-  const alphabet = "23456789abcdefghjkmnpqrstuvwxyz";
-  return [...randomBytes(10)].map((byte) => alphabet[byte % alphabet.length]).join("");
-}
-
-export async function makeSandboxDir(dir: string): Promise<void> {
-  await mkdir(dir, { mode: 0o711 });
-  await mkdir(join(dir, "execs"), { mode: 0o700 });
-}
-
-/** Secret values are left out: only the process has them. */
-function requestOf(
-  { argv, cwd, user, tty, masked }: ExecRecord,
-  env: Readonly<Record<string, string>>,
-  timeoutMs: number | undefined,
-  hide: (text: string) => string,
-): RecordedRequest {
-  const told = Object.entries(env)
-    .filter(([name]) => !masked.includes(name))
-    .map(([name, value]) => [name, hide(value)]);
-  return { argv, env: Object.fromEntries(told), cwd, user, tty, timeoutMs: timeoutMs ?? null };
 }

@@ -3,7 +3,7 @@ import type { Agent } from "../../runners/agent/agent.ts";
 import { AgentRefusal } from "../../runners/agent/errors.ts";
 import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
 import { EngineError } from "../errors.ts";
-import { randomId } from "../sandboxes/sandbox.ts";
+import { randomId } from "../ids.ts";
 
 const KEPT_LINES = 40;
 const MAX_LINE_CHARS = 2000;

@@ -10,9 +10,9 @@ import { describePart } from "../captures/parts.ts";
 import { type CaptureStore, SECRETS_FILE, type StoredCapture } from "../captures/store.ts";
 import { withMachine } from "../captures/trial.ts";
 import { EngineError } from "../errors.ts";
+import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import { randomId } from "../sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 
 /** What travels as it is; the machine's own parts are the new snapshot's. */

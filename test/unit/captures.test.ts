@@ -9,7 +9,7 @@ import { captureManifest, caseJsonSchema } from "../../engine/captures/case-file
 import { fingerprint } from "../../engine/captures/fingerprint.ts";
 import { compressPart, expandPart, faultOf } from "../../engine/captures/parts.ts";
 import { failureInterval } from "../../engine/captures/rerun.ts";
-import { type CapturePolicy, endingOf, wantsCapture } from "../../engine/captures/triggers.ts";
+import { type CapturePolicy, endingOf, wantsCapture } from "../../engine/execs/ending.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "thaw-parts-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

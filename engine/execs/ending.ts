@@ -1,6 +1,6 @@
 /** What makes a capture: how an exec, or its machine, came to its end. */
 import { z } from "zod";
-import type { ExecExit } from "../execs/record.ts";
+import type { ExecExit } from "./exit.ts";
 
 /** `cancel`: its client gave up or went away. `manual`: somebody asked for it. */
 export const triggers = ["exit", "signal", "timeout", "oom", "panic", "cancel", "manual"] as const;

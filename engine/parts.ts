@@ -1,0 +1,40 @@
+/** The parts of an engine, as its verbs use them. */
+import type { Runner } from "../runners/runner.ts";
+import type { Admission } from "./admission.ts";
+import type { Archive } from "./archive.ts";
+import type { Audit } from "./audit.ts";
+import type { Captures } from "./captures/captures.ts";
+import type { Gate } from "./concurrency.ts";
+import type { Config } from "./config.ts";
+import type { EventLog } from "./events/log.ts";
+import type { LogBudget } from "./execs/log-budget.ts";
+import type { Home } from "./home.ts";
+import type { Leases } from "./leases.ts";
+import type { Clock } from "./lifecycle/clock.ts";
+import type { Lifecycle } from "./lifecycle/lifecycle.ts";
+import type { Room } from "./room.ts";
+import type { SandboxRegistry } from "./sandboxes/registry.ts";
+import type { Sandbox } from "./sandboxes/sandbox.ts";
+import type { SnapshotStore } from "./snapshots/store.ts";
+import type { Sources } from "./sources.ts";
+
+export interface Parts {
+  readonly home: Home;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly runner: Runner;
+  readonly registry: SandboxRegistry;
+  readonly snapshots: SnapshotStore;
+  readonly sources: Sources;
+  readonly captures: Captures;
+  readonly archive: Archive;
+  readonly room: Room;
+  readonly admission: Admission;
+  readonly leases: Leases;
+  readonly lifecycle: Lifecycle<Sandbox>;
+  readonly audit: Audit;
+  readonly events: EventLog;
+  readonly logs: LogBudget;
+  /** Thaws at the same time. */
+  readonly thaws: Gate;
+}

@@ -1,0 +1,175 @@
+/** The execs of one sandbox: started, restored after the daemon was away, dropped when there are too many. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Agent } from "../../runners/agent/agent.ts";
+import type { StartParams } from "../../runners/agent/messages.ts";
+import type { EngineError } from "../errors.ts";
+import { type CapturePolicy, holdsCrashes } from "../execs/ending.ts";
+import { Exec } from "../execs/exec.ts";
+import { type ExecRecord, execRecord } from "../execs/record.ts";
+import type { CiContext, RecordedRequest } from "../execs/request.ts";
+import { readRecord } from "../files.ts";
+import { randomId } from "../ids.ts";
+import { SecretMatcher } from "../secrets/matcher.ts";
+import { sealSecrets } from "../secrets/sealed.ts";
+import { execsDir } from "./dir.ts";
+import type { SandboxRecord } from "./record.ts";
+
+/** Finished execs kept with their logs, per sandbox. */
+const KEPT_EXECS = 100;
+
+export interface ExecParams extends Omit<StartParams, "id"> {
+  id?: string | undefined;
+  timeoutMs?: number | undefined;
+  /** Default: never. */
+  capture?: CapturePolicy | undefined;
+  /** Names of variables in `env` whose values are written nowhere. */
+  mask?: readonly string[] | undefined;
+  ci?: CiContext | undefined;
+  /** Keep the machine as it is before the command, for its capture. */
+  checkpoint?: boolean | undefined;
+}
+
+/** What the table needs of its sandbox. */
+export interface ExecHost {
+  readonly record: SandboxRecord;
+  readonly dir: string;
+  persist(): Promise<void>;
+  /** Called for an exec that is new or restored, before anything of it can end. */
+  follow(exec: Exec): void;
+  /** Called before an exec starts whose end is captured. */
+  prepareCapture(exec: Exec): Promise<void>;
+  started(exec: Exec): void;
+}
+
+export class ExecTable {
+  readonly all = new Map<string, Exec>();
+  readonly #host: ExecHost;
+  #secrets: SecretMatcher | null;
+
+  constructor(host: ExecHost) {
+    this.#host = host;
+    this.#secrets = SecretMatcher.of(host.record.secrets);
+  }
+
+  get #dir(): string {
+    return execsDir(this.#host.dir);
+  }
+
+  /** A text without the secret values that the sandbox was told. */
+  hide(text: string): string {
+    return this.#secrets?.hide(text) ?? text;
+  }
+
+  async restore(): Promise<void> {
+    for (const name of await readdir(this.#dir).catch(() => [])) {
+      if (!name.endsWith(".json") || name.startsWith(".")) continue;
+      const record = await readRecord(join(this.#dir, name), execRecord);
+      if (!record) continue;
+      const exec = await Exec.restore(this.#dir, record, this.#secrets);
+      this.all.set(record.id, exec);
+      this.#host.follow(exec);
+    }
+  }
+
+  /** `watch` gets the exec before it starts, so that no output is missed. */
+  async start(agent: Agent, params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
+    const host = this.#host;
+    const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...rest } = params;
+    const { checkpoint = false, ...request } = rest;
+    const { defaults } = host.record;
+    await this.#learnSecrets(request.env ?? {}, mask);
+    const hide = (text: string): string => this.hide(text);
+    const record: ExecRecord = {
+      id,
+      sandbox: host.record.id,
+      argv: request.argv.map(hide),
+      envNames: Object.keys(request.env ?? {}),
+      cwd: request.cwd ?? null,
+      user: request.user ?? null,
+      tty: request.tty !== undefined,
+      state: "starting",
+      startedAt: new Date().toISOString(),
+      endedAt: null,
+      deadline: timeoutMs === undefined ? null : new Date(Date.now() + timeoutMs).toISOString(),
+      timedOut: false,
+      exit: null,
+      capture,
+      captured: null,
+      masked: [...mask],
+      ci,
+      checkpoint: checkpoint && capture !== "never",
+      error: null,
+    };
+    const exec = await Exec.create(this.#dir, record, this.#secrets);
+    this.all.set(id, exec);
+    host.follow(exec);
+    if (capture !== "never") {
+      await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs, hide));
+      await host.prepareCapture(exec);
+    }
+    void this.#dropOld();
+    watch?.(exec);
+    await exec.start(agent, {
+      ...request,
+      env: { ...defaults.env, ...request.env },
+      cwd: request.cwd ?? defaults.workdir,
+      user: request.user ?? defaults.user,
+      ...(holdsCrashes(capture) ? { holdCrashes: true } : {}),
+    });
+    host.started(exec);
+    return exec;
+  }
+
+  /** Takes them all up in a new session. */
+  async resume(agent: Agent): Promise<void> {
+    await Promise.all([...this.all.values()].map((exec) => exec.resume(agent)));
+  }
+
+  /** The session is over; a later `resume` goes on. */
+  detach(): void {
+    for (const exec of this.all.values()) exec.detach();
+  }
+
+  async fail(error: EngineError): Promise<void> {
+    await Promise.all([...this.all.values()].map((exec) => exec.fail(error)));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.all.values()].map((exec) => exec.close()));
+  }
+
+  /** Forgets one that has ended, with its log. */
+  async drop(exec: Exec): Promise<void> {
+    this.all.delete(exec.record.id);
+    await exec.remove();
+  }
+
+  async #dropOld(): Promise<void> {
+    const over = [...this.all.values()].filter((exec) => exec.isOver);
+    for (const exec of over.slice(0, Math.max(0, over.length - KEPT_EXECS))) await this.drop(exec);
+  }
+
+  /** Before an exec is told them: nothing that it writes may be kept as it is. */
+  async #learnSecrets(env: Readonly<Record<string, string>>, names: readonly string[]): Promise<void> {
+    const told = Object.entries(env).filter(([name]) => names.includes(name));
+    if (told.length === 0) return;
+    const { record } = this.#host;
+    record.secrets = sealSecrets(record.secrets, Object.fromEntries(told));
+    this.#secrets = SecretMatcher.of(record.secrets);
+    await this.#host.persist();
+  }
+}
+
+/** Secret values are left out: only the process has them. */
+function requestOf(
+  { argv, cwd, user, tty, masked }: ExecRecord,
+  env: Readonly<Record<string, string>>,
+  timeoutMs: number | undefined,
+  hide: (text: string) => string,
+): RecordedRequest {
+  const told = Object.entries(env)
+    .filter(([name]) => !masked.includes(name))
+    .map(([name, value]) => [name, hide(value)]);
+  return { argv, env: Object.fromEntries(told), cwd, user, tty, timeoutMs: timeoutMs ?? null };
+}

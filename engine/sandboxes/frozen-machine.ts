@@ -1,0 +1,98 @@
+/** A sandbox whose machine was ended and kept on disk: how it gets there, and how it comes back. */
+import type { Machine, Runner, SnapshotFiles } from "../../runners/runner.ts";
+import type { ExecTable } from "./exec-table.ts";
+import { clearFrozen, frozenDifference } from "./frozen.ts";
+import type { MachineLink } from "./machine-link.ts";
+import type { Frozen, SandboxRecord } from "./record.ts";
+import type { SandboxState } from "./state.ts";
+
+export interface KeptMachine extends Frozen {
+  /** Snapshot that it belongs to from now on. */
+  snapshot: string;
+}
+
+/** The engine's part of a wake-up: reserves capacity, finds the snapshot's files, runs `thaw`, reports the result. */
+export type OnWake = (thaw: (files: SnapshotFiles) => Promise<void>, signal: AbortSignal) => Promise<void>;
+
+/** What it needs of its sandbox. */
+export interface FrozenHost {
+  readonly record: SandboxRecord;
+  readonly dir: string;
+  greet(machine: Machine, signal: AbortSignal): Promise<unknown>;
+  move(to: SandboxState, reason: string | null): void;
+  persist(): Promise<void>;
+}
+
+export class FrozenMachine {
+  readonly #host: FrozenHost;
+  readonly #runner: Runner;
+  readonly #link: MachineLink;
+  readonly #execs: ExecTable;
+  #waking: AbortController | null = null;
+
+  constructor(host: FrozenHost, parts: { runner: Runner; link: MachineLink; execs: ExecTable }) {
+    this.#host = host;
+    this.#runner = parts.runner;
+    this.#link = parts.link;
+    this.#execs = parts.execs;
+  }
+
+  /** Ends the machine once `take` has kept what it was. @param checkUnused throws when somebody uses it */
+  async freeze(take: () => Promise<KeptMachine>, checkUnused: () => void): Promise<void> {
+    const { record } = this.#host;
+    checkUnused();
+    this.#link.hangUp();
+    this.#execs.detach();
+    const { snapshot, difference } = await take();
+    checkUnused();
+    record.frozen = { difference };
+    record.snapshot = snapshot;
+    if (difference === null) record.ownSnapshot = snapshot;
+    this.#host.move("stopped", "frozen after a long pause; a request wakes it");
+    await this.#host.persist();
+    await this.#link.stop();
+    await this.#link.clear();
+  }
+
+  /** Thaws the same machine again; its execs go on. When it can't be thawed it stays frozen. */
+  async wake(frozen: Frozen, onWake: OnWake | null): Promise<void> {
+    const { dir } = this.#host;
+    const difference = frozenDifference(dir, frozen);
+    const abort = new AbortController();
+    this.#waking = abort;
+    try {
+      await onWake?.((files) => this.#thaw(frozen, files, abort.signal), abort.signal);
+    } finally {
+      this.#waking = null;
+    }
+    if (difference) this.#runner.forget(difference.id);
+    await clearFrozen(dir);
+    const { agent } = this.#link;
+    if (agent) await this.#execs.resume(agent);
+  }
+
+  /** Calls off a wake-up. @returns whether there was one */
+  abort(reason: Error): boolean {
+    if (this.#waking === null) return false;
+    this.#waking.abort(reason);
+    return true;
+  }
+
+  async #thaw(frozen: Frozen, snapshot: SnapshotFiles, signal: AbortSignal): Promise<void> {
+    const { record, dir } = this.#host;
+    const machine = await this.#link.thaw({ snapshot, difference: frozenDifference(dir, frozen) }, signal);
+    try {
+      await this.#host.greet(machine, signal);
+      signal.throwIfAborted();
+    } catch (error) {
+      this.#link.hangUp();
+      this.#execs.detach();
+      await machine.stop();
+      await this.#link.clear();
+      throw error;
+    }
+    this.#host.move("running", null);
+    record.frozen = null;
+    await this.#host.persist();
+  }
+}

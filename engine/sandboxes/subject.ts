@@ -1,0 +1,35 @@
+/** A sandbox as seen by what freezes, forks and captures it. */
+import type { Processes } from "../../runners/agent/messages.ts";
+import type {
+  Difference,
+  DifferenceOptions,
+  Isolation,
+  LiveFreeze,
+  LiveFreezeSpec,
+} from "../../runners/runner.ts";
+import type { Exec } from "../execs/exec.ts";
+import type { SandboxRecord } from "./record.ts";
+
+export type GuestReport = Pick<Processes, "processes" | "listening">;
+
+export interface Subject {
+  readonly id: string;
+  readonly record: SandboxRecord;
+  readonly dir: string;
+  readonly isolation: Isolation;
+  readonly execs: ReadonlyMap<string, Exec>;
+  /** Called with the fingerprint of a failure before its capture is kept; throws when one like it is kept already. */
+  rejectDuplicate: ((fingerprint: string) => void) | null;
+  /** A text without the secret values that the sandbox was told. */
+  hide(text: string): string;
+  /** Processes and listeners, as the guest tells them; nothing when it does not in time. */
+  inspectGuest(): Promise<GuestReport>;
+  /** Throws `conflict` when the sandbox is not in a state to be frozen or forked. */
+  allowLive(verb: "freeze" | "fork"): void;
+  /** Makes a snapshot's files of the machine, which goes on. */
+  freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
+  /** Writes how the machine differs from its snapshot; it goes on. */
+  takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference>;
+  /** The last lines of the guest's console. Untrusted. */
+  consoleLines(): Promise<string[]>;
+}

@@ -1,0 +1,27 @@
+import { asEngineError } from "../as-engine-error.ts";
+import type { Parts } from "../parts.ts";
+import type { StoredSnapshot } from "../snapshots/store.ts";
+import type { ResolveOptions, SourceRequest } from "../sources.ts";
+
+/** Builds a template's snapshot, unless there is one that this host can thaw. */
+export async function build(
+  { sources, room, audit, events }: Parts,
+  source: SourceRequest,
+  options: ResolveOptions & { force: boolean },
+): Promise<StoredSnapshot> {
+  const asked = new Date().toISOString();
+  const recipe = await sources.recipe(source);
+  await room.needDisk();
+  try {
+    const built = await sources.build(recipe, options);
+    audit.note("template build", recipe.name, { snapshot: built.id });
+    if (built.manifest.createdAt >= asked)
+      events.append({
+        ...{ type: "template.built", target: recipe.name, name: recipe.name, sandbox: null },
+        details: { snapshot: built.id },
+      });
+    return built;
+  } catch (error) {
+    throw asEngineError(error);
+  }
+}

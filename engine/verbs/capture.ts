@@ -1,0 +1,21 @@
+import { asEngineError } from "../as-engine-error.ts";
+import type { StoredCapture } from "../captures/store.ts";
+import type { Parts } from "../parts.ts";
+import { checkVerb } from "../sandboxes/state.ts";
+
+/** Captures a sandbox by hand; it goes on. */
+export async function capture(
+  { registry, captures, audit }: Parts,
+  reference: string,
+): Promise<StoredCapture> {
+  const sandbox = registry.find(reference);
+  checkVerb("freeze", sandbox.record);
+  try {
+    const cause = { ending: { trigger: "manual" as const, exit: null }, exec: null };
+    const { id } = await captures.take(sandbox, cause);
+    audit.note("capture create", sandbox.record.name, { capture: id });
+    return await captures.store.get(id);
+  } catch (error) {
+    throw asEngineError(error);
+  }
+}

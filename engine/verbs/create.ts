@@ -1,0 +1,86 @@
+import { openReplay, type Replay } from "../captures/replay.ts";
+import { randomId } from "../ids.ts";
+import { interruptible } from "../interruptible.ts";
+import { timersFor } from "../lifecycle/time-limits.ts";
+import type { TimerRequest } from "../lifecycle/timers.ts";
+import type { Parts } from "../parts.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+import type { ResolveOptions, SourceRequest } from "../sources.ts";
+import { thawSandbox } from "./thaw.ts";
+
+export interface CreateOptions extends ResolveOptions, TimerRequest {
+  source: SourceRequest;
+  name?: string | undefined;
+  labels: Record<string, string>;
+  cpus?: number | undefined;
+  memoryMib?: number | undefined;
+  /** Ends with its client. */
+  leased: boolean;
+  /** Leased only until its command has ended. */
+  keep?: boolean | undefined;
+  /** How long to wait in line for room; 0: refuse at once. */
+  waitMs?: number | undefined;
+}
+
+/** Thaws a sandbox; builds what is missing first unless a snapshot was named. On failure nothing is left. */
+export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
+  const asked = performance.now();
+  return interruptible(options.signal, async () => {
+    const { registry, config, clock, admission, archive, room, sources, thaws } = parts;
+    const { source, signal, onProgress, waitMs = 0, labels, leased, keep } = options;
+    const id = randomId();
+    const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
+    const timers = timersFor(config, name, options, clock.wall());
+    registry.claim(name);
+    let replay: Replay | undefined;
+    try {
+      await room.needDisk();
+      using _replayed = await holdCapture(parts, source.capture);
+      replay = await openCapture(parts, options);
+      const { snapshot: found, from } = replay
+        ? { snapshot: replay.snapshot, from: replay.capture.id }
+        : await sources.resolve(source, options);
+      const snapshot = await sources.withResources(found, options, options);
+      using _thawed = archive.holds.take(snapshot.id);
+      const { cpus, memoryMib } = snapshot.manifest.resources;
+      await admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
+      const secrets = replay ? await parts.captures.store.secrets(replay.capture.id) : null;
+      const { origin, defaults } = replay ?? {};
+      return await thaws.run(() =>
+        thawSandbox(parts, {
+          ...{ id, name, from, timers, labels, leased, keep, snapshot, asked, signal },
+          ...{ defaults, origin, secrets },
+          replay: replay && { ...replay, exact: source.exact === true },
+        }),
+      );
+    } catch (error) {
+      registry.release(name);
+      admission.free(id);
+      throw error;
+    } finally {
+      await replay?.origin?.release();
+    }
+  });
+}
+
+async function openCapture(parts: Parts, options: CreateOptions): Promise<Replay | undefined> {
+  const { archive, captures } = parts;
+  const { capture, level } = options.source;
+  if (capture === undefined) return undefined;
+  const found = await captures.store.get(capture);
+  const { onProgress, signal } = options;
+  const context = { ...archive.live, ...archive.checking };
+  return openReplay(context, captures.store, found, { level, onProgress, signal });
+}
+
+async function holdCapture(parts: Parts, reference: string | undefined): Promise<Disposable | null> {
+  if (reference === undefined) return null;
+  return parts.archive.holds.take((await parts.captures.store.get(reference)).id);
+}
+
+/** `replay-7k2qxz`, with a number when there is one already. */
+async function replayName(parts: Parts, reference: string | undefined): Promise<string | undefined> {
+  if (reference === undefined) return undefined;
+  const { id } = await parts.captures.store.get(reference);
+  return parts.registry.freeName(`replay-${id.slice(id.indexOf("-") + 1)}`);
+}

@@ -1,0 +1,25 @@
+import { EngineError } from "../errors.ts";
+import { checkTtl } from "../lifecycle/time-limits.ts";
+import type { Parts } from "../parts.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+import { checkVerb } from "../sandboxes/state.ts";
+
+/** Extends its time to live. Throws `conflict` when it has none. */
+export async function extend(parts: Parts, reference: string, byMs: number): Promise<Sandbox> {
+  const { registry, config, lifecycle, audit, events } = parts;
+  const sandbox = registry.find(reference);
+  const { id, record } = sandbox;
+  checkVerb("extend", record);
+  const { expiresAt } = record.timers;
+  if (expiresAt === null)
+    throw new EngineError("conflict", `sandbox ${record.name} has no time to live; set one with --ttl`);
+  const end = Date.parse(expiresAt) + byMs;
+  checkTtl(config, record.name, end - Date.parse(record.createdAt));
+  record.timers.expiresAt = new Date(end).toISOString();
+  await sandbox.persist();
+  lifecycle.poke();
+  const details = { expiresAt: record.timers.expiresAt };
+  audit.note("extend", record.name, { id, ...details });
+  events.append({ type: "sandbox.extended", target: id, name: record.name, sandbox: id, details });
+  return sandbox;
+}

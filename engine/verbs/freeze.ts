@@ -1,0 +1,34 @@
+import { interruptible } from "../interruptible.ts";
+import type { Parts } from "../parts.ts";
+import { type FrozenSandbox, freezeSandbox } from "../sandboxes/freeze.ts";
+import { freezeAndStop } from "../sandboxes/freeze-and-stop.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+import type { ResolveOptions } from "../sources.ts";
+import { dropOwnSnapshot } from "./remove.ts";
+
+/** A full freeze of a machine of many gigabytes on a slow disk. */
+const FREEZE_DEADLINE_MS = 600_000;
+
+/** Makes a snapshot of a sandbox, which goes on, and names it. */
+export async function freeze(
+  { registry, room, archive, snapshots, audit }: Parts,
+  reference: string,
+  { tag, ...options }: ResolveOptions & { tag: string },
+): Promise<FrozenSandbox> {
+  const sandbox = registry.find(reference);
+  return interruptible(options.signal, async () => {
+    await room.needDisk();
+    const frozen = await freezeSandbox(archive.live, sandbox, options);
+    await snapshots.tag(frozen.snapshot.id, tag);
+    audit.note("freeze", sandbox.record.name, { snapshot: frozen.snapshot.id, tag });
+    return frozen;
+  });
+}
+
+/** Keeps a paused sandbox on disk and ends its machine, until a request wakes it. */
+export async function freezeToDisk(parts: Parts, sandbox: Sandbox): Promise<void> {
+  await parts.room.needDisk();
+  const { ownSnapshot: before } = sandbox.record;
+  await freezeAndStop(parts.archive.live, sandbox, AbortSignal.timeout(FREEZE_DEADLINE_MS));
+  if (before !== sandbox.record.ownSnapshot) await dropOwnSnapshot(parts, before);
+}

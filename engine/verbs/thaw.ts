@@ -1,0 +1,95 @@
+/** What create, fork, replay and rerun share: a sandbox made of a snapshot, with or without a difference to it. */
+import { join } from "node:path";
+import type { Replay } from "../captures/replay.ts";
+import type { Parts } from "../parts.ts";
+import { makeSandboxDir } from "../sandboxes/dir.ts";
+import type { ForkOrigin } from "../sandboxes/fork.ts";
+import type { SandboxRecord, Timers } from "../sandboxes/record.ts";
+import { Sandbox } from "../sandboxes/sandbox.ts";
+import type { SealedSecrets } from "../secrets/sealed.ts";
+import { type ExecDefaults, isFrozenLive } from "../snapshots/manifest.ts";
+import type { StoredSnapshot } from "../snapshots/store.ts";
+import { discard } from "./remove.ts";
+import { watch } from "./watch.ts";
+
+export interface NewSandbox {
+  id: string;
+  /** Claimed already. */
+  name: string;
+  /** What it is thawed from, for people. */
+  from: string;
+  timers: Timers;
+  labels: Record<string, string>;
+  /** It ends with its client. */
+  leased: boolean;
+  /** Leased only until its command has ended. */
+  keep?: boolean | undefined;
+  snapshot: StoredSnapshot;
+  /** Instead of the snapshot's. */
+  defaults?: ExecDefaults | undefined;
+  /** What a machine of the snapshot had become. */
+  origin?: ForkOrigin | undefined;
+  replay?: (Pick<Replay, "capture" | "level"> & { exact: boolean }) | undefined;
+  secrets?: SealedSecrets | null | undefined;
+  /** When it was asked for, by `performance.now`. */
+  asked: number;
+  signal: AbortSignal;
+}
+
+/** Resolves when its agent has answered. On failure nothing is left of it. Its room was admitted before. */
+export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandbox> {
+  const { id, name, from, snapshot, origin, asked } = made;
+  made.signal.throwIfAborted();
+  const dir = join(parts.home.sandboxes, id);
+  const record = newRecord(parts, made);
+  const sandbox = new Sandbox(dir, record, parts.runner, parts.captures);
+  const abort = new AbortController();
+  const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
+  const signal = AbortSignal.any([abort.signal, made.signal]);
+  await makeSandboxDir(dir);
+  parts.registry.creations.set(id, { abort, settled });
+  const { tell } = watch(parts, sandbox);
+  tell("sandbox.creating", { from, labels: record.labels });
+  try {
+    const [files] = await Promise.all([
+      origin?.files ?? parts.snapshots.checkForThaw(snapshot),
+      sandbox.persist(),
+    ]);
+    await sandbox.thaw(files, {
+      signal,
+      difference: origin?.difference,
+      frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
+    });
+    parts.admission.started(id);
+    record.thawMs = performance.now() - asked;
+    await sandbox.persist();
+    signal.throwIfAborted();
+  } catch (error) {
+    await discard(parts, id);
+    throw abort.signal.aborted ? abort.signal.reason : error;
+  } finally {
+    parts.registry.creations.delete(id);
+    settle();
+  }
+  parts.lifecycle.poke();
+  parts.audit.note("create", name, { id, from, snapshot: snapshot.id });
+  return sandbox;
+}
+
+function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
+  const { id, name, from, timers, labels, leased, keep, snapshot, defaults, origin, replay, secrets } = made;
+  return {
+    ...{ schema: 1, id, name, state: "creating", from, labels, leased, timers },
+    snapshot: snapshot.id,
+    runner: runner.name,
+    resources: snapshot.manifest.resources,
+    defaults: defaults ?? snapshot.manifest.defaults,
+    createdAt: new Date().toISOString(),
+    keep: keep ?? false,
+    derived: origin !== undefined,
+    replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
+    secrets: secrets ?? null,
+    ...{ reason: null, thawMs: null, heldBy: null, frozen: null },
+    ...{ ownSnapshot: null, machineId: null, machine: null },
+  };
+}

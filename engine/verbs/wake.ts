@@ -1,0 +1,26 @@
+import type { SnapshotFiles } from "../../runners/runner.ts";
+import { asEngineError } from "../as-engine-error.ts";
+import type { Parts } from "../parts.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+
+/** A frozen sandbox needs room for a machine, as a new one does. */
+export async function wake(
+  parts: Parts,
+  { id, record }: Sandbox,
+  thaw: (files: SnapshotFiles) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { room, admission, snapshots, thaws, audit } = parts;
+  const { name, resources, snapshot } = record;
+  try {
+    await room.needDisk();
+    await admission.admit({ id, name, ...resources }, { waitMs: 0, onProgress: () => {}, signal });
+    const files = await snapshots.checkForThaw(await snapshots.get(snapshot));
+    await thaws.run(() => thaw(files));
+    admission.started(id);
+    audit.note("wake", name, { id });
+  } catch (error) {
+    if (record.frozen) admission.ended(id);
+    throw asEngineError(error);
+  }
+}

@@ -1,0 +1,38 @@
+/** Adds a sandbox to the registry, and reports what becomes of it: events, admission, timers, leases, logs. */
+import type { EventType } from "../events/event.ts";
+import type { Exec } from "../execs/exec.ts";
+import type { Parts } from "../parts.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+import { isOver } from "../sandboxes/state.ts";
+import { wake } from "./wake.ts";
+
+export interface Watched {
+  tell(type: EventType, details: Record<string, unknown>): void;
+}
+
+export function watch(parts: Parts, sandbox: Sandbox): Watched {
+  const { id, record } = sandbox;
+  const { registry, events, admission, lifecycle, leases, logs } = parts;
+  const tell: Watched["tell"] = (type, details) =>
+    events.append({ type, target: id, name: record.name, sandbox: id, details });
+  registry.add(sandbox);
+  sandbox.onWake = (thaw, signal) => wake(parts, sandbox, thaw, signal);
+  sandbox.on("transition", ({ to, reason }) => {
+    if (to !== "creating") tell(`sandbox.${to}`, reason === null ? {} : { reason });
+    if (isOver(to)) admission.ended(id);
+    lifecycle.poke();
+  });
+  sandbox.on("ended", () => {
+    if (record.leased) leases.afterEnd(id);
+  });
+  const tellExec = (type: EventType, { record: exec }: Exec, details: Record<string, unknown>) =>
+    events.append({ type, target: exec.id, name: record.name, sandbox: id, details });
+  sandbox.on("execStarted", (exec) => tellExec("exec.started", exec, { argv: exec.record.argv.slice(0, 8) }));
+  sandbox.on("execEnded", (exec) => {
+    const { exit, error } = exec.record;
+    tellExec("exec.ended", exec, { exit, error });
+    void logs.settle(sandbox, () => registry.present);
+  });
+  sandbox.on("gone", () => logs.forget(id));
+  return { tell };
+}
