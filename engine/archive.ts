@@ -18,7 +18,6 @@ import type { StoredCapture } from "./captures/store.ts";
 import type { Config } from "./config.ts";
 import { EngineError } from "./errors.ts";
 import type { EventLog } from "./events/log.ts";
-import { finished } from "./files.ts";
 import { Holds } from "./holds.ts";
 import type { Home } from "./home.ts";
 import type { Room } from "./room.ts";
@@ -26,6 +25,8 @@ import type { LiveContext } from "./sandboxes/freeze.ts";
 import type { SandboxRecord } from "./sandboxes/record.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import type { ResolveOptions } from "./sources.ts";
+import { completeEntries } from "./state/entries.ts";
+import type { Quarantine } from "./state/quarantine.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
 import { makeWhole } from "./travel/whole.ts";
@@ -43,6 +44,7 @@ export interface ArchiveContext {
   room: Room;
   config: Config;
   audit: Audit;
+  quarantine: Quarantine;
   events: EventLog;
   /** Records of those there are. */
   sandboxes(): readonly SandboxRecord[];
@@ -58,13 +60,13 @@ export class Archive {
   readonly #pruner: Pruner;
 
   constructor(context: ArchiveContext) {
-    const { home, runner, room, config, events } = context;
+    const { home, runner, room, config, events, quarantine } = context;
     this.#context = context;
-    this.snapshots = new SnapshotStore(home);
+    this.snapshots = new SnapshotStore(home, quarantine);
     this.snapshots.onPublished = ({ id, manifest }) =>
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.captures = new Captures({
-      ...this.live,
+      ...{ ...this.live, quarantine },
       needDisk: () => room.needDisk(),
       tell: (type, id, details) => {
         events.append({ type, target: id, name: id, sandbox: null, details });
@@ -85,7 +87,7 @@ export class Archive {
     const { store, scans } = this.captures;
     this.exports = new Exports({ snapshots, captures: store, scans, holds });
     this.imports = new Imports({
-      ...{ home, snapshots, captures: store, runner, holds },
+      ...{ home, snapshots, captures: store, runner, holds, quarantine },
       needDisk: (bytes) => room.needDisk(bytes),
     });
   }
@@ -119,9 +121,9 @@ export class Archive {
     const [check, full, here] = await Promise.all([
       checkCapture(this.checking, capture, base !== null && base.id === capture.base.snapshot),
       wholeWouldDo(this.checking, capture),
-      finished(this.#context.home.captures),
+      completeEntries(this.#context.home.captures),
     ]);
-    const hasBase = (await finished(this.#context.home.snapshots)).includes(capture.base.snapshot);
+    const hasBase = (await completeEntries(this.#context.home.snapshots)).includes(capture.base.snapshot);
     const missing = here.includes(capture.id) ? [] : [capture, ...(hasBase || base === null ? [] : [base])];
     return {
       capture: capture.id,

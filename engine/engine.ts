@@ -1,6 +1,7 @@
 /** The engine: sandboxes, snapshots and templates on one host. Knows machines only through the Runner interface. Verbs: engine/verbs. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { sha256 } from "../durable/digest.ts";
 import type { Probe, Runner } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
 import { Archive } from "./archive.ts";
@@ -14,7 +15,6 @@ import { readConfig } from "./config.ts";
 import type { EngineError } from "./errors.ts";
 import { EventLog } from "./events/log.ts";
 import { LogBudget } from "./execs/log-budget.ts";
-import { sha256 } from "./files.ts";
 import { type Home, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
@@ -22,6 +22,7 @@ import { Lifecycle } from "./lifecycle/lifecycle.ts";
 import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
 import type { Parts } from "./parts.ts";
+import { adopt, clearSandbox } from "./recovery/adopt.ts";
 import { recover } from "./recovery/recover.ts";
 import { Room } from "./room.ts";
 import type { FrozenSandbox } from "./sandboxes/freeze.ts";
@@ -29,6 +30,7 @@ import { SandboxRegistry } from "./sandboxes/registry.ts";
 import type { Sandbox } from "./sandboxes/sandbox.ts";
 import type { SnapshotStore, StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
+import { Quarantine, quarantineProbe } from "./state/quarantine.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
 import { build } from "./verbs/build.ts";
@@ -110,6 +112,11 @@ export class Engine {
     return this.#parts.events;
   }
 
+  /** State that could not be read. */
+  get quarantine(): Quarantine {
+    return this.#parts.quarantine;
+  }
+
   get admission(): Admission {
     return this.#parts.admission;
   }
@@ -180,7 +187,7 @@ export class Engine {
   }
 
   async doctor(): Promise<Probe[]> {
-    const { runner, snapshots, registry, home, room } = this.#parts;
+    const { runner, snapshots, registry, home, room, quarantine } = this.#parts;
     const probes = await runner.probe();
     const found = await snapshots.list();
     return [
@@ -192,6 +199,7 @@ export class Engine {
         detail: `${found.length} snapshots, ${registry.size} sandboxes in ${home.root}`,
       },
       await room.probe(),
+      quarantineProbe(await quarantine.list()),
     ];
   }
 
@@ -220,10 +228,11 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const room = new Room(home.root, config);
   const registry = new SandboxRegistry();
   const sandboxes = () => registry.present.map(({ record }) => record);
-  const archive = new Archive({ home, runner, room, config, audit, events, sandboxes });
+  const quarantine = new Quarantine(home.root);
+  const archive = new Archive({ home, runner, room, config, audit, events, quarantine, sandboxes });
   const { logs = KEPT_LOGS_MIB.host, sandbox } = config.limits;
   const parts: Parts = {
-    ...{ home, config, clock, runner, registry, archive, room, audit, events },
+    ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine },
     snapshots: archive.snapshots,
     captures: archive.captures,
     admission: room.admission,
@@ -247,5 +256,9 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
       able: { pause: runner.capabilities.pause, stop: runner.capabilities.liveFreeze },
     }),
   };
+  quarantine.own("sandbox", {
+    readAgain: ({ what }) => adopt(parts, what),
+    discard: ({ what }) => clearSandbox(parts, what),
+  });
   return parts;
 }

@@ -17,6 +17,7 @@ import type { SandboxRegistry } from "./sandboxes/registry.ts";
 import type { Sandbox } from "./sandboxes/sandbox.ts";
 import type { SnapshotStore } from "./snapshots/store.ts";
 import type { Sources } from "./sources.ts";
+import type { Quarantine } from "./state/quarantine.ts";
 
 export interface Parts {
   readonly home: Home;
@@ -34,6 +35,8 @@ export interface Parts {
   readonly lifecycle: Lifecycle<Sandbox>;
   readonly audit: Audit;
   readonly events: EventLog;
+  /** State that could not be read. */
+  readonly quarantine: Quarantine;
   readonly logs: LogBudget;
   /** Thaws at the same time. */
   readonly thaws: Gate;

@@ -1,8 +1,8 @@
 /** What a sandbox is thawed from: a template (built when absent), a recipe's text, or a snapshot; with other resources, a variant of it. */
 import { join } from "node:path";
+import { sha256 } from "../durable/digest.ts";
 import { SingleFlight } from "./concurrency.ts";
 import { EngineError } from "./errors.ts";
-import { sha256 } from "./files.ts";
 import { type OnProgress, type Progress, phase } from "./progress.ts";
 import { isFrozenLive } from "./snapshots/manifest.ts";
 import type { StoredSnapshot } from "./snapshots/store.ts";

@@ -10,16 +10,20 @@ import { EngineError } from "../errors.ts";
 import type { Ending } from "../execs/ending.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { PendingCapture, Taken } from "../execs/taken.ts";
-import { finished, readRecord, writeWhole } from "../files.ts";
 import type { Cause } from "../sandboxes/capturer.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
 import type { Subject } from "../sandboxes/subject.ts";
+import { secretsKind } from "../secrets/sealed.ts";
+import { completeEntries } from "../state/entries.ts";
+import type { Quarantine } from "../state/quarantine.ts";
+import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
 import {
   type CaptureManifest,
   type CapturePart,
   type CaseFile,
   captureManifest,
   caseFile,
+  caseKind,
   PART_NAMES,
 } from "./case-file.ts";
 import { LEFT_OUT } from "./check.ts";
@@ -41,6 +45,7 @@ const STORED_DIR = "stored";
 const STORES_AT_ONCE = 2;
 
 export interface CaptureContext extends LiveContext {
+  quarantine: Quarantine;
   /** Throws `no-space`. */
   needDisk(): Promise<void>;
   tell(
@@ -63,7 +68,8 @@ export class Captures {
 
   constructor(context: CaptureContext) {
     this.#context = context;
-    this.store = new CaptureStore(context.home);
+    this.store = new CaptureStore(context.home, context.quarantine);
+    context.quarantine.own("draft", { readAgain: async ({ what }) => this.#storeLater(what) });
     this.files = new CaptureFiles(context, this.store);
     this.scans = new Scans(context, this.store, this.#leaving.signal);
   }
@@ -72,16 +78,28 @@ export class Captures {
   async recover(): Promise<void> {
     for (const id of await this.store.drafts()) {
       const draft = this.store.draftDir(id);
-      const file = await readRecord(join(draft, TAKEN_FILE), caseFile);
-      const published = (await finished(this.#context.home.captures)).includes(id);
-      if (file === null || published) {
+      const read = await readRecord(join(draft, TAKEN_FILE), caseKind);
+      const published = (await completeEntries(this.#context.home.captures)).includes(id);
+      if (read.state === "absent" || published) {
         await rm(draft, { recursive: true, force: true });
         continue;
       }
+      if (read.state === "unreadable") {
+        await this.#setAside(id, `${TAKEN_FILE} ${read.reason}`);
+        continue;
+      }
+      const file = read.value;
       if (file.exec) this.#inherited.set(file.exec.id, takenOf(file));
       this.#storeLater(id);
     }
     this.#verifyRest().catch(() => {});
+  }
+
+  /** A draft is all there is of a failure: it is kept, named, and stored when it is restored. */
+  async #setAside(id: string, reason: string): Promise<void> {
+    const path = this.store.draftDir(id);
+    await this.#context.quarantine.setAside({ kind: "draft", what: id, path, reason });
+    this.#context.tell("capture.failed", id, { reason });
   }
 
   /** The daemon leaves; the next one goes on. */
@@ -169,7 +187,8 @@ export class Captures {
       const file = await this.#describe(id, sandbox, cause, { ...frozen, ...(await looking) });
       await this.#keepRequest(dir, sandbox, cause.exec);
       const { secrets } = sandbox.record;
-      if (secrets !== null) await writeWhole(join(dir, SECRETS_FILE), JSON.stringify(secrets));
+      if (secrets !== null)
+        await writeRecord(join(dir, SECRETS_FILE), secretsKind, secrets, { survives: "power-loss" });
       return { file, dir };
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
@@ -179,7 +198,7 @@ export class Captures {
 
   /** From here on it is a capture, whatever becomes of this process. */
   async #keep(dir: string, file: CaseFile): Promise<Taken> {
-    await writeWhole(join(dir, TAKEN_FILE), JSON.stringify(file));
+    await writeRecord(join(dir, TAKEN_FILE), caseKind, file, { survives: "power-loss" });
     this.#storeLater(file.id);
     return takenOf(file);
   }
@@ -288,7 +307,7 @@ export class Captures {
       crash,
       console: console.map(hide),
       before: exec === null ? "unknown" : await beforeOf(sandbox, exec),
-      workspace: await readWorkspace(sandbox.dir),
+      workspace: valueOrNull(await readWorkspace(sandbox.dir)),
       processes,
       listening,
       egress: [],
@@ -320,8 +339,7 @@ export class Captures {
         },
         async (error: unknown) => {
           if (this.#leaving.signal.aborted) return;
-          await rm(this.store.draftDir(id), { recursive: true, force: true });
-          this.#context.tell("capture.failed", id, { reason: (error as Error).message });
+          await this.#setAside(id, `could not be stored: ${(error as Error).message}`);
         },
       )
       .catch(() => {});
@@ -393,7 +411,8 @@ interface Frozen {
 async function beforeOf(sandbox: Subject, { record }: Exec): Promise<CaseFile["before"]> {
   if (record.checkpoint) return "checkpoint";
   if (sandbox.execs.size > 1 || sandbox.record.derived) return "unknown";
-  return (await readWorkspace(sandbox.dir)) === null ? "base" : "workspace";
+  const workspace = await readWorkspace(sandbox.dir);
+  return workspace.state === "ok" ? "workspace" : workspace.state === "absent" ? "base" : "unknown";
 }
 
 function describeExec(

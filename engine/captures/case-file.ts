@@ -5,6 +5,7 @@ import { trigger } from "../execs/ending.ts";
 import { execExit } from "../execs/exit.ts";
 import { ciContext } from "../execs/request.ts";
 import { layerNames, machineNeeds, resources } from "../snapshots/manifest.ts";
+import { recordKind } from "../state/record.ts";
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const shortText = z.string().max(1024);
@@ -75,6 +76,7 @@ export const caseFile = z.strictObject({
   pauseMs: z.number(),
   fingerprint: z.string().max(64),
 });
+export const caseKind = recordKind("case file", caseFile);
 export type CaseFile = z.infer<typeof caseFile>;
 
 /** `.zst`: compressed by zstd. A closed list, so that a manifest can't name a host's file. */
@@ -120,6 +122,7 @@ export const captureManifest = z.strictObject({
     .max(PART_NAMES.length)
     .refine((parts) => new Set(parts.map(({ name }) => name)).size === parts.length, "each part once"),
 });
+export const captureManifestKind = recordKind("capture manifest", captureManifest);
 export type CaptureManifest = z.infer<typeof captureManifest>;
 
 /** A secret, or what looks like one, in a part of a capture. Never the value. */
@@ -153,6 +156,7 @@ export const captureNotes = z.object({
   /** What was found when secrets were looked for. null: not done yet. */
   scan: secretScan.nullable().default(null),
 });
+export const notesKind = recordKind("capture notes", captureNotes);
 export type CaptureNotes = z.infer<typeof captureNotes>;
 
 /** The case file's schema for other programs, as it is kept in docs/case.schema.json. */

@@ -5,7 +5,7 @@ import { rm, stat } from "node:fs/promises";
 import { Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
-import { sha256File } from "../files.ts";
+import { sha256File } from "../../durable/digest.ts";
 import type { CapturePart } from "./case-file.ts";
 
 const CHUNK_BYTES = 1 << 20;

@@ -1,24 +1,28 @@
 /** Captures on disk: published by one rename, never changed after, found by id, unique prefix or `latest`. */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { publish } from "../../durable/publish.ts";
 import type { DifferenceFiles, Runner } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
-import { type RecordedRequest, recordedRequest } from "../execs/request.ts";
-import { finished, readRecord, sync, writeWhole } from "../files.ts";
+import { type RecordedRequest, requestKind } from "../execs/request.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { nearest } from "../nearest.ts";
-import { type SealedSecrets, sealedSecrets } from "../secrets/sealed.ts";
+import { type SealedSecrets, secretsKind } from "../secrets/sealed.ts";
 import type { PartVerdict } from "../snapshots/store.ts";
+import { completeEntries } from "../state/entries.ts";
+import type { Quarantine } from "../state/quarantine.ts";
+import { readRecord, writeRecord } from "../state/record.ts";
 import {
   type CaptureManifest,
   type CaptureNotes,
   type CapturePart,
   type CaseFile,
-  captureManifest,
+  captureManifestKind,
   captureNotes,
-  caseFile,
+  caseKind,
+  notesKind,
 } from "./case-file.ts";
 import { expandPart, faultOf } from "./parts.ts";
 
@@ -41,23 +45,26 @@ export interface DifferenceOptions {
 const ID_LETTERS = 6;
 /** In the folder of a capture or of a draft; no part of it. */
 export const SECRETS_FILE = "secrets.json";
+const MANIFEST_FILE = "manifest.json";
 
 export class CaptureStore {
   readonly #home: Home;
+  readonly #quarantine: Quarantine;
   readonly #known = new Map<string, StoredCapture>();
   /** Those being stored: who asks waits for them. */
   readonly #pending = new Set<Promise<unknown>>();
   #noting: Promise<void> = Promise.resolve();
 
-  constructor(home: Home) {
+  constructor(home: Home, quarantine: Quarantine) {
     this.#home = home;
+    this.#quarantine = quarantine;
   }
 
   /** A folder for a capture in the making, under a fresh id. A crash leaves it for `drafts`. */
   async draft(prefix: "fail" | "capture"): Promise<{ id: string; dir: string }> {
     for (;;) {
       const id = `${prefix}-${randomId().slice(0, ID_LETTERS)}`;
-      if ((await finished(this.#home.captures)).includes(id)) continue;
+      if ((await completeEntries(this.#home.captures)).includes(id)) continue;
       const dir = this.draftDir(id);
       await mkdir(dir, { mode: 0o711 });
       return { id, dir };
@@ -102,24 +109,21 @@ export class CaptureStore {
     manifest: CaptureManifest,
     text = `${JSON.stringify(manifest, null, 2)}\n`,
   ): Promise<StoredCapture> {
-    await writeFile(join(parts, "manifest.json"), text, { mode: 0o444 });
-    for (const { name } of manifest.parts) await sync(join(parts, name));
-    await sync(parts);
-    await chmod(parts, 0o711);
-    await rename(parts, join(this.#home.captures, manifest.id)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    const published = await publish({
+      ...{ draft: parts, target: join(this.#home.captures, manifest.id) },
+      ...{ manifest: { name: MANIFEST_FILE, text }, mode: 0o711 },
+    });
+    if (!published)
       throw new EngineError("conflict", `there is already a capture ${manifest.id}`, {
         hint: `thaw capture show ${manifest.id}`,
       });
-    });
-    await sync(this.#home.captures);
     return this.#load(manifest.id);
   }
 
   /** Newest first. */
   async list(): Promise<StoredCapture[]> {
     await Promise.allSettled(this.#pending);
-    const ids = await finished(this.#home.captures);
+    const ids = await completeEntries(this.#home.captures);
     const loaded = await Promise.all(ids.map((id) => this.#load(id).catch(() => null)));
     return loaded
       .filter((capture) => capture !== null)
@@ -128,7 +132,7 @@ export class CaptureStore {
 
   /** Those that are there and can't be read, and why. */
   async unreadable(): Promise<{ id: string; reason: string }[]> {
-    const ids = await finished(this.#home.captures);
+    const ids = await completeEntries(this.#home.captures);
     const faults = await Promise.all(
       ids.map((id) =>
         this.#load(id).then(
@@ -142,8 +146,8 @@ export class CaptureStore {
 
   /** The snapshot that a capture is based on, whether or not the rest of it can be read; null when its manifest can't. */
   async baseOf(id: string): Promise<string | null> {
-    const manifest = await readRecord(join(this.#home.captures, id, "manifest.json"), captureManifest);
-    return manifest?.base.snapshot ?? null;
+    const manifest = await readRecord(join(this.#home.captures, id, MANIFEST_FILE), captureManifestKind);
+    return manifest.state === "ok" ? manifest.value.base.snapshot : null;
   }
 
   /** By id, unique prefix, the id without `fail-`, or `latest`. Throws `not-found`, `capture-corrupt`. */
@@ -156,7 +160,7 @@ export class CaptureStore {
         hint: "thaw run --capture on-failure -- …",
       });
     }
-    const ids = await finished(this.#home.captures);
+    const ids = await completeEntries(this.#home.captures);
     if (ids.includes(reference)) return this.#load(reference);
     const fits = (id: string): boolean =>
       reference !== "" && (id.startsWith(reference) || id.slice(id.indexOf("-") + 1).startsWith(reference));
@@ -218,26 +222,40 @@ export class CaptureStore {
     const path = join(capture.dir, part.name);
     const fault = await faultOf(path, part);
     if (fault !== null) throw corrupt(capture.id, part.name, fault);
-    return recordedRequest.parse(JSON.parse(await readFile(path, "utf8")));
+    const read = await readRecord(path, requestKind);
+    if (read.state === "ok") return read.value;
+    throw corrupt(capture.id, part.name, read.state === "absent" ? "is missing" : read.reason);
   }
 
+  /** Notes that can't be read may say that it is pinned: it is kept then. */
   async notes(id: string): Promise<CaptureNotes> {
-    return (await readRecord(this.#notesPath(id), captureNotes)) ?? captureNotes.parse({});
+    const read = await readRecord(this.#notesPath(id), notesKind);
+    if (read.state === "ok") return read.value;
+    return captureNotes.parse({ pinned: read.state === "unreadable" });
   }
 
   /** One after the other: each changes what the one before has written. */
   note(id: string, change: Partial<CaptureNotes>): Promise<void> {
     const noted = this.#noting.then(async () => {
+      const path = this.#notesPath(id);
+      const read = await readRecord(path, notesKind);
       const notes = { ...(await this.notes(id)), ...change };
-      await writeWhole(this.#notesPath(id), `${JSON.stringify(notes)}\n`);
+      if (read.state === "unreadable")
+        await this.#quarantine.setAside({ kind: "notes", what: id, path, reason: read.reason });
+      await writeRecord(path, notesKind, notes, { survives: "power-loss" });
     });
     this.#noting = noted.catch(() => {});
     return noted;
   }
 
-  /** What finds the secret values that its machine was told; null when it was told none. Never leaves the host. */
-  secrets(id: string): Promise<SealedSecrets | null> {
-    return readRecord(join(this.#home.captures, id, SECRETS_FILE), sealedSecrets);
+  /**
+   * What finds the secret values that its machine was told; null when it was told none. Never leaves the host. Throws `capture-corrupt` when
+   * it can't be read: nothing is then looked for in its place.
+   */
+  async secrets(id: string): Promise<SealedSecrets | null> {
+    const read = await readRecord(join(this.#home.captures, id, SECRETS_FILE), secretsKind);
+    if (read.state === "unreadable") throw corrupt(id, SECRETS_FILE, read.reason);
+    return read.state === "ok" ? read.value : null;
   }
 
   /** Out of sight by one rename, then away. The caller has made sure that nothing uses it. */
@@ -275,14 +293,18 @@ export class CaptureStore {
     const known = this.#known.get(id);
     if (known) return known;
     const dir = join(this.#home.captures, id);
-    const manifest = await readRecord(join(dir, "manifest.json"), captureManifest);
-    if (manifest?.id !== id) throw corrupt(id, "manifest.json", "is missing, or is not this capture's");
+    const read = await readRecord(join(dir, MANIFEST_FILE), captureManifestKind);
+    if (read.state === "unreadable") throw corrupt(id, MANIFEST_FILE, read.reason);
+    if (read.state === "absent" || read.value.id !== id)
+      throw corrupt(id, MANIFEST_FILE, "is missing, or is not this capture's");
+    const manifest = read.value;
     const part = manifest.parts.find(({ name }) => name === "case.json");
     const fault = part ? await faultOf(join(dir, "case.json"), part) : "is not in the manifest";
     if (fault !== null) throw corrupt(id, "case.json", fault);
-    const file = await readRecord(join(dir, "case.json"), caseFile);
-    if (file === null) throw corrupt(id, "case.json", "has a shape that this version does not know");
-    const stored = { id, dir, manifest, file };
+    const file = await readRecord(join(dir, "case.json"), caseKind);
+    if (file.state !== "ok")
+      throw corrupt(id, "case.json", file.state === "absent" ? "is missing" : file.reason);
+    const stored = { id, dir, manifest, file: file.value };
     this.#known.set(id, stored);
     return stored;
   }

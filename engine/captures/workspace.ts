@@ -3,19 +3,22 @@ import { createHash } from "node:crypto";
 import { link, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { readRecord, writeWhole } from "../files.ts";
+import { type Read, readRecord, recordKind, writeRecord } from "../state/record.ts";
 import type { CaseFile } from "./case-file.ts";
 
 const TREE_FILE = "workspace";
 const ABOUT_FILE = "workspace.json";
 const CHECKPOINT_DIR = "before";
 
-const about = z.strictObject({
-  path: z.string(),
-  user: z.string().nullable(),
-  digest: z.string(),
-  bytes: z.number(),
-});
+const about = recordKind(
+  "workspace record",
+  z.strictObject({
+    path: z.string(),
+    user: z.string().nullable(),
+    digest: z.string(),
+    bytes: z.number(),
+  }),
+);
 
 /** Passes a tree stream on and keeps a copy in a sandbox's folder. One that ends early is not kept. */
 export async function* keepTree(
@@ -43,16 +46,16 @@ export async function* keepTree(
     if (!whole) await rm(path, { force: true });
   }
   const kept = { path: to.path, user: to.user ?? null, digest: hash.digest("hex"), bytes };
-  await writeWhole(join(dir, ABOUT_FILE), JSON.stringify(kept));
+  await writeRecord(join(dir, ABOUT_FILE), about, kept, { survives: "daemon" });
 }
 
-export function readWorkspace(dir: string): Promise<CaseFile["workspace"]> {
+export function readWorkspace(dir: string): Promise<Read<NonNullable<CaseFile["workspace"]>>> {
   return readRecord(join(dir, ABOUT_FILE), about);
 }
 
 /** Gives the kept tree another name; nothing where there is none. */
 export async function linkWorkspace(dir: string, to: string): Promise<void> {
-  if ((await readWorkspace(dir)) !== null) await link(join(dir, TREE_FILE), to);
+  if ((await readWorkspace(dir)).state === "ok") await link(join(dir, TREE_FILE), to);
 }
 
 /** An empty folder for the machine as it is before a command; what was there before goes. */

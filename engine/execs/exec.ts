@@ -7,14 +7,14 @@ import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { type Crash, crashEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
 import { EngineError, type ErrorCode } from "../errors.ts";
-import { readRecord, writeWhole } from "../files.ts";
 import { Mask } from "../secrets/mask.ts";
 import type { SecretMatcher } from "../secrets/matcher.ts";
+import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
 import { type Ending, endingOf, wantsCapture } from "./ending.ts";
 import type { ExecExit } from "./exit.ts";
 import { ExecLog, type Output } from "./log.ts";
-import type { ExecRecord } from "./record.ts";
-import { type RecordedRequest, recordedRequest } from "./request.ts";
+import { type ExecRecord, execKind } from "./record.ts";
+import { type RecordedRequest, requestKind } from "./request.ts";
 import { type Reader, Subscriber } from "./subscriber.ts";
 import type { PendingCapture } from "./taken.ts";
 
@@ -208,12 +208,12 @@ export class Exec extends EventEmitter<ExecEvents> {
 
   /** Keeps what starts it again. */
   async keepRequest(request: RecordedRequest): Promise<void> {
-    await writeWhole(this.#requestPath, `${JSON.stringify(request)}\n`);
+    await writeRecord(this.#requestPath, requestKind, request, { survives: "daemon" });
   }
 
-  /** What was kept; null when it was not to be captured. */
-  request(): Promise<RecordedRequest | null> {
-    return readRecord(this.#requestPath, recordedRequest);
+  /** What was kept; null when it was not to be captured, or can't be read: the capture is then one that can't be run again. */
+  async request(): Promise<RecordedRequest | null> {
+    return valueOrNull(await readRecord(this.#requestPath, requestKind));
   }
 
   async ended(signal?: AbortSignal): Promise<void> {
@@ -383,7 +383,9 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   async #persist(): Promise<void> {
-    await writeWhole(join(this.#dir, `${this.record.id}.json`), `${JSON.stringify(this.record)}\n`).catch(
+    // Its machine does not survive a power loss either.
+    const survives = "daemon";
+    await writeRecord(join(this.#dir, `${this.record.id}.json`), execKind, this.record, { survives }).catch(
       () => {},
     );
   }

@@ -1,6 +1,7 @@
 /** What is kept of an exec on disk. The values of its environment are not. */
 import { z } from "zod";
 import { errorCodes } from "../errors.ts";
+import { recordKind } from "../state/record.ts";
 import { capturePolicy } from "./ending.ts";
 import { execExit } from "./exit.ts";
 import { ciContext } from "./request.ts";
@@ -35,4 +36,5 @@ export const execRecord = z.object({
   ci: ciContext.nullable().default(null),
   error: z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string().optional() }).nullable(),
 });
+export const execKind = recordKind("exec record", execRecord);
 export type ExecRecord = z.infer<typeof execRecord>;

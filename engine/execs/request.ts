@@ -1,5 +1,6 @@
 /** What a run's client says of it that a capture keeps. */
 import { z } from "zod";
+import { recordKind } from "../state/record.ts";
 
 const shortText = z.string().max(1024);
 
@@ -28,4 +29,5 @@ export const recordedRequest = z.strictObject({
   tty: z.boolean(),
   timeoutMs: z.number().nullable(),
 });
+export const requestKind = recordKind("recorded request", recordedRequest);
 export type RecordedRequest = z.infer<typeof recordedRequest>;

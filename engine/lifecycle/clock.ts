@@ -3,6 +3,7 @@
  * it can't be set and stands still while the host sleeps. When they disagree, the wall clock has jumped.
  */
 import { z } from "zod";
+import { recordKind } from "../state/record.ts";
 
 export interface Clock {
   /** ms since the epoch. */
@@ -14,7 +15,8 @@ export interface Clock {
 }
 
 /** A reading of both, to compare a later one with. */
-export const clockReading = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
+const clockReading = z.object({ wall: z.number(), monotonic: z.number(), boot: z.string() });
+export const clockKind = recordKind("clock reading", clockReading);
 export type ClockReading = z.infer<typeof clockReading>;
 
 /** Smaller differences are the clock being kept in step. */

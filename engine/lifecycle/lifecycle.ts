@@ -1,9 +1,9 @@
 /** Does what sandboxes' timers say: looks at every sandbox when something is due, and at least every few seconds. */
 import { callingAsDaemon } from "../caller.ts";
 import { Gate } from "../concurrency.ts";
-import { readRecord, writeWhole } from "../files.ts";
 import type { SandboxRecord } from "../sandboxes/record.ts";
-import { type Clock, type ClockReading, clockReading, jumpBetween, readClock } from "./clock.ts";
+import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
+import { type Clock, type ClockReading, clockKind, jumpBetween, readClock } from "./clock.ts";
 import { type Action, afterJump, idleAfter, type Next, nextOf } from "./timers.ts";
 
 /** Between looks, when nothing is due earlier: a jump of the clock is noticed after this at the latest. */
@@ -53,7 +53,8 @@ export class Lifecycle<S extends Timed> {
 
   /** Begins, with what became due while no daemon ran. */
   async start(): Promise<void> {
-    this.#reading = await readRecord(this.#options.clockFile, clockReading);
+    // Without it a jump of the clock since the last daemon goes unnoticed.
+    this.#reading = valueOrNull(await readRecord(this.#options.clockFile, clockKind));
     this.#started = true;
     await this.look();
     if (this.#reading) await this.#keepReading(this.#reading);
@@ -162,7 +163,8 @@ export class Lifecycle<S extends Timed> {
 
   /** A daemon that comes later compares with it: what the clock did while none was there shows, too. */
   async #keepReading(reading: ClockReading): Promise<void> {
-    await writeWhole(this.#options.clockFile, `${JSON.stringify(reading)}\n`).catch(() => {});
+    // Readings of another boot are of no use.
+    await writeRecord(this.#options.clockFile, clockKind, reading, { survives: "daemon" }).catch(() => {});
   }
 
   #forgetGone(all: readonly S[]): void {

@@ -1,7 +1,7 @@
 /** What an earlier daemon left: half-made things are cleared, machines are adopted. */
 import { readdir } from "node:fs/promises";
-import { clearUnfinished, finished } from "../files.ts";
 import type { Parts } from "../parts.ts";
+import { clearUnfinished, completeEntries } from "../state/entries.ts";
 import { clearBuild } from "../templates/build.ts";
 import { adopt } from "./adopt.ts";
 
@@ -12,5 +12,5 @@ export async function recover(parts: Parts): Promise<void> {
   await Promise.all((await readdir(home.builds)).map((id) => clearBuild(context, id)));
   await archive.imports.recover();
   await captures.recover();
-  await Promise.all((await finished(home.sandboxes)).map((id) => adopt(parts, id)));
+  await Promise.all((await completeEntries(home.sandboxes)).map((id) => adopt(parts, id)));
 }

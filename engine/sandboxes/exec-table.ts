@@ -6,12 +6,13 @@ import type { StartParams } from "../../runners/agent/messages.ts";
 import type { EngineError } from "../errors.ts";
 import { type CapturePolicy, holdsCrashes } from "../execs/ending.ts";
 import { Exec } from "../execs/exec.ts";
-import { type ExecRecord, execRecord } from "../execs/record.ts";
+import { type ExecRecord, execKind } from "../execs/record.ts";
 import type { CiContext, RecordedRequest } from "../execs/request.ts";
-import { readRecord } from "../files.ts";
 import { randomId } from "../ids.ts";
 import { SecretMatcher } from "../secrets/matcher.ts";
 import { sealSecrets } from "../secrets/sealed.ts";
+import type { Suspect } from "../state/quarantine.ts";
+import { readRecord } from "../state/record.ts";
 import { execsDir } from "./dir.ts";
 import type { SandboxRecord } from "./record.ts";
 
@@ -44,6 +45,8 @@ export interface ExecHost {
 
 export class ExecTable {
   readonly all = new Map<string, Exec>();
+  /** Records that `restore` could not read; they stay where they are. */
+  readonly unreadable: Suspect[] = [];
   readonly #host: ExecHost;
   #secrets: SecretMatcher | null;
 
@@ -64,10 +67,15 @@ export class ExecTable {
   async restore(): Promise<void> {
     for (const name of await readdir(this.#dir).catch(() => [])) {
       if (!name.endsWith(".json") || name.startsWith(".")) continue;
-      const record = await readRecord(join(this.#dir, name), execRecord);
-      if (!record) continue;
-      const exec = await Exec.restore(this.#dir, record, this.#secrets);
-      this.all.set(record.id, exec);
+      const path = join(this.#dir, name);
+      const read = await readRecord(path, execKind);
+      if (read.state === "unreadable")
+        this.unreadable.push({
+          ...{ kind: "exec", what: `${this.#host.record.id}.${name}`, path, reason: read.reason },
+        });
+      if (read.state !== "ok") continue;
+      const exec = await Exec.restore(this.#dir, read.value, this.#secrets);
+      this.all.set(read.value.id, exec);
       this.#host.follow(exec);
     }
   }

@@ -2,9 +2,8 @@
  * Sandboxes that were paused for long: what the machine had become is kept on disk and the machine is ended, until a request thaws it again.
  * Where the host takes differences, it is one, in the sandbox's own folder; else a snapshot that is made for it alone.
  */
-import { mkdir, rename } from "node:fs/promises";
-import { join } from "node:path";
-import { sync } from "../files.ts";
+import { mkdir } from "node:fs/promises";
+import { publish } from "../../durable/publish.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "./freeze.ts";
 import { clearFrozen, frozenDir } from "./frozen.ts";
 import type { KeptMachine } from "./frozen-machine.ts";
@@ -42,8 +41,6 @@ async function takeDifference(sandbox: Sandbox, signal: AbortSignal): Promise<Ke
   await mkdir(draft, { mode: 0o711 });
   const { id, layers, build } = await sandbox.takeDifference(draft, { signal });
   // It may be all that a restart of the host leaves.
-  for (const name of ["pages", "devices", ...layers]) await sync(join(draft, name));
-  await rename(draft, dir);
-  await sync(sandbox.dir);
+  await publish({ draft, target: dir, manifest: null });
   return { snapshot: sandbox.record.snapshot, difference: { id, layers, build } };
 }

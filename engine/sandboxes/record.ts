@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { sealedSecrets } from "../secrets/sealed.ts";
 import { execDefaults, machineNeeds, resources } from "../snapshots/manifest.ts";
+import { recordKind } from "../state/record.ts";
 import { sandboxStates } from "./state.ts";
 
 const machineRecord = z.object({
@@ -87,4 +88,5 @@ export const sandboxRecord = z.object({
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });
+export const sandboxKind = recordKind("sandbox record", sandboxRecord);
 export type SandboxRecord = z.infer<typeof sandboxRecord>;

@@ -21,7 +21,8 @@ import {
 } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
-import { writeWhole } from "../files.ts";
+import type { Suspect } from "../state/quarantine.ts";
+import { writeRecord } from "../state/record.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
 import { recordPath } from "./dir.ts";
@@ -30,7 +31,7 @@ import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
 import { freshIdentity } from "./identity.ts";
 import { MachineLink } from "./machine-link.ts";
-import type { SandboxRecord } from "./record.ts";
+import { type SandboxRecord, sandboxKind } from "./record.ts";
 import { checkTransition, checkVerb, isOver, type SandboxState, type Verb } from "./state.ts";
 import type { GuestReport, Subject } from "./subject.ts";
 
@@ -127,6 +128,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   get isolation(): Isolation {
     const machine = this.#link.machine?.record ?? this.record.machine;
     return machine?.isolation ?? "emulated (not jailed)";
+  }
+
+  /** Records of its execs that could not be read. */
+  get unreadableExecs(): readonly Suspect[] {
+    return this.#execs.unreadable;
   }
 
   get execs(): ReadonlyMap<string, Exec> {
@@ -388,7 +394,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async #write(): Promise<void> {
-    await writeWhole(recordPath(this.dir), `${JSON.stringify(this.record)}\n`);
+    // A machine does not survive a power loss; what was frozen to disk does.
+    const survives = this.record.frozen ? "power-loss" : "daemon";
+    await writeRecord(recordPath(this.dir), sandboxKind, this.record, { survives });
   }
 
   async #reconnect(machine: Machine): Promise<void> {

@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { EngineError } from "../errors.ts";
+import { recordKind } from "../state/record.ts";
 import { windowHash } from "./window.ts";
 
 /** What is shorter would be found everywhere. */
@@ -31,6 +32,7 @@ export const sealedSecrets = z.strictObject({
   multiplier: z.int().min(1).max(0xffff_ffff),
   patterns: z.array(sealedPattern).max(MAX_PATTERNS),
 });
+export const secretsKind = recordKind("sealed secrets", sealedSecrets);
 export type SealedSecrets = z.infer<typeof sealedSecrets>;
 
 /**

@@ -3,7 +3,8 @@
  * altered manifest no longer matches the folder it lies in.
  */
 import { z } from "zod";
-import { sha256 } from "../files.ts";
+import { sha256 } from "../../durable/digest.ts";
+import { recordKind } from "../state/record.ts";
 
 export const resources = z.strictObject({
   cpus: z.int().min(1),
@@ -64,6 +65,7 @@ export const manifest = z.strictObject({
     ),
 });
 
+export const manifestKind = recordKind("snapshot manifest", manifest);
 export type Manifest = z.infer<typeof manifest>;
 export type ExecDefaults = z.infer<typeof execDefaults>;
 export type Part = z.infer<typeof part>;

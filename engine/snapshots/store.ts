@@ -1,18 +1,24 @@
 /** Snapshots on disk: published by one rename, read-only after, found by id, unique prefix or tag. */
 import { randomBytes } from "node:crypto";
-import { chmod, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { sha256, sha256File } from "../../durable/digest.ts";
+import { publish } from "../../durable/publish.ts";
+import { sync, writeNew, writeWhole } from "../../durable/write.ts";
 import type { SnapshotFiles } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
-import { clearUnfinished, finished, sha256, sha256File, sync, writeWhole } from "../files.ts";
 import type { Home } from "../home.ts";
 import { nearest } from "../nearest.ts";
+import { clearUnfinished, completeEntries } from "../state/entries.ts";
+import { Quarantine } from "../state/quarantine.ts";
+import { parseRecord } from "../state/record.ts";
 import {
   CORE_PARTS,
   encodeManifest,
   layersOf,
   type Manifest,
   manifest,
+  manifestKind,
   type Part,
   part,
   snapshotId,
@@ -28,6 +34,7 @@ export interface StoredSnapshot {
 
 /** In an imported snapshot's folder; no part of it. */
 const IMPORTED_FILE = "imported.json";
+const MANIFEST_FILE = "manifest.json";
 
 export interface PartVerdict {
   name: string;
@@ -37,12 +44,15 @@ export interface PartVerdict {
 
 export class SnapshotStore {
   readonly #home: Home;
+  readonly #quarantine: Quarantine;
   readonly #known = new Map<string, StoredSnapshot>();
   /** Called when a new snapshot is there. */
   onPublished: ((snapshot: StoredSnapshot) => void) | null = null;
 
-  constructor(home: Home) {
+  constructor(home: Home, quarantine = new Quarantine(home.root)) {
     this.#home = home;
+    this.#quarantine = quarantine;
+    quarantine.own("tag", { discard: ({ what }) => this.untag(what) });
   }
 
   /** Removes what a crash left half made. */
@@ -67,16 +77,12 @@ export class SnapshotStore {
       const digest = await sha256File(path, signal);
       const { size, blocks } = await stat(path);
       await chmod(path, 0o444);
-      await sync(path);
       parts.push({ name, sizeBytes: size, storedBytes: blocks * 512, sha256: digest });
     }
     const whole: Manifest = { schema: 1, ...about, parts };
     const { text, id } = encodeManifest(whole);
-    await writeFile(join(draft, "manifest.json"), text, { mode: 0o444 });
-    await sync(draft);
     const dir = join(this.#home.snapshots, id);
-    await rename(draft, dir);
-    await sync(this.#home.snapshots);
+    await publish({ draft, target: dir, manifest: { name: MANIFEST_FILE, text } });
     const stored = { id, dir, manifest: whole, imported: false };
     this.#known.set(id, stored);
     return stored;
@@ -84,37 +90,63 @@ export class SnapshotStore {
 
   /** Publishes the folder `draft` with the parts of a snapshot that was made elsewhere, all of them checked, under the manifest that it came with. */
   async adopt(draft: string, text: string): Promise<void> {
-    const { parts } = manifest.parse(JSON.parse(text));
-    for (const { name } of parts) await sync(join(draft, name));
-    await writeFile(join(draft, "manifest.json"), text, { mode: 0o444 });
-    await writeFile(join(draft, IMPORTED_FILE), `${JSON.stringify({ at: new Date().toISOString() })}\n`);
-    await sync(draft);
-    await rename(draft, join(this.#home.snapshots, snapshotId(text)));
-    await sync(this.#home.snapshots);
+    manifest.parse(JSON.parse(text));
+    const imported = `${JSON.stringify({ at: new Date().toISOString() })}\n`;
+    await writeNew(join(draft, IMPORTED_FILE), imported, { survives: "power-loss" });
+    const target = join(this.#home.snapshots, snapshotId(text));
+    await publish({ draft, target, manifest: { name: MANIFEST_FILE, text } });
   }
 
+  /** Those that can be read; the others are marked, and stay for whatever uses them. */
   async list(): Promise<StoredSnapshot[]> {
+    const ids = await completeEntries(this.#home.snapshots);
     const loaded = await Promise.all(
-      (await finished(this.#home.snapshots)).map((id) => this.#load(id).catch(() => null)),
+      ids.map(async (id) => {
+        try {
+          return await this.#load(id);
+        } catch (error) {
+          this.#mark(id, (error as Error).message);
+          return null;
+        }
+      }),
     );
     return loaded.filter((snapshot) => snapshot !== null);
   }
 
-  /** tag → id. */
+  /** tag → id. A tag that can't be read is marked. */
   async tags(): Promise<Map<string, string>> {
-    const names = await finished(this.#home.tags);
-    const ids = await Promise.all(
-      names.map((name) => readFile(join(this.#home.tags, name), "utf8").catch(() => "")),
-    );
+    const names = await completeEntries(this.#home.tags);
+    const ids = await Promise.all(names.map((name) => this.#readTag(name)));
     return new Map(
-      names.flatMap((name, index): [string, string][] => (ids[index] ? [[name, ids[index].trim()]] : [])),
+      names.flatMap((name, index): [string, string][] => (ids[index] ? [[name, ids[index]]] : [])),
     );
+  }
+
+  async #readTag(name: string): Promise<string | null> {
+    const path = join(this.#home.tags, name);
+    try {
+      const id = (await readFile(path, "utf8")).trim();
+      if (/^[0-9a-f]{16}$/.test(id)) {
+        this.#quarantine.unmark("tag", name);
+        return id;
+      }
+      const reason = id === "" ? "is empty" : "names no snapshot id";
+      this.#quarantine.mark({ kind: "tag", what: name, path, reason });
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT") this.#quarantine.mark({ kind: "tag", what: name, path, reason: message });
+    }
+    return null;
+  }
+
+  #mark(id: string, reason: string): void {
+    this.#quarantine.mark({ kind: "snapshot", what: id, path: join(this.#home.snapshots, id), reason });
   }
 
   /** By tag, id or unique prefix of an id. Throws `not-found` with the nearest names, `snapshot-corrupt` when its manifest was altered. */
   async get(reference: string): Promise<StoredSnapshot> {
     const tags = await this.tags();
-    const ids = await finished(this.#home.snapshots);
+    const ids = await completeEntries(this.#home.snapshots);
     const tagged = tags.get(reference);
     if (tagged !== undefined && ids.includes(tagged)) return this.#load(tagged);
     // Every id starts with nothing.
@@ -129,7 +161,7 @@ export class SnapshotStore {
 
   /** SHA-256 of its manifest, 64 hex digits; the id is the beginning of it. */
   async digest(id: string): Promise<string> {
-    return sha256(await readFile(join(this.#home.snapshots, id, "manifest.json"), "utf8"));
+    return sha256(await readFile(join(this.#home.snapshots, id, MANIFEST_FILE), "utf8"));
   }
 
   /** By what it says of its making; imported ones are not believed. */
@@ -138,17 +170,21 @@ export class SnapshotStore {
   }
 
   async tag(id: string, tag: string): Promise<void> {
-    await writeWhole(join(this.#home.tags, tag), `${id}\n`);
+    await writeWhole(join(this.#home.tags, tag), `${id}\n`, { survives: "power-loss" });
+    this.#quarantine.unmark("tag", tag);
   }
 
   async untag(tag: string): Promise<void> {
     await rm(join(this.#home.tags, tag), { force: true });
+    await sync(this.#home.tags);
+    this.#quarantine.unmark("tag", tag);
   }
 
   /** Out of sight by one rename, then away. The caller has made sure that nothing uses it. */
   async remove(id: string): Promise<void> {
     for (const [tag, of] of await this.tags()) if (of === id) await this.untag(tag);
     this.#known.delete(id);
+    this.#quarantine.unmark("snapshot", id);
     const grave = join(this.#home.snapshots, `.${randomBytes(8).toString("hex")}`);
     await rename(join(this.#home.snapshots, id), grave);
     await rm(grave, { recursive: true, force: true });
@@ -201,14 +237,19 @@ export class SnapshotStore {
 
   async #read(id: string): Promise<StoredSnapshot> {
     const dir = join(this.#home.snapshots, id);
-    const text = await readFile(join(dir, "manifest.json"), "utf8").catch(() => {
-      throw corrupt(id, "manifest.json", "is missing");
+    const text = await readFile(join(dir, MANIFEST_FILE), "utf8").catch((error: NodeJS.ErrnoException) => {
+      const missing = error.code === "ENOENT" || error.code === "ENOTDIR";
+      throw corrupt(id, MANIFEST_FILE, missing ? "is missing" : `can't be read: ${error.message}`);
     });
     if (snapshotId(text) !== id)
-      throw corrupt(id, "manifest.json", "was altered: its digest is not the snapshot's id");
+      throw corrupt(id, MANIFEST_FILE, "was altered: its digest is not the snapshot's id");
+    const read = parseRecord(text, manifestKind);
+    if (read.state !== "ok")
+      throw corrupt(id, MANIFEST_FILE, read.state === "absent" ? "is missing" : read.reason);
     const imported = (await stat(join(dir, IMPORTED_FILE)).catch(() => null)) !== null;
-    const stored = { id, dir, manifest: manifest.parse(JSON.parse(text)), imported };
+    const stored = { id, dir, manifest: read.value, imported };
     this.#known.set(id, stored);
+    this.#quarantine.unmark("snapshot", id);
     return stored;
   }
 }

@@ -2,12 +2,12 @@
 import { chmod, constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { sha256 } from "../../durable/digest.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
 import type { Machine, Resources, Runner } from "../../runners/runner.ts";
 import { parseRule } from "../egress/policy.ts";
 import { EngineError } from "../errors.ts";
-import { sha256 } from "../files.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";

@@ -8,16 +8,19 @@ import type { PublishOptions } from "../captures/publish.ts";
 import type { Scans } from "../captures/scans.ts";
 import { type CaptureStore, corrupt, type StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
-import { readRecord, writeWhole } from "../files.ts";
 import type { Holds } from "../holds.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import { readRecord, recordKind, valueOrNull, writeRecord } from "../state/record.ts";
 import { compressed } from "./sparse.ts";
 import { type Artifact, outlineOf, type WirePart, wireName } from "./wire.ts";
 
 /** Beside a snapshot, no part of it: what its parts are when they travel, so that each is compressed once to find out. */
 const WIRE_FILE = "wire.json";
-const wireRecord = z.record(z.string(), z.object({ sizeBytes: z.number(), sha256: z.string() }));
+const wireKind = recordKind(
+  "wire record",
+  z.object({ parts: z.record(z.string(), z.object({ sizeBytes: z.number(), sha256: z.string() })) }),
+);
 
 export interface ExportOptions {
   onProgress: OnProgress;
@@ -66,7 +69,7 @@ export class Exports {
     const snapshot = await this.#leavingSnapshot(reference);
     const { id, dir, manifest } = snapshot;
     using _held = this.#holds.carry(id);
-    const known = (await readRecord(join(dir, WIRE_FILE), wireRecord)) ?? {};
+    const known = valueOrNull(await readRecord(join(dir, WIRE_FILE), wireKind))?.parts ?? {};
     const parts: WirePart[] = [];
     for (const { name, sizeBytes: rawBytes } of manifest.parts) {
       const wire =
@@ -83,7 +86,10 @@ export class Exports {
       known[name] = wire;
       parts.push({ name: wireName.parse(`${name}.zst`), rawBytes, ...wire });
     }
-    await writeWhole(join(dir, WIRE_FILE), JSON.stringify(known));
+    // Found out again when it is lost, or when there is no room for it.
+    await writeRecord(join(dir, WIRE_FILE), wireKind, { parts: known }, { survives: "daemon" }).catch(
+      () => {},
+    );
     const text = await readFile(join(dir, "manifest.json"), "utf8");
     const about = { kind: "snapshot" as const, id, manifest, parts };
     return { ...about, manifest: text, outline: outlineOf(about), base: null };

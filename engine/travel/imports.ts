@@ -12,11 +12,12 @@ import { caseFile } from "../captures/case-file.ts";
 import type { CaptureStore, StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
 import { recordedRequest } from "../execs/request.ts";
-import { readRecord, writeWhole } from "../files.ts";
 import type { Holds } from "../holds.ts";
 import type { Home } from "../home.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import type { Quarantine } from "../state/quarantine.ts";
+import { readRecord, recordKind, writeRecord } from "../state/record.ts";
 import { expandSparse, readStart } from "./sparse.ts";
 import { type Artifact, type Incoming, importKey, readIncoming, type WirePart, wirePart } from "./wire.ts";
 
@@ -32,6 +33,7 @@ const importRecord = z.strictObject({
   manifest: z.string(),
   parts: z.array(wirePart),
 });
+const importKind = recordKind("import record", importRecord);
 
 export interface ImportContext {
   home: Home;
@@ -39,6 +41,7 @@ export interface ImportContext {
   captures: CaptureStore;
   runner: Runner;
   holds: Holds;
+  quarantine: Quarantine;
   /** Throws `no-space` when there would be less than the host keeps free. */
   needDisk(bytes?: number): Promise<void>;
 }
@@ -84,12 +87,15 @@ export class Imports {
     await this.#checkBase(incoming);
     const key = importKey(text);
     const dir = this.#dir(key);
-    const known = await readRecord(join(dir, RECORD_FILE), importRecord);
-    const record = JSON.stringify({ kind, manifest: text, parts });
+    const read = await readRecord(join(dir, RECORD_FILE), importKind);
+    const record = importRecord.parse({ kind, manifest: text, parts });
+    if (read.state === "unreadable")
+      await this.#context.quarantine.setAside({ kind: "import", what: key, path: dir, reason: read.reason });
     // The same machine compressed by another library is other bytes.
-    if (known && JSON.stringify(known) !== record) await rm(dir, { recursive: true, force: true });
+    if (read.state === "ok" && JSON.stringify(read.value) !== JSON.stringify(record))
+      await rm(dir, { recursive: true, force: true });
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    await writeWhole(join(dir, RECORD_FILE), record);
+    await writeRecord(join(dir, RECORD_FILE), importKind, record, { survives: "power-loss" });
     await utimes(dir, new Date(), new Date());
     const received: Record<string, number> = {};
     for (const { name } of parts)
@@ -288,9 +294,12 @@ export class Imports {
 
   async #open(key: string): Promise<{ record: z.infer<typeof importRecord>; dir: string }> {
     const dir = this.#dir(key);
-    const record = await readRecord(join(dir, RECORD_FILE), importRecord);
-    if (!record) throw new EngineError("not-found", `no import ${key}`);
-    return { record, dir };
+    const read = await readRecord(join(dir, RECORD_FILE), importKind);
+    if (read.state === "ok") return { record: read.value, dir };
+    if (read.state === "absent") throw new EngineError("not-found", `no import ${key}`);
+    throw new EngineError("conflict", `import ${key} can't go on: ${RECORD_FILE} ${read.reason}`, {
+      hint: "the same command again begins it anew",
+    });
   }
 
   async #partial(dir: string, name: string): Promise<number> {

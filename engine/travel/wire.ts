@@ -3,10 +3,10 @@
  * raw on disk is compressed on the way. Names are closed lists: what comes in can't name a host's file.
  */
 import { z } from "zod";
+import { sha256 } from "../../durable/digest.ts";
 import { captureId, captureManifest, PART_NAMES } from "../captures/case-file.ts";
 import { isMemoryPart } from "../captures/publish.ts";
 import { EngineError } from "../errors.ts";
-import { sha256 } from "../files.ts";
 import { CORE_PARTS, layerNames, machineNeeds, manifest, snapshotId } from "../snapshots/manifest.ts";
 
 export const digest = z.string().regex(/^[0-9a-f]{64}$/);
