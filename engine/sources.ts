@@ -137,7 +137,7 @@ export class Sources {
     const { store } = this.#context;
     const known = await store.find(({ bootedFrom }) => bootedFrom === snapshot.id);
     if (known && (await this.incompatible(known)).length === 0) return known;
-    const { resources, defaults } = snapshot.manifest;
+    const { resources, defaults, needs } = snapshot.manifest;
     const { dir, layers = [] } = await store.checkForThaw(snapshot);
     const disks = ["disk.qcow2", ...layers].map((name) => join(dir, name));
     return this.#builds.join(
@@ -150,7 +150,7 @@ export class Sources {
           { subject: snapshot.id, phase: "boot its disk", detail: () => why },
           async () => {},
         );
-        const of = { bootedFrom: snapshot.id, disks, resources, defaults };
+        const of = { bootedFrom: snapshot.id, disks, resources, defaults, needs };
         return buildFromDisk(this.#context, of, { onProgress, signal });
       },
     );

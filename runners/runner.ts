@@ -72,6 +72,16 @@ export interface MachinePlace {
   stateDir: string;
 }
 
+/** A Debian suite whose kernel machines boot, and where to fetch it from. */
+export interface KernelSource {
+  /** e.g. `bookworm` */
+  suite: string;
+  /** Used instead when it is here already, whatever its suite: the kernel that a disk was used with before. */
+  version?: string | undefined;
+  /** One-line apt sources of the suite; null: the host's own apt has it. Asked only when the kernel is not here yet. */
+  sources(): Promise<readonly string[] | null>;
+}
+
 export interface BootSpec extends MachinePlace {
   resources: Resources;
   /** Folder with `vmlinuz`, `initrd` (agent inside) and `version`; see `prepareKernel`. */
@@ -229,7 +239,10 @@ export interface Runner {
   /** Never throws. One entry per thing the host needs. Cheap (no boot): what costs time is proven at first use and remembered. */
   probe(): Promise<Probe[]>;
   /** Fetches and unpacks what machines boot from, once per version; quick when it is there. `kernelDir` goes into `needs` and `boot`. */
-  prepareKernel(signal?: AbortSignal): Promise<{ kernelDir: string; version: string; cached: boolean }>;
+  prepareKernel(
+    source: KernelSource,
+    signal?: AbortSignal,
+  ): Promise<{ kernelDir: string; version: string; cached: boolean }>;
   /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
   /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */

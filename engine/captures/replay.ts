@@ -126,13 +126,14 @@ async function bootDisk(
     const disks = await phase(onProgress, { subject: capture.id, phase: "open" }, () =>
       openDisks(context, captures, capture, { into: dir, signal }),
     );
-    const { resources } = capture.manifest;
+    const { resources, needs } = capture.manifest;
     return await buildFromDisk(
       context,
       {
         bootedFrom: capture.id,
         disks,
         resources,
+        needs,
         defaults: { ...base.manifest.defaults, env: defaults.env },
       },
       { onProgress, signal },

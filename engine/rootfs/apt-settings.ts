@@ -3,24 +3,43 @@
 /** apt's answer to `indextargets` in `TARGETS_FORMAT`, one line a target. */
 export const TARGETS_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
 
+export interface SuiteSources {
+  /** One-line sources; none: Debian's own mirrors. */
+  lines: string[];
+  /** Whether the host's own apt has the suite, lists included. */
+  ofHost: boolean;
+}
+
 /**
- * One-line sources for `suite` from the host's own, empty when the host has another suite. Only Debian's archives: the caller asks apt
+ * One-line sources for `suite`: the host's own, or the host's mirrors asked for another suite. Only Debian's archives: the caller asks apt
  * for targets with `Origin: Debian`.
  * @param keyring host's Debian keyring, at the same path in the image; absent when the host has none
  */
-export function sourcesFor(suite: string, targets: string, keyring: string | undefined): string[] {
-  const wanted = new Set([suite, `${suite}-updates`, `${suite}-security`]);
-  const components = new Map<string, Set<string>>();
+export function sourcesFor(suite: string, targets: string, keyring: string | undefined): SuiteSources {
+  const components = new Map<string, Map<string, Set<string>>>();
   for (const line of targets.split("\n")) {
     const [uri, release, component] = line.split("|");
-    if (!uri || !release || !component || !wanted.has(release)) continue;
-    const key = `${uri} ${release}`;
-    components.set(key, (components.get(key) ?? new Set()).add(component));
+    if (!uri || !release || !component) continue;
+    const uris = components.get(release) ?? new Map<string, Set<string>>();
+    uris.set(uri, (uris.get(uri) ?? new Set()).add(component));
+    components.set(release, uris);
   }
-  const sources = [...components].filter(([, names]) => names.has("main"));
-  if (!sources.some(([key]) => key.endsWith(` ${suite}`))) return [];
+  const hasMain = (release: string): boolean =>
+    [...(components.get(release)?.values() ?? [])].some((names) => names.has("main"));
+  const ofHost = hasMain(suite);
+  const hostSuite = ofHost
+    ? suite
+    : [...components.keys()].find((name) => !name.includes("-") && hasMain(name));
+  if (hostSuite === undefined) return { lines: [], ofHost: false };
   const signedBy = keyring === undefined ? "" : `[signed-by=${keyring}] `;
-  return sources.map(([key, names]) => `deb ${signedBy}${key} ${[...names].join(" ")}`);
+  const lines = ["", "-updates", "-security"].flatMap((pocket) =>
+    [...(components.get(hostSuite + pocket) ?? [])]
+      .filter(([, names]) => names.has("main"))
+      .map(
+        ([uri, names]) => `deb ${signedBy}${uri} ${suite}${pocket} ${ofHost ? [...names].join(" ") : "main"}`,
+      ),
+  );
+  return { lines, ofHost };
 }
 
 export interface AptSettings {

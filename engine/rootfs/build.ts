@@ -1,12 +1,11 @@
 /** Makes a root disk of a Debian suite and packages, from the host's mirrors, without a container or a daemon. */
-import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EngineError } from "../errors.ts";
-import { type AptSettings, aptSettings, sourcesFor, TARGETS_FORMAT } from "./apt-settings.ts";
 import { debootstrapArgv, mkfsArgv, namespacedArgv } from "./argv.ts";
+import { hostApt } from "./host-apt.ts";
 import { runStep } from "./run.ts";
 
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const BOOTSTRAP_TIMEOUT_MS = 20 * 60_000;
 const DISK_TIMEOUT_MS = 5 * 60_000;
 
@@ -41,7 +40,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
     await runStep(
       wrap([
         "mmdebstrap",
-        ...debootstrapArgv({ suite, packages, tree, sources: apt.sources, aptOptions: apt.options }),
+        ...debootstrapArgv({ suite, packages, tree, sources: apt.sources.lines, aptOptions: apt.options }),
       ]),
       {
         environment: { ...apt.environment, HOME: scratch, TMPDIR: scratch },
@@ -78,30 +77,6 @@ function checkNames(suite: string, packages: readonly string[]): void {
   const bad = packages.filter((name) => !/^[a-z0-9][a-z0-9+.-]+$/.test(name));
   if (bad.length > 0)
     throw new EngineError("invalid-template", `not Debian package names: ${bad.join(", ")}`);
-}
-
-/** On a host without apt, or with another suite, Debian's own mirrors are used. */
-async function hostApt(suite: string, signal?: AbortSignal): Promise<AptSettings & { sources: string[] }> {
-  const step = { timeoutMs: 30_000, signal, debianPackage: "apt" };
-  const ask = (command: readonly [string, ...string[]]): Promise<string> =>
-    runStep(command, step).catch((error: unknown) => {
-      if (error instanceof EngineError) return "";
-      throw error;
-    });
-  const targets = await ask([
-    "apt-get",
-    "indextargets",
-    "--format",
-    TARGETS_FORMAT,
-    "Created-By: Packages",
-    "Origin: Debian",
-  ]);
-  const settings = aptSettings(await ask(["apt-config", "dump"]));
-  const keyring = await access(KEYRING).then(
-    () => KEYRING,
-    () => undefined,
-  );
-  return { ...settings, sources: sourcesFor(suite, targets, keyring) };
 }
 
 /** A tree made in a user namespace has owners only the namespace may remove. */

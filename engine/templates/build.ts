@@ -5,21 +5,28 @@ import { Readable } from "node:stream";
 import { sha256 } from "../../durable/digest.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
-import type { Machine, Resources, Runner } from "../../runners/runner.ts";
+import type { KernelSource, Machine, MachineNeeds, Resources, Runner } from "../../runners/runner.ts";
 import { parseRule } from "../egress/policy.ts";
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import { buildRootfs } from "../rootfs/build.ts";
+import { packageSources } from "../rootfs/host-apt.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
-import type { ExecDefaults, Manifest } from "../snapshots/manifest.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** An emulated guest on a busy host boots in seconds, not minutes. */
 const BOOT_DEADLINE_MS = 120_000;
+const DEFAULT_SUITE = "bookworm";
+/** Series of kernels, as they begin, and the Debian suites that have them. */
+const KERNEL_SUITES = [
+  ["6.1.", "bookworm"],
+  ["6.12.", "trixie"],
+] as const;
 const PROXY_PORT = 3128;
 const GUEST_CA_PATH = "/run/thaw-build-ca.crt";
 /** What every first exec needs, so that its pages are in the guest's cache. */
@@ -59,7 +66,7 @@ export async function buildTemplate(
   };
   return bootAndFreeze(
     context,
-    { subject: recipe.name, disks: [base], resources, about },
+    { subject: recipe.name, disks: [base], resources, about, kernel: { suite: suiteOf(recipe) } },
     options,
     async (agent) => {
       if (recipe.setup.length === 0) return;
@@ -89,7 +96,7 @@ export function buildVariant(
   const about = { template: null, variantOf: of.id, bootedFrom: null, warm, defaults };
   return bootAndFreeze(
     context,
-    { subject, disks: [join(of.dir, "disk.qcow2")], resources, about },
+    { subject, disks: [join(of.dir, "disk.qcow2")], resources, about, kernel: sameKernel(of.manifest.needs) },
     options,
     async () => {},
   );
@@ -102,12 +109,13 @@ export function buildVariant(
  */
 export function buildFromDisk(
   context: BuildContext,
-  of: { bootedFrom: string; disks: string[]; resources: Resources; defaults: ExecDefaults },
+  of: Pick<Manifest, "resources" | "defaults" | "needs"> & { bootedFrom: string; disks: string[] },
   options: BuildOptions,
 ): Promise<StoredSnapshot> {
-  const { bootedFrom, disks, resources, defaults } = of;
+  const { bootedFrom, disks, resources, defaults, needs } = of;
   const about = { template: null, variantOf: null, bootedFrom, warm: [], defaults };
-  return bootAndFreeze(context, { subject: bootedFrom, disks, resources, about }, options, async () => {});
+  const plan = { subject: bootedFrom, disks, resources, about, kernel: sameKernel(needs) };
+  return bootAndFreeze(context, plan, options, async () => {});
 }
 
 /** Removes what builds of an earlier daemon left. */
@@ -122,7 +130,7 @@ async function rootfs(
   recipe: Recipe,
   { onProgress, signal }: BuildOptions,
 ): Promise<string> {
-  const suite = recipe.from.slice("debian:".length);
+  const suite = suiteOf(recipe);
   const packages = [...new Set(recipe.packages)].sort();
   const dir = join(
     context.home.rootfs,
@@ -156,11 +164,22 @@ interface Plan {
   disks: string[];
   resources: Resources;
   about: Pick<Manifest, "template" | "variantOf" | "bootedFrom" | "warm" | "defaults">;
+  kernel: Pick<KernelSource, "suite" | "version">;
+}
+
+function suiteOf({ from }: Recipe): string {
+  return from.slice("debian:".length);
+}
+
+/** The kernel that a disk was used with; where it is not here any more, the newest of its suite. */
+function sameKernel({ kernel }: MachineNeeds): Plan["kernel"] {
+  const suite = KERNEL_SUITES.find(([prefix]) => kernel.startsWith(prefix))?.[1] ?? DEFAULT_SUITE;
+  return { suite, version: kernel };
 }
 
 async function bootAndFreeze(
   context: BuildContext,
-  { subject, disks, resources, about }: Plan,
+  { subject, disks, resources, about, kernel: from }: Plan,
   { onProgress, signal }: BuildOptions,
   work: (agent: Agent) => Promise<void>,
 ): Promise<StoredSnapshot> {
@@ -173,7 +192,7 @@ async function bootAndFreeze(
       detail: (ready: { version: string; cached: boolean }) =>
         `${ready.version}${ready.cached ? " cached" : ""}`,
     },
-    () => runner.prepareKernel(signal),
+    () => runner.prepareKernel({ ...from, sources: () => packageSources(from.suite, signal) }, signal),
   );
   const needs = await runner.needs(kernel.kernelDir, signal);
   const id = `build-${randomId()}`;

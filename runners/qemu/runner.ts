@@ -15,7 +15,7 @@ import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
-import { prepareKernel } from "./kernel.ts";
+import { prepareKernel } from "./kernel/prepare.ts";
 import { type KvmVerdict, proveKvm, recallKvm } from "./kvm-proof.ts";
 import { liveOperations } from "./live-operations.ts";
 import { QemuMachine } from "./machine.ts";
@@ -55,10 +55,11 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     name: RUNNER_NAME,
     capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true },
     probe: () => probe(context, options),
-    async prepareKernel(signal) {
+    async prepareKernel(source, signal) {
       const { agentPath, home } = options;
       const kernelsDir = join(home, "kernels");
       const { dir, version, cached } = await prepareKernel({
+        ...source,
         kernelsDir,
         agentPath,
         ...(signal ? { signal } : {}),

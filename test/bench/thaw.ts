@@ -74,7 +74,7 @@ async function prepareBoot(world: World): Promise<() => Promise<number>> {
     agentPath: agent("thaw-agent"),
     sealPath: agent("thaw-seal"),
   });
-  const { kernelDir } = await runner.prepareKernel(signal);
+  const { kernelDir } = await runner.prepareKernel({ suite: "bookworm", sources: async () => null }, signal);
   let count = 0;
   return async () => {
     const id = `boot-${count++}`;

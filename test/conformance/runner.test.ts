@@ -129,7 +129,7 @@ for (const { runner, another, options } of runners) {
 
     test("boots, answers, is quiesced and frozen; the process is gone and the files are whole", async () => {
       const { id } = await thawJson<{ id: string }>(["snapshot", "inspect", "base"]);
-      const { kernelDir } = await runner.prepareKernel();
+      const { kernelDir } = await runner.prepareKernel({ suite: "bookworm", sources: async () => null });
       const where = place();
       const draft = join(where.stateDir, "snapshot");
       mkdirSync(draft);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cpio } from "../../runners/qemu/cpio.ts";
+import { cpio } from "../../runners/qemu/kernel/cpio.ts";
 
 /** Reads an archive back, by the format's description. */
 function read(archive: Buffer): { path: string; mode: string; device: string; data: string }[] {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { loadOrder, moduleDependencies, moduleName } from "../../runners/qemu/modules.ts";
+import { loadOrder, moduleDependencies, moduleName } from "../../runners/qemu/kernel/modules.ts";
 
 test("dependencies come first, once, and what is built in is left out", () => {
   const available = new Map([

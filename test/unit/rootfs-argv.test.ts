@@ -12,16 +12,29 @@ const TARGETS = [
 ].join("\n");
 
 test("the host's mirrors are used for the host's suite", () => {
-  expect(sourcesFor("bookworm", TARGETS, "/k.gpg")).toEqual([
-    "deb [signed-by=/k.gpg] http://mirror.example/debian/ bookworm main contrib",
-    "deb [signed-by=/k.gpg] http://mirror.example/debian/ bookworm-updates main",
-    "deb [signed-by=/k.gpg] http://mirror.example/debian-security/ bookworm-security main",
-  ]);
+  expect(sourcesFor("bookworm", TARGETS, "/k.gpg")).toEqual({
+    lines: [
+      "deb [signed-by=/k.gpg] http://mirror.example/debian/ bookworm main contrib",
+      "deb [signed-by=/k.gpg] http://mirror.example/debian/ bookworm-updates main",
+      "deb [signed-by=/k.gpg] http://mirror.example/debian-security/ bookworm-security main",
+    ],
+    ofHost: true,
+  });
 });
 
-test("another suite, or a host without lists, leaves the choice to mmdebstrap", () => {
-  expect(sourcesFor("trixie", TARGETS, undefined)).toEqual([]);
-  expect(sourcesFor("bookworm", "", undefined)).toEqual([]);
+test("another suite comes from the host's mirrors too, its main component only", () => {
+  expect(sourcesFor("trixie", TARGETS, undefined)).toEqual({
+    lines: [
+      "deb http://mirror.example/debian/ trixie main",
+      "deb http://mirror.example/debian/ trixie-updates main",
+      "deb http://mirror.example/debian-security/ trixie-security main",
+    ],
+    ofHost: false,
+  });
+});
+
+test("a host without lists leaves the choice to mmdebstrap", () => {
+  expect(sourcesFor("bookworm", "", undefined)).toEqual({ lines: [], ofHost: false });
 });
 
 test("proxies become environment, checks are kept in the image", () => {

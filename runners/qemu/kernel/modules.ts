@@ -12,9 +12,12 @@ export function moduleDependencies(module: Buffer): string[] {
   return text === "" ? [] : text.split(",").map(moduleName);
 }
 
+/** How a module's file name ends: distributions compress modules or don't. */
+export const MODULE_SUFFIX = /\.ko(\.(xz|zst|gz))?$/;
+
 /** The kernel treats `-` and `_` in a module's name alike. */
 export function moduleName(fileName: string): string {
-  return fileName.replace(/\.ko$/, "").replaceAll("-", "_");
+  return fileName.replace(MODULE_SUFFIX, "").replaceAll("-", "_");
 }
 
 /**

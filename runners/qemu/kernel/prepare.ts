@@ -1,0 +1,104 @@
+/** The guest's kernel: the cloud kernel of a Debian suite, fetched once, with an initial root that holds the agent and the modules it loads. */
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { KernelSource } from "../../runner.ts";
+import { type CpioEntry, cpio } from "./cpio.ts";
+import { fetchKernel, SUITE_FILE } from "./fetch.ts";
+
+export interface PrepareKernelOptions extends KernelSource {
+  /** Folder that holds one folder per kernel and agent. */
+  kernelsDir: string;
+  /** The static guest agent. */
+  agentPath: string;
+  /** Called with one line of what is being done. */
+  onProgress?: (line: string) => void;
+  signal?: AbortSignal;
+}
+
+export interface PreparedKernel {
+  /** Holds `vmlinuz`, `initrd` and `version`. */
+  dir: string;
+  /** e.g. `6.1.0-56-cloud-amd64`. */
+  version: string;
+  cached: boolean;
+}
+
+/**
+ * Returns a kernel of the suite with this agent in its initial root; downloads the kernel's package when there is none yet. A kernel that is
+ * already here is used as it is: a newer one is taken up when `kernelsDir` is emptied. Works as any user. Rejects with `missing-tool`
+ * (apt's lists or dpkg absent), `unsupported` (a kernel without a driver that machines need) or `start-failed`.
+ */
+export async function prepareKernel(options: PrepareKernelOptions): Promise<PreparedKernel> {
+  const { kernelsDir, signal } = options;
+  const agent = await readFile(options.agentPath);
+  const agentDigest = createHash("sha256").update(agent).digest("hex").slice(0, 12);
+  await mkdir(kernelsDir, { recursive: true });
+
+  const version = (await keptKernel(options)) ?? (await fetchKernel({ ...options, publish }));
+  const dir = join(kernelsDir, `${version}-${agentDigest}`);
+  if ((await readdir(kernelsDir)).includes(`${version}-${agentDigest}`))
+    return { dir, version, cached: true };
+  signal?.throwIfAborted();
+  await publish(dir, async (tmp) => {
+    const parts = join(kernelsDir, version);
+    const modules = (await readFile(join(parts, "modules.list"), "utf8")).split("\n").filter(Boolean);
+    await writeFile(join(tmp, "vmlinuz"), await readFile(join(parts, "vmlinuz")));
+    await writeFile(join(tmp, "initrd"), await initialRoot(agent, parts, modules));
+    await writeFile(join(tmp, "version"), `${version}\n`);
+  });
+  return { dir, version, cached: false };
+}
+
+/** The wanted version when it is here, else the newest of the suite that is. */
+async function keptKernel({ kernelsDir, suite, version }: PrepareKernelOptions): Promise<string | undefined> {
+  const kept = (await readdir(kernelsDir)).filter((name) => /^[0-9].*-cloud-amd64$/.test(name));
+  if (version !== undefined && kept.includes(version)) return version;
+  const suites = await Promise.all(
+    kept.map((name) => readFile(join(kernelsDir, name, SUITE_FILE), "utf8").catch(() => "")),
+  );
+  return kept
+    .filter((_, index) => suites[index]?.trim() === suite)
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+    .at(-1);
+}
+
+/** The archive is not compressed: unpacking costs an emulated guest more than reading it. */
+async function initialRoot(agent: Buffer, parts: string, modules: readonly string[]): Promise<Buffer> {
+  const entries: CpioEntry[] = [
+    { path: "dev", kind: "directory" },
+    // The kernel opens it for PID 1's stdin, stdout and stderr.
+    { path: "dev/console", kind: "character-device", mode: 0o600, major: 5, minor: 1 },
+    { path: "modules", kind: "directory" },
+    {
+      path: "modules.list",
+      kind: "file",
+      mode: 0o644,
+      data: Buffer.from(modules.map((name) => `/modules/${name}\n`).join("")),
+    },
+    { path: "init", kind: "file", mode: 0o755, data: agent },
+  ];
+  for (const name of modules) {
+    entries.push({
+      path: `modules/${name}`,
+      kind: "file",
+      mode: 0o644,
+      data: await readFile(join(parts, name)),
+    });
+  }
+  return cpio(entries);
+}
+
+/** Fills a scratch folder and renames it to `dir`; another process that was first wins. */
+async function publish(dir: string, fill: (tmp: string) => Promise<void>): Promise<void> {
+  const tmp = `${dir}.${randomUUID()}.tmp`;
+  await mkdir(tmp);
+  try {
+    await fill(tmp);
+    await rename(tmp, dir).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    });
+  } finally {
+    await rm(tmp, { recursive: true, force: true });
+  }
+}
