@@ -19,6 +19,7 @@ const TOOLS: readonly [tool: string, debianPackage: string][] = [
   ["mke2fs", "e2fsprogs"],
   ["qemu-img", "qemu-utils"],
   ["zstd", "zstd"],
+  ["xz", "xz-utils"],
   ["dpkg-deb", "dpkg"],
   ["apt-get", "apt"],
   ["fallocate", "util-linux"],
