@@ -13,6 +13,6 @@ for crate in guest runners/native; do
 done
 vitest run --reporter=default --reporter=json --outputFile.json="$report/vitest.json" "$@"
 vitest_exit=$?
-node scripts/count-tests.mjs "$report/vitest.json" "$report/cargo.txt"
+node scripts/count-tests.ts "$report/vitest.json" "$report/cargo.txt"
 count_exit=$?
 [ "$cargo_exit" -eq 0 ] && [ "$vitest_exit" -eq 0 ] && [ "$count_exit" -eq 0 ]

@@ -1,12 +1,22 @@
 // Adds up what vitest (JSON report) and cargo test (its summary lines) ran. Exit 1 when something failed or nothing ran.
 import { readFileSync } from "node:fs";
 
+interface Report {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests?: number;
+  testResults: { status: string; assertionResults: unknown[] }[];
+}
+
 const [vitestPath, cargoPath] = process.argv.slice(2);
+if (vitestPath === undefined || cargoPath === undefined)
+  throw new Error("usage: count-tests.ts VITEST_JSON CARGO_TEXT");
 let passed = 0;
 let failed = 0;
 let skipped = 0;
 try {
-  const report = JSON.parse(readFileSync(vitestPath, "utf8"));
+  const report: Report = JSON.parse(readFileSync(vitestPath, "utf8"));
   passed += report.numPassedTests;
   failed += report.numFailedTests;
   skipped += report.numPendingTests + (report.numTodoTests ?? 0);
