@@ -1,13 +1,13 @@
 /**
- * An HTTP and CONNECT proxy whose clients are streams from inside a guest. It listens nowhere on the host. Names are resolved here, the
- * resolved address is checked too, and what was refused is reported with the rule that would allow it.
+ * An HTTP and CONNECT proxy whose clients are streams from inside a guest. It listens nowhere on the host. It resolves names here, checks
+ * the resolved address too, and reports a refused destination with the rule that would allow it. Both peers are hostile: every promise
+ * ends in a catch, and every stream has an error listener from its first moment to its last.
  */
 import { lookup } from "node:dns/promises";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { Client } from "undici";
 import { allows, mayDial, type Rule } from "./policy.ts";
 
 const CONNECT_DEADLINE_MS = 30_000;
@@ -19,9 +19,19 @@ export interface EgressProxy {
   close(): void;
 }
 
-export function createEgressProxy(rules: Rule[], onDenied: (destination: string) => void): EgressProxy {
-  const server: Server = createServer({ requestTimeout: IDLE_MS, headersTimeout: CONNECT_DEADLINE_MS });
+export interface EgressOptions {
+  /** Whether an address may be dialled that an allowed name led to. Default: the policy's. */
+  mayDial?: (address: string) => boolean;
+}
+
+export function createEgressProxy(
+  rules: Rule[],
+  onDenied: (destination: string) => void,
+  options: EgressOptions = {},
+): EgressProxy {
+  const server: Server = createServer();
   const open = new Set<Duplex>();
+  const { mayDial: check = mayDial } = options;
 
   const dial = async (host: string, port: number): Promise<Socket> => {
     if (!allows(rules, host, port)) {
@@ -29,41 +39,45 @@ export function createEgressProxy(rules: Rule[], onDenied: (destination: string)
       throw new Denied(`thaw: ${host}:${port} is not in this template's network list\n`);
     }
     const { address } = await lookup(host);
-    if (!mayDial(address)) throw new Denied(`thaw: ${host} leads to ${address}, which is never allowed\n`);
+    if (!check(address)) throw new Denied(`thaw: ${host} leads to ${address}, which is never allowed\n`);
     return dialAddress(address, port);
+  };
+
+  const tunnel = async (message: IncomingMessage, guest: Duplex, head: Buffer): Promise<void> => {
+    const target = parseTarget(`tcp://${message.url ?? ""}`);
+    if (!target) return void guest.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    try {
+      const out = await dial(target.host, target.port || 443);
+      guest.write("HTTP/1.1 200 Connection established\r\n\r\n");
+      if (head.length > 0) out.write(head);
+      join(guest, out);
+    } catch (error) {
+      const status = error instanceof Denied ? "403 Forbidden" : "502 Bad Gateway";
+      guest.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n${(error as Error).message}`);
+    }
+  };
+
+  const relay = async (message: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const target = parseTarget(message.url ?? "");
+    if (target?.scheme !== "http:")
+      return refuse(response, 400, "thaw: only http:// addresses and CONNECT are proxied\n");
+    try {
+      await forward(message, response, await dial(target.host, target.port || 80), target);
+    } catch (error) {
+      const status = error instanceof Denied ? 403 : 502;
+      if (response.headersSent) response.destroy();
+      else refuse(response, status, (error as Error).message);
+    }
   };
 
   server.on("connect", (message: IncomingMessage, guest: Duplex, head: Buffer) => {
     guest.on("error", () => {});
-    const target = parseTarget(`tcp://${message.url ?? ""}`);
-    if (!target) return void guest.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    dial(target.host, target.port || 443).then(
-      (out) => {
-        guest.write("HTTP/1.1 200 Connection established\r\n\r\n");
-        if (head.length > 0) out.write(head);
-        join(guest, out);
-      },
-      (error: Error) => {
-        guest.end(
-          `HTTP/1.1 ${error instanceof Denied ? "403 Forbidden" : "502 Bad Gateway"}\r\nConnection: close\r\n\r\n${error.message}`,
-        );
-      },
-    );
+    tunnel(message, guest, head).catch(() => guest.destroy());
   });
-
   server.on("request", (message: IncomingMessage, response: ServerResponse) => {
-    const target = parseTarget(message.url ?? "");
-    if (target?.scheme !== "http:") {
-      response.writeHead(400).end("thaw: only http:// addresses and CONNECT are proxied\n");
-      return;
-    }
-    dial(target.host, target.port || 80).then(
-      (out) => forward(message, response, out, target),
-      (error: Error) =>
-        response
-          .writeHead(error instanceof Denied ? 403 : 502, { "content-type": "text/plain" })
-          .end(error.message),
-    );
+    message.on("error", () => {});
+    response.on("error", () => {});
+    relay(message, response).catch(() => response.destroy());
   });
   server.on("clientError", (_error, connection) => connection.destroy());
 
@@ -82,6 +96,11 @@ export function createEgressProxy(rules: Rule[], onDenied: (destination: string)
 }
 
 class Denied extends Error {}
+
+/** The rest of the request may never come: the connection ends with the answer. */
+function refuse(response: ServerResponse, status: number, message: string): void {
+  response.writeHead(status, { "content-type": "text/plain", connection: "close" }).end(message);
+}
 
 function parseTarget(
   url: string,
@@ -104,9 +123,9 @@ function dialAddress(address: string, port: number): Promise<Socket> {
     socket.setTimeout(CONNECT_DEADLINE_MS, () =>
       socket.destroy(new Error(`${address}:${port} did not answer`)),
     );
-    socket.once("error", reject);
+    // It stays: a reset between two other listeners must not be an uncaught exception.
+    socket.on("error", reject);
     socket.once("connect", () => {
-      socket.off("error", reject);
       socket.setTimeout(IDLE_MS, () => socket.destroy());
       resolve(socket);
     });
@@ -118,34 +137,64 @@ function join(guest: Duplex, out: Socket): void {
   pipeline(out, guest).catch(() => {});
 }
 
-/** One request over a connection that was already checked and dialled: undici must not resolve the name again. */
+/** Headers of one connection (RFC 9110, 7.6.1). `expect` was answered by this proxy. */
+const HOP_BY_HOP = new Set([
+  "connection",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** A message's headers that go on to the next hop: names and values in turn. */
+function endToEnd({ rawHeaders, headers }: IncomingMessage): string[] {
+  const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
+  const kept: string[] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const [name = "", value = ""] = rawHeaders.slice(at, at + 2);
+    const lower = name.toLowerCase();
+    if (!HOP_BY_HOP.has(lower) && !named.has(lower)) kept.push(name, value);
+  }
+  return kept;
+}
+
+/** Sends one request over a connection that was checked and dialled before: the name must not be resolved a second time. */
 async function forward(
   message: IncomingMessage,
   response: ServerResponse,
   out: Socket,
   target: { path: string; authority: string },
 ): Promise<void> {
-  const { "proxy-connection": _hop, connection: _close, host: _claimed, ...headers } = message.headers;
-  // The client does not see a connection that is handed over before it has finished asking for one.
-  const client = new Client(`http://${target.authority}`, {
-    connect: (_options, done) => void setImmediate(() => done(null, out)),
-  });
+  const headers = endToEnd(message);
+  headers.push("Host", target.authority, "Connection", "close");
+  const { "transfer-encoding": encoding, "content-length": length } = message.headers;
+  if (encoding !== undefined) headers.push("Transfer-Encoding", "chunked");
+  else if (length === undefined) headers.push("Content-Length", "0");
+  const gone = () => out.destroy();
+  response.once("close", gone);
   try {
-    const hasBody = message.method !== "GET" && message.method !== "HEAD";
-    const answer = await client.request({
-      method: (message.method ?? "GET") as "GET",
-      path: target.path,
-      headers,
-      body: hasBody ? message : null,
-      headersTimeout: IDLE_MS,
-      bodyTimeout: IDLE_MS,
+    if (response.destroyed) return;
+    const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const outgoing = request({
+      ...{ method: message.method ?? "GET", path: target.path, headers, setHost: false },
+      createConnection: () => out,
     });
-    response.writeHead(answer.statusCode, answer.headers);
-    await pipeline(answer.body, response);
-  } catch (error) {
-    if (!response.headersSent) response.writeHead(502);
-    response.end(`thaw: ${(error as Error).message}\n`);
+    outgoing.on("error", reject);
+    outgoing.once("response", resolve);
+    outgoing.once("close", () => reject(new Error("the connection ended before the answer")));
+    // Not a pipeline: an answer that comes before the whole request must not end the guest's connection.
+    message.pipe(outgoing);
+    const answer = await answered;
+    response.writeHead(answer.statusCode ?? 502, endToEnd(answer));
+    await pipeline(answer, response);
   } finally {
-    await client.destroy();
+    response.off("close", gone);
+    out.destroy();
   }
 }
