@@ -6,7 +6,7 @@ import { Engine } from "../engine/engine.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
-import { lockHome } from "./lock.ts";
+import { describeHolder, lockHome } from "./lock.ts";
 import { createServer } from "./server.ts";
 
 const { values } = parseArgs({
@@ -17,12 +17,12 @@ if (home === undefined || socket === undefined) fail("usage: daemon --home DIR -
 process.title = "thaw-daemon";
 closeInherited();
 
-const lock = await lockHome(home);
-if (!lock) {
-  // It won the race; clients of this socket are served by it, unless it listens elsewhere.
-  process.stderr.write(`another daemon owns ${home}\n`);
-  process.exit(0);
-}
+const lock = await lockHome(home, socket).catch((error: Error) =>
+  fail(`can't lock ${home}: ${error.message}`),
+);
+// Another daemon won the race and serves this socket.
+if (lock === "served") process.exit(0);
+if (lock !== "held") fail(describeHolder(home, lock.holder));
 
 const installed = import.meta.dirname;
 const version: Version = JSON.parse(readFileSync(join(installed, "version.json"), "utf8"));
