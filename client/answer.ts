@@ -15,10 +15,15 @@ export function versionHeaders(): Record<string, string> {
 /** The daemon refuses to serve a client that is newer than itself. */
 export class OlderDaemon extends ThawError {}
 
-/** @throws ThawError of an answer of 400 or more; {@link OlderDaemon} for 426. */
+/** The daemon is about to end, and does not take requests any more. */
+export class DaemonLeaving extends ThawError {}
+
+/** @throws ThawError of an answer of 400 or more; {@link OlderDaemon} for 426, {@link DaemonLeaving} for 503 without an error of the API. */
 export async function throwAnswer(status: number, readJson: () => Promise<unknown>): Promise<never> {
   const body = await readJson().catch(() => null);
   const error = ThawError.fromApi(body, `the daemon answered ${status}`);
+  if (status === 503 && error.code === "internal")
+    throw new DaemonLeaving("daemon-unreachable", "the daemon is stopping", { hint: "thaw daemon logs" });
   if (status !== 426) throw error;
   throw new OlderDaemon("daemon-mismatch", error.message, {
     hint: error.hint ?? "thaw daemon stop; thaw daemon start",

@@ -15,7 +15,10 @@ const smallNewSpace = "--max-semi-space-size=2";
 function readLogSince(path: string, offset: number): string[] {
   try {
     const lines = readFileSync(path).subarray(offset).toString("utf8").trimEnd().split("\n");
-    return lines.filter((line) => line !== "").slice(-shownLogLines);
+    const written = lines.filter((line) => line !== "");
+    // What a daemon says that can't start is no JSON, as the log of one that runs is.
+    const plain = written.filter((line) => !line.startsWith("{"));
+    return (plain.length > 0 ? plain : written).slice(-shownLogLines);
   } catch {
     return [];
   }

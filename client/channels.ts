@@ -174,7 +174,7 @@ export class ExecConnection {
         : attachPath({ ...target, ...this.#returning(), out: this.#out.received, err: this.#err.received });
     const reach = this.#reach;
     const attempt = (): Promise<void> => openWebSocket({ reach, path, listener: this.#listen(), signal });
-    await reachDaemon(this.#reach, attempt, signal);
+    await reachDaemon(this.#reach, attempt, { signal });
     if (this.#settled) this.#socket?.close();
     if (this.#run !== undefined && target === undefined)
       this.#socket?.send(encodeControl({ ...this.#run, ...this.#waitedFor() }));

@@ -10,6 +10,21 @@ export function isNobodyThere(error: unknown): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 
+const brokenCodes = new Set(["ECONNRESET", "ECONNABORTED", "EPIPE"]);
+
+/** Whether a connection to the daemon ended in the middle of a request: the daemon was killed, or is about to end. */
+export function isBroken(error: unknown): boolean {
+  if (error instanceof ThawError && error.code !== "daemon-unreachable") return false;
+  return error instanceof HalfAnswer || brokenCodes.has(systemCode(error) ?? "");
+}
+
+/** The daemon's answer ended before it was whole. */
+export class HalfAnswer extends ThawError {
+  constructor() {
+    super("daemon-unreachable", "the daemon's answer ended too early", { hint: "thaw daemon logs" });
+  }
+}
+
 /** Whether what came is not HTTP: a far shell's greeting came first. */
 function isNotHttp(error: unknown): boolean {
   return String((error as { code?: unknown } | undefined)?.code).startsWith("HPE_");

@@ -1,9 +1,20 @@
 import { constants } from "node:fs";
-import { access, chmod, copyFile, cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import {
+  access,
+  chmod,
+  copyFile,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ThawError } from "./errors.ts";
 import { quoteForShell } from "./shell-quote.ts";
-import { findBuildFolder } from "./version.ts";
+import { findBuildFolder, readVersion } from "./version.ts";
 
 /** What the daemon is started with: both outlive the folder this client came in. */
 export interface InstalledDaemon {
@@ -42,7 +53,24 @@ async function publishLauncher(home: string, { node, script }: InstalledDaemon):
 }
 
 /**
+ * The newest build in `versions`: an older client that finds no daemon starts it rather than its own, under a newer client's feet.
+ * @param own digest of this client's build, which is there
+ */
+async function findNewest(versions: string, own: string): Promise<string> {
+  let newest = own;
+  let built = readVersion(join(versions, own))?.built ?? 0;
+  for (const name of await readdir(versions)) {
+    const found = /^[0-9a-f]{16}$/.test(name) ? readVersion(join(versions, name)) : undefined;
+    if (found === undefined || found.built <= built) continue;
+    newest = name;
+    built = found.built;
+  }
+  return newest;
+}
+
+/**
  * Copies this build and this Node into `<home>/versions`, once each, so that the daemon depends on neither a checkout nor a CI job's folder.
+ * @returns the newest build there is, which may be another than this one
  * @throws ThawError `host-not-ready` when nothing was built or the folder can't be written.
  */
 export async function installDaemon(home: string): Promise<InstalledDaemon> {
@@ -65,7 +93,8 @@ export async function installDaemon(home: string): Promise<InstalledDaemon> {
         await chmod(join(folder, "node"), 0o755);
       });
     }
-    const installed = { node: join(runtime, "node"), script: join(daemon, "daemon.mjs") };
+    const newest = await findNewest(versions, build.digest);
+    const installed = { node: join(runtime, "node"), script: join(versions, newest, "daemon.mjs") };
     await publishLauncher(home, installed);
     return installed;
   } catch (error) {

@@ -1,6 +1,8 @@
-import { OlderDaemon } from "./answer.ts";
-import { describeConnectionError, isNobodyThere } from "./connection-error.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { DaemonLeaving, OlderDaemon } from "./answer.ts";
+import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
 import { formatSsh, type RemoteHost } from "./contexts/remote.ts";
+import { hostDaemon } from "./host-daemon.ts";
 import type { ThawPaths } from "./paths.ts";
 import { findOwnVersion } from "./version.ts";
 
@@ -12,6 +14,11 @@ export interface ReachOptions extends ThawPaths {
   remote?: RemoteHost | undefined;
 }
 
+/** How long a request is repeated while its daemon is killed, replaced or started. */
+const repeatMs = 30_000;
+const firstPauseMs = 5;
+const longestPauseMs = 250;
+
 function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
   const own = findOwnVersion().version;
   return new OlderDaemon(
@@ -21,34 +28,65 @@ function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
   );
 }
 
+/** How an attempt is made. */
+export interface AttemptOptions {
+  signal?: AbortSignal | undefined;
+  /** Whether an attempt whose connection broke may be made again. Default true. */
+  repeatable?: boolean | undefined;
+}
+
+/** What can be done about a failed attempt: undefined when it is final. */
+function findRemedy(
+  error: unknown,
+  options: ReachOptions,
+  { broke, signal, repeatable = true }: AttemptOptions & { broke: boolean },
+): (() => Promise<void>) | undefined {
+  const { autostart = true, remote, socket } = options;
+  const wait = async (): Promise<void> => {};
+  if (error instanceof DaemonLeaving) return wait;
+  if (isBroken(error)) return repeatable ? wait : undefined;
+  if (remote !== undefined) return undefined;
+  if (isNobodyThere(error)) {
+    // systemd starts the host's daemon again
+    if (!autostart) return broke && socket === hostDaemon.socket ? wait : undefined;
+    return async () => (await import("./autostart.ts")).startDaemon(options, signal);
+  }
+  if (autostart && error instanceof OlderDaemon)
+    return async () => (await import("./replace-daemon.ts")).endOlderDaemon(options, signal);
+  return undefined;
+}
+
 /**
- * Tries `attempt`; when nobody listens, or the daemon is older than this client, starts one and tries once more.
- * @throws ThawError what the daemon answers, or `daemon-unreachable`.
+ * Tries `attempt` until it succeeds or fails for good. A daemon that is not there is started, an older one is replaced, and when a connection
+ * breaks the attempt is repeated, for 30 s.
+ * @throws ThawError what the daemon answers, or `daemon-unreachable`; the signal's reason when aborted.
  */
 export async function reachDaemon<T>(
   options: ReachOptions,
   attempt: () => Promise<T>,
-  signal?: AbortSignal,
+  how: AttemptOptions = {},
 ): Promise<T> {
-  const { autostart = true, remote } = options;
-  try {
-    return await attempt();
-  } catch (error) {
-    if (remote !== undefined && error instanceof OlderDaemon) throw describeOlderFar(error, remote);
-    const starts = autostart && remote === undefined;
-    if (starts && !signal?.aborted && isNobodyThere(error)) {
-      const { startDaemon } = await import("./autostart.ts");
-      await startDaemon(options, signal);
-    } else if (starts && error instanceof OlderDaemon) {
-      const { replaceDaemon } = await import("./replace-daemon.ts");
-      await replaceDaemon(options, signal);
-    } else {
-      throw describeConnectionError(error, options, signal);
+  const { signal } = how;
+  let end: number | undefined;
+  let broke = false;
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    const started = performance.now();
+    let error: unknown;
+    try {
+      return await attempt();
+    } catch (thrown) {
+      error = thrown;
     }
-  }
-  try {
-    return await attempt();
-  } catch (error) {
-    throw describeConnectionError(error, options, signal);
+    // an attempt that lasted was not part of the same fault
+    if (end === undefined || performance.now() - started > repeatMs) end = performance.now() + repeatMs;
+    if (error instanceof OlderDaemon && options.remote !== undefined)
+      throw describeOlderFar(error, options.remote);
+    const remedy = signal?.aborted ? undefined : findRemedy(error, options, { ...how, broke });
+    if (remedy === undefined || performance.now() >= end)
+      throw describeConnectionError(error, options, signal);
+    broke ||= isBroken(error);
+    await remedy();
+    await pause(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(() => {});
+    signal?.throwIfAborted();
   }
 }

@@ -1,20 +1,36 @@
-import { startDaemon } from "./autostart.ts";
 import { ThawError } from "./errors.ts";
 import type { ThawPaths } from "./paths.ts";
+import { readJson } from "./read-json.ts";
 import { drain, Transport } from "./transport.ts";
+import { findOwnVersion } from "./version.ts";
 import { waitForSocket } from "./wait-for-socket.ts";
 
 const goneDeadlineMs = 10_000;
+/** Between two looks at whether another daemon came instead. */
+const lookMs = 250;
 
-/** Asks the daemon to end (its machines go on) and waits until its socket is gone. @throws ThawError `daemon-mismatch` when it stays. */
+async function findPid(transport: Transport, signal: AbortSignal | undefined): Promise<number> {
+  const body = await transport.request({ method: "GET", path: "/v1/info", anyVersion: true, signal });
+  return ((await readJson(body)) as { pid: number }).pid;
+}
+
+/**
+ * Asks the daemon to end (its machines go on) and waits until nobody listens at its socket, or another daemon does.
+ * @throws ThawError `daemon-mismatch` when it stays; the system's error when there is none.
+ */
 export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
   const transport = new Transport({ ...paths, autostart: false });
   try {
+    const pid = await findPid(transport, signal);
     await drain(await transport.request({ method: "POST", path: "/v1/shutdown", anyVersion: true, signal }));
+    const end = performance.now() + goneDeadlineMs;
+    while (performance.now() < end) {
+      if (await waitForSocket(paths.socket, { until: "gone", deadlineMs: lookMs, signal })) return;
+      if ((await findPid(transport, signal).catch(() => pid)) !== pid) return;
+    }
   } finally {
     transport.close();
   }
-  if (await waitForSocket(paths.socket, { until: "gone", deadlineMs: goneDeadlineMs, signal })) return;
   throw new ThawError(
     "daemon-mismatch",
     `the daemon at ${paths.socket} did not stop within ${goneDeadlineMs / 1000} s`,
@@ -24,8 +40,16 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
   );
 }
 
-/** Stops the daemon there is and starts this build's. */
-export async function replaceDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
-  await stopDaemon(paths, signal);
-  await startDaemon(paths, signal);
+/** Asks the daemon to end if its build is older than this one: of several clients that ask, the later ones meet the new daemon. */
+export async function endOlderDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
+  const transport = new Transport({ ...paths, autostart: false });
+  const path = `/v1/shutdown?olderThan=${findOwnVersion().built}`;
+  try {
+    await drain(await transport.request({ method: "POST", path, anyVersion: true, signal }));
+  } catch (error) {
+    // It may have ended meanwhile: the next attempt tells.
+    if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
+  } finally {
+    transport.close();
+  }
 }

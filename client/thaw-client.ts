@@ -36,6 +36,7 @@ import type {
   WaitResult,
 } from "../daemon/api/schema.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
+import { HalfAnswer } from "./connection-error.ts";
 import { ThawError } from "./errors.ts";
 import type { LogChunk, LogOptions } from "./logs.ts";
 import { findPaths } from "./paths.ts";
@@ -392,7 +393,9 @@ export class ThawClient implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<void> {
     const path = withQuery(`/v1/imports/${key}/parts/${encodeURIComponent(name)}`, { from: String(from) });
-    await this.#nothing({ method: "PUT", path, stream: bytes, answerDeadlineMs: 0, ...options });
+    // From another byte on next time: beginImport says from which.
+    const how = { answerDeadlineMs: 0, repeatable: false };
+    await this.#nothing({ method: "PUT", path, stream: bytes, ...how, ...options });
   }
 
   /** Checks and publishes what was sent. @returns its id */
@@ -400,7 +403,12 @@ export class ThawClient implements AsyncDisposable {
     key: string,
     options: ProgressOptions = {},
   ): Promise<{ snapshot?: Snapshot; capture?: Capture }> {
-    const { snapshot, capture } = await this.#result(`/v1/imports/${key}/commit`, {}, options);
+    const { snapshot, capture } = await this.#result(
+      `/v1/imports/${key}/commit`,
+      {},
+      // An import that was published is gone: beginImport says that it is here.
+      { ...options, repeatable: false },
+    );
     return { ...(snapshot === undefined ? {} : { snapshot }), ...(capture === undefined ? {} : { capture }) };
   }
 
@@ -543,40 +551,43 @@ export class ThawClient implements AsyncDisposable {
     return this.#json({ method: "GET", path: withQuery(sandboxPath(sandbox, "/list"), { path }), ...call });
   }
 
-  async #send(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
+  async #connect(): Promise<Transport> {
     this.#transport ??= import("./transport.ts").then(({ Transport }) => new Transport(this.#options));
-    return (await this.#transport).request(request);
+    return this.#transport;
+  }
+
+  async #send(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
+    return (await this.#connect()).request(request);
   }
 
   async #json<T>(request: ApiRequest): Promise<T> {
-    const body = await this.#send(request);
-    return (await readJson(body)) as T;
+    return (await (await this.#connect()).ask(request, readJson)) as T;
   }
 
   async #nothing(request: ApiRequest): Promise<void> {
-    const body = await this.#send(request);
     const { drain } = await import("./transport.ts");
-    await drain(body);
+    await (await this.#connect()).ask(request, drain);
   }
 
   /** Follows an ndjson answer to its result. */
   async #result(
     path: string,
     json: unknown,
-    options: ProgressOptions & { onRun?: (run: RerunRun) => void },
+    options: ProgressOptions & { onRun?: (run: RerunRun) => void; repeatable?: boolean },
   ): Promise<StreamLine & { type: "result" }> {
-    const { onProgress, onRun, signal } = options;
-    const body = await this.#send({ method: "POST", path, json, answerDeadlineMs: 0, signal });
+    const { onProgress, onRun, signal, repeatable } = options;
     const { parseLines } = await import("./ndjson.ts");
-    for await (const parsed of parseLines(body)) {
-      const line = parsed as StreamLine;
-      if (line.type === "result") return line;
-      if (line.type === "error") throw ThawError.fromApi(line, "the daemon reported an error");
-      if (line.type === "run") onRun?.(line.run);
-      else onProgress?.(line);
-    }
-    throw new ThawError("daemon-unreachable", "the daemon's answer ended without a result", {
-      hint: "thaw daemon logs",
-    });
+    const read = async (body: AsyncIterable<Buffer>): Promise<StreamLine & { type: "result" }> => {
+      for await (const parsed of parseLines(body)) {
+        const line = parsed as StreamLine;
+        if (line.type === "result") return line;
+        if (line.type === "error") throw ThawError.fromApi(line, "the daemon reported an error");
+        if (line.type === "run") onRun?.(line.run);
+        else onProgress?.(line);
+      }
+      throw new HalfAnswer();
+    };
+    const request = { method: "POST", path, json, answerDeadlineMs: 0, signal, repeatable } as const;
+    return (await this.#connect()).ask(request, read);
   }
 }

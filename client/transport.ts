@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage } from "node:http";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
 import { findConnector } from "./connector.ts";
-import { systemCode, ThawError } from "./errors.ts";
+import { ThawError } from "./errors.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 
@@ -19,10 +19,12 @@ export interface ApiRequest {
   path: string;
   /** Sent as JSON. */
   json?: unknown;
-  /** Sent as it is: made anew for each try. */
+  /** Sent as it is; called anew for each try. */
   stream?: () => AsyncIterable<Uint8Array>;
   /** How long the answer may take to begin; 0 = no limit. Default 60 s. */
   answerDeadlineMs?: number;
+  /** Whether it may be sent again when its connection breaks; one that creates something carries an id for that. Default true. */
+  repeatable?: boolean | undefined;
   /** Ask even a daemon that is older than this client: to look at it, or to end it. */
   anyVersion?: boolean;
   signal?: AbortSignal | undefined;
@@ -39,13 +41,24 @@ export class Transport {
   }
 
   /**
-   * Sends a request. @returns the body of an answer below 400; it has to be read to its end, or returned from.
+   * Sends a request, again when the connection breaks before the answer begins.
+   * @returns the body of an answer below 400; it has to be read to its end, or returned from.
    * @throws ThawError what the daemon answers, or `daemon-unreachable`; the signal's reason when aborted.
    */
   async request(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
     const { signal } = request;
-    const answer = await reachDaemon(this.#options, () => this.#send(request), signal);
+    const answer = await reachDaemon(this.#options, () => this.#send(request), request);
     return this.#readBody(answer, signal);
+  }
+
+  /**
+   * Sends a request and reads its answer with `read`; does both again when the connection breaks before the answer was read.
+   * @throws as {@link request}, and what `read` throws.
+   */
+  async ask<T>(request: ApiRequest, read: (body: AsyncIterable<Buffer>) => Promise<T>): Promise<T> {
+    const { signal } = request;
+    const attempt = async (): Promise<T> => read(this.#readBody(await this.#send(request), signal));
+    return reachDaemon(this.#options, attempt, request);
   }
 
   /** Closes every connection; requests that are under way fail. */
@@ -54,7 +67,7 @@ export class Transport {
     this.#agent.destroy();
   }
 
-  async #send(request: ApiRequest, again = false): Promise<IncomingMessage> {
+  async #send(request: ApiRequest): Promise<IncomingMessage> {
     const { signal } = request;
     signal?.throwIfAborted();
     this.#agent.createConnection = await findConnector(this.#options);
@@ -66,9 +79,6 @@ export class Transport {
     } catch (error) {
       outgoing.destroy();
       if (signal?.aborted) throw signal.reason;
-      // a connection that was kept may have been closed at the other end just now
-      const stale = outgoing.reusedSocket && systemCode(error) === "ECONNRESET";
-      if (stale && !again && request.stream === undefined) return this.#send(request, true);
       throw error;
     }
   }

@@ -12,7 +12,8 @@ export interface BuildVersion {
 
 const fromSource: BuildVersion = { version: "0.0.0", digest: "", built: 0 };
 
-function readVersion(folder: string): BuildVersion | undefined {
+/** The build in a folder; undefined when there is none. */
+export function readVersion(folder: string): BuildVersion | undefined {
   try {
     return JSON.parse(readFileSync(join(folder, "version.json"), "utf8")) as BuildVersion;
   } catch {

@@ -51,7 +51,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
   );
   app.addHook("onRequest", async (request) => {
     // A newer client must be able to end this daemon.
-    if (request.url !== "/v1/shutdown") refuseOlderSelf(context, request.headers);
+    if (!request.url.startsWith("/v1/shutdown")) refuseOlderSelf(context, request.headers);
   });
   // Twice: reading a body loses what the first carries along.
   app.addHook("onRequest", (request, _reply, done) => callingAs(callerOf(context, request.headers), done));

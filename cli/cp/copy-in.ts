@@ -75,7 +75,17 @@ async function sendBytes(
   options: CopyOptions & { source: AsyncIterable<Uint8Array> },
 ): Promise<Copied> {
   const { user, meter, signal } = options;
-  await client.putFile(to.sandbox, () => meter.count(options.source), { path: to.path, user, signal });
+  let begun = false;
+  const bytes = (): AsyncIterable<Uint8Array> => {
+    if (begun)
+      throw new ThawError(
+        "daemon-unreachable",
+        "the daemon went away, and what was sent can't be read again",
+      );
+    begun = true;
+    return meter.count(options.source);
+  };
+  await client.putFile(to.sandbox, bytes, { path: to.path, user, signal });
   return { entries: 1, bytes: meter.bytes, skipped: [] };
 }
 

@@ -38,8 +38,11 @@ export async function sendWorkspace(
   const owner = options.user ?? (await client.getSnapshot(sandbox.snapshot, { signal })).defaults.user;
   const { entries, notes } = await options.workspace;
   for (const note of notes) warn(note);
-  const skipped: SkippedEntry[] = [];
-  const tree = () => packTree(entries, { onSkipped: (entry) => skipped.push(entry), signal });
+  let skipped: SkippedEntry[] = [];
+  const tree = () => {
+    skipped = [];
+    return packTree(entries, { onSkipped: (entry) => skipped.push(entry), signal });
+  };
   const sent = await client.putTree(sandbox.id, tree, { path: workspacePath, user: owner, keep, signal });
   warnOfSkipped(skipped);
   return sent;

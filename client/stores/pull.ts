@@ -199,7 +199,12 @@ async function pullOne(
       await client.commitImport(key, { signal, ...(onProgress === undefined ? {} : { onProgress }) });
       return { kind, id: state.id, fetchedBytes, present: false };
     } catch (error) {
-      if (signal.aborted || attempt === tries || (error as ThawError).code !== "store-unreachable")
+      const { code } = error as ThawError;
+      if (
+        signal.aborted ||
+        attempt === tries ||
+        (code !== "store-unreachable" && code !== "daemon-unreachable")
+      )
         throw error;
       // What came is kept. The daemon may not have noticed yet that no more of it comes.
       await new Promise((resolve) => setTimeout(resolve, waitMs * attempt));

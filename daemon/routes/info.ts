@@ -1,6 +1,10 @@
 import { hostname } from "node:os";
+import { z } from "zod";
 import { daemonInfo, doctorReport } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
+
+/** Only a build made before this time (ms since 1970) ends: several newer clients may ask. */
+const shutdownQuery = z.object({ olderThan: z.coerce.number().optional() });
 
 export function infoRoutes(app: App, { engine, version, startedAt, shutDown }: DaemonContext): void {
   app.get("/v1/info", { schema: { response: { 200: daemonInfo } } }, async () => ({
@@ -19,7 +23,9 @@ export function infoRoutes(app: App, { engine, version, startedAt, shutDown }: D
     return { ready: !probes.some(({ fatal, state }) => fatal && state === "missing"), probes };
   });
 
-  app.post("/v1/shutdown", async (_request, reply) => {
+  app.post("/v1/shutdown", { schema: { querystring: shutdownQuery } }, async (request, reply) => {
+    const { olderThan = Number.POSITIVE_INFINITY } = request.query;
+    if (version.built >= olderThan) return reply.code(204).send();
     reply.raw.once("finish", shutDown);
     return reply.code(202).send();
   });
