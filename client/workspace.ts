@@ -1,18 +1,29 @@
-import { realpathSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, relative } from "node:path";
 import { ThawError } from "./errors.ts";
-import { runGit } from "./git.ts";
 import type { PackEntry } from "./tree/pack.ts";
+import { SourceFolder } from "./tree/source-folder.ts";
+import { Breather } from "./workspace/breather.ts";
 import { Entries } from "./workspace/entries.ts";
-import { addGitFiles } from "./workspace/git-files.ts";
-import { addGitFolder } from "./workspace/git-folder.ts";
-import { addUnignored } from "./workspace/ignore-files.ts";
+import { addNestedRepository, addRepository } from "./workspace/git-folder.ts";
+import {
+  bareLayer,
+  enterFolder,
+  isIgnored,
+  isTrackedBeneath,
+  type Layer,
+  makeLayer,
+} from "./workspace/layer.ts";
+import { refreshIndex } from "./workspace/refresh-index.ts";
+import { placeIn, type Repository, readRepository, Unusable } from "./workspace/repository.ts";
+import { countFiles, findFilters, Selector } from "./workspace/select.ts";
 
 /** What of a folder goes into a sandbox. */
 export interface Workspace {
   entries: PackEntry[];
   /** What a person should know, e.g. what was left out. */
   notes: string[];
+  /** Files that are left out because git ignores them, up to a million. */
+  countLeftOut: () => Promise<number>;
 }
 
 /** How a workspace is chosen. */
@@ -22,68 +33,166 @@ export interface WorkspaceOptions {
   signal?: AbortSignal | undefined;
 }
 
-interface Repository {
-  top: string;
-  gitFolder: string;
-  /** Shared by all worktrees. */
-  commonFolder: string;
+const empty = Buffer.alloc(0);
+const noIgnoreHint = "--no-ignore sends every file, and no .git that can't be read";
+
+function refuse({ message, hint }: Unusable): never {
+  throw new ThawError("usage", `the workspace can't be read as git reads it: ${message}`, {
+    hint: hint === undefined ? noIgnoreHint : `${hint} (or ${noIgnoreHint})`,
+  });
 }
 
-async function findRepository(folder: string, signal?: AbortSignal): Promise<Repository | string> {
-  const args = ["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir"];
-  const answer = await runGit(folder, args, signal);
-  signal?.throwIfAborted();
-  if ("failed" in answer) return answer.failed;
-  const [top = "", gitFolder = "", commonFolder = ""] = answer.output.toString("utf8").split("\n");
-  return { top, gitFolder, commonFolder };
-}
-
-/** Adds the repository's own folder as `.git`. @returns what a person should know. */
-async function addRepository(
-  entries: Entries,
-  folder: string,
-  options: { repository: Repository; signal?: AbortSignal | undefined },
-): Promise<string[]> {
-  const { repository, signal } = options;
-  const { gitFolder, commonFolder } = repository;
-  if (repository.top !== folder) {
-    return [`${folder} is part of the repository ${repository.top}: its files are sent, its history is not`];
+/** The repository that `folder` is a part of: git looks upwards, on the same file system. */
+function findAround(folder: SourceFolder): Repository | undefined {
+  const device = folder.stat(empty)?.dev;
+  for (let path = folder.path; path !== "/"; ) {
+    path = dirname(path);
+    const above = new SourceFolder(path);
+    if (above.stat(empty)?.dev !== device) return undefined;
+    const repository = readRepository({ folder: above, path: empty });
+    above.release();
+    if (repository instanceof Unusable) {
+      if (!repository.invalid) refuse(repository);
+    } else if (repository !== undefined) return repository;
   }
-  const path = Buffer.from(".git");
-  const moved = gitFolder !== join(folder, ".git");
-  const notes = moved ? [`${folder} is a worktree or submodule: it is sent as a repository of its own`] : [];
-  if (commonFolder !== gitFolder)
-    await addGitFolder(entries, { source: Buffer.from(commonFolder), path, moved, signal });
-  await addGitFolder(entries, { source: Buffer.from(gitFolder), path, moved, signal });
-  if (statSync(join(commonFolder, "objects/info/alternates"), { throwIfNoEntry: false }) !== undefined) {
-    notes.push(`${folder} borrows objects from another repository: those are not sent`);
+  return undefined;
+}
+
+/** The layer of a folder inside a repository's work tree: with the rules of the folders above it. */
+function makeInnerLayer(repository: Repository, folder: SourceFolder, onNote: (note: string) => void): Layer {
+  const above = repository.workTree.folder;
+  const names = relative(above.path, folder.path).split("/");
+  let layer = makeLayer(repository, { strip: 0, prefix: "" });
+  let path: Buffer = empty;
+  for (const name of names) {
+    layer = enterFolder(layer, { folder: above, path, onNote });
+    path = path.length === 0 ? Buffer.from(name) : Buffer.concat([path, Buffer.from(`/${name}`)]);
+    if (!layer.trackedOnly && isIgnored(layer, path, true)) {
+      if (!isTrackedBeneath(layer, path))
+        throw new ThawError(
+          "usage",
+          `${folder.path}: the repository ${above.path} ignores ${path}, so nothing is sent`,
+          {
+            hint: "--no-ignore",
+          },
+        );
+      layer = { ...layer, trackedOnly: true };
+    }
+  }
+  above.release();
+  return { ...layer, prefix: `${path.toString("latin1")}/` };
+}
+
+/** What the repository says that the folder is the top of, or is part of. */
+function findLayer(
+  folder: SourceFolder,
+  options: { ignore: boolean; notes: string[] },
+): { layer: Layer; top?: Repository; around?: Repository } {
+  const { ignore, notes } = options;
+  const top = readRepository({ folder, path: empty });
+  if (top instanceof Unusable) {
+    if (ignore) refuse(top);
+    notes.push(`not sent: ${folder.path}/.git: ${top.message}`);
+    return { layer: bareLayer };
+  }
+  if (top !== undefined) return { layer: ignore ? makeLayer(top, { strip: 0, prefix: "" }) : bareLayer, top };
+  const around = ignore ? findAround(folder) : undefined;
+  if (around === undefined) return { layer: bareLayer };
+  notes.push(
+    `${folder.path} is part of the repository ${around.workTree.folder.path}: its files are sent, its history is not`,
+  );
+  return { layer: makeInnerLayer(around, folder, (note) => notes.push(note)), around };
+}
+
+/** Adds the repositories' own folders. @returns notes. */
+async function addRepositories(
+  entries: Entries,
+  options: {
+    folder: SourceFolder;
+    top: Repository | undefined;
+    nested: Repository[];
+    ignore: boolean;
+    breather: Breather;
+  },
+): Promise<string[]> {
+  const { folder, top, nested, ignore, breather } = options;
+  const notes: string[] = [];
+  if (top !== undefined) {
+    try {
+      const index = await refreshIndex(top, breather);
+      if (top.moved)
+        notes.push(`${folder.path} is a worktree or submodule: it is sent as a repository of its own`);
+      notes.push(...addRepository(entries, top, { path: Buffer.from(".git"), index, extra: [] }));
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      if (ignore) refuse(error);
+      notes.push(`not sent whole: ${folder.path}/.git: ${error.message}`);
+    }
+  }
+  for (const repository of nested) {
+    const index = await refreshIndex(repository, breather);
+    try {
+      notes.push(...addNestedRepository(entries, repository, { top, index }));
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      notes.push(`not sent whole: ${folder.show(repository.workTree.path)}/.git: ${error.message}`);
+    }
   }
   return notes;
 }
 
+function describeFilters(filters: ReadonlySet<string>): string[] {
+  if (filters.size === 0) return [];
+  const names = [...filters].sort().join(", ");
+  return [
+    `git filters named in .gitattributes are not set in the sandbox: ${names}. Files that they change may look modified there`,
+  ];
+}
+
 /**
- * Chooses what of `folder` is sent: with git what git sees, and the repository without its credentials; without git everything that no
- * `.gitignore` names.
- * @throws ThawError `usage` when it is not a folder.
+ * Chooses what of `folder` is sent: in a repository what git tracks and what it does not ignore, with the repository's own folder cleaned;
+ * elsewhere everything that no `.gitignore` names. Only reads files: neither git nor any program that the workspace names is run. Nothing
+ * outside of the folder is sent, but for the repository of a worktree or submodule that names this folder as its own.
+ * @throws ThawError `usage` when it is not a folder, or when it can't be told what git ignores.
  */
-export async function collectWorkspace(folder: string, options: WorkspaceOptions = {}): Promise<Workspace> {
+export async function collectWorkspace(path: string, options: WorkspaceOptions = {}): Promise<Workspace> {
   const { ignore = true, signal } = options;
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new ThawError("usage", `the workspace ${folder} is not a folder`, { hint: "--workspace ." });
-  }
-  const root = realpathSync(folder);
-  const entries = new Entries(root);
-  const repository = await findRepository(root, signal);
+  const folder = openWorkspace(path);
+  const breather = new Breather(signal);
   const notes: string[] = [];
-  if (typeof repository === "string") {
-    if (statSync(join(root, ".git"), { throwIfNoEntry: false }) !== undefined) {
-      notes.push(`${root}/.git is not sent: ${repository}`);
+  const entries = new Entries();
+  try {
+    const { layer, top, around } = findLayer(folder, { ignore, notes });
+    const selector = new Selector({ folder, entries, ignore, breather });
+    const { nested, leftOut, filters, notes: walked } = await selector.run(layer);
+    notes.push(...walked, ...(await addRepositories(entries, { folder, top, nested, ignore, breather })));
+    for (const name of top === undefined ? [] : readInfoFilters(top)) filters.add(name);
+    notes.push(...describeFilters(filters));
+    const countLeftOut = (): Promise<number> =>
+      countFiles(folder, leftOut, breather).finally(() => folder.release());
+    if (top === undefined && around === undefined && leftOut.length > 0) {
+      const count = await countLeftOut();
+      notes.push(
+        `${folder.path} is no git repository: ${count} files that its .gitignore files name are not sent (--no-ignore sends them)`,
+      );
     }
-    await addUnignored(entries, { ignore, signal });
-    return { entries: entries.list(), notes };
+    return { entries: entries.list(), notes, countLeftOut };
+  } finally {
+    folder.release();
   }
-  const refused = ignore ? await addGitFiles(entries, Buffer.alloc(0), signal) : "not asked";
-  if (refused !== undefined) await addUnignored(entries, { ignore, signal });
-  notes.push(...(await addRepository(entries, root, { repository, signal })));
-  return { entries: entries.list(), notes };
+}
+
+function openWorkspace(path: string): SourceFolder {
+  try {
+    return new SourceFolder(path);
+  } catch (error) {
+    if (!(error instanceof ThawError)) throw error;
+    throw new ThawError("usage", `the workspace ${error.message}`, { hint: "--workspace .", cause: error });
+  }
+}
+
+function readInfoFilters(repository: Repository): string[] {
+  const place = placeIn(repository.commonDir, "info", "attributes");
+  if (place.folder.stat(place.path)?.isFile() !== true) return [];
+  return findFilters(place.folder.read(place.path, 1 << 20)?.toString("utf8") ?? "");
 }

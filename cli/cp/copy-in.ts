@@ -1,8 +1,9 @@
-import { createReadStream, type Stats, statSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { createReadStream, realpathSync, type Stats, statSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
 import { systemCode, ThawError } from "../../client/errors.ts";
 import type { PackEntry, SkippedEntry, ThawClient } from "../../client/index.ts";
 import { packTree } from "../../client/tree/pack.ts";
+import { SourceFolder } from "../../client/tree/source-folder.ts";
 import { walkFolder } from "../../client/tree/walk.ts";
 import { findInGuest } from "./guest-path.ts";
 import type { Meter } from "./meter.ts";
@@ -135,25 +136,24 @@ export async function copyIn(
       return sendBytes(client, { sandbox, path }, { ...options, source: createReadStream(from) });
     meter.total = stats.size;
     // followed here, since a tree would hold the link
-    const { realpathSync } = await import("node:fs");
-    const entry = { source: Buffer.from(realpathSync(from)), path: Buffer.from(lastName(path)) };
+    const real = realpathSync(from);
+    const folder = new SourceFolder(dirname(real));
+    const entry = { folder, source: Buffer.from(basename(real)), path: Buffer.from(lastName(path)) };
     return sendTree(client, { sandbox, path: folderOf(path) }, { ...options, entries: () => [entry] });
   }
-  const source = Buffer.from(resolve(from));
+  const folder = new SourceFolder(from);
   if (namesContents(from)) {
     const there = await findInGuest(client, sandbox, { path: to.path, signal });
     if (there !== undefined && there.entry.type !== "dir")
       throw new ThawError("conflict", `${sandbox}:${to.path} is not a folder: it is a ${there.entry.type}`);
     const path = there?.path ?? to.path;
-    return sendTree(client, { sandbox, path }, { ...options, entries: () => walkFolder(source) });
+    return sendTree(client, { sandbox, path }, { ...options, entries: () => walkFolder(folder) });
   }
   const { path } = await settleTarget(client, to, { name: basename(resolve(from)), folder: true, signal });
   const name = Buffer.from(lastName(path));
-  const { realpathSync } = await import("node:fs");
-  const top = Buffer.from(realpathSync(from));
   const entries = function* (): Generator<PackEntry> {
-    yield { source: top, path: name };
-    yield* walkFolder(top, { prefix: name });
+    yield { folder, source: Buffer.alloc(0), path: name };
+    yield* walkFolder(folder, { prefix: name });
   };
   return sendTree(client, { sandbox, path: folderOf(path) }, { ...options, entries });
 }

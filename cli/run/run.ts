@@ -48,7 +48,8 @@ async function openRun(
   const sandbox = await Promise.race([created.promise, connection.result.then(() => created.promise)]);
   try {
     const { capture = "never" } = plan.settings;
-    await sendWorkspace(client, sandbox, { workspace, user, keep: capture !== "never", signal });
+    const verbose = flags.verbose === true && flags.json !== true;
+    await sendWorkspace(client, sandbox, { workspace, user, keep: capture !== "never", verbose, signal });
   } catch (error) {
     connection.close();
     throw error;

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { ThawError } from "../../client/errors.ts";
 import type { Sandbox, ThawClient } from "../../client/index.ts";
 import { showPath } from "../../client/tree/format.ts";
 import { packTree, type SkippedEntry } from "../../client/tree/pack.ts";
@@ -32,18 +33,31 @@ function warnOfSkipped(skipped: readonly SkippedEntry[]): void {
 export async function sendWorkspace(
   client: ThawClient,
   sandbox: Sandbox,
-  options: { workspace: Promise<Workspace>; user: string | undefined; keep: boolean; signal: AbortSignal },
+  options: {
+    workspace: Promise<Workspace>;
+    user: string | undefined;
+    keep: boolean;
+    verbose: boolean;
+    signal: AbortSignal;
+  },
 ): Promise<{ entries: number; bytes: number }> {
-  const { signal, keep } = options;
+  const { signal, keep, verbose } = options;
   const owner = options.user ?? (await client.getSnapshot(sandbox.snapshot, { signal })).defaults.user;
-  const { entries, notes } = await options.workspace;
+  const { entries, notes, countLeftOut } = await options.workspace;
   for (const note of notes) warn(note);
   let skipped: SkippedEntry[] = [];
-  const tree = () => {
+  const tree = (): AsyncIterable<Uint8Array> => {
     skipped = [];
     return packTree(entries, { onSkipped: (entry) => skipped.push(entry), signal });
   };
   const sent = await client.putTree(sandbox.id, tree, { path: workspacePath, user: owner, keep, signal });
   warnOfSkipped(skipped);
+  const broken = skipped.find((entry) => entry.broken === true);
+  if (broken !== undefined)
+    throw new ThawError("conflict", `the workspace could not be sent: ${showPath(broken.path)}: ${broken.reason}`);
+  if (verbose) {
+    const leftOut = (await countLeftOut()) + skipped.length;
+    writeErr(`workspace: ${sent.entries} files and folders, ${sent.bytes} bytes · ${leftOut} files left out\n`);
+  }
   return sent;
 }

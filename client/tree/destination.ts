@@ -79,6 +79,11 @@ export class Destination {
     }
   }
 
+  /** Removes a file that was made here. */
+  removeFile(path: Buffer, parts: readonly Buffer[]): void {
+    unlinkSync(this.#locate(path, parts));
+  }
+
   makeSymlink(header: RecordHeader, parts: readonly Buffer[], target: Buffer): void {
     const path = this.#locate(header.path, parts);
     if (this.#overwrite) this.#clear(path, header.path);

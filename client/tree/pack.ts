@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  readSync,
-  type Stats,
-} from "node:fs";
+import { type BigIntStats, closeSync, readSync } from "node:fs";
 import { setImmediate as breathe } from "node:timers/promises";
 import { ThawError } from "../errors.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
@@ -20,22 +11,28 @@ import {
   writeBytes,
   writeHeader,
 } from "./format.ts";
-import { refuseTarget, splitPath } from "./path.ts";
+import type { SourceFolder } from "./source-folder.ts";
 
 /** Something to pack: where it is, and its path in the tree. */
 export interface PackEntry {
-  /** Its path on this host, raw bytes. */
-  source: Uint8Array;
+  /** The folder that it is read from. */
+  folder: SourceFolder;
+  /** Its path there. */
+  source: Buffer;
   /** Its path in the tree: relative, raw bytes, `/` separated. Folders come before what is in them. */
   path: Buffer;
   /** Packed instead of the file's own bytes. */
   content?: Uint8Array;
+  /** Why it can't be read; it is told as left out. */
+  unreadable?: string;
 }
 
 /** Something that can't be part of a tree, and why. */
 export interface SkippedEntry {
   path: Buffer;
   reason: string;
+  /** The stream had begun to tell it: a read failed, or the file became shorter. */
+  broken?: boolean;
 }
 
 /** How to pack. */
@@ -48,26 +45,34 @@ export interface PackOptions {
 /** In a file with holes, blocks of zeros of this size are left out. */
 const holeBytes = 65_536;
 const zeros = Buffer.alloc(holeBytes);
+const nsPerSecond = 1_000_000_000n;
 const entriesBetweenBreaths = 256;
 const largestRecord = headerBytes + maxPathBytes + 2 + maxReasonBytes;
 
 /**
- * Packs entries into a tree stream, in chunks of about 1 MiB. A file that changes meanwhile keeps the size it had when it was opened: what
- * is missing becomes a hole. What can't be packed becomes a `skipped` record; what is gone is left out.
+ * Packs entries into a tree stream, in chunks of about 1 MiB. What is read lies in the entries' folders, no link followed. A file that
+ * grows meanwhile keeps the size that it had when it was opened. What can't be packed becomes a `skipped` record, also behind a file whose
+ * reading failed halfway (the receiver drops it); what is gone is left out.
  */
 export async function* packTree(
   entries: Iterable<PackEntry>,
   options: PackOptions = {},
 ): AsyncGenerator<Buffer, void> {
   const out = new ChunkWriter();
+  const folders = new Set<SourceFolder>();
   let count = 0;
-  for (const entry of entries) {
-    if (out.room < largestRecord) yield out.take();
-    yield* packEntry(out, entry, options);
-    if (++count % entriesBetweenBreaths === 0) {
-      options.signal?.throwIfAborted();
-      await breathe();
+  try {
+    for (const entry of entries) {
+      folders.add(entry.folder);
+      if (out.room < largestRecord) yield out.take();
+      yield* packEntry(out, entry, options);
+      if (++count % entriesBetweenBreaths === 0) {
+        options.signal?.throwIfAborted();
+        await breathe();
+      }
     }
+  } finally {
+    for (const folder of folders) folder.release();
   }
   if (out.room === 0) yield out.take();
   out.put((buffer, at) => {
@@ -79,24 +84,21 @@ export async function* packTree(
 
 function* packEntry(out: ChunkWriter, entry: PackEntry, options: PackOptions): Generator<Buffer, void> {
   const { path } = entry;
-  const skip = (reason: string): void => {
+  const skip = (reason: string, broken = false): void => {
     putSkipped(out, path, reason);
-    options.onSkipped?.({ path, reason });
+    options.onSkipped?.({ path, reason, ...(broken ? { broken } : {}) });
   };
   if (path.length > maxPathBytes) {
     options.onSkipped?.({ path, reason: `its path has ${path.length} bytes; ${maxPathBytes} is the limit` });
     return;
   }
-  const source = Buffer.from(entry.source.buffer, entry.source.byteOffset, entry.source.length);
+  if (entry.unreadable !== undefined) {
+    skip(entry.unreadable);
+    return;
+  }
   try {
-    const stats = lstatSync(source);
-    let bytes = 0;
-    if (stats.isDirectory()) putRecord(out, kind.directory, path, stats);
-    else if (entry.content !== undefined) bytes = yield* packContent(out, path, stats, entry.content);
-    else if (stats.isFile()) bytes = yield* packFile(out, path, source, skip);
-    else if (stats.isSymbolicLink()) packSymlink(out, path, stats, readlinkSync(source, "buffer"), skip);
-    else skip(describeSpecial(stats));
-    options.onEntry?.(entry, bytes);
+    const bytes = yield* packKind(out, entry, skip);
+    if (bytes !== undefined) options.onEntry?.(entry, bytes);
   } catch (error) {
     if (error instanceof ThawError) throw error;
     const { code } = error as NodeJS.ErrnoException;
@@ -105,22 +107,41 @@ function* packEntry(out: ChunkWriter, entry: PackEntry, options: PackOptions): G
   }
 }
 
-function describeSpecial(stats: Stats): string {
+/** @returns bytes of content; undefined when it was left out. */
+function* packKind(
+  out: ChunkWriter,
+  entry: PackEntry,
+  skip: (reason: string, broken?: boolean) => void,
+): Generator<Buffer, number | undefined> {
+  const { folder, source, path, content } = entry;
+  const stats = folder.stat(source);
+  if (stats === undefined) return undefined;
+  if (stats.isDirectory()) putRecord(out, kind.directory, path, stats);
+  else if (content !== undefined) return yield* packContent(out, path, stats, content);
+  else if (stats.isFile()) return yield* packFile(out, entry, skip);
+  else if (stats.isSymbolicLink()) packSymlink(out, path, stats, folder.readLink(source));
+  else {
+    skip(describeSpecial(stats));
+    return undefined;
+  }
+  return 0;
+}
+
+function describeSpecial(stats: BigIntStats): string {
   if (stats.isSocket()) return "a socket";
   if (stats.isFIFO()) return "a named pipe";
   return "a device";
 }
 
-function putRecord(out: ChunkWriter, type: number, path: Buffer, stats: Stats | undefined): void {
-  const ms = stats?.mtimeMs ?? 0;
-  const seconds = Math.floor(ms / 1000);
-  const nanoseconds = Math.min(999_999_999, Math.round((ms - seconds * 1000) * 1e6));
+function putRecord(out: ChunkWriter, type: number, path: Buffer, stats: BigIntStats | undefined): void {
+  const ns = stats?.mtimeNs ?? 0n;
+  const rest = ((ns % nsPerSecond) + nsPerSecond) % nsPerSecond;
   const header = {
     kind: type,
-    mode: (stats?.mode ?? 0) & 0o7777,
-    mtime: { seconds: BigInt(seconds), nanoseconds },
-    uid: stats?.uid ?? 0,
-    gid: stats?.gid ?? 0,
+    mode: Number(stats?.mode ?? 0n) & 0o7777,
+    mtime: { seconds: (ns - rest) / nsPerSecond, nanoseconds: Number(rest) },
+    uid: Number(stats?.uid ?? 0n),
+    gid: Number(stats?.gid ?? 0n),
     path,
   };
   out.put((buffer, at) => writeHeader(buffer, at, header));
@@ -131,18 +152,7 @@ function putSkipped(out: ChunkWriter, path: Buffer, reason: string): void {
   out.put((buffer, at) => writeBytes(buffer, at, Buffer.from(reason, "utf8").subarray(0, maxReasonBytes)));
 }
 
-function packSymlink(
-  out: ChunkWriter,
-  path: Buffer,
-  stats: Stats,
-  target: Buffer,
-  skip: (reason: string) => void,
-): void {
-  const refused = refuseTarget(target, splitPath(path).length - 1);
-  if (refused !== undefined) {
-    skip(refused);
-    return;
-  }
+function packSymlink(out: ChunkWriter, path: Buffer, stats: BigIntStats, target: Buffer): void {
   putRecord(out, kind.symlink, path, stats);
   out.put((buffer, at) => writeBytes(buffer, at, target));
 }
@@ -155,7 +165,7 @@ function putExtent(out: ChunkWriter, offset: number, length: number): void {
   });
 }
 
-function putFileHeader(out: ChunkWriter, path: Buffer, stats: Stats, size: number): void {
+function putFileHeader(out: ChunkWriter, path: Buffer, stats: BigIntStats, size: number): void {
   putRecord(out, kind.file, path, stats);
   out.put((buffer, at) => buffer.writeBigUInt64LE(BigInt(size), at));
 }
@@ -163,7 +173,7 @@ function putFileHeader(out: ChunkWriter, path: Buffer, stats: Stats, size: numbe
 function* packContent(
   out: ChunkWriter,
   path: Buffer,
-  stats: Stats,
+  stats: BigIntStats,
   content: Uint8Array,
 ): Generator<Buffer, number> {
   putFileHeader(out, path, stats, content.length);
@@ -184,54 +194,64 @@ function* packContent(
 
 function* packFile(
   out: ChunkWriter,
-  path: Buffer,
-  source: Buffer,
-  skip: (reason: string) => void,
-): Generator<Buffer, number> {
-  const fd = openSync(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  entry: PackEntry,
+  skip: (reason: string, broken?: boolean) => void,
+): Generator<Buffer, number | undefined> {
+  const { folder, source, path } = entry;
+  const file = folder.open(source);
+  if (file === undefined) {
+    skip("changed while it was read");
+    return undefined;
+  }
+  const { fd, stats } = file;
   try {
-    const stats = fstatSync(fd);
-    if (!stats.isFile()) {
-      skip("changed while it was read");
-      return 0;
+    const size = Number(stats.size);
+    putFileHeader(out, path, stats, size);
+    const sparse = Number(stats.blocks) * 512 < size;
+    let failure: string | undefined;
+    for (let offset = 0; offset < size && failure === undefined; ) {
+      if (out.room < extentBytes + Math.min(holeBytes, size - offset)) yield out.take();
+      const read = readExtent(out, { fd, offset, size, sparse });
+      if (typeof read === "number") offset += read;
+      else failure = read.failed;
     }
-    putFileHeader(out, path, stats, stats.size);
-    const sparse = stats.blocks * 512 < stats.size;
-    for (let offset = 0; offset < stats.size; ) {
-      if (out.room < extentBytes + Math.min(holeBytes, stats.size - offset)) yield out.take();
-      const read = readExtent(out, { fd, offset, size: stats.size, sparse });
-      if (read === 0) break;
-      offset += read;
-    }
-    if (out.room < extentBytes) yield out.take();
-    putExtent(out, stats.size, 0);
-    return stats.size;
+    if (out.room < largestRecord) yield out.take();
+    putExtent(out, size, 0);
+    if (failure === undefined) return size;
+    skip(failure, true);
+    return undefined;
   } finally {
     closeSync(fd);
   }
 }
 
-/** Reads straight into the chunk, behind the extent's header. @returns bytes of the file that were passed; 0 at its end. */
+/** Reads straight into the chunk, behind the extent's header. @returns bytes of the file that were passed, or why there are no more. */
 function readExtent(
   out: ChunkWriter,
   file: { fd: number; offset: number; size: number; sparse: boolean },
-): number {
-  const { fd, offset, sparse } = file;
-  const rest = file.size - offset;
+): number | { failed: string } {
+  const { fd, offset, size, sparse } = file;
+  const rest = size - offset;
   const wanted = sparse ? Math.min(holeBytes, rest) : Math.min(out.room - extentBytes, rest);
-  let read = 0;
+  let result: number | { failed: string } = 0;
   out.put((buffer, at) => {
     const data = at + extentBytes;
+    let read: number;
     try {
       read = readSync(fd, buffer, data, wanted, offset);
-    } catch {
+    } catch (error) {
+      result = { failed: `reading failed at byte ${offset}: ${(error as NodeJS.ErrnoException).code}` };
       return at;
     }
-    if (read === 0) return at;
+    if (read === 0) {
+      result = { failed: `became shorter while it was read: ${offset} of ${size} bytes` };
+      return at;
+    }
+    result = read;
     if (sparse && buffer.compare(zeros, 0, read, data, data + read) === 0) return at;
     buffer.writeBigUInt64LE(BigInt(offset), at);
     buffer.writeUInt32LE(read, at + 8);
     return data + read;
   });
-  return read;
+  return result;
 }

@@ -89,6 +89,8 @@ class Unpacker {
   readonly #options: UnpackOptions;
   readonly #limits: UnpackLimits;
   readonly #result: UnpackResult = { entries: 0, bytes: 0, skipped: [] };
+  /** The file made last. The sender may take it back when it could not be read to its end. */
+  #lastFile: { path: Buffer; parts: readonly Buffer[] } | undefined;
 
   constructor(reader: ByteReader, destination: Destination, options: UnpackOptions) {
     this.#reader = reader;
@@ -129,7 +131,13 @@ class Unpacker {
     if (type === kind.directory) this.#destination.makeFolder(header, parts);
     else if (type === kind.file) await this.#applyFile(header, parts);
     else if (type === kind.symlink) await this.#applySymlink(header, parts);
-    else this.#skip(header.path, (await this.#readText()).toString("utf8"));
+    else await this.#applySkipped(header);
+  }
+
+  async #applySkipped({ path }: RecordHeader): Promise<void> {
+    const reason = (await this.#readText()).toString("utf8");
+    if (this.#lastFile?.path.equals(path) === true) this.#destination.removeFile(path, this.#lastFile.parts);
+    this.#skip(path, reason);
   }
 
   async #applySymlink(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {
@@ -153,6 +161,7 @@ class Unpacker {
       closeSync(fd);
       throw error;
     }
+    this.#lastFile = { path: header.path, parts };
     this.#destination.finishFile(fd, header, end < size ? Number(size) : undefined);
   }
 

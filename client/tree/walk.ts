@@ -1,5 +1,7 @@
-import { type Dirent, readdirSync } from "node:fs";
+import type { Dirent } from "node:fs";
+import { ThawError } from "../errors.ts";
 import type { PackEntry } from "./pack.ts";
+import type { SourceFolder } from "./source-folder.ts";
 
 const slash = Buffer.from("/");
 
@@ -9,38 +11,42 @@ export function joinPath(folder: Uint8Array, name: Uint8Array): Buffer {
 }
 
 /**
- * Walks everything beneath `source`, folders before what is in them, in the order of names.
- * @param options prefix: put before each path. keep: false leaves an entry, and all beneath it, out.
+ * Walks everything beneath `at` (default: all) in a folder, folders before what is in them, in the order of names.
+ * @param options prefix: put before each path of the tree. keep: false leaves an entry, and all beneath it, out; it is told the path
+ *   beneath `at`.
  */
 export function* walkFolder(
-  source: Uint8Array,
-  options: { prefix?: Uint8Array; keep?: (path: Buffer, directory: boolean) => boolean } = {},
+  folder: SourceFolder,
+  options: { at?: Buffer; prefix?: Uint8Array; keep?: (path: Buffer, directory: boolean) => boolean } = {},
 ): Generator<PackEntry, void> {
-  const { prefix = Buffer.alloc(0), keep } = options;
-  const folders: { source: Uint8Array; path: Uint8Array }[] = [{ source, path: prefix }];
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    const below: typeof folders = [];
-    for (const entry of listFolder(folder.source)) {
-      const path = joinPath(folder.path, entry.name);
+  const { at = Buffer.alloc(0), prefix = Buffer.alloc(0), keep } = options;
+  const folders: Buffer[] = [Buffer.alloc(0)];
+  for (let walked = folders.pop(); walked !== undefined; walked = folders.pop()) {
+    const below: Buffer[] = [];
+    const place = walked.length === 0 ? at : joinPath(at, walked);
+    const listing = listFolder(folder, place);
+    if (typeof listing === "string") {
+      yield { folder, source: place, path: joinPath(prefix, walked), unreadable: listing };
+      continue;
+    }
+    for (const entry of listing) {
+      const path = joinPath(walked, entry.name);
       const directory = entry.isDirectory();
       if (keep?.(path, directory) === false) continue;
-      const full = joinPath(folder.source, entry.name);
-      yield { source: full, path };
-      if (directory) below.push({ source: full, path });
+      yield { folder, source: joinPath(at, path), path: joinPath(prefix, path) };
+      if (directory) below.push(path);
     }
-    while (below.length > 0) folders.push(below.pop() as (typeof folders)[0]);
+    folders.push(...below.reverse());
   }
 }
 
-/** A folder that can't be read is noticed by who packs it; here it is empty. */
-function listFolder(folder: Uint8Array): Dirent<Buffer>[] {
+/** @returns what is in a folder, or why that can't be told. */
+export function listFolder(folder: SourceFolder, path: Buffer): Dirent<Buffer>[] | string {
   try {
-    const entries = readdirSync(Buffer.from(folder), {
-      withFileTypes: true,
-      encoding: "buffer",
-    }) as Dirent<Buffer>[];
-    return entries.sort((a, b) => a.name.compare(b.name));
-  } catch {
-    return [];
+    return folder.list(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof ThawError || code === undefined) throw error;
+    return `what is in it can't be read: ${code}`;
   }
 }

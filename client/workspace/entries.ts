@@ -1,39 +1,27 @@
 import type { PackEntry } from "../tree/pack.ts";
+import type { SourceFolder } from "../tree/source-folder.ts";
 import { joinPath } from "../tree/walk.ts";
 
-const slash = 0x2f;
-
-/** Entries of a tree being gathered: each path once, its folders before it. */
+/** Entries of a tree being gathered: each path once, folders before what is in them. */
 export class Entries {
-  readonly #root: Buffer;
   readonly #byPath = new Map<string, PackEntry>();
 
-  constructor(root: string) {
-    this.#root = Buffer.from(root);
-  }
-
-  /** The path on this host of something in the folder. */
-  locate(path: Uint8Array): Buffer {
-    return path.length === 0 ? this.#root : joinPath(this.#root, path);
-  }
-
-  /** Adds what is at `path` in the folder, and the folders above it. */
-  addPath(path: Buffer): void {
-    const key = path.toString("latin1");
-    if (this.#byPath.has(key)) return;
-    const parent = path.lastIndexOf(slash);
-    if (parent > 0) this.addPath(path.subarray(0, parent));
-    this.#byPath.set(key, { source: this.locate(path), path });
-  }
-
-  /** Adds an entry as it is, in place of an earlier one at the same path. */
+  /** Adds an entry, in place of an earlier one at the same path. */
   set(entry: PackEntry): void {
-    const parent = entry.path.lastIndexOf(slash);
-    if (parent > 0) this.addPath(entry.path.subarray(0, parent));
     this.#byPath.set(entry.path.toString("latin1"), entry);
+  }
+
+  /** Adds what lies at `path` of the folder as itself. */
+  add(folder: SourceFolder, path: Buffer): void {
+    this.set({ folder, source: path, path });
   }
 
   list(): PackEntry[] {
     return [...this.#byPath.values()];
   }
+}
+
+/** Joins a path and a name of latin1 text. */
+export function beneath(folder: Buffer, name: string): Buffer {
+  return joinPath(folder, Buffer.from(name, "latin1"));
 }

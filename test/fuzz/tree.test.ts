@@ -15,6 +15,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ThawError } from "../../client/errors.ts";
 import { packTree } from "../../client/tree/pack.ts";
+import { SourceFolder } from "../../client/tree/source-folder.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { walkFolder } from "../../client/tree/walk.ts";
 
@@ -60,7 +61,7 @@ async function packSample(folder: string): Promise<Buffer> {
   symlinkSync("b/two", join(folder, "a/down"));
   symlinkSync("a", join(folder, "link"));
   const chunks: Buffer[] = [];
-  for await (const chunk of packTree(walkFolder(Buffer.from(folder)))) chunks.push(chunk);
+  for await (const chunk of packTree(walkFolder(new SourceFolder(folder)))) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 

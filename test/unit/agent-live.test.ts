@@ -22,6 +22,7 @@ import { type Duplex, Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { packTree } from "../../client/tree/pack.ts";
+import { SourceFolder } from "../../client/tree/source-folder.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { walkFolder } from "../../client/tree/walk.ts";
 import { Agent, type ExecStream } from "../../runners/agent/agent.ts";
@@ -455,7 +456,7 @@ describe("files", () => {
     symlinkSync("a/one", join(from, "link"));
     utimesSync(join(from, "a/one"), 1_000_000_000.5, 1_000_000_000.5);
     const inside = join(dir, "inside");
-    const done = await agent.treeIn(inside, Readable.from(packTree(walkFolder(Buffer.from(from)))));
+    const done = await agent.treeIn(inside, Readable.from(packTree(walkFolder(new SourceFolder(from)))));
     expect(done.entries).toBe(7);
     expect(statSync(join(inside, "sparse"))).toMatchObject({ size: 50 << 20 });
     expect(statSync(join(inside, "sparse")).blocks * 512).toBeLessThan(1 << 20);

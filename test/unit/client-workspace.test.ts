@@ -13,9 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { cleanGitConfig, stripCredentials } from "../../client/git-config.ts";
 import { packTree } from "../../client/tree/pack.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
+import { cleanGitConfig, parseGitConfig, stripCredentials } from "../../client/workspace/git-config.ts";
 import { collectWorkspace } from "../../client/workspace.ts";
 
 let base = "";
@@ -175,11 +175,17 @@ test.each([
 });
 
 test("odd names in a configuration keep their meaning", () => {
-  const listing =
-    'branch.a"b\\c.remote\norigin\0branch.x.y.merge\nrefs/heads/x\0user.name\n"Quoted" \\ back\0';
-  writeFileSync(join(base, "config"), cleanGitConfig(listing));
-  const again = execFileSync("git", ["config", "-f", join(base, "config"), "-z", "--list"], {
-    encoding: "utf8",
-  });
-  expect(again).toBe(listing);
+  const settings = [
+    ["branch.a\"b\\c.remote", "origin"],
+    ["branch.x.y.merge", "refs/heads/x"],
+    ["user.name", '"Quoted" \\ back # no comment\n\ttail '],
+  ] as const;
+  const file = join(base, "config");
+  for (const [key, value] of settings) execFileSync("git", ["config", "-f", file, key, value]);
+  const cleaned = cleanGitConfig(parseGitConfig(readFileSync(file)));
+  writeFileSync(file, cleaned);
+  const again = execFileSync("git", ["config", "-f", file, "-z", "--list"], { encoding: "utf8" });
+  expect(again).toBe(
+    `${settings.map(([key, value]) => `${key}\n${value}\0`).join("")}core.trustctime\nfalse\0core.checkstat\nminimal\0`,
+  );
 });

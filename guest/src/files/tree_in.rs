@@ -30,6 +30,7 @@ pub fn tree_in(worker: &mut Worker, request: &TreeIn) -> Result<(), Failure> {
         // SAFETY: cannot fail.
         own: unsafe { (libc::geteuid(), libc::getegid()) },
         directories: Vec::new(),
+        last_file: Vec::new(),
         buffer: Buffer::default(),
         done: TreeDone { entries: 0, bytes: 0 },
     };
@@ -80,6 +81,8 @@ struct Builder {
     own: (u32, u32),
     /// To be given their modes and times last: what is made in them changes the time, and their mode may forbid making it.
     directories: Vec<Meta>,
+    /// The path of the file made last. The sender may take it back when it could not be read to its end.
+    last_file: Vec<u8>,
     buffer: Buffer,
     done: TreeDone,
 }
@@ -89,9 +92,17 @@ impl Builder {
     fn build_next(&mut self, bytes: &mut Bytes) -> Result<bool, Failure> {
         match decode(bytes)? {
             Record::End => return Ok(false),
-            Record::Skipped(..) => return Ok(true),
+            Record::Skipped(meta, _) => {
+                if meta.path == self.last_file {
+                    self.drop_file(&meta)?;
+                }
+                return Ok(true);
+            }
             Record::Directory(meta) => self.directory(meta)?,
-            Record::File(meta, size) => self.file(&meta, size, bytes)?,
+            Record::File(meta, size) => {
+                self.file(&meta, size, bytes)?;
+                self.last_file = meta.path;
+            }
             Record::Symlink(meta, target) => self.symlink(&meta, &target)?,
         }
         self.done.entries += 1;
@@ -162,6 +173,14 @@ impl Builder {
             file.set_len(size).context(&shown)?;
         }
         self.dress(file.as_fd(), meta, mode & !0o022).context(&shown)
+    }
+
+    fn drop_file(&mut self, meta: &Meta) -> Result<(), Failure> {
+        let (parent, last) = self.beneath.parent(&meta.path)?;
+        unlink(parent, &name(last)?).context(String::from_utf8_lossy(&meta.path))?;
+        self.last_file.clear();
+        self.done.entries -= 1;
+        Ok(())
     }
 
     fn symlink(&mut self, meta: &Meta, target: &[u8]) -> Result<(), Failure> {
