@@ -54,10 +54,15 @@ export async function sendWorkspace(
   warnOfSkipped(skipped);
   const broken = skipped.find((entry) => entry.broken === true);
   if (broken !== undefined)
-    throw new ThawError("conflict", `the workspace could not be sent: ${showPath(broken.path)}: ${broken.reason}`);
+    throw new ThawError(
+      "conflict",
+      `the workspace could not be sent: ${showPath(broken.path)}: ${broken.reason}`,
+    );
   if (verbose) {
     const leftOut = (await countLeftOut()) + skipped.length;
-    writeErr(`workspace: ${sent.entries} files and folders, ${sent.bytes} bytes · ${leftOut} files left out\n`);
+    writeErr(
+      `workspace: ${sent.entries} files and folders, ${sent.bytes} bytes · ${leftOut} files left out\n`,
+    );
   }
   return sent;
 }

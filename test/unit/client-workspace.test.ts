@@ -176,7 +176,7 @@ test.each([
 
 test("odd names in a configuration keep their meaning", () => {
   const settings = [
-    ["branch.a\"b\\c.remote", "origin"],
+    ['branch.a"b\\c.remote', "origin"],
     ["branch.x.y.merge", "refs/heads/x"],
     ["user.name", '"Quoted" \\ back # no comment\n\ttail '],
   ] as const;
