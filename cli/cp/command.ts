@@ -16,7 +16,7 @@ export const define: Define = (command, exit) => {
       "after",
       `
 As cp -r: into a folder that is there, else under the name given; FOLDER/. means what is in it. Modes, times and holes are
-kept. Links that lead out of what is copied are left out, by name; the exit code is then 1.
+kept. Out of a sandbox, links that lead out of what is copied are left out, by name; the exit code is then 1.
 
 Examples:
   $ thaw cp ./src web:/workspace

@@ -2,7 +2,7 @@ import { createReadStream, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { systemCode, ThawError } from "../../client/errors.ts";
 import type { PackEntry, SkippedEntry, ThawClient } from "../../client/index.ts";
-import { packTree } from "../../client/tree/pack.ts";
+import { sendEntries } from "../../client/tree/send.ts";
 import { SourceFolder } from "../../client/tree/source-folder.ts";
 import { walkFolder } from "../../client/tree/walk.ts";
 import { findInGuest } from "./guest-path.ts";
@@ -95,14 +95,9 @@ async function sendTree(
   to: { sandbox: string; path: string },
   options: CopyOptions & { entries: () => Iterable<PackEntry> },
 ): Promise<Copied> {
-  const { user, meter, signal } = options;
-  let skipped: SkippedEntry[] = [];
-  const tree = (): AsyncIterable<Uint8Array> => {
-    skipped = [];
-    return meter.count(packTree(options.entries(), { onSkipped: (entry) => skipped.push(entry), signal }));
-  };
-  const { entries, bytes } = await client.putTree(to.sandbox, tree, { path: to.path, user, signal });
-  return { entries, bytes, skipped };
+  const { user, meter, signal, entries } = options;
+  const count = (bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> => meter.count(bytes);
+  return sendEntries(client, to.sandbox, entries, { path: to.path, user, meter: count, signal });
 }
 
 /** Copies our stdin to a file of the sandbox. */

@@ -2,7 +2,8 @@ import { resolve } from "node:path";
 import { ThawError } from "../../client/errors.ts";
 import type { Sandbox, ThawClient } from "../../client/index.ts";
 import { showPath } from "../../client/tree/format.ts";
-import { packTree, type SkippedEntry } from "../../client/tree/pack.ts";
+import type { SkippedEntry } from "../../client/tree/pack.ts";
+import { sendEntries } from "../../client/tree/send.ts";
 import { collectWorkspace, type Workspace } from "../../client/workspace.ts";
 import { workspacePath } from "../../client/workspace-path.ts";
 import { styleErr, writeErr } from "../output.ts";
@@ -45,12 +46,8 @@ export async function sendWorkspace(
   const owner = options.user ?? (await client.getSnapshot(sandbox.snapshot, { signal })).defaults.user;
   const { entries, notes, countLeftOut } = await options.workspace;
   for (const note of notes) warn(note);
-  let skipped: SkippedEntry[] = [];
-  const tree = (): AsyncIterable<Uint8Array> => {
-    skipped = [];
-    return packTree(entries, { onSkipped: (entry) => skipped.push(entry), signal });
-  };
-  const sent = await client.putTree(sandbox.id, tree, { path: workspacePath, user: owner, keep, signal });
+  const to = { path: workspacePath, user: owner, keep, signal };
+  const { skipped, ...sent } = await sendEntries(client, sandbox.id, () => entries, to);
   warnOfSkipped(skipped);
   const broken = skipped.find((entry) => entry.broken === true);
   if (broken !== undefined)

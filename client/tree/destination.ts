@@ -5,6 +5,7 @@ import {
   fchmodSync,
   ftruncateSync,
   futimesSync,
+  linkSync,
   lstatSync,
   lutimesSync,
   mkdirSync,
@@ -41,6 +42,8 @@ export class Destination {
   readonly #root: Buffer;
   readonly #overwrite: boolean;
   readonly #folders = new Set<string>();
+  /** Files made here: only they get further names. */
+  readonly #files = new Set<string>();
   /** Folders' modes and times, set at the end: a read-only one could not be filled, and filling changes the time. */
   readonly #finish: { path: Buffer; mode: number; mtime: Times }[] = [];
 
@@ -65,7 +68,9 @@ export class Destination {
   createFile(path: Buffer, parts: readonly Buffer[]): number {
     const full = this.#locate(path, parts);
     if (this.#overwrite) this.#clear(full, path);
-    return openSync(full, createFlags, 0o600);
+    const fd = openSync(full, createFlags, 0o600);
+    this.#files.add(path.toString("latin1"));
+    return fd;
   }
 
   /** Gives a file its length (when a hole ends it), mode and time, and closes it. */
@@ -79,9 +84,25 @@ export class Destination {
     }
   }
 
+  /** Gives a file that was made here another name. */
+  makeLink(
+    link: { path: Buffer; parts: readonly Buffer[] },
+    file: { path: Buffer; parts: readonly Buffer[] },
+  ): void {
+    if (!this.#files.has(file.path.toString("latin1")))
+      throw treeFault(
+        `${showPath(link.path)} is a hard link to ${showPath(file.path)}, which did not come before`,
+      );
+    const full = this.#locate(link.path, link.parts);
+    const target = this.#locate(file.path, file.parts);
+    if (this.#overwrite) this.#clear(full, link.path);
+    linkSync(target, full);
+  }
+
   /** Removes a file that was made here. */
   removeFile(path: Buffer, parts: readonly Buffer[]): void {
     unlinkSync(this.#locate(path, parts));
+    this.#files.delete(path.toString("latin1"));
   }
 
   makeSymlink(header: RecordHeader, parts: readonly Buffer[], target: Buffer): void {
@@ -125,6 +146,8 @@ export class Destination {
   /** Removes what is in the way, when that is wanted: never a folder. */
   #clear(full: Buffer, path: Buffer): void {
     if (!this.#overwrite) throw new ThawError("conflict", `${showPath(path)} is there already`);
+    // a name that is something else now: a link made elsewhere could lead out
+    this.#files.delete(path.toString("latin1"));
     const stats = lstatSync(full, { throwIfNoEntry: false });
     if (stats === undefined) return;
     if (stats.isDirectory()) throw new ThawError("conflict", `${showPath(path)} is a folder already`);

@@ -1,7 +1,7 @@
 import { ThawError } from "../errors.ts";
 
 /** The kinds of record in a tree stream (docs/PROTOCOL.md, "Trees"). */
-export const kind = { end: 0, directory: 1, file: 2, symlink: 3, skipped: 4 } as const;
+export const kind = { end: 0, directory: 1, file: 2, symlink: 3, skipped: 4, link: 5 } as const;
 
 /** Bytes of a record before its path: kind, mode, mtime (8 + 4), uid, gid, length of the path. */
 export const headerBytes = 1 + 4 + 8 + 4 + 4 + 4 + 2;

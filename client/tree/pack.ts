@@ -39,7 +39,16 @@ export interface SkippedEntry {
 export interface PackOptions {
   onSkipped?: (skipped: SkippedEntry) => void;
   onEntry?: (entry: PackEntry, bytes: number) => void;
+  /** Send a file's further names as hard links (default), not as files of their own. Older agents don't know them. */
+  links?: boolean;
   signal?: AbortSignal | undefined;
+}
+
+/** A packing under way. */
+interface Packing {
+  out: ChunkWriter;
+  /** The first paths of files with several names, by device and inode. */
+  links: Map<string, Buffer> | undefined;
 }
 
 /** In a file with holes, blocks of zeros of this size are left out. */
@@ -59,13 +68,14 @@ export async function* packTree(
   options: PackOptions = {},
 ): AsyncGenerator<Buffer, void> {
   const out = new ChunkWriter();
+  const packing = { out, links: options.links === false ? undefined : new Map<string, Buffer>() };
   const folders = new Set<SourceFolder>();
   let count = 0;
   try {
     for (const entry of entries) {
       folders.add(entry.folder);
       if (out.room < largestRecord) yield out.take();
-      yield* packEntry(out, entry, options);
+      yield* packEntry(packing, entry, options);
       if (++count % entriesBetweenBreaths === 0) {
         options.signal?.throwIfAborted();
         await breathe();
@@ -82,7 +92,8 @@ export async function* packTree(
   yield out.take();
 }
 
-function* packEntry(out: ChunkWriter, entry: PackEntry, options: PackOptions): Generator<Buffer, void> {
+function* packEntry(packing: Packing, entry: PackEntry, options: PackOptions): Generator<Buffer, void> {
+  const { out } = packing;
   const { path } = entry;
   const skip = (reason: string, broken = false): void => {
     putSkipped(out, path, reason);
@@ -97,7 +108,7 @@ function* packEntry(out: ChunkWriter, entry: PackEntry, options: PackOptions): G
     return;
   }
   try {
-    const bytes = yield* packKind(out, entry, skip);
+    const bytes = yield* packKind(packing, entry, skip);
     if (bytes !== undefined) options.onEntry?.(entry, bytes);
   } catch (error) {
     if (error instanceof ThawError) throw error;
@@ -109,17 +120,26 @@ function* packEntry(out: ChunkWriter, entry: PackEntry, options: PackOptions): G
 
 /** @returns bytes of content; undefined when it was left out. */
 function* packKind(
-  out: ChunkWriter,
+  packing: Packing,
   entry: PackEntry,
   skip: (reason: string, broken?: boolean) => void,
 ): Generator<Buffer, number | undefined> {
+  const { out, links } = packing;
   const { folder, source, path, content } = entry;
   const stats = folder.stat(source);
   if (stats === undefined) return undefined;
   if (stats.isDirectory()) putRecord(out, kind.directory, path, stats);
   else if (content !== undefined) return yield* packContent(out, path, stats, content);
-  else if (stats.isFile()) return yield* packFile(out, entry, skip);
-  else if (stats.isSymbolicLink()) packSymlink(out, path, stats, folder.readLink(source));
+  else if (stats.isFile()) {
+    const key = stats.nlink > 1n ? `${stats.dev}:${stats.ino}` : "";
+    const first = links?.get(key);
+    if (first !== undefined) putPath(out, kind.link, path, stats, first);
+    else {
+      const bytes = yield* packFile(out, entry, skip);
+      if (key !== "" && bytes !== undefined) links?.set(key, path);
+      return bytes;
+    }
+  } else if (stats.isSymbolicLink()) putPath(out, kind.symlink, path, stats, folder.readLink(source));
   else {
     skip(describeSpecial(stats));
     return undefined;
@@ -152,8 +172,9 @@ function putSkipped(out: ChunkWriter, path: Buffer, reason: string): void {
   out.put((buffer, at) => writeBytes(buffer, at, Buffer.from(reason, "utf8").subarray(0, maxReasonBytes)));
 }
 
-function packSymlink(out: ChunkWriter, path: Buffer, stats: BigIntStats, target: Buffer): void {
-  putRecord(out, kind.symlink, path, stats);
+/** A record that holds a path beside its own: where a link leads. */
+function putPath(out: ChunkWriter, type: number, path: Buffer, stats: BigIntStats, target: Buffer): void {
+  putRecord(out, type, path, stats);
   out.put((buffer, at) => writeBytes(buffer, at, target));
 }
 

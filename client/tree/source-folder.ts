@@ -165,13 +165,24 @@ export class SourceFolder {
 
   #openTop(): number {
     if (this.#top !== undefined) return this.#top;
-    const fd = openSync(this.path, FOLDER_FLAGS);
+    const fd = this.#reopen();
     if (this.#identify(fd) === this.#identity) {
       this.#top = fd;
       return fd;
     }
     closeSync(fd);
     throw new ThawError("conflict", `${this.path} was replaced by another folder while it was read`);
+  }
+
+  #reopen(): number {
+    try {
+      return openSync(this.path, FOLDER_FLAGS);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new ThawError("conflict", `${this.path} was replaced while it was read: ${code}`, {
+        cause: error,
+      });
+    }
   }
 
   #identify(fd: number): string {

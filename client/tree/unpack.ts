@@ -116,7 +116,7 @@ class Unpacker {
   }
 
   async #applyRecord(type: number): Promise<void> {
-    if (type > kind.skipped) throw treeFault(`unknown kind ${type}`);
+    if (type > kind.link) throw treeFault(`unknown kind ${type}`);
     const { pathBytes, ...fixed } = readHeader(type, await this.#read(headerBytes - 1));
     const header: RecordHeader = { ...fixed, path: Buffer.from(await this.#read(pathBytes)) };
     const parts = splitPath(header.path);
@@ -131,6 +131,7 @@ class Unpacker {
     if (type === kind.directory) this.#destination.makeFolder(header, parts);
     else if (type === kind.file) await this.#applyFile(header, parts);
     else if (type === kind.symlink) await this.#applySymlink(header, parts);
+    else if (type === kind.link) await this.#applyLink(header, parts);
     else await this.#applySkipped(header);
   }
 
@@ -146,6 +147,14 @@ class Unpacker {
     const refused = refuseTarget(target, parts.length - 1);
     if (refused !== undefined) this.#skip(header.path, refused);
     else this.#destination.makeSymlink(header, parts, target);
+  }
+
+  async #applyLink(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {
+    const target = await this.#readText();
+    const targetParts = splitPath(target);
+    const refused = refusePath(target, targetParts);
+    if (refused !== undefined) throw treeFault(`${refused}, in a hard link`);
+    this.#destination.makeLink({ path: header.path, parts }, { path: target, parts: targetParts });
   }
 
   async #applyFile(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {

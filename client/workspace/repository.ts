@@ -146,7 +146,11 @@ function pointsBack(gitDir: Place, settings: readonly GitSetting[], workTree: st
 function followPointer(git: Place, workTree: string, target: string): Place {
   const real = realPath(resolve(workTree, target));
   if (real === undefined) throw new Unusable(`${show(git)} names ${target}, which is not there`);
-  return { folder: new SourceFolder(real), path: Buffer.alloc(0) };
+  try {
+    return { folder: new SourceFolder(real), path: Buffer.alloc(0) };
+  } catch {
+    throw new Unusable(`${show(git)} names ${target}, which is not a folder`);
+  }
 }
 
 /** @returns the folder that `.git` is or names; undefined when there is no `.git`. */

@@ -215,6 +215,8 @@ pub struct TreeOut {
     pub path: String,
     /// Base64 of paths beneath `path`; all of it when absent.
     pub names: Option<Vec<String>>,
+    /// Whether the host knows records of hard links.
+    pub links: Option<bool>,
 }
 
 /// A TCP port or the path of a unix socket.

@@ -113,7 +113,7 @@ export class Agent {
 
   /** A tree stream of what is beneath `path`. A hostile guest's: parse it as such. */
   async treeOut(path: string): Promise<Duplex> {
-    const stream = this.session.open("tree-out", { path }, { shape: DOWNLOAD_SHAPE });
+    const stream = this.session.open("tree-out", { path, links: true }, { shape: DOWNLOAD_SHAPE });
     const duplex = duplexOf(stream);
     duplex.on("error", () => {});
     await this.#within(stream, stream.answer(nothing), ANSWER_DEADLINE_MS);

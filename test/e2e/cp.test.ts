@@ -1,7 +1,9 @@
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -168,6 +170,54 @@ describe("folders", () => {
     expect(readdirSync(at("elsewhere"))).toEqual([]);
     expect(lstatSync(at("trap/sub")).isDirectory()).toBe(true);
     expect(readFileSync(at("trap/sub/file"), "utf8")).toBe("x\n");
+  });
+
+  test("links go in as they are; names of one file stay that, both ways; times keep their nanoseconds", async () => {
+    mkdirSync(at("src"));
+    symlinkSync("/etc/hostname", at("src/absolute"));
+    symlinkSync("../../x", at("src/climbing"));
+    writeFileSync(at("src/first"), "one");
+    linkSync(at("src/first"), at("src/second"));
+    execFileSync("touch", ["-d", "2020-01-01 00:00:00.123456789 UTC", at("src/first")]);
+    await copied(at("src"), "web:/t");
+    const links = await guest("cd /t/src; readlink absolute climbing; stat -c '%h %.Y' first second");
+    expect(links).toBe(`/etc/hostname\n../../x\n${"2 1577836800.123456789\n".repeat(2)}`);
+    await guest("rm /t/src/absolute /t/src/climbing");
+    await copied("web:/t/src", at("back"));
+    const first = statSync(at("back/first"), { bigint: true });
+    expect(first.ino).toBe(statSync(at("back/second"), { bigint: true }).ino);
+    // node:fs sets times to the microsecond
+    expect(first.mtimeNs / 10_000n).toBe(157_783_680_012_345n);
+  });
+
+  test("a read error in the middle of a file: named, exit code 1, and not half there", async () => {
+    writeFileSync(
+      at("shim.c"),
+      `#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+typedef ssize_t (*reader)(int, void *, size_t, off64_t);
+ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
+  char link[32], path[4096] = "";
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  if (at > 0 && readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/unreadable")) { errno = EIO; return -1; }
+  return ((reader)dlsym(RTLD_NEXT, "pread64"))(fd, to, count, at);
+}
+ssize_t pread(int fd, void *to, size_t count, off_t at) { return pread64(fd, to, count, at); }
+`,
+    );
+    execFileSync("cc", ["-shared", "-fPIC", "-o", at("shim.so"), at("shim.c")]);
+    mkdirSync(at("src"));
+    writeFileSync(at("src/unreadable"), randomBytes(3_000_000));
+    writeFileSync(at("src/whole"), "whole");
+    const env = { LD_PRELOAD: at("shim.so") };
+    const { exitCode, stderr } = await thaw(["cp", at("src"), "web:/t"], { env });
+    expect(String(stderr)).toMatch(/not copied: src\/unreadable: reading failed at byte \d+: EIO/);
+    expect(exitCode).toBe(1);
+    expect(await guest("ls /t/src")).toBe("whole\n");
   });
 
   test("json says what was copied", async () => {

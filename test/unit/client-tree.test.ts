@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -139,6 +140,32 @@ test("names with newlines and names that are not UTF-8 survive", async () => {
   await unpack(await pack(from));
   const there = readdirSync(to, { encoding: "buffer" }).sort(Buffer.compare);
   expect(there).toEqual([...names].sort(Buffer.compare));
+});
+
+test("names of one file stay names of one file; links to anything else are a fault", async () => {
+  mkdirSync(join(from, "d"));
+  writeFileSync(join(from, "d/first"), "one");
+  linkSync(join(from, "d/first"), join(from, "second"));
+  linkSync(join(from, "d/first"), join(from, "d/third"));
+  const stream = await pack(from);
+  await unpack(stream);
+  const inodes = ["d/first", "second", "d/third"].map((name) => statSync(join(to, name)).ino);
+  expect(new Set(inodes).size).toBe(1);
+  await unpack(stream, { overwrite: true });
+  expect(statSync(join(to, "second")).nlink).toBe(3);
+  writeFileSync(join(to, "mine"), "mine");
+  for (const target of ["mine", "d/none", "../mine", "/etc/passwd", "d"]) {
+    const planted = craft({ kind: kind.link, path: "trap", rest: text(target) });
+    await expect(unpack(planted, { overwrite: true })).rejects.toMatchObject({ code: "agent-fault" });
+  }
+  const swapped = craft(
+    { kind: kind.directory, path: "s" },
+    { kind: kind.file, path: "s/f", rest: file(1n, [0n, "x"]) },
+    { kind: kind.symlink, path: "s/f", rest: text("../mine") },
+    { kind: kind.link, path: "out", rest: text("s/f") },
+  );
+  await expect(unpack(swapped, { overwrite: true })).rejects.toMatchObject({ code: "agent-fault" });
+  expect(existsSync(join(to, "out"))).toBe(false);
 });
 
 test("holes stay holes", async () => {

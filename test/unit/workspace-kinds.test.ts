@@ -26,9 +26,9 @@ afterEach(() => {
   rmSync(base, { recursive: true, force: true });
 });
 
-/** Kind, mode, owner, times, link and content of everything but `.git`, folders' too. */
+/** Kind, mode, names, owner, time and link of everything but `.git`. */
 function describeFiles(folder: string): string {
-  const format = "%P %y %m %U %T@ %l\\n";
+  const format = "%P %y %m %n %U %T@ %l\\n";
   const files = execFileSync(
     "find",
     [".", "-mindepth", "1", "-name", ".git", "-prune", "-o", "-printf", format],

@@ -10,6 +10,7 @@ const DIRECTORY: u8 = 1;
 const FILE: u8 = 2;
 const SYMLINK: u8 = 3;
 const SKIPPED: u8 = 4;
+const LINK: u8 = 5;
 
 /// What all records but the end have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Record {
     File(Meta, u64),
     Symlink(Meta, Vec<u8>),
     Skipped(Meta, Vec<u8>),
+    /// Another name of a file that came before: its path.
+    Link(Meta, Vec<u8>),
 }
 
 /// A piece of a file's content. Length 0 ends the file.
@@ -62,6 +65,7 @@ impl Record {
             Record::File(meta, _) => (FILE, meta),
             Record::Symlink(meta, _) => (SYMLINK, meta),
             Record::Skipped(meta, _) => (SKIPPED, meta),
+            Record::Link(meta, _) => (LINK, meta),
         };
         out.push(kind);
         out.extend_from_slice(&meta.mode.to_le_bytes());
@@ -72,7 +76,7 @@ impl Record {
         encode_bytes(&meta.path, out);
         match self {
             Record::File(_, size) => out.extend_from_slice(&size.to_le_bytes()),
-            Record::Symlink(_, text) | Record::Skipped(_, text) => encode_bytes(text, out),
+            Record::Symlink(_, text) | Record::Skipped(_, text) | Record::Link(_, text) => encode_bytes(text, out),
             Record::Directory(_) | Record::End => {}
         }
     }
@@ -129,6 +133,11 @@ pub fn decode(source: &mut impl Source) -> Result<Record, Failure> {
         FILE => Ok(Record::File(meta, u64::from_le_bytes(array(source)?))),
         SYMLINK => Ok(Record::Symlink(meta, text(source)?)),
         SKIPPED => Ok(Record::Skipped(meta, text(source)?)),
+        LINK => {
+            let target = text(source)?;
+            check_path(&target)?;
+            Ok(Record::Link(meta, target))
+        }
         other => Err(Failure::invalid(format!("a record of unknown kind {other}"))),
     }
 }
@@ -162,12 +171,17 @@ fn limited(length: u16) -> Result<usize, Failure> {
     }
 }
 
-fn check(meta: &Meta) -> Result<(), Failure> {
+fn check_path(path: &[u8]) -> Result<(), Failure> {
     let bad_part = |part: &[u8]| part.is_empty() || part == b"." || part == b".." || part.contains(&0);
-    if meta.path.split(|&byte| byte == b'/').any(bad_part) {
-        let path = String::from_utf8_lossy(&meta.path);
+    if path.split(|&byte| byte == b'/').any(bad_part) {
+        let path = String::from_utf8_lossy(path);
         return Err(Failure::invalid(format!("a record's path is not allowed: {path:?}")));
     }
+    Ok(())
+}
+
+fn check(meta: &Meta) -> Result<(), Failure> {
+    check_path(&meta.path)?;
     if meta.mode > 0o7777 || meta.mtime_nanoseconds >= 1_000_000_000 {
         return Err(Failure::invalid("a record's mode or time is out of range"));
     }
@@ -190,6 +204,7 @@ mod tests {
             Record::File(meta(b"a/\xff"), 1 << 40),
             Record::Symlink(meta(b"l"), b"../x".to_vec()),
             Record::Skipped(meta(b"s"), b"a socket".to_vec()),
+            Record::Link(meta(b"twin"), b"a/\xff".to_vec()),
         ] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);

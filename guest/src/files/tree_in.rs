@@ -26,6 +26,7 @@ pub fn tree_in(worker: &mut Worker, request: &TreeIn) -> Result<(), Failure> {
     make_directories(absolute(&request.path)?, 0o755, owner)?;
     let mut builder = Builder {
         beneath: Beneath::new(&request.path, true)?,
+        targets: Beneath::new(&request.path, false)?,
         owner,
         // SAFETY: cannot fail.
         own: unsafe { (libc::geteuid(), libc::getegid()) },
@@ -75,6 +76,8 @@ impl Source for Bytes<'_> {
 
 struct Builder {
     beneath: Beneath,
+    /// For what hard links are made to.
+    targets: Beneath,
     /// Whose everything is to be, instead of what the records say.
     owner: Option<(u32, u32)>,
     /// Whose a new file is.
@@ -104,6 +107,7 @@ impl Builder {
                 self.last_file = meta.path;
             }
             Record::Symlink(meta, target) => self.symlink(&meta, &target)?,
+            Record::Link(meta, target) => self.link(&meta, &target)?,
         }
         self.done.entries += 1;
         Ok(true)
@@ -173,6 +177,25 @@ impl Builder {
             file.set_len(size).context(&shown)?;
         }
         self.dress(file.as_fd(), meta, mode & !0o022).context(&shown)
+    }
+
+    /// Gives a file that came before another name. It has its owner, mode and time already.
+    fn link(&mut self, meta: &Meta, target: &[u8]) -> Result<(), Failure> {
+        let shown = String::from_utf8_lossy(&meta.path);
+        let (parent, last) = self.beneath.parent(&meta.path)?;
+        let (source, first) = self.targets.parent(target)?;
+        let (last, first) = (name(last)?, name(first)?);
+        let link = || {
+            let (from, to) = (source.as_raw_fd(), parent.as_raw_fd());
+            // SAFETY: descriptors and C strings.
+            sys::check(unsafe { libc::linkat(from, first.as_ptr(), to, last.as_ptr(), 0) }).map(|_| ())
+        };
+        match link() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                unlink(parent, &last).and_then(|()| link()).context(&shown)
+            }
+            result => result.context(&shown),
+        }
     }
 
     fn drop_file(&mut self, meta: &Meta) -> Result<(), Failure> {

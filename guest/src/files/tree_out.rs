@@ -11,7 +11,7 @@ use crate::protocol::*;
 use crate::sys;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +29,8 @@ pub fn tree_out(worker: &mut Worker, request: &TreeOut) -> Result<(), Failure> {
     let wanted = request.names.as_deref().map(paths).transpose()?;
     worker.answer(Nothing {});
     let frame = worker.data_frame();
-    let mut stream = Stream { worker, frame };
+    let links = (request.links == Some(true)).then(BTreeMap::new);
+    let mut stream = Stream { worker, frame, links };
     match wanted {
         None => {
             let top = sys::open(request.path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY, 0);
@@ -66,6 +67,8 @@ fn paths(names: &[String]) -> Result<Vec<Vec<u8>>, Failure> {
 struct Stream<'a> {
     worker: &'a mut Worker,
     frame: Vec<u8>,
+    /// The first paths of files with several names, by device and inode; none when the host does not know hard links.
+    links: Option<BTreeMap<(u64, u64), Vec<u8>>>,
 }
 
 impl Stream<'_> {
@@ -166,10 +169,20 @@ impl Stream<'_> {
                 }
                 Err(error) => return reason(error),
             },
-            libc::S_IFREG => match open(libc::O_RDONLY) {
-                Ok(file) => self.file(meta, status.st_size as u64, &file)?,
-                Err(error) => return reason(error),
-            },
+            libc::S_IFREG => {
+                let key = (status.st_dev, status.st_ino);
+                if let Some(first) = self.links.as_ref().and_then(|links| links.get(&key)) {
+                    let record = Record::Link(meta, first.clone());
+                    return self.record(&record).map(|()| Ok(None));
+                }
+                match open(libc::O_RDONLY) {
+                    Ok(file) => self.file(meta, status.st_size as u64, &file)?,
+                    Err(error) => return reason(error),
+                }
+                if let (true, Some(links)) = (status.st_nlink > 1, &mut self.links) {
+                    links.insert(key, path.to_vec());
+                }
+            }
             libc::S_IFLNK => match read_link_at(parent, last) {
                 Ok(target) => self.record(&Record::Symlink(meta, target))?,
                 Err(error) => return reason(error),

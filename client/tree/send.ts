@@ -1,0 +1,53 @@
+import { ThawError } from "../errors.ts";
+import type { ThawClient } from "../thaw-client.ts";
+import { type PackEntry, packTree, type SkippedEntry } from "./pack.ts";
+
+/** Where a tree goes, and how. */
+export interface SendOptions {
+  /** The folder in the sandbox, made when absent. */
+  path: string;
+  /** Owner of everything. Default: as here. */
+  user?: string | undefined;
+  /** It is a command's workspace, kept for its capture. */
+  keep?: boolean;
+  /** Sees the bytes on their way. */
+  meter?: (bytes: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+  signal: AbortSignal;
+}
+
+/** What was sent. */
+export interface Sent {
+  entries: number;
+  bytes: number;
+  skipped: SkippedEntry[];
+}
+
+/** An agent of an older snapshot: it knows no records of hard links. */
+function knowsNoLinks(error: unknown): boolean {
+  return error instanceof ThawError && /a record of unknown kind 5\b/.test(error.message);
+}
+
+/** Sends entries to a sandbox. Files with several names keep them, unless the sandbox's agent is too old: then each is a file of its own. */
+export async function sendEntries(
+  client: ThawClient,
+  sandbox: string,
+  entries: () => Iterable<PackEntry>,
+  options: SendOptions,
+): Promise<Sent> {
+  const { meter = (bytes) => bytes, signal, path, user, keep = false } = options;
+  const put = async (links: boolean): Promise<Sent> => {
+    let skipped: SkippedEntry[] = [];
+    const tree = (): AsyncIterable<Uint8Array> => {
+      skipped = [];
+      return meter(packTree(entries(), { onSkipped: (entry) => skipped.push(entry), links, signal }));
+    };
+    const sent = await client.putTree(sandbox, tree, { path, user, keep, signal });
+    return { ...sent, skipped };
+  };
+  try {
+    return await put(true);
+  } catch (error) {
+    if (!knowsNoLinks(error)) throw error;
+    return put(false);
+  }
+}
