@@ -76,6 +76,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "remove captures over budget, and snapshots that nothing needs",
     load: () => import("./prune/command.ts"),
   },
+  quarantine: {
+    description: "list, restore and delete state that could not be read",
+    load: () => import("./quarantine/command.ts"),
+  },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
   context: {
     description: "name other hosts, and choose which one is worked on",

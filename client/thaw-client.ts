@@ -24,6 +24,7 @@ import type {
   Progress,
   PruneReport,
   PublishRequest,
+  QuarantineEntry,
   Rerun,
   RerunRequest,
   RerunRun,
@@ -186,6 +187,24 @@ export class ThawClient implements AsyncDisposable {
   /** Removes a snapshot that nothing uses; a tag, when several name the snapshot. */
   removeSnapshot(snapshot: string, options?: CallOptions): Promise<void> {
     return this.#nothing({ method: "DELETE", path: snapshotPath(snapshot), ...options });
+  }
+
+  /** State that could not be read and is kept, oldest first. */
+  async listQuarantine(options?: CallOptions): Promise<QuarantineEntry[]> {
+    const path = "/v1/quarantine";
+    return (await this.#json<{ entries: QuarantineEntry[] }>({ method: "GET", path, ...options })).entries;
+  }
+
+  /** Puts an entry back in its place and has it read again. @param entry its id, or the unique id of the thing */
+  restoreQuarantined(entry: string, options?: CallOptions): Promise<QuarantineEntry> {
+    const path = `/v1/quarantine/${encodeURIComponent(entry)}/restore`;
+    return this.#json({ method: "POST", path, json: {}, ...options });
+  }
+
+  /** Deletes an entry for good. */
+  removeQuarantined(entry: string, options?: CallOptions): Promise<void> {
+    const path = `/v1/quarantine/${encodeURIComponent(entry)}`;
+    return this.#nothing({ method: "DELETE", path, ...options });
   }
 
   /** Thaws a sandbox; builds its template when there is no snapshot of it yet. */

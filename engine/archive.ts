@@ -67,7 +67,7 @@ export class Archive {
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.captures = new Captures({
       ...{ ...this.live, quarantine },
-      needDisk: () => room.needDisk(),
+      needDisk: (bytes) => room.needDisk(bytes),
       tell: (type, id, details) => {
         events.append({ type, target: id, name: id, sandbox: null, details });
         if (type === "capture.created")

@@ -14,6 +14,12 @@ const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
   unsupported: "unsupported",
 };
 
+/** Whether something failed because a disk, a quota or the host's own limit had no room for it. */
+export function isNoSpace(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === "no-space" || code === "ENOSPC" || code === "EDQUOT";
+}
+
 /** What a runner or an agent throws, in the engine's words. */
 export function asEngineError(error: unknown): EngineError {
   if (error instanceof EngineError) return error;
@@ -21,7 +27,7 @@ export function asEngineError(error: unknown): EngineError {
   const details = consoleTail ? { details: consoleTail.trimEnd().split("\n").slice(-10) } : {};
   if (error instanceof RunnerError)
     return new EngineError(RUNNER_CODES[error.code], message, { hint: error.hint, cause: error });
-  const { name, kind, code } = error as { name?: string; kind?: string; code?: string };
+  const { name, kind } = error as { name?: string; kind?: string };
   if (name === "SessionError")
     return new EngineError(kind === "timeout" ? "agent-timeout" : "agent-fault", message, {
       ...details,
@@ -29,6 +35,6 @@ export function asEngineError(error: unknown): EngineError {
     });
   if (name === "AgentRefusal")
     return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
-  if (code === "ENOSPC") return new EngineError("no-space", message, { cause: error });
+  if (isNoSpace(error)) return new EngineError("no-space", message, { cause: error });
   return new EngineError("internal", message ?? String(error), { cause: error });
 }

@@ -151,7 +151,10 @@ export class Engine {
     return fork(this.#parts, reference, options);
   }
 
+  /** Also one whose record can't be read, by its id: its machine is ended, its folder deleted. */
   async remove(reference: string): Promise<void> {
+    const unreadable = this.quarantine.marked("sandbox", reference);
+    if (unreadable) return void (await this.quarantine.remove(unreadable.id));
     await this.removeById(this.sandbox(reference).id);
   }
 

@@ -1,10 +1,11 @@
 import type { Sandbox } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { cleanText } from "../format/clean-text.ts";
 import { formatNext } from "../format/next.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
+import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
 const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
 
@@ -42,7 +43,16 @@ export interface ListFlags {
 
 /** `thaw ls`. */
 export async function list(flags: ListFlags): Promise<void> {
-  const sandboxes = await withClient((client) => client.listSandboxes({ labels: flags.label }));
+  const [sandboxes, quarantined] = await withClient((client) =>
+    Promise.all([
+      client.listSandboxes({ labels: flags.label }),
+      // The list does not fail for it.
+      client.listQuarantine().catch(() => []),
+    ]),
+  );
   if (flags.json === true) printJson(sandboxes);
   else writeOut(formatSandboxes(sandboxes));
+  for (const { kind, what, from, reason } of quarantined)
+    writeErr(`${styleErr("yellow", "thaw:")} ${cleanText(`${kind} ${what} is kept: ${from} ${reason}`)}\n`);
+  if (quarantined.length > 0) writeErr("hint: thaw quarantine ls\n");
 }

@@ -332,6 +332,19 @@ export const captureList = z.object({
   /** Those that are damaged, or of another version. */
   unreadable: z.array(z.object({ id: z.string(), reason: z.string() })),
 });
+/** State that could not be read: a record that is damaged, or of a newer version. */
+export const quarantineEntry = z.object({
+  id: z.string(),
+  kind: z.string(),
+  /** Its id, or the name of its file. */
+  what: z.string(),
+  reason: z.string(),
+  at: z.string(),
+  /** Where it was, or still is, relative to the state folder. */
+  from: z.string(),
+  /** False: it is still there. */
+  moved: z.boolean(),
+});
 export const captureQuery = z.object({
   trigger: trigger.optional(),
   repository: z.string().max(1024).optional(),
@@ -552,6 +565,7 @@ export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpu
 
 export type Capture = z.infer<typeof capture>;
 export type CaptureList = z.infer<typeof captureList>;
+export type QuarantineEntry = z.infer<typeof quarantineEntry>;
 export type DiskListing = z.infer<typeof diskListing>;
 export type CaptureQuery = z.input<typeof captureQuery>;
 export type CaptureCheck = z.infer<typeof captureCheck>;

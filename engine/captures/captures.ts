@@ -5,6 +5,7 @@
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { isNoSpace } from "../as-engine-error.ts";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
 import type { Ending } from "../execs/ending.ts";
@@ -47,7 +48,7 @@ const STORES_AT_ONCE = 2;
 export interface CaptureContext extends LiveContext {
   quarantine: Quarantine;
   /** Throws `no-space`. */
-  needDisk(): Promise<void>;
+  needDisk(bytes?: number): Promise<void>;
   tell(
     type: "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned",
     id: string,
@@ -68,7 +69,7 @@ export class Captures {
 
   constructor(context: CaptureContext) {
     this.#context = context;
-    this.store = new CaptureStore(context.home, context.quarantine);
+    this.store = new CaptureStore(context.home, context.quarantine, (bytes) => context.needDisk(bytes));
     context.quarantine.own("draft", { readAgain: async ({ what }) => this.#storeLater(what) });
     this.files = new CaptureFiles(context, this.store);
     this.scans = new Scans(context, this.store, this.#leaving.signal);
@@ -339,7 +340,11 @@ export class Captures {
         },
         async (error: unknown) => {
           if (this.#leaving.signal.aborted) return;
-          await this.#setAside(id, `could not be stored: ${(error as Error).message}`);
+          const reason = `could not be stored: ${(error as Error).message}`;
+          if (!isNoSpace(error)) return this.#setAside(id, reason);
+          // Kept, it would hold the room that the host lacks.
+          await rm(this.store.draftDir(id), { recursive: true, force: true });
+          this.#context.tell("capture.failed", id, { reason });
         },
       )
       .catch(() => {});

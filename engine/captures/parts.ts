@@ -1,7 +1,7 @@
 /** A capture's files as they are stored: compressed, digested, and only opened when their digest is right. */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
@@ -55,52 +55,26 @@ export async function faultOf(path: string, part: CapturePart, signal?: AbortSig
   return same ? null : "was altered: its content does not match its digest";
 }
 
-/** Opens a part whose digest was checked. Writes no more than the manifest says there is. Throws `Error` when it is not that much. */
-export async function expandPart(
-  from: string,
-  part: CapturePart,
-  to: string,
-  signal?: AbortSignal,
-): Promise<void> {
-  try {
-    await openPart(from, part, createWriteStream(to, { flags: "wx", mode: 0o444 }), signal);
-  } catch (error) {
-    await rm(to, { force: true });
-    throw error;
-  }
-}
-
-/** As `expandPart`, but passes the bytes on. Also parts that are stored as they are. */
+/**
+ * Reads a part whose digest was checked, also one that is stored as it is. Passes on no more bytes than the manifest says there are. Throws
+ * `Error` when it is not that much.
+ */
 export async function readPart(
   from: string,
   part: CapturePart,
   look: (chunk: Buffer) => void,
   signal?: AbortSignal,
 ): Promise<void> {
+  let bytes = 0;
   const reader = new Writable({
     highWaterMark: CHUNK_BYTES,
     write(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > part.rawBytes)
+        return done(new Error(`opens to more than the ${part.rawBytes} bytes that it says`));
       look(chunk);
       // Others have their turn between two chunks.
       setImmediate(done);
-    },
-  });
-  await openPart(from, part, reader, signal);
-}
-
-async function openPart(
-  from: string,
-  part: CapturePart,
-  to: NodeJS.WritableStream,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  let bytes = 0;
-  const limit = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      bytes += chunk.length;
-      if (bytes > part.rawBytes)
-        done(new Error(`opens to more than the ${part.rawBytes} bytes that it says`));
-      else done(null, chunk);
     },
   });
   const params = { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG };
@@ -108,8 +82,7 @@ async function openPart(
     [
       createReadStream(from, { highWaterMark: CHUNK_BYTES }),
       ...(part.name.endsWith(".zst") ? [createZstdDecompress({ chunkSize: CHUNK_BYTES, params })] : []),
-      limit,
-      to,
+      reader,
     ],
     signal ? { signal } : {},
   );

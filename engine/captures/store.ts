@@ -4,6 +4,7 @@ import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { publish } from "../../durable/publish.ts";
 import type { DifferenceFiles, Runner } from "../../runners/runner.ts";
+import { isNoSpace } from "../as-engine-error.ts";
 import { EngineError } from "../errors.ts";
 import { type RecordedRequest, requestKind } from "../execs/request.ts";
 import type { Home } from "../home.ts";
@@ -14,6 +15,7 @@ import type { PartVerdict } from "../snapshots/store.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, writeRecord } from "../state/record.ts";
+import { expandSparse } from "../travel/sparse.ts";
 import {
   type CaptureManifest,
   type CaptureNotes,
@@ -24,7 +26,7 @@ import {
   caseKind,
   notesKind,
 } from "./case-file.ts";
-import { expandPart, faultOf } from "./parts.ts";
+import { faultOf } from "./parts.ts";
 
 export interface StoredCapture {
   id: string;
@@ -50,13 +52,16 @@ const MANIFEST_FILE = "manifest.json";
 export class CaptureStore {
   readonly #home: Home;
   readonly #quarantine: Quarantine;
+  readonly #needDisk: (bytes: number) => Promise<void>;
   readonly #known = new Map<string, StoredCapture>();
   /** Those being stored: who asks waits for them. */
   readonly #pending = new Set<Promise<unknown>>();
   #noting: Promise<void> = Promise.resolve();
 
-  constructor(home: Home, quarantine: Quarantine) {
+  /** @param needDisk throws `no-space` when there is no room on the disk for that many bytes beside what the host keeps free */
+  constructor(home: Home, quarantine: Quarantine, needDisk: (bytes: number) => Promise<void>) {
     this.#home = home;
+    this.#needDisk = needDisk;
     this.#quarantine = quarantine;
   }
 
@@ -191,6 +196,8 @@ export class CaptureStore {
     signal?: AbortSignal,
   ): Promise<void> {
     const parts = capture.manifest.parts.filter(({ name }) => name.endsWith(".zst") && fits(name));
+    // It opens to this at least; what it is more is asked for while it is opened.
+    await this.#needDisk(parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
     await Promise.all(parts.map((part) => this.#expandOne(capture, part, into, signal)));
   }
 
@@ -280,13 +287,15 @@ export class CaptureStore {
     const path = join(capture.dir, part.name);
     const fault = await faultOf(path, part, signal);
     if (fault !== null) throw corrupt(capture.id, part.name, fault);
-    await expandPart(path, part, join(into, part.name.slice(0, -".zst".length)), signal).catch(
-      (error: Error) => {
-        if (signal?.aborted) throw error;
-        if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
-        throw corrupt(capture.id, part.name, `can't be opened: ${error.message}`);
-      },
-    );
+    await expandSparse(path, join(into, part.name.slice(0, -".zst".length)), {
+      limitBytes: part.rawBytes,
+      room: this.#needDisk,
+      signal,
+    }).catch((error: Error) => {
+      if (signal?.aborted) throw error;
+      if (isNoSpace(error)) throw error;
+      throw corrupt(capture.id, part.name, `can't be opened: ${error.message}`);
+    });
   }
 
   async #load(id: string): Promise<StoredCapture> {

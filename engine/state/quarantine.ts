@@ -100,6 +100,10 @@ export class Quarantine {
     this.#marks.delete(`${kind}/${what}`);
   }
 
+  marked(kind: QuarantineKind, what: string): QuarantineEntry | undefined {
+    return this.#marks.get(`${kind}/${what}`);
+  }
+
   /** Moves a thing that nothing uses out of the way. Where it can't be moved (a full disk) it is marked. */
   async setAside(suspect: Suspect): Promise<QuarantineEntry> {
     const { kind, what, path, reason } = suspect;

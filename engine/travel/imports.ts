@@ -8,6 +8,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utim
 import { join } from "node:path";
 import { z } from "zod";
 import type { Runner } from "../../runners/runner.ts";
+import { isNoSpace } from "../as-engine-error.ts";
 import { caseFile } from "../captures/case-file.ts";
 import type { CaptureStore, StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
@@ -179,10 +180,10 @@ export class Imports {
     for (const { name, sizeBytes, sha256 } of manifest.parts) {
       const found = await expandSparse(join(dir, `${name}.zst`), join(opened, name), {
         limitBytes: sizeBytes,
-        room: () => this.#context.needDisk(),
+        room: (bytes) => this.#context.needDisk(bytes),
         signal,
       }).catch((error: NodeJS.ErrnoException) => {
-        if (signal.aborted || error instanceof EngineError || error.code === "ENOSPC") throw error;
+        if (signal.aborted || isNoSpace(error)) throw error;
         throw fault("snapshot", `${name} can't be opened: ${error.message}`);
       });
       if (found.sha256 !== sha256)

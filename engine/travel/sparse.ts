@@ -11,6 +11,8 @@ const CHUNK_BYTES = 1 << 20;
 const LEVEL = 3;
 const MAX_WINDOW_LOG = 27;
 const BLOCK_BYTES = 4096;
+/** Several parts are opened at once: what they take between two looks at the disk is much less than the host keeps free. */
+const STEP_BYTES = 4 << 20;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 /** A file's content, compressed. Throws when `onRaw` does. */
@@ -47,28 +49,32 @@ export interface Opened {
 
 /**
  * Opens a compressed file to `to`, which must not exist. Never writes more than `limitBytes`; what was written is removed on failure.
- * @param room asked after every 64 MiB that take place on the disk; throws when there is no more
+ * @param room asked before every 4 MiB that take place on the disk; throws when there is no more
  */
 export async function expandSparse(
   from: string,
   to: string,
-  { limitBytes, room, signal }: { limitBytes: number; room: () => Promise<void>; signal: AbortSignal },
+  {
+    limitBytes,
+    room,
+    signal,
+  }: { limitBytes: number; room: (bytes: number) => Promise<void>; signal?: AbortSignal | undefined },
 ): Promise<Opened> {
   const hash = createHash("sha256");
   const file = await open(to, "wx", 0o600);
   let at = 0;
-  let unasked = 0;
+  let granted = 0;
   const write = async (source: AsyncIterable<Buffer>): Promise<void> => {
     for await (const chunk of source) {
       if (at + chunk.length > limitBytes)
         throw new Error(`opens to more than the ${limitBytes} bytes that it says`);
       hash.update(chunk);
-      const written = await writeFilled(file, chunk, at);
+      if (granted < chunk.length) {
+        await room(STEP_BYTES);
+        granted = STEP_BYTES;
+      }
+      granted -= await writeFilled(file, chunk, at);
       at += chunk.length;
-      unasked += written;
-      if (unasked < 64 * CHUNK_BYTES) continue;
-      unasked = 0;
-      await room();
     }
   };
   try {
@@ -76,7 +82,12 @@ export async function expandSparse(
       chunkSize: CHUNK_BYTES,
       params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
     });
-    await pipeline(createReadStream(from, { highWaterMark: CHUNK_BYTES }), zstd, write, { signal });
+    await pipeline(
+      createReadStream(from, { highWaterMark: CHUNK_BYTES }),
+      zstd,
+      write,
+      signal ? { signal } : {},
+    );
     if (at !== limitBytes) throw new Error(`opens to ${at} bytes, not ${limitBytes}`);
     await file.truncate(at);
     await file.chmod(0o444);

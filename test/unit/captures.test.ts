@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
@@ -7,9 +7,11 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { captureManifest, caseJsonSchema } from "../../engine/captures/case-file.ts";
 import { fingerprint } from "../../engine/captures/fingerprint.ts";
-import { compressPart, expandPart, faultOf } from "../../engine/captures/parts.ts";
+import { compressPart, faultOf } from "../../engine/captures/parts.ts";
 import { failureInterval } from "../../engine/captures/rerun.ts";
+import { EngineError } from "../../engine/errors.ts";
 import { type CapturePolicy, endingOf, wantsCapture } from "../../engine/execs/ending.ts";
+import { expandSparse } from "../../engine/travel/sparse.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "thaw-parts-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -108,7 +110,8 @@ describe("parts", () => {
     expect(stored.rawBytes).toBe(raw.length);
     expect(stored.sizeBytes).toBeLessThan(10_000);
     expect(await faultOf(join(folder, "stored"), stored)).toBeNull();
-    await expandPart(join(folder, "stored"), stored, join(folder, "again"));
+    const options = { limitBytes: stored.rawBytes, room: async () => {} };
+    await expandSparse(join(folder, "stored"), join(folder, "again"), options);
     expect(readFileSync(join(folder, "again")).equals(raw)).toBe(true);
     const flipped = readFileSync(join(folder, "stored"));
     flipped[200] = (flipped[200] ?? 0) ^ 4;
@@ -120,14 +123,38 @@ describe("parts", () => {
   test("that open to more or less than they say are refused, and nothing is left", async () => {
     const bomb = zstdCompressSync(Buffer.alloc(64 << 20));
     writeFileSync(join(folder, "bomb"), bomb);
-    const sha256 = createHash("sha256").update(bomb).digest("hex");
-    for (const rawBytes of [1000, 65 << 20]) {
-      const stored = part({ sizeBytes: bomb.length, sha256, rawBytes });
-      await expect(expandPart(join(folder, "bomb"), stored, join(folder, "opened"))).rejects.toThrow(
+    for (const limitBytes of [1000, 65 << 20]) {
+      const options = { limitBytes, room: async () => {} };
+      await expect(expandSparse(join(folder, "bomb"), join(folder, "opened"), options)).rejects.toThrow(
         /opens to/,
       );
       expect(() => readFileSync(join(folder, "opened"))).toThrow(/ENOENT/);
     }
+  });
+
+  test("zeros become holes, and whatever takes place on the disk is asked for before it is written", async () => {
+    const noise = randomBytes(9 << 20);
+    const raw = Buffer.concat([Buffer.alloc(16 << 20), noise, Buffer.alloc(16 << 20)]);
+    writeFileSync(join(folder, "mixed"), zstdCompressSync(raw));
+    const to = join(folder, "mixed-opened");
+    let granted = 0;
+    const room = async (bytes: number): Promise<void> => {
+      granted += bytes;
+    };
+    await expandSparse(join(folder, "mixed"), to, { limitBytes: raw.length, room });
+    expect(readFileSync(to).equals(raw)).toBe(true);
+    expect(statSync(to).blocks * 512).toBeLessThan(noise.length + (1 << 20));
+    expect(granted).toBeGreaterThanOrEqual(noise.length);
+    expect(granted).toBeLessThan(noise.length + (16 << 20));
+
+    let left = 4 << 20;
+    const full = async (bytes: number): Promise<void> => {
+      left -= bytes;
+      if (left < 0) throw new EngineError("no-space", "the disk is full");
+    };
+    const refused = expandSparse(join(folder, "mixed"), `${to}.2`, { limitBytes: raw.length, room: full });
+    await expect(refused).rejects.toThrow("the disk is full");
+    expect(() => statSync(`${to}.2`)).toThrow(/ENOENT/);
   });
 
   test("a manifest can't name files of the host", () => {

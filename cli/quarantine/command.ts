@@ -1,0 +1,38 @@
+import type { Define } from "../verbs.ts";
+
+type JsonFlag = { json?: boolean };
+const entry = "ids as `thaw quarantine ls` prints them, or ids of the things themselves";
+
+export const define: Define = (command, exit) => {
+  command.addHelpText("after", "\nExample:\n  $ thaw quarantine ls");
+  command
+    .command("ls")
+    .description("list state that could not be read, with the reason")
+    .option("--json", "print the entries as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw quarantine ls --json")
+    .action(async (flags: JsonFlag) => {
+      const { list } = await import("./list.ts");
+      await list(flags);
+      exit(0);
+    });
+  command
+    .command("restore")
+    .description("put entries back in their place and read them again")
+    .argument("<entry...>", entry)
+    .option("--json", "print the entries as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw quarantine restore fail-7k2qxz")
+    .action(async (entries: string[], flags: JsonFlag) => {
+      const { actOnEach } = await import("../act-on-each.ts");
+      exit(await actOnEach(entries, (client, id) => client.restoreQuarantined(id), flags));
+    });
+  command
+    .command("rm")
+    .description("delete entries for good")
+    .argument("<entry...>", entry)
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw quarantine rm draft/fail-7k2qxz-20261125T223346123Z")
+    .action(async (entries: string[], flags: JsonFlag) => {
+      const { actOnEach } = await import("../act-on-each.ts");
+      exit(await actOnEach(entries, (client, id) => client.removeQuarantined(id), flags));
+    });
+};

@@ -1,0 +1,154 @@
+/** State that can't be read. */
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { killDaemon, machineProcesses, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
+
+interface Entry {
+  id: string;
+  kind: string;
+  what: string;
+  reason: string;
+  from: string;
+  moved: boolean;
+}
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+});
+afterEach(async () => {
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+const rows = () => thawJson<SandboxRow[]>(["ls"]);
+const names = async () => (await rows()).map(({ name }) => name).sort();
+const quarantined = () => thawJson<Entry[]>(["quarantine", "ls"]);
+const recordOf = (id: string) => join(inject("thawHome"), "sandboxes", id, "record.json");
+
+async function create(name: string, ...flags: string[]): Promise<string> {
+  const made = await thaw(["create", "--name", name, ...flags]);
+  expect(made.exitCode, String(made.stderr)).toBe(0);
+  return (await rows()).find((row) => row.name === name)?.id ?? "";
+}
+
+describe("a record that can't be read", () => {
+  test("its machine lives on, it is named, the others go on; mended, it is itself again", async () => {
+    await create("whole");
+    const cut = await create("cut");
+    const newer = await create("newer");
+    const cold = await create("cold", "--stop-after", "1s");
+    for (const name of ["cut", "newer", "cold"])
+      expect((await thaw(["exec", name, "--", "sh", "-c", `echo ${name} > /root/f`])).exitCode).toBe(0);
+    expect((await thaw(["pause", "cold"])).exitCode).toBe(0);
+    await until(
+      async () => (await rows()).some(({ state }) => state === "stopped"),
+      "cold to be frozen",
+      60_000,
+    );
+    await killDaemon();
+    const whole = new Map([cut, newer, cold].map((id) => [id, readFileSync(recordOf(id), "utf8")]));
+    truncateSync(recordOf(cut), 300);
+    writeFileSync(recordOf(newer), (whole.get(newer) ?? "").replace(/"schema":\d+/, '"schema":99'));
+    writeFileSync(recordOf(cold), "");
+
+    const listed = await thaw(["ls"]);
+    expect(listed.exitCode).toBe(0);
+    expect(await names()).toEqual(["whole"]);
+    for (const [id, reason] of [
+      [cut, "is cut off"],
+      [newer, "was written by a newer thaw: schema 99"],
+      [cold, "is empty"],
+    ] as const) {
+      expect(String(listed.stderr)).toContain(`sandbox ${id} is kept: sandboxes/${id}/record.json ${reason}`);
+      expect(await quarantined()).toContainEqual(
+        expect.objectContaining({
+          id: `sandbox/${id}`,
+          moved: false,
+          reason: expect.stringContaining(reason),
+        }),
+      );
+    }
+    expect(String((await thaw(["doctor"])).stdout)).toMatch(/quarantine .*3 can't be read and are kept/);
+    for (const id of [cut, newer]) expect(await machineProcesses(id)).not.toEqual([]);
+    expect((await thaw(["exec", "whole", "--", "true"])).exitCode).toBe(0);
+    // Nobody can tell what they need.
+    expect((await thaw(["prune"])).exitCode).toBe(0);
+
+    const early = await thaw(["quarantine", "restore", cut]);
+    expect([early.exitCode, String(early.stderr)]).toEqual([
+      125,
+      expect.stringContaining("still can't be read"),
+    ]);
+    for (const [id, text] of whole) writeFileSync(recordOf(id), text);
+    expect((await thaw(["quarantine", "restore", cut, newer, cold])).exitCode).toBe(0);
+    expect(await names()).toEqual(["cold", "cut", "newer", "whole"]);
+    for (const name of ["cut", "newer", "cold"])
+      expect((await thaw(["exec", name, "--", "cat", "/root/f"])).stdout).toBe(`${name}\n`);
+    expect(await quarantined()).toEqual([]);
+  });
+
+  test("thaw rm ends its machine and deletes it", async () => {
+    const id = await create("lost");
+    await killDaemon();
+    truncateSync(recordOf(id), 10);
+    expect(await names()).toEqual([]);
+    expect((await thaw(["rm", id])).exitCode).toBe(0);
+    expect(await machineProcesses(id)).toEqual([]);
+    expect(existsSync(recordOf(id))).toBe(false);
+    expect(await quarantined()).toEqual([]);
+  });
+
+  test("the draft of a capture is moved away, and stored once it is restored", async () => {
+    const home = inject("thawHome");
+    expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
+    const [{ id } = { id: "" }] = await thawJson<{ id: string }[]>(["capture", "ls"]);
+    await killDaemon();
+    // As a daemon leaves it that is killed right after the freeze, with a record that the power took.
+    const draft = join(home, "captures", `.${id}aa`);
+    cpSync(join(home, "captures", id), draft, { recursive: true });
+    const taken = join(draft, "taken.json");
+    writeFileSync(taken, "");
+    expect((await thaw(["ls"])).exitCode).toBe(0);
+    const [entry] = await quarantined();
+    expect(entry).toMatchObject({
+      kind: "draft",
+      what: `${id}aa`,
+      reason: "taken.json is empty",
+      moved: true,
+    });
+    expect(existsSync(draft)).toBe(false);
+    expect((await thaw(["quarantine", "rm", `${id}aa`])).exitCode).toBe(0);
+    expect(await quarantined()).toEqual([]);
+    expect((await thaw(["capture", "rm", id])).exitCode).toBe(0);
+  });
+
+  test("masked values that can't be looked for: the capture does not leave the host", async () => {
+    const home = inject("thawHome");
+    const run = ["run", "--capture", "on-failure", "--env", "SECRET=hunter2hunter2", "--mask", "SECRET"];
+    expect((await thaw([...run, "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
+    const [{ id } = { id: "" }] = await thawJson<{ id: string }[]>(["capture", "ls"]);
+    await until(() => existsSync(join(home, "captures", id, "notes.json")), "the notes");
+    await killDaemon();
+    rmSync(join(home, "captures", id, "notes.json"));
+    writeFileSync(join(home, "captures", id, "secrets.json"), '{"salt":');
+    const to = mkdtempSync("/tmp/thaw-state-out-");
+    try {
+      const exported = await thaw(["capture", "export", id, join(to, "out.tar")]);
+      expect(exported.exitCode).toBe(125);
+      expect(String(exported.stderr)).toMatch(/secrets\.json is cut off/);
+      expect(readdirSync(to)).toEqual([]);
+    } finally {
+      rmSync(to, { recursive: true });
+    }
+    expect((await thaw(["capture", "rm", id])).exitCode).toBe(0);
+  });
+});
