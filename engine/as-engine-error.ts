@@ -9,6 +9,7 @@ const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
   "start-failed": "host-not-ready",
   timeout: "timeout",
   "machine-gone": "machine-ended",
+  unresponsive: "timeout",
   incompatible: "snapshot-incompatible",
   "corrupt-snapshot": "snapshot-corrupt",
   unsupported: "unsupported",

@@ -66,7 +66,7 @@ export interface SnapshotFiles {
 }
 
 export interface MachinePlace {
-  /** The sandbox's or build's id: part of the process's command line, so that clean-up can find it. `[a-z0-9-]{1,40}`. */
+  /** The machine's own id: two machines that live at the same time must not share one. `[a-z0-9-]{1,40}`. */
   id: string;
   /** Existing folder for what lives on disk: the overlay, console.log. Owned by the caller. */
   stateDir: string;
@@ -146,11 +146,8 @@ export interface MachineRecord {
   /** Folder with the machine's sockets. Short: a socket's path has 107 bytes at most. */
   runtimeDir: string;
   stateDir: string;
-  pid: number;
-  /** Field 22 of /proc/PID/stat, so that a reused pid is not mistaken for the machine. */
-  startTicks: string;
   isolation: Isolation;
-  /** uid of the process as seen from the host. */
+  /** uid of the machine as seen from the host; no other machine that lives has it when the daemon is root. */
   uid: number;
   resources: Resources;
   needs: MachineNeeds;
@@ -158,7 +155,12 @@ export interface MachineRecord {
 
 /** Why a machine is no longer running, or not for now. */
 export type MachineEnd =
-  | { kind: "exited"; detail: string }
+  | {
+      kind: "exited";
+      detail: string;
+      /** How the process ended. Absent when that is not known, or when it still runs and can't be controlled. */
+      cause?: "exit" | "signal" | "out-of-memory";
+    }
   | { kind: "powered-off" }
   | { kind: "rebooted" }
   | { kind: "panicked" }
@@ -204,7 +206,10 @@ export interface Machine {
   takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference>;
   /** Writes its physical memory and registers as an ELF core into its state folder. @returns the file's path; what is in it is the guest's. */
   dumpMemory(): Promise<string>;
-  /** Ends the process, at once, and removes its runtime folder. Idempotent. */
+  /**
+   * Ends the process, at once, and removes its runtime folder. Idempotent. Rejects with `timeout` when the process does not die and with
+   * `unresponsive` when nothing can be learned about it: the machine must then be counted as alive, and `stop` may be called again.
+   */
   stop(): Promise<void>;
   /** The last 64 KiB the guest wrote to its serial console, as far as known; also after its end. Untrusted: escape before showing. */
   console(): Promise<string>;
@@ -268,10 +273,18 @@ export interface Runner {
   ): Promise<DifferenceVerdict>;
   /** Lets go of what is kept hot of a snapshot or difference that no machine will be thawed from again. */
   forget(id: string): void;
-  /** Takes up a machine another process started. Rejects with `machine-gone` when it is dead. */
+  /**
+   * Takes up a machine another process started. Rejects with `machine-gone` when it is dead, `RunnerError.end` says how it ended; with
+   * `unresponsive` when it lives, or may live, and does not answer within seconds: then it may be tried again, and `clear` ends it.
+   */
   adopt(record: MachineRecord): Promise<Machine>;
-  /** Removes all that is left of a machine whose record may be incomplete (a crash while starting it): processes, sockets, its disk. */
+  /**
+   * Removes all that is left of a machine whose record may be incomplete (a crash while starting it): processes, sockets, its disk. Rejects as
+   * `Machine.stop` does, and may be repeated.
+   */
   clear(place: MachinePlace): Promise<void>;
+  /** Ends processes that no `adopt` could find, left by a host's helpers that were killed. For the start of a daemon. Never rejects. */
+  sweep(): Promise<void>;
 }
 
 export type RunnerErrorCode =
@@ -281,6 +294,8 @@ export type RunnerErrorCode =
   | "start-failed"
   | "timeout"
   | "machine-gone"
+  /** The machine, or what looks after it, does not answer. It is not known to have ended. */
+  | "unresponsive"
   | "incompatible"
   | "corrupt-snapshot"
   | "unsupported";
@@ -289,8 +304,15 @@ export class RunnerError extends Error {
   override readonly name = "RunnerError";
   readonly code: RunnerErrorCode;
   readonly hint: string | undefined;
-  constructor(code: RunnerErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  /** With `machine-gone`: how the machine ended, as far as known. */
+  readonly end: MachineEnd | undefined;
+  constructor(
+    code: RunnerErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; end?: MachineEnd } = {},
+  ) {
     super(message, { cause: options.cause });
+    this.end = options.end;
     this.code = code;
     this.hint = options.hint;
   }

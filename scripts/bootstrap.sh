@@ -7,7 +7,7 @@ say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 [ -t 2 ] || say() { printf ' . %s\n' "$*" >&2; }
 
 apt_packages=(
-  bubblewrap e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux xz-utils zstd # the product
+  e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux xz-utils zstd # the product
   ca-certificates docker-registry git openssh-client openssh-server tmux      # its tests
 )
 rust_packages=(cargo-web rustc-web gcc libc6-dev)

@@ -10,8 +10,6 @@ const machineRecord = z.object({
   id: z.string(),
   runtimeDir: z.string(),
   stateDir: z.string(),
-  pid: z.int(),
-  startTicks: z.string(),
   isolation: z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]),
   uid: z.int(),
   resources,

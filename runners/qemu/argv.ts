@@ -5,6 +5,8 @@
 import { createHash } from "node:crypto";
 import type { Resources } from "../runner.ts";
 
+/** Translated code of an emulated machine, at most. */
+export const TRANSLATION_MIB = 256;
 /** Names of the sockets in a machine's runtime folder. */
 export const QMP_SOCKET = "qmp.sock";
 export const AGENT_SOCKET = "agent.sock";
@@ -28,9 +30,12 @@ export interface MachineShape {
 
 interface CommonOptions extends MachineShape {
   id: string;
-  /** Folder for the sockets, as QEMU sees it. */
-  runtimeDir: string;
+  /** Folder in which QEMU makes its sockets. Absent: it inherits them, listening, as descriptors 3 and 4. */
+  runtimeDir?: string;
 }
+
+/** Number, in QEMU, of the first descriptor that it inherits beside its sockets. */
+export const INHERITED_FD = 5;
 
 export interface BootOptions extends CommonOptions {
   /** File that holds the guest's memory from the start; absent: anonymous memory. */
@@ -63,7 +68,7 @@ export interface ReceiveOptions extends CommonOptions {
   unconfigured?: boolean;
 }
 
-/** `-name` argument, looked for when clearing up after a crash. */
+/** `-name` argument, for whoever lists processes. */
 export function processName(id: string): string {
   return `thaw-${id},process=thaw-vm`;
 }
@@ -181,11 +186,12 @@ const MACHINE_OPTIONS = "hpet=off,usb=off,sata=off,smbus=off,memory-backend=m0";
 
 function common(options: CommonOptions, memory: string): string[] {
   const { resources } = options;
-  const socket = (name: string): string => `${value(`${options.runtimeDir}/${name}`)},server=on,wait=off`;
+  const socket = (name: string, fd: number): string =>
+    `${options.runtimeDir === undefined ? `fd=${fd}` : `path=${value(`${options.runtimeDir}/${name}`)}`},server=on,wait=off`;
   return [
     ...["-name", processName(options.id)],
     ...["-machine", `${options.machine},${MACHINE_OPTIONS}`],
-    ...["-accel", options.accelerator === "tcg" ? "tcg,thread=multi,tb-size=256" : "kvm"],
+    ...["-accel", options.accelerator === "tcg" ? `tcg,thread=multi,tb-size=${TRANSLATION_MIB}` : "kvm"],
     ...["-cpu", options.cpu],
     ...["-m", `${resources.memoryMib}M`],
     ...["-smp", `${resources.cpus},sockets=1,cores=${resources.cpus},threads=1`],
@@ -194,8 +200,8 @@ function common(options: CommonOptions, memory: string): string[] {
     // Ends are held in a paused machine so that a daemon that was away can still learn of them.
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-qmp", `unix:${socket(QMP_SOCKET)}`],
-    ...["-chardev", `socket,id=agent,path=${socket(AGENT_SOCKET)}`],
+    ...["-chardev", `socket,id=qmp,${socket(QMP_SOCKET, 3)}`, "-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=agent,${socket(AGENT_SOCKET, 4)}`],
     ...["-chardev", `ringbuf,id=${CONSOLE_DEVICE},size=${CONSOLE_BYTES}`],
   ];
 }

@@ -15,7 +15,7 @@ import { deadlineSignal } from "./deadline.ts";
 import { freezeToFiles } from "./freeze.ts";
 import { type Launched, launch } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
-import { giveTo, makeMemoryFile } from "./machine-files.ts";
+import { makeMemoryFile, makeWritable } from "./machine-files.ts";
 import { fromSystemError } from "./system-error.ts";
 
 const BOOT_TIMEOUT_MS = 20_000;
@@ -27,11 +27,11 @@ export async function boot(
   spec: BootSpec,
   outer?: AbortSignal,
 ): Promise<QemuMachine> {
-  const { id, stateDir, resources, disk, memoryFile } = spec;
+  const { id, resources, disk, memoryFile } = spec;
   const runtimeDir = runtimeDirOf(context, spec);
   const facts = await context.facts();
   const { accelerator, machine, cpu } = needs;
-  const confinement = confine(await context.jail(), id, runtimeDir);
+  const confinement = confine(await context.jail(), runtimeDir);
   const inside = {
     kernel: {
       vmlinuz: confinement.show("vmlinuz", join(spec.kernelDir, "vmlinuz"), "read"),
@@ -43,17 +43,11 @@ export async function boot(
   using deadline = deadlineSignal("QEMU did not start", BOOT_TIMEOUT_MS, outer);
   if (memoryFile !== undefined) await makeMemoryFile(memoryFile, resources.memoryMib * MIB);
   const files = [disk.path, ...(memoryFile === undefined ? [] : [memoryFile])];
-  const started = await giveTo(confinement, files)
+  const started = await makeWritable(files)
     .then(() =>
-      launch({
-        qemuPath: facts.path,
-        stateDir,
-        runtimeDir,
-        ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
-        kvm: accelerator === "kvm",
-        bindings: confinement.bindings,
-        inherit: [],
-        argv: (dir) => bootArgv({ id, runtimeDir: dir, machine, accelerator, cpu, resources, ...inside }),
+      launch(context, {
+        ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources, inherit: [] },
+        argv: bootArgv({ id, machine, accelerator, cpu, resources, ...inside }),
         timeoutMs: BOOT_TIMEOUT_MS,
         signal: deadline.signal,
       }),
@@ -62,18 +56,15 @@ export async function boot(
       if (memoryFile !== undefined) await rm(memoryFile, { force: true });
       throw fromSystemError(error);
     });
+  const { qmp, keeper } = started;
   const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
+  const { hostDirInside } = confinement;
   const freezer: ConstructorParameters<typeof QemuMachine>[0]["freezer"] =
     memoryFile === undefined
       ? undefined
-      : (qmp, dir) => freezeToFiles({ ...confinement, ...record, qmp, dir, memoryFile, diskFile: disk.path });
-  return new QemuMachine({
-    record,
-    qmp: started.qmp,
-    stderr: started.stderr,
-    ended: started.ended,
-    ...(freezer === undefined ? {} : { freezer }),
-  });
+      : (dir) =>
+          freezeToFiles({ qmp, keeper, runtimeDir, hostDirInside, dir, memoryFile, diskFile: disk.path });
+  return new QemuMachine({ record, qmp, keeper, ...(freezer === undefined ? {} : { freezer }) });
 }
 
 export interface RecordParts {
@@ -92,10 +83,8 @@ export function recordOf(parts: RecordParts): MachineRecord {
     id: spec.id,
     runtimeDir,
     stateDir: spec.stateDir,
-    pid: started.pid,
-    startTicks: started.startTicks,
     isolation: isolationOf(needs.accelerator, confinement.jailed),
-    uid: confinement.uid,
+    uid: started.uid,
     resources,
     needs,
   };

@@ -9,9 +9,12 @@ import {
 } from "../runner.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import type { HotMemory } from "./hot-memory.ts";
-import { JAIL_FILES_DIR, JAIL_RUNTIME_DIR, type JailBinding, jailUid } from "./jail.ts";
+import { JAIL_FILES_DIR, JAIL_HOST_DIR, JAIL_RUNTIME_DIR, type JailBinding } from "./jail.ts";
 import type { JailSupport } from "./jail-support.ts";
+import type { KeeperTools } from "./keeper.ts";
 import type { KvmVerdict } from "./kvm-proof.ts";
+import { hostDir, LONGEST_SOCKET, workDir } from "./machine-dir.ts";
+import { checkSocketPath } from "./unix-socket.ts";
 
 export const RUNNER_NAME = "qemu";
 
@@ -27,6 +30,10 @@ export interface Context {
   hotMemory: HotMemory;
   /** What is known of differences on this host. */
   difference(): Promise<DifferenceVerdict>;
+  /** What starts and finds the keepers of machines. */
+  tools: KeeperTools;
+  /** The program that runs a tool in a machine's jail. */
+  jailPath: string;
   /** The helper that copies a machine's own pages. */
   pagesPath: string;
 }
@@ -34,19 +41,20 @@ export interface Context {
 /** How one machine is confined and what it may open. */
 export interface Confinement {
   jailed: boolean;
-  /** uid of QEMU on the host. */
-  uid: number;
-  /** For `launch`; absent without a jail. */
-  jail: { uid?: number } | undefined;
   bindings: JailBinding[];
-  /** The runtime folder as QEMU sees it. */
+  /** Host files and folders that become the property of the machine's uid. */
+  own: string[];
+  /** The machine's own folder, and that of its host's sockets, as QEMU sees them. */
   runtimeDirInside: string;
-  /** Makes a host path visible to QEMU and returns the path to give it. */
+  hostDirInside: string;
+  /** Makes a host path visible to QEMU and returns the path to give it. What is for writing becomes its own. */
   show(name: string, source: string, access: "read" | "write"): string;
 }
 
 export function runtimeDirOf(context: Context, place: Pick<MachinePlace, "id">): string {
-  return join(context.runtimeRoot, checkId(place.id));
+  const dir = join(context.runtimeRoot, checkId(place.id));
+  checkSocketPath(join(dir, LONGEST_SOCKET));
+  return dir;
 }
 
 /** Ids become file names and arguments. */
@@ -55,21 +63,23 @@ export function checkId(id: string): string {
   throw new RunnerError("unsupported", `machine id ${JSON.stringify(id)} is not 1 to 40 of a-z, 0-9 and -`);
 }
 
-export function confine(support: JailSupport, id: string, runtimeDir: string): Confinement {
-  const ownUid = process.getuid?.() ?? 0;
-  if (!support.jailed) {
-    const show = (_name: string, source: string): string => source;
-    return { jailed: false, uid: ownUid, jail: undefined, bindings: [], runtimeDirInside: runtimeDir, show };
-  }
+export function confine({ jailed }: { jailed: boolean }, runtimeDir: string): Confinement {
+  const [work, host] = [workDir({ runtimeDir }), hostDir({ runtimeDir })];
   const bindings: JailBinding[] = [];
+  const own: string[] = [];
+  if (!jailed) {
+    const show = (_name: string, source: string): string => source;
+    return { jailed, bindings, own, runtimeDirInside: work, hostDirInside: host, show };
+  }
+  bindings.push({ source: work, target: JAIL_RUNTIME_DIR, writable: true });
+  bindings.push({ source: host, target: JAIL_HOST_DIR, writable: false });
   const show: Confinement["show"] = (name, source, access) => {
     const target = `${JAIL_FILES_DIR}/${name}`;
     bindings.push({ source, target, writable: access === "write" });
+    if (access === "write") own.push(source);
     return target;
   };
-  const uid = ownUid === 0 ? jailUid(id) : ownUid;
-  const jail = ownUid === 0 ? { uid } : {};
-  return { jailed: true, uid, jail, bindings, runtimeDirInside: JAIL_RUNTIME_DIR, show };
+  return { jailed, bindings, own, runtimeDirInside: JAIL_RUNTIME_DIR, hostDirInside: JAIL_HOST_DIR, show };
 }
 
 export function isolationOf(accelerator: MachineNeeds["accelerator"], jailed: boolean): Isolation {

@@ -1,7 +1,7 @@
 /**
  * How a machine differs from its snapshot, taken in the tens of milliseconds that it takes to copy the memory it has written: `stop`, cut
  * the disk, save the device state without memory, copy the mapping's own pages, `cont`. The stored form is in
- * guest/src/bin/pages/format.rs.
+ * runners/native/src/pages.rs.
  */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { type Difference, type DifferenceOptions, type MachineRecord, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { linkLayers, type PreparedCut, prepareCut, readChain } from "./disk-chain.ts";
+import { KEEPER_SOCKET, workDir } from "./machine-dir.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
 
 const DEVICES_FILE = "devices.state";
@@ -28,10 +29,10 @@ export async function takeDifference(
   const { record, qmp } = source;
   const { build } = await context.facts();
   const chain = await readChain(record);
-  const devices = join(record.runtimeDir, DEVICES_FILE);
+  const devices = join(workDir(record), DEVICES_FILE);
   const bytes = String(record.resources.memoryMib * MIB);
   const helper = startHelper(context.pagesPath, [
-    String(record.pid),
+    join(record.runtimeDir, KEEPER_SOCKET),
     bytes,
     join(dir, "pages"),
     ...(chain.pages === null ? [] : [chain.pages]),

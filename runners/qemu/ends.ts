@@ -1,5 +1,8 @@
 /** What QEMU's run states and events say about how a machine ended. */
-import type { MachineEnd } from "../runner.ts";
+import { constants } from "node:os";
+import type { MachineEnd, MachineRecord } from "../runner.ts";
+import type { KeeperStatus } from "./keeper.ts";
+import { overheadMib } from "./limits.ts";
 import type { QmpEvent } from "./qmp.ts";
 
 /** An event that ends a machine, or holds it until the host is mended. Others give undefined. */
@@ -36,6 +39,40 @@ export function endOfStatus(status: string, consoleTail: string): MachineEnd | u
     default:
       return undefined;
   }
+}
+
+/** How a process ended, as its keeper knows. @param status undefined when the keeper went and wrote nothing down */
+export function endOfProcess(
+  status: KeeperStatus | undefined,
+  { id, resources, needs }: Pick<MachineRecord, "id" | "resources" | "needs">,
+): MachineEnd {
+  const end = status?.end ?? null;
+  const said = status?.stderr.trim() ?? "";
+  if (end === null)
+    return { kind: "exited", detail: `the keeper of ${id} was killed, and its machine with it` };
+  switch (end.kind) {
+    case "out-of-memory": {
+      const mib = resources.memoryMib + overheadMib(needs.accelerator);
+      const detail = `QEMU of ${id} reached its limit of ${mib} MiB of memory and was killed (out of memory)`;
+      return { kind: "exited", detail, cause: "out-of-memory" };
+    }
+    case "signal":
+      return {
+        kind: "exited",
+        detail: said || `QEMU of ${id} was killed by ${signalName(end.signal)}`,
+        cause: "signal",
+      };
+    case "exit":
+      return {
+        kind: "exited",
+        detail: said || `QEMU of ${id} ended with exit code ${end.code}`,
+        cause: "exit",
+      };
+  }
+}
+
+function signalName(number: number): string {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
 }
 
 function diskEnd(full: boolean, reason: string): MachineEnd {

@@ -7,6 +7,8 @@ import { checkQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
 
 const TIMEOUT_MS = 300_000;
 const MIB = 1024 * 1024;
+/** qcow2's own tables, beyond the disk's size. */
+const DISK_OVERHEAD_MIB = 64;
 
 export async function flattenDisk(
   context: Context,
@@ -29,6 +31,7 @@ export async function flattenDisk(
     ],
     reads: disks,
     writes: [target],
+    fileBytes: (diskMib + DISK_OVERHEAD_MIB) * MIB,
     debianPackage: "qemu-utils",
   };
   await runJailed(context, tool, { timeoutMs: TIMEOUT_MS, signal });

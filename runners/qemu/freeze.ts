@@ -1,12 +1,12 @@
 /** Saving a machine whose memory is already a file: only the device state is left to write. */
-import { chown, type FileHandle, open, rm } from "node:fs/promises";
+import { chmod, type FileHandle, open, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { RunnerError } from "../runner.ts";
-import { waitGone } from "./proc.ts";
+import type { Keeper } from "./keeper.ts";
+import { hostDir } from "./machine-dir.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
 import { runTool } from "./tool.ts";
-import { checkSocketPath } from "./unix-socket.ts";
 
 const MIGRATE_SOCKET = "state.sock";
 const MIGRATE_TIMEOUT_MS = 30_000;
@@ -17,10 +17,8 @@ const MAX_STATE_BYTES = 64 * 1024 * 1024;
 interface SaveOptions {
   qmp: QmpClient;
   runtimeDir: string;
-  /** The runtime folder as QEMU sees it. */
-  runtimeDirInside: string;
-  /** Owner QEMU runs as; its files are given back to this process's user. */
-  uid: number;
+  /** The folder of the host's sockets as QEMU sees it. */
+  hostDirInside: string;
 }
 
 export interface FreezeOptions extends SaveOptions {
@@ -29,8 +27,7 @@ export interface FreezeOptions extends SaveOptions {
   memoryFile: string;
   /** Absent when the process has no disk of the machine's. */
   diskFile?: string;
-  pid: number;
-  startTicks: string;
+  keeper: Keeper;
 }
 
 /** Leaves `dir/devices`, the memory file (holes dug for zero pages) and the disk whole and on disk; QEMU has quit. */
@@ -45,17 +42,15 @@ export async function freezeToFiles(options: FreezeOptions): Promise<void> {
     await devices.close();
   }
   await quit(qmp);
-  if (!(await waitGone(options.pid, options.startTicks, QUIT_TIMEOUT_MS))) {
-    throw new RunnerError("timeout", `QEMU did not quit within ${QUIT_TIMEOUT_MS} ms`);
-  }
+  await options.keeper.ended(QUIT_TIMEOUT_MS);
   await runTool("fallocate", ["--dig-holes", memoryFile], {
     timeoutMs: 120_000,
     debianPackage: "util-linux",
   });
   for (const file of diskFile === undefined ? [memoryFile] : [memoryFile, diskFile]) {
-    if (process.getuid?.() === 0) await chown(file, 0, 0);
     const handle = await open(file, "r");
     try {
+      if (process.getuid?.() === 0) await handle.chown(0, 0);
       await handle.chmod(0o444);
       await handle.sync();
     } finally {
@@ -66,9 +61,8 @@ export async function freezeToFiles(options: FreezeOptions): Promise<void> {
 
 /** Has QEMU send its device state to a socket of ours, so that it never holds the snapshot's file. */
 async function saveDevices(options: SaveOptions, file: FileHandle): Promise<void> {
-  const { qmp, runtimeDir, runtimeDirInside } = options;
-  const path = join(runtimeDir, MIGRATE_SOCKET);
-  checkSocketPath(path);
+  const { qmp, hostDirInside } = options;
+  const path = join(hostDir(options), MIGRATE_SOCKET);
   const server = createServer();
   const received = new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -80,13 +74,14 @@ async function saveDevices(options: SaveOptions, file: FileHandle): Promise<void
   received.catch(() => {});
   try {
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    if (process.getuid?.() === 0) await chown(path, options.uid, options.uid);
+    // The folder is private to this user and the machine, which can't change what is in it.
+    await chmod(path, 0o666);
     await qmp.execute("migrate-set-capabilities", {
       capabilities: capabilities("events", "x-ignore-shared"),
     });
     const completed = waitMigration(qmp);
     completed.catch(() => {});
-    await qmp.execute("migrate", { uri: `unix:${runtimeDirInside}/${MIGRATE_SOCKET}` });
+    await qmp.execute("migrate", { uri: `unix:${hostDirInside}/${MIGRATE_SOCKET}` });
     await completed;
     await received;
   } finally {

@@ -1,40 +1,26 @@
 /** Whether this host can jail QEMU, found out by trying. */
 import { readFile } from "node:fs/promises";
 import { RunnerError } from "../runner.ts";
-import { findTool } from "./find-tool.ts";
+import type { Context } from "./context.ts";
+import { jailedCommand, TOOL_LIMITS } from "./jailed-tool.ts";
 import { runTool } from "./tool.ts";
 
-export type JailSupport =
-  | { jailed: true; version: string }
-  | { jailed: false; reason: string; hint?: string };
+export type JailSupport = { jailed: true } | { jailed: false; reason: string; hint?: string };
 
 /** Never throws. Takes some 10 ms. */
-export async function jailSupport(): Promise<JailSupport> {
-  const asRoot = process.getuid?.() === 0;
-  if ((await findTool("bwrap")) === undefined) {
-    return { jailed: false, reason: "bwrap is not installed", hint: "apt-get install bubblewrap" };
-  }
-  if (asRoot && (await findTool("setpriv")) === undefined) {
-    return { jailed: false, reason: "setpriv is not installed", hint: "apt-get install util-linux" };
-  }
-  const options = { timeoutMs: 5_000, debianPackage: "bubblewrap" };
-  const namespaces = asRoot
-    ? ["--unshare-pid", "--unshare-net"]
-    : ["--unshare-user", "--unshare-pid", "--unshare-net"];
+export async function jailSupport(context: Pick<Context, "jailPath" | "tools">): Promise<JailSupport> {
+  const command = ["/usr/bin/true"] as const;
+  const [file, ...args] = jailedCommand(context, { bindings: [], own: [], limits: TOOL_LIMITS, command });
   try {
-    const version = await runTool("bwrap", ["--version"], options);
-    await runTool(
-      "bwrap",
-      [...namespaces, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/usr/bin/true"],
-      options,
-    );
-    return { jailed: true, version: version.trim() };
+    await runTool(file, args, { timeoutMs: 5_000, debianPackage: "thaw" });
+    return { jailed: true };
   } catch (error) {
-    return { jailed: false, ...(await explain(error, asRoot)) };
+    return { jailed: false, ...(await explain(error)) };
   }
 }
 
-async function explain(error: unknown, asRoot: boolean): Promise<{ reason: string; hint?: string }> {
+async function explain(error: unknown): Promise<{ reason: string; hint?: string }> {
+  const asRoot = process.getuid?.() === 0;
   const text = (path: string): Promise<string> =>
     readFile(path, "utf8").then(
       (value) => value.trim(),
@@ -55,8 +41,13 @@ async function explain(error: unknown, asRoot: boolean): Promise<{ reason: strin
   if (!asRoot && (await text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) === "1") {
     return {
       reason: "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns = 1)",
-      hint: "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give bwrap an AppArmor profile with `userns,`",
+      hint: "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run the daemon as root",
     };
   }
-  return { reason: error instanceof RunnerError ? error.message : String(error) };
+  const reason = error instanceof RunnerError ? error.message : String(error);
+  if (!asRoot || !reason.includes("not permitted")) return { reason };
+  return {
+    reason,
+    hint: "give the daemon CAP_SYS_ADMIN: a container needs --privileged, or run it on the host",
+  };
 }

@@ -1,8 +1,14 @@
-/** Host tools that open what somebody else wrote: in a jail, where this host has one, with nothing but the files they need. */
+/**
+ * Host tools that open what somebody else wrote: in the jail of machines, where this host has one, as a user without rights, within limits, with
+ * nothing but the files they need.
+ */
 import { spawn } from "node:child_process";
+import { chmod, lchown, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
+import { type JailOptions, jailArgv, type Limits } from "./jail.ts";
 import { runTool } from "./tool.ts";
 
 export interface JailedTool {
@@ -12,10 +18,21 @@ export interface JailedTool {
   /** Host files it may read, and write. */
   reads: readonly string[];
   writes?: readonly string[];
+  /** The longest file that it may write. Default 64 MiB. */
+  fileBytes?: number;
   debianPackage: string;
 }
 
 const FILES_DIR = "/files";
+/** Cgroup of all tools, and the folder on which each mounts its own root. */
+const TOOLS_ID = "tools";
+const GIB = 1024 ** 3;
+export const TOOL_LIMITS: Limits = {
+  memoryBytes: 2 * GIB,
+  processes: 256,
+  cpus: 1,
+  fileBytes: 64 * 1024 * 1024,
+};
 const STDERR_CHARS = 1000;
 
 /** stdout of the tool. Its failure is taken for the files' fault: `corrupt-snapshot`. */
@@ -24,8 +41,16 @@ export async function runJailed(
   tool: JailedTool,
   options: { timeoutMs: number; signal?: AbortSignal | undefined },
 ): Promise<string> {
-  const { command, args, needs } = await describe(context, tool);
-  return runTool(command, args, { ...options, code: "corrupt-snapshot", debianPackage: needs });
+  const [command, ...args] = await describe(context, tool);
+  try {
+    return await runTool(command, args, {
+      ...options,
+      code: "corrupt-snapshot",
+      debianPackage: tool.debianPackage,
+    });
+  } finally {
+    await takeBack(tool.writes ?? []);
+  }
 }
 
 /** stdout of the tool as it comes. Ends with an error when the tool fails. */
@@ -34,7 +59,7 @@ export async function* streamJailed(
   tool: JailedTool,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const { command, args } = await describe(context, tool);
+  const [command, ...args] = await describe(context, tool);
   const child = spawn(command, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { LC_ALL: "C.UTF-8" },
@@ -57,21 +82,39 @@ export async function* streamJailed(
   }
 }
 
-async function describe(
-  context: Context,
-  tool: JailedTool,
-): Promise<{ command: string; args: string[]; needs: string }> {
+async function describe(context: Context, tool: JailedTool): Promise<[string, ...string[]]> {
   const { jailed } = await context.jail();
-  if (!jailed) return { command: tool.command, args: tool.args((path) => path), needs: tool.debianPackage };
-  const places = [...tool.reads, ...(tool.writes ?? [])];
+  if (!jailed) return [tool.command, ...tool.args((path) => path)];
+  const writes = tool.writes ?? [];
+  const places = [...tool.reads, ...writes];
   const show = (path: string): string => `${FILES_DIR}/${places.indexOf(path)}`;
-  const args = [
-    ...["--unshare-all", "--cap-drop", "ALL", "--clearenv", "--die-with-parent", "--new-session"],
-    ...["--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"],
-    ...["--proc", "/proc", "--dev", "/dev"],
-    ...tool.reads.flatMap((path) => ["--ro-bind", path, show(path)]),
-    ...(tool.writes ?? []).flatMap((path) => ["--bind", path, show(path)]),
-    ...["--", tool.command, ...tool.args(show)],
-  ];
-  return { command: "bwrap", args, needs: "bubblewrap" };
+  for (const path of tool.reads) await makeReadable(path);
+  return jailedCommand(context, {
+    bindings: places.map((path) => ({ source: path, target: show(path), writable: writes.includes(path) })),
+    own: writes,
+    limits: { ...TOOL_LIMITS, ...(tool.fileBytes === undefined ? {} : { fileBytes: tool.fileBytes }) },
+    command: [tool.command, ...tool.args(show)],
+  });
+}
+
+/** A command line that runs `command` in the jail. */
+export function jailedCommand(
+  { jailPath, tools }: Pick<Context, "jailPath" | "tools">,
+  options: Pick<JailOptions, "bindings" | "own" | "limits" | "command">,
+): [string, ...string[]] {
+  const { cgroup, runtimeRoot } = tools;
+  const dir = join(runtimeRoot, TOOLS_ID);
+  return [jailPath, ...jailArgv({ ...options, id: TOOLS_ID, dir, cgroup, jailed: true, kvm: false })];
+}
+
+/** The jail's user opens it by name. Its folder is private. */
+async function makeReadable(path: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { mode } = await stat(path);
+  if ((mode & 0o004) === 0) await chmod(path, (mode & 0o777) | 0o004);
+}
+
+async function takeBack(files: readonly string[]): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  for (const file of files) await lchown(file, 0, 0).catch(() => {});
 }

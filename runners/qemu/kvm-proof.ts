@@ -3,8 +3,8 @@
  * a kernel past its first steps.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { release, tmpdir, version } from "node:os";
+import { readFile, stat } from "node:fs/promises";
+import { release, version } from "node:os";
 import { join } from "node:path";
 import { RunnerError } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
@@ -14,8 +14,6 @@ import { deadlineSignal } from "./deadline.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import { recall, remember } from "./host-json.ts";
 import { launch } from "./launch.ts";
-import { killQuietly } from "./machine.ts";
-import { waitGone } from "./proc.ts";
 
 const PROOF_TIMEOUT_MS = 4_000;
 
@@ -58,56 +56,43 @@ async function bootWithKvm(
 ): Promise<string> {
   const id = `kvm-proof-${randomBytes(4).toString("hex")}`;
   const runtimeDir = runtimeDirOf(context, { id });
-  const stateDir = await mkdtemp(join(tmpdir(), "thaw-kvm-"));
   using deadline = deadlineSignal("/dev/kvm opens but a guest did not start", PROOF_TIMEOUT_MS, signal);
+  const confinement = confine(await context.jail(), runtimeDir);
+  const kernel = {
+    vmlinuz: confinement.show("vmlinuz", join(kernelDir, "vmlinuz"), "read"),
+    initrd: confinement.show("initrd", join(kernelDir, "initrd"), "read"),
+  };
+  const resources = { cpus: 1, memoryMib: 128, diskMib: 1 };
+  const shape = { machine: facts.machine, accelerator: "kvm" as const, cpu: "Nehalem-v1", resources };
+  const started = await launch(context, {
+    ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator: "kvm", resources, inherit: [] },
+    argv: bootArgv({ ...shape, id, kernel }),
+    timeoutMs: PROOF_TIMEOUT_MS,
+    signal: deadline.signal,
+  });
+  const onAbort = (): void => started.qmp.close();
+  deadline.signal.addEventListener("abort", onAbort);
   try {
-    const confinement = confine(await context.jail(), id, runtimeDir);
-    const kernel = {
-      vmlinuz: confinement.show("vmlinuz", join(kernelDir, "vmlinuz"), "read"),
-      initrd: confinement.show("initrd", join(kernelDir, "initrd"), "read"),
-    };
-    const resources = { cpus: 1, memoryMib: 128, diskMib: 1 };
-    const shape = { machine: facts.machine, accelerator: "kvm" as const, cpu: "Nehalem-v1", resources };
-    const started = await launch({
-      qemuPath: facts.path,
-      stateDir,
-      runtimeDir,
-      ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
-      kvm: true,
-      bindings: confinement.bindings,
-      inherit: [],
-      argv: (dir) => bootArgv({ ...shape, id, runtimeDir: dir, kernel }),
-      timeoutMs: PROOF_TIMEOUT_MS,
-      signal: deadline.signal,
-    });
-    const onAbort = (): void => started.qmp.close();
-    deadline.signal.addEventListener("abort", onAbort);
-    try {
-      const opened = started.qmp.waitEvent(
-        (event) => (event.name === "VSERPORT_CHANGE" && event.data.open === true ? true : undefined),
-        { what: "the agent's port", timeoutMs: PROOF_TIMEOUT_MS },
+    const opened = started.qmp.waitEvent(
+      (event) => (event.name === "VSERPORT_CHANGE" && event.data.open === true ? true : undefined),
+      { what: "the agent's port", timeoutMs: PROOF_TIMEOUT_MS },
+    );
+    opened.catch(() => {});
+    const cpu = pickKvmCpu(await started.qmp.execute("query-cpu-definitions"));
+    if (cpu === undefined)
+      throw new RunnerError(
+        "unsupported",
+        `/dev/kvm opens but offers none of the CPU models ${KVM_CPUS.join(", ")}`,
       );
-      opened.catch(() => {});
-      const cpu = pickKvmCpu(await started.qmp.execute("query-cpu-definitions"));
-      if (cpu === undefined)
-        throw new RunnerError(
-          "unsupported",
-          `/dev/kvm opens but offers none of the CPU models ${KVM_CPUS.join(", ")}`,
-        );
-      await opened;
-      return cpu;
-    } catch (error) {
-      deadline.signal.throwIfAborted();
-      throw error;
-    } finally {
-      deadline.signal.removeEventListener("abort", onAbort);
-      killQuietly(started.pid);
-      await waitGone(started.pid, started.startTicks, 5_000);
-      started.qmp.close();
-    }
+    await opened;
+    return cpu;
+  } catch (error) {
+    deadline.signal.throwIfAborted();
+    throw error;
   } finally {
-    await rm(runtimeDir, { recursive: true, force: true });
-    await rm(stateDir, { recursive: true, force: true });
+    deadline.signal.removeEventListener("abort", onAbort);
+    started.qmp.close();
+    await started.keeper.end();
   }
 }
 

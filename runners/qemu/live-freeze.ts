@@ -4,24 +4,23 @@
  * snapshot's and the pages, and no memory is sent. Else it is a migration: live under KVM, of a stopped machine under emulation, where
  * QEMU before 9.0 loses track of what the guest writes meanwhile.
  */
-import { type FileHandle, lchown, link, lstat, mkdir, open, readFile, rm } from "node:fs/promises";
+import { chmod, type FileHandle, link, lstat, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type LiveFreeze, type LiveFreezeSpec, type MachineRecord, RunnerError } from "../runner.ts";
-import { receiveArgv } from "./argv.ts";
+import { INHERITED_FD, receiveArgv } from "./argv.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
 import { takeDifference } from "./difference.ts";
 import { linkLayers, type PreparedCut, prepareCut, readChain } from "./disk-chain.ts";
 import { capabilities, freezeToFiles, waitMigration } from "./freeze.ts";
-import { INHERITED_FD, type Launched, launch } from "./launch.ts";
-import { killQuietly, type LiveSource } from "./machine.ts";
-import { giveTo, makeMemoryFile } from "./machine-files.ts";
-import { waitGone } from "./proc.ts";
+import { type Launched, launch } from "./launch.ts";
+import type { LiveSource } from "./machine.ts";
+import { hostDir, hostDirInside, workDir } from "./machine-dir.ts";
+import { makeMemoryFile, makeWritable } from "./machine-files.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
 import { fromSystemError } from "./system-error.ts";
 import { runTool } from "./tool.ts";
-import { checkSocketPath } from "./unix-socket.ts";
 
 const MIB = 1024 * 1024;
 const MIGRATE_SOCKET = "migrate.sock";
@@ -132,7 +131,7 @@ async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
     return { layers, pauseMs: moved.pauseMs, converged: moved.converged };
   } finally {
     await cut?.abandon().catch(() => {});
-    await rm(join(record.runtimeDir, MIGRATE_SOCKET), { force: true });
+    await rm(join(hostDir(record), MIGRATE_SOCKET), { force: true });
     await receiver?.end();
   }
 }
@@ -145,7 +144,7 @@ export function layerName(index: number): string {
 interface Receiver extends Launched {
   runtimeDir: string;
   runtimeDirInside: string;
-  uid: number;
+  hostDirInside: string;
   end(): Promise<void>;
 }
 
@@ -161,41 +160,26 @@ async function startReceiver(
   const { context, spec, signal } = freeze;
   const { record } = freeze.source;
   const runtimeDir = runtimeDirOf(context, spec);
-  checkSocketPath(join(runtimeDir, MIGRATE_SOCKET));
   const facts = await context.facts();
-  const confinement = confine(await context.jail(), spec.id, runtimeDir);
+  const confinement = confine(await context.jail(), runtimeDir);
   const memoryFile = confinement.show("memory", freeze.memoryFile, "write");
-  await giveTo(confinement, [freeze.memoryFile]);
+  await makeWritable([freeze.memoryFile]);
   using deadline = deadlineSignal("the second process did not start", LAUNCH_TIMEOUT_MS, signal);
   const { machine, accelerator, cpu } = record.needs;
-  const started = await launch({
-    qemuPath: facts.path,
-    stateDir: spec.stateDir,
-    runtimeDir,
-    ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
-    kvm: accelerator === "kvm",
-    bindings: confinement.bindings,
+  const { resources } = record;
+  const started = await launch(context, {
+    ...{ id: spec.id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources },
     inherit: devices === undefined ? [] : [devices.fd],
-    argv: (dir) =>
-      receiveArgv({
-        ...{ id: spec.id, runtimeDir: dir, machine, accelerator, cpu },
-        ...{ resources: record.resources, memoryFile, unconfigured },
-      }),
+    argv: receiveArgv({ id: spec.id, machine, accelerator, cpu, resources, memoryFile, unconfigured }),
     timeoutMs: LAUNCH_TIMEOUT_MS,
     signal: deadline.signal,
   });
-  const { runtimeDirInside, uid } = confinement;
-  return {
-    ...started,
-    ...{ runtimeDir, runtimeDirInside, uid },
-    end: async () => {
-      killQuietly(started.pid);
-      await waitGone(started.pid, started.startTicks, 5_000);
-      await started.ended;
-      started.qmp.close();
-      await rm(runtimeDir, { recursive: true, force: true });
-    },
+  const { runtimeDirInside, hostDirInside } = confinement;
+  const end = async (): Promise<void> => {
+    started.qmp.close();
+    await started.keeper.end();
   };
+  return { ...started, runtimeDir, runtimeDirInside, hostDirInside, end };
 }
 
 /**
@@ -211,15 +195,15 @@ async function offerSocket(
   await receiver.qmp.execute("migrate-incoming", {
     uri: `unix:${receiver.runtimeDirInside}/${MIGRATE_SOCKET}`,
   });
-  const offered = join(source.runtimeDir, MIGRATE_SOCKET);
-  checkSocketPath(offered);
+  const offered = join(hostDir(source), MIGRATE_SOCKET);
   await rm(offered, { force: true });
-  await link(join(receiver.runtimeDir, MIGRATE_SOCKET), offered);
+  // Into a folder that neither machine can change: what it is now it stays.
+  await link(join(workDir(receiver), MIGRATE_SOCKET), offered);
   if (!(await lstat(offered)).isSocket()) {
     throw new RunnerError("start-failed", "the second process made something else of its socket");
   }
-  if (process.getuid?.() === 0) await lchown(offered, source.uid, source.uid);
-  return `unix:${sourceDirInside}/${MIGRATE_SOCKET}`;
+  await chmod(offered, 0o666);
+  return `unix:${hostDirInside(sourceDirInside)}/${MIGRATE_SOCKET}`;
 }
 
 interface MoveOptions {

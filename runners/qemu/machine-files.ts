@@ -1,17 +1,13 @@
 /** Files that a machine writes to while it runs. */
-import { chmod, chown, open, statfs } from "node:fs/promises";
+import { chmod, open, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { RunnerError } from "../runner.ts";
-import type { Confinement } from "./context.ts";
 
 const MIB = 1024 * 1024;
 
-/** Makes files writable, and the jailed uid's own while it runs. They may be copies of a snapshot's, which nobody may write. */
-export async function giveTo(confinement: Confinement, files: readonly string[]): Promise<void> {
-  for (const file of files) {
-    await chmod(file, 0o600);
-    if (confinement.jail?.uid !== undefined) await chown(file, confinement.uid, confinement.uid);
-  }
+/** Makes files writable to their owner. They may be copies of a snapshot's, which nobody may write. */
+export async function makeWritable(files: readonly string[]): Promise<void> {
+  for (const file of files) await chmod(file, 0o600);
 }
 
 /** A new sparse file. A shared mapping of a file the disk has no room for ends QEMU with SIGBUS, so the room is checked first. */

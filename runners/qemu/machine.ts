@@ -1,5 +1,4 @@
 /** A QEMU process as a `Machine`: the same for one this process started and for one it found. */
-import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -16,26 +15,22 @@ import {
 } from "../runner.ts";
 import { AGENT_SOCKET } from "./argv.ts";
 import { readConsole } from "./console-log.ts";
-import { endOfEvent, endOfStatus } from "./ends.ts";
-import { isAlive, readMemory, readStat, waitGone } from "./proc.ts";
+import { endOfEvent, endOfProcess, endOfStatus } from "./ends.ts";
+import type { Keeper, KeeperStatus } from "./keeper.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
 import { connectUnix } from "./unix-socket.ts";
 
-const KILL_TIMEOUT_MS = 5_000;
 /** Between the end of the control connection and the end of the process. */
 const EXIT_TIMEOUT_MS = 2_000;
 
 export interface QemuMachineOptions {
   record: MachineRecord;
   qmp: QmpClient;
+  keeper: Keeper;
   /** Writes the machine's state into a folder; absent when it was not booted to be frozen by this process. */
-  freezer?: (qmp: QmpClient, dir: string) => Promise<void>;
+  freezer?: (dir: string) => Promise<void>;
   /** What can be done to a thawed machine while it lives; absent for one that was booted. */
   live?: LiveOperations;
-  /** The last of QEMU's stderr, for the detail of an unexpected end. */
-  stderr?: () => string;
-  /** Settles when this process's child has ended; absent when another process started the machine. */
-  ended?: Promise<unknown>;
 }
 
 export interface LiveOperations {
@@ -58,8 +53,8 @@ export class QemuMachine implements Machine {
   readonly #live: LiveOperations | undefined;
   /** Pausing, resuming, live freezes and differences: one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #stderr: () => string;
-  readonly #ended: Promise<unknown> | undefined;
+  readonly #keeper: Keeper;
+  readonly #watch: ReturnType<Keeper["watch"]>;
   readonly #listeners: ((end: MachineEnd) => void)[] = [];
   /** Ends told so far, for listeners that come later. */
   readonly #ends: MachineEnd[] = [];
@@ -75,8 +70,9 @@ export class QemuMachine implements Machine {
     this.#qmp = options.qmp;
     this.#freezer = options.freezer;
     this.#live = options.live;
-    this.#stderr = options.stderr ?? (() => "");
-    this.#ended = options.ended;
+    this.#keeper = options.keeper;
+    this.#watch = this.#keeper.watch();
+    void this.#watch.ended.then((status) => this.#onProcessEnd(status));
     this.#qmp.on("event", (event) => {
       const end = endOfEvent(event);
       if (end !== undefined) this.#tell(end);
@@ -113,7 +109,8 @@ export class QemuMachine implements Machine {
   }
 
   async state(): Promise<"running" | "paused" | "ended"> {
-    if (!(await isAlive(this.record.pid, this.record.startTicks))) return "ended";
+    const process = await this.#keeper.status();
+    if (process?.end !== null) return "ended";
     const status = await this.#status();
     if (status === "running") return "running";
     return status === "shutdown" || status === "guest-panicked" || status === "internal-error"
@@ -134,7 +131,7 @@ export class QemuMachine implements Machine {
     }
     this.#leaving = true;
     try {
-      await this.#freezer(this.#qmp, dir);
+      await this.#freezer(dir);
     } finally {
       await this.stop();
     }
@@ -153,19 +150,21 @@ export class QemuMachine implements Machine {
   }
 
   stop(): Promise<void> {
-    this.#stopped ??= this.#kill();
+    this.#stopped ??= this.#end().catch((error: unknown) => {
+      this.#stopped = undefined;
+      throw error;
+    });
     return this.#stopped;
   }
 
-  async stats(): Promise<MachineStats> {
-    const { pid } = this.record;
-    const [memory, stat] = await Promise.all([readMemory(pid), readStat(pid)]);
-    return { ...memory, cpuMs: stat?.startTicks === this.record.startTicks ? stat.cpuMs : 0 };
+  stats(): Promise<MachineStats> {
+    return this.#keeper.stats();
   }
 
   detach(): void {
     this.#leaving = true;
     this.#qmp.close();
+    this.#watch.close();
   }
 
   /** Tells of an end that happened while nobody was attached. */
@@ -223,39 +222,27 @@ export class QemuMachine implements Machine {
     for (const listener of this.#listeners) listener(end);
   }
 
+  /** The control connection ends a moment before the process, or without it. */
   async #onClose(): Promise<void> {
     if (this.#leaving) return;
-    const { id, pid, startTicks } = this.record;
-    const gone = await waitGone(pid, startTicks, EXIT_TIMEOUT_MS);
-    const detail =
-      this.#stderr() ||
-      (gone ? `the QEMU process of ${id} ended` : `QEMU of ${id} closed its control socket`);
-    this.#tell({ kind: "exited", detail });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<"late">((resolve) => {
+      timer = setTimeout(() => resolve("late"), EXIT_TIMEOUT_MS);
+    });
+    const first = await Promise.race([this.#watch.ended, late]);
+    clearTimeout(timer);
+    if (first === "late")
+      this.#tell({ kind: "exited", detail: `QEMU of ${this.record.id} closed its control socket` });
   }
 
-  async #kill(): Promise<void> {
+  #onProcessEnd(status: KeeperStatus | undefined): void {
+    if (!this.#leaving) this.#tell(endOfProcess(status, this.record));
+  }
+
+  async #end(): Promise<void> {
     this.#leaving = true;
-    const { id, pid, startTicks, runtimeDir } = this.record;
-    if (await isAlive(pid, startTicks)) {
-      killQuietly(pid);
-      if (!(await waitGone(pid, startTicks, KILL_TIMEOUT_MS))) {
-        throw new RunnerError(
-          "timeout",
-          `QEMU process ${pid} of machine ${id} did not end within ${KILL_TIMEOUT_MS} ms`,
-        );
-      }
-    }
-    await this.#ended;
+    await this.#keeper.end();
     this.#qmp.close();
-    await rm(runtimeDir, { recursive: true, force: true });
-  }
-}
-
-/** SIGKILL; a process that is already gone is fine. */
-export function killQuietly(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    this.#watch.close();
   }
 }

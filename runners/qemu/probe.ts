@@ -2,10 +2,11 @@
 import { access, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Probe, RunnerError } from "../runner.ts";
-import { AGENT_SOCKET } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { findTool } from "./find-tool.ts";
 import { mapsReadOnly } from "./host-facts.ts";
+import { limitsMechanism } from "./keeper.ts";
+import { LONGEST_SOCKET } from "./machine-dir.ts";
 import { MAX_SOCKET_PATH_BYTES } from "./unix-socket.ts";
 
 const GIB = 1024 ** 3;
@@ -37,6 +38,7 @@ export async function probe(context: Context, options: ProbeOptions): Promise<Pr
     guarded("qemu", true, () => probeQemu(context)),
     guarded("kvm", false, () => probeKvm(context)),
     guarded("jail", options.jail === "required", () => probeJail(context, options)),
+    guarded("cgroup", false, () => probeLimits(context)),
     guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
     guarded("fork", false, () => probeDifference(context)),
     guarded("tools", false, probeTools),
@@ -86,12 +88,24 @@ async function probeJail(context: Context, options: ProbeOptions): Promise<Findi
   const support = await context.jail();
   if (support.jailed) {
     const user = process.getuid?.() === 0 ? "a uid of its own for each machine" : "a user namespace";
-    return { state: "ok", detail: `${support.version}, ${user}, no network, seccomp on` };
+    return { state: "ok", detail: `${user}, no network, seccomp on` };
   }
   const detail = `machines run without a jail: ${support.reason}`;
   if (options.jail === "off")
     return { state: "warning", detail, hint: "leave the jail on unless the whole host is thrown away" };
   return { state: "warning", detail, ...(support.hint === undefined ? {} : { hint: support.hint }) };
+}
+
+async function probeLimits(context: Context): Promise<Finding> {
+  const mechanism = await limitsMechanism(context.tools);
+  if (mechanism !== "rlimits")
+    return { state: "ok", detail: `${mechanism}: memory, processes, CPU weight; rlimits: file size` };
+  return {
+    state: "warning",
+    detail:
+      "rlimits only: no cgroup can be made, so CPU is not shared by weight and memory is counted roughly",
+    hint: "run the daemon as root, with /sys/fs/cgroup writable",
+  };
 }
 
 async function probeMemoryFiles(context: Context, sealPath: string): Promise<Finding> {
@@ -144,7 +158,7 @@ async function probeState(home: string): Promise<Finding> {
 }
 
 function probeSockets(runtimeRoot: string): Finding {
-  const longest = Buffer.byteLength(join(runtimeRoot, "x".repeat(LONGEST_ID), AGENT_SOCKET));
+  const longest = Buffer.byteLength(join(runtimeRoot, "x".repeat(LONGEST_ID), LONGEST_SOCKET));
   if (longest <= MAX_SOCKET_PATH_BYTES) return { state: "ok", detail: runtimeRoot };
   return {
     state: "missing",

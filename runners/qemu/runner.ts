@@ -1,10 +1,11 @@
 /** The QEMU runner: makes microVMs on this host, thaws them from snapshots and finds them again. */
+import { createHash } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type MachineNeeds, type MachineRecord, type Runner, RunnerError } from "../runner.ts";
-import { devicesDigest, QMP_SOCKET } from "./argv.ts";
+import { type MachineNeeds, type Runner, RunnerError } from "../runner.ts";
+import { adopt } from "./adopt.ts";
+import { devicesDigest } from "./argv.ts";
 import { boot } from "./boot.ts";
-import { killByName } from "./clear.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
 import { proveDifference, recallDifference } from "./difference-proof.ts";
@@ -15,15 +16,11 @@ import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
+import { Keeper, sweep } from "./keeper.ts";
 import { prepareKernel } from "./kernel/prepare.ts";
 import { type KvmVerdict, proveKvm, recallKvm } from "./kvm-proof.ts";
-import { liveOperations } from "./live-operations.ts";
-import { QemuMachine } from "./machine.ts";
 import { probe } from "./probe.ts";
-import { isAlive } from "./proc.ts";
-import { QmpClient } from "./qmp.ts";
 import { thaw } from "./thaw.ts";
-import { connectUnix } from "./unix-socket.ts";
 
 const HOT_MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
 
@@ -32,7 +29,7 @@ export interface QemuRunnerOptions {
   home: string;
   /** The static guest agent, PID 1 of every machine booted from now on. */
   agentPath: string;
-  /** The static helper `thaw-seal`. */
+  /** The static helper `thaw-seal`; `thaw-keeper` and `thaw-jail` are beside it. */
   sealPath: string;
   /** The static helper `thaw-pages`. Default: beside `thaw-seal`. */
   pagesPath?: string;
@@ -101,9 +98,11 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     adopt: (record) => adopt(context, record),
     async clear(place) {
       const runtimeDir = runtimeDirOf(context, place);
-      await killByName(place.id);
-      for (const left of [runtimeDir, ...machineFiles(place.stateDir)])
-        await rm(left, { recursive: true, force: true });
+      await new Keeper(context.tools, { id: place.id, runtimeDir }).end();
+      for (const left of machineFiles(place.stateDir)) await rm(left, { recursive: true, force: true });
+    },
+    async sweep() {
+      await sweep(context.tools).catch(() => []);
     },
   };
   return runner;
@@ -122,26 +121,12 @@ async function needs(context: Context, kernelDir: string, signal?: AbortSignal):
   };
 }
 
-async function adopt(context: Context, record: MachineRecord): Promise<QemuMachine> {
-  const { id, pid, startTicks } = record;
-  if (!(await isAlive(pid, startTicks)))
-    throw new RunnerError("machine-gone", `machine ${id}: process ${pid} has ended`);
-  const socket = await connectUnix(join(record.runtimeDir, QMP_SOCKET)).catch((cause: Error) => {
-    throw new RunnerError("machine-gone", `machine ${id} runs but can't be reached: ${cause.message}`, {
-      cause,
-    });
-  });
-  const qmp = await QmpClient.open(socket);
-  qmp.unref();
-  const machine = new QemuMachine({ record, qmp, live: liveOperations(context) });
-  await machine.catchUp();
-  return machine;
-}
-
 /** Facts are found once per process; a failure is not kept. */
 function createContext(options: QemuRunnerOptions): Context {
   const { home, runtimeRoot, sealPath } = options;
-  const pagesPath = options.pagesPath ?? join(dirname(sealPath), "thaw-pages");
+  const helper = (name: string): string => join(dirname(sealPath), name);
+  const pagesPath = options.pagesPath ?? helper("thaw-pages");
+  const cgroup = `thaw-${createHash("sha256").update(runtimeRoot).digest("hex").slice(0, 8)}`;
   let facts: Promise<QemuFacts> | undefined;
   let support: Promise<JailSupport> | undefined;
   let verdict: Promise<KvmVerdict> | undefined;
@@ -149,6 +134,8 @@ function createContext(options: QemuRunnerOptions): Context {
     home,
     runtimeRoot,
     pagesPath,
+    jailPath: helper("thaw-jail"),
+    tools: { keeperPath: helper("thaw-keeper"), cgroup, runtimeRoot },
     difference: async () =>
       options.difference === "never"
         ? { state: "broken", reason: "turned off by the daemon's settings" }
@@ -163,7 +150,7 @@ function createContext(options: QemuRunnerOptions): Context {
     },
     async jail() {
       if (options.jail === "off") return { jailed: false, reason: "turned off by the daemon's settings" };
-      support ??= jailSupport();
+      support ??= jailSupport(context);
       const found = await support;
       if (!found.jailed && options.jail === "required") {
         const hint = found.hint === undefined ? {} : { hint: found.hint };

@@ -1,8 +1,8 @@
 /** A restore from a snapshot: memory mapped, device state read, disk overlaid. */
-import { chmod, chown, type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type DifferenceFiles, RunnerError, type SnapshotFiles, type ThawSpec } from "../runner.ts";
-import { thawArgv } from "./argv.ts";
+import { INHERITED_FD, thawArgv } from "./argv.ts";
 import { recordOf } from "./boot.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
@@ -10,10 +10,9 @@ import { DISK_DIR, LAYERS_DIR, linkLayers, machineFiles, overlayName, writeChain
 import { capabilities, waitMigration } from "./freeze.ts";
 import { mapsReadOnly } from "./host-facts.ts";
 import type { Lease } from "./hot-memory.ts";
-import { INHERITED_FD, launch } from "./launch.ts";
+import { type Launched, launch } from "./launch.ts";
 import { liveOperations } from "./live-operations.ts";
-import { killQuietly, QemuMachine } from "./machine.ts";
-import { waitGone } from "./proc.ts";
+import { QemuMachine } from "./machine.ts";
 import { checkQcow2, emptyQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
 import type { QmpClient } from "./qmp.ts";
 import { fromSystemError } from "./system-error.ts";
@@ -32,7 +31,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const { resources, needs } = snapshot;
   const runtimeDir = runtimeDirOf(context, spec);
   const [facts, support] = await Promise.all([context.facts(), context.jail(), checkFiles(snapshot)]);
-  const confinement = confine(support, id, runtimeDir);
+  const confinement = confine(support, runtimeDir);
   using deadline = deadlineSignal("the snapshot was not restored", THAW_TIMEOUT_MS, outer);
 
   const memoryFile = join(snapshot.dir, "memory");
@@ -56,10 +55,6 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       hot(context, { memoryFile, snapshot, difference, openReadOnly }),
       makeOverlay(diskDir, resources.diskMib * MIB),
     ]);
-    if (confinement.jail?.uid !== undefined) {
-      for (const path of [diskDir, join(diskDir, OVERLAY)])
-        await chown(path, confinement.uid, confinement.uid);
-    }
     const memoryPath =
       lease === undefined
         ? confinement.show("memory", memoryFile, "read")
@@ -68,6 +63,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       confinement.show(index === 0 ? "base.qcow2" : `layer-${index}.qcow2`, disk, "read"),
     );
     const diskDirInside = confinement.show(DISK_DIR, diskDir, "write");
+    confinement.own.push(join(diskDir, OVERLAY));
     const overlay = `${diskDirInside}/${OVERLAY}`;
     const { runtimeDirInside } = confinement;
     const unconfigured = !(await isConfigured(devices));
@@ -77,51 +73,26 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     });
     kept.catch(() => {});
     const { machine, accelerator, cpu } = needs;
-    const started = await launch({
-      qemuPath: facts.path,
-      stateDir,
-      runtimeDir,
-      ...(confinement.jail === undefined ? {} : { jail: confinement.jail }),
-      kvm: accelerator === "kvm",
-      bindings: confinement.bindings,
+    const started = await launch(context, {
+      ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources },
       inherit: [devices.fd, ...(lease === undefined ? [] : [lease.fd])],
-      argv: (dir) => {
-        const memory = { path: memoryPath, openReadOnly };
-        return thawArgv({
-          id,
-          runtimeDir: dir,
-          machine,
-          accelerator,
-          cpu,
-          resources,
-          memory,
-          baseDisk,
-          layers,
-          overlay,
-          unconfigured,
-        });
-      },
+      argv: thawArgv({
+        ...{ id, machine, accelerator, cpu, resources, baseDisk, layers, overlay, unconfigured },
+        memory: { path: memoryPath, openReadOnly },
+      }),
       timeoutMs: THAW_TIMEOUT_MS,
       signal: deadline.signal,
     });
+    const { qmp, keeper } = started;
     try {
-      await Promise.all([restore(started.qmp, deadline.signal, spec.paused), kept]);
+      await Promise.all([restore(qmp, deadline.signal, spec.paused), kept]);
     } catch (error) {
-      killQuietly(started.pid);
-      await waitGone(started.pid, started.startTicks, 5_000);
-      started.qmp.close();
-      await rm(runtimeDir, { recursive: true, force: true });
+      const stderr = await endFailed(started);
       deadline.signal.throwIfAborted();
-      throw explain(error, snapshot, started.stderr());
+      throw explain(error, snapshot, stderr);
     }
     const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
-    const thawed = new QemuMachine({
-      record,
-      qmp: started.qmp,
-      stderr: started.stderr,
-      ended: started.ended,
-      live: liveOperations(context),
-    });
+    const thawed = new QemuMachine({ record, qmp, keeper, live: liveOperations(context) });
     // One that is frozen and thawed again and again inherits a layer each time.
     if (difference !== undefined) thawed.settle();
     return thawed;
@@ -132,6 +103,14 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     lease?.release();
     await devices?.close();
   }
+}
+
+/** @returns what QEMU wrote to stderr */
+async function endFailed({ qmp, keeper }: Launched): Promise<string> {
+  qmp.close();
+  const status = await keeper.status().catch(() => undefined);
+  await keeper.end();
+  return status?.stderr.trim() ?? "";
 }
 
 /**

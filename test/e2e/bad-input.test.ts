@@ -216,21 +216,34 @@ describe("the host", () => {
     expect(halfMade(home)).toEqual([]);
   });
 
-  test.runIf(isRoot)("no bwrap: a warning in doctor; a jail that is required is refused", async () => {
-    const home = freshHome("snapshots", "tags", "kernels");
-    const doctor = await without("bwrap", home, ["doctor", "--json"]);
-    const jail = (
-      JSON.parse(doctor.stdout) as { probes: { name: string; state: string; hint?: string }[] }
-    ).probes.find(({ name }) => name === "jail");
-    expect(jail).toMatchObject({ state: "warning", hint: expect.stringMatching(/bubblewrap/) });
-    const { exitCode, stderr } = await without("bwrap", home, ["run", "--snapshot", "base", "--", "true"], {
-      THAW_JAIL: "required",
-    });
-    expect(exitCode).toBe(125);
-    expect(stderr).toMatch(/jail/);
-    expect(stderr).toMatch(/hint: .*bubblewrap/);
-    expect(halfMade(home).filter((path) => path.startsWith("sandboxes/"))).toEqual([]);
-  });
+  test.runIf(isRoot)(
+    "no right to make a jail: a warning in doctor; a jail that is required is refused",
+    async () => {
+      const home = freshHome("snapshots", "tags", "kernels");
+      // Root of an ordinary container.
+      const contained = (...args: string[]) =>
+        execa("setpriv", ["--bounding-set=-sys_admin", process.execPath, thawBin, ...args], {
+          reject: false,
+          timeout: 90_000,
+          env: { THAW_HOME: home, NO_COLOR: "1", THAW_JAIL: "required" },
+        });
+      try {
+        const doctor = await contained("doctor", "--json");
+        const { probes } = JSON.parse(doctor.stdout) as { probes: { name: string; hint?: string }[] };
+        expect(probes.find(({ name }) => name === "jail")).toMatchObject({
+          state: "missing",
+          hint: expect.stringMatching(/CAP_SYS_ADMIN/),
+        });
+        const { exitCode, stderr } = await contained("run", "--snapshot", "base", "--", "true");
+        expect(exitCode).toBe(125);
+        expect(stderr).toMatch(/jail/);
+        expect(stderr).toMatch(/hint: .*CAP_SYS_ADMIN/);
+        expect(halfMade(home).filter((path) => path.startsWith("sandboxes/"))).toEqual([]);
+      } finally {
+        await contained("daemon", "stop");
+      }
+    },
+  );
 });
 
 describe("a snapshot whose files are not as they were", () => {

@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
 import { pickKvmCpu } from "../../runners/qemu/cpu-models.ts";
-import { endOfEvent, endOfStatus } from "../../runners/qemu/ends.ts";
+import { endOfEvent, endOfProcess, endOfStatus } from "../../runners/qemu/ends.ts";
 import { mapsReadOnly, parseQemu } from "../../runners/qemu/host-facts.ts";
 import { incompatible } from "../../runners/qemu/incompatible.ts";
-import { parseStat } from "../../runners/qemu/proc.ts";
 
 const HELP =
   "Supported machines are:\npc-q35-2.4 x\npc-q35-10.0  x\npc-q35-9.2 x\nq35  x (alias of pc-q35-10.0)\npc-i440fx-10.0 x\n";
@@ -90,9 +89,22 @@ test("ends of a machine, told and found later", () => {
   expect(endOfStatus("paused", "")).toBeUndefined();
 });
 
-test("a process's name can hold anything", () => {
-  const fields = ["S", ...Array.from({ length: 49 }, (_, index) => String(index))];
-  const stat = parseStat(`12 (a) R (b c) ${fields.join(" ")}`);
-  expect(stat).toEqual({ state: "S", startTicks: "18", cpuMs: (10 + 11) * 10 });
-  expect(parseStat("garbage")).toBeUndefined();
+test("how a process ended is told with its cause", () => {
+  const machine = {
+    id: "box",
+    resources: { cpus: 1, memoryMib: 256, diskMib: 1 },
+    needs: { ...needs, accelerator: "tcg" as const },
+  };
+  const status = { pid: 2, uid: 1, limits: "cgroup v2", stderr: "" };
+  expect(endOfProcess({ ...status, end: { kind: "signal", signal: 9 } }, machine)).toMatchObject({
+    cause: "signal",
+    detail: "QEMU of box was killed by SIGKILL",
+  });
+  expect(endOfProcess({ ...status, end: { kind: "out-of-memory" } }, machine)).toMatchObject({
+    cause: "out-of-memory",
+    detail: expect.stringContaining("704 MiB"),
+  });
+  const said = { ...status, stderr: "no disk\n", end: { kind: "exit", code: 1 } as const };
+  expect(endOfProcess(said, machine)).toMatchObject({ cause: "exit", detail: "no disk" });
+  expect(endOfProcess(undefined, machine)).toMatchObject({ detail: expect.stringContaining("keeper") });
 });

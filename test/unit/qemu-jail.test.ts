@@ -1,126 +1,39 @@
 import { expect, test } from "vitest";
-import { jailArgv, jailUid } from "../../runners/qemu/jail.ts";
+import { jailArgv } from "../../runners/qemu/jail.ts";
+import { machineLimits } from "../../runners/qemu/limits.ts";
 
 const options = {
+  id: "box-1",
+  dir: "/run/thaw/box-1",
+  cgroup: "thaw-0",
+  jailed: true,
+  kvm: false,
   bindings: [
-    { source: "/run/thaw/box-1", target: "/run/thaw", writable: true },
+    { source: "/run/thaw/box-1/work", target: "/run/thaw", writable: true },
     { source: "/state/snapshots/s/disk.qcow2", target: "/machine/base.qcow2", writable: false },
   ],
-  infoFd: 3,
+  own: ["/state/sandboxes/box-1/disk"],
+  limits: machineLimits({ cpus: 2, memoryMib: 256, diskMib: 4096 }, "tcg"),
   command: ["/usr/bin/qemu-system-x86_64", "-name", "x"] as [string, ...string[]],
 };
 
-test("root sets the jail up and QEMU starts as a uid of its own", () => {
-  expect(jailArgv({ ...options, uid: 1_900_000_001 }).join("\n")).toMatchInlineSnapshot(`
-    "--unshare-pid
-    --unshare-net
-    --unshare-ipc
-    --unshare-uts
-    --unshare-cgroup-try
-    --hostname
-    thaw
-    --cap-drop
-    ALL
-    --cap-add
-    CAP_SETUID
-    --cap-add
-    CAP_SETGID
-    --cap-add
-    CAP_SETPCAP
-    --as-pid-1
-    --info-fd
-    3
-    --clearenv
-    --setenv
-    PATH
-    /usr/bin
-    --chdir
-    /
-    --tmpfs
-    /
-    --ro-bind
-    /usr
-    /usr
-    --symlink
-    usr/lib
-    /lib
-    --symlink
-    usr/lib64
-    /lib64
-    --symlink
-    usr/bin
-    /bin
-    --perms
-    0755
-    --dir
-    /etc
-    --perms
-    0755
-    --dir
-    /run
-    --perms
-    0755
-    --dir
-    /machine
-    --ro-bind-try
-    /etc/ld.so.cache
-    /etc/ld.so.cache
-    --proc
-    /proc
-    --dev
-    /dev
-    --bind
-    /run/thaw/box-1
-    /run/thaw
-    --ro-bind
-    /state/snapshots/s/disk.qcow2
-    /machine/base.qcow2
-    --remount-ro
-    /
-    --
-    /usr/bin/setpriv
-    --reuid
-    1900000001
-    --regid
-    1900000001
-    --clear-groups
-    --inh-caps=-all
-    --bounding-set=-all
-    --no-new-privs
-    /usr/bin/qemu-system-x86_64
-    -name
-    x"
-  `);
-});
-
-test("others use a user namespace", () => {
-  const argv = jailArgv(options);
-  expect(argv).toContain("--unshare-user");
-  expect(argv).not.toContain("--cap-add");
-  expect(argv.slice(argv.indexOf("--") + 1)).toEqual(options.command);
-});
-
-test("the jail never has a network and never ends with its parent", () => {
-  for (const argv of [jailArgv(options), jailArgv({ ...options, uid: 1_900_000_001 })]) {
-    expect(argv).toContain("--unshare-net");
-    expect(argv).not.toContain("--share-net");
-    expect(argv).not.toContain("--die-with-parent");
-  }
-});
-
-test("/dev/kvm is there only when it is used", () => {
-  expect(jailArgv(options)).not.toContain("/dev/kvm");
-  expect(jailArgv({ ...options, kvmDevice: "/run/thaw/box-1/kvm" }).join(" ")).toContain(
-    "--dev-bind /run/thaw/box-1/kvm /dev/kvm",
+test("the keeper is told what the machine may see, own and use", () => {
+  expect(jailArgv(options).join(" ")).toBe(
+    "--id box-1 --dir /run/thaw/box-1 --cgroup thaw-0 --memory 738197504 --pids 130 --cpus 2 --file 4362076160 --jail " +
+      "--rw /run/thaw/box-1/work /run/thaw --ro /state/snapshots/s/disk.qcow2 /machine/base.qcow2 " +
+      "--own /state/sandboxes/box-1/disk -- /usr/bin/qemu-system-x86_64 -name x",
   );
 });
 
-test("uids are stable and in a range of their own", () => {
-  expect(jailUid("box-1")).toBe(jailUid("box-1"));
-  expect(jailUid("box-1")).not.toBe(jailUid("box-2"));
-  for (let n = 0; n < 1000; n++) {
-    const uid = jailUid(`box-${n}`);
-    expect(uid).toBeGreaterThanOrEqual(1_900_000_000);
-    expect(uid).toBeLessThan(2 ** 31);
-  }
+test("/dev/kvm is there only when it is used, and a jail only where there is one", () => {
+  expect(jailArgv(options)).not.toContain("--kvm");
+  expect(jailArgv({ ...options, kvm: true })).toContain("--kvm");
+  expect(jailArgv({ ...options, jailed: false })).not.toContain("--jail");
+});
+
+test("translated code counts for an emulated machine only", () => {
+  const resources = { cpus: 1, memoryMib: 256, diskMib: 1 };
+  const mib = 1024 * 1024;
+  expect(machineLimits(resources, "tcg").memoryBytes).toBe((256 + 192 + 256) * mib);
+  expect(machineLimits(resources, "kvm").memoryBytes).toBe((256 + 192) * mib);
 });

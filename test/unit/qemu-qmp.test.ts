@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { QmpClient } from "../../runners/qemu/qmp.ts";
-import { connectUnix, connectWhenReady } from "../../runners/qemu/unix-socket.ts";
+import { connectUnix } from "../../runners/qemu/unix-socket.ts";
 
 const GREETING = '{"QMP": {"version": {}, "capabilities": []}}\r\n';
 let dir: string;
@@ -128,19 +128,4 @@ test.each([
 ])("a peer that sends %s is let go", async (_name, garbage) => {
   await listen(() => undefined, garbage);
   await expect(open(2000)).rejects.toMatchObject({ code: "machine-gone" });
-});
-
-test("a socket is connected to as soon as it listens", async () => {
-  const waiting = connectWhenReady(path, { timeoutMs: 2000, signal: new AbortController().signal });
-  setTimeout(() => void listen((command) => ok(command)), 20);
-  (await waiting).destroy();
-});
-
-test("waiting for a socket ends with its deadline or its signal", async () => {
-  server = createServer();
-  const signal = AbortSignal.timeout(2000);
-  await expect(connectWhenReady(path, { timeoutMs: 30, signal })).rejects.toMatchObject({ code: "timeout" });
-  const abort = new AbortController();
-  setTimeout(() => abort.abort(new Error("enough")), 20);
-  await expect(connectWhenReady(path, { timeoutMs: 2000, signal: abort.signal })).rejects.toThrow("enough");
 });

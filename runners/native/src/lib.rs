@@ -1,3 +1,10 @@
 //! Helpers of the QEMU driver that run on the host. The program in the guest is a crate of its own, `guest/`.
 
+pub mod cgroup;
+pub mod jail;
+pub mod keep;
+pub mod options;
 pub mod pages;
+pub mod protocol;
+pub mod sys;
+pub mod uids;

@@ -1,5 +1,6 @@
-//! `thaw-pages PID BYTES OUT [INHERITED]`, run on the host: copies the pages of a stopped machine's memory that are its own, not its
-//! snapshot's. PID maps the snapshot's memory of BYTES bytes privately, so what it has written is anonymous memory.
+//! `thaw-pages KEEPER BYTES OUT [INHERITED]`, run on the host: copies the pages of a stopped machine's memory that are its own, not its
+//! snapshot's. KEEPER is the socket of the machine's keeper, which says which process it is. That maps the snapshot's memory of BYTES bytes
+//! privately, so what it has written is anonymous memory.
 //!
 //! Says `ready` when all is prepared, waits for a line on standard input, copies into its own memory, says `copied BYTES`: from here on the
 //! machine may go on. Then writes OUT and says `done BYTES`. INHERITED is the file of a machine whose snapshot was itself laid over with pages:
@@ -12,7 +13,11 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use std::os::fd::AsFd;
+use std::path::Path;
 use thaw_native::pages::{PAGE_BYTES, Run, is_zero, read_index, write_index};
+use thaw_native::protocol::process_of;
+use thaw_native::sys::has_ended;
 
 /// Copied while the machine stands still; what is above goes to the file in that time.
 const KEPT_BYTES: usize = 512 << 20;
@@ -24,19 +29,19 @@ const PRESENT: u64 = 1 << 63;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (pid, bytes, out, inherited) = match arguments.as_slice() {
-        [pid, bytes, out] => (pid, bytes, out, None),
-        [pid, bytes, out, inherited] => (pid, bytes, out, Some(inherited)),
+    let (keeper, bytes, out, inherited) = match arguments.as_slice() {
+        [keeper, bytes, out] => (keeper, bytes, out, None),
+        [keeper, bytes, out, inherited] => (keeper, bytes, out, Some(inherited)),
         _ => {
-            eprintln!("usage: thaw-pages PID BYTES OUT [INHERITED]");
+            eprintln!("usage: thaw-pages KEEPER BYTES OUT [INHERITED]");
             return ExitCode::from(2);
         }
     };
-    let (Ok(pid), Ok(bytes)) = (pid.parse(), bytes.parse()) else {
-        eprintln!("thaw-pages: {pid} or {bytes} is not a number");
+    let Ok(bytes) = bytes.parse() else {
+        eprintln!("thaw-pages: {bytes} is not a number");
         return ExitCode::from(2);
     };
-    match take(pid, bytes, out, inherited.map(String::as_str)) {
+    match take(keeper, bytes, out, inherited.map(String::as_str)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("thaw-pages: {error}");
@@ -45,7 +50,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn take(pid: i32, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<()> {
+fn take(keeper: &str, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<()> {
+    let (pid, process) = process_of(Path::new(keeper))?;
     let start = find_mapping(pid, bytes)?;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let inherited = inherited.map(File::open).transpose()?;
@@ -68,6 +74,10 @@ fn take(pid: i32, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<
     while !rest.is_empty() {
         let now = rest.drain(..rest.len().min(KEPT_BYTES / (CHUNK_PAGES as usize * PAGE_BYTES))).collect::<Vec<_>>();
         writer.copy(pid, start, &now)?;
+    }
+    // A pid is nobody else's while its process has not ended, so all that was read was the machine's.
+    if has_ended(process.as_fd())? {
+        return Err(io::Error::other("the machine has ended"));
     }
     say(&format!("copied {copied}"))?;
     if let Some(file) = &inherited {
