@@ -39,7 +39,10 @@ await build({
   logLevel: "warning",
 });
 
-const programs = { guest: ["thaw-agent"], "runners/native": ["thaw-jail", "thaw-keeper", "thaw-pages", "thaw-seal"] };
+const programs = {
+  guest: ["thaw-agent"],
+  "runners/native": ["thaw-jail", "thaw-keeper", "thaw-pages", "thaw-seal"],
+};
 mkdirSync(join(staged, "agent"));
 for (const [crate, names] of Object.entries(programs)) {
   const release = join(root, crate, "target", "x86_64-unknown-linux-gnu", "release");

@@ -162,7 +162,8 @@ impl Group {
             }
             false
         };
-        self.dirs.iter().fold(true, |all, dir| gone(dir) && all)
+        let kept = self.dirs.iter().filter(|dir| !gone(dir)).count();
+        kept == 0
     }
 }
 
