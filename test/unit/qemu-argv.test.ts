@@ -9,7 +9,6 @@ import {
 
 const shape = {
   id: "box-1",
-  runtimeDir: "/run/thaw",
   machine: "pc-q35-7.2",
   accelerator: "tcg",
   cpu: "Nehalem-v1",
@@ -51,10 +50,12 @@ test("command line of a boot that is to be frozen", () => {
     reboot=shutdown,shutdown=pause,panic=pause
     -sandbox
     on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
-    -qmp
-    unix:/run/thaw/qmp.sock,server=on,wait=off
     -chardev
-    socket,id=agent,path=/run/thaw/agent.sock,server=on,wait=off
+    socket,id=qmp,fd=3,server=on,wait=off
+    -mon
+    chardev=qmp,mode=control
+    -chardev
+    socket,id=agent,fd=4,server=on,wait=off
     -chardev
     ringbuf,id=con,size=65536
     -blockdev
@@ -104,10 +105,12 @@ test("command line of a thaw", () => {
     reboot=shutdown,shutdown=pause,panic=pause
     -sandbox
     on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
-    -qmp
-    unix:/run/thaw/qmp.sock,server=on,wait=off
     -chardev
-    socket,id=agent,path=/run/thaw/agent.sock,server=on,wait=off
+    socket,id=qmp,fd=3,server=on,wait=off
+    -mon
+    chardev=qmp,mode=control
+    -chardev
+    socket,id=agent,fd=4,server=on,wait=off
     -chardev
     ringbuf,id=con,size=65536
     -blockdev
@@ -161,7 +164,7 @@ test("a QEMU that can maps the snapshot's memory read-only", () => {
 test("commas in paths can't add options", () => {
   const argv = bootArgv({ ...boot, disk: { path: "/a,readonly=on", format: "raw" }, runtimeDir: "/r,x" });
   expect(argv).toContain("driver=file,filename=/a,,readonly=on,node-name=f0,discard=unmap,cache.no-flush=on");
-  expect(argv).toContain("unix:/r,,x/qmp.sock,server=on,wait=off");
+  expect(argv).toContain("socket,id=qmp,path=/r,,x/qmp.sock,server=on,wait=off");
 });
 
 test("mitigations are left out only where there is no real CPU to protect", () => {
