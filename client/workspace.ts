@@ -14,7 +14,15 @@ import {
   makeLayer,
 } from "./workspace/layer.ts";
 import { refreshIndex } from "./workspace/refresh-index.ts";
-import { placeIn, type Repository, readRepository, Unusable } from "./workspace/repository.ts";
+import {
+  isGitDir,
+  placeIn,
+  type Repository,
+  readRepository,
+  refuse,
+  releaseRepository,
+  Unusable,
+} from "./workspace/repository.ts";
 import { countFiles, findFilters, Selector } from "./workspace/select.ts";
 
 /** What of a folder goes into a sandbox. */
@@ -34,14 +42,6 @@ export interface WorkspaceOptions {
 }
 
 const empty = Buffer.alloc(0);
-const noIgnoreHint = "--no-ignore sends every file, and no .git that can't be read";
-
-function refuse({ message, hint }: Unusable): never {
-  throw new ThawError("usage", `the workspace can't be read as git reads it: ${message}`, {
-    hint: hint === undefined ? noIgnoreHint : `${hint} (or ${noIgnoreHint})`,
-  });
-}
-
 /** The repository that `folder` is a part of: git looks upwards, on the same file system. */
 function findAround(folder: SourceFolder): Repository | undefined {
   const device = folder.stat(empty)?.dev;
@@ -89,6 +89,10 @@ function findLayer(
   options: { ignore: boolean; notes: string[] },
 ): { layer: Layer; top?: Repository; around?: Repository } {
   const { ignore, notes } = options;
+  if (isGitDir({ folder, path: empty }))
+    throw new ThawError("usage", `${folder.path} is a repository's own folder: no files to work with`, {
+      hint: `git clone ${folder.path} COPY`,
+    });
   const top = readRepository({ folder, path: empty });
   if (top instanceof Unusable) {
     if (ignore) refuse(top);
@@ -128,6 +132,7 @@ async function addRepositories(
       if (ignore) refuse(error);
       notes.push(`not sent whole: ${folder.path}/.git: ${error.message}`);
     }
+    releaseRepository(top);
   }
   for (const repository of nested) {
     const index = await refreshIndex(repository, breather);
@@ -137,6 +142,7 @@ async function addRepositories(
       if (!(error instanceof Unusable)) throw error;
       notes.push(`not sent whole: ${folder.show(repository.workTree.path)}/.git: ${error.message}`);
     }
+    releaseRepository(repository);
   }
   return notes;
 }

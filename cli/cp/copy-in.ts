@@ -14,6 +14,8 @@ export interface Copied {
   entries: number;
   bytes: number;
   skipped: SkippedEntry[];
+  /** Copied, but not with all that they are. */
+  reduced?: SkippedEntry[];
 }
 
 /** A copy's other circumstances. */

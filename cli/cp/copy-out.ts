@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { ThawError } from "../../client/errors.ts";
-import type { ThawClient } from "../../client/index.ts";
+import type { SkippedEntry, ThawClient } from "../../client/index.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
@@ -151,9 +151,11 @@ async function receiveTree(
   if (there !== undefined && !there.isDirectory())
     throw new ThawError("conflict", `${target} is not a folder`, { hint: "remove it, or give another name" });
   const tree = meter.count(client.getTree(place.sandbox, { path: place.path, signal }));
-  const result = await unpackTree(tree, target, { overwrite: true, signal });
+  const reduced: SkippedEntry[] = [];
+  const onReduced = (entry: SkippedEntry): number => reduced.push(entry);
+  const result = await unpackTree(tree, target, { overwrite: true, onReduced, signal });
   if (there === undefined) chmodSync(target, place.entry.mode & 0o777);
-  return { ...result, entries: result.entries + 1 };
+  return { ...result, reduced, entries: result.entries + 1 };
 }
 
 /** Copies a file or folder of the sandbox to this host, as `cp -r` does; a link given by name is followed, those inside stay links. */

@@ -54,6 +54,12 @@ async function findOwner(client: ThawClient, to: Operand, flags: CpFlags): Promi
   return (await client.getSnapshot(sandbox.snapshot)).defaults.user;
 }
 
+function warnOf(what: string, entries: readonly { path: string; reason: string }[]): void {
+  const warn = (text: string): void => writeErr(`${styleErr("yellow", "thaw:")} ${what}: ${text}\n`);
+  for (const { path, reason } of entries.slice(0, shownSkipped)) warn(`${path}: ${reason}`);
+  if (entries.length > shownSkipped) warn(`${entries.length - shownSkipped} more`);
+}
+
 /** `thaw cp`. @returns 0; 1 when something could not be part of the copy, which is named. */
 export async function copy(from: string, to: string, flags: CpFlags): Promise<number> {
   const source = parseOperand(from);
@@ -63,15 +69,21 @@ export async function copy(from: string, to: string, flags: CpFlags): Promise<nu
     using interrupt = abortOnSignals();
     const { signal } = interrupt;
     const user = await findOwner(client, target, flags);
-    const { entries, bytes, skipped } = await (async () => {
+    const {
+      entries,
+      bytes,
+      skipped,
+      reduced = [],
+    } = await (async () => {
       using meter = new Meter(`${from} → ${to}`);
       return await work(client, { user, meter, signal });
     })();
     const left = skipped.map(({ path, reason }) => ({ path: showPath(path), reason }));
-    for (const { path, reason } of left.slice(0, shownSkipped))
-      writeErr(`${styleErr("yellow", "thaw:")} not copied: ${path}: ${reason}\n`);
-    if (left.length > shownSkipped)
-      writeErr(`${styleErr("yellow", "thaw:")} not copied: ${left.length - shownSkipped} more\n`);
+    warnOf("not copied", left);
+    warnOf(
+      "copied without all its rights",
+      reduced.map(({ path, reason }) => ({ path: showPath(path), reason })),
+    );
     if (flags.json === true) printJson({ entries, bytes, skipped: left });
     return left.length > 0 ? partlyExitCode : 0;
   });

@@ -69,11 +69,12 @@ export async function* packTree(
 ): AsyncGenerator<Buffer, void> {
   const out = new ChunkWriter();
   const packing = { out, links: options.links === false ? undefined : new Map<string, Buffer>() };
-  const folders = new Set<SourceFolder>();
+  let folder: SourceFolder | undefined;
   let count = 0;
   try {
     for (const entry of entries) {
-      folders.add(entry.folder);
+      if (entry.folder !== folder) folder?.release();
+      folder = entry.folder;
       if (out.room < largestRecord) yield out.take();
       yield* packEntry(packing, entry, options);
       if (++count % entriesBetweenBreaths === 0) {
@@ -82,7 +83,7 @@ export async function* packTree(
       }
     }
   } finally {
-    for (const folder of folders) folder.release();
+    folder?.release();
   }
   if (out.room === 0) yield out.take();
   out.put((buffer, at) => {

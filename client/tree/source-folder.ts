@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   type Dirent,
+  existsSync,
   fstatSync,
   lstatSync,
   openSync,
@@ -48,6 +49,8 @@ export class SourceFolder {
 
   /** @throws ThawError `usage` when `path` is not a folder. */
   constructor(path: string) {
+    if (!existsSync("/proc/self/fd"))
+      throw new ThawError("unsupported", "files are read through /proc, which is not here: Linux only");
     try {
       this.path = realpathSync(path);
       this.#top = openSync(this.path, FOLDER_FLAGS);

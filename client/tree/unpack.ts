@@ -32,6 +32,8 @@ export interface UnpackOptions {
   /** Replace files and links that are there. Default: an error. */
   overwrite?: boolean;
   onSkipped?: (skipped: SkippedEntry) => void;
+  /** Told what of an entry is not kept here: rights to run as somebody else. */
+  onReduced?: (reduced: SkippedEntry) => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -128,6 +130,11 @@ class Unpacker {
       throw treeFault(`${this.#limits.depth} folders deep is the limit`);
     if (++this.#result.entries > this.#limits.entries)
       throw treeFault(`${this.#limits.entries} entries are the limit`);
+    if ((type === kind.directory || type === kind.file) && header.mode > 0o777)
+      this.#options.onReduced?.({
+        path: header.path,
+        reason: `mode ${header.mode.toString(8)} without its first digit`,
+      });
     if (type === kind.directory) this.#destination.makeFolder(header, parts);
     else if (type === kind.file) await this.#applyFile(header, parts);
     else if (type === kind.symlink) await this.#applySymlink(header, parts);

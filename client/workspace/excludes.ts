@@ -1,6 +1,6 @@
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { ThawError } from "../errors.ts";
 import type { SourceFolder } from "../tree/source-folder.ts";
 import { type GitSetting, lastValue, parseGitConfig } from "./git-config.ts";
@@ -167,6 +167,7 @@ function toPath(latin1: string): string {
 function readNamed(workTree: Place, named: string, trusted: boolean): ExcludesFile | undefined {
   if (named === "") return undefined;
   const path = resolve(workTree.folder.show(workTree.path), named);
+  if (trusted && isAbsolute(named)) return readUsers(path);
   const inside = pathInside(workTree, path);
   if (inside !== undefined) return readInside(workTree.folder, inside);
   if (trusted) return readUsers(path);

@@ -32,6 +32,17 @@ export const bareLayer: Layer = {
   trackedOnly: false,
 };
 
+/** Reads a file of rules. @throws ThawError `usage` when it can't be read. */
+function readRules(folder: SourceFolder, path: Buffer): Buffer | undefined {
+  try {
+    return folder.read(path, MAX_RULES_BYTES);
+  } catch (error) {
+    if (!(error instanceof ThawError) || error.code !== "usage") throw error;
+    const message = `can't tell what git ignores: ${error.message}`;
+    throw new ThawError("usage", message, { hint: "--no-ignore sends every file", cause: error });
+  }
+}
+
 /** The layer of a repository, at its top. @throws ThawError `usage` when its rules can't be read. */
 export function makeLayer(repository: Repository, options: { strip: number; prefix: string }): Layer {
   const { commonDir, index } = repository;
@@ -45,7 +56,7 @@ export function makeLayer(repository: Repository, options: { strip: number; pref
       `can't tell what git ignores: ${info.folder.show(info.path)} is not a folder`,
     );
   const exclude = placeIn(info, "exclude");
-  const content = exclude.folder.read(exclude.path, MAX_RULES_BYTES);
+  const content = readRules(exclude.folder, exclude.path);
   const shown = exclude.folder.show(exclude.path);
   if (content !== undefined) fixed.push(IgnoreRules.parse(content, { base: "", fold, shown }));
   const excludes = readExcludesFile(repository);
@@ -58,7 +69,7 @@ export function toRepositoryPath({ prefix, strip }: Layer, path: Buffer): string
   return prefix + path.toString("latin1").slice(strip);
 }
 
-export function findTracked(layer: Layer, path: Buffer): IndexEntry | undefined {
+function findTracked(layer: Layer, path: Buffer): IndexEntry | undefined {
   return layer.index?.get(toRepositoryPath(layer, path));
 }
 
@@ -77,9 +88,10 @@ export function isIgnored(layer: Layer, path: Buffer, directory: boolean): boole
   return false;
 }
 
-/** Whether the path is another repository that this one has as a submodule. */
-export function isSubmodule(layer: Layer, path: Buffer): boolean {
-  return findTracked(layer, path)?.mode === MODE.repository;
+/** Whether the index has the path: as a submodule when a folder lies there, else as a file. */
+export function isTracked(layer: Layer, path: Buffer, directory: boolean): boolean {
+  const entry = findTracked(layer, path);
+  return entry !== undefined && (!directory || entry.mode === MODE.repository);
 }
 
 /**
@@ -103,7 +115,7 @@ export function enterFolder(
     if (!stats.isDirectory()) onNote(`${folder.show(file)} is a link or no file: not obeyed`);
     return layer;
   }
-  const content = folder.read(file, MAX_RULES_BYTES) ?? Buffer.alloc(0);
+  const content = readRules(folder, file) ?? Buffer.alloc(0);
   const base = toRepositoryPath(layer, file).slice(0, -".gitignore".length);
   const rules = IgnoreRules.parse(content, { base, fold: layer.fold, shown: folder.show(file) });
   return { ...layer, rules: [rules, ...layer.rules] };

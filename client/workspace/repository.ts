@@ -38,11 +38,17 @@ export class Unusable extends Error {
   readonly hint: string | undefined;
   /** It is no repository at all: git then looks further up. */
   readonly invalid: boolean;
+  /** It is this folder's repository, and says something about its files that can't be read. */
+  readonly unreadable: boolean;
 
-  constructor(message: string, options: { hint?: string | undefined; invalid?: boolean } = {}) {
+  constructor(
+    message: string,
+    options: { hint?: string | undefined; invalid?: boolean; unreadable?: boolean } = {},
+  ) {
     super(message);
     this.hint = options.hint;
     this.invalid = options.invalid ?? false;
+    this.unreadable = options.unreadable ?? false;
   }
 }
 
@@ -110,6 +116,7 @@ function readSettings(place: Place): GitSetting[] {
   } catch (error) {
     throw new Unusable(`${show(place)}: ${(error as Error).message}`, {
       hint: `git config --file ${show(place)} --edit`,
+      unreadable: true,
     });
   }
 }
@@ -177,7 +184,7 @@ function readIndex(gitDir: Place, settings: readonly GitSetting[]): GitIndex | u
   } catch (error) {
     const { message, hint } = error as { message: string; hint?: string };
     const type = hint === undefined ? `rm ${show(place)} && git reset` : hint;
-    throw new Unusable(`${show(place)} can't be read: ${message}`, { hint: type });
+    throw new Unusable(`${show(place)} can't be read: ${message}`, { hint: type, unreadable: true });
   }
 }
 
@@ -215,16 +222,32 @@ function openRepository(workTree: Place): Repository | undefined {
   return { workTree, gitDir, commonDir, moved, settings, worktreeSettings, index };
 }
 
+/** Refuses a workspace for the sake of a repository. */
+export function refuse({ message, hint }: Unusable): never {
+  const other = "--no-ignore sends every file, and no .git that can't be read";
+  throw new ThawError("usage", `the workspace can't be read as git reads it: ${message}`, {
+    hint: hint === undefined ? other : `${hint} (or ${other})`,
+  });
+}
+
+/** Closes what reading the repository left open; it opens again when it is read. */
+export function releaseRepository({ gitDir, commonDir, workTree }: Repository): void {
+  for (const { folder } of [gitDir, commonDir]) if (folder !== workTree.folder) folder.release();
+}
+
 /**
  * Reads the repository whose files lie in a folder, without git.
  * @returns undefined when there is none, `Unusable` when there is one that can't be used.
  */
 export function readRepository(workTree: Place): Repository | Unusable | undefined {
   try {
-    return openRepository(workTree);
+    const repository = openRepository(workTree);
+    if (repository !== undefined) releaseRepository(repository);
+    return repository;
   } catch (error) {
     if (error instanceof Unusable) return error;
-    if (error instanceof ThawError) return new Unusable(error.message, { hint: error.hint });
+    if (error instanceof ThawError)
+      return new Unusable(error.message, { hint: error.hint, unreadable: true });
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     return new Unusable(`${show(placeIn(workTree, ".git"))} can't be read: ${message}`);

@@ -7,13 +7,13 @@ import type { Entries } from "./entries.ts";
 import {
   bareLayer,
   enterFolder,
-  findTracked,
   isIgnored,
+  isTracked,
   isTrackedBeneath,
   type Layer,
   makeLayer,
 } from "./layer.ts";
-import { type Repository, readRepository, Unusable } from "./repository.ts";
+import { type Repository, readRepository, refuse, Unusable } from "./repository.ts";
 
 const MAX_ATTRIBUTES_BYTES = 1 << 20;
 const MAX_COUNTED = 1_000_000;
@@ -98,8 +98,12 @@ export class Selector {
   }
 
   #isLeftOut(path: Buffer, layers: readonly Layer[], directory: boolean): boolean {
-    if (!this.#ignore || layers.some((layer) => findTracked(layer, path) !== undefined)) return false;
-    return layers.some((layer) => isIgnored(layer, path, directory));
+    if (!this.#ignore || layers.some((layer) => isTracked(layer, path, directory))) return false;
+    return this.#isRuledOut(path, layers, directory);
+  }
+
+  #isRuledOut(path: Buffer, layers: readonly Layer[], directory: boolean): boolean {
+    return this.#ignore && layers.some((layer) => isIgnored(layer, path, directory));
   }
 
   /** Adds a folder unless it is left out. @returns what is to be walked. */
@@ -110,7 +114,8 @@ export class Selector {
       return undefined;
     }
     this.#entries.add(this.#folder, path);
-    const below = layers.map((layer) => ({ ...layer, trackedOnly: layer.trackedOnly || leftOut }));
+    const trackedOnly = this.#isRuledOut(path, layers, true);
+    const below = layers.map((layer) => ({ ...layer, trackedOnly: layer.trackedOnly || trackedOnly }));
     return { path, layers: below };
   }
 
@@ -119,6 +124,7 @@ export class Selector {
     const repository = readRepository({ folder: this.#folder, path });
     if (repository === undefined) return outer;
     if (repository instanceof Unusable) {
+      if (this.#ignore && repository.unreadable) refuse(repository);
       this.#note(`not sent: ${this.#folder.show(path)}/.git: ${repository.message}`);
       return outer;
     }

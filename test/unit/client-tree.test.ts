@@ -299,13 +299,16 @@ test.each(["/etc/passwd", "../x", "a/../../x", "a/..", "", "./../x"])(
   },
 );
 
-test("nothing becomes setuid, setgid or sticky", async () => {
+test("nothing becomes setuid, setgid or sticky, and what would have is named", async () => {
+  const reduced: string[] = [];
   await unpack(
     craft(
       { kind: kind.directory, path: "d", mode: 0o7777 },
       { kind: kind.file, path: "d/f", mode: 0o6755, rest: file(1n, [0n, "x"]) },
     ),
+    { onReduced: ({ path, reason }) => reduced.push(`${path} ${reason}`) },
   );
+  expect(reduced).toEqual(["d mode 7777 without its first digit", "d/f mode 6755 without its first digit"]);
   expect(statSync(join(to, "d")).mode & 0o7777).toBe(0o777);
   expect(statSync(join(to, "d/f")).mode & 0o7777).toBe(0o755);
 });

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -17,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { packTree } from "../../client/tree/pack.ts";
 import { compileGlob } from "../../client/workspace/glob.ts";
 import { IgnoreRules } from "../../client/workspace/ignore-rules.ts";
 import { collectWorkspace, type WorkspaceOptions } from "../../client/workspace.ts";
@@ -170,6 +172,54 @@ test("a folder that its repository ignores is refused, unless all is wanted", as
     hint: "--no-ignore",
   });
   expect(await list(join(repo, "ignored"), { ignore: false })).toEqual(["x"]);
+});
+
+test("an ignored folder in place of a tracked file, a submodule that is not checked out: nothing in them goes", async () => {
+  makeRepository(repo);
+  writeFileSync(join(repo, "build"), "");
+  git(repo, "add", "build");
+  const oid = git(repo, "rev-parse", "HEAD").trim();
+  git(repo, "update-index", "--add", "--cacheinfo", `160000,${oid},lib`);
+  git(repo, "commit", "-qm", "more");
+  rmSync(join(repo, "build"));
+  for (const name of ["build", "lib"]) {
+    mkdirSync(join(repo, name));
+    writeFileSync(join(repo, name, "secret"), "TOKEN");
+  }
+  writeFileSync(join(repo, ".gitignore"), "build/\nlib/\n");
+  const paths = await list(repo);
+  expect(paths).not.toContain("build");
+  expect(paths.filter((path) => path.includes("secret"))).toEqual([]);
+});
+
+test("a nested repository whose index can't be read is refused by name", async () => {
+  makeRepository(repo);
+  makeRepository(join(repo, "nested"));
+  git(join(repo, "nested"), "update-index", "--split-index");
+  await expect(collectWorkspace(repo)).rejects.toMatchObject({
+    message: expect.stringMatching(/nested.*split index/),
+  });
+});
+
+test("a repository's own folder is no workspace", async () => {
+  makeRepository(repo);
+  for (const ignore of [true, false])
+    await expect(collectWorkspace(join(repo, ".git"), { ignore })).rejects.toMatchObject({ code: "usage" });
+});
+
+test("many nested repositories take no more than a few descriptors", async () => {
+  makeRepository(repo);
+  makeRepository(join(base, "one"));
+  for (let number = 0; number < 40; number++)
+    cpSync(join(base, "one"), join(repo, `n${number}`), { recursive: true });
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const before = open();
+  const { entries } = await collectWorkspace(repo);
+  expect(open() - before).toBeLessThan(20);
+  let most = 0;
+  for await (const chunk of packTree(entries)) most = Math.max(most, open() + 0 * chunk.length);
+  expect(most - before).toBeLessThan(20);
+  expect(open()).toBeLessThanOrEqual(before);
 });
 
 test("case matters, unless the repository says otherwise", async () => {
