@@ -17,6 +17,7 @@ export const define: Define = (command, exit) => {
       `
 As cp -r: into a folder that is there, else under the name given; FOLDER/. means what is in it. Modes, times and holes are
 kept. Out of a sandbox, links that lead out of what is copied are left out, by name; the exit code is then 1.
+Extended attributes are not copied, and nothing becomes set-user-id here, which is said.
 
 Examples:
   $ thaw cp ./src web:/workspace

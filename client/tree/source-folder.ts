@@ -29,6 +29,12 @@ function inFolder(fd: number, name: Uint8Array | string): Buffer {
   return Buffer.concat([Buffer.from(`/proc/self/fd/${fd}/`), Buffer.from(name)]);
 }
 
+function checkName(name: Buffer): void {
+  const text = name.length > 2 ? "" : name.toString("latin1");
+  if (name.length === 0 || text === "." || text === "..")
+    throw systemError("ENOENT", "a path with an empty, . or .. part");
+}
+
 /** A regular file that was opened. The caller closes it. */
 export interface OpenFile {
   fd: number;
@@ -46,6 +52,8 @@ export class SourceFolder {
   readonly #identity: string;
   #top: number | undefined;
   #below: { name: Buffer; fd: number }[] = [];
+  /** The folder of the last path, and what its names are put behind. */
+  #last: { parent: Buffer; prefix: Buffer } | undefined;
 
   /** @throws ThawError `usage` when `path` is not a folder. */
   constructor(path: string) {
@@ -92,16 +100,16 @@ export class SourceFolder {
     return readlinkSync(this.#locate(path), "buffer");
   }
 
-  /** Opens a regular file for reading; undefined when something else is there. @throws system errors. */
+  /**
+   * Opens a file for reading, after `stat` said that it is a regular one; undefined when something else is there by now.
+   * @throws system errors.
+   */
   open(path: Buffer): OpenFile | undefined {
-    const place = openSync(this.#locate(path), O_PATH | constants.O_NOFOLLOW);
-    try {
-      const stats = fstatSync(place, { bigint: true });
-      if (!stats.isFile()) return undefined;
-      return { fd: openSync(`/proc/self/fd/${place}`, constants.O_RDONLY), stats };
-    } finally {
-      closeSync(place);
-    }
+    const fd = openSync(this.#locate(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const stats = fstatSync(fd, { bigint: true });
+    if (stats.isFile()) return { fd, stats };
+    closeSync(fd);
+    return undefined;
   }
 
   /**
@@ -110,9 +118,10 @@ export class SourceFolder {
    */
   read(path: Buffer, limit: number): Buffer | undefined {
     const shown = this.show(path);
-    if (this.stat(path) === undefined) return undefined;
+    const stats = this.stat(path);
+    if (stats === undefined) return undefined;
     try {
-      const file = this.open(path);
+      const file = stats.isFile() ? this.open(path) : undefined;
       if (file === undefined) throw new ThawError("usage", `${shown} is not a regular file`);
       try {
         return readBounded(file.fd, limit, shown);
@@ -132,8 +141,16 @@ export class SourceFolder {
   }
 
   #locate(path: Buffer): Buffer {
-    const at = path.lastIndexOf(SLASH);
-    return inFolder(this.#enter(path.subarray(0, Math.max(at, 0))), path.subarray(at + 1));
+    const at = Math.max(path.lastIndexOf(SLASH), 0);
+    const parent = path.subarray(0, at);
+    // most paths share their folder with the one before
+    if (this.#last === undefined || !this.#last.parent.equals(parent)) {
+      const prefix = inFolder(this.#enter(parent), "");
+      this.#last = { parent: Buffer.from(parent), prefix };
+    }
+    const name = path.subarray(at === 0 ? 0 : at + 1);
+    checkName(name);
+    return Buffer.concat([this.#last.prefix, name]);
   }
 
   /** @returns a descriptor of the folder at `path`, part by part; the parts shared with the last path are open already. */
@@ -155,14 +172,14 @@ export class SourceFolder {
   #descend(parent: number, name: Buffer, depth: number): number {
     this.#closeBelow(depth);
     if (depth >= MAX_DEPTH) throw systemError("ENAMETOOLONG", `${MAX_DEPTH} folders deep is the limit`);
-    if (name.length === 0 || name.equals(Buffer.from(".")) || name.equals(Buffer.from("..")))
-      throw systemError("ENOENT", "a path with an empty, . or .. part");
+    checkName(name);
     const fd = openSync(inFolder(parent, name), FOLDER_FLAGS);
     this.#below.push({ name: Buffer.from(name), fd });
     return fd;
   }
 
   #closeBelow(depth: number): void {
+    this.#last = undefined;
     for (const { fd } of this.#below.splice(depth)) closeSync(fd);
   }
 

@@ -168,6 +168,25 @@ test("names of one file stay names of one file; links to anything else are a fau
   expect(existsSync(join(to, "out"))).toBe(false);
 });
 
+test("a folder is never left by a path", () => {
+  writeFileSync(join(base, "outside"), "x");
+  mkdirSync(join(from, "d"));
+  symlinkSync("..", join(from, "up"));
+  const folder = new SourceFolder(from);
+  for (const path of ["..", "../outside", "d/..", "d/../../outside", "up/outside", ".", "d/.", "d//x"]) {
+    const stats = (() => {
+      try {
+        return folder.stat(Buffer.from(path));
+      } catch {
+        return undefined;
+      }
+    })();
+    expect(stats, path).toBeUndefined();
+    expect(() => folder.open(Buffer.from(path)), path).toThrow();
+  }
+  folder.release();
+});
+
 test("holes stay holes", async () => {
   const path = join(from, "sparse");
   writeFileSync(path, "begin");
