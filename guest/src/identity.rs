@@ -53,7 +53,8 @@ pub fn apply(identity: &Identity) -> Vec<String> {
     failed.collect()
 }
 
-fn set_clock(time_ns: &str) -> io::Result<()> {
+/// Sets the clock to nanoseconds since 1970, in decimal.
+pub fn set_clock(time_ns: &str) -> io::Result<()> {
     let time: i128 = time_ns.parse().map_err(|_| invalid())?;
     let seconds = i64::try_from(time.div_euclid(NANOSECONDS)).map_err(|_| invalid())?;
     let time = libc::timespec { tv_sec: seconds, tv_nsec: time.rem_euclid(NANOSECONDS) as i64 };

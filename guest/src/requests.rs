@@ -4,7 +4,8 @@ use crate::agent::Agent;
 use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::machine;
-use crate::message::{Forget, Nothing, Operation, Ping, Release, Resize, Signal};
+use crate::identity;
+use crate::message::{Clock, Forget, Nothing, Operation, Ping, Release, Resize, Signal};
 use crate::processes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +75,11 @@ impl Agent {
             "quiesce" => self.start_job(stream, machine::quiesce),
             "processes" => self.start_job(stream, processes::processes),
             "stats" => self.answer_with(stream, machine::stats()),
+            "clock" => {
+                let request: Clock = parse(payload)?;
+                let result = self.step_clock(&request);
+                self.answer_with(stream, result);
+            }
             "ping" => self.answer(stream, parse::<Ping>(payload)?),
             "poweroff" => {
                 self.answer(stream, Nothing {});
@@ -82,6 +88,14 @@ impl Agent {
             other => return Err(Failure::new(Kind::Unsupported, format!("no operation {other:?}"))),
         }
         Ok(())
+    }
+
+    /// The machine stood still: its clock is behind by as much.
+    fn step_clock(&self, request: &Clock) -> Result<Nothing, Failure> {
+        if self.config.apply_identity {
+            identity::set_clock(&request.time_ns).map_err(|error| Failure::io(&error, "set the clock"))?;
+        }
+        Ok(Nothing {})
     }
 
     fn answer_with(&mut self, stream: u32, result: Result<impl Serialize, Failure>) {

@@ -99,14 +99,12 @@ impl Agent {
     }
 
     fn identify(&mut self, hello: &Hello) {
-        self.identity_errors.clear();
+        // Without an identity the errors of the last one stand: a clone that is still its twin says so in every session.
         let Some(identity) = &hello.identity else { return };
         if self.boot_id.as_ref() == Some(&identity.boot_id) {
             return;
         }
-        if self.config.apply_identity {
-            self.identity_errors = identity::apply(identity);
-        }
+        self.identity_errors = if self.config.apply_identity { identity::apply(identity) } else { Vec::new() };
         self.boot_id = Some(identity.boot_id.clone());
     }
 

@@ -36,6 +36,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 const REQUESTS: &[&str] = &[
     r#"{"op":"ping","echo":"x"}"#,
+    r#"{"op":"clock","timeNs":"1"}"#,
     r#"{"op":"stats"}"#,
     r#"{"op":"stat","path":"/etc/hosts"}"#,
     r#"{"op":"list","path":"/etc","limit":3}"#,

@@ -102,6 +102,7 @@ fn messages() {
             (_, "dial" | "listen") => drop(decodes::<Endpoint>(vector)),
             (_, "quiesce" | "poweroff") => drop(decodes::<Nothing>(vector)),
             ("REQUEST", "stats" | "processes") => drop(decodes::<Nothing>(vector)),
+            (_, "clock") => drop(decodes::<Clock>(vector)),
             (_, "ping") => drop(decodes::<Ping>(vector)),
             (_, "accepted") => agrees::<Accepted>(vector),
             (_, "nothing") => agrees::<Response<Nothing>>(vector),

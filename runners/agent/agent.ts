@@ -30,6 +30,7 @@ const DOWNLOAD_SHAPE = { out: true, windowBytes: STREAM_WINDOW_BYTES };
 const BOTH_SHAPE = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
 /** Requests that need no work in the guest. Generous: an emulated guest under load is slow. */
 const ANSWER_DEADLINE_MS = 30_000;
+const CLOCK_DEADLINE_MS = 5_000;
 const QUIESCE_DEADLINE_MS = 120_000;
 
 export interface ExecStream {
@@ -141,6 +142,12 @@ export class Agent {
     const stream = this.session.open("listen", { port }, { shape: BOTH_SHAPE });
     const ok = await this.#within(stream, stream.answer(listenOk), ANSWER_DEADLINE_MS);
     return { listener: stream.id, port: ok.port ?? port, close: () => stream.reset("closed") };
+  }
+
+  /** Sets the guest's clock to the host's. An agent that is too old for that refuses with `unsupported`. */
+  async stepClock(deadlineMs = CLOCK_DEADLINE_MS): Promise<void> {
+    const timeNs = (BigInt(Date.now()) * 1_000_000n).toString();
+    await this.#ask("clock", { timeNs }, nothing, deadlineMs);
   }
 
   /** Makes the guest ready to be frozen: synced, caches dropped, free memory zero. */
