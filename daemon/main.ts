@@ -54,6 +54,7 @@ const server = await createServer({
 });
 rmSync(socket, { force: true });
 await server.listen({ path: socket });
+void engine.begin();
 if (group === undefined) chmodSync(socket, 0o600);
 else openToGroup(socket, group);
 server.log.info(

@@ -22,8 +22,10 @@ import { Lifecycle } from "./lifecycle/lifecycle.ts";
 import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
 import type { Parts } from "./parts.ts";
-import { adopt, clearSandbox } from "./recovery/adopt.ts";
-import { recover } from "./recovery/recover.ts";
+import { clearSandbox, readAgain } from "./recovery/adopt.ts";
+import { Heartbeat } from "./recovery/heartbeat.ts";
+import { type Problem, recover } from "./recovery/recover.ts";
+import { Requests } from "./requests.ts";
 import { Room } from "./room.ts";
 import type { FrozenSandbox } from "./sandboxes/freeze.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
@@ -40,6 +42,7 @@ import { type CreateOptions, create } from "./verbs/create.ts";
 import { extend } from "./verbs/extend.ts";
 import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
 import { freeze } from "./verbs/freeze.ts";
+import { noteAnswer } from "./verbs/note-answer.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
@@ -58,22 +61,35 @@ export interface EngineOptions {
 export class Engine {
   readonly #parts: Parts;
   readonly #templatesDir: string;
+  readonly #heartbeat: Heartbeat;
+  /** What of an earlier daemon's state could not be recovered. */
+  #problems: readonly Problem[] = [];
+  #rest: () => Promise<void> = async () => {};
 
   private constructor(parts: Parts, templatesDir: string) {
     this.#parts = parts;
     this.#templatesDir = templatesDir;
+    this.#heartbeat = new Heartbeat(parts.home.heartbeat, parts.clock);
   }
 
-  /** Opens the state folder, clears what was half made, and adopts every machine found. */
+  /** Opens the state folder and reads what an earlier daemon left. No machine is asked before `begin`. */
   static async open(options: EngineOptions): Promise<Engine> {
     const home = openHome(options.homePath);
     const agentDigest = sha256(await readFile(options.agentPath)).slice(0, 16);
     const parts = assemble(home, options, agentDigest);
     const engine = new Engine(parts, options.templatesDir);
-    await recover(parts);
+    const { problems, rest } = await recover(parts);
+    engine.#problems = problems;
+    engine.#rest = rest;
     engine.#tellDaemon("daemon.started");
-    await parts.lifecycle.start();
     return engine;
+  }
+
+  /** Clients can come: adopts the machines of an earlier daemon and starts the timers. Resolves when every machine was asked. */
+  async begin(): Promise<void> {
+    const { leases, lifecycle } = this.#parts;
+    leases.open();
+    await Promise.all([this.#rest(), this.#heartbeat.start(), lifecycle.start().catch(() => {})]);
   }
 
   get home(): Home {
@@ -121,7 +137,7 @@ export class Engine {
     return this.#parts.admission;
   }
 
-  /** Those there are, without those that are being removed. */
+  /** Those there are, also those that are being removed. */
   get sandboxes(): Sandbox[] {
     return this.#parts.registry.present;
   }
@@ -171,6 +187,11 @@ export class Engine {
     return build(this.#parts, source, options);
   }
 
+  /** See `noteAnswer`. */
+  noteAnswer(sandbox: Sandbox, answered: boolean): Promise<void> {
+    return noteAnswer(this.#parts, sandbox, answered);
+  }
+
   /** What happens to it by itself, and when. */
   next(sandbox: Sandbox): Next | null {
     return this.#parts.lifecycle.next(sandbox);
@@ -203,6 +224,10 @@ export class Engine {
       },
       await room.probe(),
       quarantineProbe(await quarantine.list()),
+      ...this.#problems.map(({ what, message }) => ({
+        ...{ name: "recovery", state: "warning" as const, fatal: false },
+        ...{ detail: `${what} could not be read back: ${message}`, hint: "thaw daemon logs" },
+      })),
     ];
   }
 
@@ -213,6 +238,7 @@ export class Engine {
     lifecycle.close();
     admission.close();
     this.#tellDaemon("daemon.stopped");
+    await this.#heartbeat.stop();
     await Promise.all([captures.close(), ...this.sandboxes.map((sandbox) => sandbox.detach())]);
     await audit.flush();
   }
@@ -236,6 +262,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const { logs = KEPT_LOGS_MIB.host, sandbox } = config.limits;
   const parts: Parts = {
     ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine },
+    requests: new Requests(),
     snapshots: archive.snapshots,
     captures: archive.captures,
     admission: room.admission,
@@ -251,16 +278,19 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
       clockFile: home.clock,
       sandboxes: () => registry.present,
       act: (one, action) => actByTimer(parts, one, action),
-      onJump: (jumpMs) =>
+      onJump: (jumpMs) => {
+        // The host slept, or its clock was set: guests follow it.
+        for (const one of registry.present) void one.stepClock().catch(() => {});
         events.append({
           ...{ type: "clock.jumped", target: "clock", name: "clock", sandbox: null },
           details: { jumpMs: Math.round(jumpMs) },
-        }),
+        });
+      },
       able: { pause: runner.capabilities.pause, stop: runner.capabilities.liveFreeze },
     }),
   };
   quarantine.own("sandbox", {
-    readAgain: ({ what }) => adopt(parts, what),
+    readAgain: ({ what }) => readAgain(parts, what),
     discard: ({ what }) => clearSandbox(parts, what),
   });
   return parts;

@@ -22,6 +22,8 @@ export interface Home {
   config: string;
   /** The last reading of the host's clocks. */
   clock: string;
+  /** When a daemon last lived. */
+  heartbeat: string;
 }
 
 /** Makes the folders. Throws `host-not-ready` when the state folder can't be written. */
@@ -40,6 +42,7 @@ export function openHome(root: string): Home {
     events: join(root, "events.jsonl"),
     config: join(root, "config.yaml"),
     clock: join(root, "clock.json"),
+    heartbeat: join(root, "heartbeat"),
   };
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });

@@ -1,6 +1,6 @@
 /** Sandboxes that end with their client. Holders are connections; when the last lets go, the sandbox is removed. */
 
-/** How long a client may take to come back after the daemon was away. */
+/** How long a client may take to come back, once there is a daemon that it could come back to. */
 const RETURN_MS = 10_000;
 /** How long a machine that ended by itself stays visible to its client. */
 const AFTER_END_MS = 5_000;
@@ -9,6 +9,9 @@ export class Leases {
   readonly #remove: (id: string) => Promise<void>;
   readonly #holders = new Map<string, number>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** Waited for from the moment on when clients can come back; null since then. */
+  #awaited: Set<string> | null = new Set();
+  #closed = false;
 
   constructor(remove: (id: string) => Promise<void>) {
     this.#remove = remove;
@@ -32,9 +35,17 @@ export class Leases {
     };
   }
 
-  /** After an adoption: somebody must come back for it in time. */
+  /** Its client is away: it must come back in time, counted from when it can. */
   awaitReturn(id: string): void {
-    this.#arm(id, RETURN_MS);
+    if (this.#awaited) this.#awaited.add(id);
+    else this.#arm(id, RETURN_MS);
+  }
+
+  /** From here on clients can come back. */
+  open(): void {
+    const awaited = this.#awaited ?? [];
+    this.#awaited = null;
+    for (const id of awaited) this.#arm(id, RETURN_MS);
   }
 
   /** Its machine ended; a client that is not there any more will not remove it. */
@@ -43,11 +54,13 @@ export class Leases {
   }
 
   forget(id: string): void {
+    this.#awaited?.delete(id);
     this.#clearTimer(id);
     this.#holders.delete(id);
   }
 
   close(): void {
+    this.#closed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     this.#holders.clear();
@@ -55,15 +68,17 @@ export class Leases {
 
   #arm(id: string, ms: number): void {
     this.#clearTimer(id);
+    if (this.#closed) return;
     this.#timers.set(
       id,
       setTimeout(() => this.#end(id), ms),
     );
   }
 
+  /** A removal that fails is tried again by the sandbox itself. */
   #end(id: string): void {
     this.forget(id);
-    this.#remove(id).catch(() => this.#arm(id, RETURN_MS));
+    if (!this.#closed) this.#remove(id).catch(() => {});
   }
 
   #clearTimer(id: string): void {

@@ -8,8 +8,8 @@ import { printJson, writeOut } from "../output.ts";
 /** Removes every sandbox that has a machine. One without a daemon has to be found by one. @returns how many there were. */
 async function stopMachines(): Promise<number> {
   return withClient(async (client) => {
-    const live = (await client.listSandboxes()).filter(({ state }) =>
-      ["creating", "running", "paused"].includes(state),
+    const live = (await client.listSandboxes()).filter(
+      ({ state }) => !["stopped", "failed", "removed"].includes(state),
     );
     for (const { id } of live)
       await client.removeSandbox(id).catch((error: unknown) => {

@@ -11,6 +11,7 @@ import { capturePolicy, trigger } from "../../engine/execs/ending.ts";
 import { execExit } from "../../engine/execs/exit.ts";
 import { captureOutcome } from "../../engine/execs/record.ts";
 import { ciContext } from "../../engine/execs/request.ts";
+import { sandboxStates } from "../../engine/sandboxes/state.ts";
 import { MAX_MANIFEST_BYTES, outline, wireName, wirePart } from "../../engine/travel/wire.ts";
 
 export { event };
@@ -56,7 +57,7 @@ export const resources = z.object({
 
 export const isolation = z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]);
 /** `removed` is only seen of one that is going. */
-export const sandboxState = z.enum(["creating", "running", "paused", "stopped", "failed", "removed"]);
+export const sandboxState = z.enum(sandboxStates);
 
 export const exec = z.object({
   id: z.string(),

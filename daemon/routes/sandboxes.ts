@@ -128,6 +128,10 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
   app.get(
     "/v1/sandboxes/:sandbox/stats",
     { schema: { params, response: { 200: machineStats } } },
-    (request) => engine.sandbox(request.params.sandbox).stats(),
+    async (request) => {
+      const found = engine.sandbox(request.params.sandbox);
+      await found.adopt();
+      return found.stats();
+    },
   );
 }

@@ -1,11 +1,11 @@
 /** A thaw that nobody uses as a sandbox: to see whether a capture's machine goes on, or to look into its memory. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import type { DifferenceFiles, Machine } from "../../runners/runner.ts";
 import { randomId } from "../ids.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import { freshIdentity } from "../sandboxes/identity.ts";
+import { connectAgent, freshIdentity } from "../sandboxes/identity.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 
 const HELLO_DEADLINE_MS = 20_000;
@@ -39,7 +39,7 @@ export async function withMachine<T>(
 }
 
 export async function greet(machine: Machine, signal: AbortSignal): Promise<Agent> {
-  return Agent.connect(await machine.connect(signal), {
+  return connectAgent(machine, {
     identity: freshIdentity("thaw-trial"),
     deadlineMs: HELLO_DEADLINE_MS,
     guestIsBetweenFrames: false,

@@ -56,7 +56,7 @@ export function nextOf(
     candidates.push(...after(timers.stateSince, timers.stopAfterMs, "stop"));
   if (state === "stopped" || state === "failed")
     candidates.push(...after(timers.stateSince, timers.removeAfterMs, "remove"));
-  if (state === "removed") return null;
+  if (state === "removing" || state === "removed") return null;
   candidates.sort((a, b) => a.at.localeCompare(b.at));
   return candidates[0] ?? null;
 }

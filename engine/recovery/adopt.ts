@@ -1,15 +1,24 @@
-/** One sandbox of an earlier daemon: taken up, or cleared away when it was half made or half removed. */
+/** One sandbox of an earlier daemon: its record is read before anything is answered, its machine is asked behind that. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Parts } from "../parts.ts";
 import { recordPath } from "../sandboxes/dir.ts";
+import { placeOf } from "../sandboxes/place.ts";
 import { sandboxKind } from "../sandboxes/record.ts";
 import { Sandbox } from "../sandboxes/sandbox.ts";
-import { isLive } from "../sandboxes/state.ts";
+import { ownsMachine } from "../sandboxes/state.ts";
 import { readRecord } from "../state/record.ts";
 import { watch } from "../verbs/watch.ts";
 
-export async function adopt(parts: Parts, id: string): Promise<void> {
+/** Work to be done on a sandbox once the daemon answers. */
+export type Later = () => Promise<void>;
+
+/**
+ * Lists the sandbox and reserves its name. One that nobody can come back for is ended instead.
+ * @param clientsGone the daemon was away for longer than clients try to come back
+ * @returns what is left to do
+ */
+export async function readSandbox(parts: Parts, id: string, clientsGone: boolean): Promise<Later> {
   const { home, runner, captures, admission, leases, quarantine } = parts;
   const dir = join(home.sandboxes, id);
   const path = recordPath(dir);
@@ -17,23 +26,46 @@ export async function adopt(parts: Parts, id: string): Promise<void> {
   if (read.state === "unreadable") {
     // Its machine may run, and uses paths in the folder: everything stays as it is.
     quarantine.mark({ kind: "sandbox", what: id, path, reason: read.reason });
-    return;
+    return async () => {};
   }
-  if (read.state === "absent" || read.value.state === "creating" || read.value.state === "removed")
-    return clearSandbox(parts, id);
+  if (read.state === "absent") return () => clearSandbox(parts, id);
   const record = read.value;
   const sandbox = new Sandbox(dir, record, runner, captures);
-  watch(parts, sandbox);
-  admission.adopt(id, isLive(record.state) ? record.resources.memoryMib : 0);
-  await sandbox.adopt();
+  const list = (): void => {
+    if (record.state === "removed") record.state = "removing";
+    watch(parts, sandbox);
+    admission.adopt(id, ownsMachine(record.state) ? record.resources.memoryMib : 0);
+  };
+  const awaited = record.leased || record.request?.answered === false;
+  // Half made, or nobody's: not worth a line unless its machine does not die.
+  if (record.state === "creating" || record.state === "removed" || (awaited && clientsGone))
+    return () =>
+      clearSandbox(parts, id).catch(async () => {
+        list();
+        await sandbox.remove();
+      });
+  list();
+  if (record.state === "removing") return () => sandbox.remove();
+  await sandbox.restore().catch((error: Error) => {
+    record.reason = `not all of its commands could be read back: ${error.message}`;
+  });
   for (const suspect of sandbox.unreadableExecs) quarantine.mark(suspect);
-  await sandbox.persist();
-  if (record.leased) leases.awaitReturn(id);
+  if (awaited) leases.awaitReturn(id);
+  return async () => {
+    await sandbox.adopt();
+    await sandbox.persist();
+  };
 }
 
-/** Ends a machine that no record speaks for, and removes its folder. */
+/** A sandbox whose record was mended. */
+export async function readAgain(parts: Parts, id: string): Promise<void> {
+  const later = await readSandbox(parts, id, false);
+  await later();
+}
+
+/** Ends a machine that nobody needs, and removes its sandbox's folder. */
 export async function clearSandbox({ home, runner }: Parts, id: string): Promise<void> {
   const dir = join(home.sandboxes, id);
-  await runner.clear({ id, stateDir: dir });
+  await runner.clear(await placeOf(id, dir));
   await rm(dir, { recursive: true, force: true });
 }

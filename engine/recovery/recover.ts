@@ -1,16 +1,70 @@
-/** What an earlier daemon left: half-made things are cleared, machines are adopted. */
-import { readdir } from "node:fs/promises";
+/**
+ * What an earlier daemon left. Before the daemon answers, only files are read: names are reserved, sandboxes listed. Machines are asked behind
+ * that, a bounded number at a time. A failure of one thing is reported and stops nothing else.
+ */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { Gate } from "../concurrency.ts";
 import type { Parts } from "../parts.ts";
 import { clearUnfinished, completeEntries } from "../state/entries.ts";
 import { clearBuild } from "../templates/build.ts";
-import { adopt } from "./adopt.ts";
+import { type Later, readSandbox } from "./adopt.ts";
+import { awayFor } from "./heartbeat.ts";
 
-export async function recover(parts: Parts): Promise<void> {
-  const { home, snapshots, runner, archive, captures } = parts;
-  await Promise.all([snapshots.recover(), clearUnfinished(home.rootfs), clearUnfinished(home.sandboxes)]);
-  const context = { home, store: snapshots, runner };
-  await Promise.all((await readdir(home.builds)).map((id) => clearBuild(context, id)));
-  await archive.imports.recover();
-  await captures.recover();
-  await Promise.all((await completeEntries(home.sandboxes)).map((id) => adopt(parts, id)));
+const READS_AT_ONCE = 32;
+const ADOPTIONS_AT_ONCE = 16;
+/** An adoption that takes longer no longer counts: machines that do not answer must not hold up the others. */
+const SLOT_MS = 2_000;
+/** Clients of a daemon that is away try to come back, and to start another one, no longer than this. */
+const CLIENTS_TRY_MS = 15_000;
+
+export interface Problem {
+  what: string;
+  message: string;
+}
+
+/** @returns the rest of the work, to be started once the daemon listens. Neither rejects. */
+export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest: () => Promise<void> }> {
+  const { home, snapshots, archive, captures } = parts;
+  const problems: Problem[] = [];
+  const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await work();
+    } catch (error) {
+      problems.push({ what, message: (error as Error).message });
+      return null;
+    }
+  };
+  const builds = (await attempt("builds", () => readdir(home.builds))) ?? [];
+  const graves = (await attempt("removed sandboxes", () => unfinished(home.sandboxes))) ?? [];
+  await Promise.all([
+    attempt("snapshots", () => snapshots.recover()),
+    attempt("root file systems", () => clearUnfinished(home.rootfs)),
+    attempt("imports", () => archive.imports.recover()),
+  ]);
+  const clientsGone = ((await awayFor(home.heartbeat, parts.clock)) ?? 0) > CLIENTS_TRY_MS;
+  const reads = new Gate(READS_AT_ONCE);
+  const ids = (await attempt("sandboxes", () => completeEntries(home.sandboxes))) ?? [];
+  const left = await Promise.all(
+    ids.map((id) => reads.run(() => attempt(`sandbox ${id}`, () => readSandbox(parts, id, clientsGone)))),
+  );
+  await attempt("captures", () => captures.recover());
+  const rest = async (): Promise<void> => {
+    const context = { home, store: snapshots, runner: parts.runner };
+    const gate = new Gate(ADOPTIONS_AT_ONCE);
+    const later = (what: string, work: Later) =>
+      gate.run(() => Promise.race([attempt(what, work), pause(SLOT_MS, null, { ref: false })]));
+    await Promise.all([
+      ...left.map((work, index) => work && later(`sandbox ${ids[index]}`, work)),
+      ...builds.map((id) => later(`build ${id}`, () => clearBuild(context, id))),
+      ...graves.map((path) => later(path, () => rm(path, { recursive: true, force: true }))),
+    ]);
+  };
+  return { problems, rest };
+}
+
+/** What is half made or half removed now; what is made later is not. */
+async function unfinished(dir: string): Promise<string[]> {
+  return (await readdir(dir)).filter((name) => name.startsWith(".")).map((name) => join(dir, name));
 }

@@ -1,15 +1,16 @@
 /** A sandbox's machine and the session with its agent: started, adopted, lost, made again. */
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
 import type { Machine, MachineEnd, MachineRecord, Runner, ThawSpec } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
+import { type ConnectOptions, connectAgent } from "./identity.ts";
+import { newPlace, placeOf } from "./place.ts";
+import type { SandboxRecord } from "./record.ts";
 
-export type ConnectOptions = Parameters<typeof Agent.connect>[1];
-
-/** What the link tells its sandbox. */
-export interface LinkEvents {
-  /** There is a machine now. Called before anything of it can end. */
-  taken(machine: Machine): void;
+/** What the link needs of its sandbox. */
+export interface LinkHost {
+  readonly record: SandboxRecord;
+  readonly dir: string;
   ended(end: MachineEnd): void;
   /** A session ended that nobody closed. */
   lost(why: SessionError): void;
@@ -17,15 +18,14 @@ export interface LinkEvents {
 
 export class MachineLink {
   readonly #runner: Runner;
-  readonly #place: { id: string; stateDir: string };
-  readonly #events: LinkEvents;
+  readonly #host: LinkHost;
   #machine: Machine | null = null;
   #agent: Agent | null = null;
+  #closed = false;
 
-  constructor(runner: Runner, place: { id: string; stateDir: string }, events: LinkEvents) {
+  constructor(runner: Runner, host: LinkHost) {
     this.#runner = runner;
-    this.#place = place;
-    this.#events = events;
+    this.#host = host;
   }
 
   get machine(): Machine | null {
@@ -37,9 +37,11 @@ export class MachineLink {
     return this.#agent;
   }
 
-  /** Makes the machine. It has no session yet. */
+  /** Makes a machine, which has an id of its own. It has no session yet. */
   async thaw(spec: Omit<ThawSpec, "id" | "stateDir">, signal?: AbortSignal): Promise<Machine> {
-    return this.#take(await this.#runner.thaw({ ...this.#place, ...spec }, signal));
+    const { record, dir } = this.#host;
+    const place = await newPlace(record.id, dir);
+    return this.#take(await this.#runner.thaw({ ...place, ...spec }, signal));
   }
 
   /** Takes up a machine that another process started. Rejects as `Runner.adopt`. */
@@ -47,14 +49,21 @@ export class MachineLink {
     return this.#take(await this.#runner.adopt(record));
   }
 
-  /** Opens a session with the machine's agent. */
+  /**
+   * Opens a session with the machine's agent. Throws `agent-fault` when the guest could not take its identity: a clone that is still its
+   * twin must run nothing.
+   */
   async connect(machine: Machine, options: ConnectOptions): Promise<Agent> {
-    const agent = await Agent.connect(await machine.connect(options.signal), options);
+    const agent = await connectAgent(machine, options);
+    if (this.#closed) {
+      agent.close();
+      throw new EngineError("cancelled", "its machine is not needed any more");
+    }
     this.#agent = agent;
     void agent.session.ended.then((why) => {
       if (this.#agent !== agent) return;
       this.#agent = null;
-      this.#events.lost(why);
+      this.#host.lost(why);
     });
     return agent;
   }
@@ -74,12 +83,18 @@ export class MachineLink {
   /** Removes what the machine left on this host, be it half made or half gone. */
   async clear(): Promise<void> {
     this.#machine = null;
-    await this.#runner.clear(this.#place);
+    await this.#runner.clear(await placeOf(this.#host.record.id, this.#host.dir));
+  }
+
+  /** Takes no machine any more: one whose adoption is still under way is let go of when it comes. */
+  close(): void {
+    this.#closed = true;
+    this.hangUp();
   }
 
   /** The daemon leaves; the machine goes on. */
   detach(): void {
-    this.#agent?.close();
+    this.close();
     this.#machine?.detach();
   }
 
@@ -96,9 +111,13 @@ export class MachineLink {
   }
 
   #take(machine: Machine): Machine {
+    if (this.#closed) {
+      machine.detach();
+      throw new EngineError("cancelled", "its machine is not needed any more");
+    }
     this.#machine = machine;
-    this.#events.taken(machine);
-    machine.onEnd((end) => this.#events.ended(end));
+    this.#host.record.machine = machine.record;
+    machine.onEnd((end) => this.#host.ended(end));
     return machine;
   }
 }

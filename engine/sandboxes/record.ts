@@ -64,6 +64,8 @@ export const sandboxRecord = z.object({
   leased: z.boolean(),
   /** Leased until its command has ended, then kept. */
   keep: z.boolean(),
+  /** The client's request that made it. Asked again by the same id, it is the answer; what nobody was answered ends as a lease does. */
+  request: z.object({ id: z.string(), answered: z.boolean() }).nullable().default(null),
   thawMs: z.number().nullable(),
   /** A capture thawed again: it reaches nobody and has no secrets. */
   replay: z

@@ -15,9 +15,9 @@ export class SandboxRegistry {
   readonly #names = new Set<string>();
   readonly creations = new Map<string, Creation>();
 
-  /** Those there are, without those that are being removed. */
+  /** Those there are, also those that are being removed. */
   get present(): Sandbox[] {
-    return [...this.#byId.values()].filter(({ record }) => record.state !== "removed");
+    return [...this.#byId.values()];
   }
 
   get size(): number {

@@ -1,23 +1,19 @@
 /** A sandbox: what may be asked of it, its state, and the order in which it changes. States and what they allow: state.ts. */
 import { EventEmitter, once } from "node:events";
-import { rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import type { Agent } from "../../runners/agent/agent.ts";
-import { SessionError } from "../../runners/agent/errors.ts";
+import type { SessionError } from "../../runners/agent/errors.ts";
 import type { Identity } from "../../runners/agent/messages.ts";
-import {
-  type Difference,
-  type DifferenceFiles,
-  type DifferenceOptions,
-  type Isolation,
-  type LiveFreeze,
-  type LiveFreezeSpec,
-  type Machine,
-  type MachineEnd,
-  type MachineStats,
-  type Runner,
-  RunnerError,
-  type SnapshotFiles,
+import type {
+  Difference,
+  DifferenceFiles,
+  DifferenceOptions,
+  Isolation,
+  LiveFreeze,
+  LiveFreezeSpec,
+  MachineEnd,
+  MachineStats,
+  Runner,
+  SnapshotFiles,
 } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
@@ -27,34 +23,29 @@ import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
 import { recordPath } from "./dir.ts";
 import { type ExecParams, ExecTable } from "./exec-table.ts";
+import { explainFailure } from "./explain.ts";
 import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
-import { freshIdentity } from "./identity.ts";
+import { freshIdentity, stepClock } from "./identity.ts";
+import { consoleLines, inspectGuest, panicLine } from "./inspect.ts";
 import { MachineLink } from "./machine-link.ts";
+import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
-import { checkTransition, checkVerb, isOver, type SandboxState, type Verb } from "./state.ts";
+import { Removal } from "./removal.ts";
+import { checkTransition, checkVerb, isLive, isOver, type SandboxState, type Verb } from "./state.ts";
 import type { GuestReport, Subject } from "./subject.ts";
+import { UseCount } from "./use-count.ts";
 
 const HELLO_DEADLINE_MS = 15_000;
-/** A guest left behind by another daemon may have a backlog to write first. */
-const ADOPT_DEADLINE_MS = 20_000;
+/** A guest that was frozen in the middle of something may have a backlog to write first. */
+const WAKE_DEADLINE_MS = 20_000;
 const CONSOLE_TAIL_CHARS = 2000;
-const CONSOLE_LINES = 100;
-/** A capture does not wait longer for the guest's report of its processes. */
-const INSPECT_DEADLINE_MS = 1000;
-/** Between a connection that breaks and the event that its machine has ended. */
-const END_EVENT_WAIT_MS = 3_000;
-
-export interface Transition {
-  from: SandboxState;
-  to: SandboxState;
-  reason: string | null;
-}
-
 interface SandboxEvents {
+  transition: [change: { from: SandboxState; to: SandboxState; reason: string | null }];
   /** Its machine ended or its agent broke the protocol; the record says why. */
   ended: [];
-  transition: [Transition];
+  /** It could not be removed; that is tried again. */
+  delayed: [reason: string];
   /** It was removed, and nothing is left. */
   gone: [];
   execStarted: [Exec];
@@ -74,14 +65,17 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   readonly dir: string;
   rejectDuplicate: ((fingerprint: string) => void) | null = null;
   onWake: OnWake | null = null;
+  /** Called once when nothing is left of it, before those who wait for its removal go on. */
+  onGone: ((why: EngineError) => Promise<void>) | null = null;
   readonly #link: MachineLink;
   readonly #execs: ExecTable;
   readonly #captures: CaptureHooks;
   readonly #frozen: FrozenMachine;
-  #removing: Promise<void> | null = null;
-  /** Attached clients and requests under way. */
-  #users = 0;
-  #usedSince = false;
+  readonly #reach: Reach;
+  #removal: Removal | null = null;
+  /** null: it has none of an earlier daemon. */
+  #adoption: { begin: () => Promise<void>; over: Promise<void> | null } | null = null;
+  readonly #uses = new UseCount();
   #gone = false;
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -99,22 +93,25 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       prepareCapture: (exec) => this.#captures.prepare(exec),
       started: (exec) => this.emit("execStarted", exec),
     });
-    this.#link = new MachineLink(
-      runner,
-      { id: record.id, stateDir: dir },
+    this.#link = new MachineLink(runner, {
+      ...{ record, dir },
+      ended: (end) => void this.#ended(end),
+      lost: (why) => void this.#sessionLost(why),
+    });
+    this.#reach = new Reach(
       {
-        taken: (machine) => {
-          record.machine = machine.record;
-        },
-        ended: (end) => void this.#ended(end),
-        lost: (why) => void this.#sessionLost(why),
+        record,
+        reached: (state) => this.#reached(state),
+        unreached: (reason) => this.#unreached(reason),
+        failed: (reason) => this.#end("failed", reason),
       },
+      { link: this.#link, execs: this.#execs },
     );
     this.#frozen = new FrozenMachine(
       {
         ...{ record, dir, persist },
         greet: (machine, signal) =>
-          this.#link.connect(machine, { ...this.#identity(), deadlineMs: ADOPT_DEADLINE_MS, signal }),
+          this.#link.connect(machine, { ...this.#identity(), deadlineMs: WAKE_DEADLINE_MS, signal }),
         move: (to, reason) => this.#move(to, reason),
       },
       { runner, link: this.#link, execs: this.#execs },
@@ -163,25 +160,30 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#move("running", null);
   }
 
-  /** Takes up the machine of an earlier daemon, with its execs. A dead one becomes `failed`, with the reason. */
-  async adopt(): Promise<void> {
+  /** Reads back what an earlier daemon wrote of its execs. Its machine is not asked before `adopt`. */
+  async restore(): Promise<void> {
+    this.#adoption = { begin: () => this.#adopt(), over: null };
     await this.#execs.restore();
-    if (this.record.frozen) return this.#link.clear();
-    await clearFrozen(this.dir);
-    if (this.record.machine === null || isOver(this.record.state)) return;
-    let machine: Machine;
+  }
+
+  /** Takes up the machine of an earlier daemon. Never rejects: a dead one is `failed`, one that does not answer `unresponsive`. */
+  async adopt(): Promise<void> {
+    const adoption = this.#adoption;
+    if (!adoption) return;
+    adoption.over ??= adoption.begin();
+    await adoption.over;
+  }
+
+  async #adopt(): Promise<void> {
     try {
-      machine = await this.#link.adopt(this.record.machine);
+      if (this.record.frozen) await this.#link.clear();
+      else await clearFrozen(this.dir);
     } catch (error) {
-      return this.#end(
-        "failed",
-        `its machine was gone when the daemon came back: ${(error as Error).message}`,
-      );
+      // What it left behind is cleared with it.
+      this.record.reason ??= `not all of its last machine could be cleared: ${(error as Error).message}`;
     }
-    const state = await machine.state();
-    if (state === "ended") return;
-    if (state !== this.record.state) this.#move(state, null);
-    if (state === "running") await this.#reconnect(machine);
+    if (this.record.machine !== null && isLive(this.record.state)) await this.#reach.try();
+    this.#adoption = null;
   }
 
   /** Starts an exec. The same id twice answers with the first. `watch` gets it before it starts, so that no output is missed. */
@@ -197,22 +199,12 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   /** Whether it was used since this was last asked, or is used now: by an attached client or a request. */
   takeUse(): boolean {
-    const used = this.#users > 0 || this.#usedSince;
-    this.#usedSince = false;
-    return used;
+    return this.#uses.take();
   }
 
   /** Keeps it from being idle. Call the result to release. */
   acquireUse(): () => void {
-    this.#users += 1;
-    this.#usedSince = true;
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      this.#users -= 1;
-      this.#usedSince = true;
-    };
+    return this.#uses.acquire();
   }
 
   /**
@@ -220,6 +212,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
    * when it ends meanwhile.
    */
   async use<T>(verb: Verb, work: (agent: Agent) => Promise<T>): Promise<T> {
+    await this.adopt();
     checkVerb(verb, this.record);
     const release = this.acquireUse();
     try {
@@ -234,6 +227,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async pause(): Promise<void> {
+    await this.adopt();
     checkVerb("pause", this.record);
     await this.#inTurn(async () => {
       checkVerb("pause", this.record);
@@ -245,14 +239,16 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   /** Pauses it for `reason`, unless somebody uses it by now. */
   async pauseIfUnused(reason: string): Promise<void> {
+    await this.adopt();
     await this.#inTurn(async () => {
-      if (this.record.state !== "running" || this.#users > 0) return;
+      if (this.record.state !== "running" || this.#uses.inUse) return;
       await this.#link.needMachine(this.record).pause();
       if (this.record.state === "running") await this.#become("paused", reason);
     });
   }
 
   async resume(): Promise<void> {
+    await this.adopt();
     checkVerb("resume", this.record);
     await this.#inTurn(() => this.#resume());
   }
@@ -262,6 +258,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
    * disk holds it, `no-capacity` when there is no room for a machine.
    */
   async wake(): Promise<void> {
+    await this.adopt();
     await this.#inTurn(async () => {
       const { name, state, frozen, heldBy, reason } = this.record;
       if (!frozen && state !== "paused") return;
@@ -275,9 +272,10 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   /** Ends the machine of a paused sandbox once `take` has kept what it was. Throws `conflict` when somebody uses it. */
   async stopFrozen(take: () => Promise<KeptMachine>): Promise<void> {
+    await this.adopt();
     const checkUnused = (): void => {
       const { name, state, heldBy } = this.record;
-      if (state !== "paused" || heldBy !== null || this.#users > 0 || this.#captures.busy)
+      if (state !== "paused" || heldBy !== null || this.#uses.inUse || this.#captures.busy)
         throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
     };
     await this.#inTurn(() => this.#frozen.freeze(take, checkUnused));
@@ -288,29 +286,23 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze> {
+    await this.adopt();
     this.allowLive("freeze");
     return this.#link.needMachine(this.record).freezeLive(spec, signal);
   }
 
   async takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference> {
+    await this.adopt();
     this.allowLive("fork");
     return this.#link.needMachine(this.record).takeDifference(dir, options);
   }
 
-  async inspectGuest(): Promise<GuestReport> {
-    const nothing = { processes: [], listening: [] };
-    const { agent } = this.#link;
-    if (!agent || this.record.state !== "running") return nothing;
-    const late = new Promise<typeof nothing>((resolve) =>
-      setTimeout(resolve, INSPECT_DEADLINE_MS, nothing).unref(),
-    );
-    const told = agent.processes().then(({ processes, listening }) => ({ processes, listening }));
-    return Promise.race([told.catch(() => nothing), late]);
+  inspectGuest(): Promise<GuestReport> {
+    return inspectGuest(this.record.state === "running" ? this.#link.agent : null);
   }
 
-  async consoleLines(): Promise<string[]> {
-    const text = await this.#link.machine?.console().catch(() => "");
-    return (text ?? "").trimEnd().split("\n").slice(-CONSOLE_LINES);
+  consoleLines(): Promise<string[]> {
+    return consoleLines(this.#link.machine);
   }
 
   /** Captures its execs that run and ask for that when they are cancelled: its client is gone. */
@@ -328,22 +320,52 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     return this.#link.needMachine(this.record).stats();
   }
 
-  /** Ends the machine and removes all that is on disk. Every caller waits for the same end. */
+  /**
+   * Sets the guest's clock to the host's: it stood still with the machine, or the host's was set. An exact replay keeps its own.
+   * Throws when the agent does not answer.
+   */
+  async stepClock(): Promise<void> {
+    const { agent } = this.#link;
+    if (agent && this.record.state === "running" && !this.record.replay?.exact) await stepClock(agent);
+  }
+
+  /**
+   * Ends the machine and removes all that is on disk. Every caller waits for the same try. Rejects when it fails: it is `removing` then, and
+   * is tried again.
+   */
   remove(why?: EngineError): Promise<void> {
-    this.#removing ??= this.#remove(
+    this.#removal ??= new Removal(
+      {
+        ...{ name: this.record.name, dir: this.dir },
+        begin: () => this.#beginRemoval(),
+        endMachine: (reason) => this.#endForGood(reason),
+        delayed: (reason) => {
+          this.record.reason = reason;
+          void this.#write().catch(() => {});
+          this.emit("delayed", reason);
+        },
+        done: async (reason) => {
+          this.#move("removed", reason.message);
+          await this.onGone?.(reason);
+          this.#gone = true;
+          this.emit("gone");
+        },
+      },
       why ?? new EngineError("cancelled", `sandbox ${this.record.name} was removed`),
     );
-    return this.#removing;
+    return this.#removal.try();
   }
 
   /** The daemon leaves; the machine goes on. */
   async detach(): Promise<void> {
-    await this.#execs.close();
+    this.#removal?.leave();
+    this.#reach.stop();
     this.#link.detach();
+    await this.#execs.close();
   }
 
   async persist(): Promise<void> {
-    if (!this.#removing) await this.#write();
+    if (!this.#removal) await this.#write();
   }
 
   async #resume(): Promise<void> {
@@ -353,13 +375,18 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.record.heldBy = null;
     try {
       await machine.resume();
-      if (!this.#link.agent) await this.#reconnect(machine);
+      if (this.#heldAgain()) throw new EngineError("no-space", String(this.record.reason));
+      if (this.#link.agent) await this.#reached("running");
+      else await this.#reach.try();
+      // The guest's clock stood still. Its commands are to see the right time.
+      await this.stepClock();
     } catch (error) {
       throw await this.#explain(error);
     }
-    checkVerb("resume", this.record);
-    if (this.#heldAgain()) throw new EngineError("no-space", String(this.record.reason));
-    await this.#become("running", null);
+    const { name, state, reason } = this.record;
+    if (this.#heldAgain()) throw new EngineError("no-space", String(reason));
+    if (state !== "running")
+      throw new EngineError("conflict", `sandbox ${name} did not go on: it is ${state}: ${reason}`);
   }
 
   /** An exact replay keeps the recorded entropy, clock and names. */
@@ -375,22 +402,20 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     return this.record.heldBy !== null;
   }
 
-  async #remove(reason: EngineError): Promise<void> {
+  async #beginRemoval(): Promise<void> {
     await this.#captures.settled();
-    this.#move("removed", reason.message);
+    this.#reach.stop();
+    if (this.record.state !== "removing") this.#move("removing", null);
     await this.#write().catch(() => {});
+  }
+
+  async #endForGood(reason: EngineError): Promise<void> {
     if (this.#frozen.abort(reason)) await this.#turn;
     await this.#execs.fail(reason);
-    this.#link.hangUp();
-    // Out of sight first: a crash from here on leaves a folder that the next start clears.
-    const grave = join(dirname(this.dir), `.${basename(this.dir)}`);
+    this.#link.close();
     if (this.#link.machine) await this.#link.stop();
     else await this.#link.clear();
     await this.#execs.close();
-    await rename(this.dir, grave).catch(() => {});
-    await rm(grave, { recursive: true, force: true });
-    this.#gone = true;
-    this.emit("gone");
   }
 
   async #write(): Promise<void> {
@@ -399,23 +424,20 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     await writeRecord(recordPath(this.dir), sandboxKind, this.record, { survives });
   }
 
-  async #reconnect(machine: Machine): Promise<void> {
-    try {
-      const agent = await this.#link.connect(machine, { deadlineMs: ADOPT_DEADLINE_MS });
-      await this.#execs.resume(agent);
-    } catch (error) {
-      if (!this.#removing) await this.#end("failed", (error as Error).message);
-    }
-  }
-
   /** A guest that breaks the protocol is ended; a connection that merely closed is made again. */
   async #sessionLost(why: SessionError): Promise<void> {
     this.#execs.detach();
-    if (this.record.state !== "running") return;
-    const { machine } = this.#link;
-    if (why.kind === "fault" || !machine)
-      return this.#end("failed", `its agent broke the protocol: ${why.message}`);
-    if ((await machine.state().catch(() => "ended")) === "running") await this.#reconnect(machine);
+    if (this.record.state === "running") await this.#reach.lost(why);
+  }
+
+  async #reached(state: "running" | "paused"): Promise<void> {
+    if (isOver(this.record.state)) return;
+    if (state !== this.record.state) await this.#become(state, null);
+  }
+
+  async #unreached(reason: string): Promise<void> {
+    if (isOver(this.record.state)) return;
+    await this.#become("unresponsive", `it is asked again by itself: ${reason}`);
   }
 
   async #ended(end: MachineEnd): Promise<void> {
@@ -433,9 +455,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
         return this.#end("stopped", "the guest asked for a reboot");
       case "panicked": {
         await this.#captures.captureAll({ trigger: "panic", exit: null });
-        const lines = await this.consoleLines();
-        const said = lines.find((line) => line.includes("Kernel panic")) ?? lines.at(-1) ?? "";
-        return this.#end("failed", `the guest's kernel panicked: ${said.trim()}`);
+        const said = panicLine(await this.consoleLines());
+        return this.#end("failed", `the guest's kernel panicked: ${said}`);
       }
       case "exited":
         return this.#end("failed", `its machine ended: ${end.detail}`);
@@ -454,7 +475,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.emit("ended");
   }
 
-  async #become(state: "running" | "paused", reason: string | null): Promise<void> {
+  async #become(state: "running" | "paused" | "unresponsive", reason: string | null): Promise<void> {
     if (state === this.record.state) this.record.reason = reason;
     else this.#move(state, reason);
     await this.persist();
@@ -483,22 +504,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#captures.follow(exec);
   }
 
-  /** Returns `machine-ended` if the machine ended during the request, else the error itself. */
-  async #explain(error: unknown): Promise<unknown> {
-    const broken =
-      (error instanceof SessionError && error.kind === "closed") ||
-      (error instanceof RunnerError && error.code === "machine-gone");
-    if (broken && !isOver(this.record.state))
-      await once(this, "transition", { signal: AbortSignal.timeout(END_EVENT_WAIT_MS) }).catch(() => {});
-    const { name, state, reason } = this.record;
-    const ours = error instanceof EngineError && error.code !== "conflict";
-    if (!isOver(state) || ours) return error;
-    return new EngineError(
-      "machine-ended",
-      state === "removed"
-        ? (reason ?? `sandbox ${name} was removed`)
-        : `sandbox ${name} is ${state}: ${reason}`,
-      { cause: error },
-    );
+  #explain(error: unknown): Promise<unknown> {
+    const removal = this.#removal?.why ?? null;
+    const change = (signal: AbortSignal) => once(this, "transition", { signal });
+    return explainFailure(error, { record: this.record, removal, change });
   }
 }

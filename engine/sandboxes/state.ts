@@ -1,16 +1,30 @@
 /** The states of a sandbox, how one follows another, and which verbs each allows. Pure; every transition goes through here. */
 import { EngineError } from "../errors.ts";
 
-export const sandboxStates = ["creating", "running", "paused", "stopped", "failed", "removed"] as const;
+export const sandboxStates = [
+  "creating",
+  "running",
+  "paused",
+  "unresponsive",
+  "stopped",
+  "failed",
+  "removing",
+  "removed",
+] as const;
 export type SandboxState = (typeof sandboxStates)[number];
 
-/** creating → running ⇄ paused → (stopped | failed) → removed; anything may be removed, nothing comes back from that. Stopped ones that are frozen run again. */
+/**
+ * creating → running ⇄ paused → (stopped | failed) → removing → removed. A machine that does not answer is `unresponsive` until it does.
+ * Anything may be removed and nothing comes back from that. Stopped ones that are frozen run again.
+ */
 const FOLLOWS: Readonly<Record<SandboxState, readonly SandboxState[]>> = {
-  creating: ["running", "failed", "removed"],
-  running: ["paused", "stopped", "failed", "removed"],
-  paused: ["running", "stopped", "failed", "removed"],
-  stopped: ["running", "removed"],
-  failed: ["removed"],
+  creating: ["running", "failed", "removing"],
+  running: ["paused", "unresponsive", "stopped", "failed", "removing"],
+  paused: ["running", "unresponsive", "stopped", "failed", "removing"],
+  unresponsive: ["running", "paused", "stopped", "failed", "removing"],
+  stopped: ["running", "removing"],
+  failed: ["removing"],
+  removing: ["removed"],
   removed: [],
 };
 
@@ -26,25 +40,30 @@ const VERBS = {
   freeze: ["running", "paused"],
   fork: ["running", "paused"],
   stats: ["running", "paused"],
-  extend: ["running", "paused", "stopped", "frozen", "failed"],
-  rm: ["creating", "running", "paused", "stopped", "frozen", "failed"],
+  extend: ["running", "paused", "unresponsive", "stopped", "frozen", "failed"],
+  rm: ["creating", "running", "paused", "unresponsive", "stopped", "frozen", "failed", "removing"],
 } as const satisfies Record<string, readonly Condition[]>;
 export type Verb = keyof typeof VERBS;
 export const verbs = Object.keys(VERBS) as Verb[];
 
 /** @param frozen whether it is frozen while `stopped`: only then it comes back */
 export function mayFollow(from: SandboxState, to: SandboxState, frozen = false): boolean {
-  return FOLLOWS[from].includes(to) && (from !== "stopped" || to === "removed" || frozen);
+  return FOLLOWS[from].includes(to) && (from !== "stopped" || to === "removing" || frozen);
 }
 
 /** Whether it has a machine, or is getting one. */
 export function isLive(state: SandboxState): boolean {
-  return state === "creating" || state === "running" || state === "paused";
+  return state === "creating" || state === "running" || state === "paused" || state === "unresponsive";
 }
 
-/** Whether it has no machine any more: only its folder is left, or not even that. */
+/** Whether it is past its life: it has no machine that could answer any more, or is being removed. */
 export function isOver(state: SandboxState): boolean {
   return !isLive(state);
+}
+
+/** Whether its machine may still be there. One that is being removed counts until it is gone. */
+export function ownsMachine(state: SandboxState): boolean {
+  return isLive(state) || state === "removing";
 }
 
 export function allows(state: Condition, verb: Verb): boolean {
@@ -60,6 +79,13 @@ export function checkTransition(name: string, from: SandboxState, to: SandboxSta
   if (!mayFollow(from, to, frozen))
     throw new EngineError("internal", `sandbox ${name} can't become ${to}: it is ${from}`);
 }
+
+const HINTS: Partial<Record<Condition, (name: string) => string>> = {
+  unresponsive: (name) => `thaw is asking its machine again by itself; thaw rm ${name} ends it`,
+  stopped: (name) => `thaw rm ${name}`,
+  failed: (name) => `thaw rm ${name}`,
+  frozen: (name) => `thaw resume ${name}`,
+};
 
 /** Throws `conflict`, saying what the state is and what it allows. */
 export function checkVerb(
@@ -77,7 +103,6 @@ export function checkVerb(
   const why = reason === null ? "" : ` (${reason})`;
   const what =
     allowed.length === 0 ? "nothing can be asked of it" : `${condition} allows: ${allowed.join(", ")}`;
-  const hints: Partial<Record<Condition, string>> = { stopped: "rm", failed: "rm", frozen: "resume" };
-  const hint = hints[condition] === undefined ? {} : { hint: `thaw ${hints[condition]} ${name}` };
+  const hint = HINTS[condition] === undefined ? {} : { hint: HINTS[condition](name) };
   throw new EngineError("conflict", `can't ${verb} sandbox ${name}: it is ${state}${why}; ${what}`, hint);
 }

@@ -20,14 +20,31 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
   keep?: boolean | undefined;
   /** How long to wait in line for room; 0: refuse at once. */
   waitMs?: number | undefined;
+  /** The client's id of this request: asked again, it answers with the same sandbox. */
+  requestId?: string | undefined;
+}
+
+/**
+ * Thaws a sandbox, or finds the one that an earlier request of the same id made. It is removed again unless its client is answered
+ * (`noteAnswer`), or asks again.
+ */
+export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
+  const { requestId, signal } = options;
+  return parts.requests.once(
+    { id: requestId, signal },
+    {
+      find: (id) => parts.registry.present.find(({ record }) => record.request?.id === id) ?? null,
+      make: () => createNew(parts, options),
+    },
+  );
 }
 
 /** Thaws a sandbox; builds what is missing first unless a snapshot was named. On failure nothing is left. */
-export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
+function createNew(parts: Parts, options: CreateOptions): Promise<Sandbox> {
   const asked = performance.now();
   return interruptible(options.signal, async () => {
     const { registry, config, clock, admission, archive, room, sources, thaws } = parts;
-    const { source, signal, onProgress, waitMs = 0, labels, leased, keep } = options;
+    const { source, signal, onProgress, waitMs = 0, labels, leased, keep, requestId } = options;
     const id = randomId();
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
     const timers = timersFor(config, name, options, clock.wall());
@@ -49,7 +66,7 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       return await thaws.run(() =>
         thawSandbox(parts, {
           ...{ id, name, from, timers, labels, leased, keep, snapshot, asked, signal },
-          ...{ defaults, origin, secrets },
+          ...{ defaults, origin, secrets, requestId },
           replay: replay && { ...replay, exact: source.exact === true },
         }),
       );

@@ -1,5 +1,6 @@
 import { EngineError } from "../errors.ts";
 import type { Parts } from "../parts.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
 
 /** Every caller waits for the same end. @param why what its execs end with */
 export async function removeSandbox(parts: Parts, id: string, why?: EngineError): Promise<void> {
@@ -12,23 +13,31 @@ export async function removeSandbox(parts: Parts, id: string, why?: EngineError)
   await discard(parts, id, why);
 }
 
-/** Ends it and forgets it, with what was made for it alone. */
+/** Ends it, with what was made for it alone. Rejects when its machine does not die: it is tried again by itself, and stays listed. */
 export async function discard(parts: Parts, id: string, why?: EngineError): Promise<void> {
-  const { registry, leases, admission, audit } = parts;
-  const sandbox = registry.get(id);
-  if (!sandbox) return;
-  const first = sandbox.record.state !== "removed";
-  leases.forget(id);
-  await sandbox.remove(why);
+  parts.leases.forget(id);
+  await parts.registry.get(id)?.remove(why);
+}
+
+/** Nothing is left of it: its name is free. */
+export async function forgetRemoved(parts: Parts, sandbox: Sandbox, why: EngineError): Promise<void> {
+  const { registry, leases, admission, audit, logs } = parts;
+  const { id, record } = sandbox;
   if (!registry.delete(sandbox)) return;
+  leases.forget(id);
   admission.free(id);
-  await dropOwnSnapshot(parts, sandbox.record.ownSnapshot).catch(() => {});
-  if (first) audit.note("rm", sandbox.record.name, { id, ...(why ? { why: why.message } : {}) });
+  logs.forget(id);
+  const asked = why.code === "cancelled";
+  audit.note("rm", record.name, { id, ...(asked ? {} : { why: why.message }) });
+  await dropOwnSnapshot(parts, record.ownSnapshot).catch(() => {});
 }
 
 /** The client of a leased sandbox is gone, which may be worth a capture. */
 export async function endLease(parts: Parts, id: string): Promise<void> {
-  await parts.registry.get(id)?.captureCancelled();
+  await parts.registry
+    .get(id)
+    ?.captureCancelled()
+    .catch(() => {});
   await removeSandbox(parts, id);
 }
 

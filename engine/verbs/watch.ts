@@ -3,7 +3,8 @@ import type { EventType } from "../events/event.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
-import { isOver } from "../sandboxes/state.ts";
+import { ownsMachine } from "../sandboxes/state.ts";
+import { forgetRemoved } from "./remove.ts";
 import { wake } from "./wake.ts";
 
 export interface Watched {
@@ -18,8 +19,9 @@ export function watch(parts: Parts, sandbox: Sandbox): Watched {
   registry.add(sandbox);
   sandbox.onWake = (thaw, signal) => wake(parts, sandbox, thaw, signal);
   sandbox.on("transition", ({ to, reason }) => {
-    if (to !== "creating") tell(`sandbox.${to}`, reason === null ? {} : { reason });
-    if (isOver(to)) admission.ended(id);
+    // A removal is news when it is over, or takes longer.
+    if (to !== "creating" && to !== "removing") tell(`sandbox.${to}`, reason === null ? {} : { reason });
+    if (!ownsMachine(to)) admission.ended(id);
     lifecycle.poke();
   });
   sandbox.on("ended", () => {
@@ -33,6 +35,7 @@ export function watch(parts: Parts, sandbox: Sandbox): Watched {
     tellExec("exec.ended", exec, { exit, error });
     void logs.settle(sandbox, () => registry.present);
   });
-  sandbox.on("gone", () => logs.forget(id));
+  sandbox.on("delayed", (reason) => tell("sandbox.removing", { reason }));
+  sandbox.onGone = (why) => forgetRemoved(parts, sandbox, why);
   return { tell };
 }

@@ -19,11 +19,13 @@ const states = fc.constantFrom(...sandboxStates);
 test("the table of transitions", () => {
   const table = sandboxStates.map((from) => `${from}: ${sandboxStates.filter((to) => mayFollow(from, to))}`);
   expect(table).toEqual([
-    "creating: running,failed,removed",
-    "running: paused,stopped,failed,removed",
-    "paused: running,stopped,failed,removed",
-    "stopped: removed",
-    "failed: removed",
+    "creating: running,failed,removing",
+    "running: paused,unresponsive,stopped,failed,removing",
+    "paused: running,unresponsive,stopped,failed,removing",
+    "unresponsive: running,paused,stopped,failed,removing",
+    "stopped: removing",
+    "failed: removing",
+    "removing: removed",
     "removed: ",
   ]);
 });
@@ -47,7 +49,7 @@ test("what is over never lives again; everything can be removed, once", () => {
         lives.includes(false) ? lives.indexOf(false) : path.length,
       );
       expect(path.filter((one) => one === "removed").length).toBeLessThanOrEqual(1);
-      expect(mayFollow(state, "removed")).toBe(state !== "removed");
+      expect(mayFollow(state, "removing")).toBe(state !== "removing" && state !== "removed");
     }),
   );
 });

@@ -1,0 +1,35 @@
+/** Why a request failed, when its machine ended meanwhile. */
+import { SessionError } from "../../runners/agent/errors.ts";
+import { RunnerError } from "../../runners/runner.ts";
+import { EngineError } from "../errors.ts";
+import type { SandboxRecord } from "./record.ts";
+import { isOver } from "./state.ts";
+
+/** Between a connection that breaks and the event that its machine has ended. */
+const END_EVENT_WAIT_MS = 3_000;
+
+/**
+ * Returns `machine-ended` if the sandbox is over, else the error itself.
+ * @param of.change resolves with the sandbox's next change of state
+ * @param of.removal why it is being removed
+ */
+export async function explainFailure(
+  error: unknown,
+  of: {
+    record: SandboxRecord;
+    removal: EngineError | null;
+    change: (signal: AbortSignal) => Promise<unknown>;
+  },
+): Promise<unknown> {
+  const { record, removal } = of;
+  const broken =
+    (error instanceof SessionError && error.kind === "closed") ||
+    (error instanceof RunnerError && error.code === "machine-gone");
+  if (broken && !isOver(record.state))
+    await of.change(AbortSignal.timeout(END_EVENT_WAIT_MS)).catch(() => {});
+  const ours = error instanceof EngineError && error.code !== "conflict";
+  if (!isOver(record.state) || ours) return error;
+  const { name, state, reason } = record;
+  const message = removal ? removal.message : `sandbox ${name} is ${state}: ${reason}`;
+  return new EngineError("machine-ended", message, { cause: error });
+}

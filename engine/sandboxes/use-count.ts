@@ -1,0 +1,29 @@
+/** Who uses a sandbox: attached clients and requests under way. It is idle only when nobody does. */
+export class UseCount {
+  #users = 0;
+  #usedSince = false;
+
+  get inUse(): boolean {
+    return this.#users > 0;
+  }
+
+  /** Whether it was used since this was last asked, or is used now. */
+  take(): boolean {
+    const used = this.inUse || this.#usedSince;
+    this.#usedSince = false;
+    return used;
+  }
+
+  /** Call the result to release. */
+  acquire(): () => void {
+    this.#users += 1;
+    this.#usedSince = true;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#users -= 1;
+      this.#usedSince = true;
+    };
+  }
+}

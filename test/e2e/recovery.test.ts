@@ -1,0 +1,115 @@
+/** A daemon comes back to whatever machines there are: it answers at once, and one that does not answer harms nobody else. */
+import { readFileSync } from "node:fs";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import {
+  daemonPid,
+  killDaemon,
+  machineProcesses,
+  type SandboxRow,
+  thaw,
+  thawJson,
+  until,
+} from "../helpers/thaw.ts";
+
+const stopped = new Set<number>();
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+});
+afterEach(async () => {
+  for (const pid of stopped) process.kill(pid, "SIGCONT");
+  stopped.clear();
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+const rows = () => thawJson<SandboxRow[]>(["ls"]);
+const row = async (name: string) => (await rows()).find((one) => one.name === name);
+const stateOf = async (name: string) => (await row(name))?.state;
+
+/** Root in the guest cuts its agent off from the host. */
+const CUT_OFF =
+  "sleep 1; for d in /sys/bus/virtio/drivers/virtio_console/virtio*; do basename $d > /sys/bus/virtio/drivers/virtio_console/unbind; done";
+
+async function cutOff(name: string): Promise<void> {
+  expect((await thaw(["create", "--name", name])).exitCode).toBe(0);
+  expect((await thaw(["exec", "-d", name, "--", "sh", "-c", CUT_OFF])).exitCode).toBe(0);
+}
+
+/** Stands still until the test is over: its hypervisor answers nothing. */
+async function standStill(name: string): Promise<number> {
+  const { id } = (await row(name)) ?? { id: "" };
+  const all = await machineProcesses(id);
+  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8").startsWith("qemu")) ?? 0;
+  process.kill(pid, "SIGSTOP");
+  stopped.add(pid);
+  return pid;
+}
+
+describe("a guest that does not answer", () => {
+  test.each(["killed", "stopped"])("harms nobody when the daemon is %s", async (how) => {
+    await cutOff("hung");
+    const run = thaw(["run", "--", "sh", "-c", "for i in $(seq 1 150); do echo $i; sleep 0.1; done; exit 7"]);
+    await until(async () => (await rows()).length === 2, "the run to be there");
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    if (how === "killed") await killDaemon();
+    else expect((await thaw(["daemon", "stop"])).exitCode).toBe(0);
+    // The first answer of the next daemon has both, whatever their machines do.
+    expect((await rows()).map(({ name }) => name)).toContain("hung");
+    expect(await rows()).toHaveLength(2);
+    await until(async () => (await stateOf("hung")) === "unresponsive", "the hung one to be noticed");
+    expect((await row("hung"))?.reason).toMatch(/did not answer/);
+    const refused = await thaw(["exec", "hung", "--", "true"]);
+    expect([refused.exitCode, refused.stderr]).toEqual([
+      125,
+      expect.stringMatching(/unresponsive.*\n.*thaw rm hung/),
+    ]);
+    const { exitCode, stdout, stderr } = await run;
+    expect(exitCode, String(stderr)).toBe(7);
+    expect(String(stdout).trim().split("\n")).toHaveLength(150);
+    expect((await thaw(["rm", "hung"])).exitCode).toBe(0);
+    expect(await rows()).toEqual([]);
+  });
+
+  test("a hypervisor that is slow at the adoption is asked again, and its sandbox goes on", async () => {
+    expect((await thaw(["create", "--name", "slow"])).exitCode).toBe(0);
+    expect((await thaw(["exec", "slow", "--", "sh", "-c", "echo kept > /tmp/s"])).exitCode).toBe(0);
+    const pid = await standStill("slow");
+    await killDaemon();
+    await until(async () => (await stateOf("slow")) === "unresponsive", "it to be noticed", 40_000);
+    process.kill(pid, "SIGCONT");
+    await until(async () => (await stateOf("slow")) === "running", "it to be asked again", 60_000);
+    expect((await thaw(["exec", "slow", "--", "cat", "/tmp/s"])).stdout).toBe("kept\n");
+  });
+});
+
+describe("what ends with its client", () => {
+  test("twenty runs whose daemon is killed early leave nothing", async () => {
+    for (let i = 0; i < 20; i++) {
+      await thaw(["ls"]);
+      const pid = await daemonPid();
+      const run = thaw(["run", "--", "sh", "-c", "exit 0"]);
+      await new Promise((resolve) => setTimeout(resolve, 100 + 30 * i));
+      process.kill(pid, "SIGKILL");
+      await run;
+    }
+    await until(async () => (await rows()).length === 0, "all of them to be gone", 20_000);
+  });
+});
+
+describe("the guest's clock", () => {
+  const behind = async (name: string): Promise<number> => {
+    const { stdout } = await thaw(["exec", name, "--", "date", "+%s.%N"]);
+    return Math.abs(Number(stdout) - Date.now() / 1000);
+  };
+
+  test("is right after every pause, however it ends", async () => {
+    expect((await thaw(["create", "--name", "clock"])).exitCode).toBe(0);
+    for (const goOn of [["resume", "clock"], [], ["cp", "clock:/etc/hostname", "-"]]) {
+      expect((await thaw(["pause", "clock"])).exitCode).toBe(0);
+      await new Promise((resolve) => setTimeout(resolve, 6000));
+      if (goOn.length > 0) expect((await thaw(goOn)).exitCode).toBe(0);
+      // It was paused for six seconds; a loaded host may take two to start `date` and to tell.
+      expect(await behind("clock"), goOn.join(" ")).toBeLessThan(3);
+    }
+  });
+});
