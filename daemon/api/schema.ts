@@ -92,7 +92,7 @@ export const sandbox = z.object({
   createdAt: z.string(),
   /** Stopped, and a request thaws it again. */
   frozen: z.boolean(),
-  /** Why it is stopped or failed. */
+  /** Why it is in this state, where that is not plain: stopped, failed, unresponsive, not removed yet. */
   reason: z.string().nullable(),
   /** Ends with its client. */
   leased: z.boolean(),

@@ -1,0 +1,23 @@
+/** A list of sandboxes as JSON text. A sandbox's text is kept until something of it changes: of a thousand, most did not. */
+import type { Sandbox } from "./api/schema.ts";
+
+const texts = new WeakMap<object, { key: string; text: string }>();
+
+/** @param of whose view it is, by identity */
+export function sandboxText(of: object, view: Sandbox): string {
+  const key = changing(view);
+  const known = texts.get(of);
+  if (known?.key === key) return known.text;
+  const text = JSON.stringify(view);
+  texts.set(of, { key, text });
+  return text;
+}
+
+/** All that can change in a view while its sandbox is there. */
+function changing(view: Sandbox): string {
+  const { state, reason, snapshot, leased, thawMs, frozen, isolation, next, expiresAt, execs } = view;
+  let key = `${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${reason}`;
+  for (const exec of execs)
+    key += `\n${exec.id} ${exec.state} ${exec.endedAt} ${JSON.stringify(exec.captured)}`;
+  return key;
+}

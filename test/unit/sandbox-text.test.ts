@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import type { Exec, Sandbox } from "../../daemon/api/schema.ts";
+import { sandboxText } from "../../daemon/sandbox-text.ts";
+
+const exec: Exec = {
+  ...{ id: "e", sandbox: "s", argv: ["true"], cwd: null, user: null, tty: false, state: "running" },
+  ...{ startedAt: "1", endedAt: null, exit: null, captured: null, error: null },
+};
+const view: Sandbox = {
+  ...{ id: "s", name: "web", state: "running", from: "base", snapshot: "0123456789abcdef" },
+  resources: { cpus: 1, memoryMib: 256, diskMib: 1024 },
+  ...{ labels: {}, createdAt: "1", reason: null, leased: false, thawMs: null, replay: null, frozen: false },
+  ...{ isolation: "kvm", next: null, expiresAt: null, execs: [exec] },
+};
+
+/** What a sandbox is from the start to the end. */
+const FIXED: (keyof Sandbox)[] = ["id", "name", "from", "resources", "labels", "createdAt", "replay"];
+
+const changes: Partial<Sandbox>[] = [
+  { state: "paused" },
+  { snapshot: "fedcba9876543210" },
+  { reason: "idle" },
+  { leased: true },
+  { thawMs: 90 },
+  { frozen: true },
+  { isolation: "emulated (jailed)" },
+  { next: { action: "pause", at: "2" } },
+  { next: { action: "pause", at: "3" } },
+  { expiresAt: "4" },
+  { execs: [] },
+  { execs: [{ ...exec, state: "exited", endedAt: "2" }] },
+  { execs: [{ ...exec, captured: { error: "no" } }] },
+];
+
+test("every change of a sandbox shows in its text", () => {
+  const of = {};
+  let now = view;
+  for (const change of changes) {
+    now = { ...now, ...change };
+    expect(JSON.parse(sandboxText(of, now))).toEqual(now);
+  }
+  const changed = new Set(changes.flatMap((change) => Object.keys(change)));
+  expect(
+    Object.keys(view)
+      .filter((key) => !changed.has(key))
+      .sort(),
+  ).toEqual([...FIXED].sort());
+});
