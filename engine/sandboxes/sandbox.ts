@@ -15,6 +15,7 @@ import type {
   Runner,
   SnapshotFiles,
 } from "../../runners/runner.ts";
+import { needCapabilities } from "../capabilities.ts";
 import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { Suspect } from "../state/quarantine.ts";
@@ -67,6 +68,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   onWake: OnWake | null = null;
   /** Called once when nothing is left of it, before those who wait for its removal go on. */
   onGone: ((why: EngineError) => Promise<void>) | null = null;
+  readonly #runner: Runner;
   readonly #link: MachineLink;
   readonly #execs: ExecTable;
   readonly #captures: CaptureHooks;
@@ -85,6 +87,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.setMaxListeners(0);
     this.dir = dir;
     this.record = record;
+    this.#runner = runner;
     const persist = () => this.persist();
     this.#captures = new CaptureHooks(this, capturer);
     this.#execs = new ExecTable({
@@ -190,6 +193,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   async exec(params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
     const known = params.id === undefined ? undefined : this.execs.get(params.id);
     if (known) return known;
+    const captured = params.capture !== undefined && params.capture !== "never";
+    needCapabilities(this.#runner, "run this command", {
+      pty: params.tty !== undefined,
+      liveFreeze: captured,
+    });
     return this.use("exec", (agent) => this.#execs.start(agent, params, watch));
   }
 
@@ -227,6 +235,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async pause(): Promise<void> {
+    needCapabilities(this.#runner, "pause", { pause: true });
     await this.adopt();
     checkVerb("pause", this.record);
     await this.#inTurn(async () => {

@@ -1,13 +1,15 @@
 import { asEngineError } from "../as-engine-error.ts";
+import { needCapabilities } from "../capabilities.ts";
 import type { StoredCapture } from "../captures/store.ts";
 import type { Parts } from "../parts.ts";
 import { checkVerb } from "../sandboxes/state.ts";
 
 /** Captures a sandbox by hand; it goes on. */
 export async function capture(
-  { registry, captures, audit }: Parts,
+  { runner, registry, captures, audit }: Parts,
   reference: string,
 ): Promise<StoredCapture> {
+  needCapabilities(runner, "take a capture", { liveFreeze: true });
   const sandbox = registry.find(reference);
   checkVerb("freeze", sandbox.record);
   try {

@@ -1,3 +1,4 @@
+import { needCapabilities } from "../capabilities.ts";
 import { openReplay, type Replay } from "../captures/replay.ts";
 import { randomId } from "../ids.ts";
 import { interruptible } from "../interruptible.ts";
@@ -43,6 +44,11 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
 function createNew(parts: Parts, options: CreateOptions): Promise<Sandbox> {
   const asked = performance.now();
   return interruptible(options.signal, async () => {
+    needCapabilities(parts.runner, "create a sandbox", {
+      memorySnapshots: true,
+      pause: typeof options.idleMs === "number",
+      liveFreeze: typeof options.stopAfterMs === "number",
+    });
     const { registry, config, clock, admission, archive, room, sources, thaws } = parts;
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, requestId } = options;
     const id = randomId();

@@ -1,3 +1,4 @@
+import { needCapabilities } from "../capabilities.ts";
 import { randomId } from "../ids.ts";
 import { interruptible } from "../interruptible.ts";
 import { timersFor } from "../lifecycle/time-limits.ts";
@@ -47,6 +48,7 @@ function forkNew(parts: Parts, reference: string, options: ForkOptions): Promise
   const asked = performance.now();
   return interruptible(options.signal, async () => {
     const { registry, admission, archive, room, audit } = parts;
+    needCapabilities(parts.runner, "fork", { liveFreeze: true });
     const parent = registry.find(reference);
     const children: Child[] = Array.from({ length: options.count }, (_, index) => {
       const id = randomId();

@@ -1,3 +1,4 @@
+import { needCapabilities } from "../capabilities.ts";
 import { interruptible } from "../interruptible.ts";
 import type { Parts } from "../parts.ts";
 import { type FrozenSandbox, freezeSandbox } from "../sandboxes/freeze.ts";
@@ -11,10 +12,11 @@ const FREEZE_DEADLINE_MS = 600_000;
 
 /** Makes a snapshot of a sandbox, which goes on, and names it. */
 export async function freeze(
-  { registry, room, archive, snapshots, audit }: Parts,
+  { runner, registry, room, archive, snapshots, audit }: Parts,
   reference: string,
   { tag, ...options }: ResolveOptions & { tag: string },
 ): Promise<FrozenSandbox> {
+  needCapabilities(runner, "freeze", { liveFreeze: true });
   const sandbox = registry.find(reference);
   return interruptible(options.signal, async () => {
     await room.needDisk();
