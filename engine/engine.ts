@@ -25,7 +25,6 @@ import type { Parts } from "./parts.ts";
 import { clearSandbox, readAgain } from "./recovery/adopt.ts";
 import { Heartbeat } from "./recovery/heartbeat.ts";
 import { type Problem, recover } from "./recovery/recover.ts";
-import { Requests } from "./requests.ts";
 import { Room } from "./room.ts";
 import type { FrozenSandbox } from "./sandboxes/freeze.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
@@ -42,7 +41,6 @@ import { type CreateOptions, create } from "./verbs/create.ts";
 import { extend } from "./verbs/extend.ts";
 import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
 import { freeze } from "./verbs/freeze.ts";
-import { noteAnswer } from "./verbs/note-answer.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
@@ -147,6 +145,25 @@ export class Engine {
     return this.#parts.registry.find(reference);
   }
 
+  /** The sandboxes that the request with this id has made, also under an earlier daemon. */
+  madeBy(request: string): Sandbox[] {
+    return this.sandboxes.filter(({ record }) => record.request?.id === request);
+  }
+
+  /** Its client was told of it: from now on it stays though nobody asks for it again. */
+  async answered(sandbox: Sandbox): Promise<void> {
+    const { record } = sandbox;
+    if (record.request === null || record.request.answered) return;
+    record.request = { ...record.request, answered: true };
+    if (!record.leased) this.leases.forget(record.id);
+    await sandbox.persist();
+  }
+
+  /** Its client went away before it was told: it may ask again, or the sandbox is removed. */
+  unanswered({ record }: Sandbox): void {
+    if (record.request?.answered === false && !record.leased) this.leases.awaitReturn(record.id);
+  }
+
   create(options: CreateOptions): Promise<Sandbox> {
     return create(this.#parts, options);
   }
@@ -185,11 +202,6 @@ export class Engine {
 
   build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {
     return build(this.#parts, source, options);
-  }
-
-  /** See `noteAnswer`. */
-  noteAnswer(sandbox: Sandbox, answered: boolean): Promise<void> {
-    return noteAnswer(this.#parts, sandbox, answered);
   }
 
   /** What happens to it by itself, and when. */
@@ -262,7 +274,6 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const { logs = KEPT_LOGS_MIB.host, sandbox } = config.limits;
   const parts: Parts = {
     ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine },
-    requests: new Requests(),
     snapshots: archive.snapshots,
     captures: archive.captures,
     admission: room.admission,

@@ -12,7 +12,6 @@ import type { Home } from "./home.ts";
 import type { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
 import type { Lifecycle } from "./lifecycle/lifecycle.ts";
-import type { Requests } from "./requests.ts";
 import type { Room } from "./room.ts";
 import type { SandboxRegistry } from "./sandboxes/registry.ts";
 import type { Sandbox } from "./sandboxes/sandbox.ts";
@@ -26,7 +25,6 @@ export interface Parts {
   readonly clock: Clock;
   readonly runner: Runner;
   readonly registry: SandboxRegistry;
-  readonly requests: Requests;
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
   readonly captures: Captures;

@@ -19,29 +19,14 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
   leased: boolean;
   /** Leased only until its command has ended. */
   keep?: boolean | undefined;
+  /** Id of the client's request, by which `madeBy` finds the sandbox. */
+  request?: string | undefined;
   /** How long to wait in line for room; 0: refuse at once. */
   waitMs?: number | undefined;
-  /** The client's id of this request: asked again, it answers with the same sandbox. */
-  requestId?: string | undefined;
-}
-
-/**
- * Thaws a sandbox, or finds the one that an earlier request of the same id made. It is removed again unless its client is answered
- * (`noteAnswer`), or asks again.
- */
-export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
-  const { requestId, signal } = options;
-  return parts.requests.once(
-    { id: requestId, signal },
-    {
-      find: (id) => parts.registry.present.find(({ record }) => record.request?.id === id) ?? null,
-      make: () => createNew(parts, options),
-    },
-  );
 }
 
 /** Thaws a sandbox; builds what is missing first unless a snapshot was named. On failure nothing is left. */
-function createNew(parts: Parts, options: CreateOptions): Promise<Sandbox> {
+export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
   const asked = performance.now();
   return interruptible(options.signal, async () => {
     needCapabilities(parts.runner, "create a sandbox", {
@@ -50,7 +35,7 @@ function createNew(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       liveFreeze: typeof options.stopAfterMs === "number",
     });
     const { registry, config, clock, admission, archive, room, sources, thaws } = parts;
-    const { source, signal, onProgress, waitMs = 0, labels, leased, keep, requestId } = options;
+    const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
     const id = randomId();
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
     const timers = timersFor(config, name, options, clock.wall());
@@ -71,8 +56,8 @@ function createNew(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       const { origin, defaults } = replay ?? {};
       return await thaws.run(() =>
         thawSandbox(parts, {
-          ...{ id, name, from, timers, labels, leased, keep, snapshot, asked, signal },
-          ...{ defaults, origin, secrets, requestId },
+          ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
+          ...{ defaults, origin, secrets },
           replay: replay && { ...replay, exact: source.exact === true },
         }),
       );

@@ -13,8 +13,8 @@ export interface ForkOptions extends ResolveOptions {
   count: number;
   /** Children are named PREFIX-1, PREFIX-2, …; absent: by their ids. */
   name?: string | undefined;
-  /** The client's id of this request. The children carry it, with their number. */
-  requestId?: string | undefined;
+  /** Id of the client's request, by which `madeBy` finds the children. */
+  request?: string | undefined;
 }
 
 export interface Fork {
@@ -28,23 +28,8 @@ interface Child {
   name: string;
 }
 
-/** Makes children, or finds those that an earlier request of the same id made. See `create`. */
-export function fork(parts: Parts, reference: string, options: ForkOptions): Promise<Fork> {
-  const { requestId, signal, count } = options;
-  const made = (): Sandbox[] =>
-    parts.registry.present.filter(({ record }) => record.request !== null && record.request.id === requestId);
-  const find = (): Fork | null =>
-    made().length < count ? null : { sandboxes: made(), method: "difference", pauseMs: 0 };
-  const make = async (): Promise<Fork> => {
-    // All or none: where the daemon was killed in between there are fewer.
-    for (const { id } of made()) await removeSandbox(parts, id);
-    return forkNew(parts, reference, options);
-  };
-  return parts.requests.once({ id: requestId, signal }, { find, make });
-}
-
 /** Children of a sandbox as it is now, all or none. Each has an identity and a disk of its own; their memory is shared. */
-function forkNew(parts: Parts, reference: string, options: ForkOptions): Promise<Fork> {
+export function fork(parts: Parts, reference: string, options: ForkOptions): Promise<Fork> {
   const asked = performance.now();
   return interruptible(options.signal, async () => {
     const { registry, admission, archive, room, audit } = parts;
@@ -89,7 +74,7 @@ function forkNew(parts: Parts, reference: string, options: ForkOptions): Promise
 async function forkOne(
   parts: Parts,
   of: { child: Child; parent: Sandbox; origin: ForkOrigin; asked: number },
-  { onProgress, signal, requestId }: ForkOptions,
+  { onProgress, signal, request }: ForkOptions,
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
   const { name, resources, labels, defaults, secrets } = parent.record;
@@ -97,7 +82,7 @@ async function forkOne(
   const timers = timersFor(parts.config, child.name, {}, parts.clock.wall());
   await parts.admission.admit({ ...child, cpus, memoryMib }, { waitMs: 0, onProgress, signal });
   return thawSandbox(parts, {
-    ...{ ...child, from: `fork of ${name}`, timers, labels, leased: false },
+    ...{ ...child, from: `fork of ${name}`, timers, labels, leased: false, request },
     ...{
       snapshot: await parts.snapshots.get(origin.snapshot),
       defaults,
@@ -105,7 +90,6 @@ async function forkOne(
       secrets,
       asked,
       signal,
-      requestId,
     },
   });
 }

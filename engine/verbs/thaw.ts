@@ -24,13 +24,13 @@ export interface NewSandbox {
   leased: boolean;
   /** Leased only until its command has ended. */
   keep?: boolean | undefined;
+  /** Id of the client's request. */
+  request?: string | undefined;
   snapshot: StoredSnapshot;
   /** Instead of the snapshot's. */
   defaults?: ExecDefaults | undefined;
   /** What a machine of the snapshot had become. */
   origin?: ForkOrigin | undefined;
-  /** The client's id of the request that it answers. */
-  requestId?: string | undefined;
   replay?: (Pick<Replay, "capture" | "level"> & { exact: boolean }) | undefined;
   secrets?: SealedSecrets | null | undefined;
   /** When it was asked for, by `performance.now`. */
@@ -80,7 +80,6 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
 
 function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
   const { id, name, from, timers, labels, leased, keep, snapshot, defaults, origin, replay, secrets } = made;
-  const { requestId } = made;
   return {
     ...{ schema: 1, id, name, state: "creating", from, labels, leased, timers },
     snapshot: snapshot.id,
@@ -89,7 +88,7 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     defaults: defaults ?? snapshot.manifest.defaults,
     createdAt: new Date().toISOString(),
     keep: keep ?? false,
-    request: requestId === undefined ? null : { id: requestId, answered: false },
+    request: made.request === undefined ? null : { id: made.request, answered: false },
     derived: origin !== undefined,
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
