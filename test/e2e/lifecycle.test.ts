@@ -116,7 +116,7 @@ describe("timers", () => {
     const gone = await thaw(["extend", "short", "1h"]);
     expect(gone.exitCode).toBe(2);
     await create("endless");
-    expect((await thaw(["extend", "endless", "1h"])).stderr).toMatch(/no end to put off/);
+    expect((await thaw(["extend", "endless", "1h"])).stderr).toMatch(/no time to live/);
   });
 
   test("a run whose time is up ends with 124 and says why", async () => {
