@@ -56,6 +56,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
     const later = (what: string, work: Later) =>
       gate.run(() => Promise.race([attempt(what, work), pause(SLOT_MS, null, { ref: false })]));
     await Promise.all([
+      parts.runner.sweep(),
       ...left.map((work, index) => work && later(`sandbox ${ids[index]}`, work)),
       ...builds.map((id) => later(`build ${id}`, () => clearBuild(context, id))),
       ...graves.map((path) => later(path, () => rm(path, { recursive: true, force: true }))),
