@@ -11,6 +11,7 @@ import { measureCapture } from "./capture.ts";
 import { measureChildren } from "./children.ts";
 import { describeHost, formatHost, type Host } from "./host.ts";
 import { measureIdle } from "./idle.ts";
+import { measureKeeper } from "./keeper.ts";
 import { measureLs } from "./ls.ts";
 import { measureBurst, measureMemory } from "./many.ts";
 import { measureOutput } from "./output.ts";
@@ -26,6 +27,7 @@ import { openWorld, removeAll, type World } from "./world.ts";
 
 const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   thaw: measureThaw,
+  keeper: measureKeeper,
   boot: measureBoot,
   run: measureRun,
   ls: measureLs,

@@ -9,8 +9,6 @@ import { figure, peer, type Row } from "./row.ts";
 import type { World } from "./world.ts";
 
 const BOOT_DEADLINE_MS = 60_000;
-/** The first QEMU that maps a snapshot's file by itself, without a sealed copy. */
-const QEMU_MAPS_READ_ONLY = 8.2;
 
 /** A create request at the client, over the socket, to its result; the sandbox is removed outside the timing. */
 export async function createTimed({ client, signal }: World): Promise<number> {
@@ -30,13 +28,12 @@ export async function measureThaw(world: World): Promise<Row[]> {
     against: () => floor.sample(),
     signal,
   });
-  const version = Number(/version (\d+\.\d+)/.exec(world.snapshot.needs.build)?.[1] ?? 0);
   return [
     {
       name: "thaw: create → agent answers",
       ours: figure("ms", samples.ours),
       against: peer("bare QEMU", "ms", samples.against),
-      target: { of: "ratio", bound: "at most", value: version < QEMU_MAPS_READ_ONLY ? 1.7 : 1.5 },
+      target: { of: "ratio", bound: "at most", value: 1.3 },
     },
   ];
 }
