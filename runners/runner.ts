@@ -63,6 +63,8 @@ export interface SnapshotFiles {
   id: string;
   resources: Resources;
   needs: MachineNeeds;
+  /** It came from elsewhere, so its device state may be made to take over the hypervisor: it is thawed in a jail or not at all. */
+  imported?: boolean;
 }
 
 export interface MachinePlace {

@@ -204,7 +204,8 @@ export class SnapshotStore {
       }
     }
     const { resources, needs } = fresh.manifest;
-    return { dir: fresh.dir, id: fresh.id, layers: layersOf(fresh.manifest), resources, needs };
+    const { dir, id, imported } = fresh;
+    return { dir, id, layers: layersOf(fresh.manifest), resources, needs, imported };
   }
 
   /** Reads everything: every part's size and digest. */

@@ -23,8 +23,8 @@ export interface Context {
   /** Short folder that holds one folder of sockets per machine. */
   runtimeRoot: string;
   facts(): Promise<QemuFacts>;
-  /** The jail to use now, as policy and host allow. Rejects when policy wants one and the host has none. */
-  jail(): Promise<JailSupport>;
+  /** The jail to use now, as policy and host allow. Rejects when policy wants one, or `imported` does, and the host has none. */
+  jail(imported?: boolean): Promise<JailSupport>;
   /** What is remembered of KVM; with `kernelDir` it is proven when nothing is. */
   kvm(kernelDir?: string, signal?: AbortSignal): Promise<KvmVerdict>;
   hotMemory: HotMemory;

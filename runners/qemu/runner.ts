@@ -37,6 +37,8 @@ export interface QemuRunnerOptions {
   runtimeRoot: string;
   /** `auto` (default): where the host can; `required`: refuse machines where it can't; `off`: never. */
   jail?: "auto" | "required" | "off";
+  /** Thaw what was imported without a jail, too, where machines have none. Default false. */
+  unjailedImports?: boolean;
   /** `prove` (default): use KVM where a guest was seen to start; `never`: emulate. */
   kvm?: "prove" | "never";
   /** `prove` (default): take differences where one was seen to be replayed; `never`: always migrate. */
@@ -148,19 +150,20 @@ function createContext(options: QemuRunnerOptions): Context {
       });
       return facts;
     },
-    async jail() {
-      if (options.jail === "off") return { jailed: false, reason: "turned off by the daemon's settings" };
+    async jail(imported = false) {
+      const insists = imported && options.unjailedImports !== true;
+      if (options.jail === "off" && !insists)
+        return { jailed: false, reason: "turned off by the daemon's settings" };
       support ??= jailSupport(context);
       const found = await support;
-      if (!found.jailed && options.jail === "required") {
-        const hint = found.hint === undefined ? {} : { hint: found.hint };
-        throw new RunnerError(
-          "unsupported",
-          `machines must be jailed and this host can't: ${found.reason}`,
-          hint,
-        );
-      }
-      return found;
+      if (found.jailed || (options.jail !== "required" && !insists)) return found;
+      const which = insists ? "a machine that was imported" : "every machine";
+      const hint = found.hint === undefined ? {} : { hint: found.hint };
+      throw new RunnerError(
+        "unsupported",
+        `${which} must be jailed and this host can't: ${found.reason}`,
+        hint,
+      );
     },
     async kvm(kernelDir, signal) {
       if (options.kvm === "never") return { state: "broken", reason: "turned off by the daemon's settings" };

@@ -30,7 +30,11 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const { id, stateDir, snapshot, difference } = spec;
   const { resources, needs } = snapshot;
   const runtimeDir = runtimeDirOf(context, spec);
-  const [facts, support] = await Promise.all([context.facts(), context.jail(), checkFiles(snapshot)]);
+  const [facts, support] = await Promise.all([
+    context.facts(),
+    context.jail(snapshot.imported),
+    checkFiles(snapshot),
+  ]);
   const confinement = confine(support, runtimeDir);
   using deadline = deadlineSignal("the snapshot was not restored", THAW_TIMEOUT_MS, outer);
 

@@ -210,6 +210,21 @@ describe.skipIf(missing.length > 0)(`the keeper${why ? ` (${why})` : ""}`, () =>
     expect([readFileSync(victim, "utf8"), now.uid, now.mode & 0o777]).toEqual(["untouched", 0, 0o600]);
   });
 
+  test("what was imported is jailed although machines are not; unless that is allowed", async ({ skip }) => {
+    const jailed = (probes.find(({ name }) => name === "jail")?.state ?? "") === "ok";
+    if (!jailed) return skip(probes.find(({ name }) => name === "jail")?.detail);
+    const isolationOf = async (settings: object, imported: boolean): Promise<string> => {
+      const free = createQemuRunner({ ...options, jail: "off", ...settings });
+      const machine = await free.thaw({ ...place(), snapshot: { ...snapshot, imported } });
+      machines.push(machine);
+      const status = readFileSync(`/proc/${await pidOf(machine.record)}/status`, "utf8");
+      return /NSpid:\t\d+\t1\n/.test(status) ? "jailed" : "free";
+    };
+    expect(await isolationOf({}, false)).toBe("free");
+    expect(await isolationOf({}, true)).toBe("jailed");
+    expect(await isolationOf({ unjailedImports: true }, true)).toBe("free");
+  });
+
   test("a record that names another's process harms nobody", async () => {
     const bystander = spawn("sleep", ["60"]);
     try {
