@@ -188,6 +188,9 @@ pub fn sweep(parent: &str, runtime_root: &Path) -> BTreeSet<String> {
         let mechanism = if parent.parent() == Some(root) { Mechanism::V2 } else { Mechanism::V1 };
         for dir in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
             let Some(id) = dir.file_name() else { continue };
+            if id == crate::protocol::TOOLS {
+                continue;
+            }
             let socket = runtime_root.join(id).join(crate::protocol::SOCKET);
             if UnixStream::connect(socket).is_ok() {
                 continue;

@@ -52,13 +52,15 @@ enum Waiting {
 /// Makes the folder, the sockets and the machine. On an error nothing is left.
 pub fn begin(options: &Options) -> io::Result<Keeper<'_>> {
     DirBuilder::new().mode(0o700).create(&options.dir)?;
+    // It listens before it has a cgroup: who sweeps up takes a cgroup without a listening keeper for abandoned.
+    let listener = UnixListener::bind(options.dir.join(SOCKET))?;
     let group = options.cgroup.as_ref().map_or(Group::none(), |name| Group::make(name, &options.id, &options.limits));
-    launch(options, group).inspect_err(|_| {
+    launch(options, listener, group).inspect_err(|_| {
         let _ = fs::remove_dir_all(&options.dir);
     })
 }
 
-fn launch(options: &Options, group: Group) -> io::Result<Keeper<'_>> {
+fn launch(options: &Options, listener: UnixListener, group: Group) -> io::Result<Keeper<'_>> {
     let made = || -> io::Result<_> {
         let dir = &options.dir;
         // What was inherited is the machine's only: the keeper itself keeps none of it open.
@@ -77,7 +79,6 @@ fn launch(options: &Options, group: Group) -> io::Result<Keeper<'_>> {
         }
         let sockets =
             MACHINE_SOCKETS.iter().map(|name| UnixListener::bind(dir.join(name))).collect::<io::Result<Vec<_>>>()?;
-        let listener = UnixListener::bind(dir.join(SOCKET))?;
         listener.set_nonblocking(true)?;
         let (stderr, stderr_writer) = pipe()?;
         set_nonblocking(stderr.as_fd())?;
@@ -94,10 +95,10 @@ fn launch(options: &Options, group: Group) -> io::Result<Keeper<'_>> {
             stdio: [null.as_raw_fd(), null.as_raw_fd(), stderr_writer.as_raw_fd()],
             descriptors: &descriptors,
         })?;
-        Ok((uid, listener, child, File::from(stderr)))
+        Ok((uid, child, File::from(stderr)))
     };
     match made() {
-        Ok((uid, listener, child, stderr)) => Ok(Keeper {
+        Ok((uid, child, stderr)) => Ok(Keeper {
             options,
             group,
             uid,

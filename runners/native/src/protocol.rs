@@ -13,6 +13,8 @@ use std::path::Path;
 /// Names in a keeper's folder.
 pub const SOCKET: &str = "keeper.sock";
 pub const END_FILE: &str = "end.json";
+/// The cgroup of tools, which end with who started them.
+pub const TOOLS: &str = "tools";
 /// The folder that the machine may write to, and that of sockets made for it by its host.
 pub const WORK_DIR: &str = "work";
 pub const HOST_DIR: &str = "host";
