@@ -30,20 +30,18 @@ const runtimeRoot = dirname(socket);
 mkdirSync(runtimeRoot, { recursive: true, mode: 0o711 });
 const jail = process.env.THAW_JAIL;
 
-const runner = createQemuRunner({
-  home,
-  agentPath: join(installed, "agent", "thaw-agent"),
-  sealPath: join(installed, "agent", "thaw-seal"),
-  runtimeRoot,
-  ...(jail === "off" || jail === "required" ? { jail } : {}),
-  unjailedImports: process.env.THAW_UNJAILED_IMPORTS === "1",
-});
-void runner.sweep();
 const engine = await Engine.open({
   homePath: home,
   templatesDir: join(installed, "templates"),
   agentPath: join(installed, "agent", "thaw-agent"),
-  runner,
+  runner: createQemuRunner({
+    home,
+    agentPath: join(installed, "agent", "thaw-agent"),
+    sealPath: join(installed, "agent", "thaw-seal"),
+    runtimeRoot,
+    ...(jail === "off" || jail === "required" ? { jail } : {}),
+    unjailedImports: process.env.THAW_UNJAILED_IMPORTS === "1",
+  }),
 }).catch((error: Error & { hint?: string; details?: string[] }) =>
   fail([error.message, ...(error.details ?? []), ...(error.hint ? [`hint: ${error.hint}`] : [])].join("\n")),
 );

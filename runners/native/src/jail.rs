@@ -322,9 +322,9 @@ fn drop_rights(uid: Option<u32>, jailed: bool) -> io::Result<()> {
     // SAFETY: plain numbers, here and below.
     unsafe {
         if jailed {
-            for capability in 0..=HIGHEST_CAPABILITY {
-                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
-            }
+            // Fails for the first number that the kernel has no capability for.
+            let mut capabilities = 0..=HIGHEST_CAPABILITY;
+            while capabilities.next().is_some_and(|one| libc::prctl(libc::PR_CAPBSET_DROP, one, 0, 0, 0) == 0) {}
         }
         if let Some(uid) = uid {
             check(libc::setgroups(0, std::ptr::null()))?;
