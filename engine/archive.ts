@@ -155,6 +155,7 @@ export class Archive {
     const booted = await this.snapshots.find(({ bootedFrom }) => bootedFrom === id);
     if (booted) await this.removeSnapshot(booted.id);
     await this.captures.store.remove(id);
+    void this.#context.room.disk.freed();
     const details = why ? { reason: why.reason, bytes: why.bytes } : {};
     this.#context.audit.note(verb, id, details);
     this.#context.events.append({ type: "capture.removed", target: id, name: id, sandbox: null, details });
@@ -228,6 +229,7 @@ export class Archive {
       });
     }
     await this.snapshots.remove(id);
+    void this.#context.room.disk.freed();
     const details = why ? { reason: why.reason, bytes: why.bytes } : {};
     this.#context.audit.note(verb, reference, { id, ...details });
     this.tellSnapshot("snapshot.removed", id, reference, details);

@@ -7,6 +7,7 @@ const NAMES: Record<keyof Capabilities, string> = {
   liveFreeze: "freezing a machine that goes on",
   pause: "pausing",
   pty: "terminals",
+  diskGrowth: "limits of disks that grow",
 };
 
 /** Throws `unsupported`. @param needed by capability, whether this request needs it */

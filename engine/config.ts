@@ -31,6 +31,8 @@ const config = z.strictObject({
       memory: size.optional(),
       /** Left available to the rest of the host. */
       reserveMemory: size.optional(),
+      /** Of all sandboxes' folders together. */
+      disk: size.optional(),
       /** Left free on the disk of the state folder. */
       freeDisk: size.optional(),
       /** Output of execs, of all sandboxes together. */
@@ -39,6 +41,8 @@ const config = z.strictObject({
         .strictObject({
           cpus: z.int().min(1).max(64).optional(),
           memory: size.optional(),
+          /** Of its folder: what it has written to its disk, logs, what is kept of it when it is frozen. */
+          disk: size.optional(),
           ttl: duration.optional(),
           logs: size.optional(),
         })

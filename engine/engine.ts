@@ -249,6 +249,7 @@ export class Engine {
     leases.close();
     lifecycle.close();
     admission.close();
+    this.#parts.room.disk.close();
     this.#tellDaemon("daemon.stopped");
     await this.#heartbeat.stop();
     await Promise.all([captures.close(), ...this.sandboxes.map((sandbox) => sandbox.detach())]);
@@ -266,8 +267,8 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const config = readConfig(home.config);
   const audit = new Audit(home.audit);
   const events = EventLog.open(home.events);
-  const room = new Room(home.root, config);
   const registry = new SandboxRegistry();
+  const room = new Room(home.root, config, () => registry.present);
   const sandboxes = () => registry.present.map(({ record }) => record);
   const quarantine = new Quarantine(home.root);
   const archive = new Archive({ home, runner, room, config, audit, events, quarantine, sandboxes });

@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import type { Probe } from "../runners/runner.ts";
 import { Admission, defaultLimits, type Limits } from "./admission.ts";
 import type { Config } from "./config.ts";
+import { DiskRoom, type Grower } from "./disk-room.ts";
 import { EngineError } from "./errors.ts";
 import { readHostMemory } from "./host-memory.ts";
 
@@ -13,14 +14,18 @@ const WARN_AT = 4;
 
 export class Room {
   readonly admission: Admission;
+  readonly disk: DiskRoom;
   readonly #root: string;
   readonly #minFreeMib: number;
 
-  /** @param root the state folder: its disk is the one that counts. */
-  constructor(root: string, { limits }: Config) {
+  /** @param root the state folder: its disk is the one that counts. @param growers the sandboxes there are */
+  constructor(root: string, { limits }: Config, growers: () => readonly Grower[]) {
     this.#root = root;
     this.#minFreeMib = limits.freeDisk ?? MIN_FREE_MIB;
     this.admission = new Admission(limitsOf(limits));
+    const bytes = (mib: number | undefined) => (mib === undefined ? undefined : mib * 2 ** 20);
+    const disk = { hostBytes: bytes(limits.disk), sandboxBytes: bytes(limits.sandbox.disk) };
+    this.disk = new DiskRoom(root, { reserveBytes: this.#minFreeMib * 2 ** 20, ...disk }, growers);
   }
 
   /** Throws `no-space` with the figures. @param bytes that are about to be written */

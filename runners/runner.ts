@@ -30,6 +30,8 @@ export interface Capabilities {
   liveFreeze: boolean;
   pause: boolean;
   pty: boolean;
+  /** A machine tells when its disk has grown (`watchDiskGrowth`). */
+  diskGrowth: boolean;
 }
 
 /** Resources of a machine. A snapshot is bound to them. */
@@ -166,7 +168,10 @@ export type MachineEnd =
   | { kind: "powered-off" }
   | { kind: "rebooted" }
   | { kind: "panicked" }
-  | { kind: "disk-full"; detail: string };
+  /** It stands still, and goes on with `resume` once the host's disk has room. */
+  | { kind: "disk-full"; detail: string }
+  /** It stands still: the host could not read or write its disk. */
+  | { kind: "disk-failed"; detail: string };
 
 export interface MachineStats {
   /** Proportional share of memory, bytes. */
@@ -185,6 +190,12 @@ export interface Machine {
   readonly record: MachineRecord;
   /** Called once for each end; `disk-full` may be followed by others. Also reports an end that happened while no process was attached. */
   onEnd(listener: (end: MachineEnd) => void): void;
+  /**
+   * Calls `onDiskGrowth` once when the machine has written `bytes` more to its own disk files. Replaces the watch before. Needs `diskGrowth`.
+   * A cut or a flattening of the disk ends the watch, which is told as growth.
+   */
+  watchDiskGrowth(bytes: number): Promise<void>;
+  onDiskGrowth(listener: () => void): void;
   /** Connects to the agent's port. One connection at a time; the caller closes it. */
   connect(signal?: AbortSignal): Promise<Duplex>;
   pause(): Promise<void>;

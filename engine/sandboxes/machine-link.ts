@@ -12,6 +12,8 @@ export interface LinkHost {
   readonly record: SandboxRecord;
   readonly dir: string;
   ended(end: MachineEnd): void;
+  /** Its disk has grown as far as was allowed. */
+  grew(): void;
   /** A session ended that nobody closed. */
   lost(why: SessionError): void;
 }
@@ -118,6 +120,7 @@ export class MachineLink {
     this.#machine = machine;
     this.#host.record.machine = machine.record;
     machine.onEnd((end) => this.#host.ended(end));
+    machine.onDiskGrowth(() => this.#host.grew());
     return machine;
   }
 }

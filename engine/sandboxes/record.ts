@@ -73,7 +73,7 @@ export const sandboxRecord = z.object({
     .nullable()
     .default(null),
   /** What a request may not undo: a machine that a full disk paused goes on when somebody says so. */
-  heldBy: z.enum(["disk-full"]).nullable().default(null),
+  heldBy: z.enum(["disk-full", "disk-failed", "disk-room", "disk-limit"]).nullable().default(null),
   /** What finds the values that its execs were told are secret, in what it writes and in captures of it. */
   secrets: sealedSecrets.nullable().default(null),
   timers: timers.default(noTimers),

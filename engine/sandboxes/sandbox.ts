@@ -15,6 +15,7 @@ import type {
   Runner,
   SnapshotFiles,
 } from "../../runners/runner.ts";
+import { isNoSpace } from "../as-engine-error.ts";
 import { needCapabilities } from "../capabilities.ts";
 import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
@@ -45,6 +46,8 @@ interface SandboxEvents {
   transition: [change: { from: SandboxState; to: SandboxState; reason: string | null }];
   /** Its machine ended or its agent broke the protocol; the record says why. */
   ended: [];
+  /** It has written as much as `watchDiskGrowth` allowed. */
+  diskGrew: [];
   /** It could not be removed; that is tried again. */
   delayed: [reason: string];
   /** It was removed, and nothing is left. */
@@ -79,6 +82,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   #adoption: { begin: () => Promise<void>; over: Promise<void> | null } | null = null;
   readonly #uses = new UseCount();
   #gone = false;
+  /** Its record could not be written for want of room. */
+  #unsaved = false;
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -100,6 +105,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       ...{ record, dir },
       ended: (end) => void this.#ended(end),
       lost: (why) => void this.#sessionLost(why),
+      grew: () => this.emit("diskGrew"),
     });
     this.#reach = new Reach(
       {
@@ -271,7 +277,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     await this.#inTurn(async () => {
       const { name, state, frozen, heldBy, reason } = this.record;
       if (!frozen && state !== "paused") return;
-      if (heldBy === "disk-full")
+      if (heldBy !== null)
         throw new EngineError("no-space", `sandbox ${name} is not woken: ${reason}`, {
           hint: `thaw resume ${name}`,
         });
@@ -288,6 +294,29 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
         throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
     };
     await this.#inTurn(() => this.#frozen.freeze(take, checkUnused));
+  }
+
+  /** Emits `diskGrew` once it has written that much more. Nothing happens for a sandbox without a machine. */
+  async watchDiskGrowth(bytes: number): Promise<void> {
+    await this.#link.machine?.watchDiskGrowth(bytes);
+  }
+
+  /** Pauses it because there is no room for what it writes. `release` lets it go on. */
+  async hold(by: "disk-room" | "disk-limit", why: string): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.record.state !== "running") return;
+      this.record.heldBy = by;
+      await this.#link.needMachine(this.record).pause();
+      const cure = "it goes on by itself when there is room: thaw rm, thaw prune";
+      if (this.record.state === "running") await this.#become("paused", `paused: ${why}; ${cure}`);
+    });
+  }
+
+  /** Lets it go on when it was held for want of room. */
+  async release(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.record.state === "paused" && this.record.heldBy !== null) await this.#resume();
+    });
   }
 
   allowLive(verb: "freeze" | "fork"): void {
@@ -373,8 +402,21 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     await this.#execs.close();
   }
 
+  /** Writes its record; on a full disk later, where the next daemon can find out what it says. */
   async persist(): Promise<void> {
-    if (!this.#removal) await this.#write();
+    if (this.#removal) return;
+    try {
+      await this.#write();
+      this.#unsaved = false;
+    } catch (error) {
+      // A creation and a freeze rest on what is on the disk.
+      if (!isNoSpace(error) || this.record.state === "creating" || this.record.frozen) throw error;
+      this.#unsaved = true;
+    }
+  }
+
+  async persistLate(): Promise<void> {
+    if (this.#unsaved) await this.persist();
   }
 
   async #resume(): Promise<void> {
@@ -456,8 +498,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
         this.record.heldBy = "disk-full";
         return this.#become(
           "paused",
-          `paused: the host's disk is full (${end.detail}); free some space, then thaw resume ${this.record.name}`,
+          `paused: ${end.detail}; it goes on by itself when there is room: thaw rm, thaw prune`,
         );
+      case "disk-failed":
+        this.record.heldBy = "disk-failed";
+        return this.#become("paused", `paused: ${end.detail}; mend it, then thaw resume ${this.record.name}`);
       case "powered-off":
         return this.#end("stopped", "the guest powered off");
       case "rebooted":

@@ -21,12 +21,13 @@ export async function discard(parts: Parts, id: string, why?: EngineError): Prom
 
 /** Nothing is left of it: its name is free. */
 export async function forgetRemoved(parts: Parts, sandbox: Sandbox, why: EngineError): Promise<void> {
-  const { registry, leases, admission, audit, logs } = parts;
+  const { registry, leases, admission, audit, logs, room } = parts;
   const { id, record } = sandbox;
   if (!registry.delete(sandbox)) return;
   leases.forget(id);
   admission.free(id);
   logs.forget(id);
+  room.disk.forget(id);
   const asked = why.code === "cancelled";
   audit.note("rm", record.name, { id, ...(asked ? {} : { why: why.message }) });
   await dropOwnSnapshot(parts, record.ownSnapshot).catch(() => {});

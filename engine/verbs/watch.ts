@@ -13,17 +13,24 @@ export interface Watched {
 
 export function watch(parts: Parts, sandbox: Sandbox): Watched {
   const { id, record } = sandbox;
-  const { registry, events, admission, lifecycle, leases, logs } = parts;
+  const { registry, events, admission, lifecycle, leases, logs, room, runner } = parts;
   const tell: Watched["tell"] = (type, details) =>
     events.append({ type, target: id, name: record.name, sandbox: id, details });
   registry.add(sandbox);
   sandbox.onWake = (thaw, signal) => wake(parts, sandbox, thaw, signal);
+  const grew = (): void => {
+    if (runner.capabilities.diskGrowth) void room.disk.grew(sandbox);
+  };
   sandbox.on("transition", ({ to, reason }) => {
     // A removal is news when it is over, or takes longer.
     if (to !== "creating" && to !== "removing") tell(`sandbox.${to}`, reason === null ? {} : { reason });
     if (!ownsMachine(to)) admission.ended(id);
     lifecycle.poke();
+    grew();
+    if (record.heldBy !== null) room.disk.held();
   });
+  sandbox.on("diskGrew", grew);
+  if (record.heldBy !== null) room.disk.held();
   sandbox.on("ended", () => {
     if (record.leased) leases.afterEnd(id);
   });

@@ -76,8 +76,6 @@ function signalName(number: number): string {
 }
 
 function diskEnd(full: boolean, reason: string): MachineEnd {
-  const detail = full
-    ? "the host's disk is full; free space and resume"
-    : `the machine's disk failed: ${reason.slice(0, 200)}`;
-  return { kind: "disk-full", detail };
+  const detail = full ? "the host's disk is full" : `the machine's disk failed: ${reason.slice(0, 200)}`;
+  return { kind: full ? "disk-full" : "disk-failed", detail };
 }

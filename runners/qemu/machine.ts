@@ -15,6 +15,7 @@ import {
 } from "../runner.ts";
 import { AGENT_SOCKET } from "./argv.ts";
 import { readConsole } from "./console-log.ts";
+import { isGrowth, watchGrowth } from "./disk-growth.ts";
 import { endOfEvent, endOfProcess, endOfStatus } from "./ends.ts";
 import type { Keeper, KeeperStatus } from "./keeper.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
@@ -56,6 +57,7 @@ export class QemuMachine implements Machine {
   readonly #keeper: Keeper;
   readonly #watch: ReturnType<Keeper["watch"]>;
   readonly #listeners: ((end: MachineEnd) => void)[] = [];
+  readonly #growthListeners: (() => void)[] = [];
   /** Ends told so far, for listeners that come later. */
   readonly #ends: MachineEnd[] = [];
   #leaving = false;
@@ -74,6 +76,7 @@ export class QemuMachine implements Machine {
     this.#watch = this.#keeper.watch();
     void this.#watch.ended.then((status) => this.#onProcessEnd(status));
     this.#qmp.on("event", (event) => {
+      if (isGrowth(event)) this.#tellGrowth();
       const end = endOfEvent(event);
       if (end !== undefined) this.#tell(end);
     });
@@ -83,6 +86,14 @@ export class QemuMachine implements Machine {
   onEnd(listener: (end: MachineEnd) => void): void {
     this.#listeners.push(listener);
     for (const end of this.#ends) queueMicrotask(() => listener(end));
+  }
+
+  onDiskGrowth(listener: () => void): void {
+    this.#growthListeners.push(listener);
+  }
+
+  watchDiskGrowth(bytes: number): Promise<void> {
+    return watchGrowth(this.#qmp, bytes);
   }
 
   async connect(signal?: AbortSignal): Promise<Duplex> {
@@ -192,7 +203,15 @@ export class QemuMachine implements Machine {
   /** Keeps the disk's chain shallow. What is asked of the machine next waits for it. */
   settle(): void {
     const source = { record: this.record, qmp: this.#qmp };
-    this.#inTurn(async () => this.#live?.settle(source)).catch(() => {});
+    this.#tellGrowth();
+    this.#inTurn(async () => this.#live?.settle(source))
+      .then(() => this.#tellGrowth())
+      .catch(() => {});
+  }
+
+  #tellGrowth(): void {
+    if (this.#leaving) return;
+    for (const listener of this.#growthListeners) listener();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -214,10 +233,9 @@ export class QemuMachine implements Machine {
 
   #tell(end: MachineEnd): void {
     // Each request under way fails for itself; a full disk is news again only after a resume.
-    const repeated =
-      end.kind === "disk-full" ? this.#held : this.#ends.some((told) => told.kind === end.kind);
+    const repeated = isHold(end) ? this.#held : this.#ends.some((told) => told.kind === end.kind);
     if (this.#leaving || repeated) return;
-    this.#held = end.kind === "disk-full";
+    this.#held = isHold(end);
     this.#ends.push(end);
     for (const listener of this.#listeners) listener(end);
   }
@@ -245,4 +263,8 @@ export class QemuMachine implements Machine {
     this.#qmp.close();
     this.#watch.close();
   }
+}
+
+function isHold({ kind }: MachineEnd): boolean {
+  return kind === "disk-full" || kind === "disk-failed";
 }

@@ -52,7 +52,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
   const context = createContext(options);
   const runner: Runner = {
     name: RUNNER_NAME,
-    capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true },
+    capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
     probe: () => probe(context, options),
     async prepareKernel(source, signal) {
       const { agentPath, home } = options;
