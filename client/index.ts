@@ -29,7 +29,7 @@ export type { ReachOptions } from "./reach.ts";
 export { buildRunRequest, overrideSettings, type RunSettings } from "./run-settings.ts";
 export { openStore } from "./stores/open.ts";
 export { find as findInStore, type Pulled, type PullOptions, pull } from "./stores/pull.ts";
-export { type Pushed, type PushOptions, push } from "./stores/push.ts";
+export { type Pushed, type PushOptions, push, type Sending } from "./stores/push.ts";
 export { isStoreReference } from "./stores/reference.ts";
 export {
   type ByteSource,

@@ -382,18 +382,19 @@ export class ThawClient implements AsyncDisposable {
     return capture;
   }
 
-  /** A part as it travels. @param options `publish`: as for the capture's description */
+  /** A part as it travels. @param options `publish`: as for the capture's description; `from`: bytes to leave out at its beginning */
   async *getPart(
     { kind, id }: Pick<Artifact, "kind" | "id">,
     name: string,
-    options: CallOptions & { publish?: PublishRequest | undefined } = {},
+    options: CallOptions & { publish?: PublishRequest | undefined; from?: number } = {},
   ): AsyncGenerator<Buffer, void> {
-    const { publish: { diskOnly, allow } = {}, ...rest } = options;
+    const { publish: { diskOnly, allow } = {}, from, ...rest } = options;
     const path = (kind === "capture" ? capturePath : snapshotPath)(id, `/parts/${encodeURIComponent(name)}`);
-    const query = { diskOnly: diskOnly === true ? "1" : undefined, allow: allow?.join(",") };
+    const start = from === undefined || from === 0 ? undefined : String(from);
+    const query = { from: start, diskOnly: diskOnly === true ? "1" : undefined, allow: allow?.join(",") };
     yield* await this.#send({
       method: "GET",
-      path: kind === "capture" ? withQuery(path, query) : path,
+      path: withQuery(path, kind === "capture" ? query : { from: start }),
       ...rest,
     });
   }

@@ -4,11 +4,11 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { systemCode, ThawError } from "../errors.ts";
 import { maxManifestBytes } from "./artifact.ts";
 import { addToIndex, findInIndex, type Index, layoutFile, parseIndex, tagsOfIndex } from "./oci-index.ts";
-import { type Descriptor, digestOf, type Store } from "./store.ts";
+import { type Descriptor, digestOf, type ReadBytes, type Store } from "./store.ts";
 import { blockBytes, readTarHeader, tarHeader, tarPadding } from "./ustar.ts";
 
 const chunkBytes = 1 << 20;
-const maxEntries = 1000;
+const maxEntries = 4000;
 const maxIndexBytes = 4 << 20;
 const blobPrefix = "blobs/sha256/";
 const expected = /^(oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
@@ -71,8 +71,8 @@ abstract class Archive {
     }
   }
 
-  async tags(artifactType: string): Promise<string[]> {
-    return tagsOfIndex(this.index, artifactType);
+  async *tags(artifactType: string): AsyncGenerator<string, void> {
+    yield* tagsOfIndex(this.index, artifactType);
   }
 }
 
@@ -142,11 +142,11 @@ export class ArchiveWriter extends Archive implements Store {
     this.index = addToIndex(this.index, { ...about, digest, size: bytes.length });
   }
 
-  async writeBlob(blob: Descriptor, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  async writeBlob(blob: Descriptor, read: ReadBytes, signal: AbortSignal): Promise<void> {
     await this.#write(tarHeader(nameOf(blob.digest), blob.size));
     const at = this.#at;
     const hash = process.getBuiltinModule("node:crypto").createHash("sha256");
-    for await (const chunk of bytes) {
+    for await (const chunk of read()) {
       signal.throwIfAborted();
       hash.update(chunk);
       await this.#write(chunk);

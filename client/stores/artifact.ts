@@ -22,16 +22,23 @@ const titleKey = "org.opencontainers.image.title";
 const createdKey = "org.opencontainers.image.created";
 /** Digest of the OCI manifest of a capture's base, in the same repository. */
 const baseKey = "vnd.thaw.base";
-/** Of encrypted ones: what is in it and for whom, so that it is not sent twice. */
+/** What is in it and, encrypted, for whom, so that it is not sent twice. */
 const contentKey = "vnd.thaw.content";
 const recipientsKey = "vnd.thaw.recipients";
+/** `2/7`: the second of seven layers that are one part. */
+const pieceKey = "vnd.thaw.piece";
 export const maxManifestBytes = 1 << 20;
 export const maxOutlineBytes = 1 << 18;
-const maxLayers = 64;
+const maxLayers = 2048;
+const maxPieces = 1024;
 const namePattern = /^[a-z0-9-]{1,20}(\.qcow2)?\.(zst|json)$/;
 
-export interface Layer extends Descriptor {
+/** A part, or the manifest: one blob, or several that are one part in a row. */
+export interface Layer {
   name: string;
+  mediaType: string;
+  size: number;
+  pieces: readonly Descriptor[];
 }
 
 /** An OCI manifest of ours, read. */
@@ -40,7 +47,7 @@ export interface Packed {
   /** Of the OCI manifest itself. */
   digest: string;
   outline: Descriptor;
-  manifest: Layer;
+  manifest: Descriptor;
   layers: Layer[];
   encrypted: boolean;
   base: string | undefined;
@@ -57,6 +64,12 @@ export function mediaTypeOf(name: string, encrypted: boolean): string {
   return encrypted ? `${type}${encryptedSuffix}` : type;
 }
 
+/** How long the blobs are that a part of `size` bytes travels as, where a store takes blobs of `limit` bytes. */
+export function pieceLength(size: number, limit: number | undefined): number {
+  const mib = 1 << 20;
+  return limit === undefined ? Math.max(1, size) : Math.max(limit, Math.ceil(size / maxPieces / mib) * mib);
+}
+
 /** The artifact's OCI manifest. The same artifact makes the same bytes. */
 export function packManifest(about: {
   kind: Kind;
@@ -64,27 +77,32 @@ export function packManifest(about: {
   outline: Buffer;
   layers: readonly Layer[];
   base?: string | undefined;
-  encryption?: { content: string; recipients: string } | undefined;
+  content: string;
+  recipients?: string | undefined;
 }): { bytes: Buffer; digest: string; config: Descriptor } {
-  const { kind, createdAt, outline, layers, base, encryption } = about;
+  const { kind, createdAt, outline, layers, base, content, recipients } = about;
   const config = { mediaType: outlineType, digest: digestOf(outline), size: outline.length };
   const text = JSON.stringify({
     schemaVersion: 2,
     mediaType: manifestType,
     artifactType: artifactTypes[kind],
     config,
-    layers: layers.map(({ name, mediaType, digest, size }) => ({
-      mediaType,
-      digest,
-      size,
-      annotations: { [titleKey]: name },
-    })),
+    layers: layers.flatMap(({ name, mediaType, pieces }) =>
+      pieces.map(({ digest, size }, index) => ({
+        mediaType,
+        digest,
+        size,
+        annotations: {
+          [titleKey]: name,
+          ...(pieces.length === 1 ? {} : { [pieceKey]: `${index + 1}/${pieces.length}` }),
+        },
+      })),
+    ),
     annotations: {
       [createdKey]: createdAt,
       ...(base === undefined ? {} : { [baseKey]: base }),
-      ...(encryption === undefined
-        ? {}
-        : { [contentKey]: encryption.content, [recipientsKey]: encryption.recipients }),
+      [contentKey]: content,
+      ...(recipients === undefined ? {} : { [recipientsKey]: recipients }),
     },
   });
   const bytes = Buffer.from(text);
@@ -110,15 +128,9 @@ export function unpackManifest(bytes: Buffer, where: string): Packed {
   const outline = readDescriptor(value.config);
   if (outline === null || outline.mediaType !== outlineType) throw no("has no outline");
   if (!Array.isArray(value.layers) || value.layers.length > maxLayers) throw no("has no layers, or too many");
-  const layers = value.layers.map((layer: unknown): Layer => {
-    const found = readDescriptor(layer);
-    const name = found?.annotations?.[titleKey];
-    if (found === null || name === undefined || !namePattern.test(name))
-      throw no("has a layer that is no part of such a thing");
-    return { ...found, name };
-  });
+  const layers = joinPieces(value.layers, no);
   if (new Set(layers.map(({ name }) => name)).size !== layers.length) throw no("has a layer twice");
-  const manifest = layers.find(({ name }) => name === manifestLayerName);
+  const [manifest] = layers.filter(({ name }) => name === manifestLayerName).flatMap(({ pieces }) => pieces);
   if (manifest === undefined) throw no(`has no layer ${manifestLayerName}`);
   const encrypted = layers.filter(({ mediaType }) => mediaType.endsWith(encryptedSuffix)).length;
   if (encrypted !== 0 && encrypted !== layers.length) throw no("is encrypted in parts only");
@@ -127,11 +139,53 @@ export function unpackManifest(bytes: Buffer, where: string): Packed {
   if (base !== undefined && !/^sha256:[0-9a-f]{64}$/.test(base)) throw no("has a base that is no digest");
   return {
     ...{ kind, digest: digestOf(bytes), outline, manifest, base },
-    layers: layers.filter((layer) => layer !== manifest),
+    layers: layers.filter(({ name }) => name !== manifestLayerName),
     encrypted: encrypted > 0,
     content: annotations[contentKey],
     recipients: annotations[recipientsKey],
   };
+}
+
+/** The artifact type of somebody's manifest; null when it has none. */
+export function artifactTypeOf(bytes: Buffer): string | null {
+  try {
+    const { artifactType } = JSON.parse(bytes.toString()) as { artifactType?: unknown };
+    return typeof artifactType === "string" ? artifactType : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Layers that are pieces of one part follow each other, all of them. */
+function joinPieces(values: readonly unknown[], no: (why: string) => ThawError): Layer[] {
+  const layers: (Layer & { pieces: Descriptor[]; count: number })[] = [];
+  for (const value of values) {
+    const found = readDescriptor(value);
+    const name = found?.annotations?.[titleKey];
+    if (found === null || name === undefined || !namePattern.test(name))
+      throw no("has a layer that is no part of such a thing");
+    const { mediaType, size } = found;
+    const [, number, count] = /^(\d{1,4})\/(\d{1,4})$/.exec(found.annotations?.[pieceKey] ?? "1/1") ?? [];
+    const before = layers.at(-1);
+    if (number === "1") {
+      layers.push({ name, mediaType, size, pieces: [found], count: Number(count) });
+      continue;
+    }
+    if (
+      before?.name !== name ||
+      before.mediaType !== mediaType ||
+      Number(count) !== before.count ||
+      Number(number) !== before.pieces.length + 1
+    )
+      throw no(`has pieces of ${name} that don't follow each other`);
+    before.pieces.push(found);
+    before.size += size;
+  }
+  const cut = layers.find(
+    ({ pieces, count, name }) => pieces.length !== count || (name === manifestLayerName && count !== 1),
+  );
+  if (cut !== undefined) throw no(`lacks pieces of ${cut.name}`);
+  return layers;
 }
 
 function readDescriptor(value: unknown): Descriptor | null {

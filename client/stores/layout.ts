@@ -4,15 +4,12 @@ import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import { systemCode, ThawError } from "../errors.ts";
 import { maxManifestBytes } from "./artifact.ts";
+import { withLock } from "./lock.ts";
 import { addToIndex, findInIndex, type Index, layoutFile, parseIndex, tagsOfIndex } from "./oci-index.ts";
-import { type Descriptor, digestOf, type Store } from "./store.ts";
+import { type Descriptor, digestOf, once, type ReadBytes, type Store } from "./store.ts";
 
 const chunkBytes = 1 << 20;
 const maxIndexBytes = 4 << 20;
-const lockTries = 100;
-const lockWaitMs = 100;
-/** A lock whose holder has died. */
-const lockAgeMs = 30_000;
 
 export class LayoutStore implements Store {
   readonly name: string;
@@ -49,15 +46,11 @@ export class LayoutStore implements Store {
   ): Promise<void> {
     const digest = digestOf(bytes);
     const blob = { mediaType: about.mediaType, digest, size: bytes.length };
-    if (!(await this.hasBlob(blob))) await this.writeBlob(blob, once(bytes), signal);
+    if (!(await this.hasBlob(blob))) await this.writeBlob(blob, () => once(bytes), signal);
     await this.#saying("be written", () =>
-      this.#locked(async () => {
-        const beside = join(this.#path, `.index-${randomBytes(6).toString("hex")}`);
-        await writeFile(
-          beside,
-          JSON.stringify(addToIndex(await this.#index(), { ...about, digest, size: bytes.length })),
-        );
-        await rename(beside, join(this.#path, "index.json"));
+      withLock(join(this.#path, ".index.lock"), signal, async () => {
+        const index = addToIndex(await this.#index(), { ...about, digest, size: bytes.length });
+        await this.#replace("index.json", JSON.stringify(index));
       }),
     );
   }
@@ -96,7 +89,7 @@ export class LayoutStore implements Store {
     }
   }
 
-  async writeBlob(blob: Descriptor, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  async writeBlob(blob: Descriptor, read: ReadBytes, signal: AbortSignal): Promise<void> {
     const target = this.#blobPath(blob.digest);
     const beside = join(this.#path, "blobs", "sha256", `.${randomBytes(8).toString("hex")}`);
     await this.#make();
@@ -104,7 +97,7 @@ export class LayoutStore implements Store {
       const file = await open(beside, "wx", 0o644);
       try {
         const hash = createHash("sha256");
-        for await (const chunk of bytes) {
+        for await (const chunk of read()) {
           signal.throwIfAborted();
           hash.update(chunk);
           await file.writeFile(chunk);
@@ -121,8 +114,8 @@ export class LayoutStore implements Store {
     });
   }
 
-  async tags(artifactType: string): Promise<string[]> {
-    return tagsOfIndex(await this.#index(), artifactType);
+  async *tags(artifactType: string): AsyncGenerator<string, void> {
+    yield* tagsOfIndex(await this.#index(), artifactType);
   }
 
   async finish(): Promise<void> {}
@@ -133,8 +126,19 @@ export class LayoutStore implements Store {
     if ((await stat(join(this.#path, "oci-layout")).catch(() => null)) !== null) return;
     await this.#saying("be made", async () => {
       await mkdir(join(this.#path, "blobs", "sha256"), { recursive: true });
-      await writeFile(join(this.#path, "oci-layout"), layoutFile);
+      await this.#replace("oci-layout", layoutFile);
     });
+  }
+
+  /** A reader sees the file as it was or as it is now. */
+  async #replace(name: string, text: string): Promise<void> {
+    const beside = join(this.#path, `.${name}-${randomBytes(6).toString("hex")}`);
+    try {
+      await writeFile(beside, text, { flush: true });
+      await rename(beside, join(this.#path, name));
+    } finally {
+      await rm(beside, { force: true });
+    }
   }
 
   async #index(): Promise<Index> {
@@ -144,28 +148,6 @@ export class LayoutStore implements Store {
 
   #blobPath(digest: string): string {
     return join(this.#path, "blobs", "sha256", digest.slice("sha256:".length));
-  }
-
-  /** Two that push at once both keep their entry. */
-  async #locked<T>(work: () => Promise<T>): Promise<T> {
-    const lock = join(this.#path, ".index.lock");
-    for (let tries = 0; ; tries++) {
-      try {
-        await mkdir(lock);
-        break;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST" || tries >= lockTries) throw error;
-        const held = await stat(lock).catch(() => null);
-        if (held !== null && Date.now() - held.mtimeMs > lockAgeMs)
-          await rm(lock, { recursive: true, force: true });
-        await new Promise((resolve) => setTimeout(resolve, lockWaitMs));
-      }
-    }
-    try {
-      return await work();
-    } finally {
-      await rm(lock, { recursive: true, force: true });
-    }
   }
 
   async #saying<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -183,10 +165,6 @@ export class LayoutStore implements Store {
       );
     }
   }
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
-  yield bytes;
 }
 
 async function readBounded(path: string, limit: number): Promise<Buffer | null> {

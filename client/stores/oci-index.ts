@@ -6,50 +6,35 @@ const tagKey = "org.opencontainers.image.ref.name";
 const maxEntries = 10_000;
 
 interface Entry {
-  mediaType: string;
   artifactType?: string;
   digest: string;
-  size: number;
-  annotations?: Record<string, string>;
+  annotations?: Record<string, unknown>;
 }
-export interface Index {
-  schemaVersion: 2;
-  mediaType: string;
-  manifests: Entry[];
+/** Everybody's entries, and fields that are not ours: all are kept as they are. */
+export interface Index extends Record<string, unknown> {
+  manifests: unknown[];
 }
 
-/** An absent index is an empty one. Entries that are not of our shape are left alone. @throws ThawError `store-corrupt`. */
+/** An absent index is an empty one. @throws ThawError `store-corrupt`. */
 export function parseIndex(bytes: Buffer | null, where: string): Index {
-  const empty: Index = {
-    schemaVersion: 2,
-    mediaType: "application/vnd.oci.image.index.v1+json",
-    manifests: [],
-  };
-  if (bytes === null) return empty;
+  if (bytes === null)
+    return { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] };
   try {
-    const { manifests } = JSON.parse(bytes.toString()) as Index;
-    if (Array.isArray(manifests) && manifests.length <= maxEntries)
-      return {
-        ...empty,
-        manifests: manifests.filter((entry) => /^sha256:[0-9a-f]{64}$/.test(entry?.digest)),
-      };
+    const index = JSON.parse(bytes.toString()) as Index;
+    if (Array.isArray(index.manifests) && index.manifests.length <= maxEntries) return index;
   } catch {
     // said below
   }
-  throw new ThawError("store-corrupt", `${where}: its index.json is none`);
+  throw new ThawError("store-corrupt", `${where}: index.json is not an OCI image index`);
 }
 
+/** The index with the tag on that manifest, and on no other. */
 export function addToIndex(
   index: Index,
-  {
-    tag,
-    mediaType,
-    artifactType,
-    digest,
-    size,
-  }: { tag: string; mediaType: string; artifactType: string; digest: string; size: number },
+  about: { tag: string; mediaType: string; artifactType: string; digest: string; size: number },
 ): Index {
-  const others = index.manifests.filter((entry) => entry.annotations?.[tagKey] !== tag);
+  const { tag, mediaType, artifactType, digest, size } = about;
+  const others = index.manifests.filter((value) => tagOf(readEntry(value)) !== tag);
   return {
     ...index,
     manifests: [...others, { mediaType, artifactType, digest, size, annotations: { [tagKey]: tag } }],
@@ -57,12 +42,24 @@ export function addToIndex(
 }
 
 export function findInIndex({ manifests }: Index, tag: string): string | undefined {
-  return manifests.find((entry) => entry.annotations?.[tagKey] === tag)?.digest;
+  return manifests.map(readEntry).find((entry) => tagOf(entry) === tag)?.digest;
 }
 
 export function tagsOfIndex({ manifests }: Index, artifactType: string): string[] {
-  return manifests.flatMap((entry) => {
-    const tag = entry.annotations?.[tagKey];
-    return entry.artifactType === artifactType && typeof tag === "string" ? [tag] : [];
+  return manifests.flatMap((value) => {
+    const entry = readEntry(value);
+    const tag = tagOf(entry);
+    return entry?.artifactType === artifactType && tag !== null ? [tag] : [];
   });
+}
+
+/** Null for an entry that we could not read by its digest. */
+function readEntry(value: unknown): Entry | null {
+  const entry = value as Entry | null;
+  return typeof entry?.digest === "string" && /^sha256:[0-9a-f]{64}$/.test(entry.digest) ? entry : null;
+}
+
+function tagOf(entry: Entry | null): string | null {
+  const tag = entry?.annotations?.[tagKey];
+  return typeof tag === "string" ? tag : null;
 }

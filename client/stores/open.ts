@@ -29,8 +29,8 @@ async function open(
   { plainHttp, write }: { plainHttp: boolean; write: boolean },
 ): Promise<Store> {
   if (parsed.kind === "oci") {
-    const { OciStore } = await import("./oci.ts");
-    return OciStore.open({ ...parsed, plainHttp });
+    const { OciStore } = await import("./registry/store.ts");
+    return new OciStore({ ...parsed, plainHttp });
   }
   if ((await stat(parsed.path).catch(() => null))?.isFile() === true) {
     const { ArchiveReader } = await import("./archive.ts");

@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { ThawError } from "../errors.ts";
+import { canonicalRegistry } from "./registry/name.ts";
 
 export interface StorePolicy {
   /** Recipients that whatever is pushed there is encrypted to. */
@@ -47,7 +48,14 @@ export async function findPolicy(
     if (!Array.isArray(encryptTo) || !encryptTo.every((one) => typeof one === "string"))
       throw fault(`${store}: encryptTo is no list of recipients`);
     if (typeof plainHttp !== "boolean") throw fault(`${store}: plainHttp is neither true nor false`);
-    if (name === store || name.startsWith(`${store.replace(/\/$/, "")}/`)) return { encryptTo, plainHttp };
+    if (covers(store, name)) return { encryptTo, plainHttp };
   }
   return none;
+}
+
+/** Whether a policy for `store` goes for the store `name`, however the registry's host is written. */
+function covers(store: string, name: string): boolean {
+  const written = store.replace(/\/$/, "");
+  const scope = written.replace(/^oci:([^/]+)/, (_, host: string) => `oci:${canonicalRegistry(host)}`);
+  return name === scope || name.startsWith(`${scope}/`);
 }

@@ -11,7 +11,7 @@ import {
   unpackManifest,
 } from "./artifact.ts";
 import { type Decrypt, decryptWith } from "./encryption.ts";
-import { checked, digestOf, readSmall, type Store } from "./store.ts";
+import { checked, digestOf, once, readSmall, type Store } from "./store.ts";
 
 /** The manifest and its parts' digests. */
 const maxContentBytes = 1 << 20;
@@ -47,9 +47,9 @@ export async function find(
   const wanted = tag ?? (await onlyTag(store, kind, signal));
   const bytes = await store.getManifest(wanted, signal);
   if (bytes === null) {
-    const tags = (await store.tags(artifactTypes[kind], signal)).slice(0, shownTags);
+    const tags = await firstTags(store, kind, shownTags, signal);
     throw new ThawError("not-found", `${store.name} has nothing under ${wanted}`, {
-      hint: tags.length === 0 ? "it is empty" : `it has ${tags.join(", ")}`,
+      hint: tags.length === 0 ? `it has no ${kind}` : `it has ${tags.join(", ")}`,
     });
   }
   const packed = unpackManifest(bytes, `${store.name}:${wanted}`);
@@ -220,12 +220,18 @@ async function* readPart(
   decrypt: Decrypt | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
+  let at = 0;
   if (decrypt === undefined) {
-    yield* store.readBlob(layer, from, signal);
+    for (const piece of layer.pieces) {
+      if (from < at + piece.size) yield* store.readBlob(piece, Math.max(0, from - at), signal);
+      at += piece.size;
+    }
     return;
   }
-  let at = 0;
-  for await (const chunk of decrypt(checked(store, layer, signal))) {
+  const all = async function* (): AsyncGenerator<Buffer, void> {
+    for (const piece of layer.pieces) yield* checked(store, piece, signal);
+  };
+  for await (const chunk of decrypt(all())) {
     if (at + chunk.length > from) yield chunk.subarray(Math.max(0, from - at));
     at += chunk.length;
   }
@@ -241,18 +247,25 @@ async function* counted(
   }
 }
 
+/** The first `count` tags of such artifacts. */
+async function firstTags(store: Store, kind: Kind, count: number, signal: AbortSignal): Promise<string[]> {
+  const tags: string[] = [];
+  for await (const tag of store.tags(artifactTypes[kind], signal)) {
+    tags.push(tag);
+    if (tags.length === count) break;
+  }
+  return tags;
+}
+
 async function onlyTag(store: Store, kind: Kind, signal: AbortSignal): Promise<string> {
-  const tags = await store.tags(artifactTypes[kind], signal);
+  const tags = await firstTags(store, kind, shownTags, signal);
   const [only] = tags;
   if (only !== undefined && tags.length === 1) return only;
   throw new ThawError("usage", `${store.name} has ${tags.length === 0 ? `no ${kind}` : "several"}`, {
     hint:
       tags.length === 0
         ? `thaw ${kind} push REF ${store.name}`
-        : `name one: ${tags
-            .slice(0, shownTags)
-            .map((tag) => `${store.name}:${tag}`)
-            .join(", ")}`,
+        : `name one: ${tags.map((tag) => `${store.name}:${tag}`).join(", ")}`,
   });
 }
 
@@ -274,8 +287,4 @@ async function joined(bytes: AsyncIterable<Buffer>): Promise<Buffer> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
-  yield bytes;
 }

@@ -1,22 +1,33 @@
 /** A snapshot, or a capture with its base, from the daemon's host to a store. What is there already does not travel. */
 import { createReadStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Artifact, Progress, PublishRequest } from "../../daemon/api/schema.ts";
 import type { ThawClient } from "../thaw-client.ts";
-import {
-  artifactTypes,
-  type Kind,
-  type Layer,
-  manifestLayerName,
-  manifestType,
-  mediaTypeOf,
-  packManifest,
-  unpackManifest,
-} from "./artifact.ts";
+import { artifactTypes, type Kind, type Layer, manifestLayerName, manifestType } from "./artifact.ts";
 import type { Encryption } from "./encryption.ts";
-import { digestOf, type Store } from "./store.ts";
+import { cutInPieces } from "./pieces.ts";
+import {
+  type Plan,
+  type PlanContext,
+  type PlannedLayer,
+  packPlan,
+  planArtifact,
+  planLayer,
+  type Source,
+} from "./plan.ts";
+import { digestOf, once, type Store } from "./store.ts";
+
+/** What is about to be sent of a snapshot or a capture. */
+export interface Sending {
+  kind: Kind;
+  id: string;
+  /** Of what is encrypted on the way, its length before. */
+  sendBytes: number;
+  /** That are there already. */
+  presentBytes: number;
+}
 
 export interface PushOptions {
   /** Default: its id. */
@@ -26,7 +37,9 @@ export interface PushOptions {
   publish?: PublishRequest | undefined;
   signal: AbortSignal;
   onProgress?: (progress: Progress) => void;
-  /** Bytes on their way, as they go. */
+  /** Before anything is sent: all that will be, a capture's base first. */
+  onBegin?: (sending: readonly Sending[]) => void;
+  /** Bytes that have arrived, as they do. */
   onBytes?: (bytes: number) => void;
 }
 
@@ -37,6 +50,7 @@ export interface Pushed {
   tag: string;
   /** Of the OCI manifest. */
   digest: string;
+  /** Of parts. */
   sentBytes: number;
   /** That were there already. */
   presentBytes: number;
@@ -51,22 +65,47 @@ export async function push(
   reference: string,
   options: PushOptions,
 ): Promise<Pushed> {
+  const { publish, signal } = options;
   const artifact = await client.exportArtifact(kind, reference, options);
-  if (artifact.base === null) return pushOne(client, store, artifact, options.tag ?? artifact.id, options);
-  const base = await client.exportArtifact("snapshot", artifact.base, options);
-  const pushedBase = await pushOne(client, store, base, baseTag(base.id, options.encryption), options);
-  const pushed = await pushOne(
-    client,
-    store,
+  const base =
+    artifact.base === null ? null : await client.exportArtifact("snapshot", artifact.base, options);
+  const readPart: PlanContext["readPart"] = (of, name, from) =>
+    client.getPart(of, name, { publish, signal, from });
+  return pushArtifacts(store, { artifact, base, readPart }, options);
+}
+
+/** What `push` sends, whatever it is read from. @throws ThawError */
+export async function pushArtifacts(
+  store: Store,
+  {
     artifact,
-    options.tag ?? artifact.id,
-    options,
-    pushedBase.digest,
+    base,
+    readPart,
+  }: { artifact: Artifact; base: Artifact | null; readPart: PlanContext["readPart"] },
+  options: PushOptions,
+): Promise<Pushed> {
+  const { encryption, signal } = options;
+  const context: PlanContext = { store, encryption, readPart, signal };
+  const basePlan =
+    base && (await planArtifact(context, base, { tag: baseTag(base.id, encryption), base: undefined }));
+  const basis = basePlan === null ? undefined : digestOfPlan(basePlan);
+  const plan = await planArtifact(context, artifact, { tag: options.tag ?? artifact.id, base: basis });
+  const plans = basePlan === null ? [plan] : [basePlan, plan];
+  options.onBegin?.(
+    plans.map(({ artifact: { kind, id }, sendBytes, presentBytes }) => ({
+      kind,
+      id,
+      sendBytes,
+      presentBytes,
+    })),
   );
+  const sentBase = basePlan === null ? null : await send(context, basePlan, undefined, options);
+  const sent = await send(context, plan, sentBase?.digest, options);
+  const { kind, id } = artifact;
   return {
-    ...pushed,
-    sentBytes: pushed.sentBytes + pushedBase.sentBytes,
-    presentBytes: pushed.presentBytes + pushedBase.presentBytes,
+    ...{ kind, id, tag: plan.tag, digest: sent.digest, encrypted: encryption !== undefined },
+    sentBytes: sent.sentBytes + (sentBase?.sentBytes ?? 0),
+    presentBytes: sent.presentBytes + (sentBase?.presentBytes ?? 0),
   };
 }
 
@@ -78,97 +117,90 @@ function baseTag(id: string, encryption: Encryption | undefined): string {
     .slice(0, 8)}`;
 }
 
-async function pushOne(
-  client: ThawClient,
-  store: Store,
-  artifact: Artifact,
-  tag: string,
+/** Null: not known before it is encrypted. */
+function digestOfPlan(plan: Plan): string | null {
+  if (plan.there !== null || plan.layers === null) return plan.there;
+  const layers = plan.layers.map(({ layer }) => layer);
+  return packPlan(plan, layers, { base: undefined, encryption: undefined }).digest;
+}
+
+interface Sent {
+  digest: string;
+  sentBytes: number;
+  presentBytes: number;
+}
+
+async function send(
+  context: PlanContext,
+  plan: Plan,
+  base: string | undefined,
   options: PushOptions,
-  base?: string,
-): Promise<Pushed> {
-  const { kind, id, outline, parts, manifest } = artifact;
-  const { encryption, publish, signal } = options;
-  const content = Buffer.from(JSON.stringify({ schema: 1, kind, manifest, parts }));
-  const done = { kind, id, tag, encrypted: encryption !== undefined };
-  const recipients = encryption?.recipients.join(" ");
-  if (recipients !== undefined) {
-    const there = await findSame(store, tag, { content: digestOf(content), recipients, base }, signal);
-    if (there !== null) return { ...done, ...there };
-  }
+): Promise<Sent> {
+  const { there, tag, artifact } = plan;
+  if (there !== null) return { digest: there, sentBytes: 0, presentBytes: plan.presentBytes };
+  const { store, encryption, signal } = context;
   let sentBytes = 0;
   let presentBytes = 0;
   const layers: Layer[] = [];
-  const send = async (
-    name: string,
-    size: number,
-    digest: string,
-    bytes: () => AsyncIterable<Uint8Array>,
-  ): Promise<void> => {
-    const layer = { name, size, digest, mediaType: mediaTypeOf(name, encryption !== undefined) };
-    layers.push(layer);
-    if (await store.hasBlob(layer, signal)) presentBytes += size;
-    else {
-      await store.writeBlob(layer, counted(bytes(), options), signal);
-      sentBytes += size;
-    }
+  const sendOne = async (planned: PlannedLayer): Promise<void> => {
+    const bytes = await sendLayer(store, planned, options);
+    layers.push(planned.layer);
+    if (planned.layer.name === manifestLayerName) return;
+    sentBytes += bytes;
+    presentBytes += planned.layer.size - bytes;
   };
-  const sources: [name: string, size: number, sha256: string, bytes: () => AsyncIterable<Uint8Array>][] = [
-    [manifestLayerName, content.length, digestOf(content), () => once(content)],
-    ...parts.map(({ name, sizeBytes, sha256 }): (typeof sources)[number] => [
-      ...([name, sizeBytes, `sha256:${sha256}`] as const),
-      () => client.getPart(artifact, name, { publish, signal }),
-    ]),
-  ];
-  for (const [name, size, digest, bytes] of sources)
-    if (encryption === undefined) await send(name, size, digest, bytes);
-    else
-      await throughFile(await encryption.encrypt(bytes()), (found, read) =>
-        send(name, found.size, found.digest, read),
+  if (encryption === undefined) for (const planned of plan.layers ?? []) await sendOne(planned);
+  else
+    for (const source of plan.sources)
+      await throughFile(source, await encryption.encrypt(source.read(0)), async (file) =>
+        sendOne(await planLayer(store, file, true, signal)),
       );
-  const outlineBytes = Buffer.from(JSON.stringify(outline));
-  const packed = packManifest({
-    ...{ kind, createdAt: outline.createdAt, outline: outlineBytes, layers, base },
-    encryption: recipients === undefined ? undefined : { content: digestOf(content), recipients },
-  });
+  const packed = packPlan(plan, layers, { base, encryption });
   if (!(await store.hasBlob(packed.config, signal)))
-    await store.writeBlob(packed.config, once(outlineBytes), signal);
-  await store.putManifest(
-    packed.bytes,
-    { tag, mediaType: manifestType, artifactType: artifactTypes[kind] },
-    signal,
-  );
-  return { ...done, digest: packed.digest, sentBytes, presentBytes };
+    await store.writeBlob(packed.config, () => once(packed.outline), signal);
+  const artifactType = artifactTypes[artifact.kind];
+  await store.putManifest(packed.bytes, { tag, mediaType: manifestType, artifactType }, signal);
+  return { digest: packed.digest, sentBytes, presentBytes };
 }
 
-/** Encrypted anew it would be other bytes: whether the same for the same recipients is there, whole. */
-async function findSame(
+/** Sends the pieces that the store lacks. @returns bytes sent */
+async function sendLayer(
   store: Store,
-  tag: string,
-  wanted: { content: string; recipients: string; base: string | undefined },
-  signal: AbortSignal,
-): Promise<{ digest: string; sentBytes: number; presentBytes: number } | null> {
-  const bytes = await store.getManifest(tag, signal);
-  if (bytes === null) return null;
-  let found: ReturnType<typeof unpackManifest>;
-  try {
-    found = unpackManifest(bytes, tag);
-  } catch {
-    return null;
+  { layer: { pieces }, source, present }: PlannedLayer,
+  { signal, onBytes }: PushOptions,
+): Promise<number> {
+  const [only] = pieces;
+  if (only !== undefined && pieces.length === 1) {
+    if (present[0] === true) return 0;
+    await store.writeBlob(only, () => counted(source.read(0), onBytes), signal);
+    return only.size;
   }
-  const { content, recipients, base } = wanted;
-  if (found.content !== content || found.recipients !== recipients || found.base !== base) return null;
-  const blobs = [found.outline, found.manifest, ...found.layers];
-  for (const blob of blobs) if (!(await store.hasBlob(blob, signal))) return null;
-  return { digest: found.digest, sentBytes: 0, presentBytes: blobs.reduce((sum, { size }) => sum + size, 0) };
+  const first = present.indexOf(false);
+  if (first < 0) return 0;
+  let sentBytes = 0;
+  let index = first;
+  // All pieces but the last are of one length, so the stream may begin at any of them.
+  const length = pieces[0]?.size ?? 0;
+  for await (const bytes of cutInPieces(source.read(first * length), length)) {
+    const piece = pieces[index];
+    if (piece !== undefined && present[index] === false) {
+      await store.writeBlob(piece, () => once(bytes), signal);
+      onBytes?.(piece.size);
+      sentBytes += piece.size;
+    }
+    index += 1;
+    if (!present.includes(false, index)) break;
+  }
+  return sentBytes;
 }
 
 /** Stores ask for a blob's digest before or with its bytes, and what is encrypted has none before it is. */
 async function throughFile(
+  { name }: Source,
   bytes: AsyncIterable<Uint8Array>,
-  use: (found: { size: number; digest: string }, read: () => AsyncIterable<Uint8Array>) => Promise<void>,
+  use: (file: Source) => Promise<void>,
 ): Promise<void> {
   const { createHash } = await import("node:crypto");
-  const { open } = await import("node:fs/promises");
   const folder = await mkdtemp(join(tmpdir(), "thaw-push-"));
   try {
     const path = join(folder, "layer");
@@ -184,9 +216,8 @@ async function throughFile(
     } finally {
       await file.close();
     }
-    await use({ size, digest: `sha256:${hash.digest("hex")}` }, () =>
-      createReadStream(path, { highWaterMark: 1 << 20 }),
-    );
+    const read: Source["read"] = (start) => createReadStream(path, { start, highWaterMark: 1 << 20 });
+    await use({ name, size, digest: `sha256:${hash.digest("hex")}`, read });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -194,14 +225,10 @@ async function throughFile(
 
 async function* counted(
   bytes: AsyncIterable<Uint8Array>,
-  { onBytes }: PushOptions,
+  onBytes: PushOptions["onBytes"],
 ): AsyncGenerator<Uint8Array, void> {
   for await (const chunk of bytes) {
     onBytes?.(chunk.length);
     yield chunk;
   }
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
-  yield bytes;
 }

@@ -9,6 +9,9 @@ export interface Descriptor {
   annotations?: Record<string, string>;
 }
 
+/** A blob's bytes, from the beginning; may be called again. */
+export type ReadBytes = () => AsyncIterable<Uint8Array>;
+
 /**
  * Every method throws ThawError: `store-unreachable`, `store-denied`, `store-corrupt`, `no-space`. What is read is somebody else's: a blob's
  * bytes are checked by whoever uses them, and there are never more of them than its descriptor says.
@@ -16,6 +19,8 @@ export interface Descriptor {
 export interface Store extends AsyncDisposable {
   /** As people write it, without a tag. */
   readonly name: string;
+  /** The longest blob that is written to it, unless there would be thousands of them; absent: it takes blobs of any length. */
+  readonly pieceBytes?: number;
   /** By tag or digest; one that was asked for by digest has it. Null when there is none. */
   getManifest(reference: string, signal: AbortSignal): Promise<Buffer | null>;
   putManifest(
@@ -27,9 +32,9 @@ export interface Store extends AsyncDisposable {
   /** From byte `from` to the end. */
   readBlob(blob: Descriptor, from: number, signal: AbortSignal): AsyncGenerator<Buffer, void>;
   /** A reader sees it whole and with that digest, or not at all. */
-  writeBlob(blob: Descriptor, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
-  /** Tags that there are, for people; some at least. `artifactType`: only of those, where the store can tell. */
-  tags(artifactType: string, signal: AbortSignal): Promise<string[]>;
+  writeBlob(blob: Descriptor, read: ReadBytes, signal: AbortSignal): Promise<void>;
+  /** Tags of artifacts of that type; others are passed over. Takes a request each in a registry, so stop when there are enough. */
+  tags(artifactType: string, signal: AbortSignal): AsyncIterable<string>;
   /** All is written. */
   finish(): Promise<void>;
 }
@@ -47,11 +52,25 @@ export async function readSmall(
       "store-corrupt",
       `${store.name}: ${blob.mediaType} of ${blob.size} bytes; ${limit} is the most`,
     );
-  const chunks: Buffer[] = [];
-  for await (const chunk of store.readBlob(blob, 0, signal)) chunks.push(chunk);
-  const bytes = Buffer.concat(chunks);
+  const bytes = await joinBytes(store.readBlob(blob, 0, signal), blob.size);
   if (digestOf(bytes) !== blob.digest) throw wrongBlob(store.name, blob, ThawError);
   return bytes;
+}
+
+/** All of a stream, of which no more than `limit` bytes are kept and one more chunk is read. */
+export async function joinBytes(bytes: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of bytes) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > limit) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+export async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
+  yield bytes;
 }
 
 export function digestOf(bytes: Uint8Array): string {

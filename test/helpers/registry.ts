@@ -27,7 +27,17 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-export async function startRegistry(folder: string): Promise<Registry> {
+/** Other servers of the specification that this machine has: `THAW_TEST_DISTRIBUTION`, else `registry` on PATH, is distribution v3. */
+export function registryPrograms(): { name: string; program: string | null; reason: string }[] {
+  const program = process.env.THAW_TEST_DISTRIBUTION ?? "registry";
+  const { stdout } = spawnSync(program, ["--version"], { encoding: "utf8" });
+  const found = / v?3\./.test(stdout ?? "");
+  const reason = "not installed: go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0";
+  return [{ name: "distribution-3", program: found ? program : null, reason }];
+}
+
+/** @param program docker-registry, or distribution's `registry` */
+export async function startRegistry(folder: string, program = "docker-registry"): Promise<Registry> {
   await mkdir(folder, { recursive: true });
   const host = `127.0.0.1:${await freePort()}`;
   const perl = spawnSync("perl", ["-e", `print crypt("${password}", '$2y$05$abcdefghijklmnopqrstuu')`], {
@@ -41,8 +51,10 @@ export async function startRegistry(folder: string): Promise<Registry> {
     http: { addr: host },
   };
   await writeFile(join(folder, "config.yml"), JSON.stringify(config));
-  const child: ChildProcess = spawn("docker-registry", ["serve", join(folder, "config.yml")], {
+  const child: ChildProcess = spawn(program, ["serve", join(folder, "config.yml")], {
     stdio: "ignore",
+    // Variables that begin with REGISTRY_ are its configuration.
+    env: { PATH: process.env.PATH ?? "" },
   });
   await until(
     async () => (await fetch(`http://${host}/v2/`).catch(() => null))?.status === 401,

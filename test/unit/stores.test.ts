@@ -4,9 +4,12 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { packManifest, unpackManifest } from "../../client/stores/artifact.ts";
-import { findCredentials } from "../../client/stores/credentials.ts";
 import { findPolicy } from "../../client/stores/policy.ts";
-import { isLoopback, isStoreReference, parseStoreReference } from "../../client/stores/reference.ts";
+import { isStoreReference, parseStoreReference } from "../../client/stores/reference.ts";
+import { parseChallenges } from "../../client/stores/registry/challenge.ts";
+import { authFiles, findCredentials } from "../../client/stores/registry/credentials.ts";
+import { isLoopback } from "../../client/stores/registry/name.ts";
+import { parseRetryAfter } from "../../client/stores/registry/retry.ts";
 import { readTarHeader, tarHeader } from "../../client/stores/ustar.ts";
 import { compressed, expandSparse } from "../../engine/travel/sparse.ts";
 
@@ -19,7 +22,8 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 describe("names of stores", () => {
   test("a registry's", () => {
     expect(parseStoreReference("oci:127.0.0.1:5000/failures:fail-7k2qxz")).toEqual({
-      ...{ kind: "oci", registry: "127.0.0.1:5000", repository: "failures", tag: "fail-7k2qxz" },
+      ...{ kind: "oci", registry: "127.0.0.1:5000", host: "127.0.0.1:5000" },
+      ...{ repository: "failures", tag: "fail-7k2qxz" },
     });
     expect(parseStoreReference(`oci:registry.example/a/b@sha256:${"0".repeat(64)}`)).toMatchObject({
       ...{ repository: "a/b", tag: `sha256:${"0".repeat(64)}` },
@@ -33,6 +37,38 @@ describe("names of stores", () => {
       "oci:host/a@sha256:1",
     ])
       expect(() => parseStoreReference(wrong), wrong).toThrow(/is not oci:/);
+  });
+
+  test("one registry has one name, however it is written; Docker Hub is elsewhere than its name says", () => {
+    const parse = (word: string) => parseStoreReference(`oci:${word}`);
+    expect(parse("GHCR.io/acme/x")).toMatchObject({ registry: "ghcr.io", host: "ghcr.io" });
+    expect(parse("ghcr.io:443/acme/x")).toMatchObject({ registry: "ghcr.io", host: "ghcr.io:443" });
+    expect(parse("[::1]:5000/x")).toMatchObject({ registry: "[::1]:5000" });
+    for (const hub of ["docker.io", "index.docker.io", "registry-1.docker.io", "DOCKER.io:443"])
+      expect(parse(`${hub}/acme/x`), hub).toMatchObject({
+        registry: "docker.io",
+        host: "registry-1.docker.io",
+      });
+    expect(parse("docker.io/x")).toMatchObject({ repository: "library/x" });
+    const digest = `sha256:${"a".repeat(64)}`;
+    expect(parse(`h/a:v1@${digest}`)).toMatchObject({ repository: "a", tag: digest });
+  });
+
+  test.for([
+    ["ghcr.io/Acme/x", /lower-case letters only/],
+    ["ghcr.io:99999/x", /99999 is not a port/],
+    ["ghcr.io:0/x", /0 is not a port/],
+    ["ghcr.io:/x", /an empty port is not a port/],
+    ["https://ghcr.io/x", /without a scheme/],
+    ["//ghcr.io/x", /without a scheme/],
+    ["ghcr.io", /names no repository/],
+    ["ghcr.io/", /names no repository/],
+    ["h/a:v1@sha256:1", /not a digest/],
+    ["h/a:-", /"-" is not a tag/],
+    ["h/a__-b", /not a name of a repository/],
+  ] as const)("oci:%s is refused in one sentence", ([word, why]) => {
+    expect(() => parseStoreReference(`oci:${word}`)).toThrow(why);
+    expect(() => parseStoreReference(`oci:${word}`)).toThrow(`oci:${word} is not oci:HOST`);
   });
 
   test("a path's; tags of snapshots are none", () => {
@@ -68,6 +104,54 @@ describe("credentials", () => {
     expect(await find("old", "x")).toMatchObject({ username: "c" });
     expect(await find("other", "x")).toBeNull();
     expect(await find("other", "x", { REGISTRY_AUTH_FILE: join(folder, "none") })).toBeNull();
+  });
+
+  test("Docker Hub's; another writing of the host; a path of podman's", async () => {
+    const auths = {
+      "https://index.docker.io/v1/": { auth: auth("hub:1") },
+      "GHCR.io": { auth: auth("gh:2\0") },
+      "quay.io:443": { username: "plain", password: "3" },
+      "acr.example": { auth: auth("0000:"), identitytoken: "t" },
+    };
+    await writeFile(join(folder, "auth.json"), JSON.stringify({ auths }));
+    expect(await find("docker.io", "acme/x")).toMatchObject({ username: "hub" });
+    expect(await find("ghcr.io", "x")).toMatchObject({ username: "gh", password: "2" });
+    expect(await find("quay.io", "x")).toMatchObject({ username: "plain", password: "3" });
+    expect(await find("acr.example", "x")).toMatchObject({ identityToken: "t" });
+    const places = authFiles({ HOME: "/h", XDG_RUNTIME_DIR: "/run/user/7" });
+    expect(places).toEqual([
+      ...["/h/.docker/config.json", "/run/user/7/containers/auth.json"],
+      ...[`/run/containers/${process.getuid?.()}/auth.json`, "/h/.config/containers/auth.json"],
+    ]);
+    const { mkdir } = await import("node:fs/promises");
+    await mkdir(join(folder, ".config", "containers"), { recursive: true });
+    const podman = { auths: { "h:1": { auth: auth("podman:4") } } };
+    await writeFile(join(folder, ".config", "containers", "auth.json"), JSON.stringify(podman));
+    expect(await findCredentials("h:1", "x", { HOME: folder })).toMatchObject({ username: "podman" });
+  });
+
+  test("a store of all credentials is asked also where no entry names the registry; never a program of the current folder", async () => {
+    const program =
+      '#!/bin/sh\nread -r host\n[ "$host" = known.example ] || { echo "credentials not found in native keychain"; exit 1; }\necho "{\\"Username\\":\\"<token>\\",\\"Secret\\":\\"refresh\\"}"\n';
+    const bin = join(folder, "bin");
+    const { mkdir } = await import("node:fs/promises");
+    await mkdir(bin);
+    await writeFile(join(bin, "docker-credential-all"), program, { mode: 0o755 });
+    await writeFile(join(folder, "auth.json"), JSON.stringify({ credsStore: "all" }));
+    const env = { PATH: `${bin}${delimiter}${process.env.PATH}` };
+    expect(await find("known.example", "x", env)).toMatchObject({ identityToken: "refresh" });
+    expect(await find("other.example", "x", env)).toBeNull();
+    // Where the program is not there, it is missed only by what it is said to know.
+    expect(await find("known.example", "x")).toBeNull();
+    const before = process.cwd();
+    process.chdir(bin);
+    try {
+      expect(await find("known.example", "x", { PATH: `.${delimiter}${delimiter}/bin` })).toBeNull();
+    } finally {
+      process.chdir(before);
+    }
+    await writeFile(join(folder, "auth.json"), JSON.stringify({ credHelpers: { "known.example": "all" } }));
+    await expect(find("known.example", "x")).rejects.toThrow(/docker-credential-all is not installed/);
   });
 
   test("a helper is asked", async () => {
@@ -109,21 +193,70 @@ test("the policy of the first entry that fits; one that is not understood is not
   await expect(findPolicy("oci:h/a", env)).rejects.toMatchObject({ code: "usage" });
 });
 
+test("challenges, quoted or not, one or several", () => {
+  const [bearer, basic] = parseChallenges(
+    'Bearer realm="https://a.example/t?x=\\"1\\",y",service=reg , scope="repository:a:pull,push", Basic realm=b',
+  );
+  expect(bearer).toEqual({
+    scheme: "bearer",
+    parameters: { realm: 'https://a.example/t?x="1",y', service: "reg", scope: "repository:a:pull,push" },
+  });
+  expect(basic).toEqual({ scheme: "basic", parameters: { realm: "b" } });
+  expect(parseChallenges(["Negotiate", "NTLM abc==", "Basic"]).map(({ scheme }) => scheme)).toEqual([
+    ...["negotiate", "ntlm", "basic"],
+  ]);
+  for (const odd of [undefined, "", ",,", '"', "realm=x", 'Bearer realm="open'])
+    expect(parseChallenges(odd).every(({ parameters }) => parameters.realm === undefined)).toBe(true);
+});
+
+test("Retry-After in seconds or as a date", () => {
+  const now = Date.parse("2026-01-01T00:00:00Z");
+  expect(parseRetryAfter("7", now)).toBe(7000);
+  expect(parseRetryAfter("Thu, 01 Jan 2026 00:00:30 GMT", now)).toBe(30_000);
+  expect(parseRetryAfter("Thu, 01 Jan 2015 00:00:30 GMT", now)).toBe(0);
+  expect(["", "soon", undefined].map((value) => parseRetryAfter(value, now))).toEqual([
+    ...[undefined, undefined, undefined],
+  ]);
+});
+
 describe("artifacts", () => {
   const digest = `sha256:${"a".repeat(64)}`;
-  const layer = (name: string) => ({ name, mediaType: "application/vnd.thaw.x.v1+json", digest, size: 1 });
+  const mediaType = "application/vnd.thaw.x.v1+json";
+  const layer = (name: string, count = 1) => ({
+    ...{ name, mediaType, size: count },
+    pieces: Array.from({ length: count }, () => ({ mediaType, digest, size: 1 })),
+  });
   const packed = (names: string[]) =>
     packManifest({
       kind: "snapshot",
       createdAt: "2026-01-01T00:00:00Z",
       outline: Buffer.from("{}"),
-      layers: names.map(layer),
+      layers: names.map((name) => layer(name)),
+      content: digest,
     }).bytes;
 
   test("what was packed is read", () => {
     const read = unpackManifest(packed(["manifest.json", "memory.zst", "layer-1.qcow2.zst"]), "here");
     expect(read.layers.map(({ name }) => name)).toEqual(["memory.zst", "layer-1.qcow2.zst"]);
     expect([read.kind, read.encrypted, read.base]).toEqual(["snapshot", false, undefined]);
+  });
+
+  test("a part in pieces is one layer; pieces that are not all there, or not in a row, are refused", () => {
+    const of = {
+      kind: "snapshot",
+      createdAt: "2026-01-01T00:00:00Z",
+      outline: Buffer.from("{}"),
+      content: digest,
+    } as const;
+    const text = packManifest({
+      ...of,
+      layers: [layer("manifest.json"), layer("memory.zst", 3)],
+    }).bytes.toString();
+    expect(unpackManifest(Buffer.from(text), "here").layers).toMatchObject([{ name: "memory.zst", size: 3 }]);
+    for (const wrong of ["3/4", "1/3", "4/3", "2/3", "9999/9999", "0/3"])
+      expect(() => unpackManifest(Buffer.from(text.replace('"3/3"', `"${wrong}"`)), "here"), wrong).toThrow(
+        /what is at here/,
+      );
   });
 
   test("names, numbers and shapes of others are refused", () => {

@@ -1,0 +1,80 @@
+/** docker's credential helpers: programs that the user's own configuration names. */
+import { execFile } from "node:child_process";
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { delimiter, isAbsolute, join } from "node:path";
+import { ThawError } from "../../errors.ts";
+import type { Credentials } from "./credentials.ts";
+
+type Environment = Record<string, string | undefined>;
+const deadlineMs = 20_000;
+const answerBytes = 1 << 20;
+
+/**
+ * Asks `docker-credential-NAME` by docker's protocol: the registry's name on stdin, JSON on stdout. Null when it knows none.
+ * @param options required: throw, rather than answer null, when the program is not there. @throws ThawError `store-denied`.
+ */
+export async function askHelper(
+  name: string,
+  registry: string,
+  { env, required }: { env: Environment; required: boolean },
+): Promise<Credentials | null> {
+  if (!/^[A-Za-z0-9._-]+$/.test(name))
+    throw new ThawError("store-denied", `${JSON.stringify(name)} is not a name of a credential helper`);
+  const program = await findProgram(`docker-credential-${name}`, env.PATH ?? process.env.PATH ?? "");
+  if (program === null) {
+    if (!required) return null;
+    throw new ThawError(
+      "store-denied",
+      `docker-credential-${name} is not installed, and has the password of ${registry}`,
+      {
+        hint: `install it, or: docker login ${registry}`,
+      },
+    );
+  }
+  const answer = await run(program, registry, env);
+  if (answer === null) return null;
+  let value: { Username?: unknown; Secret?: unknown };
+  try {
+    value = JSON.parse(answer) as typeof value;
+  } catch (error) {
+    throw new ThawError("store-denied", `${program} did not answer with JSON`, { cause: error });
+  }
+  const { Username: username, Secret: secret } = value ?? {};
+  if (typeof username !== "string" || typeof secret !== "string")
+    throw new ThawError("store-denied", `${program} answered without a user and a secret`);
+  if (username === "<token>") return { username: "", password: "", identityToken: secret };
+  return { username, password: secret };
+}
+
+/** In the absolute folders of PATH only: what the current folder has, a workspace for instance, is never run. */
+async function findProgram(name: string, path: string): Promise<string | null> {
+  for (const folder of path.split(delimiter).filter(isAbsolute)) {
+    const program = join(folder, name);
+    if (
+      await access(program, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return program;
+  }
+  return null;
+}
+
+/** What it printed; null when it says that it has nothing for the registry. */
+function run(program: string, registry: string, env: Environment): Promise<string | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<string | null>();
+  const options = { timeout: deadlineMs, maxBuffer: answerBytes, cwd: "/", env: { ...process.env, ...env } };
+  const child = execFile(program, ["get"], options, (error, stdout, stderr) => {
+    if (error === null) resolve(stdout);
+    else if (/not found/i.test(stdout) || /credentials not found/i.test(stderr)) resolve(null);
+    else {
+      const [why = ""] = (stderr || stdout || error.message).trim().split("\n", 1);
+      reject(new ThawError("store-denied", `${program} failed: ${why.slice(0, 200)}`, { cause: error }));
+    }
+  });
+  child.stdin?.on("error", () => {});
+  child.stdin?.end(registry);
+  return promise;
+}
