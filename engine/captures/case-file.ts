@@ -125,6 +125,9 @@ export const captureManifest = z.strictObject({
 export const captureManifestKind = recordKind("capture manifest", captureManifest);
 export type CaptureManifest = z.infer<typeof captureManifest>;
 
+/** Before the name of a part that is the base snapshot's, in a finding. */
+export const BASE_PREFIX = "base/";
+
 /** A secret, or what looks like one, in a part of a capture. Never the value. */
 export const finding = z.object({
   /** The variable's name where a value was said to be secret, else the shape: `github-token`, `private-key`, … */

@@ -1,6 +1,6 @@
 /** What may leave the host: nothing in which secrets were found, unless it is left out or said to be none. */
 import { EngineError } from "../errors.ts";
-import type { Finding, SecretScan } from "./case-file.ts";
+import { BASE_PREFIX, type Finding, type SecretScan } from "./case-file.ts";
 import type { StoredCapture } from "./store.ts";
 
 export interface PublishOptions {
@@ -24,7 +24,8 @@ export function assertPublishable(
   const { id } = capture;
   const { memory } = capture.manifest;
   const disk = withoutMemory(capture);
-  const leaves = (part: string): boolean => disk.manifest.parts.some(({ name }) => name === part);
+  const leaves = (part: string): boolean =>
+    part.startsWith(BASE_PREFIX) || disk.manifest.parts.some(({ name }) => name === part);
   const inMemoryOnly = memory === "difference" && !counted.some(({ part }) => leaves(part));
   if (inMemoryOnly && diskOnly) return disk;
   if (counted.length === 0) {
@@ -61,9 +62,10 @@ export function withoutMemory(capture: StoredCapture): StoredCapture {
   return { ...capture, manifest: { ...manifest, memory: "none", parts } };
 }
 
-/** `TOKEN ×3 in memory`. */
-export function describeFinding({ kind, count, where }: Finding): string {
-  return `${kind} ×${count} in ${where === "log" ? "the case file" : where}`;
+/** `TOKEN ×3 in memory`, `TOKEN ×3 in the base's memory`. */
+export function describeFinding({ kind, count, where, part }: Finding): string {
+  const place = where === "log" ? "the case file" : where;
+  return `${kind} ×${count} in ${part.startsWith(BASE_PREFIX) ? "the base's " : ""}${place}`;
 }
 
 function pagesOf({ pages }: Finding): string {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { SecretMatcher } from "../secrets/matcher.ts";
 import { BEFORE_MARK, findTokens, LONGEST_TOKEN } from "../secrets/tokens.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
-import type { Finding, SecretScan } from "./case-file.ts";
+import { BASE_PREFIX, type Finding, type SecretScan } from "./case-file.ts";
 import { PAGE_BYTES, PageIndex } from "./page-index.ts";
 import { readPart } from "./parts.ts";
 import type { StoredCapture } from "./store.ts";
@@ -14,7 +14,7 @@ const KEPT_PLACES = 16;
 
 /**
  * Reads all that would leave the host with it. Throws when a part can't be read, or is not what the manifest says.
- * @param base of a capture that is a whole snapshot: that snapshot, else null
+ * @param base the snapshot that leaves with it, when what ran in a sandbox is in that too, else null
  */
 export async function scanCapture(
   { dir, manifest }: StoredCapture,
@@ -40,7 +40,7 @@ export async function scanCapture(
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, signal }))
       search.take(chunk as Buffer);
     const pageAt = (place: number) => (name === "memory" ? Math.floor(place / PAGE_BYTES) : undefined);
-    findings.push(...search.end().map((one) => describe(one, name, pageAt)));
+    findings.push(...search.end().map((one) => describe(one, `${BASE_PREFIX}${name}`, pageAt)));
   }
   return { at: new Date().toISOString(), findings };
 }
@@ -55,7 +55,7 @@ function describe(
 }
 
 function whereOf(part: string): Finding["where"] {
-  switch (part.replace(/^before-/, "")) {
+  switch (part.replace(BASE_PREFIX, "").replace(/^before-/, "")) {
     case "case.json":
       return "log";
     case "request.json":

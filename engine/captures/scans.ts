@@ -2,6 +2,7 @@
 import { Gate } from "../concurrency.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import { SecretMatcher } from "../secrets/matcher.ts";
+import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { SecretScan } from "./case-file.ts";
 import { assertPublishable, type PublishOptions } from "./publish.ts";
 import { scanCapture } from "./scan.ts";
@@ -44,13 +45,22 @@ export class Scans {
   }
 
   async #look(capture: StoredCapture): Promise<SecretScan> {
-    const { memory, base } = capture.manifest;
     const matcher = SecretMatcher.of(await this.#store.secrets(capture.id));
-    const whole = memory === "whole" ? await this.#context.store.get(base.snapshot) : null;
-    const scan = await scanCapture(capture, whole, matcher, this.#leaving);
+    const base = await this.#context.store.get(capture.manifest.base.snapshot);
+    const ran = await this.#hasRun(base);
+    const scan = await scanCapture(capture, ran ? base : null, matcher, this.#leaving);
     await this.#store.note(capture.id, { scan });
     const kinds = [...new Set(scan.findings.map(({ kind }) => kind))];
     this.#context.tell("capture.scanned", capture.id, { kinds });
     return scan;
+  }
+
+  /** Whether commands of a sandbox may have left something in a snapshot: not in a template's, nor in what was booted from that. */
+  async #hasRun({ manifest }: StoredSnapshot): Promise<boolean> {
+    if (manifest.template !== null) return false;
+    const origin = manifest.variantOf ?? manifest.bootedFrom;
+    if (origin === null) return true;
+    const found = await this.#context.store.get(origin).catch(() => null);
+    return found === null || this.#hasRun(found);
   }
 }
