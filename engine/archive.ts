@@ -31,6 +31,7 @@ import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
 import { makeWhole } from "./travel/whole.ts";
 import type { Outline } from "./travel/wire.ts";
+import { type Removed, WireCache } from "./travel/wire-cache.ts";
 
 interface OutlineFigures {
   capture: string;
@@ -54,6 +55,7 @@ export class Archive {
   readonly snapshots: SnapshotStore;
   readonly captures: Captures;
   readonly exports: Exports;
+  readonly wire: WireCache;
   readonly imports: Imports;
   readonly holds = new Holds();
   readonly #context: ArchiveContext;
@@ -85,7 +87,8 @@ export class Archive {
     });
     const { snapshots, holds } = this;
     const { store, scans } = this.captures;
-    this.exports = new Exports({ snapshots, captures: store, scans, holds });
+    this.wire = new WireCache(home.wire, (bytes) => room.needDisk(bytes));
+    this.exports = new Exports({ snapshots, captures: store, scans, holds, cache: this.wire });
     this.imports = new Imports({
       ...{ home, snapshots, captures: store, runner, holds, quarantine },
       needDisk: (bytes) => room.needDisk(bytes),
@@ -143,9 +146,10 @@ export class Archive {
   }
 
   /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
-  async prune(options: { dryRun: boolean }): Promise<Pruned> {
+  async prune(options: { dryRun: boolean }): Promise<Pruned & { compressed: Removed[] }> {
     try {
-      return await this.#pruner.prune(options);
+      const pruned = await this.#pruner.prune(options);
+      return { ...pruned, compressed: await this.exports.pruneCache(options) };
     } catch (error) {
       throw asEngineError(error);
     }

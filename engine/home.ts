@@ -12,6 +12,8 @@ export interface Home {
   captures: string;
   /** Snapshots and captures that come in from elsewhere. One folder each, until it is whole. */
   imports: string;
+  /** Parts of snapshots, compressed to travel. */
+  wire: string;
   /** Snapshots being made. One folder a machine, named by its id. */
   builds: string;
   /** Root file systems by digest of what went into them. */
@@ -36,6 +38,7 @@ export function openHome(root: string): Home {
     sandboxes: join(root, "sandboxes"),
     captures: join(root, "captures"),
     imports: join(root, "imports"),
+    wire: join(root, "wire"),
     builds: join(root, "builds"),
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
@@ -48,7 +51,7 @@ export function openHome(root: string): Home {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     for (const dir of [
       ...[home.kernels, home.snapshots, home.tags, home.sandboxes],
-      ...[home.captures, home.imports, home.builds, home.rootfs],
+      ...[home.captures, home.imports, home.wire, home.builds, home.rootfs],
     ])
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);

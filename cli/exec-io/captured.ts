@@ -2,7 +2,6 @@ import type { Exec } from "../../client/index.ts";
 import { formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../format/ending.ts";
-import { formatSize } from "../format/size.ts";
 import { styleErr, writeErr } from "../output.ts";
 
 /** Says what became of the capture that was asked for: how to replay it, or why there is none. */
@@ -15,7 +14,6 @@ export function sayCaptured(exec: Exec): void {
   }
   const after = exit === null ? "" : ` after ${formatElapsed(exit.durationMs)}`;
   writeErr(`${styleErr("red", "✗")} ${formatCommand(argv)} ${formatEnd(exit)}${after}\n`);
-  writeErr(
-    `  frozen as ${captured.id} (${formatSize(captured.changedBytes)}) · replay: thaw replay ${captured.id}\n`,
-  );
+  // It has a size when it is stored, which nobody waits for: ls and show say it.
+  writeErr(`  frozen as ${captured.id} (being stored) · replay: thaw replay ${captured.id}\n`);
 }

@@ -1,6 +1,7 @@
 import type { Rerun, RerunRun } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatElapsed } from "../format/age.ts";
+import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../format/ending.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, styleOut, writeErr, writeOut } from "../output.ts";
@@ -20,6 +21,12 @@ const barWidth = 20;
 function formatBar(done: number, count: number, failed: number): string {
   const full = Math.round((done / count) * barWidth);
   return `${"█".repeat(full)}${"░".repeat(barWidth - full)}  ${done}/${count}  failed ${failed}`;
+}
+
+/** Without a terminal: `3/20  exited with 1 after 2.4 s`. */
+function formatRun({ exit, error }: RerunRun, done: number, count: number): string {
+  const ended = exit === null ? (error ?? "") : `${formatEnd(exit)} after ${formatElapsed(exit.durationMs)}`;
+  return `${done}/${count}  ${cleanText(ended)}`;
 }
 
 function median(values: readonly number[]): number {
@@ -97,6 +104,7 @@ export async function rerun(capture: string, argv: readonly string[], flags: Rer
           done += 1;
           if (run.failed) failed += 1;
           if (live) writeErr(`\r${formatBar(done, count, failed)}`);
+          else if (flags.json !== true) writeErr(`thaw: ${formatRun(run, done, count)}\n`);
         },
       });
     });

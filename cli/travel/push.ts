@@ -13,6 +13,7 @@ import { formatSize } from "../format/size.ts";
 import { printJson, writeErr, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 import type { WriteFlags } from "./flags.ts";
+import { describeSending, ProgressLines } from "./sending.ts";
 
 type Kind = "capture" | "snapshot";
 
@@ -60,6 +61,7 @@ async function carry(
     using interrupt = abortOnSignals();
     using reporter = createReporter(options);
     using meter = new Meter(store.name);
+    const lines = new ProgressLines({ quiet: options.json === true });
     const { signal } = interrupt;
     const onProgress = reporter.show.bind(reporter);
     const from =
@@ -67,8 +69,13 @@ async function carry(
     const pushed = await push(client, store, kind, from, {
       ...{ tag: options.tag, encryption, signal, onProgress },
       publish: { diskOnly: options.diskOnly, allow: options.allowSecrets },
+      onBegin: (sending) => {
+        meter.total = sending.reduce((sum, { sendBytes }) => sum + sendBytes, 0);
+        if (options.json !== true) writeErr(`thaw: ${describeSending(sending)}\n`);
+      },
       onBytes: (bytes) => {
         meter.bytes += bytes;
+        lines.show(meter.bytes, meter.total ?? 0);
       },
     });
     await store.finish();

@@ -416,6 +416,8 @@ export const pruneReport = z.object({
   dryRun: z.boolean(),
   captures: z.array(removal),
   snapshots: z.array(removal),
+  /** Parts of snapshots that were compressed to travel, by the beginning of their digest. */
+  compressed: z.array(removal),
 });
 const artifactKind = z.enum(["snapshot", "capture"]);
 /** All that a client needs to carry a snapshot or a capture elsewhere. */

@@ -42,6 +42,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
     attempt("snapshots", () => snapshots.recover()),
     attempt("root file systems", () => clearUnfinished(home.rootfs)),
     attempt("imports", () => archive.imports.recover()),
+    attempt("compressed parts", () => archive.wire.recover()),
   ]);
   const clientsGone = ((await awayFor(home.heartbeat, parts.clock)) ?? 0) > CLIENTS_TRY_MS;
   const reads = new Gate(READS_AT_ONCE);

@@ -1,7 +1,6 @@
 /** What leaves this host: every export of a snapshot or a capture begins here, whatever store it goes to. */
-import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { PublishOptions } from "../captures/publish.ts";
@@ -10,16 +9,23 @@ import { type CaptureStore, corrupt, type StoredCapture } from "../captures/stor
 import { EngineError } from "../errors.ts";
 import type { Holds } from "../holds.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
+import type { Part } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { readRecord, recordKind, valueOrNull, writeRecord } from "../state/record.ts";
 import { compressed } from "./sparse.ts";
 import { type Artifact, outlineOf, type WirePart, wireName } from "./wire.ts";
+import type { Removed, WireCache, WireForm } from "./wire-cache.ts";
 
 /** Beside a snapshot, no part of it: what its parts are when they travel, so that each is compressed once to find out. */
 const WIRE_FILE = "wire.json";
+/** Another zstd may make other bytes of the same. */
+const ZSTD = process.versions.zstd ?? "";
 const wireKind = recordKind(
   "wire record",
-  z.object({ parts: z.record(z.string(), z.object({ sizeBytes: z.number(), sha256: z.string() })) }),
+  z.object({
+    zstd: z.string().default(""),
+    parts: z.record(z.string(), z.object({ sizeBytes: z.number(), sha256: z.string() })),
+  }),
 );
 
 export interface ExportOptions {
@@ -32,6 +38,7 @@ export interface ExportContext {
   captures: CaptureStore;
   scans: Scans;
   holds: Holds;
+  cache: WireCache;
 }
 
 /** What is exported is held, a capture with its base, until its client had time to come for the next part. */
@@ -40,12 +47,14 @@ export class Exports {
   readonly #captures: CaptureStore;
   readonly #scans: Scans;
   readonly #holds: Holds;
+  readonly #cache: WireCache;
 
-  constructor({ snapshots, captures, scans, holds }: ExportContext) {
+  constructor({ snapshots, captures, scans, holds, cache }: ExportContext) {
     this.#snapshots = snapshots;
     this.#captures = captures;
     this.#scans = scans;
     this.#holds = holds;
+    this.#cache = cache;
   }
 
   /** As it may leave the host, which may be less than is here: without its memory its manifest says so. Throws `secrets-found`. */
@@ -69,27 +78,22 @@ export class Exports {
     const snapshot = await this.#leavingSnapshot(reference);
     const { id, dir, manifest } = snapshot;
     using _held = this.#holds.carry(id);
-    const known = valueOrNull(await readRecord(join(dir, WIRE_FILE), wireKind))?.parts ?? {};
+    const record = valueOrNull(await readRecord(join(dir, WIRE_FILE), wireKind));
+    const known = record?.zstd === ZSTD ? record.parts : {};
     const parts: WirePart[] = [];
-    for (const { name, sizeBytes: rawBytes } of manifest.parts) {
-      const wire =
-        known[name] ??
-        (await phase(
-          onProgress,
-          {
-            subject: id,
-            phase: `compress ${name}`,
-            detail: ({ sizeBytes }: { sizeBytes: number }) => mib(sizeBytes),
-          },
-          () => measure(snapshot, name, signal),
-        ));
-      known[name] = wire;
-      parts.push({ name: wireName.parse(`${name}.zst`), rawBytes, ...wire });
+    for (const part of manifest.parts) {
+      const wire = await this.#wireForm(snapshot, part, known[part.name], { onProgress, signal });
+      known[part.name] = wire;
+      parts.push({ name: wireName.parse(`${part.name}.zst`), rawBytes: part.sizeBytes, ...wire });
     }
     // Found out again when it is lost, or when there is no room for it.
-    await writeRecord(join(dir, WIRE_FILE), wireKind, { parts: known }, { survives: "daemon" }).catch(
-      () => {},
-    );
+    await writeRecord(
+      join(dir, WIRE_FILE),
+      wireKind,
+      { zstd: ZSTD, parts: known },
+      { survives: "daemon" },
+    ).catch(() => {});
+    await this.pruneCache({ dryRun: false });
     const text = await readFile(join(dir, "manifest.json"), "utf8");
     const about = { kind: "snapshot" as const, id, manifest, parts };
     return { ...about, manifest: text, outline: outlineOf(about), base: null };
@@ -118,11 +122,39 @@ export class Exports {
     const snapshot = await this.#leavingSnapshot(reference);
     const found = snapshot.manifest.parts.find((part) => `${part.name}.zst` === name);
     if (!found) throw new EngineError("not-found", `snapshot ${snapshot.id} has no part ${name}`);
+    // Opened here, so that what is pruned meanwhile can still be read.
+    const kept = await open(this.#cache.path(found.sha256), "r").catch(() => null);
     return this.#carried([snapshot.id], () =>
-      skip(
-        compressed(join(snapshot.dir, found.name), () => {}),
-        from,
-      ),
+      kept === null
+        ? skip(
+            compressed(join(snapshot.dir, found.name), () => {}),
+            from,
+          )
+        : kept.createReadStream({ start: from, highWaterMark: 1 << 20 }),
+    );
+  }
+
+  /** Removes compressed parts that are not worth their room. */
+  async pruneCache(options: { dryRun: boolean }): Promise<Removed[]> {
+    const parts = (await this.#snapshots.list()).flatMap(({ manifest }) => manifest.parts);
+    return this.#cache.prune(new Set(parts.map(({ sha256 }) => sha256)), options);
+  }
+
+  /** A part as it travels: what is known of it, or what one compression tells. */
+  async #wireForm(
+    { id, dir }: StoredSnapshot,
+    { name, sha256: digest, storedBytes }: Part,
+    known: WireForm | undefined,
+    { onProgress, signal }: ExportOptions,
+  ): Promise<WireForm> {
+    if (known !== undefined && (await this.#cache.verified(digest, known, signal)) !== null) return known;
+    const corruptPart = (): EngineError =>
+      new EngineError("snapshot-corrupt", `snapshot ${id}: ${name} does not match its digest`, {
+        hint: `thaw snapshot verify ${id}; then thaw snapshot rm ${id} and build it again`,
+      });
+    const detail = ({ sizeBytes }: WireForm): string => mib(sizeBytes);
+    return phase(onProgress, { subject: id, phase: `compress ${name}`, detail }, () =>
+      this.#cache.fill({ path: join(dir, name), digest, storedBytes, corrupt: corruptPart }, signal),
     );
   }
 
@@ -141,26 +173,6 @@ export class Exports {
     for (const id of ids) holds.use(this.#holds.carry(id));
     yield* open();
   }
-}
-
-/** Compresses a part once to learn what it will be. Throws `snapshot-corrupt`. */
-async function measure(
-  { id, dir, manifest }: StoredSnapshot,
-  name: string,
-  signal: AbortSignal,
-): Promise<{ sizeBytes: number; sha256: string }> {
-  const raw = createHash("sha256");
-  const wire = createHash("sha256");
-  let sizeBytes = 0;
-  for await (const chunk of compressed(join(dir, name), (bytes) => raw.update(bytes), signal)) {
-    wire.update(chunk);
-    sizeBytes += chunk.length;
-  }
-  if (raw.digest("hex") !== manifest.parts.find((part) => part.name === name)?.sha256)
-    throw new EngineError("snapshot-corrupt", `snapshot ${id}: ${name} does not match its digest`, {
-      hint: `thaw snapshot verify ${id}; then thaw snapshot rm ${id} and build it again`,
-    });
-  return { sizeBytes, sha256: wire.digest("hex") };
 }
 
 async function* skip(source: AsyncIterable<Buffer>, bytes: number): AsyncGenerator<Buffer, void> {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { formatSize } from "../../cli/format/size.ts";
 import { alteringProxy, type Registry, type SpoilingProxy, startRegistry } from "../helpers/registry.ts";
 import { rewrite } from "../helpers/rewrite-archive.ts";
 import { tarOf, untar } from "../helpers/tar.ts";
@@ -414,4 +415,65 @@ test("a snapshot made under another accelerator is booted from its disk, once", 
   expect(String(first.stderr)).toContain("so its disk is booted");
   const second = await far.thaw(["run", "--snapshot", id, "--", "echo", "up"]);
   expect(String(second.stderr)).not.toContain("booted");
+});
+
+describe("what leaves", () => {
+  const wire = (): string => join(inject("thawHome"), "wire");
+
+  test("has one size, said before it is sent; a base is compressed once for all its captures", async () => {
+    const ran = await thaw([
+      "run",
+      "--capture",
+      "on-failure",
+      "--",
+      "sh",
+      "-c",
+      "echo y > /tmp/other; exit 4",
+    ]);
+    expect(String(ran.stderr)).toMatch(/frozen as fail-\w{6} \(being stored\) · replay/);
+    const second = JSON.parse(await run("capture", "show", "latest", "--json")) as {
+      id: string;
+      storedBytes: number;
+    };
+    const size = formatSize(second.storedBytes);
+    expect(await run("capture", "show", second.id)).toMatch(new RegExp(`stored +${size}`));
+    expect(await run("capture", "ls")).toMatch(new RegExp(`${second.id.replace("fail-", "")}.* ${size} `));
+    // The base went with the first capture, when that was pushed.
+    const kept = await readdir(wire());
+    expect(kept.length).toBeGreaterThan(0);
+    const exported = async (name: string): Promise<string> => {
+      const { exitCode, stderr } = await thaw(["capture", "export", second.id, join(folder, name)]);
+      expect(exitCode, String(stderr)).toBe(0);
+      return String(stderr);
+    };
+    const told = await exported("second.thaw");
+    expect(told).toMatch(
+      new RegExp(`^thaw: to send: .*\\(${size} of ${second.id}, .* of its base ${base}\\)`, "m"),
+    );
+    expect(told).not.toContain("compress");
+    expect(await readdir(wire())).toEqual(kept);
+    // A file that was altered is not sent, and one that is gone is made again.
+    const [altered = "", gone = ""] = kept;
+    await writeFile(join(wire(), altered), "not what it was");
+    await rm(join(wire(), gone));
+    expect(await exported("third.thaw")).toMatch(/compress .*\n(.*\n)*.*compress /);
+    const far = await newHost();
+    expect(await far.run("capture", "import", join(folder, "third.thaw"))).toBe(second.id);
+  });
+
+  test("is looked through for secrets, with a base that was frozen from a sandbox", async () => {
+    await run("create", "--name", "leaky");
+    await run("exec", "leaky", "--", "sh", "-c", `printf 'ghp_%s' ${"a1B2".repeat(9)} > /root/token; sync`);
+    await run("freeze", "leaky", "leaky:1");
+    await run("rm", "leaky");
+    expect(
+      (await thaw(["run", "--snapshot", "leaky:1", "--capture", "on-failure", "--", "false"])).exitCode,
+    ).toBe(1);
+    const to = `oci:${registry.host}/leaky`;
+    for (const flags of [[], ["--disk-only"]]) {
+      const { exitCode, stderr } = await thaw(["capture", "push", "latest", to, ...flags], { env: login });
+      expect([exitCode, String(stderr)]).toEqual([125, expect.stringMatching(/in the base's (memory|disk)/)]);
+    }
+    expect(String((await thaw(["capture", "pull", to], { env: login })).stderr)).toContain("no capture");
+  });
 });
