@@ -12,6 +12,7 @@ export function describeSending(sending: readonly Sending[]): string {
   const base = sending.length > 1 ? sending[0] : undefined;
   const present = sending.reduce((sum, { presentBytes }) => sum + presentBytes, 0);
   const total = sending.reduce((sum, { sendBytes }) => sum + sendBytes, 0);
+  if (total === 0) return `nothing to send: ${formatSize(present)} are there`;
   const parts = [
     `${formatSize(own?.sendBytes ?? 0)} of ${own?.id}`,
     ...(base === undefined ? [] : [`${formatSize(base.sendBytes)} of its base ${base.id}`]),
@@ -24,15 +25,17 @@ export function describeSending(sending: readonly Sending[]): string {
 export class ProgressLines {
   readonly #live = process.stderr.isTTY === true;
   readonly #quiet: boolean;
-  #saidAt = performance.now();
+  #saidAt: number | undefined;
 
   constructor({ quiet }: { quiet: boolean }) {
     this.#quiet = quiet;
   }
 
   show(bytes: number, total: number): void {
-    if (this.#live || this.#quiet || performance.now() - this.#saidAt < lineMs) return;
-    this.#saidAt = performance.now();
+    const now = performance.now();
+    this.#saidAt ??= now;
+    if (this.#live || this.#quiet || now - this.#saidAt < lineMs) return;
+    this.#saidAt = now;
     const percent = total === 0 ? 100 : Math.min(100, Math.floor((bytes / total) * 100));
     writeErr(`thaw: ${formatSize(bytes)} of ${formatSize(total)} sent (${percent}%)\n`);
   }
