@@ -47,6 +47,8 @@ export interface PlannedLayer {
 export interface PlanContext {
   store: Store;
   encryption: Encryption | undefined;
+  /** Digests of the blobs that are planned or sent already: parts of one content travel once. */
+  planned: Set<string>;
   /** Reads a part of the artifact from byte `from` on. */
   readPart(artifact: Artifact, name: string, from: number): AsyncIterable<Uint8Array>;
   signal: AbortSignal;
@@ -83,7 +85,7 @@ export async function planArtifact(
   if (there !== null) return { ...about, there, layers: null, sendBytes: 0, presentBytes: size };
   if (encryption !== undefined) return { ...about, there, layers: null, sendBytes: size, presentBytes: 0 };
   const layers: PlannedLayer[] = [];
-  for (const source of sources) layers.push(await planLayer(store, source, false, signal));
+  for (const source of sources) layers.push(await planLayer(context, source, false));
   const sendBytes = layers
     .filter(({ layer }) => layer.name !== manifestLayerName)
     .flatMap(missingOf)
@@ -93,10 +95,9 @@ export async function planArtifact(
 
 /** @param encrypted whether the source is an age file */
 export async function planLayer(
-  store: Store,
+  { store, planned, signal }: PlanContext,
   source: Source,
   encrypted: boolean,
-  signal: AbortSignal,
 ): Promise<PlannedLayer> {
   const { name, size } = source;
   const mediaType = mediaTypeOf(name, encrypted);
@@ -104,7 +105,10 @@ export async function planLayer(
     (piece): Descriptor => ({ mediaType, ...piece }),
   );
   const present: boolean[] = [];
-  for (const piece of pieces) present.push(await store.hasBlob(piece, signal));
+  for (const piece of pieces) {
+    present.push(planned.has(piece.digest) || (await store.hasBlob(piece, signal)));
+    planned.add(piece.digest);
+  }
   return { layer: { name, mediaType, size, pieces }, source, present };
 }
 

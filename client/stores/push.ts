@@ -85,7 +85,7 @@ export async function pushArtifacts(
   options: PushOptions,
 ): Promise<Pushed> {
   const { encryption, signal } = options;
-  const context: PlanContext = { store, encryption, readPart, signal };
+  const context: PlanContext = { store, encryption, planned: new Set(), readPart, signal };
   const basePlan =
     base && (await planArtifact(context, base, { tag: baseTag(base.id, encryption), base: undefined }));
   const basis = basePlan === null ? undefined : digestOfPlan(basePlan);
@@ -153,7 +153,7 @@ async function send(
   else
     for (const source of plan.sources)
       await throughFile(source, await encryption.encrypt(source.read(0)), async (file) =>
-        sendOne(await planLayer(store, file, true, signal)),
+        sendOne(await planLayer(context, file, true)),
       );
   const packed = packPlan(plan, layers, { base, encryption });
   if (!(await store.hasBlob(packed.config, signal)))

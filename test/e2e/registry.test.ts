@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { ArchiveReader, ArchiveWriter } from "../../client/stores/archive.ts";
 import { manifestType } from "../../client/stores/artifact.ts";
 import { openStore } from "../../client/stores/open.ts";
 import { find } from "../../client/stores/pull.ts";
@@ -417,6 +418,20 @@ describe("a folder", () => {
     expect(await tagsOf(first)).toHaveLength(13);
     expect((await readdir(dir)).sort()).toEqual(["blobs", "index.json", "oci-layout"]);
   });
+});
+
+test("parts of one content are in a file once", async () => {
+  const { artifact, readPart } = sample(1000);
+  const [part] = artifact.parts;
+  if (part === undefined) throw new Error("no part");
+  const twice = { ...artifact, parts: [part, { ...part, name: "devices.zst" as const }] };
+  const path = join(folder, "twice.thaw");
+  await using writer = await ArchiveWriter.create(path);
+  const pushed = await pushArtifacts(writer, { artifact: twice, base: null, readPart }, { signal });
+  await writer.finish();
+  expect([pushed.sentBytes, pushed.presentBytes]).toEqual([1000, 1000]);
+  await using reader = await ArchiveReader.open(path);
+  expect((await find(reader, "snapshot", artifact.id, signal)).layers).toHaveLength(2);
 });
 
 describe("other servers", () => {
