@@ -1,16 +1,21 @@
 /**
- * The files of a disk that nobody runs. Nothing is mounted: e2fsprogs' debugfs reads the file system, in a jail. Files are asked for by inode,
- * so that no name of the guest's becomes part of a command.
+ * The files of a disk that nobody runs. Nothing is mounted: e2fsprogs reads the file system, in a jail. The journal is replayed first, into a
+ * throw-away copy: until then even files that the guest has synced may be missing. Files are asked for by inode, so that no name of the guest's
+ * becomes part of a command.
  */
 import { join } from "node:path";
-import type { DiskEntry, DiskFiles } from "../runner.ts";
+import { type DiskEntry, type DiskFiles, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { flattenDisk } from "./flatten-disk.ts";
 import { type JailedTool, runJailed, streamJailed } from "./jailed-tool.ts";
 
 const ROOT_INODE = 2;
 const LIST_TIMEOUT_MS = 60_000;
+/** A journal has at most some hundred megabytes. */
+const REPLAY_TIMEOUT_MS = 120_000;
+const MIB = 1024 * 1024;
 const IMAGE_FILE = "disk.raw";
+const E2FSPROGS = { debianPackage: "e2fsprogs" };
 const TYPES: Readonly<Record<string, DiskEntry["type"]>> = {
   "04": "dir",
   "10": "file",
@@ -30,11 +35,13 @@ export async function openDisk(
   const { disks, dir, diskMib } = chain;
   const image = join(dir, IMAGE_FILE);
   await flattenDisk(context, { disks, target: image, diskMib, format: "raw" }, signal);
+  await replayJournal(context, { image, fileBytes: diskMib * MIB }, signal);
   const ask = (request: string): JailedTool => ({
+    ...E2FSPROGS,
     command: "/usr/sbin/debugfs",
     args: (show) => ["-R", request, show(image)],
     reads: [image],
-    debianPackage: "e2fsprogs",
+    complaint: complaintOf,
   });
   return {
     root: ROOT_INODE,
@@ -43,10 +50,33 @@ export async function openDisk(
         timeoutMs: LIST_TIMEOUT_MS,
         signal: stop,
       });
-      return text.split("\n").flatMap(parseEntry);
+      return parseListing(text);
     },
     read: (inode, stop) => streamJailed(context, ask(`cat <${checkInode(inode)}>`), stop),
   };
+}
+
+/** A journal that can't be replayed is an error: what is on the disk without it may be long out of date. */
+async function replayJournal(
+  context: Context,
+  { image, fileBytes }: { image: string; fileBytes: number },
+  signal?: AbortSignal,
+): Promise<void> {
+  const tool: JailedTool = {
+    ...E2FSPROGS,
+    command: "/usr/sbin/e2fsck",
+    args: (show) => ["-p", "-E", "journal_only", show(image)],
+    reads: [],
+    writes: [image],
+    fileBytes,
+  };
+  await runJailed(context, tool, { timeoutMs: REPLAY_TIMEOUT_MS, signal });
+}
+
+/** debugfs exits with 0 whatever goes wrong. On stderr it has its version first, and then what did. */
+export function complaintOf(stderr: string): string | null {
+  const lines = stderr.split("\n").filter((line) => line.trim() !== "" && !/^debugfs \d[\d.]* \(/.test(line));
+  return lines.length === 0 ? null : lines.slice(0, 5).join("\n");
 }
 
 function checkInode(inode: number): number {
@@ -54,18 +84,35 @@ function checkInode(inode: number): number {
   throw new RangeError(`inode ${inode}`);
 }
 
-/** `/13/040755/0/0/name/size/`. A name may hold anything but a slash. */
-export function parseEntry(line: string): DiskEntry[] {
-  const [, inode, mode = "", uid, gid, name = "", size] =
-    /^\/(\d{1,10})\/(\d{6})\/(\d{1,10})\/(\d{1,10})\/(.*)\/(\d*)\/$/.exec(line) ?? [];
-  const type = TYPES[mode.slice(0, 2)];
-  if (type === undefined || name === "." || name === ".." || name === "" || name.includes("/")) return [];
-  const number = Number(inode);
-  if (number < ROOT_INODE) return [];
-  return [
-    {
-      ...{ inode: number, name, type, size: Number(size || 0), mode: Number.parseInt(mode.slice(2), 8) },
+/**
+ * Lines of `/13/040755/0/0/name/size/`. A name may hold anything but a slash, line ends too. Throws `corrupt-snapshot` for what is no listing
+ * of a folder: each has itself in it, as `.`.
+ */
+export function parseListing(text: string): DiskEntry[] {
+  const line = /\/(\d{1,10})\/(\d{6})\/(\d{1,10})\/(\d{1,10})\/([^/]*)\/(\d*)\/(?:\n|$)/y;
+  const entries: DiskEntry[] = [];
+  let isFolder = false;
+  const body = text.trimEnd();
+  while (line.lastIndex < body.length) {
+    const at = line.lastIndex;
+    const [, inode, mode = "", uid, gid, name = "", size] = line.exec(body) ?? [];
+    if (inode === undefined)
+      throw unreadable(`debugfs says ${JSON.stringify(body.slice(at, at + 100))} of it`);
+    if (name === ".") isFolder = true;
+    if (name === "." || name === ".." || inode === "0") continue;
+    const type = TYPES[mode.slice(0, 2)];
+    if (type === undefined || name === "" || Number(inode) < ROOT_INODE)
+      throw unreadable(`it has ${JSON.stringify(name)}, of mode ${mode} and inode ${inode}`);
+    const permissions = Number.parseInt(mode.slice(2), 8);
+    entries.push({
+      ...{ inode: Number(inode), name, type, size: Number(size || 0), mode: permissions },
       ...{ uid: Number(uid), gid: Number(gid) },
-    },
-  ];
+    });
+  }
+  if (!isFolder) throw unreadable("it is none");
+  return entries;
+}
+
+function unreadable(why: string): RunnerError {
+  return new RunnerError("corrupt-snapshot", `a folder of the disk can't be read: ${why}`);
 }

@@ -21,6 +21,8 @@ export interface JailedTool {
   /** The longest file that it may write. Default 64 MiB. */
   fileBytes?: number;
   debianPackage: string;
+  /** See `ToolOptions`. */
+  complaint?: (stderr: string) => string | null;
 }
 
 const FILES_DIR = "/files";
@@ -45,6 +47,7 @@ export async function runJailed(
   try {
     return await runTool(command, args, {
       ...options,
+      complaint: tool.complaint,
       code: "corrupt-snapshot",
       debianPackage: tool.debianPackage,
     });
@@ -71,7 +74,10 @@ export async function* streamJailed(
       said = (said + chunk.toString("utf8")).slice(-STDERR_CHARS);
     });
     child.once("error", (error) => resolve(error.message));
-    child.once("close", (code) => resolve(code === 0 ? null : said.trim() || `exit code ${code}`));
+    child.once("close", (code) => {
+      if (code === 0) resolve(tool.complaint?.(said) ?? null);
+      else resolve(said.trim() || `exit code ${code}`);
+    });
   });
   try {
     yield* child.stdout as Readable as AsyncIterable<Buffer>;

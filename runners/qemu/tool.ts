@@ -10,6 +10,8 @@ export interface ToolOptions {
   debianPackage: string;
   /** Code of the error when the tool fails. Default `start-failed`. */
   code?: RunnerErrorCode;
+  /** For a tool that exits with 0 when it fails: what it says went wrong on stderr; null when nothing did. */
+  complaint?: ((stderr: string) => string | null) | undefined;
 }
 
 /** stdout of `command`, at most 16 MiB. Rejects with a `RunnerError` that carries the last lines of stderr. */
@@ -28,7 +30,8 @@ export async function runTool(
     maxBuffer: 16 * 1024 * 1024,
     reject: false,
   });
-  if (!result.failed) return result.stdout;
+  const complaint = result.failed ? null : (options.complaint?.(result.stderr) ?? null);
+  if (!result.failed && complaint === null) return result.stdout;
   options.signal?.throwIfAborted();
   if (result.code === "ENOENT") {
     throw new RunnerError("missing-tool", `${command} is not installed`, {
@@ -37,7 +40,7 @@ export async function runTool(
   }
   if (result.timedOut)
     throw new RunnerError("timeout", `${command} did not end within ${options.timeoutMs / 1000} s`);
-  const tail = result.stderr.trim().split("\n").slice(-5).join("\n");
+  const tail = complaint ?? result.stderr.trim().split("\n").slice(-5).join("\n");
   throw new RunnerError(
     options.code ?? "start-failed",
     `${command} ${args[0] ?? ""} failed: ${tail || result.shortMessage}`,
