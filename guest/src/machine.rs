@@ -1,12 +1,15 @@
 //! The machine as a whole: its figures, making it ready to be frozen, and its end.
 
-use crate::failure::{Context, Failure};
+use crate::failure::{Context, Failure, Kind};
 use crate::identity;
 use crate::jobs::Worker;
-use crate::message::{Disk, Memory, Quiesced, Stats};
+use crate::message::{Disk, Memory, Nothing, Quiesced, Stats};
 use crate::sys;
 use std::fs;
+use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `stats`.
 pub fn stats() -> Result<Stats, Failure> {
@@ -48,6 +51,28 @@ pub fn quiesce(worker: &mut Worker) -> Result<(), Failure> {
     let memory = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
     worker.finish(Quiesced { free_bytes: meminfo(&memory, "MemFree:") });
     Ok(())
+}
+
+/// Whether a `sync` is under way. Its thread may hang for as long as the disk does; there is one at most.
+static SYNCING: AtomicBool = AtomicBool::new(false);
+
+/// `sync`: what programs have written to the root's file system is on its disk. What they write meanwhile may not be.
+pub fn sync(worker: &mut Worker) -> Result<(), Failure> {
+    if SYNCING.swap(true, Ordering::Acquire) {
+        return Err(Failure::new(Kind::Limit, "the sync before is still under way"));
+    }
+    let result = sync_root();
+    SYNCING.store(false, Ordering::Release);
+    result.context("sync /")?;
+    worker.finish(Nothing {});
+    Ok(())
+}
+
+/// The root only: another mount may be of a server, or of a program, that never answers.
+fn sync_root() -> io::Result<()> {
+    let root = sys::open(b"/", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    // SAFETY: a descriptor that is open.
+    sys::check(unsafe { libc::syncfs(root.as_raw_fd()) }).map(drop)
 }
 
 /// A line of /proc/meminfo, in bytes.

@@ -21,6 +21,9 @@ const MAX_COMMAND_BYTES: usize = 256;
 const PROCESSES_BYTES: usize = MAX_PAYLOAD_BYTES / 4 * 3;
 const AROUND_BYTES: usize = 256;
 
+/// State of a program that has ended and was reaped.
+pub const ENDED: char = 'X';
+
 /// Open files looked at to find out whose a socket is.
 const MAX_LINKS: usize = 2_000;
 
@@ -28,20 +31,23 @@ const MAX_LINKS: usize = 2_000;
 const TABLE_BYTES: usize = 64 * 1024;
 
 /// `processes`.
-pub fn processes(worker: &mut Worker) -> Result<(), Failure> {
+///
+/// `ended`: programs of execs that are no longer in /proc.
+pub fn processes(worker: &mut Worker, ended: Vec<Process>) -> Result<(), Failure> {
     let mut answer = Processes { processes: Vec::new(), listening: Vec::new(), truncated: false };
     let mut room = PROCESSES_BYTES;
     let mut sockets = [table("tcp", "/proc/net/tcp"), table("tcp6", "/proc/net/tcp6")].concat();
     let pids = fs::read_dir("/proc").context("/proc")?.flatten();
-    for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
-        let Some(process) = look(pid) else { continue };
+    let alive = pids.filter_map(|entry| look(entry.file_name().to_str()?.parse().ok()?));
+    for process in ended.into_iter().chain(alive) {
         if answer.processes.len() == MAX_PROCESSES || !fits(&process, &mut room) {
             answer.truncated = true;
             break;
         }
         answer.processes.push(process);
     }
-    find_owners(&mut sockets, answer.processes.iter().map(|process| process.pid));
+    let owners = answer.processes.iter().filter(|process| process.state != ENDED);
+    find_owners(&mut sockets, owners.map(|process| process.pid));
     room += MAX_PAYLOAD_BYTES - PROCESSES_BYTES - AROUND_BYTES;
     for (_, socket) in sockets {
         if answer.listening.len() == MAX_SOCKETS || !fits(&socket, &mut room) {
@@ -80,12 +86,13 @@ fn look(pid: i32) -> Option<Process> {
     let (state, parent, name) = (stat.state, stat.parent, stat.name.to_string());
     let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
     let mut words = [0; MAX_COMMAND_BYTES];
-    let command = command(read(&format!("/proc/{pid}/cmdline"), &mut words).unwrap_or_default());
+    let command = command_of(read(&format!("/proc/{pid}/cmdline"), &mut words).unwrap_or_default());
     Some(Process { pid, parent, uid, state, name, command })
 }
 
-/// Arguments with spaces between them.
-fn command(words: &[u8]) -> String {
+/// Arguments, with spaces between them instead of zeros.
+pub fn command_of(words: &[u8]) -> String {
+    let words = &words[..words.len().min(MAX_COMMAND_BYTES)];
     let words: Vec<u8> = words.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
     let mut text = String::from_utf8_lossy(&words).trim_end().to_string();
     text.truncate(text.floor_char_boundary(MAX_COMMAND_BYTES));
@@ -168,8 +175,8 @@ mod tests {
 
     #[test]
     fn commands_are_bounded() {
-        assert_eq!(command(b"sh\0-c\0true\0"), "sh -c true");
-        assert!(command(&[0xff; MAX_COMMAND_BYTES]).len() <= MAX_COMMAND_BYTES);
+        assert_eq!(command_of(b"sh\0-c\0true\0"), "sh -c true");
+        assert!(command_of(&[0xff; 2 * MAX_COMMAND_BYTES]).len() <= MAX_COMMAND_BYTES);
     }
 
     #[test]

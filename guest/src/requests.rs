@@ -73,7 +73,11 @@ impl Agent {
             "dial" => self.dial(stream, parse(payload)?),
             "listen" => self.add_listener(stream, parse(payload)?),
             "quiesce" => self.start_job(stream, machine::quiesce),
-            "processes" => self.start_job(stream, processes::processes),
+            "sync" => self.start_job(stream, machine::sync),
+            "processes" => {
+                let ended = self.execs.ended();
+                self.start_job(stream, move |worker| processes::processes(worker, ended));
+            }
             "stats" => self.answer_with(stream, machine::stats()),
             "clock" => {
                 let request: Clock = parse(payload)?;

@@ -56,6 +56,7 @@ const REQUESTS: &[&str] = &[
     r#"{"op":"core"}"#,
     r#"{"op":"core","pid":-1}"#,
     r#"{"op":"processes"}"#,
+    r#"{"op":"sync"}"#,
     r#"{"op":"dial","port":1}"#,
     r#"{"op":"dial","path":"/nope"}"#,
     r#"{"op":"listen","port":0}"#,

@@ -70,7 +70,7 @@ fn more_than_the_window_ends_the_session() {
 fn versions_without_overlap_are_refused() {
     let agent = Agent::start();
     let mut host = support::Host::connect(&agent.socket());
-    host.send_json(HELLO, 0, &json!({ "versions": [2, 9] }));
+    host.send_json(HELLO, 0, &json!({ "versions": [VERSION + 1, 9] }));
     let welcome = host.next(0, WELCOME).json();
     assert_eq!(welcome["version"], 0);
     assert!(welcome["error"].is_string());
@@ -118,6 +118,34 @@ fn processes_and_ports_are_listed() {
         assert_eq!((&socket["protocol"], &socket["address"]), (&json!("tcp"), &json!("127.0.0.1")));
         assert!(socket["pid"].is_null() || socket["pid"] == own, "{socket}");
     }
+}
+
+#[test]
+fn a_program_that_has_ended_is_listed_until_it_is_forgotten() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let stream = host.start("a", "exit 3", json!({}));
+    assert_eq!(host.finish(stream).exit["code"], 3);
+    let mut ended = || {
+        let answer = host.ask(json!({ "op": "processes" }))["ok"].clone();
+        let ended = answer["processes"].as_array().unwrap().iter().find(|process| process["state"] == "X").cloned();
+        if ended.is_some() {
+            host.ask(json!({ "op": "forget", "id": "a" }));
+        }
+        ended
+    };
+    let process = ended().unwrap();
+    assert!(process["command"].as_str().unwrap().ends_with("sh -c exit 3"), "{process}");
+    assert_eq!(process["name"], "sh");
+    assert_eq!(ended(), None);
+}
+
+#[test]
+fn an_older_host_gets_its_version() {
+    let agent = Agent::start();
+    let mut host = support::Host::connect(&agent.socket());
+    host.send_json(HELLO, 0, &json!({ "versions": [1, 1] }));
+    assert_eq!(host.next(0, WELCOME).json()["version"], 1);
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn messages() {
             (_, "tree-out") => drop(decodes::<TreeOut>(vector)),
             (_, "dial" | "listen") => drop(decodes::<Endpoint>(vector)),
             (_, "quiesce" | "poweroff") => drop(decodes::<Nothing>(vector)),
-            ("REQUEST", "stats" | "processes") => drop(decodes::<Nothing>(vector)),
+            ("REQUEST", "stats" | "processes" | "sync") => drop(decodes::<Nothing>(vector)),
             (_, "clock") => drop(decodes::<Clock>(vector)),
             (_, "ping") => drop(decodes::<Ping>(vector)),
             (_, "accepted") => agrees::<Accepted>(vector),

@@ -32,6 +32,7 @@ const BOTH_SHAPE = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
 const ANSWER_DEADLINE_MS = 30_000;
 const CLOCK_DEADLINE_MS = 5_000;
 const QUIESCE_DEADLINE_MS = 120_000;
+const SYNC_SINCE_VERSION = 2;
 
 export interface ExecStream {
   stream: AgentStream;
@@ -153,6 +154,16 @@ export class Agent {
   /** Makes the guest ready to be frozen: synced, caches dropped, free memory zero. */
   async quiesce(): Promise<void> {
     await this.#ask("quiesce", {}, quiesceOk, QUIESCE_DEADLINE_MS);
+  }
+
+  /**
+   * Has the guest write what its programs have written to the root's file system out to its disk. What they write meanwhile may be left out.
+   * @returns false when its agent is too old to be asked
+   */
+  async sync(deadlineMs: number): Promise<boolean> {
+    if (this.welcome.version < SYNC_SINCE_VERSION) return false;
+    await this.#ask("sync", {}, nothing, deadlineMs);
+    return true;
   }
 
   async ping(): Promise<void> {

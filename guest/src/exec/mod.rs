@@ -16,6 +16,8 @@ mod stdin;
 mod tree;
 pub mod users;
 
+use crate::message::Process;
+use crate::processes;
 use crate::sys;
 use cgroup::{Cgroup, Cgroups};
 use crash::Held;
@@ -23,6 +25,9 @@ use output::Output;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use stdin::Stdin;
+
+/// The kernel cuts short names here.
+const NAME_CHARS: usize = 15;
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +52,9 @@ impl Status {
 pub struct Exec {
     id: String,
     pid: i32,
+    uid: u32,
+    /// The beginning of its arguments.
+    command: String,
     tty: bool,
     started: Instant,
     status: Option<Status>,
@@ -72,6 +80,12 @@ impl Exec {
             Some(cgroup) => cgroup.members(),
             None => tree::members(self.pid),
         }
+    }
+
+    /// The short name that its program had at first.
+    fn name(&self) -> String {
+        let program = self.command.split(' ').next().unwrap_or_default();
+        program.rsplit('/').next().unwrap_or_default().chars().take(NAME_CHARS).collect()
     }
 
     /// Whether nobody holds its pipes any more.
@@ -113,6 +127,21 @@ impl Execs {
             bytes < crate::protocol::MAX_PAYLOAD_BYTES / 2
         };
         self.by_number.values().filter(|exec| !exec.forgotten).take_while(fits).map(|exec| exec.id.clone()).collect()
+    }
+
+    /// Programs that have ended and that the host has not forgotten.
+    pub fn ended(&self) -> Vec<Process> {
+        let ended = self.by_number.values().filter(|exec| exec.status.is_some() && !exec.forgotten);
+        ended
+            .map(|exec| Process {
+                pid: exec.pid,
+                parent: 1,
+                uid: exec.uid,
+                state: processes::ENDED,
+                name: exec.name(),
+                command: exec.command.clone(),
+            })
+            .collect()
     }
 
     fn add(&mut self, exec: Exec) -> u32 {

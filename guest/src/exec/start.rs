@@ -8,6 +8,7 @@ use super::users::{Account, resolve};
 use super::{Exec, pty};
 use crate::failure::{Context, Failure, Kind};
 use crate::message::Start;
+use crate::processes;
 use crate::sys;
 use std::ffi::CString;
 use std::io;
@@ -61,6 +62,8 @@ pub fn start(request: &Start, null: BorrowedFd, cgroup: &mut Option<Cgroup>) -> 
     Ok(Exec {
         id: request.id.clone(),
         pid,
+        uid: account.uid,
+        command: processes::command_of(request.argv.join(" ").as_bytes()),
         tty: request.tty.is_some(),
         started,
         status: None,
