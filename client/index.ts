@@ -34,6 +34,7 @@ export { isStoreReference } from "./stores/reference.ts";
 export {
   type ByteSource,
   type CallOptions,
+  type CapturedPathOptions,
   type Forked,
   type Frozen,
   type PathOptions,

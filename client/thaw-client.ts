@@ -61,6 +61,11 @@ export interface PathOptions extends CallOptions {
   path: string;
 }
 
+export interface CapturedPathOptions extends PathOptions {
+  /** Where to read from; default: the best that the daemon's host can. */
+  level?: DiskListing["level"] | undefined;
+}
+
 /** A snapshot of a sandbox that went on. */
 export interface Frozen {
   snapshot: Snapshot;
@@ -331,18 +336,38 @@ export class ThawClient implements AsyncDisposable {
     yield* await this.#send({ method: "GET", path, answerDeadlineMs: verifyDeadlineMs, ...options });
   }
 
-  /** What is at a path of a capture's disk, and in it when it is a folder. Nothing is booted. */
-  listCapturedFiles(capture: string, options: PathOptions): Promise<DiskListing> {
-    const { path, ...call } = options;
-    const url = withQuery(capturePath(capture, "/list"), { path });
+  /**
+   * What is at a path of a capture, and in it when it is a folder; links are not followed. Read from the machine as it was where that can be
+   * thawed here, else from its disk, which may be older.
+   */
+  listCapturedFiles(capture: string, options: CapturedPathOptions): Promise<DiskListing> {
+    const { path, level, ...call } = options;
+    const url = withQuery(capturePath(capture, "/list"), { path, level });
     return this.#json({ method: "GET", path: url, answerDeadlineMs: verifyDeadlineMs, ...call });
   }
 
-  /** Reads a file of a capture's disk. */
-  async *getCapturedFile(capture: string, options: PathOptions): AsyncGenerator<Buffer, void> {
-    const { path, ...call } = options;
-    const url = withQuery(capturePath(capture, "/files"), { path });
+  /** Reads a file of a capture, from where `listCapturedFiles` looks. */
+  async *getCapturedFile(capture: string, options: CapturedPathOptions): AsyncGenerator<Buffer, void> {
+    const { path, level, ...call } = options;
+    const url = withQuery(capturePath(capture, "/files"), { path, level });
     yield* await this.#send({ method: "GET", path: url, answerDeadlineMs: verifyDeadlineMs, ...call });
+  }
+
+  /** The files of a captured machine, as those of a sandbox are read. Only where its memory can be thawed: `unsupported` elsewhere. */
+  capturedMachine(): Pick<ThawClient, "statFile" | "getFile" | "getTree"> {
+    const url = (capture: string, what: string, path: string): string =>
+      withQuery(capturePath(capture, what), { path });
+    const slow = { method: "GET", answerDeadlineMs: verifyDeadlineMs } as const;
+    const bytes = (path: string, call: CallOptions) => this.#send({ ...slow, path, ...call });
+    return {
+      statFile: (capture, { path, ...call }) =>
+        this.#json({ ...slow, path: url(capture, "/stat", path), ...call }),
+      getFile: (capture, { path, ...call }) =>
+        this.getCapturedFile(capture, { path, level: "memory", ...call }),
+      getTree: async function* (capture, { path, ...call }) {
+        yield* await bytes(url(capture, "/tree", path), call);
+      },
+    };
   }
 
   /** Runs a capture's command again, many times, from the state just before it. */

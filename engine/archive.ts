@@ -68,7 +68,7 @@ export class Archive {
     this.snapshots.onPublished = ({ id, manifest }) =>
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.captures = new Captures({
-      ...{ ...this.live, quarantine },
+      ...{ ...this.live, ...this.checking, quarantine },
       needDisk: (bytes) => room.needDisk(bytes),
       tell: (type, id, details) => {
         events.append({ type, target: id, name: id, sandbox: null, details });

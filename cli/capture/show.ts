@@ -2,6 +2,7 @@ import type { Capture } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge, formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
+import { describeDiskAge } from "../format/disk-age.ts";
 import { formatCommand, formatEnd, formatTrigger } from "../format/ending.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
@@ -69,6 +70,7 @@ export function formatCase(capture: Capture): string {
       "changed",
       `${formatSize(changedBytes.memory)} memory, ${formatSize(changedBytes.disk)} disk; stood still ${Math.round(capture.pauseMs)} ms`,
     ],
+    ["disk", describeDiskAge(capture) ?? "written out right before the freeze"],
     ["stored", formatSize(capture.storedBytes)],
     [
       "workspace",
@@ -95,7 +97,7 @@ function formatInside({ processes, listening, exec, console }: Capture): string[
     "Processes",
     processes
       .slice(0, shownProcesses)
-      .map(({ pid, state, command, name }) => `${pid} ${state} ${command || name}`),
+      .map(({ pid, state, command, name }) => `${pid} ${state === "X" ? "ended" : state} ${command || name}`),
   );
   section(
     "Listening",

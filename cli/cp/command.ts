@@ -12,6 +12,7 @@ export const define: Define = (command, exit) => {
       parseUser,
     )
     .option("--json", "print what was copied as JSON")
+    .option("-v, --verbose", "say whether a capture's files come from its memory or from its disk")
     .addHelpText(
       "after",
       `
@@ -25,7 +26,7 @@ Examples:
   $ thaw cp web:/etc/. ./etc-of-web
   $ tar c . | thaw cp - web:/tmp/all.tar
   $ thaw cp web:/tmp/core - | gzip > core.gz
-  $ thaw cp fail-7k2qxz:/workspace/report.xml .      (a capture's disk; nothing is booted)`,
+  $ thaw cp fail-7k2qxz:/workspace/report.xml .      (the failed machine's, as it was)`,
     )
     .action(async (from: string, to: string, flags: CpFlags) => {
       const { copy } = await import("./cp.ts");

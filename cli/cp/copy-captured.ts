@@ -4,7 +4,11 @@ import { pipeline } from "node:stream/promises";
 import { ThawError } from "../../client/errors.ts";
 import type { DiskListing, SkippedEntry, ThawClient } from "../../client/index.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
+import { cleanText } from "../format/clean-text.ts";
+import { describeDiskAge } from "../format/disk-age.ts";
+import { styleErr, writeErr } from "../output.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
+import { copyOut, copyOutToStdout } from "./copy-out.ts";
 import { lastName, namesContents, type Operand, under } from "./operand.ts";
 
 type Entry = DiskListing["entry"];
@@ -14,22 +18,51 @@ export function isCapture(name: string): boolean {
   return name === "latest" || /^(fail|capture)-[a-z0-9]{4,20}$/.test(name);
 }
 
-/** Copies a file or folder of a capture's disk to this host, or a file to stdout. Only files and folders; links are named and left out. */
+/** Copies a file or folder of a capture to this host, or a file to stdout: from the machine as it was, or else from its disk. */
 export async function copyCaptured(
+  client: ThawClient,
+  from: Extract<Operand, { kind: "guest" }>,
+  to: Extract<Operand, { kind: "local" | "stream" }>,
+  options: CopyOptions & { verbose: boolean },
+): Promise<Copied> {
+  const { signal, verbose } = options;
+  const capture = await client.getCapture(from.sandbox, { signal });
+  const place = { ...from, sandbox: capture.id };
+  const { level, why } = await client.listCapturedFiles(capture.id, { path: from.path, signal });
+  if (verbose) writeErr(`${describeLevel(level, why)}\n`);
+  if (level === "memory") {
+    const files = client.capturedMachine();
+    return to.kind === "local"
+      ? copyOut(files, place, to.path, options)
+      : copyOutToStdout(files, place, options);
+  }
+  const note = describeDiskAge(capture);
+  if (note !== null) writeErr(`${styleErr("yellow", "thaw:")} ${note}\n`);
+  return copyFromDisk(client, place, to, options);
+}
+
+function describeLevel(level: "memory" | "files", why: string | null): string {
+  if (level === "memory") return "read from the machine as it was, thawed for it";
+  return `read from its disk: ${cleanText(why ?? "")}`;
+}
+
+/** Only files and folders; links are named and left out. */
+async function copyFromDisk(
   client: ThawClient,
   from: Extract<Operand, { kind: "guest" }>,
   to: Extract<Operand, { kind: "local" | "stream" }>,
   options: CopyOptions,
 ): Promise<Copied> {
   const { meter, signal } = options;
-  const { entry, entries } = await client.listCapturedFiles(from.sandbox, { path: from.path, signal });
+  const level = "files";
+  const { entry, entries } = await client.listCapturedFiles(from.sandbox, { path: from.path, level, signal });
   if (to.kind === "stream") {
     if (entry.type !== "file")
       throw new ThawError(
         "conflict",
         `${from.sandbox}:${from.path} is a ${entry.type}; - takes a file's bytes`,
       );
-    const bytes = client.getCapturedFile(from.sandbox, { path: from.path, signal });
+    const bytes = client.getCapturedFile(from.sandbox, { path: from.path, level, signal });
     for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
     return { entries: 1, bytes: meter.bytes, skipped: [] };
   }
@@ -41,7 +74,7 @@ export async function copyCaptured(
       skipped.push({ path: Buffer.from(path), reason: `it is a ${found.type}` });
       return;
     }
-    const bytes = meter.count(client.getCapturedFile(from.sandbox, { path, signal }));
+    const bytes = meter.count(client.getCapturedFile(from.sandbox, { path, level, signal }));
     // Never through a link or over a file that is there.
     await pipeline(bytes, createWriteStream(target, { flags: "wx", mode: found.mode & 0o777 }), { signal });
     count += 1;
@@ -49,7 +82,7 @@ export async function copyCaptured(
   const receiveFolder = async (path: string, found: Entry, target: string): Promise<void> => {
     mkdirSync(target);
     count += 1;
-    const listing = await client.listCapturedFiles(from.sandbox, { path, signal });
+    const listing = await client.listCapturedFiles(from.sandbox, { path, level, signal });
     for (const inner of listing.entries)
       await receive(under(path, safeName(inner.name)), inner, join(target, inner.name));
     chmodSync(target, (found.mode & 0o777) | 0o700);

@@ -14,11 +14,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { ThawError } from "../../client/errors.ts";
-import type { SkippedEntry, ThawClient } from "../../client/index.ts";
+import type { SkippedEntry } from "../../client/index.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
-import { findInGuest, type GuestPlace } from "./guest-path.ts";
+import { findInGuest, type GuestFiles, type GuestPlace } from "./guest-path.ts";
 import { lastName, namesContents, type Operand } from "./operand.ts";
 
 type GuestOperand = Extract<Operand, { kind: "guest" }>;
@@ -29,7 +29,7 @@ const maxFileBytes = 64 * 2 ** 30;
 const holeBytes = 65_536;
 const zeros = Buffer.alloc(holeBytes);
 
-async function find(client: ThawClient, from: GuestOperand, signal: AbortSignal): Promise<GuestPlace> {
+async function find(client: GuestFiles, from: GuestOperand, signal: AbortSignal): Promise<GuestPlace> {
   const place = await findInGuest(client, from.sandbox, { path: from.path, signal });
   if (place !== undefined) return place;
   throw new ThawError("not-found", `there is no ${from.path} in ${from.sandbox}`);
@@ -61,7 +61,7 @@ function settleTarget(to: string, name: () => string): string {
 
 /** Copies a file of the sandbox to our stdout. */
 export async function copyOutToStdout(
-  client: ThawClient,
+  client: GuestFiles,
   from: GuestOperand,
   options: CopyOptions,
 ): Promise<Copied> {
@@ -104,7 +104,7 @@ async function writeChunks(
 
 /** Writes beside the target and renames, so that nobody sees half a file; what is no plain file is written into. */
 async function receiveFile(
-  client: ThawClient,
+  client: GuestFiles,
   place: GuestPlace & { sandbox: string },
   options: CopyOptions & { target: string },
 ): Promise<Copied> {
@@ -142,7 +142,7 @@ async function receiveFile(
 }
 
 async function receiveTree(
-  client: ThawClient,
+  client: GuestFiles,
   place: GuestPlace & { sandbox: string },
   options: CopyOptions & { target: string },
 ): Promise<Copied> {
@@ -160,7 +160,7 @@ async function receiveTree(
 
 /** Copies a file or folder of the sandbox to this host, as `cp -r` does; a link given by name is followed, those inside stay links. */
 export async function copyOut(
-  client: ThawClient,
+  client: GuestFiles,
   from: GuestOperand,
   to: string,
   options: CopyOptions,

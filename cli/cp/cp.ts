@@ -14,6 +14,7 @@ import { type Operand, parseOperand } from "./operand.ts";
 export interface CpFlags {
   user?: string;
   json?: boolean;
+  verbose?: boolean;
 }
 
 /** Not all was copied. */
@@ -36,7 +37,8 @@ function planCopy(
     if (to.kind === "stream" && flags.json === true)
       throw new ThawError("usage", "--json and - both want stdout", { hint: "leave out --json" });
     if (isCapture(from.sandbox) && to.kind !== "guest")
-      return (client, options) => copyCaptured(client, from, to, options);
+      return (client, options) =>
+        copyCaptured(client, from, to, { ...options, verbose: flags.verbose === true });
     return (client, options) =>
       to.kind === "local" ? copyOut(client, from, to.path, options) : copyOutToStdout(client, from, options);
   }

@@ -4,6 +4,9 @@ import { folderOf } from "./operand.ts";
 
 const maxLinks = 40;
 
+/** Files of a sandbox, or of a captured machine. */
+export type GuestFiles = Pick<ThawClient, "statFile" | "getFile" | "getTree">;
+
 /** Something in a sandbox, links followed. */
 export interface GuestPlace {
   /** Where it is; where a link led to. */
@@ -12,7 +15,7 @@ export interface GuestPlace {
 }
 
 async function stat(
-  client: ThawClient,
+  client: GuestFiles,
   sandbox: string,
   options: { path: string; signal: AbortSignal },
 ): Promise<FileEntry | undefined> {
@@ -30,7 +33,7 @@ async function stat(
 
 /** Looks at a path of a sandbox; undefined when nothing is there. Where its links lead is the guest's to say, so they are counted. */
 export async function findInGuest(
-  client: ThawClient,
+  client: GuestFiles,
   sandbox: string,
   options: { path: string; signal: AbortSignal },
 ): Promise<GuestPlace | undefined> {

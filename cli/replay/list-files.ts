@@ -1,9 +1,10 @@
 import { ThawError } from "../../client/errors.ts";
 import type { DiskListing } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { describeDiskAge } from "../format/disk-age.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeErr, writeOut } from "../output.ts";
+import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
 const letters = { file: "-", dir: "d", symlink: "l", fifo: "p", socket: "s", block: "b", char: "c" } as const;
 
@@ -27,12 +28,15 @@ export async function listFiles(
         hint: `thaw replay ${capture} --level files /${wrong}`,
       },
     );
-  const listings = await withClient(async (client) => {
-    const { id } = await client.getCapture(capture);
+  const { found, listings } = await withClient(async (client) => {
+    const found = await client.getCapture(capture);
+    const { id } = found;
     const asked = paths.length === 0 ? ["/"] : paths;
-    return Promise.all(
-      asked.map(async (path) => ({ path, ...(await client.listCapturedFiles(id, { path })) })),
+    const level = "files";
+    const listings = await Promise.all(
+      asked.map(async (path) => ({ path, ...(await client.listCapturedFiles(id, { path, level })) })),
     );
+    return { found, listings };
   });
   if (flags.json === true) {
     printJson(listings);
@@ -45,6 +49,8 @@ export async function listFiles(
       .map((one) => [formatMode(one), `${one.uid}:${one.gid}`, formatSize(one.size), one.name]);
     writeOut(formatTable(["MODE", "OWNER", "SIZE", "NAME"], rows));
   }
+  const note = describeDiskAge(found);
+  if (note !== null) writeErr(`${styleErr("yellow", "thaw:")} ${note}\n`);
   writeErr(`read-only, nothing was booted · copy out: thaw cp ${capture}:/path .\n`);
   return 0;
 }

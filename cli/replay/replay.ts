@@ -8,6 +8,7 @@ import { type ExecFlags, planExec } from "../exec-io/flags.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { formatAge, formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
+import { describeDiskAge } from "../format/disk-age.ts";
 import { formatCommand, formatEnd, formatTrigger, quoteWord } from "../format/ending.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
@@ -50,13 +51,14 @@ function planReplay(capture: string, argv: readonly string[], flags: ReplayFlags
 function describeCase(capture: Capture, { replay, name }: Sandbox): string {
   const { exec, crash, processes, listening } = capture;
   const what = exec === null ? `sandbox ${capture.sandbox.name}` : formatCommand(exec.argv, 100);
+  const diskAge = describeDiskAge(capture);
   const how =
     exec === null
       ? `captured by hand`
       : `${exec.exit === null ? `alive at the ${formatTrigger(capture)}` : formatEnd(exec.exit)} after ${formatElapsed(exec.durationMs)}`;
   const now =
     replay?.level === "disk"
-      ? "its disk, booted anew: no process of then is there"
+      ? `its disk, booted anew: no process of then is there${diskAge === null ? "" : `; ${diskAge}`}`
       : crash === null
         ? `${formatCount(processes.length, "process", "processes")} and ${formatCount(listening.length, "port", "ports")} as they were`
         : `process ${crash.pid} (${crash.name}) is held as it died of SIG${crash.signal}`;
@@ -114,6 +116,7 @@ async function replayWith(
           reporter[Symbol.dispose]();
           sandbox = message.sandbox;
           if (argv.length === 0 && flags.json !== true) writeErr(describeCase(capture, message.sandbox));
+          else noteDiskAge(capture, message.sandbox, flags);
           // Typed at the prompt, for whoever stands there to run.
           if (argv.length === 0 && message.sandbox.replay?.level === "disk")
             typed.resolve(typedCommand(capture));
@@ -128,6 +131,12 @@ async function replayWith(
   if (flags.keep === true && flags.json !== true)
     writeErr(`thaw: kept as ${sandbox?.name} · thaw shell ${sandbox?.name}\n`);
   return reportEnd(exec, flags);
+}
+
+/** A command in a replay of the disk says nothing else of where it runs. */
+function noteDiskAge(capture: Capture, { replay }: Sandbox, flags: ReplayFlags): void {
+  const note = replay?.level === "disk" ? describeDiskAge(capture) : null;
+  if (note !== null && flags.json !== true) writeErr(`${styleErr("yellow", "thaw:")} ${note}\n`);
 }
 
 /** The failing command as one types it. */

@@ -9,8 +9,9 @@ import type { Store } from "../../client/stores/store.ts";
 import { withClient } from "../connect.ts";
 import { Meter } from "../cp/meter.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
+import { describeDiskAge } from "../format/disk-age.ts";
 import { formatSize } from "../format/size.ts";
-import { printJson, writeErr, writeOut } from "../output.ts";
+import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 import type { WriteFlags } from "./flags.ts";
 import { describeSending, ProgressLines } from "./sending.ts";
@@ -64,6 +65,10 @@ async function carry(
     const lines = new ProgressLines({ quiet: options.json === true });
     const { signal } = interrupt;
     const onProgress = reporter.show.bind(reporter);
+    if (kind === "capture" && options.diskOnly === true && options.json !== true) {
+      const note = describeDiskAge(await client.getCapture(reference, { signal }));
+      if (note !== null) writeErr(`${styleErr("yellow", "thaw:")} ${note}\n`);
+    }
     const from =
       options.full === true ? await makeWhole(client, reference, { signal, onProgress }) : reference;
     const pushed = await push(client, store, kind, from, {

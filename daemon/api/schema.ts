@@ -364,8 +364,18 @@ const diskEntry = z.object({
   uid: z.int(),
   gid: z.int(),
 });
-/** What is at a path of a capture's disk, and in it when it is a folder. */
-export const diskListing = z.object({ entry: diskEntry, entries: z.array(diskEntry) });
+/** Where a capture's files are read from: the machine as it was, thawed for it, or its disk. */
+export const fileLevel = z.enum(["memory", "files"]);
+/** What is at a path of a capture, and in it when it is a folder. */
+export const diskListing = z.object({
+  entry: diskEntry,
+  entries: z.array(diskEntry),
+  /** There are more entries than are told. */
+  truncated: z.boolean(),
+  level: fileLevel,
+  /** Why it is not memory that was read; null when it is. */
+  why: z.string().nullable(),
+});
 export const captureCheck = z.object({
   capture: z.string(),
   levels: z.array(levelVerdict),

@@ -5,6 +5,7 @@ import { asEngineError } from "../../engine/as-engine-error.ts";
 import type { CaseFile } from "../../engine/captures/case-file.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
 import { EngineError } from "../../engine/errors.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import {
   capture,
   captureCheck,
@@ -12,6 +13,8 @@ import {
   captureQuery,
   captureVerifyReport,
   diskListing,
+  fileEntry,
+  fileLevel,
   pinRequest,
   pruneReport,
   pruneRequest,
@@ -22,7 +25,10 @@ import { streamWork } from "../ndjson.ts";
 import { captureView } from "../views.ts";
 
 const params = z.object({ capture: z.string().max(200) });
-const path = z.string().min(1).max(4096).startsWith("/", "an absolute path of the capture's disk");
+const path = z.string().min(1).max(4096).startsWith("/", "an absolute path of the captured machine");
+const place = z.object({ path, level: fileLevel.optional() });
+/** Only a machine can tell. */
+const machinePlace = z.object({ path });
 
 export function captureRoutes(app: App, { engine }: DaemonContext): void {
   const { store } = engine.captures;
@@ -76,23 +82,53 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get(
     "/v1/captures/:capture/list",
-    { schema: { params, querystring: z.object({ path }), response: { 200: diskListing } } },
+    { schema: { params, querystring: place, response: { 200: diskListing } } },
     async (request, reply) => {
       const found = await store.get(request.params.capture);
-      return engine.captures.files.look(found, request.query.path, goneSignal(reply));
+      const { path: at, level } = request.query;
+      const signal = goneSignal(reply);
+      return engine.captures.files.use(found, { level, signal }, async (source, answer) => ({
+        ...(await source.look(at, signal)),
+        ...answer,
+      }));
     },
   );
 
   app.get(
     "/v1/captures/:capture/files",
-    { schema: { params, querystring: z.object({ path }) } },
+    { schema: { params, querystring: place } },
+    async (request, reply) => {
+      const found = await store.get(request.params.capture);
+      const { path: at, level } = request.query;
+      await sendBytes(reply, (take, signal) =>
+        engine.captures.files.use(found, { level, signal }, async (source) =>
+          take(await source.read(at, signal)),
+        ),
+      );
+    },
+  );
+
+  app.get(
+    "/v1/captures/:capture/stat",
+    { schema: { params, querystring: machinePlace, response: { 200: fileEntry } } },
+    async (request, reply) => {
+      const found = await store.get(request.params.capture);
+      const options = { level: "memory" as const, signal: goneSignal(reply) };
+      return engine.captures.files.use(found, options, ({ agent }) =>
+        needAgent(agent).stat(request.query.path),
+      );
+    },
+  );
+
+  app.get(
+    "/v1/captures/:capture/tree",
+    { schema: { params, querystring: machinePlace } },
     async (request, reply) => {
       const found = await store.get(request.params.capture);
       await sendBytes(reply, (take, signal) =>
-        engine.captures.files.read(found, request.query.path, {
-          take: (_size, bytes) => take(bytes),
-          signal,
-        }),
+        engine.captures.files.use(found, { level: "memory", signal }, async ({ agent }) =>
+          take(await needAgent(agent).treeOut(request.query.path)),
+        ),
       );
     },
   );
@@ -142,6 +178,11 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
     { schema: { params: z.object({ sandbox: z.string().max(200) }), response: { 200: capture } } },
     async (request) => captureView(engine, await engine.capture(request.params.sandbox)),
   );
+}
+
+function needAgent(agent: Agent | null): Agent {
+  if (agent) return agent;
+  throw new EngineError("internal", "a captured machine without an agent");
 }
 
 function goneSignal({ raw }: FastifyReply): AbortSignal {

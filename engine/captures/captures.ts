@@ -27,7 +27,7 @@ import {
   caseKind,
   PART_NAMES,
 } from "./case-file.ts";
-import { LEFT_OUT } from "./check.ts";
+import { type CheckContext, LEFT_OUT } from "./check.ts";
 import { readCore } from "./core.ts";
 import { CaptureFiles } from "./files.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -37,6 +37,7 @@ import { Scans } from "./scans.ts";
 import { CaptureStore, SECRETS_FILE, type StoredCapture } from "./store.ts";
 import { greet, withMachine } from "./trial.ts";
 import { linkCheckpoint, linkWorkspace, makeCheckpointDir, readWorkspace } from "./workspace.ts";
+import { diskAge, writeOut } from "./write-out.ts";
 
 const LAST_LINES = 200;
 /** The case as it was frozen; in a draft, where it says that the freeze is whole. */
@@ -45,7 +46,7 @@ const STORED_DIR = "stored";
 /** Compression on a host of few cores; machines come first. */
 const STORES_AT_ONCE = 2;
 
-export interface CaptureContext extends LiveContext {
+export interface CaptureContext extends LiveContext, CheckContext {
   quarantine: Quarantine;
   /** Throws `no-space`. */
   needDisk(bytes?: number): Promise<void>;
@@ -179,13 +180,17 @@ export class Captures {
     const failed = cause.ending.trigger !== "manual" && cause.ending.exit?.code !== 0;
     const { id, dir } = await this.store.draft(failed ? "fail" : "capture");
     try {
-      const looking = sandbox.inspectGuest();
+      const { trigger } = cause.ending;
+      const writing = writeOut(sandbox, trigger);
+      const looking = trigger === "panic" ? nobodyAnswers : sandbox.inspectGuest();
+      const asked = Promise.all([looking, writing]);
       const verdict = await differenceVerdict(this.#context, sandbox, quietly());
       const frozen =
         verdict.state === "works"
-          ? await this.#difference(sandbox, dir, looking)
-          : await looking.then(() => this.#whole(sandbox));
-      const file = await this.#describe(id, sandbox, cause, { ...frozen, ...(await looking) });
+          ? await this.#difference(sandbox, dir, asked)
+          : await asked.then(() => this.#whole(sandbox));
+      const [inside, writtenOut] = await asked;
+      const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside, writtenOut });
       await this.#keepRequest(dir, sandbox, cause.exec);
       const { secrets } = sandbox.record;
       if (secrets !== null)
@@ -278,13 +283,14 @@ export class Captures {
     id: string,
     sandbox: Subject,
     { ending, exec, crash = null, console = [] }: Cause,
-    found: Frozen & Pick<CaseFile, "processes" | "listening">,
+    found: Frozen & Pick<CaseFile, "processes" | "listening"> & { writtenOut: boolean },
   ): Promise<CaseFile> {
     const { record } = sandbox;
-    const { base, build, pauseMs, changedBytes, listening } = found;
+    const { base, build, pauseMs, changedBytes, listening, writtenOut } = found;
     const hide = (text: string): string => sandbox.hide(text);
     const processes = found.processes.map((one) => ({ ...one, command: hide(one.command) }));
     const { manifest } = await this.#context.store.get(base);
+    const { manifest: from } = await this.#context.store.get(record.snapshot);
     const lines = exec === null ? [] : await lastLines(exec.log, LAST_LINES);
     const shape = {
       trigger: ending.trigger,
@@ -316,6 +322,7 @@ export class Captures {
       changedBytes,
       pauseMs,
       fingerprint: fingerprint(shape),
+      disk: diskAge(sandbox, { writtenOut, manifest: from }),
     } satisfies CaseFile);
   }
 
@@ -435,6 +442,9 @@ function describeExec(
     lastLines: lines,
   };
 }
+
+/** Of a guest whose kernel panicked. */
+const nobodyAnswers = Promise.resolve({ processes: [], listening: [] });
 
 /** Nobody listens, and it is not called off: what is frozen is frozen within seconds. */
 function quietly(): { onProgress: () => void; signal: AbortSignal } {

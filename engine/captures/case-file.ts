@@ -75,6 +75,15 @@ export const caseFile = z.strictObject({
   changedBytes: z.strictObject({ memory: z.number(), disk: z.number() }),
   pauseMs: z.number(),
   fingerprint: z.string().max(64),
+  /** How old the disk is against the memory. Not told by captures of earlier versions. */
+  disk: z
+    .strictObject({
+      /** The guest had written its files out right before the freeze. Those of a tmpfs are in memory only. */
+      writtenOut: z.boolean(),
+      /** What was written by then is on the disk; of what was written later, only what was synced is sure to be. null: not known. */
+      asOf: z.iso.datetime().nullable(),
+    })
+    .default({ writtenOut: false, asOf: null }),
 });
 export const caseKind = recordKind("case file", caseFile);
 export type CaseFile = z.infer<typeof caseFile>;

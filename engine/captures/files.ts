@@ -1,130 +1,183 @@
-/** The files of a capture, read without booting anything. What was opened for one question is kept a while for the next. */
-import type { DiskEntry, DiskFiles } from "../../runners/runner.ts";
+/**
+ * The files of a capture, from the best that this host can: the captured machine itself, thawed for it, or else its disk. What was opened for
+ * one question is kept a while for the next.
+ */
+import type { Agent } from "../../runners/agent/agent.ts";
+import type { DiskEntry } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import { makeRoom, openDisks } from "./replay.ts";
+import { type CheckContext, checkCapture } from "./check.ts";
+import { openDiskSource } from "./disk-source.ts";
+import { openMachineSource } from "./machine-source.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 
-const KEPT_MS = 60_000;
+/** Longer for a disk, which costs more to open and nothing to keep. */
+const KEPT_MS = { memory: 10_000, files: 60_000 };
+
+/** `memory`: of the machine as it was. `files`: of its disk. */
+export type FileLevel = "memory" | "files";
+
+type CapturedEntry = Omit<DiskEntry, "inode">;
+
+export interface FileSource {
+  readonly level: FileLevel;
+  /** Of the machine; null for a disk. */
+  readonly agent: Agent | null;
+  /** What is at a path, and in it when it is a folder. Links are not followed. Throws `not-found`. */
+  look(
+    path: string,
+    signal: AbortSignal,
+  ): Promise<{ entry: CapturedEntry; entries: CapturedEntry[]; truncated: boolean }>;
+  /** A file's bytes. Throws `not-found`, or `conflict` for what is not a file. */
+  read(path: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
+  /** Between users. */
+  rest?(): Promise<void>;
+  wake?(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface FileAnswer {
+  level: FileLevel;
+  /** Why it is not memory that was read; null when it is. */
+  why: string | null;
+}
 
 interface Opened {
-  disk: Promise<DiskFiles>;
-  clear: () => Promise<void>;
+  source: Promise<FileSource>;
   timer: NodeJS.Timeout | undefined;
   users: number;
+  /** Rests and wakes, one after the other. */
+  turn: Promise<void>;
 }
 
 export class CaptureFiles {
-  readonly #context: LiveContext;
+  readonly #context: LiveContext & CheckContext;
   readonly #store: CaptureStore;
+  /** By id and level. */
   readonly #opened = new Map<string, Opened>();
 
-  constructor(context: LiveContext, store: CaptureStore) {
+  constructor(context: LiveContext & CheckContext, store: CaptureStore) {
     this.#context = context;
     this.#store = store;
   }
 
-  /** What is at a path, and in it when it is a folder. Links are not followed. Throws `not-found`. */
-  async look(
+  /**
+   * Does something with a capture's files. They stay open until the work has settled.
+   * @param options.level default: the best that this host can
+   */
+  async use<T>(
     capture: StoredCapture,
-    path: string,
-    signal: AbortSignal,
-  ): Promise<{ entry: DiskEntry; entries: DiskEntry[] }> {
-    return this.#with(capture, signal, async (disk) => {
-      const entry = await find(disk, capture, path, signal);
-      return { entry, entries: entry.type === "dir" ? await disk.list(entry.inode, signal) : [] };
-    });
+    { level, signal }: { level?: FileLevel | undefined; signal: AbortSignal },
+    work: (source: FileSource, answer: FileAnswer) => Promise<T>,
+  ): Promise<T> {
+    if (level === "files")
+      return this.#with(capture, "files", signal, (source) => work(source, { level, why: "asked for" }));
+    let why = await this.#whyNotMemory(capture);
+    if (why === null) {
+      // What fails once it is open is an answer; what can't be opened is no reason to answer nothing.
+      const opened = await this.#hold(capture, "memory").catch((error: Error) => error);
+      if (!(opened instanceof Error)) {
+        try {
+          signal.throwIfAborted();
+          return await work(opened.source, { level: "memory", why: null });
+        } finally {
+          opened.release();
+        }
+      }
+      why = opened.message;
+    }
+    if (level === "memory")
+      throw new EngineError(
+        "unsupported",
+        `the files of ${capture.id} can't be read from its memory: ${why}`,
+      );
+    return this.#with(capture, "files", signal, (source) => work(source, { level: "files", why }));
   }
 
-  /** Calls `take` with a file's bytes. Throws `not-found`, or `conflict` for what is no file. */
-  async read(
-    capture: StoredCapture,
-    path: string,
-    {
-      take,
-      signal,
-    }: { take: (size: number, bytes: AsyncIterable<Buffer>) => Promise<void>; signal: AbortSignal },
-  ): Promise<void> {
-    await this.#with(capture, signal, async (disk) => {
-      const entry = await find(disk, capture, path, signal);
-      if (entry.type !== "file")
-        throw new EngineError("conflict", `${capture.id}:${path} is no file: it is a ${entry.type}`);
-      await take(entry.size, disk.read(entry.inode, signal));
-    });
-  }
-
-  /** Lets go of everything. */
+  /** Closes everything. */
   async close(): Promise<void> {
-    await Promise.all([...this.#opened.keys()].map((id) => this.#drop(id)));
+    await Promise.all([...this.#opened.keys()].map((key) => this.#drop(key)));
+  }
+
+  async #whyNotMemory({ id, manifest }: StoredCapture): Promise<string | null> {
+    const { verified } = await this.#store.notes(id);
+    if (verified?.ok === false) return verified.reason;
+    const { levels } = await checkCapture(this.#context, manifest);
+    const memory = levels.find(({ level }) => level === "memory");
+    return memory?.ok ? null : (memory?.reasons.join("; ") ?? "not possible here");
   }
 
   async #with<T>(
     capture: StoredCapture,
+    level: FileLevel,
     signal: AbortSignal,
-    work: (disk: DiskFiles) => Promise<T>,
+    work: (source: FileSource) => Promise<T>,
   ): Promise<T> {
-    const opened = this.#opened.get(capture.id) ?? this.#open(capture);
-    opened.users += 1;
-    clearTimeout(opened.timer);
+    const { source, release } = await this.#hold(capture, level);
     try {
-      const disk = await opened.disk;
       signal.throwIfAborted();
-      return await work(disk);
-    } catch (error) {
-      opened.disk.catch(() => this.#drop(capture.id));
-      throw error;
+      return await work(source);
     } finally {
-      opened.users -= 1;
-      if (opened.users === 0) {
-        opened.timer = setTimeout(() => void this.#drop(capture.id), KEPT_MS);
-        opened.timer.unref();
-      }
+      release();
     }
   }
 
-  #open(capture: StoredCapture): Opened {
-    const { runner } = this.#context;
-    const opened: Opened = {
-      disk: Promise.reject(new Error()),
-      clear: async () => {},
-      timer: undefined,
-      users: 0,
+  async #hold(
+    capture: StoredCapture,
+    level: FileLevel,
+  ): Promise<{ source: FileSource; release: () => void }> {
+    const key = `${capture.id} ${level}`;
+    const opened = this.#opened.get(key) ?? this.#open(key, capture, level);
+    opened.users += 1;
+    clearTimeout(opened.timer);
+    const release = (): void => {
+      opened.users -= 1;
+      if (opened.users > 0) return;
+      opened.timer = setTimeout(() => void this.#drop(key), KEPT_MS[level]);
+      opened.timer.unref();
+      void this.#inTurn(opened, async (source) => {
+        if (opened.users === 0) await source.rest?.();
+      }).catch(() => {});
     };
-    opened.disk.catch(() => {});
-    opened.disk = (async () => {
-      const { dir, clear } = await makeRoom(this.#context);
-      opened.clear = clear;
-      const { signal } = new AbortController();
-      const disks = await openDisks(this.#context, this.#store, capture, { into: dir, signal });
-      return runner.openDisk(disks, dir, capture.manifest.resources.diskMib, signal);
-    })();
-    opened.disk.catch(() => {});
-    this.#opened.set(capture.id, opened);
+    try {
+      const source = await opened.source;
+      await this.#inTurn(opened, async () => source.wake?.());
+      return { source, release };
+    } catch (error) {
+      release();
+      void this.#drop(key, opened);
+      throw error;
+    }
+  }
+
+  #open(key: string, capture: StoredCapture, level: FileLevel): Opened {
+    const open = level === "memory" ? openMachineSource : openDiskSource;
+    const source = open(this.#context, this.#store, capture);
+    source.catch(() => {});
+    // A machine that ends while it is kept is not offered again.
+    void source
+      .then(({ agent }) => agent?.session.ended)
+      .then((ended) => ended && this.#drop(key, opened))
+      .catch(() => {});
+    const opened: Opened = { source, timer: undefined, users: 0, turn: Promise.resolve() };
+    this.#opened.set(key, opened);
     return opened;
   }
 
-  async #drop(id: string): Promise<void> {
-    const opened = this.#opened.get(id);
-    if (!opened) return;
-    this.#opened.delete(id);
-    clearTimeout(opened.timer);
-    await opened.disk.catch(() => {});
-    await opened.clear();
+  #inTurn(opened: Opened, work: (source: FileSource) => Promise<void>): Promise<void> {
+    const result = opened.turn.then(async () => work(await opened.source));
+    opened.turn = result.catch(() => {});
+    return result;
   }
-}
 
-async function find(
-  disk: DiskFiles,
-  { id }: StoredCapture,
-  path: string,
-  signal: AbortSignal,
-): Promise<DiskEntry> {
-  let found: DiskEntry = { inode: disk.root, name: "", type: "dir", size: 0, mode: 0o755, uid: 0, gid: 0 };
-  for (const name of path.split("/").filter((part) => part !== "" && part !== ".")) {
-    const entries = found.type === "dir" ? await disk.list(found.inode, signal) : [];
-    const next = entries.find((entry) => entry.name === name);
-    if (!next) throw new EngineError("not-found", `there is no ${path} in ${id}`);
-    found = next;
+  async #drop(key: string, only?: Opened): Promise<void> {
+    const opened = this.#opened.get(key);
+    if (!opened || (only && opened !== only)) return;
+    this.#opened.delete(key);
+    clearTimeout(opened.timer);
+    await opened.source.then(
+      (source) => source.close(),
+      () => {},
+    );
   }
-  return found;
 }

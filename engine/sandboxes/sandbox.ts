@@ -29,7 +29,7 @@ import { explainFailure } from "./explain.ts";
 import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
 import { freshIdentity, stepClock } from "./identity.ts";
-import { consoleLines, inspectGuest, panicLine } from "./inspect.ts";
+import { consoleLines, inspectGuest, panicLine, syncGuest } from "./inspect.ts";
 import { MachineLink } from "./machine-link.ts";
 import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
@@ -335,8 +335,16 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     return this.#link.needMachine(this.record).takeDifference(dir, options);
   }
 
+  syncGuest(): Promise<boolean> {
+    return syncGuest(this.#agentToAsk, this.isolation);
+  }
+
   inspectGuest(): Promise<GuestReport> {
-    return inspectGuest(this.record.state === "running" ? this.#link.agent : null);
+    return inspectGuest(this.#agentToAsk, this.isolation);
+  }
+
+  get #agentToAsk(): Agent | null {
+    return this.record.state === "running" ? this.#link.agent : null;
   }
 
   consoleLines(): Promise<string[]> {

@@ -24,6 +24,8 @@ export interface Subject {
   hide(text: string): string;
   /** Processes and listeners, as the guest tells them; nothing when it does not in time. */
   inspectGuest(): Promise<GuestReport>;
+  /** Has the guest write its files out. @returns whether it said in time that all that was written before the call is on its disk */
+  syncGuest(): Promise<boolean>;
   /** Throws `conflict` when the sandbox is not in a state to be frozen or forked. */
   allowLive(verb: "freeze" | "fork"): void;
   /** Makes a snapshot's files of the machine, which goes on. */

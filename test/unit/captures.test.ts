@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { captureManifest, caseJsonSchema } from "../../engine/captures/case-file.ts";
+import { captureManifest, caseFile, caseJsonSchema } from "../../engine/captures/case-file.ts";
 import { fingerprint } from "../../engine/captures/fingerprint.ts";
 import { compressPart, faultOf } from "../../engine/captures/parts.ts";
 import { failureInterval } from "../../engine/captures/rerun.ts";
@@ -169,4 +169,12 @@ test("the JSON Schema in docs/ is the case file's: node scripts/write-schemas.ts
   expect(JSON.parse(readFileSync("docs/case.schema.json", "utf8"))).toEqual(
     JSON.parse(JSON.stringify(caseJsonSchema())),
   );
+});
+
+const cases = readdirSync("test/fixtures/cases");
+test.each(cases)("a case file that was written by an earlier version is read: %s", (name) => {
+  const file = caseFile.parse(JSON.parse(readFileSync(join("test/fixtures/cases", name), "utf8")));
+  expect(file.exec?.exit?.code).toBe(1);
+  // What it does not tell is not claimed.
+  if (name === "first.json") expect(file.disk).toEqual({ writtenOut: false, asOf: null });
 });
