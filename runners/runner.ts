@@ -247,7 +247,11 @@ export interface DiskEntry {
 /** A disk opened for reading, without a machine. */
 export interface DiskFiles {
   readonly root: number;
-  list(inode: number, signal: AbortSignal): Promise<DiskEntry[]>;
+  /**
+   * What is in a folder. Each has one parent (the root: itself) and one name: a disk where that is not so is refused (`corrupt-snapshot`), so that nobody walks in
+   * circles.
+   */
+  list(inode: number, parent: number, signal: AbortSignal): Promise<DiskEntry[]>;
   read(inode: number, signal: AbortSignal): AsyncIterable<Buffer>;
 }
 

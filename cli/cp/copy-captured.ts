@@ -1,6 +1,5 @@
-import { chmodSync, createWriteStream, mkdirSync, statSync } from "node:fs";
+import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { ThawError } from "../../client/errors.ts";
 import type { DiskListing, SkippedEntry, ThawClient } from "../../client/index.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
@@ -8,7 +7,7 @@ import { cleanText } from "../format/clean-text.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
 import { styleErr, writeErr } from "../output.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
-import { copyOut, copyOutToStdout } from "./copy-out.ts";
+import { copyOut, copyOutToStdout, writeChunks } from "./copy-out.ts";
 import { lastName, namesContents, type Operand, under } from "./operand.ts";
 
 type Entry = DiskListing["entry"];
@@ -76,7 +75,12 @@ async function copyFromDisk(
     }
     const bytes = meter.count(client.getCapturedFile(from.sandbox, { path, level, signal }));
     // Never through a link or over a file that is there.
-    await pipeline(bytes, createWriteStream(target, { flags: "wx", mode: found.mode & 0o777 }), { signal });
+    const fd = openSync(target, "wx", found.mode & 0o777);
+    try {
+      ftruncateSync(fd, await writeChunks(fd, bytes, { seekable: true }));
+    } finally {
+      closeSync(fd);
+    }
     count += 1;
   };
   const receiveFolder = async (path: string, found: Entry, target: string): Promise<void> => {

@@ -83,7 +83,7 @@ function writeAll(fd: number, chunk: Buffer, position: number): void {
 }
 
 /** Writes chunks; blocks of zeros become holes where the file can have them. @returns its length. */
-async function writeChunks(
+export async function writeChunks(
   fd: number,
   chunks: AsyncIterable<Buffer>,
   options: { seekable: boolean },

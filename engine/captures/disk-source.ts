@@ -24,12 +24,12 @@ export async function openDiskSource(
       level: "files",
       agent: null,
       async look(path, stop) {
-        const entry = await find(disk, capture, path, stop);
-        const entries = entry.type === "dir" ? await disk.list(entry.inode, stop) : [];
+        const { entry, parent } = await find(disk, capture, path, stop);
+        const entries = entry.type === "dir" ? await disk.list(entry.inode, parent, stop) : [];
         return { entry, entries, truncated: false };
       },
       async read(path, stop) {
-        const { type, inode, size } = await find(disk, capture, path, stop);
+        const { type, inode, size } = (await find(disk, capture, path, stop)).entry;
         if (type !== "file")
           throw new EngineError("conflict", `${capture.id}:${path} is not a file: it is a ${type}`);
         return whole(disk.read(inode, stop), { size, name: `${capture.id}:${path}` });
@@ -47,16 +47,18 @@ async function find(
   { id }: StoredCapture,
   path: string,
   signal: AbortSignal,
-): Promise<DiskEntry> {
+): Promise<{ entry: DiskEntry; parent: number }> {
   refuseMemory(id, path);
+  let parent = disk.root;
   let found: DiskEntry = { inode: disk.root, name: "", type: "dir", size: 0, mode: 0o755, uid: 0, gid: 0 };
   for (const name of path.split("/").filter((part) => part !== "" && part !== ".")) {
-    const entries = found.type === "dir" ? await disk.list(found.inode, signal) : [];
+    const entries = found.type === "dir" ? await disk.list(found.inode, parent, signal) : [];
     const next = entries.find((entry) => entry.name === name);
     if (!next) throw new EngineError("not-found", `there is no ${path} on the disk of ${id}`);
+    parent = found.inode;
     found = next;
   }
-  return found;
+  return { entry: found, parent };
 }
 
 /** What the disk has at such a path is an empty folder, which would pass for what the guest saw there. */

@@ -45,12 +45,12 @@ export async function openDisk(
   });
   return {
     root: ROOT_INODE,
-    list: async (inode, stop) => {
+    list: async (inode, parent, stop) => {
       const text = await runJailed(context, ask(`ls -p <${checkInode(inode)}>`), {
         timeoutMs: LIST_TIMEOUT_MS,
         signal: stop,
       });
-      return parseListing(text);
+      return parseListing(text, { inode, parent });
     },
     read: (inode, stop) => streamJailed(context, ask(`cat <${checkInode(inode)}>`), stop),
   };
@@ -85,31 +85,39 @@ function checkInode(inode: number): number {
 }
 
 /**
- * Lines of `/13/040755/0/0/name/size/`. A name may hold anything but a slash, line ends too. Throws `corrupt-snapshot` for what is no listing
- * of a folder: each has itself in it, as `.`.
+ * Lines of `/13/040755/0/0/name/size/`. A name may hold anything but a slash, line ends too. Throws `corrupt-snapshot` for what is not the listing
+ * of this folder: each has itself in it, as `.`, and its parent, as `..`.
  */
-export function parseListing(text: string): DiskEntry[] {
+export function parseListing(text: string, folder: { inode: number; parent: number }): DiskEntry[] {
   const line = /\/(\d{1,10})\/(\d{6})\/(\d{1,10})\/(\d{1,10})\/([^/]*)\/(\d*)\/(?:\n|$)/y;
   const entries: DiskEntry[] = [];
-  let isFolder = false;
+  const folders = new Set<string>();
+  const own = new Map<string, number>();
   const body = text.trimEnd();
   while (line.lastIndex < body.length) {
     const at = line.lastIndex;
     const [, inode, mode = "", uid, gid, name = "", size] = line.exec(body) ?? [];
     if (inode === undefined)
       throw unreadable(`debugfs says ${JSON.stringify(body.slice(at, at + 100))} of it`);
-    if (name === ".") isFolder = true;
-    if (name === "." || name === ".." || inode === "0") continue;
+    if (inode === "0") continue;
+    if (name === "." || name === "..") {
+      own.set(name, Number(inode));
+      continue;
+    }
     const type = TYPES[mode.slice(0, 2)];
     if (type === undefined || name === "" || Number(inode) < ROOT_INODE)
       throw unreadable(`it has ${JSON.stringify(name)}, of mode ${mode} and inode ${inode}`);
+    if (type === "dir" && folders.has(inode))
+      throw unreadable(`it has a folder twice, also as ${JSON.stringify(name)}`);
+    if (type === "dir") folders.add(inode);
     const permissions = Number.parseInt(mode.slice(2), 8);
     entries.push({
       ...{ inode: Number(inode), name, type, size: Number(size || 0), mode: permissions },
       ...{ uid: Number(uid), gid: Number(gid) },
     });
   }
-  if (!isFolder) throw unreadable("it is none");
+  if (own.get(".") !== folder.inode || own.get("..") !== folder.parent)
+    throw unreadable("it is not a folder, or not one of the folder that names it");
   return entries;
 }
 

@@ -48,7 +48,7 @@ function open(image: string): Promise<DiskFiles> {
 }
 
 async function read(disk: DiskFiles, name: string): Promise<string> {
-  const entry = (await disk.list(disk.root, signal)).find((one) => one.name === name);
+  const entry = (await disk.list(disk.root, disk.root, signal)).find((one) => one.name === name);
   if (!entry) throw new Error(`there is no ${name}`);
   let text = "";
   for await (const chunk of disk.read(entry.inode, signal)) text += chunk;
@@ -96,16 +96,44 @@ test("a folder that can't be read is an error, not an empty one; so is half a fi
     "sif d block[0] 99999999",
   );
   const disk = await open(image);
-  const entries = await disk.list(disk.root, signal);
+  const entries = await disk.list(disk.root, disk.root, signal);
   const inode = (name: string) => entries.find((one) => one.name === name)?.inode ?? 0;
-  await expect(disk.list(inode("d"), signal)).rejects.toThrow();
-  await expect(disk.list(inode("f"), signal)).rejects.toThrow(/not a directory/);
+  await expect(disk.list(inode("d"), disk.root, signal)).rejects.toThrow();
+  await expect(disk.list(inode("f"), disk.root, signal)).rejects.toThrow(/not a directory/);
   await expect(read(disk, "f")).rejects.toThrow(/debugfs/);
 });
 
+test("a folder that is in itself is an error, so that nobody walks in circles", async () => {
+  const image = path("circle.raw");
+  withPendingJournal(image);
+  debugfs(
+    image,
+    "mkdir d",
+    "cd d",
+    "mkdir e",
+    "link <2> root",
+    "mkdir twice",
+    "cd twice",
+    "mkdir e",
+    "link e again",
+  );
+  const disk = await open(image);
+  const list = async (inode: number, parent: number) => {
+    const entries = await disk.list(inode, parent, signal);
+    return (name: string) => entries.find((one) => one.name === name)?.inode ?? 0;
+  };
+  const d = (await list(disk.root, disk.root))("d");
+  const inD = await list(d, disk.root);
+  await list(inD("e"), d);
+  expect(inD("root")).toBe(disk.root);
+  await expect(disk.list(inD("twice"), d, signal)).rejects.toThrow(/a folder twice/);
+  await expect(disk.list(disk.root, d, signal)).rejects.toThrow(/not one of the folder that names it/);
+});
+
 test("names are the guest's: line ends and quotes, and nothing that looks like another line", () => {
+  const root = { inode: 2, parent: 2 };
   const own = "/2/040755/0/0/.//\n/2/040755/0/0/..//\n";
-  const entries = parseListing(`${own}/13/100644/0/0/a\n"b/5/\n/14/120777/1000/1000/l/3/\n\n`);
+  const entries = parseListing(`${own}/13/100644/0/0/a\n"b/5/\n/14/120777/1000/1000/l/3/\n\n`, root);
   expect(entries.map(({ name, type, size, uid }) => [name, type, size, uid])).toEqual([
     ['a\n"b', "file", 5, 0],
     ["l", "symlink", 3, 1000],
@@ -119,7 +147,7 @@ test("names are the guest's: line ends and quotes, and nothing that looks like a
     `${own}/13/000000/0/0/f/5/\n`,
     `${own}/1/100644/0/0/bad blocks/5/\n`,
   ])
-    expect(() => parseListing(said), said).toThrow(/can't be read/);
+    expect(() => parseListing(said, root), said).toThrow(/can't be read/);
 });
 
 test("debugfs complains on stderr, after its version", () => {
