@@ -1,8 +1,8 @@
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { killDaemon, type SandboxRow, thaw, thawJson } from "../helpers/thaw.ts";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 interface CaptureRow {
   id: string;
@@ -11,6 +11,7 @@ interface CaptureRow {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "thaw-capture-files-"));
+const builds = () => join(inject("thawHome"), "builds");
 const show = (reference = "latest") => thawJson<CaptureRow>(["capture", "show", reference]);
 const commands = async () => (await show()).processes.map(({ command }) => command);
 const cp = async (...args: string[]) => {
@@ -120,9 +121,11 @@ describe("files of a capture are those of the failure", () => {
   test("a daemon that is killed while it reads leaves no machine", async () => {
     await failing("echo x > /root/x; exit 1");
     expect((await cp("latest:/root/x", "-")).stdout).toBe("x\n");
+    expect(readdirSync(builds()).length).toBeGreaterThan(0);
     await killDaemon();
-    expect((await cp("latest:/root/x", "-")).stdout).toBe("x\n");
     expect(await thawJson<SandboxRow[]>(["ls"])).toEqual([]);
+    await until(() => readdirSync(builds()).length === 0, "what was half open to go");
+    expect((await cp("latest:/root/x", "-")).stdout).toBe("x\n");
   });
 });
 
