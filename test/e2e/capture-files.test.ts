@@ -57,11 +57,11 @@ describe("files of a capture are those of the failure", () => {
     expect(listed.stderr).not.toMatch(/before the failure/);
     expect((await files("/root")).stdout).not.toMatch(/gone/);
     expect(await files("/dev/shm")).toMatchObject({
-      exitCode: 125,
+      exitCode: 2,
       stdout: "",
       stderr: expect.stringMatching(/\/dev\/shm is in the machine's memory only/),
     });
-    expect(await files("/root/f/x")).toMatchObject({ exitCode: 125, stdout: "" });
+    expect(await files("/root/f/x")).toMatchObject({ exitCode: 2, stdout: "" });
     const booted = await thaw([
       "replay",
       id,
