@@ -43,13 +43,11 @@ export interface ListFlags {
 
 /** `thaw ls`. */
 export async function list(flags: ListFlags): Promise<void> {
-  const [sandboxes, quarantined] = await withClient((client) =>
-    Promise.all([
-      client.listSandboxes({ labels: flags.label }),
-      // The list does not fail for it.
-      client.listQuarantine().catch(() => []),
-    ]),
-  );
+  const { sandboxes, quarantined } = await withClient(async (client) => ({
+    sandboxes: await client.listSandboxes({ labels: flags.label }),
+    // After the first request, which starts the daemon when there is none. The list does not fail for it.
+    quarantined: await client.listQuarantine().catch(() => []),
+  }));
   if (flags.json === true) printJson(sandboxes);
   else writeOut(formatSandboxes(sandboxes));
   for (const { kind, what, from, reason } of quarantined)
