@@ -6,6 +6,7 @@ import { ThawError } from "./errors.ts";
 import { OutputChannel, type OutputConsumer } from "./output-channel.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
 import { reconnect } from "./reconnect.ts";
+import { newRequestId } from "./request-id.ts";
 import { StdinWindow } from "./stdin-window.ts";
 import { openWebSocket, type SocketListener } from "./websocket.ts";
 
@@ -67,6 +68,11 @@ export class ExecConnection {
   readonly #stdin = new StdinWindow();
   readonly #result = Promise.withResolvers<Exec>();
   readonly #run: RunRequest | undefined;
+  /** Of the run. A run whose daemon was killed is asked for again: it goes on with the same sandbox and command. */
+  readonly #request = newRequestId();
+  readonly #exec: string;
+  #created: string | undefined;
+  #startAsked = false;
   #target: AttachTarget | undefined;
   #socket: WebSocket | undefined;
   #settled = false;
@@ -89,8 +95,9 @@ export class ExecConnection {
     const fail = (error: unknown): void => this.#settle(error);
     this.#out = new OutputChannel({ consume: handlers.stdout ?? ignore, dealt, fail });
     this.#err = new OutputChannel({ consume: handlers.stderr ?? ignore, dealt, fail });
+    this.#exec = "run" in what ? (what.run.exec.id ?? newRequestId()) : what.attach.exec;
     if ("run" in what) {
-      this.#run = what.run;
+      this.#run = { ...what.run, exec: { ...what.run.exec, id: this.#exec } };
     } else {
       this.#target = what.attach;
       this.#out.skipTo(what.attach.out ?? 0);
@@ -128,7 +135,8 @@ export class ExecConnection {
 
   /** Ends the hold of a run: the command starts. */
   start(): void {
-    this.#control({ type: "start" });
+    this.#startAsked = true;
+    this.#socket?.send(encodeControl({ type: "start" }));
   }
 
   /** Sends a signal, e.g. `TERM`, to the exec's process group. */
@@ -173,11 +181,15 @@ export class ExecConnection {
         ? "/v1/run"
         : attachPath({ ...target, ...this.#returning(), out: this.#out.received, err: this.#err.received });
     const reach = this.#reach;
-    const attempt = (): Promise<void> => openWebSocket({ reach, path, listener: this.#listen(), signal });
+    const request = target === undefined ? this.#request : undefined;
+    const attempt = (): Promise<void> =>
+      openWebSocket({ reach, path, request, listener: this.#listen(), signal });
     await reachDaemon(this.#reach, attempt, { signal });
     if (this.#settled) this.#socket?.close();
-    if (this.#run !== undefined && target === undefined)
+    if (this.#run !== undefined && target === undefined) {
       this.#socket?.send(encodeControl({ ...this.#run, ...this.#waitedFor() }));
+      if (this.#startAsked) this.#socket?.send(encodeControl({ type: "start" }));
+    }
     // Before any output: whoever has not acknowledged yet is dropped when much of it waits.
     this.#acks.flush();
     for (const message of this.#pending.splice(0)) this.#socket?.send(message);
@@ -220,6 +232,9 @@ export class ExecConnection {
 
   #hear(message: StatusMessage): void {
     switch (message.type) {
+      case "created":
+        if (!this.#noteCreated(message.sandbox.id)) return;
+        break;
       case "started":
         this.#noteStarted(message.exec);
         break;
@@ -244,6 +259,18 @@ export class ExecConnection {
       default:
     }
     this.#handlers.onStatus?.(message);
+  }
+
+  /** @returns whether it is news */
+  #noteCreated(sandbox: string): boolean {
+    const before = this.#created;
+    this.#created = sandbox;
+    if (before === undefined || before === sandbox) return before === undefined;
+    // What was sent into the first one is lost.
+    this.#settle(
+      new ThawError("machine-ended", `sandbox ${before} was lost with its daemon`, { hint: "run it again" }),
+    );
+    return false;
   }
 
   #noteStarted(exec: Exec): void {
@@ -300,14 +327,9 @@ export class ExecConnection {
     this.#writable = false;
     // After the exit nothing more comes: what is left is to deal with the last of the output.
     if (this.#settled || this.#exited) return;
-    if (this.#target === undefined) {
-      this.#settle(
-        new ThawError("daemon-unreachable", "the daemon went away before the command was started", {
-          hint: "run it again; thaw daemon logs says why",
-        }),
-      );
-      return;
-    }
+    // Its output came before the message that it was started.
+    if (this.#created !== undefined && this.#out.received + this.#err.received > 0)
+      this.#target ??= { sandbox: this.#created, exec: this.#exec, stdin: true, lease: true };
     reconnect(() => this.#connect(), this.#handlers.signal).catch((error: unknown) => this.#settle(error));
   }
 

@@ -14,6 +14,17 @@ async function findPid(transport: Transport, signal: AbortSignal | undefined): P
   return ((await readJson(body)) as { pid: number }).pid;
 }
 
+/** Not repeated: the next daemon is not the one that is to end. */
+async function askToEnd(transport: Transport, path: string, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    const how = { method: "POST", path, anyVersion: true, repeatable: false, signal } as const;
+    await drain(await transport.request(how));
+  } catch (error) {
+    // It ended before it had answered.
+    if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
+  }
+}
+
 /**
  * Asks the daemon to end (its machines go on) and waits until nobody listens at its socket, or another daemon does.
  * @throws ThawError `daemon-mismatch` when it stays; the system's error when there is none.
@@ -22,7 +33,7 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
   const transport = new Transport({ ...paths, autostart: false });
   try {
     const pid = await findPid(transport, signal);
-    await drain(await transport.request({ method: "POST", path: "/v1/shutdown", anyVersion: true, signal }));
+    await askToEnd(transport, "/v1/shutdown", signal);
     const end = performance.now() + goneDeadlineMs;
     while (performance.now() < end) {
       if (await waitForSocket(paths.socket, { until: "gone", deadlineMs: lookMs, signal })) return;
@@ -45,10 +56,7 @@ export async function endOlderDaemon(paths: ThawPaths, signal?: AbortSignal): Pr
   const transport = new Transport({ ...paths, autostart: false });
   const path = `/v1/shutdown?olderThan=${findOwnVersion().built}`;
   try {
-    await drain(await transport.request({ method: "POST", path, anyVersion: true, signal }));
-  } catch (error) {
-    // It may have ended meanwhile: the next attempt tells.
-    if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
+    await askToEnd(transport, path, signal);
   } finally {
     transport.close();
   }

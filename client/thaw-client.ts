@@ -43,6 +43,7 @@ import type { LogChunk, LogOptions } from "./logs.ts";
 import { findPaths } from "./paths.ts";
 import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
+import { newRequestId } from "./request-id.ts";
 import type { ApiRequest, Transport } from "./transport.ts";
 
 /** What every call takes. */
@@ -92,6 +93,8 @@ function capturePath(capture: string, rest = ""): string {
 }
 
 const verifyDeadlineMs = 600_000;
+/** How long the daemon may take to undo a request that was aborted. */
+const undoDeadlineMs = 25_000;
 
 function withQuery(path: string, query: Record<string, string | undefined>): string {
   const parameters = new URLSearchParams();
@@ -153,7 +156,7 @@ export class ThawClient implements AsyncDisposable {
 
   /** Asks the daemon to end. Machines go on, and the next client's daemon adopts them. */
   shutDown(options?: CallOptions): Promise<void> {
-    return this.#nothing({ method: "POST", path: "/v1/shutdown", ...options });
+    return this.#nothing({ method: "POST", path: "/v1/shutdown", repeatable: false, ...options });
   }
 
   async listTemplates(options?: CallOptions): Promise<Template[]> {
@@ -214,7 +217,7 @@ export class ThawClient implements AsyncDisposable {
 
   /** Thaws a sandbox; builds its template when there is no snapshot of it yet. */
   async createSandbox(request: CreateRequest = {}, options: ProgressOptions = {}): Promise<Sandbox> {
-    const result = await this.#result("/v1/sandboxes", request, options);
+    const result = await this.#make("/v1/sandboxes", request, options);
     if (result.sandbox === undefined)
       throw new ThawError("internal", "the daemon answered without a sandbox");
     return result.sandbox;
@@ -248,7 +251,8 @@ export class ThawClient implements AsyncDisposable {
 
   /** Puts a sandbox's hard end off by `byMs`. */
   extendSandbox(sandbox: string, byMs: number, options?: CallOptions): Promise<Sandbox> {
-    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/extend"), json: { byMs }, ...options });
+    const path = sandboxPath(sandbox, "/extend");
+    return this.#json({ method: "POST", path, json: { byMs }, repeatable: false, ...options });
   }
 
   /** Waits until a sandbox is `stopped` (or failed, or removed), `removed`, or until an exec in it has ended. */
@@ -288,7 +292,7 @@ export class ThawClient implements AsyncDisposable {
     request: FreezeRequest,
     options: ProgressOptions = {},
   ): Promise<Frozen> {
-    const result = await this.#result(sandboxPath(sandbox, "/freeze"), request, options);
+    const result = await this.#make(sandboxPath(sandbox, "/freeze"), request, options);
     const { snapshot, pauseMs = 0, converged = true } = result;
     if (snapshot === undefined)
       throw new ThawError("internal", "the daemon answered a freeze without a snapshot");
@@ -297,7 +301,7 @@ export class ThawClient implements AsyncDisposable {
 
   /** Children of a sandbox as it is now; it goes on. */
   async forkSandbox(sandbox: string, request: ForkRequest, options: ProgressOptions = {}): Promise<Forked> {
-    const result = await this.#result(sandboxPath(sandbox, "/fork"), request, options);
+    const result = await this.#make(sandboxPath(sandbox, "/fork"), request, options);
     const { sandboxes, pauseMs = 0, method = "freeze" } = result;
     if (sandboxes === undefined)
       throw new ThawError("internal", "the daemon answered a fork without sandboxes");
@@ -474,7 +478,8 @@ export class ThawClient implements AsyncDisposable {
 
   /** Captures a sandbox as it is now; it goes on. */
   captureSandbox(sandbox: string, options?: CallOptions): Promise<Capture> {
-    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/captures"), ...options });
+    const request = newRequestId();
+    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/captures"), request, ...options });
   }
 
   /** What the sandbox's machine uses of the host. */
@@ -482,9 +487,13 @@ export class ThawClient implements AsyncDisposable {
     return this.#json({ method: "GET", path: sandboxPath(sandbox, "/stats"), ...options });
   }
 
-  /** Starts a command, detached. An `id` makes the request safe to repeat. */
-  startExec(sandbox: string, request: ExecRequest, options?: CallOptions): Promise<Exec> {
-    return this.#json({ method: "POST", path: sandboxPath(sandbox, "/execs"), json: request, ...options });
+  /** Starts a command, detached. When aborted meanwhile, it is killed if it was started. */
+  startExec(sandbox: string, request: ExecRequest, options: CallOptions = {}): Promise<Exec> {
+    const { id = newRequestId() } = request;
+    const path = sandboxPath(sandbox, "/execs");
+    return this.#undone(id, options, () =>
+      this.#json({ method: "POST", path, json: { ...request, id }, ...options }),
+    );
   }
 
   getExec(sandbox: string, exec: string, options?: CallOptions): Promise<Exec> {
@@ -596,6 +605,26 @@ export class ThawClient implements AsyncDisposable {
     return this.#json({ method: "GET", path: withQuery(sandboxPath(sandbox, "/list"), { path }), ...call });
   }
 
+  /** A request that makes sandboxes or snapshots: repeated, it makes nothing twice; aborted, nothing is left. */
+  #make(path: string, json: unknown, options: ProgressOptions): Promise<StreamLine & { type: "result" }> {
+    const request = newRequestId();
+    return this.#undone(request, options, () => this.#result(path, json, { ...options, request }));
+  }
+
+  /** Does `work`; when it is aborted, calls the request off, which may have reached the daemon or not. */
+  async #undone<T>(request: string, { signal }: CallOptions, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal?.aborted) {
+        const path = `/v1/requests/${request}`;
+        // Whatever it fails with, the caller is told why it was aborted.
+        await this.#nothing({ method: "DELETE", path, answerDeadlineMs: undoDeadlineMs }).catch(() => {});
+      }
+      throw error;
+    }
+  }
+
   async #connect(): Promise<Transport> {
     this.#transport ??= import("./transport.ts").then(({ Transport }) => new Transport(this.#options));
     return this.#transport;
@@ -618,9 +647,9 @@ export class ThawClient implements AsyncDisposable {
   async #result(
     path: string,
     json: unknown,
-    options: ProgressOptions & { onRun?: (run: RerunRun) => void; repeatable?: boolean },
+    options: ProgressOptions & { onRun?: (run: RerunRun) => void; repeatable?: boolean; request?: string },
   ): Promise<StreamLine & { type: "result" }> {
-    const { onProgress, onRun, signal, repeatable } = options;
+    const { onProgress, onRun, ...how } = options;
     const { parseLines } = await import("./ndjson.ts");
     const read = async (body: AsyncIterable<Buffer>): Promise<StreamLine & { type: "result" }> => {
       for await (const parsed of parseLines(body)) {
@@ -632,7 +661,6 @@ export class ThawClient implements AsyncDisposable {
       }
       throw new HalfAnswer();
     };
-    const request = { method: "POST", path, json, answerDeadlineMs: 0, signal, repeatable } as const;
-    return (await this.#connect()).ask(request, read);
+    return (await this.#connect()).ask({ method: "POST", path, json, answerDeadlineMs: 0, ...how }, read);
   }
 }

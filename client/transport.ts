@@ -23,6 +23,8 @@ export interface ApiRequest {
   stream?: () => AsyncIterable<Uint8Array>;
   /** How long the answer may take to begin; 0 = no limit. Default 60 s. */
   answerDeadlineMs?: number;
+  /** Its id when it creates something: the daemon answers a repeated one with what the first has made. */
+  request?: string | undefined;
   /** Whether it may be sent again when its connection breaks; one that creates something carries an id for that. Default true. */
   repeatable?: boolean | undefined;
   /** Ask even a daemon that is older than this client: to look at it, or to end it. */
@@ -56,9 +58,23 @@ export class Transport {
    * @throws as {@link request}, and what `read` throws.
    */
   async ask<T>(request: ApiRequest, read: (body: AsyncIterable<Buffer>) => Promise<T>): Promise<T> {
-    const { signal } = request;
-    const attempt = async (): Promise<T> => read(this.#readBody(await this.#send(request), signal));
+    let tries = 0;
+    const attempt = async (): Promise<T> => {
+      tries += 1;
+      return read(this.#readBody(await this.#sendAgain(request, tries), request.signal));
+    };
     return reachDaemon(this.#options, attempt, request);
+  }
+
+  /** What a repeated DELETE does not find was removed by the one before. */
+  async #sendAgain(request: ApiRequest, tries: number): Promise<AsyncIterable<Buffer>> {
+    try {
+      return await this.#send(request);
+    } catch (error) {
+      const removed = request.method === "DELETE" && tries > 1;
+      if (!removed || !(error instanceof ThawError) || error.code !== "not-found") throw error;
+      return nothing();
+    }
   }
 
   /** Closes every connection; requests that are under way fail. */
@@ -90,6 +106,7 @@ export class Transport {
       headers["content-type"] = "application/json";
       headers["content-length"] = String(json.length);
     }
+    if (request.request !== undefined) headers["thaw-request"] = request.request;
     if (request.stream !== undefined) headers["content-type"] = "application/octet-stream";
     const outgoing = http.request({
       host: "thaw",
@@ -106,15 +123,20 @@ export class Transport {
     return outgoing;
   }
 
-  async *#readBody(answer: IncomingMessage, signal: AbortSignal | undefined): AsyncGenerator<Buffer, void> {
+  async *#readBody(
+    answer: AsyncIterable<Buffer>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Buffer, void> {
     try {
-      for await (const chunk of answer) yield chunk as Buffer;
+      for await (const chunk of answer) yield chunk;
     } catch (error) {
       signal?.throwIfAborted();
       throw describeConnectionError(error, this.#options, signal);
     }
   }
 }
+
+async function* nothing(): AsyncGenerator<Buffer, void> {}
 
 /** Sends the stream, if there is one, and waits for the answer to begin. */
 async function awaitAnswer(outgoing: ClientRequest, request: ApiRequest): Promise<IncomingMessage> {

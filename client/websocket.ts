@@ -22,6 +22,8 @@ export interface SocketListener {
 export async function openWebSocket(options: {
   reach: ReachOptions;
   path: string;
+  /** Id of a request that creates something. */
+  request?: string | undefined;
   listener: SocketListener;
   signal?: AbortSignal | undefined;
 }): Promise<void> {
@@ -31,7 +33,10 @@ export async function openWebSocket(options: {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const ws = new WebSocket(`ws://thaw${options.path}`, {
     createConnection: connect,
-    headers: versionHeaders(),
+    headers: {
+      ...versionHeaders(),
+      ...(options.request === undefined ? {} : { "thaw-request": options.request }),
+    },
     perMessageDeflate: false,
     skipUTF8Validation: true,
     maxPayload: maxMessageBytes,

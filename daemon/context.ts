@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Engine } from "../engine/engine.ts";
+import type { Requests } from "./requests.ts";
 
 export interface Version {
   version: string;
@@ -15,6 +16,7 @@ export interface Version {
 
 export interface DaemonContext {
   engine: Engine;
+  requests: Requests;
   version: Version;
   startedAt: string;
   /** Whose members the socket lets in; null: its owner only. */

@@ -7,6 +7,7 @@ import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { describeHolder, lockHome } from "./lock.ts";
+import { Requests } from "./requests.ts";
 import { createServer } from "./server.ts";
 
 const { values } = parseArgs({
@@ -48,6 +49,7 @@ const engine = await Engine.open({
 
 const server = await createServer({
   engine,
+  requests: new Requests(engine),
   version,
   startedAt: new Date().toISOString(),
   shutDown,

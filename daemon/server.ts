@@ -79,6 +79,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   });
-  serveChannels(app.server, context, app.log);
+  const closeChannels = serveChannels(app.server, context, app.log);
+  app.addHook("preClose", async () => closeChannels());
   return app;
 }

@@ -2,6 +2,7 @@ import type { CreateRequest } from "../../client/index.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 import { bringSource } from "../travel/bring.ts";
@@ -34,10 +35,12 @@ export async function create(flags: CreateFlags): Promise<void> {
   await withClient(async (client) => {
     const source = await bringSource(client, request.source, flags);
     using reporter = createReporter(flags);
+    using interrupt = abortOnSignals();
     const sandbox = await client.createSandbox(
       { ...request, ...source },
       {
         onProgress: (progress) => reporter.show(progress),
+        signal: interrupt.signal,
       },
     );
     reporter[Symbol.dispose]();

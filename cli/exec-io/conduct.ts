@@ -36,10 +36,12 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   const abort = new AbortController();
   const left = Promise.withResolvers<undefined>();
   let connection: ExecConnection | undefined;
+  let givingUp = false;
   const giveUp = (signal: string): void => {
     const leave = (): void => abort.abort(new Interrupted(signal));
-    if (connection === undefined || options.onGiveUp === undefined) leave();
+    if (givingUp || options.onGiveUp === undefined) leave();
     else options.onGiveUp().then(leave, leave);
+    givingUp = true;
   };
   using signals = watchSignals({
     canForward: () => connection?.started === true && !connection.watching,

@@ -6,6 +6,7 @@ import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
 import { reportEnd, sayLeft } from "../exec-io/end.ts";
 import { type ExecFlags, planExec } from "../exec-io/flags.ts";
 import { nameOurselves } from "../exec-io/own-name.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { printJson, writeOut } from "../output.ts";
 
@@ -23,20 +24,26 @@ async function execAttached(
 ): Promise<Exec | undefined> {
   const { argv, flags } = options;
   let started: Exec | undefined;
-  const open: ConductOptions["open"] = async (handlers) => {
-    const { signal } = handlers;
-    started = await client.startExec(sandbox, planExec(argv, flags), { signal });
-    // the writer even without stdin: signals and sizes are the writer's
-    const target = { sandbox: started.sandbox, exec: started.id, stdin: true, as: nameOurselves() };
-    return client.attach(target, handlers);
-  };
-  const onGiveUp = async (): Promise<void> => {
+  const kill = async (): Promise<void> => {
     if (started === undefined) return;
     await client.signalExec({ sandbox: started.sandbox, exec: started.id, signal: "KILL", to: "tree" });
   };
+  const open: ConductOptions["open"] = async (handlers) => {
+    const { signal } = handlers;
+    // aborted, it leaves no command behind
+    started = await client.startExec(sandbox, planExec(argv, flags), { signal });
+    // the writer even without stdin: signals and sizes are the writer's
+    const target = { sandbox: started.sandbox, exec: started.id, stdin: true, as: nameOurselves() };
+    try {
+      return await client.attach(target, handlers);
+    } catch (error) {
+      if (signal.aborted) await kill();
+      throw error;
+    }
+  };
   const detachKeys =
     flags.tty === true && flags.interactive === true ? (flags.detachKeys ?? defaultDetachKeys) : undefined;
-  const exec = await conductExec(flags, { open, onGiveUp, detachKeys });
+  const exec = await conductExec(flags, { open, onGiveUp: kill, detachKeys });
   if (exec === undefined && started !== undefined) sayLeft(sandbox, started);
   return exec;
 }
@@ -53,7 +60,9 @@ export async function execIn(
   checkTerminal(flags);
   return withClient(async (client) => {
     if (flags.detach === true) {
-      const exec = await client.startExec(sandbox, planExec(argv, flags));
+      using interrupt = abortOnSignals();
+      const { signal } = interrupt;
+      const exec = await client.startExec(sandbox, planExec(argv, flags), { signal });
       if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
       if (flags.json === true) printJson(exec);
       else writeOut(`${exec.id}\n`);

@@ -1,4 +1,5 @@
 import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 
@@ -14,8 +15,10 @@ export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
   const request = { count: flags.count, ...(flags.name === undefined ? {} : { name: flags.name }) };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
+    using interrupt = abortOnSignals();
     const forked = await client.forkSandbox(sandbox, request, {
       onProgress: (progress) => reporter.show(progress),
+      signal: interrupt.signal,
     });
     reporter[Symbol.dispose]();
     if (flags.json === true) printJson(forked);

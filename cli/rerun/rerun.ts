@@ -1,5 +1,6 @@
 import type { Rerun, RerunRun } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../format/ending.ts";
@@ -82,36 +83,30 @@ export function formatRerun(rerun: Rerun): string {
 export async function rerun(capture: string, argv: readonly string[], flags: RerunFlags): Promise<void> {
   const { count, jobs, env } = flags;
   const live = process.stderr.isTTY === true && flags.json !== true;
-  const abort = new AbortController();
-  const interrupt = (): void => abort.abort(new Error("interrupted"));
-  process.once("SIGINT", interrupt);
+  using interrupt = abortOnSignals();
   let done = 0;
   let failed = 0;
-  try {
-    const request = {
-      count,
-      jobs,
-      ...(env === undefined ? {} : { env }),
-      ...(argv.length === 0 ? {} : { argv: [...argv] }),
-    };
-    const result = await withClient(async (client) => {
-      using reporter = createReporter(flags);
-      return client.rerunCapture(capture, request, {
-        signal: abort.signal,
-        onProgress: (progress) => reporter.show(progress),
-        onRun: (run) => {
-          reporter[Symbol.dispose]();
-          done += 1;
-          if (run.failed) failed += 1;
-          if (live) writeErr(`\r${formatBar(done, count, failed)}`);
-          else if (flags.json !== true) writeErr(`thaw: ${formatRun(run, done, count)}\n`);
-        },
-      });
+  const request = {
+    count,
+    jobs,
+    ...(env === undefined ? {} : { env }),
+    ...(argv.length === 0 ? {} : { argv: [...argv] }),
+  };
+  const result = await withClient(async (client) => {
+    using reporter = createReporter(flags);
+    return client.rerunCapture(capture, request, {
+      signal: interrupt.signal,
+      onProgress: (progress) => reporter.show(progress),
+      onRun: (run) => {
+        reporter[Symbol.dispose]();
+        done += 1;
+        if (run.failed) failed += 1;
+        if (live) writeErr(`\r${formatBar(done, count, failed)}`);
+        else if (flags.json !== true) writeErr(`thaw: ${formatRun(run, done, count)}\n`);
+      },
     });
-    if (live) writeErr("\r\u001b[K");
-    if (flags.json === true) printJson(result);
-    else writeOut(formatRerun(result));
-  } finally {
-    process.removeListener("SIGINT", interrupt);
-  }
+  });
+  if (live) writeErr("\r\u001b[K");
+  if (flags.json === true) printJson(result);
+  else writeOut(formatRerun(result));
 }

@@ -37,8 +37,7 @@ export class Connection implements Reader {
   #roomWaiters: (() => void)[] = [];
   /** Called when the client has dealt with more output. */
   onAcknowledge: (() => void) | null = null;
-  /** Called for `start`. */
-  onStart: (() => void) | null = null;
+  readonly #started = Promise.withResolvers<void>();
   /** The first JSON message on channel 3, when somebody waits for it. */
   onFirst: ((message: unknown) => void) | null = null;
 
@@ -52,6 +51,11 @@ export class Connection implements Reader {
 
   get isOpen(): boolean {
     return this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  /** Resolves when the client has said `start`. */
+  get started(): Promise<void> {
+    return this.#started.promise;
   }
 
   onClose(listener: () => void): void {
@@ -212,7 +216,7 @@ export class Connection implements Reader {
       );
     switch (message.data.type) {
       case "start":
-        return this.onStart?.();
+        return this.#started.resolve();
       case "ack":
         this.#acknowledged = Math.min(message.data.out + message.data.err, this.#sent + this.#base);
         return this.#wake();

@@ -1,5 +1,7 @@
 /** `/v1/run`: create, lease and exec over one connection. */
 import { EngineError } from "../../engine/errors.ts";
+import type { Exec } from "../../engine/execs/exec.ts";
+import type { Progress } from "../../engine/progress.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import { runRequest } from "../api/schema.ts";
 import type { DaemonContext } from "../context.ts";
@@ -10,7 +12,12 @@ import { writers } from "./writers.ts";
 
 const FIRST_MESSAGE_MS = 10_000;
 
-export async function serveRun({ engine }: DaemonContext, connection: Connection): Promise<void> {
+/** @param id of the request; a repeated one goes on with the sandbox and the exec of the first */
+export async function serveRun(
+  { engine, requests }: DaemonContext,
+  connection: Connection,
+  id: string | undefined,
+): Promise<void> {
   const gone = new AbortController();
   connection.onClose(() => gone.abort());
   try {
@@ -20,26 +27,26 @@ export async function serveRun({ engine }: DaemonContext, connection: Connection
       throw new EngineError("usage", details[0] ?? "a run request of the wrong shape", { details });
     }
     const request = parsed.data;
-    const started = request.hold
-      ? new Promise<void>((resolve) => (connection.onStart = resolve))
-      : Promise.resolve();
-    const sandbox = await engine.create({
-      ...request.create,
-      leased: true,
-      keep: request.keep,
-      onProgress: (progress) => connection.status(progress),
-      signal: gone.signal,
+    const sandbox = await requests.run(id, gone.signal, async (signal) => {
+      const [known] = id === undefined ? [] : engine.madeBy(id);
+      if (known) return known;
+      const onProgress = (progress: Progress) => connection.status(progress);
+      const create = { ...request.create, leased: true, keep: request.keep, request: id };
+      return engine.create({ ...create, onProgress, signal });
     });
     connection.letGoOnClose(engine.leases.hold(sandbox.id), request.returnMs);
     connection.onClose(sandbox.acquireUse());
     connection.status({ type: "created", sandbox: sandboxView(engine, sandbox) });
-    await Promise.race([started, aborted(gone.signal)]);
+    if (request.hold) await Promise.race([connection.started, aborted(gone.signal)]);
+    gone.signal.throwIfAborted();
     engine.audit.note("run", sandbox.record.name, { argv: shownArgv(request.exec) });
-    let ready: Promise<void> = Promise.resolve();
-    const exec = await sandbox.exec(request.exec, (fresh) => {
-      writers.claim(fresh, connection, { name: "thaw run", takeover: false });
-      ready = watchExec(connection, fresh, { out: 0, err: 0 }).ready;
-    });
+    let ready: Promise<void> | null = null;
+    const watch = (started: Exec): void => {
+      writers.claim(started, connection, { name: "thaw run", takeover: true });
+      ready = watchExec(connection, started, { out: 0, err: 0 }).ready;
+    };
+    const exec = await sandbox.exec(request.exec, watch);
+    if (ready === null) watch(exec);
     connection.status({ type: "started", exec: execView(exec) });
     await exec.ended();
     await ready;

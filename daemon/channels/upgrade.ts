@@ -8,6 +8,7 @@ import { EngineError } from "../../engine/errors.ts";
 import { callerOf } from "../caller.ts";
 import type { DaemonContext } from "../context.ts";
 import { apiErrorOf } from "../errors.ts";
+import { requestIdOf } from "../requests.ts";
 import { refuseOlderSelf } from "../version.ts";
 import { serveAttach } from "./attach.ts";
 import { Connection } from "./connection.ts";
@@ -15,9 +16,14 @@ import { serveRun } from "./run.ts";
 
 /** Stdin comes in small pieces; a run request may carry a large environment. */
 const MAX_MESSAGE_BYTES = 2 << 20;
+/** Of the registry of WebSocket close codes. */
+const SERVICE_RESTART = 1012;
+/** A client that does not answer a close is not waited for. */
+const CLOSE_MS = 200;
 const ATTACH = /^\/v1\/sandboxes\/([^/]+)\/execs\/([^/]+)\/attach$/;
 
-export function serveChannels(server: Server, context: DaemonContext, log: FastifyBaseLogger): void {
+/** @returns how to close all channels: their clients come back to the next daemon */
+export function serveChannels(server: Server, context: DaemonContext, log: FastifyBaseLogger): () => void {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
@@ -39,6 +45,12 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
       refuse(socket, status, "Refused", JSON.stringify({ error: body }));
     }
   });
+  return () => {
+    for (const client of sockets.clients) {
+      client.close(SERVICE_RESTART);
+      setTimeout(() => client.terminate(), CLOSE_MS).unref();
+    }
+  };
 }
 
 function routeOf(
@@ -47,7 +59,10 @@ function routeOf(
   const url = URL.parse(request.url ?? "", "http://daemon");
   if (!url) return null;
   const { pathname, searchParams } = url;
-  if (pathname === "/v1/run") return serveRun;
+  if (pathname === "/v1/run") {
+    const id = requestIdOf(request.headers);
+    return (context, connection) => serveRun(context, connection, id);
+  }
   const [, sandbox, exec] = ATTACH.exec(pathname) ?? [];
   if (sandbox === undefined || exec === undefined) return null;
   const at = { sandbox: decoded(sandbox), exec: decoded(exec), query: searchParams };

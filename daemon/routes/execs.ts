@@ -5,6 +5,7 @@ import type { Exec } from "../../engine/execs/exec.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import { exec, execRequest, signalRequest } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { requestId } from "../requests.ts";
 import { execView } from "../views.ts";
 
 const sandboxParams = z.object({ sandbox: z.string().max(200) });
@@ -17,14 +18,29 @@ export function findExec(engine: Engine, sandbox: string, id: string): Exec {
   return found;
 }
 
-export function execRoutes(app: App, { engine }: DaemonContext): void {
+export function execRoutes(app: App, { engine, requests }: DaemonContext): void {
   app.post(
     "/v1/sandboxes/:sandbox/execs",
     { schema: { params: sandboxParams, body: execRequest, response: { 200: exec } } },
     async (request) => {
       const sandbox = engine.sandbox(request.params.sandbox);
-      engine.audit.note("exec", sandbox.record.name, { argv: shownArgv(request.body) });
-      return execView(await sandbox.exec(request.body));
+      const { id } = request.body;
+      return requests.run(id, new AbortController().signal, async (signal) => {
+        if (id === undefined || !sandbox.execs.has(id))
+          engine.audit.note("exec", sandbox.record.name, { argv: shownArgv(request.body) });
+        const started = await sandbox.exec(request.body);
+        if (signal.aborted) await started.signal("KILL", "tree");
+        return execView(started);
+      });
+    },
+  );
+
+  app.delete(
+    "/v1/requests/:request",
+    { schema: { params: z.object({ request: requestId }) } },
+    async (request, reply) => {
+      await requests.cancel(request.params.request);
+      return reply.code(204).send();
     },
   );
 

@@ -1,6 +1,9 @@
+import type { FastifyReply } from "fastify";
 import { z } from "zod";
+import type { Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { labelsMatch } from "../../engine/sandboxes/labels.ts";
+import type { Sandbox } from "../../engine/sandboxes/sandbox.ts";
 import { waitFor } from "../../engine/sandboxes/wait.ts";
 import {
   createRequest,
@@ -15,19 +18,38 @@ import {
 } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
+import { requestIdOf } from "../requests.ts";
 import { sandboxText } from "../sandbox-text.ts";
 import { execView, sandboxView, snapshotView } from "../views.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
 const listQuery = z.object({ label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional() });
 
-export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
+/** A client that went away before it was told may ask again; what nobody asks for is removed. */
+function handOver(engine: Engine, { raw }: FastifyReply, made: readonly Sandbox[]): void {
+  const close = (): void => {
+    for (const sandbox of made)
+      if (raw.writableFinished) void engine.answered(sandbox).catch(() => {});
+      else engine.unanswered(sandbox);
+  };
+  if (raw.destroyed) close();
+  else raw.once("close", close);
+}
+
+export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): void {
   const answer = { schema: { params, response: { 200: sandbox } } };
 
   app.post("/v1/sandboxes", { schema: { body: createRequest } }, async (request, reply) => {
-    await streamWork(reply, async (options) => ({
-      sandbox: sandboxView(engine, await engine.create({ ...request.body, ...options, leased: false })),
-    }));
+    const id = requestIdOf(request.headers);
+    await streamWork(reply, (options) =>
+      requests.run(id, options.signal, async (signal) => {
+        const [known] = id === undefined ? [] : engine.madeBy(id);
+        const create = { ...request.body, ...options, signal, leased: false, request: id };
+        const made = known ?? (await engine.create(create));
+        handOver(engine, reply, [made]);
+        return { sandbox: sandboxView(engine, made) };
+      }),
+    );
   });
 
   app.get(
@@ -119,11 +141,23 @@ export function sandboxRoutes(app: App, { engine }: DaemonContext): void {
     "/v1/sandboxes/:sandbox/fork",
     { schema: { params, body: forkRequest } },
     async (request, reply) => {
-      const { id } = engine.sandbox(request.params.sandbox);
-      await streamWork(reply, async (options) => {
-        const { sandboxes, method, pauseMs } = await engine.fork(id, { ...request.body, ...options });
-        return { sandboxes: sandboxes.map((child) => sandboxView(engine, child)), method, pauseMs };
-      });
+      const parent = engine.sandbox(request.params.sandbox).id;
+      const id = requestIdOf(request.headers);
+      await streamWork(reply, (options) =>
+        requests.run(id, options.signal, async (signal) => {
+          const known = id === undefined ? [] : engine.madeBy(id);
+          if (known.length === request.body.count) {
+            handOver(engine, reply, known);
+            return { sandboxes: known.map((child) => sandboxView(engine, child)) };
+          }
+          // The daemon was killed before all of them were there.
+          await Promise.all(known.map((child) => engine.removeById(child.id)));
+          const forked = await engine.fork(parent, { ...request.body, ...options, signal, request: id });
+          const { sandboxes, method, pauseMs } = forked;
+          handOver(engine, reply, sandboxes);
+          return { sandboxes: sandboxes.map((child) => sandboxView(engine, child)), method, pauseMs };
+        }),
+      );
     },
   );
 

@@ -64,6 +64,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   #exiting = false;
   /** Whether it could be started is known. */
   readonly #settled = Promise.withResolvers<void>();
+  #neverStarted = false;
 
   private constructor(dir: string, record: ExecRecord, log: ExecLog, secrets: SecretMatcher | null) {
     super();
@@ -89,6 +90,11 @@ export class Exec extends EventEmitter<ExecEvents> {
 
   get isOver(): boolean {
     return this.record.state === "exited" || this.record.state === "failed";
+  }
+
+  /** An earlier daemon recorded it and was killed before the guest heard of it: it may be started once more. */
+  get neverStarted(): boolean {
+    return this.#neverStarted;
   }
 
   /** Its output as it is kept. */
@@ -133,6 +139,7 @@ export class Exec extends EventEmitter<ExecEvents> {
       this.#arm();
     } catch (error) {
       if (!(error instanceof AgentRefusal)) throw error;
+      this.#neverStarted = this.record.state === "starting" && error.kind === "not-found";
       await this.fail(
         new EngineError("exec-refused", `the guest no longer knows this exec: ${error.message}`),
       );
@@ -164,7 +171,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   async writeStdin(bytes: Buffer): Promise<void> {
-    await this.#startSettled();
+    await this.startSettled();
     const stream = this.#stream;
     if (!stream || stream.isClosed) return;
     await stream.write(bytes);
@@ -173,12 +180,12 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   async endStdin(): Promise<void> {
-    await this.#startSettled();
+    await this.startSettled();
     this.#stream?.end();
   }
 
-  /** Stdin may come before the guest has answered that it started. */
-  async #startSettled(): Promise<void> {
+  /** Resolves when it is known whether it started. Stdin may come before. */
+  async startSettled(): Promise<void> {
     if (this.record.state === "starting" && !this.#stream) await this.#settled.promise;
   }
 

@@ -198,7 +198,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Starts an exec. The same id twice answers with the first. `watch` gets it before it starts, so that no output is missed. */
   async exec(params: ExecParams, watch?: (exec: Exec) => void): Promise<Exec> {
     const known = params.id === undefined ? undefined : this.execs.get(params.id);
-    if (known) return known;
+    await known?.startSettled();
+    if (known && !known.neverStarted) return known;
+    if (known) await this.#execs.drop(known);
     const captured = params.capture !== undefined && params.capture !== "never";
     needCapabilities(this.#runner, "run this command", {
       pty: params.tty !== undefined,
