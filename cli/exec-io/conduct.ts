@@ -36,12 +36,13 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   const abort = new AbortController();
   const left = Promise.withResolvers<undefined>();
   let connection: ExecConnection | undefined;
-  let givingUp = false;
+  let gaveUp: Interrupted | undefined;
   const giveUp = (signal: string): void => {
-    const leave = (): void => abort.abort(new Interrupted(signal));
-    if (givingUp || options.onGiveUp === undefined) leave();
+    const leave = (): void => abort.abort(gaveUp);
+    const again = gaveUp !== undefined;
+    gaveUp ??= new Interrupted(signal);
+    if (again || options.onGiveUp === undefined) leave();
     else options.onGiveUp().then(leave, leave);
-    givingUp = true;
   };
   using signals = watchSignals({
     canForward: () => connection?.started === true && !connection.watching,
@@ -74,7 +75,10 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
     passStdin(opened, keys).catch(() => opened.endStdin());
   }
   try {
-    return await Promise.race([opened.result, left.promise]);
+    const ended = await Promise.race([opened.result, left.promise]);
+    // the command's end is then of our own doing
+    if (gaveUp !== undefined) throw gaveUp;
+    return ended;
   } finally {
     opened.close();
     void [signals, stdin, terminal, sizes];
