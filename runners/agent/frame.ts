@@ -60,6 +60,8 @@ export class FrameReader {
   #payload: Buffer | null = null;
   /** Payload bytes still to come. */
   #left = 0;
+  /** Frames that have begun. */
+  count = 0;
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
@@ -97,6 +99,7 @@ export class FrameReader {
       stream: this.#head.readUInt32LE(12),
       length,
     };
+    this.count += 1;
     this.#left = length;
     this.#payload = this.#header.type === FRAME.DATA ? null : Buffer.allocUnsafe(length);
     return at + take;

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { z } from "zod";
+import { Budget, type BudgetSize } from "./budget.ts";
 import { AgentRefusal, SessionError } from "./errors.ts";
 import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "./frame.ts";
 import {
@@ -51,6 +52,18 @@ const LAST_REPEAT_MS = 1000;
 const MAX_UNREAD_BYTES = 16 << 20;
 /** Connections accepted in the guest that are open at once; each may hold a window of bytes here. */
 const MAX_GUEST_STREAMS = 256;
+/**
+ * What one guest may cost the daemon, which serves them all. Windows bound the bytes of a stream, but neither how many frames they come in
+ * nor what belongs to no stream. Beyond its budget the guest is not read, and so waits. An honest guest stays far below: output comes in
+ * frames of up to 64 KiB, and while it waits they become larger.
+ */
+const WORK: BudgetSize = { perSecond: 20_000, burst: 40_000 };
+/** Of a message, beyond the 1 of every frame: it is parsed and dealt with. */
+const MESSAGE_WORK = 3;
+/** Of a connection that the guest opens, beyond the 1 of every frame. */
+const REQUEST_WORK = 39;
+/** Bytes that no window bounds: messages, frames of unknown streams and other sessions, bytes between frames. */
+const LOOSE_BYTES: BudgetSize = { perSecond: 8 << 20, burst: 32 << 20 };
 const ZEROES = Buffer.alloc(MAX_FRAME_BYTES);
 const NO_CHANNELS: StreamShape = { windowBytes: STREAM_WINDOW_BYTES };
 const BOTH_WAYS: StreamShape = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
@@ -70,6 +83,12 @@ export class AgentSession implements StreamWire {
   #drain: Promise<void> | null = null;
   /** Bytes seen before the WELCOME that may be the start of it; null once it was found. */
   #preamble: Buffer | null = Buffer.alloc(0);
+  readonly #work = new Budget(WORK);
+  readonly #loose = new Budget(LOOSE_BYTES);
+  /** Of the chunk that is being read: bytes that a stream's window bounds. */
+  #windowed = 0;
+  /** Until the guest is read again. */
+  #rest: NodeJS.Timeout | undefined;
   /** Called for each connection a listener in the guest accepted. Without one they are refused. */
   onAccepted: ((listener: number, stream: AgentStream) => void) | null = null;
   onEvent: ((event: z.infer<typeof sessionEvent>) => void) | null = null;
@@ -215,15 +234,27 @@ export class AgentSession implements StreamWire {
 
   #take(chunk: Buffer): void {
     if (this.#error) return;
+    this.#windowed = 0;
+    const framesBefore = this.#reader.count;
     try {
       const bytes = this.#preamble === null ? chunk : this.#findWelcome(chunk);
       if (bytes !== null) this.#reader.push(bytes);
+      this.#work.spend(this.#reader.count - framesBefore);
+      this.#loose.spend(chunk.length - this.#windowed);
+      this.#keepToBudget();
       if (this.#duplex.writableLength > MAX_UNREAD_BYTES)
         this.fault("the guest sends and does not read what it is sent");
     } catch (error) {
       if (error instanceof FrameFault) this.fault(error.message);
       else throw error;
     }
+  }
+
+  #keepToBudget(): void {
+    const waitMs = Math.max(this.#work.waitMs(), this.#loose.waitMs());
+    if (waitMs === 0 || this.#error) return;
+    this.#duplex.pause();
+    this.#rest = setTimeout(() => this.#duplex.resume(), waitMs);
   }
 
   /** Skips what an earlier session left in the pipe: all before the WELCOME that carries our session id. */
@@ -243,6 +274,7 @@ export class AgentSession implements StreamWire {
   }
 
   #takeFrame(header: FrameHeader, payload: Buffer): void {
+    this.#work.spend(header.type === FRAME.REQUEST ? REQUEST_WORK : MESSAGE_WORK);
     if (header.session !== this.#id || this.#error) return;
     if (header.stream === 0) return this.#takeSessionFrame(header, payload);
     if (header.type === FRAME.REQUEST) return this.#takeRequest(header.stream, payload);
@@ -307,7 +339,10 @@ export class AgentSession implements StreamWire {
     if (header.session !== this.#id || this.#error) return;
     if (header.channel !== 1 && header.channel !== 2)
       return this.fault(`the guest sent data on channel ${header.channel}`);
-    const wrong = this.#streams.get(header.stream)?.takeData(header.channel, piece);
+    const stream = this.#streams.get(header.stream);
+    if (!stream) return;
+    this.#windowed += piece.length;
+    const wrong = stream.takeData(header.channel, piece);
     if (wrong) this.fault(`the guest sent ${wrong}`);
   }
 
@@ -339,6 +374,7 @@ export class AgentSession implements StreamWire {
   #finish(error: SessionError): void {
     if (this.#error) return;
     this.#error = error;
+    clearTimeout(this.#rest);
     this.#welcome.reject(error);
     this.#duplex.destroy();
     for (const stream of [...this.#streams.values()]) stream.close(error);

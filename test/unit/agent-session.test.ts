@@ -341,23 +341,13 @@ describe("what is dropped", () => {
 });
 
 describe("floods are bounded", () => {
-  test("connections that nobody takes, from a guest that does not read the refusals", async () => {
+  test("a guest that sends and does not read what waits for it", async () => {
     const { session } = await welcomed(pair);
     pair.peer.socket.pause();
     const before = process.memoryUsage().rss;
-    let id = 2;
-    const pump = () => {
-      for (;;) {
-        const batch: Buffer[] = [];
-        for (let n = 0; n < 200; n++, id += 2)
-          batch.push(
-            pair.peer.bytes(FRAME.REQUEST, { stream: id, payload: { op: "accepted", listener: 1 } }),
-          );
-        if (pair.peer.socket.destroyed || !pair.peer.socket.write(Buffer.concat(batch))) return;
-      }
-    };
-    pair.peer.socket.on("drain", pump);
-    pump();
+    const padding = "x".repeat(60_000);
+    for (let n = 0; n < 300; n++) session.open("ping", { padding });
+    pair.peer.send(FRAME.REQUEST, { stream: 2, payload: { op: "accepted", listener: 1 } });
     expect(await session.ended).toMatchObject({
       kind: "fault",
       message: expect.stringMatching(/does not read/),
@@ -544,5 +534,60 @@ describe("streams", () => {
     const ping = await pair.peer.request("ping");
     pair.peer.send(FRAME.RESPONSE, { stream: ping.stream, payload: { ok: {} } });
     await asked;
+  });
+});
+
+describe("a flood is read at a bounded rate, and nothing of it is lost", () => {
+  /** Sends copies of one frame for as long as they are taken, and counts what `heard` says after `ms`. */
+  async function flood(
+    frame: Buffer,
+    ms: number,
+    heard: () => number,
+  ): Promise<{ per: number; sent: number }> {
+    const chunk = Buffer.concat(new Array(Math.ceil(65_536 / frame.length)).fill(frame));
+    const { socket } = pair.peer;
+    let sent = 0;
+    const pump = () => {
+      while (!socket.destroyed) {
+        sent += chunk.length / frame.length;
+        if (!socket.write(chunk)) return;
+      }
+    };
+    socket.on("drain", pump);
+    const started = performance.now();
+    pump();
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    socket.off("drain", pump);
+    return { per: heard() / ((performance.now() - started) / 1000), sent };
+  }
+
+  test("messages", async () => {
+    const { session } = await welcomed(pair);
+    let events = 0;
+    session.onEvent = () => (events += 1);
+    const frame = pair.peer.bytes(FRAME.EVENT, { payload: { event: "log", message: "" } });
+    // A burst of 10,000 messages, then 5,000 a second.
+    const { per, sent } = await flood(frame, 3000, () => events);
+    expect(per).toBeLessThan(10_000);
+    expect(sent).toBeGreaterThan(events);
+    expect(events).toBeGreaterThan(1000);
+    session.close();
+  });
+
+  test.each([
+    ["of streams there are not", { stream: 4, channel: 1, payload: Buffer.from("x") }],
+    ["without bytes", { stream: 4, channel: 1, payload: Buffer.alloc(0) }],
+    ["of another session", { stream: 1, channel: 1, session: 7n, payload: Buffer.from("x") }],
+  ])("frames %s: other requests are answered", async (_what, options) => {
+    const { session } = await welcomed(pair);
+    const frame = pair.peer.bytes(FRAME.DATA, options);
+    const read = () => pair.host.bytesRead / frame.length;
+    const { per } = await flood(frame, 3000, read);
+    expect(per).toBeLessThan(60_000);
+    const asked = session.request("ping", {}, z.looseObject({}));
+    const { stream } = await pair.peer.request("ping");
+    pair.peer.send(FRAME.RESPONSE, { stream, payload: { ok: {} } });
+    await asked;
+    session.close();
   });
 });
