@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { WebSocket } from "ws";
 import type { ControlMessage, Exec, RunRequest, StatusMessage } from "../daemon/api/schema.ts";
 import { Acknowledger } from "./acknowledger.ts";
@@ -5,9 +6,10 @@ import { channel, encodeControl, encodeResize, encodeStdin, endOfStdin } from ".
 import { ThawError } from "./errors.ts";
 import { OutputChannel, type OutputConsumer } from "./output-channel.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
-import { reconnect } from "./reconnect.ts";
+import { reconnect, Trouble } from "./reconnect.ts";
 import { newRequestId } from "./request-id.ts";
 import { StdinWindow } from "./stdin-window.ts";
+import { drain, Transport } from "./transport.ts";
 import { openWebSocket, type SocketListener } from "./websocket.ts";
 
 /** Which exec to attach to, and from where. */
@@ -41,6 +43,12 @@ export interface ExecHandlers {
 }
 
 const ignore = (): void => {};
+const normalClosure = 1000;
+/** RFC 6455: no close frame came. */
+const noCode = 1006;
+/** The daemon closes right after it has told the exit. */
+const closeDeadlineMs = 1000;
+const removeDeadlineMs = 10_000;
 /** How long a far daemon keeps a leased sandbox whose connection broke: somewhat more than we try to reconnect. */
 const farReturnMs = 15_000;
 
@@ -73,6 +81,9 @@ export class ExecConnection {
   readonly #exec: string;
   #created: string | undefined;
   #startAsked = false;
+  readonly #trouble = new Trouble();
+  /** With the close code of the first connection. */
+  readonly #closed = Promise.withResolvers<number>();
   #target: AttachTarget | undefined;
   #socket: WebSocket | undefined;
   #settled = false;
@@ -217,8 +228,8 @@ export class ExecConnection {
       message: (data) => {
         if (current()) this.#receive(data);
       },
-      close: () => {
-        if (current()) this.#lose();
+      close: (code) => {
+        if (current()) this.#lose(code);
       },
     };
   }
@@ -316,21 +327,43 @@ export class ExecConnection {
 
   #finish(exec: Exec): void {
     this.#exited = true;
-    Promise.all([this.#out.drained(), this.#err.drained()]).then(
-      () => this.#settle(undefined, exec),
-      (error: unknown) => this.#settle(error),
-    );
+    Promise.all([this.#out.drained(), this.#err.drained()])
+      .then(() => this.#release())
+      .then(
+        () => this.#settle(undefined, exec),
+        (error: unknown) => this.#settle(error),
+      );
   }
 
-  #lose(): void {
+  /** The daemon removes a run's sandbox when it closes the connection. One that was killed meanwhile may not get to it. */
+  async #release(): Promise<void> {
+    if (this.#run === undefined || this.#run.keep === true || this.#settled) return;
+    const late = pause(closeDeadlineMs, noCode, { ref: false });
+    const code = this.#trouble.count > 0 ? noCode : await Promise.race([this.#closed.promise, late]);
+    const sandbox = this.#target?.sandbox ?? this.#created;
+    if (code === normalClosure || sandbox === undefined) return;
+    const transport = new Transport(this.#reach);
+    const path = `/v1/sandboxes/${encodeURIComponent(sandbox)}`;
+    // Whatever it fails with, the command has ended; the next daemon removes what nobody leases.
+    await transport.ask({ method: "DELETE", path, answerDeadlineMs: removeDeadlineMs }, drain).catch(ignore);
+    transport.close();
+  }
+
+  #lose(code: number): void {
     this.#socket = undefined;
     this.#writable = false;
+    this.#closed.resolve(code);
     // After the exit nothing more comes: what is left is to deal with the last of the output.
     if (this.#settled || this.#exited) return;
     // Its output came before the message that it was started.
     if (this.#created !== undefined && this.#out.received + this.#err.received > 0)
       this.#target ??= { sandbox: this.#created, exec: this.#exec, stdin: true, lease: true };
-    reconnect(() => this.#connect(), this.#handlers.signal).catch((error: unknown) => this.#settle(error));
+    const { signal } = this.#handlers;
+    const again = async (): Promise<void> => {
+      await this.#trouble.note(signal);
+      await reconnect(() => this.#connect(), signal);
+    };
+    again().catch((error: unknown) => this.#settle(error));
   }
 
   #control(message: ControlMessage): void {

@@ -20,3 +20,30 @@ export async function reconnect(connect: () => Promise<void>, signal?: AbortSign
     await pause(pauseMs, undefined, signal === undefined ? {} : { signal });
   }
 }
+
+/** A connection that lasted this long was a sound one. */
+const soundMs = 2000;
+const troubleMs = 30_000;
+
+/** Notices a daemon that takes connections and breaks them again and again. */
+export class Trouble {
+  #since: number | undefined;
+  #last = 0;
+  /** Connections that broke. */
+  count = 0;
+
+  /** A connection broke. Waits a moment if one has just broken. @throws ThawError `daemon-unreachable` after 30 s of that. */
+  async note(signal?: AbortSignal): Promise<void> {
+    const now = performance.now();
+    const again = this.count > 0 && now - this.#last < soundMs;
+    if (!again) this.#since = now;
+    this.count += 1;
+    this.#last = now;
+    if (!again) return;
+    if (now - (this.#since ?? now) > troubleMs)
+      throw new ThawError("daemon-unreachable", `the daemon went away ${this.count} times`, {
+        hint: "thaw daemon logs",
+      });
+    await pause(100, undefined, signal === undefined ? {} : { signal });
+  }
+}

@@ -12,7 +12,8 @@ const maxMessageBytes = 8 << 20;
 export interface SocketListener {
   open(socket: WebSocket): void;
   message(data: Buffer): void;
-  close(): void;
+  /** @param code of RFC 6455; 1006 when the connection broke */
+  close(code: number): void;
 }
 
 /**
@@ -50,7 +51,7 @@ export async function openWebSocket(options: {
   ws.on("message", (data) => listener.message(data as Buffer));
   ws.on("error", reject);
   ws.once("open", () => {
-    ws.once("close", () => listener.close());
+    ws.once("close", (code) => listener.close(code));
     listener.open(ws);
     resolve();
   });

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { ThawClient } from "../../client/thaw-client.ts";
+import type { RunRequest } from "../../daemon/api/schema.ts";
 import type { Peer, TestScript } from "./client-server.ts";
-import { sampleExec, startServer } from "./client-server.ts";
+import { sampleExec, sampleSandbox, startServer } from "./client-server.ts";
 
 async function withServer(
   script: TestScript,
@@ -34,7 +35,7 @@ test("stdout and stderr arrive apart, in order, and the exec ends", async () => 
     const exec = await connection.result;
     expect(exec.exit?.code).toBe(7);
     expect(seen).toEqual(["1out", "2err", "1more"]);
-    expect(peers[0]?.control[0]).toEqual(request);
+    expect(peers[0]?.control[0]).toMatchObject(request);
   });
 });
 
@@ -170,12 +171,52 @@ test("the daemon's error is the result's", async () => {
   });
 });
 
-test("a connection lost before the command started is an error, not a second run", async () => {
-  await withServer({ peer: (peer) => peer.ws.terminate() }, async (client, peers) => {
-    const connection = await client.run(request, {});
-    await expect(connection.result).rejects.toMatchObject({ code: "daemon-unreachable" });
-    expect(peers.length).toBe(1);
-  });
+test("a connection lost before the command started: the same request is made again, and goes on with the same command", async () => {
+  const script: TestScript = {
+    peer: async (peer) => {
+      await peer.until(() => peer.control.length > 0);
+      if (!peer.url.pathname.endsWith("/run")) {
+        peer.write(1, "second ");
+        return peer.finish(3);
+      }
+      if (peers < 2) {
+        peers += 1;
+        return peer.ws.terminate();
+      }
+      // Its first output, and gone again: from here on it is known that it was started.
+      peer.say({ type: "created", sandbox: sampleSandbox });
+      peer.write(1, "first ");
+      setTimeout(() => peer.ws.terminate(), 50);
+    },
+  };
+  let peers = 0;
+  await using server = await startServer(script);
+  await using client = new ThawClient({ socket: server.socket, home: server.folder, autostart: false });
+  let text = "";
+  const connection = await client.run(
+    { ...request, hold: true },
+    {
+      stdout: (chunk) => {
+        text += chunk;
+      },
+    },
+  );
+  connection.start();
+  expect((await connection.result).exit?.code).toBe(3);
+  expect(text).toBe("first second ");
+  const runs = server.peers.filter(({ url }) => url.pathname === "/v1/run");
+  expect(runs.length).toBe(3);
+  expect(new Set(runs.map(({ headers }) => headers["thaw-request"])).size).toBe(1);
+  const ids = runs.map(({ control }) => (control[0] as RunRequest).exec.id);
+  expect(new Set(ids).size).toBe(1);
+  expect(runs.at(-1)?.control[1]).toEqual({ type: "start" });
+  const attached = server.peers.at(-1)?.url;
+  expect(attached?.pathname).toBe(`/v1/sandboxes/${sampleSandbox.id}/execs/${ids[0]}/attach`);
+  expect(attached?.searchParams.get("out")).toBe("6");
+  // The daemon went away meanwhile: the sandbox is removed by its client.
+  expect(server.requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
+    `DELETE /v1/sandboxes/${sampleSandbox.id}`,
+  ]);
 });
 
 test("an abort ends the connection with its reason", async () => {

@@ -50,14 +50,16 @@ export function ended(code: number): Exec {
 export class Peer {
   readonly url: URL;
   readonly ws: WebSocket;
+  readonly headers: IncomingMessage["headers"];
   readonly control: (ControlMessage | RunRequest)[] = [];
   readonly stdin: Buffer[] = [];
   stdinEnded = false;
   #changed = Promise.withResolvers<void>();
 
-  constructor(ws: WebSocket, url: URL) {
+  constructor(ws: WebSocket, request: IncomingMessage) {
     this.ws = ws;
-    this.url = url;
+    this.headers = request.headers;
+    this.url = new URL(request.url ?? "", "http://thaw");
     ws.on("message", (data: Buffer) => {
       if (data[0] === 0) this.stdin.push(data.subarray(1));
       else if (data[0] === 3) this.control.push(JSON.parse(data.toString("utf8", 1)));
@@ -115,11 +117,12 @@ export async function startServer(script: TestScript, at?: string): Promise<Test
   const peers: Peer[] = [];
   const server: Server = createServer((request, response) => {
     requests.push({ method: request.method ?? "", url: request.url ?? "", headers: request.headers });
-    script.http?.(request, response);
+    if (script.http) script.http(request, response);
+    else response.writeHead(204).end();
   });
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
   sockets.on("connection", (ws, request) => {
-    const peer = new Peer(ws, new URL(request.url ?? "", "http://thaw"));
+    const peer = new Peer(ws, request);
     peers.push(peer);
     void script.peer?.(peer);
   });
