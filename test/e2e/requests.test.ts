@@ -1,0 +1,186 @@
+/** Requests at bad moments: the daemon is killed, stopped or replaced, or the user presses Ctrl-C. Nothing is made twice, nothing is left. */
+
+import { createHash } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
+import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import {
+  daemonPid,
+  isAlive,
+  killDaemon,
+  type SandboxRow,
+  thaw,
+  thawBin,
+  thawEnv,
+  thawJson,
+  until,
+} from "../helpers/thaw.ts";
+
+const rows = () => thawJson<SandboxRow[]>(["ls"]);
+const lock = () => join(inject("thawHome"), "daemon.lock");
+/** Without a request, which would start a daemon. */
+const lockedBy = (): number => JSON.parse(readFileSync(lock(), "utf8")).pid;
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+});
+afterEach(async () => {
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+/** Runs `thaw` and kills the daemon that there is after a while. */
+async function killedMeanwhile(args: string[], afterMs: number) {
+  const pid = await daemonPid();
+  const asked = thaw(args);
+  await sleep(afterMs);
+  if (isAlive(pid)) process.kill(pid, "SIGKILL");
+  const { exitCode, stdout, stderr } = await asked;
+  return { exitCode, stdout: String(stdout), stderr: String(stderr) };
+}
+
+describe("the daemon is killed in the middle of", () => {
+  test.each([60, 200, 350, 600])("create, after %d ms: one sandbox", async (afterMs) => {
+    expect(await killedMeanwhile(["create", "--name", "web"], afterMs)).toMatchObject({
+      ...{ exitCode: 0, stdout: "web\n", stderr: "" },
+    });
+    expect((await rows()).map(({ name }) => name)).toEqual(["web"]);
+    expect((await thaw(["exec", "web", "--", "echo", "here"])).stdout).toBe("here\n");
+  });
+
+  test("exec: the command runs once, and its exit code arrives", async () => {
+    await thaw(["create", "--name", "web"]);
+    const delays = [60, 120, 200, 300];
+    for (const afterMs of delays) {
+      const asked = ["exec", "web", "--", "sh", "-c", "echo x >> /ran; echo ran; exit 3"];
+      expect(await killedMeanwhile(asked, afterMs)).toMatchObject({ exitCode: 3, stdout: "ran\n" });
+    }
+    const { stdout } = await thaw(["exec", "web", "--", "cat", "/ran"]);
+    expect(stdout).toBe("x\n".repeat(delays.length));
+  });
+
+  test("fork: as many children as were asked for", async () => {
+    await thaw(["create", "--name", "web"]);
+    for (const afterMs of [100, 400]) {
+      const asked = ["fork", "web", "-n", "2", "--name", `copy-${afterMs}`];
+      const { exitCode, stdout } = await killedMeanwhile(asked, afterMs);
+      expect([exitCode, stdout]).toEqual([0, `copy-${afterMs}-1\ncopy-${afterMs}-2\n`]);
+    }
+    expect((await rows()).map(({ name }) => name).sort()).toEqual([
+      "copy-100-1",
+      "copy-100-2",
+      "copy-400-1",
+      "copy-400-2",
+      "web",
+    ]);
+  });
+
+  test("run: its exit code arrives, its output once, and nothing is left", async () => {
+    for (const afterMs of [100, 250, 400, 700])
+      expect(await killedMeanwhile(["run", "--", "sh", "-c", "echo once; exit 7"], afterMs)).toMatchObject({
+        ...{ exitCode: 7, stdout: "once\n" },
+      });
+    await until(async () => (await rows()).length === 0, "the sandboxes to go", 20_000);
+  });
+
+  test("a list", async () => {
+    for (const afterMs of [0, 50, 100, 150])
+      expect(await killedMeanwhile(["ls", "--json"], afterMs)).toMatchObject({ exitCode: 0, stdout: "[]\n" });
+  });
+});
+
+describe("Ctrl-C", () => {
+  test("of exec at any moment: 130, and no command runs on", async () => {
+    await thaw(["create", "--name", "web"]);
+    for (const afterMs of [80, 130, 180, 230, 300, 400, 600]) {
+      const client = execa(process.execPath, [thawBin, "exec", "web", "--", "sleep", `77${afterMs}`], {
+        env: thawEnv(),
+        reject: false,
+      });
+      await sleep(afterMs);
+      client.kill("SIGINT");
+      const { exitCode, signal } = await client;
+      // Before it listens to signals it has begun nothing.
+      expect(signal ?? exitCode).toSatisfy((how) => how === 130 || how === "SIGINT");
+    }
+    await until(async () => {
+      const { stdout } = await thaw(["exec", "web", "--", "sh", "-c", "cat /proc/[0-9]*/comm"]);
+      return !String(stdout).split("\n").includes("sleep");
+    }, "the commands to end");
+  });
+
+  test("of create and fork: either it was told, or nothing is left", async () => {
+    await thaw(["create", "--name", "web"]);
+    let told = 0;
+    for (const args of [["create"], ["fork", "web"]])
+      for (const afterMs of [100, 250, 400]) {
+        const client = execa(process.execPath, [thawBin, ...args], { env: thawEnv(), reject: false });
+        await sleep(afterMs);
+        client.kill("SIGINT");
+        if ((await client).exitCode === 0) told += 1;
+      }
+    await until(async () => (await rows()).length === 1 + told, "what was begun to go");
+  });
+});
+
+test("a stopped daemon with a live run: the next command is served, and the run goes on", async () => {
+  const live = thaw(["run", "--", "sh", "-c", "for i in $(seq 40); do echo $i; sleep 0.1; done"]);
+  await until(async () => (await rows()).some(({ state }) => state === "running"), "the run to start");
+  const before = await daemonPid();
+  expect((await thaw(["daemon", "stop"])).exitCode).toBe(0);
+  expect((await thaw(["run", "--", "echo", "second"])).stdout).toBe("second\n");
+  expect(await daemonPid()).not.toBe(before);
+  const { exitCode, stdout } = await live;
+  expect([exitCode, String(stdout).trim().split("\n").length]).toEqual([0, 40]);
+});
+
+test("an abstract socket of another user's is no lock", async () => {
+  await thaw(["daemon", "stop"]);
+  const hash = createHash("sha256").update(inject("thawHome")).digest("hex").slice(0, 32);
+  const squatter = createServer().listen({ path: `\0thaw-${hash}` });
+  try {
+    expect((await thaw(["ls"])).exitCode).toBe(0);
+  } finally {
+    squatter.close();
+  }
+});
+
+test("a second daemon for the same state folder: its client is told who holds it", async () => {
+  await thaw(["ls"]);
+  const elsewhere = { env: { ...thawEnv(), THAW_SOCKET: `/tmp/thaw-other-${process.pid}.sock` } };
+  const { exitCode, stderr } = await thaw(["ls"], elsewhere);
+  expect(exitCode).toBe(125);
+  expect(String(stderr)).toContain(`the daemon with process id ${lockedBy()} holds ${inject("thawHome")}`);
+});
+
+test("the newest build wins: it replaces an older daemon once, and no older client brings that back", async () => {
+  const newer = mkdtempSync("/tmp/thaw-newer-");
+  const digest = "0123456789abcdef";
+  try {
+    cpSync("dist", newer, { recursive: true });
+    const version = JSON.parse(readFileSync("dist/version.json", "utf8")) as { built: number };
+    const changed = { ...version, digest, built: version.built + 1 };
+    writeFileSync(join(newer, "version.json"), JSON.stringify(changed));
+    const byNewer = (...args: string[]) =>
+      execa(process.execPath, [join(newer, "thaw.mjs"), ...args], { env: thawEnv(), reject: false });
+    const older = await thawJson<{ digest: string }>(["daemon", "status"]);
+    expect(older.digest).not.toBe(digest);
+    const since = (await thaw(["events", "--json"])).stdout;
+    const all = await Promise.all([
+      ...[byNewer("ls"), byNewer("ls"), byNewer("run", "--", "true"), byNewer("ls")],
+      ...[thaw(["ls"]), thaw(["run", "--", "true"]), thaw(["ls"])],
+    ]);
+    expect(all.map(({ exitCode, stderr }) => [exitCode, String(stderr)])).toEqual(all.map(() => [0, ""]));
+    const starts = (text: unknown) => String(text).split('"daemon.started"').length - 1;
+    expect(starts((await thaw(["events", "--json"])).stdout) - starts(since)).toBe(1);
+    await killDaemon();
+    // The older client starts the newest build there is.
+    expect(await thawJson(["daemon", "start"])).toMatchObject({ digest });
+  } finally {
+    await thaw(["daemon", "stop"]);
+    for (const path of [newer, join(inject("thawHome"), "versions", digest)])
+      rmSync(path, { recursive: true, force: true });
+  }
+});
