@@ -190,8 +190,11 @@ async function withWorkspace(
   const { defaults } = base.manifest;
   const sandbox = await host.thaw(name, { snapshot: base, defaults }, { onProgress, signal });
   try {
-    const tree = createReadStream(join(opened, "workspace"), { highWaterMark: 1 << 20 });
-    await sandbox.use("files", (agent) => agent.treeIn(workspace.path, tree, workspace.user ?? undefined));
+    await sandbox.use("files", (agent) => {
+      // Opened by its reader: an error of a stream that nobody reads would end the daemon.
+      const tree = createReadStream(join(opened, "workspace"), { highWaterMark: 1 << 20 });
+      return agent.treeIn(workspace.path, tree, workspace.user ?? undefined);
+    });
     return await forkOrigin(host, sandbox, { onProgress, signal });
   } finally {
     await host.remove(sandbox);

@@ -102,9 +102,10 @@ export async function expandSparse(
 
 /** The beginning of a compressed file's content, `bytes` of it or all there is. */
 export async function readStart(from: string, bytes: number): Promise<Buffer> {
-  const zstd = createReadStream(from).pipe(
-    createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }),
-  );
+  const zstd = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } });
+  createReadStream(from)
+    .on("error", (error) => zstd.destroy(error))
+    .pipe(zstd);
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of Readable.from(zstd) as AsyncIterable<Buffer>) {
