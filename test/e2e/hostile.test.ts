@@ -39,7 +39,7 @@ function daemonCpuMs(): number {
  */
 const STOLEN_PORT = [
   "my ($n) = grep { (readlink qq(/proc/1/fd/$_)) =~ m{^/dev/vport} } map { m{(\\d+)$} } glob q(/proc/1/fd/*);",
-  "my $agent = syscall(434, 1, 0); my $fd = syscall(438, $agent, $n, 0);",
+  "my $agent = syscall(434, 1, 0); my $fd = syscall(438, $agent, $n + 0, 0);",
   "open(my $port, q(>&=), $fd) or die qq(no port: $!);",
   "sub put { my ($bytes) = @_; while (length $bytes) { my $w = syswrite($port, $bytes);",
   "if (defined $w) { substr($bytes, 0, $w, q()) } else { my $set = q(); vec($set, fileno($port), 1) = 1; select(undef, $set, undef, 1) } } }",
