@@ -24,12 +24,34 @@ function readLogSince(path: string, offset: number): string[] {
   }
 }
 
+/** Starts under way, by home and socket: several requests of one client find at once that there is no daemon. */
+const starting = new Map<string, Promise<void>>();
+
 /**
  * Starts the daemon for `paths` and waits until it accepts connections (15 s). Of several at once one wins: the others exit with 0
  * by themselves, and whoever started them finds the winner's socket.
- * @throws ThawError `host-not-ready` when it can't be installed, `daemon-unreachable` with its last log lines when it does not come up.
+ * @throws ThawError `host-not-ready` when it can't be installed, `daemon-unreachable` with its last log lines when it does not come up; the
+ * signal's reason when aborted.
  */
 export async function startDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  const key = `${paths.home}\0${paths.socket}`;
+  let begun = starting.get(key);
+  if (begun === undefined) {
+    begun = start(paths).finally(() => starting.delete(key));
+    starting.set(key, begun);
+  }
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([begun, aborted.promise]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+async function start(paths: ThawPaths): Promise<void> {
   makeFolders(paths);
   const installed = await installDaemon(paths.home);
   const log = findDaemonLog(paths.home);
@@ -49,15 +71,17 @@ export async function startDaemon(paths: ThawPaths, signal?: AbortSignal): Promi
   child.once("exit", (code, killed) => {
     if (code !== 0) failed.abort(new Error(`it ended with ${killed ?? `exit code ${code}`}`));
   });
-  const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
   let reason = `it did not answer within ${startDeadlineMs / 1000} s`;
   try {
     if (
-      await waitForSocket(paths.socket, { until: "accepting", deadlineMs: startDeadlineMs, signal: either })
+      await waitForSocket(paths.socket, {
+        until: "accepting",
+        deadlineMs: startDeadlineMs,
+        signal: failed.signal,
+      })
     )
       return;
   } catch (error) {
-    signal?.throwIfAborted();
     reason = (error as Error).message;
   } finally {
     child.removeAllListeners();

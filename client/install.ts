@@ -13,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ThawError } from "./errors.ts";
+import { newRequestId } from "./request-id.ts";
 import { quoteForShell } from "./shell-quote.ts";
 import { findBuildFolder, readVersion } from "./version.ts";
 
@@ -31,14 +32,13 @@ async function exists(path: string): Promise<boolean> {
 
 /** Makes `target` whole or not at all: `fill` a temporary folder beside it, then one rename. Whoever comes second is content. */
 async function publishFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
-  const temporary = `${target}.tmp-${process.pid}`;
+  const temporary = `${target}.tmp-${process.pid}-${newRequestId()}`;
   try {
-    await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary, { recursive: true, mode: 0o700 });
     await fill(temporary);
     await rename(temporary, target);
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true }).catch(() => {});
     if (!(await exists(target))) throw error;
   }
 }
@@ -48,8 +48,9 @@ async function publishLauncher(home: string, { node, script }: InstalledDaemon):
   const text = `#!/bin/sh\nexec ${quoteForShell(node)} ${quoteForShell(join(dirname(script), "thaw.mjs"))} "$@"\n`;
   const path = join(home, "thaw");
   if ((await readFile(path, "utf8").catch(() => "")) === text) return;
-  await writeFile(`${path}.tmp-${process.pid}`, text, { mode: 0o755 });
-  await rename(`${path}.tmp-${process.pid}`, path);
+  const temporary = `${path}.tmp-${process.pid}-${newRequestId()}`;
+  await writeFile(temporary, text, { mode: 0o755 });
+  await rename(temporary, path);
 }
 
 /**
