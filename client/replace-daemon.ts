@@ -1,4 +1,5 @@
 import { ThawError } from "./errors.ts";
+import { installDaemon } from "./install.ts";
 import type { ThawPaths } from "./paths.ts";
 import { readJson } from "./read-json.ts";
 import { drain, Transport } from "./transport.ts";
@@ -53,6 +54,8 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
 
 /** Asks the daemon to end if its build is older than this one: of several clients that ask, the later ones meet the new daemon. */
 export async function endOlderDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
+  // Before the older one ends: whoever finds no daemon then starts the newest build there is.
+  await installDaemon(paths.home);
   const transport = new Transport({ ...paths, autostart: false });
   const path = `/v1/shutdown?olderThan=${findOwnVersion().built}`;
   try {
