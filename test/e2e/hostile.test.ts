@@ -177,8 +177,9 @@ describe("inside", () => {
       expect((await thaw(["exec", "neighbour", "--", "echo", "here"])).stdout).toBe("here\n");
     await sleep(3000);
     const share = (daemonCpuMs() - started.cpuMs) / (performance.now() - started.at);
-    const { exitCode } = await client;
-    expect(exitCode).toBe(124);
+    const { stderr } = await client;
+    // Killed in the middle of a frame, it leaves half of one before the agent's next.
+    expect(String(stderr)).toMatch(/timed out|bad \w+ in a frame from the guest/);
     // Not a matter of speed: without a budget the daemon takes all of a processor that it gets.
     expect(share).toBeLessThan(0.5);
   });
