@@ -132,6 +132,8 @@ export interface DifferenceFiles {
   layers: string[];
   /** QEMU build (or the like) that alone can thaw it. */
   build: string;
+  /** As of {@link SnapshotFiles}. */
+  imported?: boolean;
 }
 
 export interface Difference extends DifferenceFiles {

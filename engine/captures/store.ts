@@ -1,6 +1,6 @@
 /** Captures on disk: published by one rename, never changed after, found by id, unique prefix or `latest`. */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { publish } from "../../durable/publish.ts";
 import type { DifferenceFiles, Runner } from "../../runners/runner.ts";
@@ -11,7 +11,7 @@ import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { nearest } from "../nearest.ts";
 import { type SealedSecrets, secretsKind } from "../secrets/sealed.ts";
-import type { PartVerdict } from "../snapshots/store.ts";
+import { IMPORTED_FILE, markImported, type PartVerdict } from "../snapshots/store.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, writeRecord } from "../state/record.ts";
@@ -105,6 +105,7 @@ export class CaptureStore {
   async adopt(parts: string, text: string, manifest: CaptureManifest): Promise<StoredCapture> {
     for (const { name } of manifest.parts)
       await chmod(join(parts, name), name === "request.json" ? 0o400 : 0o444);
+    await markImported(parts);
     return this.publish(parts, manifest, text);
   }
 
@@ -219,7 +220,8 @@ export class CaptureStore {
       .filter((name) => name.startsWith("layer-"));
     layers.sort((a, b) => Number(/\d+/.exec(a)?.[0]) - Number(/\d+/.exec(b)?.[0]));
     const id = `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`;
-    return { dir: into, id, layers, build: manifest.needs.build };
+    const imported = (await stat(join(capture.dir, IMPORTED_FILE)).catch(() => null)) !== null;
+    return { dir: into, id, layers, build: manifest.needs.build, imported };
   }
 
   /** How to run the recorded command again; null for a capture without one. Throws `capture-corrupt`. */

@@ -32,14 +32,20 @@ export interface StoredSnapshot {
   imported: boolean;
 }
 
-/** In an imported snapshot's folder; no part of it. */
-const IMPORTED_FILE = "imported.json";
+/** In the folder of an imported snapshot or capture; no part of it. */
+export const IMPORTED_FILE = "imported.json";
 const MANIFEST_FILE = "manifest.json";
 
 export interface PartVerdict {
   name: string;
   ok: boolean;
   reason?: string;
+}
+
+/** What is in the folder `draft` came from elsewhere: it is only thawed in a jail. */
+export async function markImported(draft: string): Promise<void> {
+  const text = `${JSON.stringify({ at: new Date().toISOString() })}\n`;
+  await writeNew(join(draft, IMPORTED_FILE), text, { survives: "power-loss" });
 }
 
 export class SnapshotStore {
@@ -91,8 +97,7 @@ export class SnapshotStore {
   /** Publishes the folder `draft` with the parts of a snapshot that was made elsewhere, all of them checked, under the manifest that it came with. */
   async adopt(draft: string, text: string): Promise<void> {
     manifest.parse(JSON.parse(text));
-    const imported = `${JSON.stringify({ at: new Date().toISOString() })}\n`;
-    await writeNew(join(draft, IMPORTED_FILE), imported, { survives: "power-loss" });
+    await markImported(draft);
     const target = join(this.#home.snapshots, snapshotId(text));
     await publish({ draft, target, manifest: { name: MANIFEST_FILE, text } });
   }

@@ -14,7 +14,7 @@ import { mib, type OnProgress, phase } from "../progress.ts";
 import { buildRootfs } from "../rootfs/build.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
-import type { Manifest } from "../snapshots/manifest.ts";
+import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
@@ -91,12 +91,15 @@ export function buildVariant(
   resources: Resources,
   options: BuildOptions,
 ): Promise<StoredSnapshot> {
-  const { template, warm, defaults } = of.manifest;
+  const { template, warm, defaults, needs } = of.manifest;
   const subject = `${template?.name ?? of.id} ${resources.cpus} cpu ${resources.memoryMib} MiB`;
   const about = { template: null, variantOf: of.id, bootedFrom: null, warm, defaults };
   return bootAndFreeze(
     context,
-    { subject, disks: [join(of.dir, "disk.qcow2")], resources, about, kernel: sameKernel(of.manifest.needs) },
+    {
+      ...{ subject, resources, about, kernel: sameKernel(needs) },
+      disks: ["disk.qcow2", ...layersOf(of.manifest)].map((name) => join(of.dir, name)),
+    },
     options,
     async () => {},
   );

@@ -32,7 +32,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const runtimeDir = runtimeDirOf(context, spec);
   const [facts, support] = await Promise.all([
     context.facts(),
-    context.jail(snapshot.imported),
+    context.jail(snapshot.imported === true || difference?.imported === true),
     checkFiles(snapshot),
   ]);
   const confinement = confine(support, runtimeDir);
