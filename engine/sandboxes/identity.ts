@@ -5,6 +5,7 @@ import { AgentRefusal } from "../../runners/agent/errors.ts";
 import type { Identity } from "../../runners/agent/messages.ts";
 import type { Machine } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
+import type { SandboxRecord } from "./record.ts";
 
 /** A hello that took longer gave the guest a time that is already old. */
 const OLD_TIME_MS = 250;
@@ -47,4 +48,14 @@ export function freshIdentity(hostname: string, machineId: string | null = null)
     machineId: machineId ?? randomBytes(16).toString("hex"),
     bootId: randomUUID(),
   };
+}
+
+/** What a sandbox's machine is told on its first hello after a thaw. An exact replay keeps the recorded entropy, clock and names. */
+export function identityOf(record: Pick<SandboxRecord, "name" | "machineId" | "replay">): {
+  identity?: Identity;
+} {
+  if (record.replay?.exact) return {};
+  const identity = freshIdentity(record.name, record.machineId);
+  record.machineId = identity.machineId;
+  return { identity };
 }

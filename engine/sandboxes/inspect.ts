@@ -35,8 +35,3 @@ export async function consoleLines(machine: Machine | null): Promise<string[]> {
   const text = await machine?.console().catch(() => "");
   return (text ?? "").trimEnd().split("\n").slice(-CONSOLE_LINES);
 }
-
-/** What a kernel said when it panicked. */
-export function panicLine(lines: readonly string[]): string {
-  return (lines.find((line) => line.includes("Kernel panic")) ?? lines.at(-1) ?? "").trim();
-}

@@ -2,7 +2,6 @@
 import { EventEmitter, once } from "node:events";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
-import type { Identity } from "../../runners/agent/messages.ts";
 import type {
   Difference,
   DifferenceFiles,
@@ -24,12 +23,13 @@ import { writeRecord } from "../state/record.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
 import { recordPath } from "./dir.ts";
+import { endState, heldReason } from "./end-state.ts";
 import { type ExecParams, ExecTable } from "./exec-table.ts";
 import { explainFailure } from "./explain.ts";
 import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
-import { freshIdentity, stepClock } from "./identity.ts";
-import { consoleLines, inspectGuest, panicLine, syncGuest } from "./inspect.ts";
+import { identityOf, stepClock } from "./identity.ts";
+import { consoleLines, inspectGuest, syncGuest } from "./inspect.ts";
 import { MachineLink } from "./machine-link.ts";
 import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
@@ -120,7 +120,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       {
         ...{ record, dir, persist },
         greet: (machine, signal) =>
-          this.#link.connect(machine, { ...this.#identity(), deadlineMs: WAKE_DEADLINE_MS, signal }),
+          this.#link.connect(machine, { ...identityOf(record), deadlineMs: WAKE_DEADLINE_MS, signal }),
         move: (to, reason) => this.#move(to, reason),
       },
       { runner, link: this.#link, execs: this.#execs },
@@ -156,7 +156,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     const machine = await this.#link.thaw({ snapshot, difference }, signal);
     try {
       await this.#link.connect(machine, {
-        ...this.#identity(),
+        ...identityOf(this.record),
         guestIsBetweenFrames: options.frozenLive !== true,
         deadlineMs: HELLO_DEADLINE_MS,
         ...(signal ? { signal } : {}),
@@ -450,14 +450,6 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       throw new EngineError("conflict", `sandbox ${name} did not go on: it is ${state}: ${reason}`);
   }
 
-  /** An exact replay keeps the recorded entropy, clock and names. */
-  #identity(): { identity?: Identity } {
-    if (this.record.replay?.exact) return {};
-    const identity = freshIdentity(this.record.name, this.record.machineId);
-    this.record.machineId = identity.machineId;
-    return { identity };
-  }
-
   /** Whether the disk was still full when it went on. */
   #heldAgain(): boolean {
     return this.record.heldBy !== null;
@@ -503,28 +495,13 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   async #ended(end: MachineEnd): Promise<void> {
     if (isOver(this.record.state)) return;
-    switch (end.kind) {
-      case "disk-full":
-        this.record.heldBy = "disk-full";
-        return this.#become(
-          "paused",
-          `paused: ${end.detail}; it goes on by itself when there is room: thaw rm, thaw prune`,
-        );
-      case "disk-failed":
-        this.record.heldBy = "disk-failed";
-        return this.#become("paused", `paused: ${end.detail}; mend it, then thaw resume ${this.record.name}`);
-      case "powered-off":
-        return this.#end("stopped", "the guest powered off");
-      case "rebooted":
-        return this.#end("stopped", "the guest asked for a reboot");
-      case "panicked": {
-        await this.#captures.captureAll({ trigger: "panic", exit: null });
-        const said = panicLine(await this.consoleLines());
-        return this.#end("failed", `the guest's kernel panicked: ${said}`);
-      }
-      case "exited":
-        return this.#end("failed", `its machine ended: ${end.detail}`);
+    if (end.kind === "disk-full" || end.kind === "disk-failed") {
+      this.record.heldBy = end.kind;
+      return this.#become("paused", heldReason(end, this.record.name));
     }
+    if (end.kind === "panicked") await this.#captures.captureAll({ trigger: "panic", exit: null });
+    const { state, reason } = endState(end, end.kind === "panicked" ? await this.consoleLines() : []);
+    return this.#end(state, reason);
   }
 
   async #end(state: "stopped" | "failed", reason: string): Promise<void> {

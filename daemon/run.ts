@@ -1,0 +1,103 @@
+/** The daemon's process: lock, engine, server, signals. Started by clients from its installed copy; see docs/API.md. */
+import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { Engine } from "../engine/engine.ts";
+import { createQemuRunner } from "../runners/qemu/runner.ts";
+import type { Version } from "./context.ts";
+import { closeInherited } from "./inherited.ts";
+import { describeHolder, lockHome } from "./lock.ts";
+import { Requests } from "./requests.ts";
+import { createServer } from "./server.ts";
+
+const { values } = parseArgs({
+  options: { home: { type: "string" }, socket: { type: "string" }, group: { type: "string" } },
+});
+const { home, socket, group } = values;
+if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH [--group NAME]");
+process.title = "thaw-daemon";
+closeInherited();
+
+const lock = await lockHome(home, socket).catch((error: Error) =>
+  fail(`can't lock ${home}: ${error.message}`),
+);
+// Another daemon won the race and serves this socket.
+if (lock === "served") process.exit(0);
+if (lock !== "held") fail(describeHolder(home, lock.holder));
+
+// The folder of the entry: this file is in a chunk beside it.
+const installed = dirname(realpathSync(process.argv[1] ?? ""));
+const version: Version = JSON.parse(readFileSync(join(installed, "version.json"), "utf8"));
+const runtimeRoot = dirname(socket);
+mkdirSync(runtimeRoot, { recursive: true, mode: 0o711 });
+const jail = process.env.THAW_JAIL;
+
+const engine = await Engine.open({
+  homePath: home,
+  templatesDir: join(installed, "templates"),
+  agentPath: join(installed, "agent", "thaw-agent"),
+  runner: createQemuRunner({
+    home,
+    agentPath: join(installed, "agent", "thaw-agent"),
+    sealPath: join(installed, "agent", "thaw-seal"),
+    runtimeRoot,
+    ...(jail === "off" || jail === "required" ? { jail } : {}),
+    unjailedImports: process.env.THAW_UNJAILED_IMPORTS === "1",
+  }),
+}).catch((error: Error & { hint?: string; details?: string[] }) =>
+  fail([error.message, ...(error.details ?? []), ...(error.hint ? [`hint: ${error.hint}`] : [])].join("\n")),
+);
+
+const server = await createServer({
+  engine,
+  requests: new Requests(engine),
+  version,
+  startedAt: new Date().toISOString(),
+  shutDown,
+  group: group ?? null,
+});
+rmSync(socket, { force: true });
+await server.listen({ path: socket });
+void engine.begin();
+if (group === undefined) chmodSync(socket, 0o600);
+else openToGroup(socket, group);
+server.log.info(
+  {
+    version: version.version,
+    digest: version.digest,
+    home,
+    pid: process.pid,
+    sandboxes: engine.sandboxes.length,
+  },
+  "ready",
+);
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, shutDown);
+process.on("unhandledRejection", (error) => server.log.error({ err: error }, "unhandled rejection"));
+
+let leaving = false;
+function shutDown(): void {
+  if (leaving) return;
+  leaving = true;
+  server.log.info("leaving; machines go on");
+  rmSync(socket as string, { force: true });
+  setTimeout(() => process.exit(0), 5000).unref();
+  void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
+}
+
+/** Lets a group's members in, and nobody else. */
+function openToGroup(path: string, name: string): void {
+  const line = readFileSync("/etc/group", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith(`${name}:`));
+  const gid = Number(line?.split(":")[2]);
+  if (!Number.isInteger(gid)) fail(`there is no group ${name}\nhint: groupadd --system ${name}`);
+  chmodSync(path, 0o600);
+  chownSync(path, 0, gid);
+  chmodSync(path, 0o660);
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
