@@ -39,7 +39,8 @@ async function cutOff(name: string): Promise<void> {
 async function standStill(name: string): Promise<number> {
   const { id } = (await row(name)) ?? { id: "" };
   const all = await machineProcesses(id);
-  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8").startsWith("qemu")) ?? 0;
+  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8") === "thaw-vm\n");
+  if (pid === undefined) throw new Error(`there is no hypervisor among ${all.join(", ")}`);
   process.kill(pid, "SIGSTOP");
   stopped.add(pid);
   return pid;
