@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod jail;
 pub mod keep;
 pub mod options;
+pub mod page_set;
 pub mod pages;
 pub mod protocol;
 pub mod sys;

@@ -6,81 +6,127 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 pub const PAGE_BYTES: usize = 4_096;
 const MAGIC: &[u8; 8] = b"thawpgs1";
-/// A machine has a terabyte at most; one run a page.
-const MAX_RUNS: u64 = (1 << 40) / PAGE_BYTES as u64;
+const ENTRY_BYTES: usize = 16;
+/// The index is read and written in pieces of this size.
+const PIECE_BYTES: usize = 64 << 10;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    pub first: u64,
-    pub pages: u32,
+    pub pages: Range<u64>,
     pub zero: bool,
 }
 
 impl Run {
-    pub fn end(&self) -> u64 {
-        self.first + u64::from(self.pages)
-    }
-
     pub fn data_bytes(&self) -> u64 {
-        if self.zero { 0 } else { u64::from(self.pages) * PAGE_BYTES as u64 }
+        if self.zero { 0 } else { (self.pages.end - self.pages.start) * PAGE_BYTES as u64 }
     }
 }
 
-/// Written last, so that a file that is not whole has no header.
-pub fn write_index(file: &File, memory_bytes: u64, data_end: u64, runs: &[Run]) -> io::Result<()> {
-    let mut index = Vec::with_capacity(runs.len() * 16);
+/// Writes the index behind the data, then the header, so that a file that is not whole has none. `runs` ascend and don't touch.
+pub fn write_index(file: &File, memory_bytes: u64, data_end: u64, runs: impl Iterator<Item = Run>) -> io::Result<u64> {
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    let mut end = data_end;
+    let mut count: u64 = 0;
     for run in runs {
-        index.extend(run.first.to_le_bytes());
-        index.extend(run.pages.to_le_bytes());
-        index.extend(u32::from(run.zero).to_le_bytes());
+        piece.extend(run.pages.start.to_le_bytes());
+        piece.extend(u32::try_from(run.pages.end - run.pages.start).map_err(io::Error::other)?.to_le_bytes());
+        piece.extend(u32::from(run.zero).to_le_bytes());
+        count += 1;
+        if piece.len() == PIECE_BYTES {
+            file.write_all_at(&piece, end)?;
+            end += piece.len() as u64;
+            piece.clear();
+        }
     }
-    file.write_all_at(&index, data_end)?;
+    file.write_all_at(&piece, end)?;
+    end += piece.len() as u64;
     let mut header = Vec::with_capacity(32);
     header.extend(MAGIC);
-    for number in [memory_bytes, data_end, runs.len() as u64] {
+    for number in [memory_bytes, data_end, count] {
         header.extend(number.to_le_bytes());
     }
-    file.write_all_at(&header, 0)
+    file.write_all_at(&header, 0)?;
+    Ok(end)
 }
 
-/// The runs, each with the offset of its data. Everything is checked: within the memory, ascending, data within the file.
-pub fn read_index(file: &File, memory_bytes: u64) -> io::Result<Vec<(Run, u64)>> {
+/// The runs of a file, each with the offset of its data. Each is checked before it is given out: ascending, within the memory, its data
+/// before the index. After an error there are no more.
+pub struct Index<'a> {
+    file: &'a File,
+    memory_pages: u64,
+    index_at: u64,
+    left: u64,
+    piece: Vec<u8>,
+    used: usize,
+    read_at: u64,
+    data_at: u64,
+    free_from: u64,
+}
+
+/// Reads the header. A file of a memory of another size is refused.
+pub fn read_index(file: &File, memory_bytes: u64) -> io::Result<Index<'_>> {
     let mut header = [0; 32];
     file.read_exact_at(&mut header, 0)?;
     let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
     let (memory, index_at, count) = (number(8), number(16), number(24));
-    if &header[..8] != MAGIC || memory != memory_bytes || count > MAX_RUNS {
+    let memory_pages = memory_bytes / PAGE_BYTES as u64;
+    if &header[..8] != MAGIC || memory != memory_bytes || count > memory_pages {
         return Err(invalid("not the pages of a memory of this size"));
     }
-    let mut index = vec![0; usize::try_from(count * 16).map_err(|_| invalid("too many runs"))?];
-    if file.metadata()?.len() < index_at.saturating_add(count * 16) {
+    if file.metadata()?.len() < index_at.saturating_add(count * ENTRY_BYTES as u64) {
         return Err(invalid("shorter than its index says"));
     }
-    file.read_exact_at(&mut index, index_at)?;
-    let mut runs = Vec::with_capacity(index.len() / 16);
-    let mut data_at = PAGE_BYTES as u64;
-    let mut free_from = 0;
-    for entry in index.chunks_exact(16) {
-        let run = Run {
-            first: u64::from_le_bytes(entry[..8].try_into().expect("eight bytes")),
-            pages: u32::from_le_bytes(entry[8..12].try_into().expect("four bytes")),
-            zero: entry[12] == 1,
-        };
-        if run.first < free_from || run.pages == 0 || run.first > memory_bytes / PAGE_BYTES as u64 {
-            return Err(invalid("runs out of order"));
+    let data_at = PAGE_BYTES as u64;
+    let (piece, used, free_from) = (Vec::new(), 0, 0);
+    Ok(Index { file, memory_pages, index_at, left: count, piece, used, read_at: index_at, data_at, free_from })
+}
+
+impl Index<'_> {
+    fn take(&mut self) -> io::Result<(Run, u64)> {
+        if self.used == self.piece.len() {
+            self.piece.resize(PIECE_BYTES.min(self.left as usize * ENTRY_BYTES), 0);
+            self.file.read_exact_at(&mut self.piece, self.read_at)?;
+            self.read_at += self.piece.len() as u64;
+            self.used = 0;
         }
-        free_from = run.end();
-        runs.push((run, data_at));
-        data_at += run.data_bytes();
+        let entry = &self.piece[self.used..self.used + ENTRY_BYTES];
+        let first = u64::from_le_bytes(entry[..8].try_into().expect("eight bytes"));
+        let pages = u64::from(u32::from_le_bytes(entry[8..12].try_into().expect("four bytes")));
+        let zero = entry[12] == 1;
+        if first < self.free_from || pages == 0 || first >= self.memory_pages || pages > self.memory_pages - first {
+            return Err(invalid("runs out of order or outside of the memory"));
+        }
+        let run = Run { pages: first..first + pages, zero };
+        let data_at = self.data_at;
+        self.data_at += run.data_bytes();
+        if self.data_at > self.index_at {
+            return Err(invalid("data outside of the file"));
+        }
+        self.free_from = run.pages.end;
+        self.used += ENTRY_BYTES;
+        self.left -= 1;
+        Ok((run, data_at))
     }
-    if free_from > memory_bytes / PAGE_BYTES as u64 || data_at > index_at {
-        return Err(invalid("runs outside of the memory"));
+}
+
+impl Iterator for Index<'_> {
+    type Item = io::Result<(Run, u64)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let taken = self.take();
+        if taken.is_err() {
+            self.left = 0;
+        }
+        Some(taken)
     }
-    Ok(runs)
 }
 
 pub fn is_zero(page: &[u8]) -> bool {

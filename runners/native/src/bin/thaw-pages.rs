@@ -2,26 +2,38 @@
 //! snapshot's. KEEPER is the socket of the machine's keeper, which says which process it is. That maps the snapshot's memory of BYTES bytes
 //! privately, so what it has written is anonymous memory.
 //!
-//! Says `ready` when all is prepared, waits for a line on standard input, copies into its own memory, says `copied BYTES`: from here on the
-//! machine may go on. Then writes OUT and says `done BYTES`. INHERITED is the file of a machine whose snapshot was itself laid over with pages:
-//! what was not written since is taken over from it, so that OUT is always relative to the snapshot.
+//! Says `ready` when all is prepared, waits for a line on standard input, copies, says `copied BYTES`: from here on the machine may go on.
+//! Then finishes OUT and says `done BYTES`. INHERITED is the file of a machine whose snapshot was itself laid over with pages: what was not
+//! written since is taken over from it, so that OUT is always relative to the snapshot.
+//!
+//! It takes at most 64 MiB of memory, whatever there is to copy. What fits is copied into memory and written when the machine goes on; what is
+//! above that is written while it stands still. OUT has its data in the order of the pages, so the place of a page is known once all before it
+//! have been looked at for zeros.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-use std::os::fd::AsFd;
-use std::path::Path;
+use thaw_native::page_set::PageSet;
 use thaw_native::pages::{PAGE_BYTES, Run, is_zero, read_index, write_index};
 use thaw_native::protocol::process_of;
 use thaw_native::sys::has_ended;
 
-/// Copied while the machine stands still; what is above goes to the file in that time.
-const KEPT_BYTES: usize = 512 << 20;
-const CHUNK_PAGES: u64 = 1_024;
+const PAGE: u64 = PAGE_BYTES as u64;
+/// Kept in memory until the machine goes on.
+const KEPT_PAGES: u64 = (40 << 20) / PAGE;
+/// Copied at once by one thread.
+const WINDOW_PAGES: u64 = 256;
+const MAX_THREADS: usize = 4;
+/// Of the kernel's page map read at once, 8 bytes a page.
+const PAGEMAP_BYTES: usize = 1 << 20;
 /// Bits of an entry of /proc/PID/pagemap.
 const FILE_OR_SHARED: u64 = 1 << 61;
 const SWAPPED: u64 = 1 << 62;
@@ -52,207 +64,394 @@ fn main() -> ExitCode {
 
 fn take(keeper: &str, bytes: u64, out: &str, inherited: Option<&str>) -> io::Result<()> {
     let (pid, process) = process_of(Path::new(keeper))?;
-    let start = find_mapping(pid, bytes)?;
+    let memory = Memory { pid, start: find_mapping(pid, bytes)?, pages: bytes / PAGE };
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let inherited = inherited.map(File::open).transpose()?;
-    let earlier = inherited.as_ref().map_or(Ok(Vec::new()), |file| read_index(file, bytes))?;
+    let mut layout = Layout::new(memory.pages);
+    if let Some(file) = &inherited {
+        for entry in read_index(file, bytes)? {
+            let (run, _) = entry?;
+            let set = if run.zero { &mut layout.zero } else { &mut layout.data };
+            set.insert_all(run.pages);
+        }
+    }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(out)?;
-    // Room for what there is now, touched, so that no page is faulted in while the machine stands still.
-    let expected: u64 = own_runs(&pagemap, start, bytes)?.iter().map(|(_, pages)| pages * PAGE_BYTES as u64).sum();
-    let room = usize::try_from(expected + expected / 8 + (8 << 20)).map_or(KEPT_BYTES, |room| room.min(KEPT_BYTES));
-    let kept = vec![1; room];
-    let mut writer = Writer { file, kept, used: 0, raw: 0, at: PAGE_BYTES as u64, runs: Vec::new() };
+    let own = memory.own_pages(&pagemap)?;
+    let expected = own.count() + own.count() / 8 + (8 << 20) / PAGE;
+    reserve(&file, &memory, &own, expected - own.count() + layout.data.count())?;
+    // Touched, so that no page is faulted in while the machine stands still.
+    let mut kept = vec![1; (expected.min(KEPT_PAGES) * PAGE) as usize];
+    drop(own);
     say("ready")?;
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
         return Err(io::Error::other("was not told to begin"));
     }
-    let runs = own_runs(&pagemap, start, bytes)?;
-    let own: Vec<(u64, u64)> = runs.iter().map(|(first, pages)| (*first, first + pages)).collect();
-    let copied = PAGE_BYTES as u64 * runs.iter().map(|(_, pages)| pages).sum::<u64>();
-    let mut rest = chunks(&runs);
-    while !rest.is_empty() {
-        let now = rest.drain(..rest.len().min(KEPT_BYTES / (CHUNK_PAGES as usize * PAGE_BYTES))).collect::<Vec<_>>();
-        writer.copy(pid, start, &now)?;
-    }
+
+    let own = memory.own_pages(&pagemap)?;
+    layout.data.remove_all(&own);
+    layout.zero.remove_all(&own);
+    let windows = windows(&own, memory.pages);
+    let (now, later) = windows.split_at(first_kept(&windows));
+    let target = Target { file: &file, own: &own, layout: Mutex::new(layout), turn: Condvar::new() };
+    target.write(now, &Source::Memory(&memory))?;
+    keep(&memory, &own, later, &mut kept)?;
     // A pid is nobody else's while its process has not ended, so all that was read was the machine's.
     if has_ended(process.as_fd())? {
         return Err(io::Error::other("the machine has ended"));
     }
-    say(&format!("copied {copied}"))?;
-    if let Some(file) = &inherited {
-        writer.take_over(file, &earlier, &own)?;
+    say(&format!("copied {}", own.count() * PAGE))?;
+
+    target.write(later, &Source::Kept(&kept, later))?;
+    drop(kept);
+    let layout = target.layout.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(inherited) = &inherited {
+        take_over(inherited, bytes, &own, &layout, &file)?;
     }
-    let total = writer.finish(bytes)?;
-    say(&format!("done {total}"))
+    let end = write_index(&file, bytes, PAGE + layout.data.count() * PAGE, layout.runs(memory.pages))?;
+    // Gives back what was reserved beyond.
+    file.set_len(end)?;
+    say(&format!("done {end}"))
 }
 
-/// Runs in pieces that can be copied beside each other.
-fn chunks(runs: &[(u64, u64)]) -> Vec<(u64, u64)> {
-    let split = |&(first, pages): &(u64, u64)| {
-        let starts = (first..first + pages).step_by(CHUNK_PAGES as usize);
-        starts.map(move |at| (at, (first + pages - at).min(CHUNK_PAGES)))
+/// Takes room on the disk for the pages there are now and for `others`, while nothing stands still yet. Where there is not enough for all of
+/// them, those of zeros are not counted.
+fn reserve(file: &File, memory: &Memory, own: &PageSet, others: u64) -> io::Result<()> {
+    let fallocate = |pages: u64| {
+        let length = (PAGE + pages * PAGE) as i64;
+        // SAFETY: plain numbers.
+        match unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, length) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     };
-    runs.iter().flat_map(split).collect()
-}
-
-struct Writer {
-    file: File,
-    /// As long as there is room, so that nothing is cleared before it is written over.
-    kept: Vec<u8>,
-    /// What of it is in use.
-    used: usize,
-    /// Runs from here on are as they were copied: not yet looked at for zeros.
-    raw: usize,
-    /// Where `kept` goes.
-    at: u64,
-    runs: Vec<Run>,
-}
-
-impl Writer {
-    /// Copies chunks, on every core that there is: the machine stands still and needs none.
-    fn copy(&mut self, pid: i32, start: u64, chunks: &[(u64, u64)]) -> io::Result<()> {
-        let length = chunks.iter().map(|(_, pages)| *pages as usize * PAGE_BYTES).sum::<usize>();
-        if self.used + length > KEPT_BYTES {
-            self.flush()?;
-        }
-        let from = self.used;
-        self.used += length;
-        if self.used > self.kept.len() {
-            self.kept.resize(self.used, 0);
-        }
-        let mut rest = &mut self.kept[from..self.used];
-        let mut work = Vec::with_capacity(chunks.len());
-        for (first, pages) in chunks {
-            let (into, behind) = rest.split_at_mut(*pages as usize * PAGE_BYTES);
-            work.push((start + first * PAGE_BYTES as u64, into));
-            rest = behind;
-            self.runs.push(Run { first: *first, pages: *pages as u32, zero: false });
-        }
-        let work = Mutex::new(work);
-        let next = || work.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let copy = || -> io::Result<()> {
-            while let Some((address, into)) = next() {
-                read_memory(pid, address, into)?;
-            }
-            Ok(())
-        };
-        let helpers = thread::available_parallelism().map_or(1, usize::from).min(chunks.len()).saturating_sub(1);
-        thread::scope(|scope| {
-            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(copy)).collect();
-            let own = copy();
-            let others = threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("a copy failed"))));
-            others.fold(own, io::Result::and)
-        })
+    match fallocate(own.count() + others) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => fallocate(memory.count_data(own)? + others),
+        other => other,
     }
+}
 
-    /// Leaves out the pages of zeros among those kept.
-    fn sift(&mut self) {
-        let raw = self.runs.split_off(self.raw);
-        let (mut from, mut to) = (0, 0);
-        for run in raw {
-            for page in run.first..run.end() {
-                let zero = is_zero(&self.kept[from..from + PAGE_BYTES]);
-                if !zero {
-                    self.kept.copy_within(from..from + PAGE_BYTES, to);
-                    to += PAGE_BYTES;
+/// A stretch of memory with at most `WINDOW_PAGES` own pages, from a multiple of 64 to another.
+struct Window {
+    pages: Range<u64>,
+    /// How many of them are copied.
+    own: u64,
+}
+
+fn windows(own: &PageSet, pages: u64) -> Vec<Window> {
+    let mut windows: Vec<Window> = Vec::new();
+    for start in (0..pages).step_by(64) {
+        let word = start..start + 64;
+        let count = own.count_in(word.clone());
+        match windows.last_mut() {
+            Some(last) if last.own + count <= WINDOW_PAGES => {
+                last.pages.end = word.end;
+                last.own += count;
+            }
+            _ => windows.push(Window { pages: word, own: count }),
+        }
+    }
+    windows
+}
+
+/// Index of the first window from which on all fit into memory.
+fn first_kept(windows: &[Window]) -> usize {
+    let mut kept = 0;
+    for (index, window) in windows.iter().enumerate().rev() {
+        kept += window.own;
+        if kept > KEPT_PAGES {
+            return index + 1;
+        }
+    }
+    0
+}
+
+/// The machine's memory, as the process maps it.
+struct Memory {
+    pid: i32,
+    start: u64,
+    pages: u64,
+}
+
+impl Memory {
+    /// Pages that the process has written.
+    fn own_pages(&self, pagemap: &File) -> io::Result<PageSet> {
+        let mut entries = vec![0; PAGEMAP_BYTES];
+        let mut own = PageSet::new(self.pages);
+        let mut page = 0;
+        while page < self.pages {
+            let count = (self.pages - page).min(entries.len() as u64 / 8);
+            let piece = &mut entries[..count as usize * 8];
+            pagemap.read_exact_at(piece, (self.start / PAGE + page) * 8)?;
+            for (number, entry) in (page..).zip(piece.chunks_exact(8)) {
+                let entry = u64::from_le_bytes(entry.try_into().expect("eight bytes"));
+                if entry & FILE_OR_SHARED == 0 && entry & (PRESENT | SWAPPED) != 0 {
+                    own.insert(number);
                 }
-                from += PAGE_BYTES;
-                self.note(page, zero);
+            }
+            page += count;
+        }
+        Ok(own)
+    }
+
+    /// Own pages of a window, one after another.
+    fn read(&self, own: &PageSet, window: &Window, into: &mut [u8]) -> io::Result<()> {
+        let vector = |at: u64, length: u64| libc::iovec { iov_base: at as *mut libc::c_void, iov_len: length as usize };
+        let runs = own.runs(window.pages.clone());
+        let mut remote: Vec<libc::iovec> =
+            runs.map(|run| vector(self.start + run.start * PAGE, (run.end - run.start) * PAGE)).collect();
+        let mut remote = remote.as_mut_slice();
+        let mut done = 0;
+        while done < into.len() {
+            let rest = &mut into[done..];
+            let local = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
+            // SAFETY: `local` is a slice of ours; `remote` is only ever read, by the kernel, which checks it.
+            let read = unsafe { libc::process_vm_readv(self.pid, &local, 1, remote.as_ptr(), remote.len() as u64, 0) };
+            match usize::try_from(read) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                Ok(mut count) => {
+                    done += count;
+                    while count > 0 && count >= remote[0].iov_len {
+                        count -= remote[0].iov_len;
+                        remote = &mut remote[1..];
+                    }
+                    if count > 0 {
+                        remote[0].iov_base = remote[0].iov_base.wrapping_byte_add(count);
+                        remote[0].iov_len -= count;
+                    }
+                }
+                Err(_) => return Err(io::Error::last_os_error()),
             }
         }
-        self.used = to;
-    }
-
-    /// Runs come in any order of theirs, the data in the order of the runs.
-    fn note(&mut self, page: u64, zero: bool) {
-        match self.runs.last_mut() {
-            Some(run) if run.end() == page && run.zero == zero && run.pages < u32::MAX => run.pages += 1,
-            _ => self.runs.push(Run { first: page, pages: 1, zero }),
-        }
-    }
-
-    fn keep(&mut self, page: &[u8]) {
-        if self.used + page.len() > self.kept.len() {
-            self.kept.resize(self.used + CHUNK_PAGES as usize * PAGE_BYTES, 0);
-        }
-        self.kept[self.used..self.used + page.len()].copy_from_slice(page);
-        self.used += page.len();
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sift();
-        self.store()
-    }
-
-    fn store(&mut self) -> io::Result<()> {
-        self.raw = self.runs.len();
-        self.file.write_all_at(&self.kept[..self.used], self.at)?;
-        self.at += self.used as u64;
-        self.used = 0;
         Ok(())
     }
 
-    /// Pages of an earlier difference that are not among the ranges written since.
-    fn take_over(&mut self, file: &File, earlier: &[(Run, u64)], own: &[(u64, u64)]) -> io::Result<()> {
-        self.flush()?;
-        let mut page = [0; PAGE_BYTES];
-        let mut next = 0;
-        for (run, data_at) in earlier {
-            for number in run.first..run.end() {
-                while next < own.len() && own[next].1 <= number {
-                    next += 1;
-                }
-                if next < own.len() && own[next].0 <= number {
-                    continue;
-                }
-                if !run.zero {
-                    file.read_exact_at(&mut page, data_at + (number - run.first) * PAGE_BYTES as u64)?;
-                    self.keep(&page);
-                }
-                self.note(number, run.zero);
-                if self.used > KEPT_BYTES {
-                    self.store()?;
-                }
+    /// How many of these pages are not all zero.
+    fn count_data(&self, own: &PageSet) -> io::Result<u64> {
+        let mut buffer = vec![0; (WINDOW_PAGES * PAGE) as usize];
+        let mut count = 0;
+        for window in windows(own, self.pages) {
+            let into = &mut buffer[..(window.own * PAGE) as usize];
+            self.read(own, &window, into)?;
+            count += into.chunks_exact(PAGE_BYTES).filter(|page| !is_zero(page)).count() as u64;
+        }
+        Ok(count)
+    }
+}
+
+/// Copies windows into memory, on every core that there is: the machine stands still and needs none.
+fn keep(memory: &Memory, own: &PageSet, windows: &[Window], kept: &mut Vec<u8>) -> io::Result<()> {
+    kept.resize((windows.iter().map(|window| window.own).sum::<u64>() * PAGE) as usize, 0);
+    let mut rest = kept.as_mut_slice();
+    let mut work = Vec::with_capacity(windows.len());
+    for window in windows {
+        let (into, behind) = rest.split_at_mut((window.own * PAGE) as usize);
+        work.push((window, into));
+        rest = behind;
+    }
+    let work = Mutex::new(work);
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    on_all_cores(windows.len(), || {
+        while let Some((window, into)) = next() {
+            memory.read(own, window, into)?;
+        }
+        Ok(())
+    })
+}
+
+/// Where the pages of windows come from.
+enum Source<'a> {
+    Memory(&'a Memory),
+    /// All of these windows' own pages, one after another.
+    Kept(&'a [u8], &'a [Window]),
+}
+
+impl Source<'_> {
+    fn load<'b>(
+        &'b self,
+        own: &PageSet,
+        windows: &[Window],
+        index: usize,
+        buffer: &'b mut Vec<u8>,
+    ) -> io::Result<&'b [u8]> {
+        match self {
+            Source::Memory(memory) => {
+                buffer.resize((windows[index].own * PAGE) as usize, 0);
+                memory.read(own, &windows[index], buffer)?;
+                Ok(buffer)
+            }
+            Source::Kept(kept, windows) => {
+                let from = windows[..index].iter().map(|window| window.own).sum::<u64>() * PAGE;
+                Ok(&kept[from as usize..][..(windows[index].own * PAGE) as usize])
             }
         }
-        self.store()
+    }
+}
+
+/// Which page has data in OUT, which is known to be zero, and how far both are known.
+struct Layout {
+    /// Beyond the windows that were placed: pages that are taken over from an earlier difference.
+    data: PageSet,
+    zero: PageSet,
+    /// Windows placed since `Target::write` began.
+    placed: usize,
+    /// Where the data of the next window begins.
+    at: u64,
+    failed: bool,
+}
+
+/// Pages of a loaded window that go to one place.
+struct Piece {
+    from: usize,
+    length: usize,
+    at: u64,
+}
+
+impl Layout {
+    fn new(pages: u64) -> Layout {
+        let (data, zero) = (PageSet::new(pages), PageSet::new(pages));
+        Layout { data, zero, placed: 0, at: PAGE, failed: false }
     }
 
-    /// The index is sorted, so its data is too: runs that were taken over lie between the others.
-    fn finish(mut self, memory_bytes: u64) -> io::Result<u64> {
-        self.flush()?;
-        let mut at = PAGE_BYTES as u64;
-        let mut placed: Vec<(Run, u64)> = Vec::with_capacity(self.runs.len());
-        for run in &self.runs {
-            placed.push((*run, at));
-            at += run.data_bytes();
+    /// Finds the place of a window's pages. Between them lie those that are taken over later.
+    fn place(&mut self, own: &PageSet, window: &Window, loaded: &[u8]) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut from = 0;
+        let mut page = window.pages.start;
+        for run in own.runs(window.pages.clone()) {
+            self.at += PAGE * self.data.count_in(page..run.start);
+            for number in run.clone() {
+                if is_zero(&loaded[from..from + PAGE_BYTES]) {
+                    self.zero.insert(number);
+                } else {
+                    self.data.insert(number);
+                    match pieces.last_mut() {
+                        Some(last) if last.from + last.length == from && last.at + last.length as u64 == self.at => {
+                            last.length += PAGE_BYTES;
+                        }
+                        _ => pieces.push(Piece { from, length: PAGE_BYTES, at: self.at }),
+                    }
+                    self.at += PAGE;
+                }
+                from += PAGE_BYTES;
+            }
+            page = run.end;
         }
-        if placed.is_sorted_by_key(|(run, _)| run.first) {
-            write_index(&self.file, memory_bytes, at, &self.runs)?;
-            return Ok(at);
-        }
-        self.reorder(placed, at, memory_bytes)
+        self.at += PAGE * self.data.count_in(page..window.pages.end);
+        pieces
     }
 
-    /// Writes the data again behind itself in the order of the runs, then moves it to the front.
-    fn reorder(self, mut placed: Vec<(Run, u64)>, end: u64, memory_bytes: u64) -> io::Result<u64> {
-        placed.sort_by_key(|(run, _)| run.first);
-        let length = usize::try_from(end - PAGE_BYTES as u64).map_err(io::Error::other)?;
-        let mut sorted = Vec::with_capacity(length);
-        let reader = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.file)))?;
-        for (run, data_at) in &placed {
-            let from = sorted.len();
-            sorted.resize(from + run.data_bytes() as usize, 0);
-            reader.read_exact_at(&mut sorted[from..], *data_at)?;
-        }
-        self.file.write_all_at(&sorted, PAGE_BYTES as u64)?;
-        let runs: Vec<Run> = placed.into_iter().map(|(run, _)| run).collect();
-        write_index(&self.file, memory_bytes, end, &runs)?;
-        Ok(end)
+    /// What the index says, ascending.
+    fn runs(&self, pages: u64) -> impl Iterator<Item = Run> {
+        let mut data = self.data.runs(0..pages).peekable();
+        let mut zero = self.zero.runs(0..pages).peekable();
+        std::iter::from_fn(move || {
+            let is_zero = match (data.peek(), zero.peek()) {
+                (Some(data), Some(zero)) => zero.start < data.start,
+                (data, _) => data.is_none(),
+            };
+            let pages = if is_zero { zero.next() } else { data.next() }?;
+            Some(Run { pages, zero: is_zero })
+        })
     }
+}
+
+struct Target<'a> {
+    file: &'a File,
+    own: &'a PageSet,
+    layout: Mutex<Layout>,
+    turn: Condvar,
+}
+
+impl Target<'_> {
+    /// Loads windows and writes them, on every core; they are placed in their order.
+    fn write(&self, windows: &[Window], source: &Source) -> io::Result<()> {
+        self.lock().placed = 0;
+        let next = AtomicUsize::new(0);
+        on_all_cores(windows.len(), || {
+            let mut buffer = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= windows.len() {
+                    return Ok(());
+                }
+                let written = self.write_one(windows, index, source, &mut buffer);
+                if written.is_err() {
+                    self.lock().failed = true;
+                    self.turn.notify_all();
+                    return written;
+                }
+            }
+        })
+    }
+
+    fn write_one(&self, windows: &[Window], index: usize, source: &Source, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let loaded = source.load(self.own, windows, index, buffer)?;
+        let pieces = {
+            let waiting = |layout: &mut Layout| layout.placed != index && !layout.failed;
+            let mut layout = self.turn.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+            if layout.failed {
+                return Err(io::Error::other("another window could not be written"));
+            }
+            let pieces = layout.place(self.own, &windows[index], loaded);
+            layout.placed += 1;
+            self.turn.notify_all();
+            pieces
+        };
+        for Piece { from, length, at } in pieces {
+            self.file.write_all_at(&loaded[from..from + length], at)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Layout> {
+        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs `work` on as many threads as there are cores, the first error that is told is returned.
+fn on_all_cores(most: usize, work: impl Fn() -> io::Result<()> + Sync) -> io::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(most);
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+        let own = work();
+        let others =
+            others.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("a copy failed"))));
+        others.fold(own, io::Result::and)
+    })
+}
+
+/// Copies what the machine has not written since from the earlier difference to where there was left room for it.
+fn take_over(inherited: &File, bytes: u64, own: &PageSet, layout: &Layout, file: &File) -> io::Result<()> {
+    let mut buffer = vec![0; (WINDOW_PAGES * PAGE) as usize];
+    // The place of `page`.
+    let (mut page, mut at) = (0, PAGE);
+    for entry in read_index(inherited, bytes)? {
+        let (run, data_at) = entry?;
+        if run.zero {
+            continue;
+        }
+        for taken in layout.data.runs(run.pages.clone()) {
+            let mut rest = taken;
+            while rest.start < rest.end {
+                if own.contains(rest.start) {
+                    rest.start += 1;
+                    continue;
+                }
+                let end = own.runs(rest.clone()).next().map_or(rest.end, |written| written.start);
+                let piece = rest.start..end.min(rest.start + WINDOW_PAGES);
+                at += PAGE * layout.data.count_in(page..piece.start);
+                let into = &mut buffer[..((piece.end - piece.start) * PAGE) as usize];
+                inherited.read_exact_at(into, data_at + (piece.start - run.pages.start) * PAGE)?;
+                file.write_all_at(into, at)?;
+                at += into.len() as u64;
+                page = piece.end;
+                rest.start = piece.end;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Where PID maps its machine's memory: the one private, writable mapping of a file that is `bytes` long, in one piece or several.
@@ -284,49 +483,6 @@ fn find_mapping(pid: i32, bytes: u64) -> io::Result<u64> {
         }
     }
     Err(io::Error::other(format!("process {pid} maps no memory of {bytes} bytes privately")))
-}
-
-/// First page and length of each run of pages that the process has written.
-fn own_runs(pagemap: &File, start: u64, bytes: u64) -> io::Result<Vec<(u64, u64)>> {
-    let total = bytes / PAGE_BYTES as u64;
-    let mut entries = vec![0; 1 << 20];
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    let mut page = 0;
-    while page < total {
-        let count = (total - page).min(entries.len() as u64 / 8);
-        let piece = &mut entries[..count as usize * 8];
-        pagemap.read_exact_at(piece, (start / PAGE_BYTES as u64 + page) * 8)?;
-        for (index, entry) in piece.chunks_exact(8).enumerate() {
-            let entry = u64::from_le_bytes(entry.try_into().expect("eight bytes"));
-            if entry & FILE_OR_SHARED != 0 || entry & (PRESENT | SWAPPED) == 0 {
-                continue;
-            }
-            let number = page + index as u64;
-            match runs.last_mut() {
-                Some((first, pages)) if *first + *pages == number => *pages += 1,
-                _ => runs.push((number, 1)),
-            }
-        }
-        page += count;
-    }
-    Ok(runs)
-}
-
-fn read_memory(pid: i32, address: u64, into: &mut [u8]) -> io::Result<()> {
-    let mut done = 0;
-    while done < into.len() {
-        let rest = &mut into[done..];
-        let local = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
-        let remote = libc::iovec { iov_base: (address as usize + done) as *mut libc::c_void, iov_len: rest.len() };
-        // SAFETY: `local` is a slice of ours; `remote` is only ever read, by the kernel, which checks it.
-        let read = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
-        match usize::try_from(read) {
-            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-            Ok(count) => done += count,
-            Err(_) => return Err(io::Error::last_os_error()),
-        }
-    }
-    Ok(())
 }
 
 fn say(line: &str) -> io::Result<()> {

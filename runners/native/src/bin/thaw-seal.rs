@@ -119,10 +119,11 @@ fn copy(from: &File, to: &File, range: std::ops::Range<u64>, buffer: &mut [u8]) 
 /// Writes a difference's pages to where they belong.
 fn lay_over(pages: &File, to: &File, size: u64, buffer: &mut [u8]) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    for (run, data_at) in read_index(pages, size)? {
-        let start = run.first * PAGE_BYTES as u64;
+    for entry in read_index(pages, size)? {
+        let (run, data_at) = entry?;
+        let start = run.pages.start * PAGE_BYTES as u64;
         if run.zero {
-            let length = u64::from(run.pages) * PAGE_BYTES as u64;
+            let length = (run.pages.end - run.pages.start) * PAGE_BYTES as u64;
             let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
             // SAFETY: plain numbers.
             check(unsafe { libc::fallocate(to.as_raw_fd(), mode, start as i64, length as i64) })?;
