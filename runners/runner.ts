@@ -143,7 +143,11 @@ export interface Difference extends DifferenceFiles {
 }
 
 /** Whether this host can take and thaw differences, as its self-test found. */
-export type DifferenceVerdict = { state: "works" } | { state: "broken" | "unproven"; reason: string };
+export type DifferenceVerdict =
+  /** `at`: when it was proven (ISO 8601); null when that was not recorded. */
+  | { state: "works"; at: string | null }
+  /** `broken`: it failed and is not tried for now; `reason` says why and when it will be. `unproven`: the next use tries it. */
+  | { state: "broken" | "unproven"; reason: string };
 
 /** Plain JSON; all a later process needs to adopt, or to clean up after, a machine. */
 export interface MachineRecord {
@@ -229,8 +233,8 @@ export interface Machine {
   /** The last 64 KiB the guest wrote to its serial console, as far as known; also after its end. Untrusted: escape before showing. */
   console(): Promise<string>;
   stats(): Promise<MachineStats>;
-  /** Lets go of the machine's sockets without touching it (the daemon is leaving). */
-  detach(): void;
+  /** Lets go of the machine's sockets without touching it (the daemon is leaving), once an operation under way has let it go on. */
+  detach(): Promise<void>;
 }
 
 /** Something in a folder of a disk; names are the guest's. */
@@ -285,7 +289,10 @@ export interface Runner {
   boot(spec: BootSpec, signal?: AbortSignal): Promise<Machine>;
   /** Restores and lets run, unless it is to stay paused. Resolves when the machine has been continued. */
   thaw(spec: ThawSpec, signal?: AbortSignal): Promise<Machine>;
-  /** What is known of the difference path on this host; with `proof` it is proven with a clone of that snapshot when nothing is. */
+  /**
+   * What is known of the difference path on this host; with `proof` it is proven with a clone of that snapshot when nothing is. One such test
+   * is under way at most; callers that come meanwhile wait for its result.
+   */
   difference(
     proof?: { snapshot: SnapshotFiles; place: MachinePlace },
     signal?: AbortSignal,

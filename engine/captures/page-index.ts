@@ -1,4 +1,4 @@
-/** Which page of the guest's memory lies where in a file of pages, read as it comes (its format: guest/src/bin/pages/format.rs). */
+/** Which page of the guest's memory lies where in a file of pages, read as it comes (its format: runners/native/src/pages.rs). */
 
 export const PAGE_BYTES = 4096;
 const HEADER_BYTES = 32;

@@ -95,9 +95,9 @@ export class MachineLink {
   }
 
   /** The daemon leaves; the machine goes on. */
-  detach(): void {
+  async detach(): Promise<void> {
     this.close();
-    this.#machine?.detach();
+    await this.#machine?.detach();
   }
 
   /** Throws `conflict`. @param name @param state of the sandbox */

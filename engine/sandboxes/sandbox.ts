@@ -408,8 +408,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   async detach(): Promise<void> {
     this.#removal?.leave();
     this.#reach.stop();
-    this.#link.detach();
-    await this.#execs.close();
+    await Promise.all([this.#link.detach(), this.#execs.close()]);
   }
 
   /** Writes its record; on a full disk later, where the next daemon can find out what it says. */

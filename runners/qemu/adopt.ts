@@ -19,8 +19,8 @@ export async function adopt(context: Context, record: MachineRecord): Promise<Qe
     const qmp = await QmpClient.open(await connectUnix(join(record.runtimeDir, QMP_SOCKET)));
     qmp.unref();
     const machine = new QemuMachine({ record, qmp, keeper, live: liveOperations(context) });
-    await machine.catchUp().catch((error: unknown) => {
-      machine.detach();
+    await machine.catchUp().catch(async (error: unknown) => {
+      await machine.detach();
       throw error;
     });
     return machine;

@@ -12,7 +12,7 @@ import {
   runtimeDirOf,
 } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
-import { freezeToFiles } from "./freeze.ts";
+import { freezeToFiles } from "./freeze/save.ts";
 import { type Launched, launch } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
 import { makeMemoryFile, makeWritable } from "./machine-files.ts";

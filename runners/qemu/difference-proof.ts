@@ -17,42 +17,45 @@ import {
   type SnapshotFiles,
 } from "../runner.ts";
 import type { Context } from "./context.ts";
-import { recall, remember } from "./host-json.ts";
+import { Proof } from "./proof.ts";
 
-const SECTION = "difference";
 const ANSWER_MS = 20_000;
 const MARK_PATH = "/dev/shm/thaw-difference-proof";
 
-/** What is remembered for this very host, kernel and QEMU. */
-export async function recallDifference(context: Context): Promise<DifferenceVerdict> {
+export function differenceProof(context: Context): Proof<object> {
+  return new Proof({
+    home: context.home,
+    section: "difference",
+    untried: "no difference has been taken yet",
+    key: () => keyOf(context),
+    parse: () => ({}),
+  });
+}
+
+/** What is known for this very host, kernel and QEMU. */
+export async function recallDifference(context: Context, proof: Proof<object>): Promise<DifferenceVerdict> {
   const missing = await access(context.pagesPath).then(
     () => false,
     () => true,
   );
   if (missing) return { state: "broken", reason: `the helper ${context.pagesPath} is missing` };
-  const known = await recall(context.home, SECTION, await keyOf(context), asVerdict);
-  return known ?? { state: "unproven", reason: "no difference has been taken yet" };
+  return proof.recall();
 }
 
-/** What is remembered; when nothing is, it is proven now, and remembered. Never rejects but for `signal`. */
+/** What is known; when nothing is, it is found out now. Never rejects but for `signal`. */
 export async function proveDifference(
   context: Context,
   runner: Runner,
-  proof: { snapshot: SnapshotFiles; place: MachinePlace },
+  proof: Proof<object>,
+  using: { snapshot: SnapshotFiles; place: MachinePlace },
   signal?: AbortSignal,
 ): Promise<DifferenceVerdict> {
   const known = await context.difference();
   if (known.state !== "unproven") return known;
-  let verdict: DifferenceVerdict;
-  try {
-    await prove(runner, proof, signal);
-    verdict = { state: "works" };
-  } catch (error) {
-    signal?.throwIfAborted();
-    verdict = { state: "broken", reason: error instanceof Error ? error.message : String(error) };
-  }
-  await remember(context.home, SECTION, await keyOf(context), verdict);
-  return verdict;
+  return proof.prove(async () => {
+    await prove(runner, using, signal);
+    return {};
+  }, signal);
 }
 
 async function keyOf(context: Context): Promise<string> {
@@ -112,12 +115,4 @@ async function check(agent: Agent, mark: string, which: string): Promise<void> {
   const { body } = await agent.readFile(MARK_PATH);
   if ((await text(body)) === mark) return;
   throw new RunnerError("start-failed", `${which} does not have what was written`);
-}
-
-function asVerdict(value: unknown): DifferenceVerdict | undefined {
-  const verdict = value as Partial<Record<"state" | "reason", unknown>> | null;
-  if (verdict?.state === "works") return { state: "works" };
-  if (verdict?.state === "broken" && typeof verdict.reason === "string")
-    return { state: "broken", reason: verdict.reason };
-  return undefined;
 }

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { type DiskEntry, type DiskFiles, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
-import { flattenDisk } from "./flatten-disk.ts";
+import { flattenDisk } from "./disk/convert.ts";
 import { type JailedTool, runJailed, streamJailed } from "./jailed-tool.ts";
 
 const ROOT_INODE = 2;

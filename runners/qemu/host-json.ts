@@ -1,9 +1,11 @@
 /** `host.json`: what was found out about this host at a cost, with what it was found out for. Losing it costs only time. */
-import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeWhole } from "../../durable/write.ts";
 
 const FILE = "host.json";
+/** Writes of this process by state folder: each reads what the one before wrote. */
+const writes = new Map<string, Promise<void>>();
 
 /** A remembered section's value, when `key` is the one it was remembered for and `check` accepts it. */
 export async function recall<T>(
@@ -24,13 +26,20 @@ export async function recall<T>(
   return check(entry.value);
 }
 
-/** Replaces a section. Sections of others are kept. */
-export async function remember(home: string, section: string, key: string, value: unknown): Promise<void> {
-  await mkdir(home, { recursive: true });
-  const all = { ...(await readAll(home)), [section]: { key, value } };
-  const tmp = join(home, `${FILE}.${randomUUID()}.tmp`);
-  await writeFile(tmp, `${JSON.stringify(all, null, 2)}\n`);
-  await rename(tmp, join(home, FILE));
+/** Replaces a section. Other sections stay as they are, also when they are written at the same time by this process. */
+export function remember(home: string, section: string, key: string, value: unknown): Promise<void> {
+  const write = async (): Promise<void> => {
+    await mkdir(home, { recursive: true });
+    const all = { ...(await readAll(home)), [section]: { key, value } };
+    const text = `${JSON.stringify(all, null, 2)}\n`;
+    await writeWhole(join(home, FILE), text, { survives: "power-loss" });
+  };
+  const done = (writes.get(home) ?? Promise.resolve()).then(write);
+  writes.set(
+    home,
+    done.catch(() => {}),
+  );
+  return done;
 }
 
 async function readAll(home: string): Promise<Record<string, unknown>> {

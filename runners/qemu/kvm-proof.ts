@@ -6,45 +6,58 @@ import { randomBytes } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { release, version } from "node:os";
 import { join } from "node:path";
+import { z } from "zod";
 import { RunnerError } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { KVM_CPUS, pickKvmCpu } from "./cpu-models.ts";
 import { deadlineSignal } from "./deadline.ts";
 import type { QemuFacts } from "./host-facts.ts";
-import { recall, remember } from "./host-json.ts";
+import type { Keeper } from "./keeper.ts";
 import { launch } from "./launch.ts";
+import { Proof } from "./proof.ts";
 
 const PROOF_TIMEOUT_MS = 4_000;
 
 export type KvmVerdict =
-  | { state: "works"; cpu: string }
+  | { state: "works"; cpu: string; at: string | null }
   | { state: "absent" | "broken" | "unproven"; reason: string };
 
-/** What is remembered for this very host, kernel, QEMU and device. No boot. */
-export async function recallKvm(home: string, facts: QemuFacts): Promise<KvmVerdict> {
-  const device = await stat("/dev/kvm").catch(() => undefined);
-  if (device === undefined) return { state: "absent", reason: "there is no /dev/kvm" };
-  const remembered = await recall(home, "kvm", await kvmKey(facts), asVerdict);
-  return remembered ?? { state: "unproven", reason: "no guest has been started with KVM yet" };
+/** A success says which CPU model guests get. */
+export interface KvmFacts {
+  cpu: string;
 }
 
-/** Starts a guest with KVM under a deadline and remembers how it went. Leaves no process behind. */
+export function kvmProof(home: string, facts: () => Promise<QemuFacts>): Proof<KvmFacts> {
+  return new Proof({
+    home,
+    section: "kvm",
+    untried: "no guest has been started with KVM yet",
+    key: async () => kvmKey(await facts()),
+    parse: (value) => z.object({ cpu: z.string() }).safeParse(value).data,
+  });
+}
+
+/** What is known for this very host, kernel, QEMU and device. No boot. */
+export async function recallKvm(proof: Proof<KvmFacts>): Promise<KvmVerdict> {
+  const device = await stat("/dev/kvm").catch(() => undefined);
+  if (device === undefined) return { state: "absent", reason: "there is no /dev/kvm" };
+  return proof.recall();
+}
+
+/** What is known; when nothing is, a guest is started with KVM under a deadline. Leaves no process behind. */
 export async function proveKvm(
   context: Context,
-  facts: QemuFacts,
+  proof: Proof<KvmFacts>,
   kernelDir: string,
   signal?: AbortSignal,
 ): Promise<KvmVerdict> {
-  let verdict: KvmVerdict;
-  try {
-    verdict = { state: "works", cpu: await bootWithKvm(context, facts, kernelDir, signal) };
-  } catch (error) {
-    signal?.throwIfAborted();
-    verdict = { state: "broken", reason: error instanceof RunnerError ? error.message : String(error) };
-  }
-  await remember(context.home, "kvm", await kvmKey(facts), verdict);
-  return verdict;
+  const known = await recallKvm(proof);
+  if (known.state !== "unproven") return known;
+  return proof.prove(async () => {
+    const facts = await context.facts();
+    return { cpu: await bootWithKvm(context, facts, kernelDir, signal) };
+  }, signal);
 }
 
 /** Resolves with the CPU model to use once the agent in the guest has opened its port. */
@@ -87,13 +100,23 @@ async function bootWithKvm(
     await opened;
     return cpu;
   } catch (error) {
-    deadline.signal.throwIfAborted();
-    throw error;
+    signal?.throwIfAborted();
+    const late = deadline.signal.aborted || (error instanceof RunnerError && error.code === "timeout");
+    throw late ? await timeoutError(started.keeper) : error;
   } finally {
     deadline.signal.removeEventListener("abort", onAbort);
     started.qmp.close();
     await started.keeper.end();
   }
+}
+
+/** A guest that had the processor and still did not start never will; one that had not says nothing about KVM. */
+async function timeoutError(keeper: Keeper): Promise<RunnerError> {
+  const used = (await keeper.stats().catch(() => undefined))?.cpuMs ?? 0;
+  const seconds = PROOF_TIMEOUT_MS / 1000;
+  return used < PROOF_TIMEOUT_MS / 2
+    ? new RunnerError("timeout", `a guest got only ${used} ms of processor time within ${seconds} s`)
+    : new RunnerError("start-failed", `/dev/kvm opens but a guest did not start within ${seconds} s`);
 }
 
 async function kvmKey(facts: QemuFacts): Promise<string> {
@@ -110,13 +133,4 @@ async function kvmKey(facts: QemuFacts): Promise<string> {
     device?.gid,
     process.getuid?.(),
   ].join(" | ");
-}
-
-function asVerdict(value: unknown): KvmVerdict | undefined {
-  const verdict = value as Partial<Record<"state" | "cpu" | "reason", unknown>> | null;
-  if (verdict?.state === "works" && typeof verdict.cpu === "string")
-    return { state: "works", cpu: verdict.cpu };
-  if (verdict?.state === "broken" && typeof verdict.reason === "string")
-    return { state: "broken", reason: verdict.reason };
-  return undefined;
 }

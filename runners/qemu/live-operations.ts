@@ -1,9 +1,10 @@
 /** What can be done to a thawed machine while it lives, whichever process thawed it. */
 import type { Context } from "./context.ts";
-import { takeDifference } from "./difference.ts";
-import { flattenWhenDeep } from "./disk-chain.ts";
-import { dumpMemory } from "./dump-memory.ts";
-import { freezeLive } from "./live-freeze.ts";
+import { finishCut } from "./disk/cut.ts";
+import { flattenWhenDeep } from "./disk/flatten.ts";
+import { takeDifference } from "./freeze/difference.ts";
+import { dumpMemory } from "./freeze/dump-memory.ts";
+import { freezeLive } from "./freeze/live.ts";
 import type { LiveOperations } from "./machine.ts";
 
 export function liveOperations(context: Context): LiveOperations {
@@ -11,6 +12,7 @@ export function liveOperations(context: Context): LiveOperations {
     freeze: (source, spec, signal) => freezeLive(context, source, spec, signal),
     takeDifference: (source, dir, options) => takeDifference(context, source, dir, options),
     dumpMemory,
-    settle: ({ qmp, record }) => flattenWhenDeep(qmp, record),
+    finishCut,
+    flatten: flattenWhenDeep,
   };
 }

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Difference,
   type DifferenceOptions,
@@ -23,6 +24,9 @@ import { connectUnix } from "./unix-socket.ts";
 
 /** Between the end of the control connection and the end of the process. */
 const EXIT_TIMEOUT_MS = 2_000;
+/** For an operation under way to let its machine go on. */
+const DETACH_TIMEOUT_MS = 5_000;
+const SETTLE_MAX_DELAY_MS = 60_000;
 
 export interface QemuMachineOptions {
   record: MachineRecord;
@@ -38,8 +42,10 @@ export interface LiveOperations {
   freeze(source: LiveSource, spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
   takeDifference(source: LiveSource, dir: string, options?: DifferenceOptions): Promise<Difference>;
   dumpMemory(source: LiveSource): Promise<string>;
-  /** After one of the first two, behind it: keeps the disk's chain shallow. */
-  settle(source: LiveSource): Promise<void>;
+  /** Finishes a cut that a failed step or a killed daemon left: the machine goes on if it ran before. */
+  finishCut(source: LiveSource): Promise<void>;
+  /** Keeps the disk's chain shallow. */
+  flatten(source: LiveSource, signal: AbortSignal): Promise<void>;
 }
 
 export interface LiveSource {
@@ -61,6 +67,8 @@ export class QemuMachine implements Machine {
   /** Ends told so far, for listeners that come later. */
   readonly #ends: MachineEnd[] = [];
   #leaving = false;
+  /** Aborted when this process lets go of the machine or ends it. */
+  readonly #left = new AbortController();
   /** Paused by a full disk, and told so. */
   #held = false;
   /** The connection to the agent, while there is one. */
@@ -107,12 +115,19 @@ export class QemuMachine implements Machine {
   }
 
   async pause(): Promise<void> {
-    await this.#inTurn(() => this.#qmp.execute("stop"));
+    await this.#inTurn(async () => {
+      // Else an unfinished cut would let the machine go on later.
+      await this.#finishCut();
+      await this.#qmp.execute("stop");
+    });
   }
 
   async resume(): Promise<void> {
     this.#held = false;
-    await this.#inTurn(() => this.#qmp.execute("cont"));
+    await this.#inTurn(async () => {
+      await this.#finishCut();
+      await this.#qmp.execute("cont");
+    });
     if (this.#port !== undefined) return;
     // QEMU's port does not notice that its host left while the machine was paused; what the guest then writes blocks it until the next
     // host leaves. One that comes and goes at once puts that right.
@@ -172,14 +187,18 @@ export class QemuMachine implements Machine {
     return this.#keeper.stats();
   }
 
-  detach(): void {
+  async detach(): Promise<void> {
     this.#leaving = true;
+    this.#left.abort();
+    // A machine that stands still for an operation under way would stay so until the next daemon.
+    await Promise.race([this.#turn, sleep(DETACH_TIMEOUT_MS, undefined, { ref: false })]);
     this.#qmp.close();
     this.#watch.close();
   }
 
-  /** Tells of an end that happened while nobody was attached. */
+  /** Finishes what an earlier process began, and tells of an end that happened while nobody was attached. */
   async catchUp(): Promise<void> {
+    await this.#inTurn(() => this.#finishCut()).catch(() => this.#settleLater(0));
     const status = await this.#status();
     const end = endOfStatus(status, status === "shutdown" ? await this.console() : "");
     if (end !== undefined) this.#tell(end);
@@ -191,22 +210,44 @@ export class QemuMachine implements Machine {
       const message = `machine ${this.record.id} was booted, not thawed: it can't be frozen while it runs`;
       return Promise.reject(new RunnerError("unsupported", message));
     }
-    const source = { record: this.record, qmp: this.#qmp };
-    const done = this.#inTurn(() => work(live, source));
+    const done = this.#inTurn(() => work(live, this.#source));
     done.then(
       () => this.settle(),
-      () => {},
+      () => this.settle(),
     );
     return done;
   }
 
-  /** Keeps the disk's chain shallow. What is asked of the machine next waits for it. */
-  settle(): void {
-    const source = { record: this.record, qmp: this.#qmp };
+  /**
+   * Finishes an unfinished cut, and keeps the disk's chain shallow. What is asked of the machine next waits for it. A cut gives the machine
+   * another file to grow, so that is told too.
+   */
+  settle(attempt = 0): void {
     this.#tellGrowth();
-    this.#inTurn(async () => this.#live?.settle(source))
-      .then(() => this.#tellGrowth())
-      .catch(() => {});
+    this.#inTurn(() => this.#finishCut()).then(
+      () =>
+        this.#inTurn(async () => this.#live?.flatten(this.#source, this.#left.signal))
+          .then(() => this.#tellGrowth())
+          .catch(() => {}),
+      () => this.#settleLater(attempt),
+    );
+  }
+
+  /** QEMU did not answer: a machine that stands still must not have to wait for the next operation. */
+  #settleLater(attempt: number): void {
+    if (this.#leaving) return;
+    const delayMs = Math.min(1_000 * 2 ** attempt, SETTLE_MAX_DELAY_MS);
+    setTimeout(() => {
+      if (!this.#leaving) this.settle(attempt + 1);
+    }, delayMs).unref();
+  }
+
+  async #finishCut(): Promise<void> {
+    await this.#live?.finishCut(this.#source);
+  }
+
+  get #source(): LiveSource {
+    return { record: this.record, qmp: this.#qmp };
   }
 
   #tellGrowth(): void {
@@ -259,6 +300,7 @@ export class QemuMachine implements Machine {
 
   async #end(): Promise<void> {
     this.#leaving = true;
+    this.#left.abort();
     await this.#keeper.end();
     this.#qmp.close();
     this.#watch.close();

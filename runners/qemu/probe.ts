@@ -68,11 +68,14 @@ async function probeKvm(context: Context): Promise<Finding> {
   const verdict = await context.kvm();
   switch (verdict.state) {
     case "works":
-      return { state: "ok", detail: `a guest was started with it, CPU model ${verdict.cpu}` };
+      return {
+        state: "ok",
+        detail: `a guest was started with it${since(verdict.at)}, CPU model ${verdict.cpu}`,
+      };
     case "unproven":
       return {
         state: "warning",
-        detail: "/dev/kvm is there; whether guests run is found out with the first template",
+        detail: `/dev/kvm is there; whether guests run is found out with the next template: ${verdict.reason}`,
         hint: "thaw template build base",
       };
     default:
@@ -123,11 +126,14 @@ async function probeMemoryFiles(context: Context, sealPath: string): Promise<Fin
 async function probeDifference(context: Context): Promise<Finding> {
   const verdict = await context.difference();
   if (verdict.state === "works")
-    return { state: "ok", detail: "by difference: one was taken and thawed again on this host" };
+    return {
+      state: "ok",
+      detail: `by difference: one was taken and thawed again on this host${since(verdict.at)}`,
+    };
   if (verdict.state === "unproven") {
     return {
       state: "warning",
-      detail: "whether differences can be taken is found out with the first fork",
+      detail: `whether differences can be taken is found out with the next fork: ${verdict.reason}`,
       hint: "thaw create --name a && thaw fork a",
     };
   }
@@ -136,6 +142,11 @@ async function probeDifference(context: Context): Promise<Finding> {
     detail: `by full snapshots, which take seconds: ${verdict.reason}`,
     hint: "the daemon needs to read its machines' memory: run it as root, or outside of containers that forbid ptrace",
   };
+}
+
+/** When something was proven. */
+function since(at: string | null | undefined): string {
+  return at === null || at === undefined ? "" : ` at ${at}`;
 }
 
 async function probeTools(): Promise<Finding> {

@@ -8,18 +8,19 @@ import { devicesDigest } from "./argv.ts";
 import { boot } from "./boot.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { TCG_CPU } from "./cpu-models.ts";
-import { proveDifference, recallDifference } from "./difference-proof.ts";
-import { machineFiles } from "./disk-chain.ts";
+import { differenceProof, proveDifference, recallDifference } from "./difference-proof.ts";
+import { machineFiles } from "./disk/chain.ts";
+import { diskFault, flattenDisk } from "./disk/convert.ts";
 import { openDisk } from "./disk-files.ts";
-import { diskFault, flattenDisk } from "./flatten-disk.ts";
 import { type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
 import { Keeper, sweep } from "./keeper.ts";
 import { prepareKernel } from "./kernel/prepare.ts";
-import { type KvmVerdict, proveKvm, recallKvm } from "./kvm-proof.ts";
+import { kvmProof, proveKvm, recallKvm } from "./kvm-proof.ts";
 import { probe } from "./probe.ts";
+import type { Proof } from "./proof.ts";
 import { thaw } from "./thaw.ts";
 
 const HOT_MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
@@ -49,7 +50,7 @@ export interface QemuRunnerOptions {
 
 /** Does nothing until asked. */
 export function createQemuRunner(options: QemuRunnerOptions): Runner {
-  const context = createContext(options);
+  const { context, difference } = createContext(options);
   const runner: Runner = {
     name: RUNNER_NAME,
     capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
@@ -95,7 +96,9 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       return thaw(context, spec, signal);
     },
     difference: (proof, signal) =>
-      proof === undefined ? context.difference() : proveDifference(context, runner, proof, signal),
+      proof === undefined
+        ? context.difference()
+        : proveDifference(context, runner, difference, proof, signal),
     forget: (id) => context.hotMemory.forget(id),
     adopt: (record) => adopt(context, record),
     async clear(place) {
@@ -124,14 +127,13 @@ async function needs(context: Context, kernelDir: string, signal?: AbortSignal):
 }
 
 /** Facts are found once per process; a failure is not kept. */
-function createContext(options: QemuRunnerOptions): Context {
+function createContext(options: QemuRunnerOptions): { context: Context; difference: Proof<object> } {
   const { home, runtimeRoot, sealPath } = options;
   const helper = (name: string): string => join(dirname(sealPath), name);
   const pagesPath = options.pagesPath ?? helper("thaw-pages");
   const cgroup = `thaw-${createHash("sha256").update(runtimeRoot).digest("hex").slice(0, 8)}`;
   let facts: Promise<QemuFacts> | undefined;
   let support: Promise<JailSupport> | undefined;
-  let verdict: Promise<KvmVerdict> | undefined;
   const context: Context = {
     home,
     runtimeRoot,
@@ -141,7 +143,7 @@ function createContext(options: QemuRunnerOptions): Context {
     difference: async () =>
       options.difference === "never"
         ? { state: "broken", reason: "turned off by the daemon's settings" }
-        : recallDifference(context),
+        : recallDifference(context, difference),
     hotMemory: new HotMemory({ sealPath, limitBytes: options.hotMemoryLimitBytes ?? HOT_MEMORY_LIMIT_BYTES }),
     facts() {
       facts ??= qemuFacts(home);
@@ -167,18 +169,10 @@ function createContext(options: QemuRunnerOptions): Context {
     },
     async kvm(kernelDir, signal) {
       if (options.kvm === "never") return { state: "broken", reason: "turned off by the daemon's settings" };
-      verdict ??= context.facts().then((found) => recallKvm(home, found));
-      const known = await verdict.catch((error: unknown) => {
-        verdict = undefined;
-        throw error;
-      });
-      if (known.state !== "unproven" || kernelDir === undefined) return known;
-      verdict = proveKvm(context, await context.facts(), kernelDir, signal);
-      verdict.catch(() => {
-        verdict = undefined;
-      });
-      return verdict;
+      return kernelDir === undefined ? recallKvm(kvm) : proveKvm(context, kvm, kernelDir, signal);
     },
   };
-  return context;
+  const kvm = kvmProof(home, context.facts);
+  const difference = differenceProof(context);
+  return { context, difference };
 }

@@ -1,6 +1,15 @@
 /** What a runner owes the engine while a machine lives: freezing it whole, and taking its difference. On real machines. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
@@ -163,7 +172,7 @@ for (const { runner, another, migrating } of runners) {
       expect(result.pauseMs).toBe(0);
       expect(await source.state()).toBe("paused");
       agent.close();
-      source.detach();
+      await source.detach();
       const adopted = await another().adopt(JSON.parse(JSON.stringify(source.record)) as MachineRecord);
       machines.push(adopted);
       await adopted.resume();
@@ -204,9 +213,42 @@ for (const { runner, another, migrating } of runners) {
     test("difference: proven once, then remembered", async () => {
       const where = place();
       const proof = { snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } };
-      expect(await runner.difference(proof)).toEqual({ state: "works" });
-      expect(await another().difference()).toEqual({ state: "works" });
+      expect(await runner.difference(proof)).toMatchObject({ state: "works" });
+      expect(await another().difference()).toMatchObject({ state: "works" });
       expect(existsSync(proof.place.stateDir)).toBe(false);
+    });
+
+    test("difference: eight ask at once where nothing was proven: one self-test; a failed one is tried again later", async () => {
+      const home = join(dir, `home-${++serial}`);
+      mkdirSync(home);
+      const [pagesPath, taken] = [join(home, "pages"), join(home, "taken")];
+      const helper = resolve("dist/agent/thaw-pages");
+      writeFileSync(
+        pagesPath,
+        `#!/bin/sh\necho x >> ${taken}\n[ -e ${home}/fail ] && exit 9\nexec ${helper} "$@"\n`,
+        { mode: 0o755 },
+      );
+      const fresh = createQemuRunner({ ...options, home, pagesPath });
+      const ask = () => {
+        const where = place();
+        return fresh.difference({ snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } });
+      };
+      writeFileSync(join(home, "fail"), "");
+      expect(await ask()).toMatchObject({
+        state: "broken",
+        reason: expect.stringMatching(/copying memory failed: .*\(failed, last at .*; tried again after/),
+      });
+      rmSync(join(home, "fail"));
+      expect(await ask()).toMatchObject({ state: "broken" });
+      expect(readFileSync(taken, "utf8")).toBe("x\n");
+      const file = join(home, "host.json");
+      writeFileSync(
+        file,
+        readFileSync(file, "utf8").replace(/"retryAt": "[^"]*"/, '"retryAt": "2020-01-01T00:00:00Z"'),
+      );
+      for (const verdict of await Promise.all(Array.from({ length: 8 }, ask)))
+        expect(verdict).toMatchObject({ state: "works", at: expect.any(String) });
+      expect(readFileSync(taken, "utf8")).toBe("x\nx\n");
     });
 
     test("difference: children go on from that instant, each for itself, and so do theirs", async () => {

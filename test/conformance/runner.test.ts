@@ -231,7 +231,7 @@ for (const { runner, another, options } of runners) {
       const agent = await greet(machine);
       await sh(agent, "echo state > /tmp/state");
       agent.close();
-      machine.detach();
+      await machine.detach();
       const record = JSON.parse(JSON.stringify(machine.record)) as MachineRecord;
       const pid = await pidOf(record);
       const adopted = await another().adopt(record);
@@ -262,7 +262,7 @@ for (const { runner, another, options } of runners) {
 
     test("clear removes a machine nobody has the record of", async () => {
       const machine = await thawOne();
-      machine.detach();
+      await machine.detach();
       const { id, stateDir, runtimeDir } = machine.record;
       const pid = await pidOf(machine.record);
       await another().clear({ id, stateDir });
@@ -293,7 +293,7 @@ for (const { runner, another, options } of runners) {
         sh(agent, `sleep 0.5; ${script}`).catch(() => {});
         await sleep(150);
         agent.close();
-        machine.detach();
+        await machine.detach();
         await sleep(2500);
         const adopted = await another().adopt(machine.record);
         machines.push(adopted);

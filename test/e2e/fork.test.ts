@@ -1,5 +1,7 @@
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { killDaemon, type SandboxRow, thaw, thawJson } from "../helpers/thaw.ts";
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 interface Frozen {
   snapshot: { id: string; tags: string[]; usedBy: string[]; parts: { name: string }[] };
@@ -20,6 +22,40 @@ const run = async (...args: string[]) => {
 const inside = (sandbox: string, script: string) => run("exec", sandbox, "--", "sh", "-c", script);
 const START =
   "nohup sleep 999 >/dev/null 2>&1 & echo state > /tmp/s; (i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.1; done) >/dev/null 2>&1 </dev/null &";
+
+const stateOf = async (name: string) =>
+  (await thawJson<SandboxRow[]>(["ls"])).find((row) => row.name === name)?.state;
+
+/** Has the daemon's helper that copies memory fail when it is told to begin: the disk is cut at that time. */
+function breakHelper() {
+  const versions = join(inject("thawHome"), "versions");
+  const helpers = readdirSync(versions)
+    .map((version) => join(versions, version, "agent", "thaw-pages"))
+    .filter((path) => existsSync(path));
+  for (const path of helpers) {
+    renameSync(path, `${path}.real`);
+    const script = `#!/bin/sh
+read -r how < "$0.fault"
+[ "$how" = nothing ] && exec "$0.real" "$@"
+echo ready; read -r go
+[ "$how" = hang ] && { echo > "$0.hanging"; read -r end; }
+exit 9
+`;
+    writeFileSync(path, script, { mode: 0o755 });
+  }
+  return {
+    fail: (how: "hang" | "end" | "nothing") => {
+      for (const path of helpers) writeFileSync(`${path}.fault`, `${how}\n`);
+    },
+    isHanging: () => helpers.some((path) => existsSync(`${path}.hanging`)),
+    [Symbol.dispose]: () => {
+      for (const path of helpers) {
+        renameSync(`${path}.real`, path);
+        for (const left of ["fault", "hanging"]) rmSync(`${path}.${left}`, { force: true });
+      }
+    },
+  };
+}
 
 beforeAll(async () => {
   await run("template", "build", "base");
@@ -110,6 +146,40 @@ describe("thaw fork", () => {
     await killDaemon();
     const again = await thawJson<Forked>(["fork", "kid-1"]);
     expect(await inside(again.sandboxes[0]?.name ?? "", "cat /tmp/s /root/f")).toBe("one\none\n");
+  });
+
+  test("the helper ends, or the daemon is killed, after the disk was cut: the machine goes on, and every verb works", async () => {
+    await run("create", "--name", "web", "--stop-after", "1s");
+    await inside("web", START);
+    await run("fork", "web", "--name", "first");
+    using helper = breakHelper();
+    // Between the cut and the copy; it ends when the daemon does.
+    helper.fail("hang");
+    const hanging = thaw(["fork", "web", "--name", "lost"]);
+    await until(() => helper.isHanging(), "the fork to stop the machine");
+    helper.fail("nothing");
+    await killDaemon();
+    await hanging;
+    await until(async () => (await stateOf("web")) === "running", "the machine to go on");
+    const count = async () => Number(await inside("web", "cat /dev/shm/count"));
+    const before = await count();
+    await until(async () => (await count()) > before, "the counter to go on");
+
+    helper.fail("end");
+    const failed = await thaw(["fork", "web", "--name", "never"]);
+    expect([failed.exitCode, String(failed.stderr)]).toEqual([
+      125,
+      expect.stringMatching(/copying memory failed/),
+    ]);
+    helper.fail("nothing");
+    await inside("web", "echo after > /root/f; sync");
+    await run("fork", "web", "--name", "kid");
+    expect(await inside("kid-1", "cat /root/f")).toBe("after\n");
+    await run("capture", "create", "web");
+    await run("freeze", "web", "mine:1");
+    await run("pause", "web");
+    await until(async () => (await stateOf("web")) === "stopped", "the paused sandbox to be frozen");
+    expect(await inside("web", "cat /root/f; pgrep -c -x sleep")).toMatch(/^after\n[12]\n$/);
   });
 
   test("all or none: a name that is taken, a count out of range", async () => {

@@ -1,9 +1,9 @@
 /** One disk out of a chain of layers. */
 import { open } from "node:fs/promises";
-import { RunnerError } from "../runner.ts";
-import type { Context } from "./context.ts";
-import { runJailed } from "./jailed-tool.ts";
-import { checkQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
+import { RunnerError } from "../../runner.ts";
+import type { Context } from "../context.ts";
+import { runJailed } from "../jailed-tool.ts";
+import { checkQcow2, QCOW2_HEADER_BYTES } from "../qcow2.ts";
 
 const TIMEOUT_MS = 300_000;
 const MIB = 1024 * 1024;

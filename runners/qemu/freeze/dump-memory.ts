@@ -1,7 +1,7 @@
 /** A machine's memory as a file that debuggers open. */
 import { join } from "node:path";
-import { DISK_DIR, readChain } from "./disk-chain.ts";
-import type { LiveSource } from "./machine.ts";
+import { DISK_DIR, readChain } from "../disk/chain.ts";
+import type { LiveSource } from "../machine.ts";
 
 const TIMEOUT_MS = 120_000;
 const CORE_FILE = "memory.core";

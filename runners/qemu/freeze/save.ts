@@ -2,14 +2,14 @@
 import { chmod, type FileHandle, open, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { RunnerError } from "../runner.ts";
-import type { Keeper } from "./keeper.ts";
-import { hostDir } from "./machine-dir.ts";
-import { asObject, type QmpClient } from "./qmp.ts";
-import { runTool } from "./tool.ts";
+import { RunnerError } from "../../runner.ts";
+import type { Keeper } from "../keeper.ts";
+import { hostDir } from "../machine-dir.ts";
+import type { QmpClient } from "../qmp.ts";
+import { runTool } from "../tool.ts";
+import { capabilities, waitMigration } from "./migrate.ts";
 
 const MIGRATE_SOCKET = "state.sock";
-const MIGRATE_TIMEOUT_MS = 30_000;
 const QUIT_TIMEOUT_MS = 10_000;
 /** Device state without RAM is below 1 MB; a QEMU that sends more is not believed. */
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
@@ -99,28 +99,6 @@ async function receive(socket: Socket, file: FileHandle): Promise<void> {
     await file.writeFile(chunk);
   }
   if (total === 0) throw new RunnerError("start-failed", "QEMU sent no device state");
-}
-
-/** Resolves when a migration, either way, has completed. */
-export async function waitMigration(qmp: QmpClient, timeoutMs = MIGRATE_TIMEOUT_MS): Promise<void> {
-  const status = await qmp.waitEvent(
-    (event) => {
-      const status = event.name === "MIGRATION" ? event.data.status : undefined;
-      return status === "completed" || status === "failed" ? status : undefined;
-    },
-    { what: "the end of the migration", timeoutMs },
-  );
-  if (status === "completed") return;
-  const reason = asObject(await qmp.execute("query-migrate").catch(() => undefined))["error-desc"];
-  throw new RunnerError(
-    "start-failed",
-    `QEMU could not move the machine's state: ${String(reason ?? "no reason given")}`,
-  );
-}
-
-/** Argument of `migrate-set-capabilities` that turns these on. */
-export function capabilities(...names: string[]): { capability: string; state: boolean }[] {
-  return names.map((capability) => ({ capability, state: true }));
 }
 
 async function quit(qmp: QmpClient): Promise<void> {

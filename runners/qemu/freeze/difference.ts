@@ -1,0 +1,120 @@
+/**
+ * How a machine differs from its snapshot, taken in the tens of milliseconds that it takes to copy the memory it has written. The stored form
+ * of the memory is in the source of `thaw-pages`.
+ */
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { open, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Difference, type DifferenceOptions, RunnerError } from "../../runner.ts";
+import type { Context } from "../context.ts";
+import { readChain } from "../disk/chain.ts";
+import { Cut } from "../disk/cut.ts";
+import { linkLayers } from "../disk/layers.ts";
+import type { LiveSource } from "../machine.ts";
+import { KEEPER_SOCKET, workDir } from "../machine-dir.ts";
+import { fromSystemError } from "../system-error.ts";
+import { startPagesHelper } from "./pages-helper.ts";
+
+const DEVICES_FILE = "devices.state";
+/** Device state without RAM is below 1 MB; a QEMU that writes more is not believed. */
+const MAX_STATE_BYTES = 64 * 1024 * 1024;
+const MIB = 1024 * 1024;
+
+/** On rejection the machine goes on as before and nothing is left in `dir`. */
+export async function takeDifference(
+  context: Context,
+  source: LiveSource,
+  dir: string,
+  options: DifferenceOptions = {},
+): Promise<Difference> {
+  const made: string[] = [];
+  const into = (name: string): string => {
+    const path = join(dir, name);
+    made.push(path);
+    return path;
+  };
+  try {
+    return await take(context, source, { ...options, dir, into });
+  } catch (error) {
+    for (const path of made) await rm(path, { force: true });
+    throw fromSystemError(error);
+  }
+}
+
+async function take(
+  context: Context,
+  source: LiveSource,
+  options: DifferenceOptions & { dir: string; into(name: string): string },
+): Promise<Difference> {
+  const { signal, after, dir, into } = options;
+  const { record, qmp } = source;
+  const [{ build }, chain] = await Promise.all([context.facts(), readChain(record)]);
+  const devices = join(workDir(record), DEVICES_FILE);
+  await rm(devices, { force: true });
+  using helper = startPagesHelper(
+    context.pagesPath,
+    {
+      keeper: join(record.runtimeDir, KEEPER_SOCKET),
+      memoryBytes: record.resources.memoryMib * MIB,
+      out: into("pages"),
+      inherited: chain.pages,
+    },
+    signal,
+  );
+  try {
+    await using cut = await Cut.prepare(source, "difference");
+    await Promise.all([helper.says("ready"), after?.catch(() => {})]);
+    signal?.throwIfAborted();
+    const { copied, pauseMs } = await stopped(cut, async () => {
+      helper.go();
+      const filename = `${chain.runtimeDirInside}/${DEVICES_FILE}`;
+      // QEMU takes commands in order: the disk before the devices, whose state must not be older than what is cut.
+      const [, , bytes] = await Promise.all([
+        cut.cut(),
+        qmp.execute("xen-save-devices-state", { filename, live: false }),
+        helper.says("copied"),
+      ]);
+      return Number(bytes);
+    });
+    const [layers] = await Promise.all([
+      cut.layers(),
+      helper.says("done"),
+      takeDevices(devices, into("devices")),
+    ]);
+    const own = layers.slice(chain.ofSnapshot);
+    const names = own.map((_, index) => `layer-${index + 1}.qcow2`);
+    const targets = names.map(into);
+    await linkLayers(own, (index) => targets[index] ?? "");
+    return { dir, id: `difference-${randomUUID()}`, layers: names, build, pauseMs, copiedBytes: copied };
+  } finally {
+    await rm(devices, { force: true });
+  }
+}
+
+/** Runs `work` while the machine stands still. It goes on whatever becomes of `work`. */
+async function stopped(cut: Cut, work: () => Promise<number>): Promise<{ copied: number; pauseMs: number }> {
+  let copied: number;
+  try {
+    await cut.stop();
+    copied = await work();
+  } catch (error) {
+    await cut.goOn().catch(() => {});
+    throw error;
+  }
+  return { copied, pauseMs: await cut.goOn() };
+}
+
+/** Takes over a file that QEMU wrote into a folder of its own: no link is followed, nothing endless is read. */
+async function takeDevices(from: string, to: string): Promise<void> {
+  const handle = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const found = await handle.stat();
+    if (!found.isFile() || found.size === 0 || found.size > MAX_STATE_BYTES) {
+      throw new RunnerError("start-failed", `QEMU saved ${found.size} bytes of device state`);
+    }
+    await writeFile(to, (await handle.readFile()).subarray(0, MAX_STATE_BYTES), { mode: 0o444, flag: "wx" });
+  } finally {
+    await handle.close();
+  }
+}
