@@ -35,8 +35,10 @@ if (missing.length > 0 && process.env.REQUIRE_QEMU === "1") throw new Error(`qem
 
 /** Fills with what can't be left out, at the speed of a copy. */
 const FILL =
-  "mount -t tmpfs -o size=700m none /mnt && head -c 1M /dev/urandom > /mnt/a && for i in $(seq 420); do cat /mnt/a; done > /mnt/x";
-const SUM = "cksum < /mnt/x; cksum < /mnt/y";
+  "mount -t tmpfs -o size=700m none /mnt && head -c 1M /dev/urandom > /mnt/a && for i in $(seq 16); do cat /mnt/a; done > /mnt/b && for i in $(seq 26); do cat /mnt/b; done > /mnt/x";
+/** Where `/mnt/x` differs from what it was filled with, and whether it has there what was written. */
+const LOOK =
+  "for i in $(seq 26); do cat /mnt/b; done | cmp - /mnt/x; cmp -n 409600 -i 0:204800000 /mnt/c /mnt/x; cat /mnt/y";
 
 describe.skipIf(missing.length > 0)(`a large difference${why ? ` (${why})` : ""}`, () => {
   let snapshot: SnapshotFiles;
@@ -72,8 +74,11 @@ describe.skipIf(missing.length > 0)(`a large difference${why ? ` (${why})` : ""}
 
   test("is copied and thawed by helpers that have 64 MiB, also by a child of a child; a full disk ends only the attempt", async () => {
     const [source, agent] = await thawOne();
-    await sh(agent, `${FILL}; echo first > /mnt/y`);
-    const sum = (await sh(agent, SUM)).text;
+    await sh(
+      agent,
+      `${FILL}; dd if=/mnt/x of=/mnt/c bs=4k skip=50000 count=100 2> /dev/null; echo first > /mnt/y`,
+    );
+    const filled = "first\n";
 
     if (process.getuid?.() === 0) {
       const small = folder("small");
@@ -90,23 +95,26 @@ describe.skipIf(missing.length > 0)(`a large difference${why ? ` (${why})` : ""}
     const taken = await source.takeDifference(folder("taken"));
     process.stdout.write(`large: ${taken.copiedBytes >> 20} MiB, ${taken.pauseMs.toFixed(0)} ms\n`);
     expect(taken.copiedBytes).toBeGreaterThan(420 * 1024 * 1024);
-    expect((await sh(agent, SUM)).text).toBe(sum);
+    expect((await sh(agent, LOOK)).text).toBe(filled);
     agent.close();
     await source.stop();
 
     const [child, inside] = await thawOne(taken);
-    expect((await sh(inside, SUM)).text).toBe(sum);
+    expect((await sh(inside, LOOK)).text).toBe(filled);
     // Among what it inherited, and elsewhere.
-    await sh(inside, "echo second > /mnt/y; dd if=/mnt/a of=/mnt/x bs=4k count=100 seek=50000 conv=notrunc");
-    const changed = (await sh(inside, SUM)).text;
-    expect(changed).not.toBe(sum);
+    await sh(
+      inside,
+      "echo second > /mnt/y; head -c 409600 /dev/urandom > /mnt/c; dd if=/mnt/c of=/mnt/x bs=4k seek=50000 conv=notrunc",
+    );
+    const changed = (await sh(inside, LOOK)).text;
+    expect(changed).toMatch(/^- \/mnt\/x differ: (byte|char) 20480\d+, line \d+\nsecond\n$/);
     const again = await child.takeDifference(folder("taken"));
     expect(again.copiedBytes).toBeLessThan(taken.copiedBytes / 2);
     inside.close();
     await child.stop();
     runner.forget(taken.id);
     const [, last] = await thawOne(again);
-    expect((await sh(last, SUM)).text).toBe(changed);
+    expect((await sh(last, LOOK)).text).toBe(changed);
     last.close();
   });
 });
