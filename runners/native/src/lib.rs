@@ -1,6 +1,7 @@
 //! Helpers of the QEMU driver that run on the host. The program in the guest is a crate of its own, `guest/`.
 
 pub mod cgroup;
+pub mod cores;
 pub mod jail;
 pub mod keep;
 pub mod options;

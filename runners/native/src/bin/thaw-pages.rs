@@ -19,8 +19,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread;
 
+use thaw_native::cores::on_all_cores;
 use thaw_native::page_set::PageSet;
 use thaw_native::pages::{PAGE_BYTES, Run, is_zero, read_index, write_index};
 use thaw_native::protocol::process_of;
@@ -31,7 +31,6 @@ const PAGE: u64 = PAGE_BYTES as u64;
 const KEPT_PAGES: u64 = (40 << 20) / PAGE;
 /// Copied at once by one thread.
 const WINDOW_PAGES: u64 = 256;
-const MAX_THREADS: usize = 4;
 /// Of the kernel's page map read at once, 8 bytes a page.
 const PAGEMAP_BYTES: usize = 1 << 20;
 /// Bits of an entry of /proc/PID/pagemap.
@@ -408,18 +407,6 @@ impl Target<'_> {
     fn lock(&self) -> std::sync::MutexGuard<'_, Layout> {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Runs `work` on as many threads as there are cores, the first error that is told is returned.
-fn on_all_cores(most: usize, work: impl Fn() -> io::Result<()> + Sync) -> io::Result<()> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(most);
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
-        let own = work();
-        let others =
-            others.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("a copy failed"))));
-        others.fold(own, io::Result::and)
-    })
 }
 
 /// Copies what the machine has not written since from the earlier difference to where there was left room for it.

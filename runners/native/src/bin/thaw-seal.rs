@@ -5,13 +5,18 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use thaw_native::cores::on_all_cores;
 use thaw_native::pages::{PAGE_BYTES, is_zero, read_index};
 
 /// Copied and compared piece by piece, so that the pieces stay in the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Taken by one thread at a time.
+const PIECE_BYTES: u64 = 4 << 20;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -69,13 +74,28 @@ fn seal(file: &File, pages: Option<&File>) -> io::Result<File> {
 fn fill(file: &File, pages: Option<&File>, to: &File) -> io::Result<()> {
     let size = file.metadata()?.len();
     to.set_len(size)?;
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let pieces = data_pieces(file, size);
+    let next = AtomicUsize::new(0);
+    on_all_cores(pieces.len(), || {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            copy(file, to, piece.clone(), &mut buffer)?;
+        }
+        Ok(())
+    })?;
+    pages.map_or(Ok(()), |pages| lay_over(pages, to, size, &mut vec![0; CHUNK_BYTES]))
+}
+
+/// Stretches of data, in pieces that can be copied beside each other.
+fn data_pieces(file: &File, size: u64) -> Vec<Range<u64>> {
+    let mut pieces = Vec::new();
     let mut offset = 0;
     while let Some((start, end)) = next_data(file, offset, size) {
-        copy(file, to, start..end, &mut buffer)?;
+        let starts = (start..end).step_by(PIECE_BYTES as usize);
+        pieces.extend(starts.map(|from| from..end.min(from + PIECE_BYTES)));
         offset = end;
     }
-    pages.map_or(Ok(()), |pages| lay_over(pages, to, size, &mut buffer))
+    pieces
 }
 
 fn memory_file() -> io::Result<File> {
@@ -92,7 +112,7 @@ fn memory_file() -> io::Result<File> {
 }
 
 /// Copies a range, leaving out pages of zeros: they cost nothing as holes.
-fn copy(from: &File, to: &File, range: std::ops::Range<u64>, buffer: &mut [u8]) -> io::Result<()> {
+fn copy(from: &File, to: &File, range: Range<u64>, buffer: &mut [u8]) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let mut offset = range.start;
     while offset < range.end {
