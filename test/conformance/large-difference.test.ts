@@ -1,6 +1,6 @@
 /** A difference of some hundred MiB: the helpers' memory is bounded, and a disk without room for it ends nothing but the attempt. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
@@ -22,6 +22,8 @@ const bounded = (name: string): string => {
   });
   return path;
 };
+// Looked for beside `thaw-seal`.
+for (const name of ["thaw-keeper", "thaw-jail"]) symlinkSync(resolve("dist/agent", name), join(dir, name));
 const runner = createQemuRunner({
   home: inject("thawHome"),
   agentPath: resolve("dist/agent/thaw-agent"),
