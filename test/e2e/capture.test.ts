@@ -387,7 +387,8 @@ describe("thaw rerun", () => {
     await failing("exit 4");
     const reran = await thaw(["rerun", "latest", "-n", "3"]);
     // Without a terminal each run is a line of its own.
-    for (const line of ["1/3", "2/3", "3/3"]) expect(String(reran.stderr)).toMatch(new RegExp(`^thaw: ${line}  .* after `, "m"));
+    for (const line of ["1/3", "2/3", "3/3"])
+      expect(String(reran.stderr)).toMatch(new RegExp(`^thaw: ${line}  .* after `, "m"));
     const broken = String(reran.stdout);
     expect(broken).toMatch(/^3 of 3 failed · broken: 100 % \(95 %: 44–100 %\)\n/);
     expect(broken).toMatch(/3 +exited 4 /);
