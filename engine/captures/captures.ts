@@ -290,7 +290,8 @@ export class Captures {
     const hide = (text: string): string => sandbox.hide(text);
     const processes = found.processes.map((one) => ({ ...one, command: hide(one.command) }));
     const { manifest } = await this.#context.store.get(base);
-    const { manifest: from } = await this.#context.store.get(record.snapshot);
+    const from =
+      base === record.snapshot ? manifest : (await this.#context.store.get(record.snapshot)).manifest;
     const lines = exec === null ? [] : await lastLines(exec.log, LAST_LINES);
     const shape = {
       trigger: ending.trigger,
