@@ -57,15 +57,11 @@ export interface ThawOptions extends CommonOptions {
   layers?: readonly string[];
   /** The writable overlay; names no backing file. */
   overlay: string;
-  /** The device state begins without a configuration section, as a difference's does. */
-  unconfigured?: boolean;
 }
 
 export interface ReceiveOptions extends CommonOptions {
   /** File that becomes the new snapshot's memory. */
   memoryFile: string;
-  /** As of {@link ThawOptions}; what it saves is then without one too. */
-  unconfigured?: boolean;
 }
 
 /** `-name` argument, for whoever lists processes. */
@@ -121,7 +117,6 @@ export function thawArgv(options: ThawOptions): string[] {
     ],
     ...hardware(),
     ...["-incoming", "defer"],
-    ...configuration(options.unconfigured),
   ];
 }
 
@@ -134,12 +129,7 @@ export function receiveArgv(options: ReceiveOptions): string[] {
     ...["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=${diskMib * 1024 * 1024},read-zeroes=on`],
     ...hardware(),
     ...["-S", "-incoming", "defer"],
-    ...configuration(options.unconfigured),
   ];
-}
-
-function configuration(absent: boolean | undefined): string[] {
-  return absent ? ["-global", "migration.send-configuration=off"] : [];
 }
 
 /** Description, for `blockdev-add`, of the overlay that the `index`th cut of a machine's disk goes on with. */

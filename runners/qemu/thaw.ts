@@ -6,6 +6,7 @@ import { INHERITED_FD, thawArgv } from "./argv.ts";
 import { recordOf } from "./boot.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
+import { openDeviceState } from "./device-state.ts";
 import { DISK_DIR, LAYERS_DIR, machineFiles, overlayName, writeChain } from "./disk/chain.ts";
 import { linkLayers } from "./disk/layers.ts";
 import { capabilities, waitMigration } from "./freeze/migrate.ts";
@@ -20,7 +21,6 @@ import { fromSystemError } from "./system-error.ts";
 
 const THAW_TIMEOUT_MS = 20_000;
 const MIB = 1024 * 1024;
-const CONFIGURATION_SECTION = 7;
 const OVERLAY = overlayName(0);
 
 /** Empty overlays by size; there are as many as there are disk sizes in use. */
@@ -56,7 +56,11 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     const disks = [...ofSnapshot, ...inherited];
     for (const [index, disk] of disks.entries()) if (index > 0) await checkDisk(disk, snapshot);
     [devices, lease] = await Promise.all([
-      open(join(difference?.dir ?? snapshot.dir, "devices"), "r"),
+      openDeviceState(
+        join(difference?.dir ?? snapshot.dir, "devices"),
+        needs.machine,
+        join(diskDir, "devices"),
+      ),
       hot(context, { memoryFile, snapshot, difference, openReadOnly }),
       makeOverlay(diskDir, resources.diskMib * MIB),
     ]);
@@ -71,10 +75,9 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     confinement.own.push(join(diskDir, OVERLAY));
     const overlay = `${diskDirInside}/${OVERLAY}`;
     const { runtimeDirInside } = confinement;
-    const unconfigured = !(await isConfigured(devices));
     const kept = writeChain(stateDir, {
       ...{ memory: memoryFile, pages, disks, ofSnapshot: ofSnapshot.length, firstOwn: 0 },
-      ...{ unconfigured, diskDirInside, runtimeDirInside },
+      ...{ diskDirInside, runtimeDirInside },
     });
     kept.catch(() => {});
     const { machine, accelerator, cpu } = needs;
@@ -82,7 +85,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources },
       inherit: [devices.fd, ...(lease === undefined ? [] : [lease.fd])],
       argv: thawArgv({
-        ...{ id, machine, accelerator, cpu, resources, baseDisk, layers, overlay, unconfigured },
+        ...{ id, machine, accelerator, cpu, resources, baseDisk, layers, overlay },
         memory: { path: memoryPath, openReadOnly },
       }),
       timeoutMs: THAW_TIMEOUT_MS,
@@ -116,15 +119,6 @@ async function endFailed({ qmp, keeper }: Launched): Promise<string> {
   const status = await keeper.status().catch(() => undefined);
   await keeper.end();
   return status?.stderr.trim() ?? "";
-}
-
-/**
- * Whether a saved device state begins with a configuration section, as a migration's does; what was saved of a difference does not, and
- * QEMU must be told. Source: `qemu_loadvm_state_header` in QEMU's migration/savevm.c.
- */
-export async function isConfigured(devices: FileHandle): Promise<boolean> {
-  const { bytesRead, buffer } = await devices.read(Buffer.alloc(9), 0, 9, 0);
-  return bytesRead < 9 || buffer[8] === CONFIGURATION_SECTION;
 }
 
 /** The memory that its clones share, where they can't map the snapshot's file itself. */

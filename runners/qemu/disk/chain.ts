@@ -17,7 +17,7 @@ export const CHAIN_FILE = "chain.json";
 /** An unfinished cut; see cut.ts. */
 export const CUT_FILE = "cut.json";
 
-const chainRecord = z.strictObject({
+const chainRecord = z.object({
   /** Memory file of the snapshot it was thawed from, and the pages over it when it was thawed from a difference. */
   memory: z.string(),
   pages: z.string().nullable(),
@@ -27,8 +27,6 @@ const chainRecord = z.strictObject({
   ofSnapshot: z.int(),
   /** Own overlays below this one hold nothing that it does not. */
   firstOwn: z.int(),
-  /** Its device state came without a configuration section, so it sends none either. */
-  unconfigured: z.boolean().default(false),
   /** Folders as QEMU sees them. */
   diskDirInside: z.string(),
   runtimeDirInside: z.string(),

@@ -3,11 +3,11 @@
  * of the memory is in the source of `thaw-pages`.
  */
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
-import { open, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Difference, type DifferenceOptions, RunnerError } from "../../runner.ts";
+import type { Difference, DifferenceOptions } from "../../runner.ts";
 import type { Context } from "../context.ts";
+import { readDeviceState, withConfiguration } from "../device-state.ts";
 import { readChain } from "../disk/chain.ts";
 import { Cut } from "../disk/cut.ts";
 import { linkLayers } from "../disk/layers.ts";
@@ -17,8 +17,6 @@ import { fromSystemError } from "../system-error.ts";
 import { startPagesHelper } from "./pages-helper.ts";
 
 const DEVICES_FILE = "devices.state";
-/** Device state without RAM is below 1 MB; a QEMU that writes more is not believed. */
-const MAX_STATE_BYTES = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
 
 /** On rejection the machine goes on as before and nothing is left in `dir`. */
@@ -80,7 +78,7 @@ async function take(
     const [layers] = await Promise.all([
       cut.layers(),
       helper.says("done"),
-      takeDevices(devices, into("devices")),
+      takeDevices(devices, into("devices"), record.needs.machine),
     ]);
     const own = layers.slice(chain.ofSnapshot);
     const names = own.map((_, index) => `layer-${index + 1}.qcow2`);
@@ -105,16 +103,8 @@ async function stopped(cut: Cut, work: () => Promise<number>): Promise<{ copied:
   return { copied, pauseMs: await cut.goOn() };
 }
 
-/** Takes over a file that QEMU wrote into a folder of its own: no link is followed, nothing endless is read. */
-async function takeDevices(from: string, to: string): Promise<void> {
-  const handle = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const found = await handle.stat();
-    if (!found.isFile() || found.size === 0 || found.size > MAX_STATE_BYTES) {
-      throw new RunnerError("start-failed", `QEMU saved ${found.size} bytes of device state`);
-    }
-    await writeFile(to, (await handle.readFile()).subarray(0, MAX_STATE_BYTES), { mode: 0o444, flag: "wx" });
-  } finally {
-    await handle.close();
-  }
+/** Takes over the device state that QEMU wrote into a folder of its own. */
+async function takeDevices(from: string, to: string, machine: string): Promise<void> {
+  const state = withConfiguration(await readDeviceState(from), machine);
+  await writeFile(to, state, { mode: 0o444, flag: "wx" });
 }

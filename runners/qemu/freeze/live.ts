@@ -76,10 +76,7 @@ async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs
     const disks = [...chain.disks.slice(0, chain.ofSnapshot), ...layers.map((name) => join(taken, name))];
     await Promise.all([merging, linkLayers(disks, (index) => join(spec.dir, layerName(index)))]);
     devices = await open(join(taken, "devices"), "r");
-    receiver = await startReceiver(context, {
-      ...{ source: source.record, spec, memoryFile, devices, signal },
-      unconfigured: true,
-    });
+    receiver = await startReceiver(context, { source: source.record, spec, memoryFile, devices, signal });
     const loaded = waitMigration(receiver.qmp);
     loaded.catch(() => {});
     await receiver.qmp.execute("migrate-set-capabilities", {
@@ -99,7 +96,7 @@ async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs
 async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
   const { context, source, spec, memoryFile, signal } = freeze;
   const { record, qmp } = source;
-  const { unconfigured, runtimeDirInside } = await readChain(record);
+  const { runtimeDirInside } = await readChain(record);
   let receiver: Receiver | undefined;
   try {
     // A shared mapping of a file that the disk has no room for ends a process with SIGBUS, so the room is taken before.
@@ -109,7 +106,7 @@ async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
       debianPackage: "util-linux",
       code: "no-space",
     });
-    receiver = await startReceiver(context, { source: record, spec, memoryFile, unconfigured, signal });
+    receiver = await startReceiver(context, { source: record, spec, memoryFile, signal });
     const uri = await offerSocket(receiver, record, runtimeDirInside);
     await using cut = await Cut.prepare(source, "migration");
     signal?.throwIfAborted();

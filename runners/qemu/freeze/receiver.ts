@@ -26,8 +26,6 @@ export interface ReceiverOptions {
   source: MachineRecord;
   spec: LiveFreezeSpec;
   memoryFile: string;
-  /** The state comes without a configuration section. */
-  unconfigured: boolean;
   /** A difference's device state; absent when the state comes as a migration. */
   devices?: FileHandle;
   signal?: AbortSignal | undefined;
@@ -35,7 +33,7 @@ export interface ReceiverOptions {
 
 /** Starts the process, jailed as every machine, waiting for a migration. */
 export async function startReceiver(context: Context, options: ReceiverOptions): Promise<Receiver> {
-  const { source, spec, devices, unconfigured } = options;
+  const { source, spec, devices } = options;
   const runtimeDir = runtimeDirOf(context, spec);
   const facts = await context.facts();
   const confinement = confine(await context.jail(), runtimeDir);
@@ -47,7 +45,7 @@ export async function startReceiver(context: Context, options: ReceiverOptions):
   const started = await launch(context, {
     ...{ id: spec.id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources },
     inherit: devices === undefined ? [] : [devices.fd],
-    argv: receiveArgv({ id: spec.id, machine, accelerator, cpu, resources, memoryFile, unconfigured }),
+    argv: receiveArgv({ id: spec.id, machine, accelerator, cpu, resources, memoryFile }),
     timeoutMs: LAUNCH_TIMEOUT_MS,
     signal: deadline.signal,
   });
