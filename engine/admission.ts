@@ -1,17 +1,19 @@
 /** Who gets a machine: what a host has, what is promised already, and the line of those who wait. First come, first served. */
+import type { RunnerMemory } from "../runners/runner.ts";
 import { EngineError } from "./errors.ts";
 import { type HostMemory, readHostMemory } from "./host-memory.ts";
+import { lacksMemory, type MemoryClaims, type MemoryLimits } from "./memory-claims.ts";
 import type { OnProgress } from "./progress.ts";
 
 /** While somebody waits the host's memory is looked at this often. */
 const LOOK_MS = 1_000;
+/** Whoever does not want to wait waits this long for machines that are starting: until they run they count in full. */
+const START_WAIT_MS = 60_000;
+/** Keeps 100 idle machines of 256 MiB well within 24 GiB. */
+const OVERCOMMIT = 8;
 
-export interface Limits {
+export interface Limits extends MemoryLimits {
   sandboxes: number;
-  /** Of all machines together, by their size. Clones share most of it, so this may be more than the host has. */
-  memoryMib: number;
-  /** Left available to the rest of the host. */
-  reserveMib: number;
   perSandbox: { cpus: number; memoryMib: number };
 }
 
@@ -20,6 +22,8 @@ export interface Need {
   name: string;
   cpus: number;
   memoryMib: number;
+  /** Of the copy of its snapshot's memory that must be made first. Default 0. */
+  copyMib?: number;
 }
 
 export interface WaitOptions {
@@ -31,6 +35,8 @@ export interface WaitOptions {
 
 interface Waiting {
   need: Need;
+  /** It waits for machines that are starting, and for nothing else. */
+  brief: boolean;
   onPlace: (place: number, why: string) => void;
   admitted: () => void;
 }
@@ -40,8 +46,9 @@ export function defaultLimits(totalMib: number): Limits {
   return {
     // A machine costs its host some 50 MiB even when it does nothing.
     sandboxes: Math.min(1000, Math.max(8, Math.floor(totalMib / 64))),
-    memoryMib: totalMib * 2,
+    memoryMib: totalMib,
     reserveMib: Math.max(256, Math.floor(totalMib / 20)),
+    overcommit: OVERCOMMIT,
     perSandbox: { cpus: 64, memoryMib: 1_048_576 },
   };
 }
@@ -49,74 +56,97 @@ export function defaultLimits(totalMib: number): Limits {
 export class Admission {
   readonly limits: Limits;
   readonly #host: () => HostMemory;
-  /** Memory promised, by sandbox; 0 when its machine has ended. */
-  readonly #promised = new Map<string, number>();
-  /** Admitted and not started yet: the host's figures do not show them. */
-  readonly #starting = new Set<string>();
-  /** Memory of live freezes' second processes. */
-  readonly #seconds = new Map<symbol, number>();
+  readonly #runner: RunnerMemory;
+  /** Sizes of machines, by sandbox; 0 when its machine has ended. */
+  readonly #sizes = new Map<string, number>();
+  /** Admitted and not started yet, with all that takes: the host's figures do not show it. */
+  readonly #starting = new Map<string, number>();
+  /** Memory of helpers and second processes. */
+  readonly #helpers = new Map<symbol, number>();
   readonly #line: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(limits: Limits, host: () => HostMemory = readHostMemory) {
+  constructor(limits: Limits, runner: RunnerMemory, host: () => HostMemory = readHostMemory) {
     this.limits = limits;
+    this.#runner = runner;
     this.#host = host;
   }
 
-  get figures(): { sandboxes: number; memoryMib: number; waiting: number } {
+  get figures(): { sandboxes: number; waiting: number } {
+    return { sandboxes: this.#sizes.size, waiting: this.#line.length };
+  }
+
+  /** What is taken and claimed now. */
+  get claims(): MemoryClaims {
+    const { machinesMib, limitMib } = this.#runner.use();
+    const { totalMib, availableMib } = this.#host();
+    const live = [...this.#sizes].filter(([id, mib]) => mib > 0 && !this.#starting.has(id));
+    const fullMib = sum(live.map(([, mib]) => this.#full(mib)));
+    // Where nothing counts what machines own, all that is taken of the host may be theirs.
+    const ownedMib = machinesMib ?? Math.min(fullMib, totalMib - availableMib);
     return {
-      sandboxes: this.#promised.size,
-      memoryMib: this.#given,
-      waiting: this.#line.length,
+      ...{ fullMib, ownedMib },
+      availableMib: Math.min(availableMib, (limitMib ?? Number.POSITIVE_INFINITY) - ownedMib),
+      startingMib: sum(this.#starting.values()),
+      helpersMib: sum(this.#helpers.values()),
     };
   }
 
   /** Throws `no-capacity` with the figures, at once or when the wait is over. Afterwards `started`, `ended` and `free` tell what became of it. */
   async admit(need: Need, options: WaitOptions): Promise<void> {
     this.checkSize(need);
-    const why = this.#line.length > 0 ? `${this.#line.length} wait in line before it` : this.#lacks(need);
+    const why = this.#whyNot(need);
     if (why === null) return this.#promise(need);
-    if (options.waitMs <= 0) throw refusal(named(need), why);
-    await this.#wait(need, options);
+    const brief = options.waitMs <= 0 && this.#fitsOnceStarted(need);
+    if (options.waitMs <= 0 && !brief) throw refusal(named(need), why);
+    await this.#wait(need, { ...options, brief, waitMs: brief ? START_WAIT_MS : options.waitMs });
   }
 
   /**
-   * Does the work of a live freeze, whose second process holds the machine's whole memory until that is on disk. It counts as a machine's
+   * Does work with a second machine, as a live freeze, which holds a machine's whole memory until that is on disk. It counts as a machine's
    * memory, and not as a sandbox. Throws `no-capacity`.
    */
-  async withSecond<T>(sandbox: { name: string; memoryMib: number }, work: () => Promise<T>): Promise<T> {
-    const why = this.#lacksMemory(sandbox.memoryMib);
-    if (why !== null) throw refusal({ name: `the freeze of ${sandbox.name}` }, why);
-    const key = Symbol(sandbox.name);
-    this.#seconds.set(key, sandbox.memoryMib);
+  async withSecond<T>(of: { name: string; memoryMib: number }, work: () => Promise<T>): Promise<T> {
+    const { name, memoryMib } = of;
+    const needed = this.#full(memoryMib);
+    const why = this.#lacksMemory(needed);
+    if (why !== null) throw refusal({ name: `the freeze of ${name}` }, why);
+    return this.withHelper(work, needed);
+  }
+
+  /** Does work with a helper. Its memory counts and is not refused: it is small, and it may be what frees memory. */
+  async withHelper<T>(work: () => Promise<T>, helperMib = this.#runner.helperMib): Promise<T> {
+    const key = Symbol();
+    this.#helpers.set(key, helperMib);
     try {
       return await work();
     } finally {
-      this.#seconds.delete(key);
+      this.#helpers.delete(key);
       this.#advance();
     }
   }
 
   /** One that is there already: it counts, whatever the limits say. */
   adopt(id: string, memoryMib: number): void {
-    this.#promised.set(id, memoryMib);
+    this.#sizes.set(id, memoryMib);
   }
 
   /** Its machine runs: from here on the host's own figures show it. */
   started(id: string): void {
     this.#starting.delete(id);
+    this.#advance();
   }
 
   /** Its machine has ended; its folder is still there. */
   ended(id: string): void {
     this.#starting.delete(id);
-    if (this.#promised.has(id)) this.#promised.set(id, 0);
+    if (this.#sizes.has(id)) this.#sizes.set(id, 0);
     this.#advance();
   }
 
   free(id: string): void {
     this.#starting.delete(id);
-    this.#promised.delete(id);
+    this.#sizes.delete(id);
     this.#advance();
   }
 
@@ -124,9 +154,18 @@ export class Admission {
     clearTimeout(this.#timer);
   }
 
-  #promise({ id, memoryMib }: Need): void {
-    this.#promised.set(id, memoryMib);
-    this.#starting.add(id);
+  #promise(need: Need): void {
+    this.#sizes.set(need.id, need.memoryMib);
+    this.#starting.set(need.id, this.#needed(need));
+  }
+
+  /** What a machine of this size may come to own. */
+  #full(memoryMib: number): number {
+    return memoryMib + this.#runner.overheadMib;
+  }
+
+  #needed({ memoryMib, copyMib = 0 }: Need): number {
+    return this.#full(memoryMib) + copyMib;
   }
 
   /** Throws `no-capacity` for what no waiting helps against. */
@@ -143,41 +182,44 @@ export class Admission {
       throw new EngineError("no-capacity", `no room for sandbox ${name}: ${why}`, { hint: "thaw doctor" });
   }
 
+  #whyNot(need: Need): string | null {
+    return this.#line.length > 0 ? `${this.#line.length} wait in line before it` : this.#lacks(need);
+  }
+
   /** What is missing for it now, with the figures; null when nothing is. */
-  #lacks({ id, memoryMib }: Need): string | null {
-    const { limits } = this;
+  #lacks(need: Need): string | null {
+    return this.#lacksPlace(need) ?? this.#lacksMemory(this.#needed(need));
+  }
+
+  #lacksPlace({ id }: Need, waiting = 0): string | null {
+    const { sandboxes } = this.limits;
     // One that is thawed again is among them already.
-    const others = this.#promised.size - (this.#promised.has(id) ? 1 : 0);
-    if (others >= limits.sandboxes)
-      return `${this.#promised.size} of ${limits.sandboxes} sandboxes are there`;
-    return this.#lacksMemory(memoryMib);
+    const others = this.#sizes.size + waiting - (this.#sizes.has(id) ? 1 : 0);
+    return others >= sandboxes ? `${this.#sizes.size} of ${sandboxes} sandboxes are there` : null;
   }
 
-  get #given(): number {
-    return sum(this.#promised.values()) + sum(this.#seconds.values());
+  #lacksMemory(neededMib: number): string | null {
+    return lacksMemory(neededMib, this.claims, this.limits);
   }
 
-  #lacksMemory(memoryMib: number): string | null {
-    const { limits } = this;
-    const given = this.#given;
-    if (given + memoryMib > limits.memoryMib)
-      return `${memoryMib} MiB needed, ${given} of ${limits.memoryMib} MiB are given to sandboxes`;
-    const starting =
-      sum([...this.#starting].map((id) => this.#promised.get(id) ?? 0)) + sum(this.#seconds.values());
-    const available = this.#host().availableMib - starting;
-    if (available < memoryMib + limits.reserveMib)
-      return `${memoryMib} MiB needed, ${Math.max(0, available)} MiB are available on the host, of which ${limits.reserveMib} MiB are kept free`;
-    return null;
+  /** Whether there is room but for those that are starting, or wait for that. */
+  #fitsOnceStarted(need: Need): boolean {
+    if (this.#starting.size === 0 || this.#line.some(({ brief }) => !brief)) return false;
+    if (this.#lacksPlace(need, this.#line.length) !== null) return false;
+    const { claims } = this;
+    const fullMib = claims.fullMib + claims.startingMib;
+    return lacksMemory(this.#needed(need), { ...claims, fullMib, startingMib: 0 }, this.limits) === null;
   }
 
-  async #wait(need: Need, { waitMs, onProgress, signal }: WaitOptions): Promise<void> {
+  async #wait(need: Need, options: WaitOptions & { brief: boolean }): Promise<void> {
+    const { waitMs, onProgress, signal, brief } = options;
     signal.throwIfAborted();
     const since = performance.now();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let said = "";
     let last = "";
     const waiting: Waiting = {
-      need,
+      ...{ need, brief },
       onPlace: (place, why) => {
         last = why;
         const phase = `number ${place} in line`;

@@ -92,6 +92,7 @@ export class Archive {
     this.imports = new Imports({
       ...{ home, snapshots, captures: store, runner, holds, quarantine },
       needDisk: (bytes) => room.needDisk(bytes),
+      withHelper: (work) => room.admission.withHelper(work),
     });
   }
 

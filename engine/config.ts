@@ -27,8 +27,10 @@ const config = z.strictObject({
   limits: z
     .strictObject({
       sandboxes: z.int().min(1).max(100_000).optional(),
-      /** Of all machines together, by their size. */
+      /** Of all machines together: what they own, and what is claimed for them. */
       memory: size.optional(),
+      /** One part in this many of what machines may still come to own is kept for them; 1: no over-commit. */
+      overcommit: z.number().min(1).max(1_000).optional(),
       /** Left available to the rest of the host. */
       reserveMemory: size.optional(),
       /** Of all sandboxes' folders together. */

@@ -268,7 +268,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const audit = new Audit(home.audit);
   const events = EventLog.open(home.events);
   const registry = new SandboxRegistry();
-  const room = new Room(home.root, config, () => registry.present);
+  const room = new Room(home.root, { config, runner }, () => registry.present);
   const sandboxes = () => registry.present.map(({ record }) => record);
   const quarantine = new Quarantine(home.root);
   const archive = new Archive({ home, runner, room, config, audit, events, quarantine, sandboxes });

@@ -1,11 +1,12 @@
 /** What a host has room for: machines (admission.ts) and disk. */
 import { statfs } from "node:fs/promises";
-import type { Probe } from "../runners/runner.ts";
+import type { Probe, Runner } from "../runners/runner.ts";
 import { Admission, defaultLimits, type Limits } from "./admission.ts";
 import type { Config } from "./config.ts";
 import { DiskRoom, type Grower } from "./disk-room.ts";
 import { EngineError } from "./errors.ts";
 import { readHostMemory } from "./host-memory.ts";
+import { describe, roomMib } from "./memory-claims.ts";
 
 /** Below this a thaw or a build is refused: a full disk pauses every guest of the host. */
 const MIN_FREE_MIB = 256;
@@ -19,10 +20,14 @@ export class Room {
   readonly #minFreeMib: number;
 
   /** @param root the state folder: its disk is the one that counts. @param growers the sandboxes there are */
-  constructor(root: string, { limits }: Config, growers: () => readonly Grower[]) {
+  constructor(
+    root: string,
+    { config: { limits }, runner }: { config: Config; runner: Runner },
+    growers: () => readonly Grower[],
+  ) {
     this.#root = root;
     this.#minFreeMib = limits.freeDisk ?? MIN_FREE_MIB;
-    this.admission = new Admission(limitsOf(limits));
+    this.admission = new Admission(limitsOf(limits), runner.memory);
     const bytes = (mib: number | undefined) => (mib === undefined ? undefined : mib * 2 ** 20);
     const disk = { hostBytes: bytes(limits.disk), sandboxBytes: bytes(limits.sandbox.disk) };
     this.disk = new DiskRoom(root, { reserveBytes: this.#minFreeMib * 2 ** 20, ...disk }, growers);
@@ -40,9 +45,10 @@ export class Room {
 
   /** What is given to sandboxes, of what; a warning before the disk's limit is reached. */
   async probe(): Promise<Probe> {
-    const { limits, figures } = this.admission;
+    const { limits, figures, claims } = this.admission;
     const free = await this.#freeMib();
-    const room = `${figures.sandboxes} of ${limits.sandboxes} sandboxes, ${figures.memoryMib} of ${limits.memoryMib} MiB memory`;
+    const memory = `${roomMib(claims, limits)} MiB of memory can be given out (${describe(claims, limits)})`;
+    const room = `${figures.sandboxes} of ${limits.sandboxes} sandboxes, ${memory}`;
     const line = figures.waiting === 0 ? "" : `, ${figures.waiting} wait in line`;
     const detail = `${room}${line}; ${free} MB of disk free, at ${this.#minFreeMib} MB nothing is made any more`;
     if (free >= WARN_AT * this.#minFreeMib) return { name: "limits", state: "ok", fatal: false, detail };
@@ -65,6 +71,7 @@ function limitsOf(limits: Config["limits"]): Limits {
     sandboxes: limits.sandboxes ?? derived.sandboxes,
     memoryMib: limits.memory ?? derived.memoryMib,
     reserveMib: limits.reserveMemory ?? derived.reserveMib,
+    overcommit: limits.overcommit ?? derived.overcommit,
     perSandbox: {
       cpus: limits.sandbox.cpus ?? derived.perSandbox.cpus,
       memoryMib: limits.sandbox.memory ?? derived.perSandbox.memoryMib,

@@ -34,6 +34,24 @@ export interface Capabilities {
   diskGrowth: boolean;
 }
 
+/** What a runner takes of its host's memory. Answers without asking a machine. */
+export interface RunnerMemory {
+  /** A machine may take this much beyond its guest's memory. */
+  readonly overheadMib: number;
+  /** The helper that takes a difference, or opens what travels, takes this much at most. */
+  readonly helperMib: number;
+  use(): {
+    /** Owned by machines alone, all together; null: this host does not count it. */
+    machinesMib: number | null;
+    /** Set on all machines together from outside; null: none. */
+    limitMib: number | null;
+  };
+  /** Whether a clone of this snapshot or difference takes a copy of its memory in RAM, which is not there yet. */
+  needsCopy(id: string): Promise<boolean>;
+  /** Lets go of copies in RAM that no machine is being made of. They are made again when they are needed. @returns their size */
+  dropCopies(): number;
+}
+
 /** Resources of a machine. A snapshot is bound to them. */
 export interface Resources {
   cpus: number;
@@ -264,6 +282,7 @@ export interface DiskFiles {
 export interface Runner {
   readonly name: string;
   readonly capabilities: Capabilities;
+  readonly memory: RunnerMemory;
   /** Never throws. One entry per thing the host needs. Cheap (no boot): what costs time is proven at first use and remembered. */
   probe(): Promise<Probe[]>;
   /** Fetches and unpacks what machines boot from, once per version; quick when it is there. `kernelDir` goes into `needs` and `boot`. */

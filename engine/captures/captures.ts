@@ -155,7 +155,10 @@ export class Captures {
       throw new EngineError("unsupported", `no checkpoint on this host: ${verdict.reason}`, {
         hint: "thaw doctor",
       });
-    await sandbox.takeDifference(await makeCheckpointDir(sandbox.dir), { signal: this.#leaving.signal });
+    const dir = await makeCheckpointDir(sandbox.dir);
+    await this.#context.admission.withHelper(() =>
+      sandbox.takeDifference(dir, { signal: this.#leaving.signal }),
+    );
   }
 
   /** Tells failures of one cause from others. */
@@ -258,7 +261,9 @@ export class Captures {
 
   /** @param after what the guest has to answer before it is stopped */
   async #difference(sandbox: Subject, dir: string, after: Promise<unknown>): Promise<Frozen> {
-    const difference = await sandbox.takeDifference(dir, { signal: this.#leaving.signal, after });
+    const difference = await this.#context.admission.withHelper(() =>
+      sandbox.takeDifference(dir, { signal: this.#leaving.signal, after }),
+    );
     const sizes = await Promise.all(
       difference.layers.map(async (layer) => (await stat(join(dir, layer))).blocks * 512),
     );

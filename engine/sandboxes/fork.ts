@@ -61,7 +61,7 @@ export async function forkOrigin(
     const difference = await phase(
       onProgress,
       { subject: name, phase: "difference", detail: ({ pauseMs }) => `paused for ${pauseMs.toFixed(0)} ms` },
-      () => sandbox.takeDifference(dir, { signal }),
+      () => context.admission.withHelper(() => sandbox.takeDifference(dir, { signal })),
     );
     return {
       ...{ snapshot, files, difference, method: "difference" as const, pauseMs: difference.pauseMs },

@@ -20,7 +20,8 @@ export async function freezeAndStop(
   let taken: KeptMachine | undefined;
   try {
     await sandbox.stopFrozen(async () => {
-      if (verdict.state === "works") taken = await takeDifference(sandbox, signal);
+      if (verdict.state === "works")
+        taken = await context.admission.withHelper(() => takeDifference(sandbox, signal));
       else
         taken = { snapshot: (await freezeSandbox(context, sandbox, options)).snapshot.id, difference: null };
       return taken;

@@ -13,7 +13,7 @@ export interface LiveContext {
   home: Home;
   store: SnapshotStore;
   runner: Runner;
-  admission: Pick<Admission, "withSecond">;
+  admission: Pick<Admission, "withSecond" | "withHelper">;
 }
 
 export interface LiveOptions {

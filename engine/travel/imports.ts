@@ -45,6 +45,8 @@ export interface ImportContext {
   quarantine: Quarantine;
   /** Throws `no-space` when there would be less than the host keeps free. */
   needDisk(bytes?: number): Promise<void>;
+  /** Counts the memory that receiving and unpacking takes. */
+  withHelper<T>(work: () => Promise<T>): Promise<T>;
 }
 
 export interface ImportState {
@@ -314,7 +316,7 @@ export class Imports {
       });
     this.#busy.add(what);
     try {
-      return await work();
+      return await this.#context.withHelper(work);
     } finally {
       this.#busy.delete(what);
     }

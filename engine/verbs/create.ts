@@ -7,7 +7,7 @@ import type { TimerRequest } from "../lifecycle/timers.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
-import { thawSandbox } from "./thaw.ts";
+import { needOf, thawSandbox } from "./thaw.ts";
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {
   source: SourceRequest;
@@ -50,8 +50,9 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
         : await sources.resolve(source, options);
       const snapshot = await sources.withResources(found, options, options);
       using _thawed = archive.holds.take(snapshot.id);
-      const { cpus, memoryMib } = snapshot.manifest.resources;
-      await admission.admit({ id, name, cpus, memoryMib }, { waitMs, onProgress, signal });
+      const image = replay?.origin?.difference?.id ?? snapshot.id;
+      const need = await needOf(parts, { id, name }, snapshot.manifest.resources, image);
+      await admission.admit(need, { waitMs, onProgress, signal });
       const secrets = replay ? await parts.captures.store.secrets(replay.capture.id) : null;
       const { origin, defaults } = replay ?? {};
       return await thaws.run(() =>

@@ -7,7 +7,7 @@ import { type ForkOrigin, forkOrigin } from "../sandboxes/fork.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions } from "../sources.ts";
 import { removeSandbox } from "./remove.ts";
-import { thawSandbox } from "./thaw.ts";
+import { needOf, thawSandbox } from "./thaw.ts";
 
 export interface ForkOptions extends ResolveOptions {
   count: number;
@@ -78,9 +78,9 @@ async function forkOne(
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
   const { name, resources, labels, defaults, secrets } = parent.record;
-  const { cpus, memoryMib } = resources;
   const timers = timersFor(parts.config, child.name, {}, parts.clock.wall());
-  await parts.admission.admit({ ...child, cpus, memoryMib }, { waitMs: 0, onProgress, signal });
+  const need = await needOf(parts, child, resources, origin.difference?.id ?? origin.snapshot);
+  await parts.admission.admit(need, { waitMs: 0, onProgress, signal });
   return thawSandbox(parts, {
     ...{ ...child, from: `fork of ${name}`, timers, labels, leased: false, request },
     ...{

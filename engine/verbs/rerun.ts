@@ -8,7 +8,7 @@ import type { SealedSecrets } from "../secrets/sealed.ts";
 import { shownArgv } from "../secrets/shown-argv.ts";
 import type { ResolveOptions } from "../sources.ts";
 import { removeSandbox } from "./remove.ts";
-import { thawSandbox } from "./thaw.ts";
+import { needOf, thawSandbox } from "./thaw.ts";
 
 /** A run of a rerun waits for room this long. */
 const RERUN_WAIT_MS = 600_000;
@@ -44,8 +44,9 @@ async function thawForRerun(
   const id = randomId();
   registry.claim(name);
   try {
-    const { cpus, memoryMib } = from.snapshot.manifest.resources;
-    await admission.admit({ id, name, cpus, memoryMib }, { ...options, waitMs: RERUN_WAIT_MS });
+    const image = from.origin?.difference?.id ?? from.snapshot.id;
+    const need = await needOf(parts, { id, name }, from.snapshot.manifest.resources, image);
+    await admission.admit(need, { ...options, waitMs: RERUN_WAIT_MS });
     return await thaws.run(() =>
       thawSandbox(parts, {
         ...{ id, name, from: "rerun", timers: noTimers(), labels: {}, leased: true, asked },

@@ -2,6 +2,7 @@ import type { SnapshotFiles } from "../../runners/runner.ts";
 import { asEngineError } from "../as-engine-error.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
+import { needOf } from "./thaw.ts";
 
 /** A frozen sandbox needs room for a machine, as a new one does. */
 export async function wake(
@@ -14,7 +15,12 @@ export async function wake(
   const { name, resources, snapshot } = record;
   try {
     await room.needDisk();
-    await admission.admit({ id, name, ...resources }, { waitMs: 0, onProgress: () => {}, signal });
+    const image = record.frozen?.difference?.id ?? snapshot;
+    await admission.admit(await needOf(parts, { id, name }, resources, image), {
+      waitMs: 0,
+      onProgress: () => {},
+      signal,
+    });
     const files = await snapshots.checkForThaw(await snapshots.get(snapshot));
     await thaws.run(() => thaw(files));
     admission.started(id);

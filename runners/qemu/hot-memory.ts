@@ -82,6 +82,18 @@ export class HotMemory {
     }
   }
 
+  /** Whether a copy of that snapshot's memory is there, or is being made. */
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** Lets go of every copy that no clone is being made of. @returns bytes of RAM let go */
+  dropUnused(): number {
+    const before = this.heldBytes;
+    for (const [id, entry] of [...this.#entries]) if (entry.users === 0) this.#drop(id, entry);
+    return before - this.heldBytes;
+  }
+
   /** Lets go of a snapshot that was removed; clones that run keep their memory. */
   forget(id: string): void {
     const entry = this.#entries.get(id);

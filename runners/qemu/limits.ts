@@ -16,6 +16,9 @@ export function overheadMib(accelerator: MachineNeeds["accelerator"]): number {
   return HYPERVISOR_MIB + (accelerator === "tcg" ? TRANSLATION_MIB : 0);
 }
 
+/** The most that any machine can take beyond its guest's memory. */
+export const MOST_OVERHEAD_MIB = HYPERVISOR_MIB + TRANSLATION_MIB;
+
 export function machineLimits(resources: Resources, accelerator: MachineNeeds["accelerator"]): Limits {
   const { memoryMib, diskMib, cpus } = resources;
   return {

@@ -19,6 +19,7 @@ import { type JailSupport, jailSupport } from "./jail-support.ts";
 import { Keeper, sweep } from "./keeper.ts";
 import { prepareKernel } from "./kernel/prepare.ts";
 import { kvmProof, proveKvm, recallKvm } from "./kvm-proof.ts";
+import { runnerMemory } from "./memory.ts";
 import { probe } from "./probe.ts";
 import type { Proof } from "./proof.ts";
 import { thaw } from "./thaw.ts";
@@ -54,6 +55,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
   const runner: Runner = {
     name: RUNNER_NAME,
     capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
+    memory: runnerMemory(context),
     probe: () => probe(context, options),
     async prepareKernel(source, signal) {
       const { agentPath, home } = options;

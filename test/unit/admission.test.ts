@@ -9,68 +9,138 @@ const limits: Limits = {
   sandboxes: 3,
   memoryMib: 1000,
   reserveMib: 100,
+  overcommit: 4,
   perSandbox: { cpus: 2, memoryMib: 600 },
 };
 
-function line(host = { availableMib: 10_000 }) {
-  const admission = new Admission(limits, () => ({ totalMib: 20_000, ...host }));
-  const ask = (id: string, memoryMib = 100, waitMs = 0, signal = new AbortController().signal) => {
+/** A host whose machines take 20 MiB beside their guests' memory, and own `owned.machinesMib`. */
+function line(host = { availableMib: 10_000 }, own = limits) {
+  const owned: { machinesMib: number | null; limitMib: number | null } = { machinesMib: 0, limitMib: null };
+  const memory = {
+    ...{ overheadMib: 20, helperMib: 64, use: () => owned },
+    ...{ needsCopy: async () => false, dropCopies: () => 0 },
+  };
+  const admission = new Admission(own, memory, () => ({ totalMib: 20_000, ...host }));
+  const ask = (
+    id: string,
+    memoryMib = 100,
+    waitMs = 0,
+    signal = new AbortController().signal,
+    copyMib = 0,
+  ) => {
     const said: string[] = [];
     const onProgress = ({ phase, state }: Progress) => said.push(`${phase} ${state}`);
-    const done = admission.admit({ id, name: id, cpus: 1, memoryMib }, { waitMs, onProgress, signal });
+    const done = admission.admit(
+      { id, name: id, cpus: 1, memoryMib, copyMib },
+      { waitMs, onProgress, signal },
+    );
     done.catch(() => {});
     return { done, said };
   };
-  return { admission, ask, host };
+  /** Makes one that runs and owns `ownMib`. */
+  const run = async (id: string, memoryMib = 100, ownMib = 0) => {
+    await ask(id, memoryMib).done;
+    owned.machinesMib = (owned.machinesMib ?? 0) + ownMib;
+    host.availableMib -= ownMib;
+    admission.started(id);
+  };
+  return { admission, ask, run, host, owned };
 }
 
-test("refused with the figures: sandboxes, memory promised, memory available, a sandbox's own limit", async () => {
-  const { admission, ask, host } = line();
-  await ask("a", 500).done;
-  await expect(ask("b", 550).done).rejects.toThrow("550 MiB needed, 500 of 1000 MiB are given to sandboxes");
-  await ask("b").done;
-  await ask("c").done;
+test("refused with the figures: sandboxes, memory taken, memory available, a sandbox's own limit", async () => {
+  const { admission, ask, run, host } = line();
+  await run("a", 500, 480);
+  await expect(ask("b", 580).done).rejects.toThrow(
+    "600 MiB needed, 510 MiB can be given out: 9520 MiB are available on the host, 100 are kept free, machines own 480 of 1000, 0 are for what is starting, 10 for machines to grow (overcommit 4)",
+  );
+  await run("b");
+  await run("c");
   await expect(ask("d").done).rejects.toMatchObject({
     code: "no-capacity",
     message: expect.stringContaining("3 of 3 sandboxes"),
     hint: expect.stringContaining("--wait"),
   });
   admission.free("c");
-  host.availableMib = 750;
-  // those that start are not in the host's figures yet
-  await expect(ask("d").done).rejects.toThrow("50 MiB needed, 150 MiB".replace("50", "100"));
-  admission.started("a");
+  host.availableMib = 250;
+  // 100 are kept free, 40 are a quarter of what a and b may still come to own
+  await expect(ask("d").done).rejects.toThrow("120 MiB needed, 110 MiB can be given out");
+  host.availableMib = 260;
   await ask("d").done;
   await expect(ask("e", 700).done).rejects.toThrow("600 MiB at most");
   admission.close();
 });
 
-test("a live freeze's second process counts as memory, not as a sandbox", async () => {
-  const { admission, ask, host } = line();
-  for (const id of ["a", "b", "c"]) await ask(id, 200).done;
-  for (const id of ["a", "b", "c"]) admission.started(id);
-  const second = { name: "a", memoryMib: 200 };
+test("what starts counts in full, with the copy of its snapshot; who asks meanwhile waits for it", async () => {
+  const { admission, ask, host } = line({ availableMib: 500 });
+  await ask("a", 100, 0, undefined, 100).done;
+  expect(admission.claims).toMatchObject({ startingMib: 220, fullMib: 0 });
+  // It would not fit beside a machine of that size that ran, so nothing is to be waited for.
+  await expect(ask("b", 400).done).rejects.toThrow("420 MiB needed, 180 MiB can be given out");
+  const next = ask("b", 200);
+  expect(next.said).toEqual(["number 1 in line started"]);
+  host.availableMib -= 10;
+  admission.started("a");
+  await next.done;
+  expect(admission.claims).toMatchObject({ startingMib: 220, fullMib: 120 });
+  admission.close();
+});
+
+test("overcommit 1 keeps all that machines may come to own", async () => {
+  const { run, ask, admission } = line({ availableMib: 500 }, { ...limits, overcommit: 1 });
+  await run("a", 200, 20);
+  await expect(ask("b", 200).done).rejects.toThrow("220 MiB needed, 180 MiB can be given out");
+  await run("b", 100, 0);
+  await expect(ask("c", 50).done).rejects.toThrow("70 MiB needed, 60 MiB");
+  admission.close();
+});
+
+test("a hundred idle sandboxes of 256 MiB live in 24 GiB by default", async () => {
+  const totalMib = 24 * 1024;
+  const { run, admission, ask } = line({ availableMib: totalMib - 1500 }, defaultLimits(totalMib));
+  for (let index = 0; index < 100; index += 1) await run(`idle-${index}`, 256 + 428, 80);
+  await ask("one-more", 256 + 428).done;
+  admission.close();
+});
+
+test("where nothing counts what machines own, all that is taken of the host may be theirs; a limit from outside holds", async () => {
+  const { run, owned, admission, host } = line();
+  await run("a", 300);
+  owned.machinesMib = null;
+  host.availableMib = 19_900;
+  expect(admission.claims).toMatchObject({ ownedMib: 100, fullMib: 320 });
+  Object.assign(owned, { machinesMib: 150, limitMib: 400 });
+  expect(admission.claims.availableMib).toBe(250);
+  admission.close();
+});
+
+test("a live freeze's second process counts as memory, not as a sandbox; a helper counts and is not refused", async () => {
+  const { admission, run, host } = line({ availableMib: 1000 });
+  for (const id of ["a", "b", "c"]) await run(id, 180);
+  const second = { name: "a", memoryMib: 300 };
   await admission.withSecond(second, async () => {
-    expect(admission.figures).toMatchObject({ sandboxes: 3, memoryMib: 800 });
-    await expect(admission.withSecond({ name: "b", memoryMib: 300 }, async () => {})).rejects.toThrow(
-      "no room for the freeze of b: 300 MiB needed, 800 of 1000 MiB are given",
+    expect(admission.claims.helpersMib).toBe(320);
+    await expect(admission.withSecond({ name: "b", memoryMib: 450 }, async () => {})).rejects.toThrow(
+      "no room for the freeze of b: 470 MiB needed, 430 MiB can be given out",
     );
   });
-  expect(admission.figures.memoryMib).toBe(600);
+  expect(admission.claims.helpersMib).toBe(0);
   host.availableMib = 250;
   await expect(admission.withSecond(second, async () => {})).rejects.toMatchObject({ code: "no-capacity" });
+  expect(await admission.withHelper(async () => admission.claims.helpersMib)).toBe(64);
   admission.close();
 });
 
 test("one that was frozen is among the sandboxes already; it asks for its memory again", async () => {
-  const { admission, ask } = line();
-  for (const id of ["a", "b", "c"]) await ask(id, 300).done;
+  const { admission, ask, run } = line({ availableMib: 1100 });
+  for (const id of ["a", "b", "c"]) await run(id, 300);
   admission.ended("a");
-  expect(admission.figures).toMatchObject({ sandboxes: 3, memoryMib: 600 });
+  expect(admission.claims.fullMib).toBe(640);
   await expect(ask("d", 100).done).rejects.toThrow("3 of 3 sandboxes");
-  await ask("a", 300).done;
+  await run("a", 300);
   admission.ended("a");
-  await expect(ask("a", 450).done).rejects.toThrow("450 MiB needed, 600 of 1000 MiB");
+  admission.adopt("b", 600);
+  admission.adopt("c", 600);
+  await expect(ask("a", 600).done).resolves.toBeUndefined();
   admission.close();
 });
 
@@ -90,7 +160,7 @@ test("those who wait are let in in order, and hear their place", async () => {
   admission.free("b");
   await second.done;
   expect(second.said.at(-1)).toBe("in line done");
-  expect(admission.figures).toEqual({ sandboxes: 3, memoryMib: 300, waiting: 0 });
+  expect(admission.figures).toEqual({ sandboxes: 3, waiting: 0 });
   admission.close();
 });
 
@@ -111,7 +181,9 @@ test("limits follow from the host", () => {
   const { totalMib, availableMib } = readHostMemory();
   expect(totalMib).toBeGreaterThan(100);
   expect(availableMib).toBeLessThanOrEqual(totalMib);
-  expect(defaultLimits(24_000)).toMatchObject({ sandboxes: 375, memoryMib: 48_000, reserveMib: 1200 });
+  expect(defaultLimits(24_000)).toMatchObject({
+    ...{ sandboxes: 375, memoryMib: 24_000, reserveMib: 1200, overcommit: 8 },
+  });
   expect(defaultLimits(400).sandboxes).toBe(8);
 });
 
@@ -121,10 +193,11 @@ defaults: { idle: 15m, ttl: 1d12h, stopAfter: never }
 limits:
   sandboxes: 20
   memory: 24G
+  overcommit: 2.5
   sandbox: { ttl: 2d }`;
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
-    limits: { sandboxes: 20, memory: 24_576, sandbox: { ttl: 172_800_000 } },
+    limits: { sandboxes: 20, memory: 24_576, overcommit: 2.5, sandbox: { ttl: 172_800_000 } },
     captures: { perRepository: {} },
   });
   expect(parseConfig("")).toEqual({
@@ -136,12 +209,12 @@ limits:
 
 test("every mistake of a configuration at once", () => {
   const text =
-    "defaults: { idle: soon, tll: 1h }\nlimits: { sandboxes: 0, memory: much, sandbox: { cpus: 1.5 } }\nx: 1";
+    "defaults: { idle: soon, tll: 1h }\nlimits: { sandboxes: 0, memory: much, overcommit: 0.5, sandbox: { cpus: 1.5 } }\nx: 1";
   try {
     parseConfig(text, "/h/config.yaml");
     expect.unreachable();
   } catch (error) {
-    expect(error).toMatchObject({ code: "usage", message: "/h/config.yaml has 6 mistakes" });
+    expect(error).toMatchObject({ code: "usage", message: "/h/config.yaml has 7 mistakes" });
     expect(
       (error as EngineError).details?.map((one) => one.replace("/h/config.yaml: ", "").split(":")[0]),
     ).toEqual([
@@ -149,6 +222,7 @@ test("every mistake of a configuration at once", () => {
       "defaults.tll",
       "limits.sandboxes",
       "limits.memory",
+      "limits.overcommit",
       "limits.sandbox.cpus",
       "x",
     ]);
