@@ -360,7 +360,7 @@ export class ThawClient implements AsyncDisposable {
   /** The files of a captured machine, as those of a sandbox are read. Only where its memory can be thawed: `unsupported` elsewhere. */
   capturedMachine(): Pick<ThawClient, "statFile" | "getFile" | "getTree"> {
     const url = (capture: string, what: string, path: string): string =>
-      withQuery(capturePath(capture, what), { path });
+      withQuery(capturePath(capture, what), { path, ...(what === "/tree" ? { attributes: "1" } : {}) });
     const slow = { method: "GET", answerDeadlineMs: verifyDeadlineMs } as const;
     const bytes = (path: string, call: CallOptions) => this.#send({ ...slow, path, ...call });
     return {
@@ -566,7 +566,7 @@ export class ThawClient implements AsyncDisposable {
     const { path, ...call } = options;
     const body = await this.#send({
       method: "GET",
-      path: withQuery(sandboxPath(sandbox, "/tree"), { path }),
+      path: withQuery(sandboxPath(sandbox, "/tree"), { path, attributes: "1" }),
       ...call,
     });
     yield* body;

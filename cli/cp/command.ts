@@ -18,7 +18,8 @@ export const define: Define = (command, exit) => {
       `
 As cp -r: into a folder that is there, else under the name given; FOLDER/. means what is in it. Modes, times and holes are
 kept. Out of a sandbox, links that lead out of what is copied are left out, by name; the exit code is then 1.
-Extended attributes are not copied, and nothing becomes set-user-id here, which is said.
+Extended attributes (access lists and capabilities, too) are not copied: the files that have some are named, though not
+out of a capture's disk. Nothing becomes set-user-id here; what would have is named.
 
 Examples:
   $ thaw cp ./src web:/workspace

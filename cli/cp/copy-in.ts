@@ -16,6 +16,8 @@ export interface Copied {
   skipped: SkippedEntry[];
   /** Copied, but not with all that they are. */
   reduced?: SkippedEntry[];
+  /** What a person should know beside that. */
+  notes?: string[];
 }
 
 /** A copy's other circumstances. */

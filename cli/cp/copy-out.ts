@@ -15,6 +15,7 @@ import {
 import { dirname, join } from "node:path";
 import { ThawError } from "../../client/errors.ts";
 import type { SkippedEntry } from "../../client/index.ts";
+import { LostAttributes } from "../../client/tree/attributes.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
@@ -102,6 +103,15 @@ export async function writeChunks(
   return end;
 }
 
+/** What of the extended attributes a person should know: they stay in the sandbox. */
+function describeLost(lost: LostAttributes, { entry, path }: GuestPlace): string[] {
+  if (entry.attributes === undefined)
+    return ["extended attributes were not looked at: the sandbox's agent or its daemon is older than that"];
+  lost.add(Buffer.from(path), entry.attributes);
+  const note = lost.describe();
+  return note === undefined ? [] : [note];
+}
+
 /** Writes beside the target and renames, so that nobody sees half a file; what is no plain file is written into. */
 async function receiveFile(
   client: GuestFiles,
@@ -121,7 +131,7 @@ async function receiveFile(
     } finally {
       closeSync(fd);
     }
-    return { entries: 1, bytes: meter.bytes, skipped: [] };
+    return { entries: 1, bytes: meter.bytes, skipped: [], notes: describeLost(new LostAttributes(), place) };
   }
   const beside = join(dirname(target), `.thaw-cp-${randomBytes(6).toString("hex")}`);
   const fd = openSync(beside, "wx", 0o600);
@@ -138,7 +148,7 @@ async function receiveFile(
     if (open) closeSync(fd);
     rmSync(beside, { force: true });
   }
-  return { entries: 1, bytes: meter.bytes, skipped: [] };
+  return { entries: 1, bytes: meter.bytes, skipped: [], notes: describeLost(new LostAttributes(), place) };
 }
 
 async function receiveTree(
@@ -153,9 +163,12 @@ async function receiveTree(
   const tree = meter.count(client.getTree(place.sandbox, { path: place.path, signal }));
   const reduced: SkippedEntry[] = [];
   const onReduced = (entry: SkippedEntry): number => reduced.push(entry);
-  const result = await unpackTree(tree, target, { overwrite: true, onReduced, signal });
+  const lost = new LostAttributes();
+  const onAttributes = (path: Buffer, names: string[]): void => lost.add(path, names);
+  const result = await unpackTree(tree, target, { overwrite: true, onReduced, onAttributes, signal });
   if (there === undefined) chmodSync(target, place.entry.mode & 0o777);
-  return { ...result, reduced, entries: result.entries + 1 };
+  const notes = describeLost(lost, place);
+  return { ...result, reduced, notes, entries: result.entries + 1 };
 }
 
 /** Copies a file or folder of the sandbox to this host, as `cp -r` does; a link given by name is followed, those inside stay links. */

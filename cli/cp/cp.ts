@@ -3,6 +3,7 @@ import type { ThawClient } from "../../client/index.ts";
 import { showPath } from "../../client/tree/format.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
+import { cleanText } from "../format/clean-text.ts";
 import { printJson, styleErr, writeErr } from "../output.ts";
 import { copyCaptured, isCapture } from "./copy-captured.ts";
 import { type Copied, type CopyOptions, copyIn, copyStdinIn } from "./copy-in.ts";
@@ -56,10 +57,13 @@ async function findOwner(client: ThawClient, to: Operand, flags: CpFlags): Promi
   return (await client.getSnapshot(sandbox.snapshot)).defaults.user;
 }
 
+function warn(text: string): void {
+  writeErr(`${styleErr("yellow", "thaw:")} ${text}\n`);
+}
+
 function warnOf(what: string, entries: readonly { path: string; reason: string }[]): void {
-  const warn = (text: string): void => writeErr(`${styleErr("yellow", "thaw:")} ${what}: ${text}\n`);
-  for (const { path, reason } of entries.slice(0, shownSkipped)) warn(`${path}: ${reason}`);
-  if (entries.length > shownSkipped) warn(`${entries.length - shownSkipped} more`);
+  for (const { path, reason } of entries.slice(0, shownSkipped)) warn(`${what}: ${path}: ${reason}`);
+  if (entries.length > shownSkipped) warn(`${what}: ${entries.length - shownSkipped} more`);
 }
 
 /** `thaw cp`. @returns 0; 1 when something could not be part of the copy, which is named. */
@@ -76,6 +80,7 @@ export async function copy(from: string, to: string, flags: CpFlags): Promise<nu
       bytes,
       skipped,
       reduced = [],
+      notes = [],
     } = await (async () => {
       using meter = new Meter(`${from} → ${to}`);
       return await work(client, { user, meter, signal });
@@ -86,6 +91,7 @@ export async function copy(from: string, to: string, flags: CpFlags): Promise<nu
       "copied without all its rights",
       reduced.map(({ path, reason }) => ({ path: showPath(path), reason })),
     );
+    for (const note of notes) warn(cleanText(note));
     if (flags.json === true) printJson({ entries, bytes, skipped: left });
     return left.length > 0 ? partlyExitCode : 0;
   });

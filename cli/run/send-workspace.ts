@@ -6,6 +6,7 @@ import type { SkippedEntry } from "../../client/tree/pack.ts";
 import { sendEntries } from "../../client/tree/send.ts";
 import { collectWorkspace, type Workspace } from "../../client/workspace.ts";
 import { workspacePath } from "../../client/workspace-path.ts";
+import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
 
 const shownSkipped = 10;
@@ -47,8 +48,9 @@ export async function sendWorkspace(
   const { entries, notes, countLeftOut } = await options.workspace;
   for (const note of notes) warn(note);
   const to = { path: workspacePath, user: owner, keep, signal };
-  const { skipped, ...sent } = await sendEntries(client, sandbox.id, () => entries, to);
+  const { skipped, notes: lost, ...sent } = await sendEntries(client, sandbox.id, () => entries, to);
   warnOfSkipped(skipped);
+  for (const note of lost) warn(cleanText(note));
   const broken = skipped.find((entry) => entry.broken === true);
   if (broken !== undefined)
     throw new ThawError(

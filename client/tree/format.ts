@@ -1,7 +1,15 @@
 import { ThawError } from "../errors.ts";
 
 /** The kinds of record in a tree stream (docs/PROTOCOL.md, "Trees"). */
-export const kind = { end: 0, directory: 1, file: 2, symlink: 3, skipped: 4, link: 5 } as const;
+export const kind = {
+  end: 0,
+  directory: 1,
+  file: 2,
+  symlink: 3,
+  skipped: 4,
+  link: 5,
+  attributes: 6,
+} as const;
 
 /** Bytes of a record before its path: kind, mode, mtime (8 + 4), uid, gid, length of the path. */
 export const headerBytes = 1 + 4 + 8 + 4 + 4 + 4 + 2;
@@ -10,6 +18,8 @@ export const extentBytes = 8 + 4;
 /** The longest path, and the longest target, in bytes. */
 export const maxPathBytes = 4096;
 export const maxReasonBytes = 65_535;
+/** Names of the attributes of one entry, with their NULs. */
+export const maxAttributesBytes = 1024;
 
 /** What every record begins with. */
 export interface RecordHeader {

@@ -1,5 +1,6 @@
 import { ThawError } from "../errors.ts";
 import type { ThawClient } from "../thaw-client.ts";
+import { AttributeFinder } from "./find-attributes.ts";
 import { type PackEntry, packTree, type SkippedEntry } from "./pack.ts";
 
 /** Where a tree goes, and how. */
@@ -20,6 +21,8 @@ export interface Sent {
   entries: number;
   bytes: number;
   skipped: SkippedEntry[];
+  /** What a person should know: extended attributes, which are not sent. */
+  notes: string[];
 }
 
 /** An agent of an older snapshot: it knows no records of hard links. */
@@ -37,12 +40,21 @@ export async function sendEntries(
   const { meter = (bytes) => bytes, signal, path, user, keep = false } = options;
   const put = async (links: boolean): Promise<Sent> => {
     let skipped: SkippedEntry[] = [];
+    let finder = new AttributeFinder({ signal });
     const tree = (): AsyncIterable<Uint8Array> => {
       skipped = [];
-      return meter(packTree(entries(), { onSkipped: (entry) => skipped.push(entry), links, signal }));
+      finder[Symbol.dispose]();
+      finder = new AttributeFinder({ signal });
+      const onSkipped = (entry: SkippedEntry): number => skipped.push(entry);
+      const onEntry = (entry: PackEntry): void => finder.add(entry);
+      return meter(packTree(entries(), { onSkipped, onEntry, links, signal }));
     };
-    const sent = await client.putTree(sandbox, tree, { path, user, keep, signal });
-    return { ...sent, skipped };
+    try {
+      const sent = await client.putTree(sandbox, tree, { path, user, keep, signal });
+      return { ...sent, skipped, notes: await finder.finish() };
+    } finally {
+      finder[Symbol.dispose]();
+    }
   };
   try {
     return await put(true);

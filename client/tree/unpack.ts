@@ -1,11 +1,13 @@
 import { closeSync, writeSync } from "node:fs";
 import { ThawError } from "../errors.ts";
+import { splitNames } from "./attributes.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { Destination } from "./destination.ts";
 import {
   extentBytes,
   headerBytes,
   kind,
+  maxAttributesBytes,
   type RecordHeader,
   readHeader,
   showPath,
@@ -34,6 +36,8 @@ export interface UnpackOptions {
   onSkipped?: (skipped: SkippedEntry) => void;
   /** Told what of an entry is not kept here: rights to run as somebody else. */
   onReduced?: (reduced: SkippedEntry) => void;
+  /** Told the names of the extended attributes that a file or folder has in the guest. They are not set here. */
+  onAttributes?: (path: Buffer, names: string[]) => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -94,6 +98,9 @@ class Unpacker {
   /** The file made last. The sender may take it back when it could not be read to its end. */
   #lastFile: { path: Buffer; parts: readonly Buffer[] } | undefined;
 
+  /** The file or folder made last, until its attributes are told. */
+  #describable: Buffer | undefined;
+
   constructor(reader: ByteReader, destination: Destination, options: UnpackOptions) {
     this.#reader = reader;
     this.#destination = destination;
@@ -118,7 +125,7 @@ class Unpacker {
   }
 
   async #applyRecord(type: number): Promise<void> {
-    if (type > kind.link) throw treeFault(`unknown kind ${type}`);
+    if (type > kind.attributes) throw treeFault(`unknown kind ${type}`);
     const { pathBytes, ...fixed } = readHeader(type, await this.#read(headerBytes - 1));
     const header: RecordHeader = { ...fixed, path: Buffer.from(await this.#read(pathBytes)) };
     const parts = splitPath(header.path);
@@ -126,6 +133,7 @@ class Unpacker {
     if (refused !== undefined) throw treeFault(refused);
     if (header.mode > 0o7777) throw treeFault(`mode ${header.mode.toString(8)} of ${showPath(header.path)}`);
     if (header.mtime.nanoseconds > 999_999_999) throw treeFault(`nanoseconds of ${showPath(header.path)}`);
+    if (type === kind.attributes) return this.#applyAttributes(header.path);
     if (parts.length - 1 > this.#limits.depth)
       throw treeFault(`${this.#limits.depth} folders deep is the limit`);
     if (++this.#result.entries > this.#limits.entries)
@@ -140,12 +148,24 @@ class Unpacker {
     else if (type === kind.symlink) await this.#applySymlink(header, parts);
     else if (type === kind.link) await this.#applyLink(header, parts);
     else await this.#applySkipped(header);
+    this.#describable = type === kind.directory || type === kind.file ? header.path : undefined;
   }
 
   async #applySkipped({ path }: RecordHeader): Promise<void> {
     const reason = (await this.#readText()).toString("utf8");
     if (this.#lastFile?.path.equals(path) === true) this.#destination.removeFile(path, this.#lastFile.parts);
     this.#skip(path, reason);
+  }
+
+  /** Once per file or folder, so that a guest can't go on with them forever. */
+  async #applyAttributes(path: Buffer): Promise<void> {
+    const names = await this.#readText();
+    if (names.length > maxAttributesBytes)
+      throw treeFault(`${names.length} bytes of attributes of ${showPath(path)}`);
+    if (this.#describable?.equals(path) !== true)
+      throw treeFault(`attributes of ${showPath(path)}, which is not the entry before`);
+    this.#describable = undefined;
+    this.#options.onAttributes?.(path, splitNames(names));
   }
 
   async #applySymlink(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {

@@ -563,6 +563,11 @@ export const eventsQuery = z.object({
   /** `0`: end after what there is. */
   follow: z.enum(["0", "1"]).default("1"),
 });
+/** `1`: the client knows records of extended attributes, which older ones refuse. */
+export const attributesFlag = z
+  .enum(["0", "1"])
+  .default("0")
+  .transform((text) => text === "1");
 export const fileEntry = z.object({
   path: z.string(),
   type: z.enum(["file", "dir", "symlink", "fifo", "socket", "block", "char"]),
@@ -573,6 +578,8 @@ export const fileEntry = z.object({
   gid: z.int(),
   target: z.string().optional(),
   nameBase64: z.string().optional(),
+  /** Names of extended attributes, the first 1 KiB of them. Absent in a listing, and from an older agent. */
+  attributes: z.array(z.string()).optional(),
 });
 export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpuMs: z.number() });
 

@@ -7,6 +7,7 @@ import { bytesFor } from "../../engine/captures/check.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import {
+  attributesFlag,
   capture,
   captureCheck,
   captureList,
@@ -122,12 +123,12 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get(
     "/v1/captures/:capture/tree",
-    { schema: { params, querystring: machinePlace } },
+    { schema: { params, querystring: machinePlace.extend({ attributes: attributesFlag }) } },
     async (request, reply) => {
       const found = await store.get(request.params.capture);
       await sendBytes(reply, (take, signal) =>
         engine.captures.files.use(found, { level: "memory", signal }, async ({ agent }) =>
-          take(await needAgent(agent).treeOut(request.query.path)),
+          take(await needAgent(agent).treeOut(request.query.path, request.query.attributes)),
         ),
       );
     },

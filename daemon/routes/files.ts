@@ -5,7 +5,7 @@ import { z } from "zod";
 import { keepTree } from "../../engine/captures/workspace.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
-import { fileEntry } from "../api/schema.ts";
+import { attributesFlag, fileEntry } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
@@ -73,9 +73,10 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get(
     "/v1/sandboxes/:sandbox/tree",
-    { schema: { params, querystring: z.object({ path }) } },
+    { schema: { params, querystring: z.object({ path, attributes: attributesFlag }) } },
     async (request, reply) => {
-      const body = await reach(request.params, reply, (agent) => agent.treeOut(request.query.path));
+      const { path: from, attributes } = request.query;
+      const body = await reach(request.params, reply, (agent) => agent.treeOut(from, attributes));
       return reply.type("application/octet-stream").send(body);
     },
   );

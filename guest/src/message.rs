@@ -217,6 +217,8 @@ pub struct TreeOut {
     pub names: Option<Vec<String>>,
     /// Whether the host knows records of hard links.
     pub links: Option<bool>,
+    /// Whether the host knows records of extended attributes.
+    pub attributes: Option<bool>,
 }
 
 /// A TCP port or the path of a unix socket.
@@ -256,6 +258,9 @@ pub struct Entry {
     /// The path's bytes, when they are not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_base64: Option<String>,
+    /// Names of extended attributes. Told by `stat` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

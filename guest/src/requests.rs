@@ -3,8 +3,8 @@
 use crate::agent::Agent;
 use crate::failure::{Failure, Kind};
 use crate::files;
-use crate::machine;
 use crate::identity;
+use crate::machine;
 use crate::message::{Clock, Forget, Nothing, Operation, Ping, Release, Resize, Signal};
 use crate::processes;
 use serde::Serialize;

@@ -143,6 +143,7 @@ fn record(form: &Value) -> Record {
         "file" => Record::File(meta(form), number(&form["size"])),
         "symlink" => Record::Symlink(meta(form), unhex(&form["target"])),
         "skipped" => Record::Skipped(meta(form), form["reason"].as_str().expect("a reason").into()),
+        "attributes" => Record::Attributes(meta(form), unhex(&form["names"])),
         other => panic!("a kind unknown here: {other}"),
     }
 }

@@ -113,9 +113,13 @@ export class Agent {
     await this.#upload("write", { path, ...given }, source, nothing);
   }
 
-  /** A tree stream of what is beneath `path`. A hostile guest's: parse it as such. */
-  async treeOut(path: string): Promise<Duplex> {
-    const stream = this.session.open("tree-out", { path, links: true }, { shape: DOWNLOAD_SHAPE });
+  /** A tree stream of what is beneath `path`. A hostile guest's: parse it as such. `attributes`: the reader knows records of them. */
+  async treeOut(path: string, attributes: boolean): Promise<Duplex> {
+    const stream = this.session.open(
+      "tree-out",
+      { path, links: true, attributes },
+      { shape: DOWNLOAD_SHAPE },
+    );
     const duplex = duplexOf(stream);
     duplex.on("error", () => {});
     await this.#within(stream, stream.answer(nothing), ANSWER_DEADLINE_MS);

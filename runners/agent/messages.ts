@@ -73,6 +73,7 @@ export const entry = z.object({
   gid: z.int(),
   target: z.string().max(8192).optional(),
   nameBase64: z.string().max(16_384).optional(),
+  attributes: z.array(z.string().max(1024)).max(1024).optional(),
 });
 export const listOk = z.object({ entries: z.array(entry).max(1000), truncated: z.boolean() });
 export const treeInOk = z.object({ entries: z.number().min(0), bytes: z.number().min(0) });

@@ -20,6 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { findMissingAttributes, setAttribute } from "../helpers/attributes.ts";
 import { thaw } from "../helpers/thaw.ts";
 import { Terminal } from "../helpers/tmux.ts";
 
@@ -218,6 +219,33 @@ ssize_t pread(int fd, void *to, size_t count, off_t at) { return pread64(fd, to,
     expect(String(stderr)).toMatch(/not copied: src\/unreadable: reading failed at byte \d+: EIO/);
     expect(exitCode).toBe(1);
     expect(await guest("ls /t/src")).toBe("whole\n");
+  });
+
+  test("extended attributes: named, both ways, for a folder and for a file", async (context) => {
+    const missing = findMissingAttributes(dir);
+    if (missing !== undefined) return context.skip(missing);
+    mkdirSync(at("src"));
+    for (const name of ["file", "plain"]) writeFileSync(at("src", name), name);
+    setAttribute(at("src/file"), "user.origin");
+    const goesIn = `thaw: extended attributes are not copied: ${at("src/file")} (user.origin)\n`;
+    for (const source of ["src", "src/file"])
+      expect(await thaw(["cp", at(source), "web:/t"])).toMatchObject({ exitCode: 0, stderr: goesIn });
+    // setxattr(2): no program of the template sets attributes
+    const set = (path: string, name: string): string =>
+      `perl -e 'my ($path, $name, $value) = @ARGV; syscall(188, $path, $name, $value, 1, 0) == 0 or die $!' ${path} ${name} v`;
+    await guest(`${set("/t/src/file", "user.inside")}; ${set("/t/src", "user.folder")}`);
+    const comesOut = "thaw: extended attributes are not copied:";
+    expect(await thaw(["cp", "web:/t/src", at("out")])).toMatchObject({
+      exitCode: 0,
+      stderr: `${comesOut} file (user.inside), /t/src (user.folder)\n`,
+    });
+    expect(await thaw(["cp", "web:/t/src/file", at("single")])).toMatchObject({
+      exitCode: 0,
+      stderr: `${comesOut} /t/src/file (user.inside)\n`,
+    });
+    await copied("web:/t/src/plain", at("plain"));
+    const run = ["run", "--snapshot", "base", "--workspace", at("src"), "--", "cat", "file"];
+    expect(await thaw(run)).toMatchObject({ exitCode: 0, stdout: "file", stderr: goesIn });
   });
 
   test("json says what was copied", async () => {

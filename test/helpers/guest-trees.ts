@@ -17,7 +17,8 @@ export interface GuestTrees {
   /** Sends entries to `folder`. @returns what was left out. */
   send(entries: Iterable<PackEntry>, folder: string): Promise<SkippedEntry[]>;
   /** What the guest's own walk of a folder gives. */
-  read(folder: string): Promise<AsyncIterable<Buffer>>;
+  read(folder: string, attributes?: boolean): Promise<AsyncIterable<Buffer>>;
+  stat(path: string): ReturnType<Agent["stat"]>;
   close(): void;
 }
 
@@ -35,7 +36,9 @@ export async function startGuestTrees(): Promise<GuestTrees> {
       await agent.treeIn(folder, Readable.from(packTree(entries, { onSkipped })));
       return skipped;
     },
-    read: async (folder) => (await agent.treeOut(folder)) as AsyncIterable<Buffer>,
+    read: async (folder, attributes = true) =>
+      (await agent.treeOut(folder, attributes)) as AsyncIterable<Buffer>,
+    stat: (path) => agent.stat(path),
     close: () => {
       socket.destroy();
       child.kill("SIGKILL");

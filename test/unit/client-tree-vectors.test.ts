@@ -15,6 +15,7 @@ interface VectorRecord {
   extents?: { offset: number; data: string }[];
   target?: string;
   reason?: string;
+  names?: string;
 }
 
 const vectors = JSON.parse(readFileSync(join(import.meta.dirname, "../vectors/tree.json"), "utf8")) as {
@@ -48,9 +49,12 @@ function expectFile(record: VectorRecord, full: Buffer): void {
 }
 
 test("the stream is unpacked as its records say", async () => {
-  const { skipped } = await unpackTree(once(vectors.hex), to);
+  const attributes: string[][] = [];
+  const onAttributes = (path: Buffer, names: string[]): number =>
+    attributes.push([path.toString("hex"), ...names]);
+  const { skipped, entries } = await unpackTree(once(vectors.hex), to, { onAttributes });
   const expectedSkipped: string[] = [];
-  for (const record of vectors.records.filter(({ kind }) => kind !== "end")) {
+  for (const record of vectors.records.filter(({ kind }) => !["end", "attributes"].includes(kind))) {
     const path = Buffer.from(record.path, "hex");
     const target = Buffer.from(record.target ?? "", "hex");
     const refused =
@@ -61,6 +65,14 @@ test("the stream is unpacked as its records say", async () => {
     else expect(lstatSync(locate(path)).isDirectory()).toBe(true);
   }
   expect(skipped.map(({ path }) => path.toString("hex"))).toEqual(expectedSkipped);
+  const told = vectors.records.filter(({ kind }) => kind === "attributes");
+  expect(attributes).toEqual(
+    told.map(({ path, names = "" }) => [
+      path,
+      ...Buffer.from(names, "hex").toString().slice(0, -1).split("\0"),
+    ]),
+  );
+  expect(entries).toBe(vectors.records.length - told.length - 1);
 });
 
 test.each(vectors.refused)("refused: $name", async ({ name, hex }) => {

@@ -332,6 +332,22 @@ test("nothing becomes setuid, setgid or sticky, and what would have is named", a
   expect(statSync(join(to, "d/f")).mode & 0o7777).toBe(0o755);
 });
 
+test("attributes are told of the entry before, once", async () => {
+  const folder = { kind: kind.directory, path: "d" };
+  const names = { kind: kind.attributes, path: "d", rest: text("user.a\0system.posix_acl_default\0") };
+  const told: unknown[] = [];
+  const { entries } = await unpack(craft(folder, names), {
+    onAttributes: (path, list) => told.push([path.toString(), list]),
+  });
+  expect(told).toEqual([["d", ["user.a", "system.posix_acl_default"]]]);
+  expect(entries).toBe(1);
+  const other = { ...names, path: "e" };
+  const long = { ...names, rest: text("x".repeat(1025)) };
+  await expect(unpack(craft(folder, long))).rejects.toThrow(/1025 bytes of attributes/);
+  for (const records of [[names], [folder, names, names], [folder, other]])
+    await expect(unpack(craft(...records))).rejects.toThrow(/which is not the entry before/);
+});
+
 test("limits end a stream", async () => {
   const two = craft({ kind: kind.directory, path: "a" }, { kind: kind.directory, path: "a/b" });
   await expect(unpack(two, { limits: { entries: 1 } })).rejects.toThrow(/1 entries/);

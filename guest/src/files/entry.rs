@@ -1,10 +1,11 @@
 //! `stat` and `list`.
 
-use super::absolute;
+use super::{absolute, attributes};
 use crate::failure::{Context, Failure};
 use crate::jobs::Worker;
 use crate::message::{Entry, List, Listing, Stat};
 use crate::protocol::MAX_PAYLOAD_BYTES;
+use crate::sys;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::ffi::OsString;
@@ -24,7 +25,10 @@ const ENTRIES_BYTES: usize = MAX_PAYLOAD_BYTES - 256;
 pub fn stat(request: &Stat) -> Result<Entry, Failure> {
     let path = absolute(&request.path)?;
     let metadata = fs::symlink_metadata(path).context(&request.path)?;
-    Ok(entry(path, path, &metadata))
+    let names = attributes::at_path(&sys::c_string(path.as_os_str().as_bytes()).context(&request.path)?);
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let attributes = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    Ok(Entry { attributes: Some(attributes), ..entry(path, path, &metadata) })
 }
 
 /// `list`: what a directory holds, by name, as much of it as one answer takes.
@@ -66,6 +70,7 @@ fn entry(shown: &Path, path: &Path, metadata: &Metadata) -> Entry {
         uid: metadata.uid(),
         gid: metadata.gid(),
         target: target.map(|target| target.to_string_lossy().into_owned()),
+        attributes: None,
         name_base64: std::str::from_utf8(bytes).is_err().then(|| BASE64_STANDARD.encode(bytes)),
     }
 }

@@ -1,5 +1,6 @@
 //! Files and trees.
 
+mod attributes;
 mod beneath;
 mod bulk;
 mod content;

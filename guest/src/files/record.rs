@@ -11,6 +11,7 @@ const FILE: u8 = 2;
 const SYMLINK: u8 = 3;
 const SKIPPED: u8 = 4;
 const LINK: u8 = 5;
+const ATTRIBUTES: u8 = 6;
 
 /// What all records but the end have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Record {
     Skipped(Meta, Vec<u8>),
     /// Another name of a file that came before: its path.
     Link(Meta, Vec<u8>),
+    /// Names of extended attributes that the file or directory before it has, each ended by a NUL. Their values do not travel.
+    Attributes(Meta, Vec<u8>),
 }
 
 /// A piece of a file's content. Length 0 ends the file.
@@ -66,6 +69,7 @@ impl Record {
             Record::Symlink(meta, _) => (SYMLINK, meta),
             Record::Skipped(meta, _) => (SKIPPED, meta),
             Record::Link(meta, _) => (LINK, meta),
+            Record::Attributes(meta, _) => (ATTRIBUTES, meta),
         };
         out.push(kind);
         out.extend_from_slice(&meta.mode.to_le_bytes());
@@ -76,7 +80,10 @@ impl Record {
         encode_bytes(&meta.path, out);
         match self {
             Record::File(_, size) => out.extend_from_slice(&size.to_le_bytes()),
-            Record::Symlink(_, text) | Record::Skipped(_, text) | Record::Link(_, text) => encode_bytes(text, out),
+            Record::Symlink(_, text)
+            | Record::Skipped(_, text)
+            | Record::Link(_, text)
+            | Record::Attributes(_, text) => encode_bytes(text, out),
             Record::Directory(_) | Record::End => {}
         }
     }
@@ -138,6 +145,7 @@ pub fn decode(source: &mut impl Source) -> Result<Record, Failure> {
             check_path(&target)?;
             Ok(Record::Link(meta, target))
         }
+        ATTRIBUTES => Ok(Record::Attributes(meta, text(source)?)),
         other => Err(Failure::invalid(format!("a record of unknown kind {other}"))),
     }
 }
@@ -205,6 +213,7 @@ mod tests {
             Record::Symlink(meta(b"l"), b"../x".to_vec()),
             Record::Skipped(meta(b"s"), b"a socket".to_vec()),
             Record::Link(meta(b"twin"), b"a/\xff".to_vec()),
+            Record::Attributes(meta(b"twin"), b"user.a\0security.capability\0".to_vec()),
         ] {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);

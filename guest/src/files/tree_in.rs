@@ -101,6 +101,8 @@ impl Builder {
                 }
                 return Ok(true);
             }
+            // Without their values there is nothing to set.
+            Record::Attributes(..) => return Ok(true),
             Record::Directory(meta) => self.directory(meta)?,
             Record::File(meta, size) => {
                 self.file(&meta, size, bytes)?;

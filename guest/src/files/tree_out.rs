@@ -1,9 +1,9 @@
 //! `tree-out`: a stream of records from what lies beneath a directory.
 
-use super::absolute;
 use super::beneath::{Beneath, name};
 use super::record::{EXTENT_BYTES, Extent, MAX_PATH_BYTES, Meta, Record};
 use super::walk::{is_kernels, meta, names, next_data, read_link_at, stat_at};
+use super::{absolute, attributes};
 use crate::failure::{Failure, Kind};
 use crate::jobs::Worker;
 use crate::message::{Nothing, TreeOut};
@@ -30,7 +30,7 @@ pub fn tree_out(worker: &mut Worker, request: &TreeOut) -> Result<(), Failure> {
     worker.answer(Nothing {});
     let frame = worker.data_frame();
     let links = (request.links == Some(true)).then(BTreeMap::new);
-    let mut stream = Stream { worker, frame, links };
+    let mut stream = Stream { worker, frame, links, attributes: request.attributes == Some(true) };
     match wanted {
         None => {
             let top = sys::open(request.path.as_bytes(), libc::O_RDONLY | libc::O_DIRECTORY, 0);
@@ -69,6 +69,8 @@ struct Stream<'a> {
     frame: Vec<u8>,
     /// The first paths of files with several names, by device and inode; none when the host does not know hard links.
     links: Option<BTreeMap<(u64, u64), Vec<u8>>>,
+    /// Whether the host knows records of extended attributes.
+    attributes: bool,
 }
 
 impl Stream<'_> {
@@ -165,6 +167,7 @@ impl Stream<'_> {
                         return Ok(Err("the kernel's own, no files".to_string()));
                     }
                     self.record(&Record::Directory(meta))?;
+                    self.attributes(path, directory.as_fd())?;
                     return Ok(Ok(Some(directory)));
                 }
                 Err(error) => return reason(error),
@@ -176,7 +179,10 @@ impl Stream<'_> {
                     return self.record(&record).map(|()| Ok(None));
                 }
                 match open(libc::O_RDONLY) {
-                    Ok(file) => self.file(meta, status.st_size as u64, &file)?,
+                    Ok(file) => {
+                        self.file(meta, status.st_size as u64, &file)?;
+                        self.attributes(path, file.as_fd())?;
+                    }
                     Err(error) => return reason(error),
                 }
                 if let (true, Some(links)) = (status.st_nlink > 1, &mut self.links) {
@@ -218,6 +224,16 @@ impl Stream<'_> {
         self.room(EXTENT_BYTES)?;
         self.frame.extend_from_slice(&Extent { offset: 0, length: 0 }.bytes());
         Ok(())
+    }
+
+    /// Names the extended attributes of the entry that was just added.
+    fn attributes(&mut self, path: &[u8], file: BorrowedFd) -> Result<(), Failure> {
+        let names = if self.attributes { attributes::of_file(file) } else { Vec::new() };
+        if names.is_empty() {
+            return Ok(());
+        }
+        let meta = Meta { path: path.to_vec(), ..Meta::default() };
+        self.record(&Record::Attributes(meta, names))
     }
 
     /// How much of the `wanted` bytes to read into the frame, which is sent first when it has little space left.
