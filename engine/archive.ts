@@ -1,4 +1,5 @@
 /** What a host keeps: snapshots and captures. Who needs them, what is removed and when, and how they come and go. */
+import { join } from "node:path";
 import type { Runner } from "../runners/runner.ts";
 import { asEngineError } from "./as-engine-error.ts";
 import type { Audit } from "./audit.ts";
@@ -26,6 +27,7 @@ import type { SandboxRecord } from "./sandboxes/record.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
+import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
 import type { Quarantine } from "./state/quarantine.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
@@ -82,6 +84,7 @@ export class Archive {
       holds: this.holds,
       budgets: budgetsOf(config),
       sandboxes: () => context.sandboxes(),
+      unreadable: () => this.unreadable(),
       removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
       removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
     });
@@ -202,16 +205,40 @@ export class Archive {
     }
   }
 
-  /** Sandboxes and captures that need a snapshot's files. */
+  /** Things that can't be read, and what of the host they need. */
+  async unreadable(): Promise<UnreadableThing[]> {
+    const { home, quarantine } = this.#context;
+    const { store } = this.captures;
+    const existing = await completeEntries(home.snapshots);
+    const captures = (await store.unreadable()).map(async ({ id }): Promise<UnreadableThing> => {
+      const base = await store.baseOf(id);
+      const shown = await needsOf("capture", join(home.captures, id), existing);
+      return { ...shown, id, kind: "capture", ...(base === null ? {} : { snapshots: new Set([base]) }) };
+    });
+    return [...(await needsOfUnreadable(quarantine, existing)), ...(await Promise.all(captures))];
+  }
+
+  /** Sandboxes and captures that need a snapshot's files; also what can't be read and shows that it does. */
   async usersOf(id: string): Promise<string[]> {
-    const captures = await this.captures.store.list();
+    const [captures, unreadable] = await Promise.all([this.captures.store.list(), this.unreadable()]);
     return [
       ...this.#context
         .sandboxes()
-        .filter(({ snapshot }) => snapshot === id)
+        .filter(({ snapshot, ownSnapshot }) => snapshot === id || ownSnapshot === id)
         .map(({ name }) => name),
       ...captures.filter(({ manifest }) => manifest.base.snapshot === id).map((capture) => capture.id),
+      ...unreadable
+        .filter(({ kind, snapshots }) => kind !== "tag" && snapshots?.has(id))
+        .map((one) => one.id),
     ];
+  }
+
+  /** Things that can't be read and may need any snapshot. An unreadable tag names one, and needs none. */
+  async unclearUsers(): Promise<string[]> {
+    const unreadable = await this.unreadable();
+    return unreadable
+      .filter(({ kind, snapshots }) => kind !== "tag" && snapshots === null)
+      .map(({ id }) => id);
   }
 
   /** Removes a tag when the snapshot has others, else the snapshot. Refused while a sandbox needs it. */
@@ -228,11 +255,18 @@ export class Archive {
     const users = await this.usersOf(id);
     if (users.length > 0) {
       throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
-        hint: users
-          .map((user) => (/^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`))
-          .join("; "),
+        hint: users.map(removalOf).join("; "),
       });
     }
+    const unclear = await this.unclearUsers();
+    if (unclear.length > 0)
+      throw new EngineError(
+        "conflict",
+        `snapshot ${reference} may be in use by state that can't be read: ${unclear.join(", ")}`,
+        {
+          hint: `thaw quarantine ls; mend it, then thaw quarantine restore ${unclear[0]}; or: ${unclear.map(removalOf).join("; ")}`,
+        },
+      );
     await this.snapshots.remove(id);
     void this.#context.room.disk.freed();
     const details = why ? { reason: why.reason, bytes: why.bytes } : {};
@@ -257,4 +291,10 @@ export class Archive {
     const snapshot = await this.snapshots.get(reference);
     return { snapshot, parts: await this.snapshots.verify(snapshot, signal) };
   }
+}
+
+/** The command that removes a sandbox, a capture or an entry of the quarantine. */
+function removalOf(user: string): string {
+  if (user.includes("/")) return `thaw quarantine rm ${user}`;
+  return /^(fail|capture)-/.test(user) ? `thaw capture rm ${user}` : `thaw rm ${user}`;
 }

@@ -1,8 +1,9 @@
 import type { PruneReport } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { cleanText } from "../format/clean-text.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
+import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
 /** Flags of `thaw prune`. */
 export interface PruneFlags {
@@ -27,6 +28,12 @@ export function formatPruned({ dryRun, captures, snapshots, compressed }: PruneR
 /** `thaw prune`. */
 export async function prune(flags: PruneFlags): Promise<void> {
   const report = await withClient((client) => client.prune(flags.dryRun === true));
+  if (report.unreadable.length > 0) {
+    const named = cleanText(report.unreadable.join(", "));
+    writeErr(
+      `${styleErr("yellow", "thaw:")} nothing that these may need is removed, because they can't be read: ${named}\nhint: thaw quarantine ls\n`,
+    );
+  }
   if (flags.json === true) printJson(report);
   else writeOut(formatPruned(report));
 }

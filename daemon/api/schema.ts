@@ -428,6 +428,8 @@ export const pruneReport = z.object({
   snapshots: z.array(removal),
   /** Parts of snapshots that were compressed to travel, by the beginning of their digest. */
   compressed: z.array(removal),
+  /** Things that can't be read and may need any snapshot or capture: while they are there, nothing that they may need goes. */
+  unreadable: z.array(z.string()).default([]),
 });
 const artifactKind = z.enum(["snapshot", "capture"]);
 /** All that a client needs to carry a snapshot or a capture elsewhere. */

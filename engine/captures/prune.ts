@@ -7,6 +7,7 @@ import { EngineError } from "../errors.ts";
 import type { Holds } from "../holds.ts";
 import type { SandboxRecord } from "../sandboxes/record.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import type { UnreadableThing } from "../state/needs.ts";
 import {
   type Budget,
   type Budgets,
@@ -28,6 +29,8 @@ export interface PruneContext {
   holds: Holds;
   budgets: Budgets;
   sandboxes(): readonly SandboxRecord[];
+  /** What can't be read, and what of the host that needs. */
+  unreadable(): Promise<UnreadableThing[]>;
   /** Throws `conflict` for one that has come into use. */
   removeCapture(removal: Removal): Promise<void>;
   removeSnapshot(removal: Removal): Promise<void>;
@@ -36,6 +39,8 @@ export interface PruneContext {
 export interface Pruned {
   captures: Removal[];
   snapshots: Removal[];
+  /** Things that can't be read and may need any snapshot or capture: nothing that they may need went. */
+  unreadable: string[];
 }
 
 export class Pruner {
@@ -50,7 +55,10 @@ export class Pruner {
   prune({ dryRun }: { dryRun: boolean }): Promise<Pruned> {
     return this.#turn.run(async () => {
       const captures = await this.#captures(dryRun);
-      return { captures, snapshots: await this.#snapshots(captures, dryRun, () => true) };
+      const snapshots = await this.#snapshots(captures, dryRun, () => true);
+      const needs = await this.#context.unreadable();
+      const unclear = needs.filter((one) => one.snapshots === null || one.captures === null);
+      return { captures, snapshots, unreadable: unclear.map(({ id }) => id) };
     });
   }
 
@@ -70,11 +78,17 @@ export class Pruner {
 
   async #captures(dryRun: boolean): Promise<Removal[]> {
     const { captures, budgets } = this.#context;
-    const [all, used] = await Promise.all([captures.list(), this.#usedCaptures()]);
+    const [all, used, unreadable] = await Promise.all([
+      captures.list(),
+      this.#usedCaptures(),
+      this.#context.unreadable(),
+    ]);
+    if (unreadable.some((one) => one.captures === null)) return [];
+    const needed = new Set(unreadable.flatMap((one) => [...(one.captures ?? [])]));
     const kept = await Promise.all(
       all.map(async (capture) => {
         const { pinned } = await captures.notes(capture.id);
-        return describeCapture(capture, pinned || used.has(capture.id));
+        return describeCapture(capture, pinned || used.has(capture.id) || needed.has(capture.id));
       }),
     );
     const removals = decideCaptures(kept, budgets, Date.now());
@@ -87,22 +101,21 @@ export class Pruner {
     fits: (id: string) => boolean,
   ): Promise<Removal[]> {
     const { captures, snapshots, holds, sandboxes } = this.#context;
-    const damaged = await captures.unreadable();
-    const theirs = await Promise.all(damaged.map(({ id }) => captures.baseOf(id)));
-    // What one is based on can't be told, so it may be any.
-    if (theirs.includes(null)) return [];
     const gone = new Set(without.map(({ id }) => id));
     const [all, tags, everyCapture] = await Promise.all([
       snapshots.list(),
       snapshots.tags(),
       captures.list(),
     ]);
+    // After the lists, which find what can't be read.
+    const unreadable = await this.#context.unreadable();
+    if (unreadable.some((one) => one.snapshots === null)) return [];
     const left = everyCapture.filter(({ id }) => !gone.has(id));
     const used = new Set([
       ...tags.values(),
       ...sandboxes().flatMap(({ snapshot, ownSnapshot }) => [snapshot, ownSnapshot]),
       ...left.map(({ manifest }) => manifest.base.snapshot),
-      ...theirs,
+      ...unreadable.flatMap((one) => [...(one.snapshots ?? [])]),
     ]);
     const now = Date.now();
     const kept = all.map(({ id, manifest }): KeptSnapshot => {

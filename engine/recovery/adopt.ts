@@ -44,6 +44,14 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
         list();
         await sandbox.remove();
       });
+  if (parts.registry.isTaken(record.name)) {
+    // The name was free while the record could not be read.
+    quarantine.mark({
+      ...{ kind: "sandbox", what: id, path, reason: `has the name of another sandbox, ${record.name}` },
+      hint: `thaw rm ${record.name}, then: thaw quarantine restore ${id}; or remove this one: thaw rm ${id}`,
+    });
+    return async () => {};
+  }
   list();
   if (record.state === "removing") return () => sandbox.remove();
   await sandbox.restore().catch((error: Error) => {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Gate } from "../concurrency.ts";
 import type { Parts } from "../parts.ts";
+import { recordPath } from "../sandboxes/dir.ts";
 import { clearUnfinished, completeEntries } from "../state/entries.ts";
 import { clearBuild } from "../templates/build.ts";
 import { type Later, readSandbox } from "./adopt.ts";
@@ -48,7 +49,18 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
   const reads = new Gate(READS_AT_ONCE);
   const ids = (await attempt("sandboxes", () => completeEntries(home.sandboxes))) ?? [];
   const left = await Promise.all(
-    ids.map((id) => reads.run(() => attempt(`sandbox ${id}`, () => readSandbox(parts, id, clientsGone)))),
+    ids.map((id) =>
+      reads.run(() =>
+        attempt(`sandbox ${id}`, () =>
+          readSandbox(parts, id, clientsGone).catch((error: Error) => {
+            // It is there all the same, and needs what it is based on.
+            const path = recordPath(join(home.sandboxes, id));
+            parts.quarantine.mark({ kind: "sandbox", what: id, path, reason: error.message });
+            throw error;
+          }),
+        ),
+      ),
+    ),
   );
   await attempt("captures", () => captures.recover());
   const rest = async (): Promise<void> => {

@@ -51,6 +51,10 @@ export class SandboxRegistry {
     });
   }
 
+  isTaken(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** Throws `conflict` when the name is taken. */
   claim(name: string): void {
     if (this.#names.has(name)) {

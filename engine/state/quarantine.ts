@@ -47,6 +47,8 @@ export interface Suspect {
   path: string;
   /** Why it can't be read: a clause such as `is empty`. */
   reason: string;
+  /** What to do before it is restored, where that is not to mend the file. */
+  hint?: string;
 }
 
 export interface QuarantineEntry {
@@ -61,6 +63,8 @@ export interface QuarantineEntry {
   from: string;
   /** False: it is still there. */
   moved: boolean;
+  /** What to do before it is restored, where that is not to mend the file. */
+  hint?: string;
 }
 
 /** Reads a thing again that is back in its place, or still there. Marks it again when it still can't be read. */
@@ -86,10 +90,11 @@ export class Quarantine {
   }
 
   /** Names a thing that can't be read and leaves it where it is. */
-  mark({ kind, what, path, reason }: Suspect): QuarantineEntry {
+  mark({ kind, what, path, reason, hint }: Suspect): QuarantineEntry {
     const entry = {
       ...{ id: `${kind}/${what}`, kind, what, reason, at: new Date().toISOString() },
       ...{ from: relative(this.#root, path), moved: false },
+      ...(hint === undefined ? {} : { hint }),
     };
     this.#marks.set(entry.id, entry);
     return entry;
@@ -128,6 +133,11 @@ export class Quarantine {
     }
   }
 
+  /** Where its content is now. */
+  placeOf({ id, from, moved }: QuarantineEntry): string {
+    return moved ? join(this.#dir, id, CONTENT) : join(this.#root, from);
+  }
+
   /** Those marked and those moved, oldest first. */
   async list(): Promise<QuarantineEntry[]> {
     const moved = await Promise.all(
@@ -152,10 +162,12 @@ export class Quarantine {
     this.#marks.delete(entry.id);
     await this.#owners.get(kind)?.readAgain?.(entry);
     const again = this.#marks.get(`${kind}/${what}`);
-    if (again)
-      throw new EngineError("conflict", `${kind} ${what} still can't be read: ${from} ${again.reason}`, {
-        hint: "mend the file, or start the thaw that wrote it",
+    if (again) {
+      const refused = again.hint === undefined ? "still can't be read" : "is not restored";
+      throw new EngineError("conflict", `${kind} ${what} ${refused}: ${from} ${again.reason}`, {
+        hint: again.hint ?? "mend the file, or start the thaw that wrote it",
       });
+    }
     return entry;
   }
 

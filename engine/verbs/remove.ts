@@ -45,5 +45,6 @@ export async function endLease(parts: Parts, id: string): Promise<void> {
 /** Removes a snapshot that was made for one sandbox, unless another sandbox, a capture or a tag has come to need it. */
 export async function dropOwnSnapshot({ archive, snapshots }: Parts, id: string | null): Promise<void> {
   if (id === null || (await archive.usersOf(id)).length > 0) return;
+  if ((await archive.unclearUsers()).length > 0) return;
   if (![...(await snapshots.tags()).values()].includes(id)) await snapshots.remove(id);
 }

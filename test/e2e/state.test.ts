@@ -107,6 +107,56 @@ describe("a record that can't be read", () => {
     expect(await quarantined()).toEqual([]);
   });
 
+  test("what it is based on stays: by what its files show, and everything when they show nothing", async () => {
+    await create("source");
+    expect((await thaw(["freeze", "source", "needs:1"])).exitCode).toBe(0);
+    const { id: snapshot } = await thawJson<{ id: string }>(["snapshot", "inspect", "needs:1"]);
+    const id = await create("child", "--snapshot", "needs:1");
+    expect((await thaw(["snapshot", "tag", "base", "needs:1"])).exitCode).toBe(0);
+    expect((await thaw(["snapshot", "rm", "needs:1"])).exitCode).toBe(0);
+    await killDaemon();
+    writeFileSync(recordOf(id), "");
+    const refused = async (why: string) => {
+      const { exitCode, stderr } = await thaw(["snapshot", "rm", snapshot]);
+      expect([exitCode, String(stderr)]).toEqual([125, expect.stringContaining(why)]);
+      expect(String(stderr)).toContain(`thaw quarantine rm sandbox/${id}`);
+    };
+    await refused(`snapshot ${snapshot} is in use by sandbox/${id}`);
+    rmSync(join(recordOf(id), "..", "chain.json"));
+    await refused(`snapshot ${snapshot} may be in use by state that can't be read: sandbox/${id}`);
+    const pruned = await thaw(["prune"]);
+    expect([pruned.exitCode, pruned.stdout]).toEqual([0, "nothing to remove\n"]);
+    expect(String(pruned.stderr)).toContain(`they can't be read: sandbox/${id}`);
+    expect((await thaw(["rm", id])).exitCode).toBe(0);
+    expect((await thaw(["snapshot", "rm", snapshot])).exitCode).toBe(0);
+  });
+
+  test("one whose name was given to another comes back when that is gone, and not before", async () => {
+    const id = await create("twin");
+    expect((await thaw(["exec", "twin", "--", "sh", "-c", "echo first > /root/f"])).exitCode).toBe(0);
+    await killDaemon();
+    const whole = readFileSync(recordOf(id), "utf8");
+    truncateSync(recordOf(id), 100);
+    const other = await create("twin");
+    writeFileSync(recordOf(id), whole);
+    const early = await thaw(["quarantine", "restore", id]);
+    expect(early.exitCode).toBe(125);
+    expect(String(early.stderr)).toMatch(/is not restored: .* has the name of another sandbox, twin/);
+    expect(String(early.stderr)).toContain(`thaw rm twin, then: thaw quarantine restore ${id}`);
+    // Also a daemon that finds both whole lists one of them, and names the other.
+    await killDaemon();
+    const [listed] = await rows();
+    const kept = [id, other].find((one) => one !== listed?.id) ?? "";
+    expect(await quarantined()).toMatchObject([{ id: `sandbox/${kept}` }]);
+    for (const one of [id, other]) expect(await machineProcesses(one)).not.toEqual([]);
+    expect((await thaw(["rm", listed?.id ?? ""])).exitCode).toBe(0);
+    expect((await thaw(["quarantine", "restore", kept])).exitCode).toBe(0);
+    const expected = kept === id ? "first\n" : "";
+    expect((await thaw(["exec", "twin", "--", "sh", "-c", "cat /root/f 2>/dev/null || :"])).stdout).toBe(
+      expected,
+    );
+  });
+
   test("the draft of a capture is moved away, and stored once it is restored", async () => {
     const home = inject("thawHome");
     expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
