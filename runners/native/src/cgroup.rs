@@ -1,5 +1,6 @@
 //! The limits of a machine: a cgroup of its own (v2, or v1 where only that has controllers), rlimits beside it or instead.
 
+use crate::jail::Child;
 use crate::sys::{c_string, open, open_process, signal_process};
 use std::collections::BTreeSet;
 use std::fs;
@@ -127,6 +128,17 @@ impl Group {
         let entrance =
             |dir: &PathBuf| open(&c_string(dir.join("cgroup.procs").as_os_str().as_bytes())?, libc::O_WRONLY);
         self.dirs.iter().map(entrance).collect()
+    }
+
+    /// Makes a process a member. One that has ended already is none.
+    pub fn admit(&self, child: &Child) -> io::Result<()> {
+        for dir in &self.dirs {
+            match fs::write(dir.join("cgroup.procs"), child.pid.to_string()) {
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// How many processes of it the kernel has killed for want of memory.

@@ -85,16 +85,17 @@ fn launch(options: &Options, listener: UnixListener, group: Group) -> io::Result
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let descriptors: Vec<RawFd> =
             sockets.iter().map(AsRawFd::as_raw_fd).chain(inherited.iter().map(AsRawFd::as_raw_fd)).collect();
-        let entrances = group.entrances()?;
         let child = start(&Jail {
             options,
             base: dir,
             uid: uid.as_ref().map(|uid| uid.uid),
             mechanism: group.mechanism,
-            entrances: &entrances,
+            entrances: &[],
             stdio: [null.as_raw_fd(), null.as_raw_fd(), stderr_writer.as_raw_fd()],
             descriptors: &descriptors,
         })?;
+        // Joining takes the kernel some 15 ms, in which QEMU gets ready; its guest does not run before the daemon has heard of this keeper.
+        group.admit(&child).inspect_err(|_| kill(&child))?;
         Ok((uid, child, File::from(stderr)))
     };
     match made() {
@@ -115,6 +116,10 @@ fn launch(options: &Options, listener: UnixListener, group: Group) -> io::Result
             Err(error)
         }
     }
+}
+
+fn kill(child: &Child) {
+    let _ = signal_process(child.process.as_fd(), libc::SIGKILL);
 }
 
 impl Keeper<'_> {
@@ -270,7 +275,7 @@ impl Keeper<'_> {
     }
 
     fn kill(&self) {
-        let _ = signal_process(self.child.process.as_fd(), libc::SIGKILL);
+        kill(&self.child);
         self.group.kill();
     }
 
