@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { pickDaemonEnvironment } from "./daemon-environment.ts";
 import { findDaemonLog } from "./daemon-log.ts";
 import { ThawError } from "./errors.ts";
@@ -54,8 +55,7 @@ export async function startDaemon(paths: ThawPaths, signal?: AbortSignal): Promi
 async function start(paths: ThawPaths): Promise<void> {
   makeFolders(paths);
   const installed = await installDaemon(paths.home);
-  const log = findDaemonLog(paths.home);
-  const fd = openLog(log);
+  const { fd, log } = openLog(paths);
   const before = fstatSync(fd).size;
   const args = [smallNewSpace, installed.script, "--home", paths.home, "--socket", paths.socket];
   const child = spawn(installed.node, args, {
@@ -92,11 +92,15 @@ async function start(paths: ThawPaths): Promise<void> {
   });
 }
 
-function openLog(path: string): number {
+/** Of a home on a read-only file system it is beside the socket. */
+function openLog({ home, socket }: ThawPaths): { fd: number; log: string } {
+  const log = findDaemonLog(home);
+  const open = (path: string) => ({ fd: openSync(path, "a", 0o600), log: path });
   try {
-    return openSync(path, "a", 0o600);
+    return open(log);
   } catch (error) {
-    throw new ThawError("host-not-ready", `can't write ${path}: ${(error as Error).message}`, {
+    if ((error as NodeJS.ErrnoException).code === "EROFS") return open(join(dirname(socket), "daemon.log"));
+    throw new ThawError("host-not-ready", `can't write ${log}: ${(error as Error).message}`, {
       cause: error,
     });
   }

@@ -99,6 +99,9 @@ export async function installDaemon(home: string): Promise<InstalledDaemon> {
     await publishLauncher(home, installed);
     return installed;
   } catch (error) {
+    // A read-only file system: what is there can still be looked at.
+    if ((error as NodeJS.ErrnoException).code === "EROFS")
+      return { node: process.execPath, script: join(build.folder, "daemon.mjs") };
     const message = `can't install the daemon in ${versions}: ${(error as Error).message}`;
     throw new ThawError("host-not-ready", message, { hint: `df -h ${home}; ls -ld ${home}`, cause: error });
   }

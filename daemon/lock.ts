@@ -58,8 +58,7 @@ export async function lockHome(home: string, socket: string, waitMs = WAIT_MS): 
 }
 
 async function tryLock(path: string, socket: string): Promise<boolean> {
-  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-  const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  const fd = openLock(path);
   try {
     // Whoever can open the file can lock it.
     if ((fstatSync(fd).mode & 0o077) !== 0) fchmodSync(fd, 0o600);
@@ -75,9 +74,20 @@ async function tryLock(path: string, socket: string): Promise<boolean> {
     ftruncateSync(fd);
     writeSync(fd, `${JSON.stringify({ pid: process.pid, host: hostname(), socket } satisfies Holder)}\n`, 0);
   } catch {
-    // A full disk: the lock holds all the same, only its holder's name is missing.
+    // A full or read-only disk: the lock holds all the same, only its holder's name is missing.
   }
   return true;
+}
+
+/** On a read-only file system the file of an earlier daemon is locked, without the new holder's name. */
+function openLock(path: string): number {
+  const { O_RDONLY, O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+  try {
+    return openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EROFS") throw error;
+    return openSync(path, O_RDONLY | O_NOFOLLOW);
+  }
 }
 
 /** Locks the descriptor's open file description. False when another one is locked. */

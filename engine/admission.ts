@@ -54,7 +54,8 @@ export function defaultLimits(totalMib: number): Limits {
 }
 
 export class Admission {
-  readonly limits: Limits;
+  /** Other ones count from the next request on. */
+  limits: Limits;
   readonly #host: () => HostMemory;
   readonly #runner: RunnerMemory;
   /** Sizes of machines, by sandbox; 0 when its machine has ended. */

@@ -16,7 +16,7 @@ import {
 import { budgetsOf, type Pruned, Pruner } from "./captures/prune.ts";
 import type { Removal } from "./captures/retention.ts";
 import type { StoredCapture } from "./captures/store.ts";
-import type { Config } from "./config.ts";
+import type { HostConfig } from "./config.ts";
 import { EngineError } from "./errors.ts";
 import type { EventLog } from "./events/log.ts";
 import { Holds } from "./holds.ts";
@@ -45,7 +45,7 @@ export interface ArchiveContext {
   home: Home;
   runner: Runner;
   room: Room;
-  config: Config;
+  config: HostConfig;
   audit: Audit;
   quarantine: Quarantine;
   events: EventLog;
@@ -82,7 +82,10 @@ export class Archive {
       captures: this.captures.store,
       snapshots: this.snapshots,
       holds: this.holds,
-      budgets: budgetsOf(config),
+      budgets: () => {
+        config.refresh();
+        return config.fault === null ? budgetsOf(config.value) : null;
+      },
       sandboxes: () => context.sandboxes(),
       unreadable: () => this.unreadable(),
       removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),

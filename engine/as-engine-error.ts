@@ -37,5 +37,10 @@ export function asEngineError(error: unknown): EngineError {
   if (name === "AgentRefusal")
     return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
   if (isNoSpace(error)) return new EngineError("no-space", message, { cause: error });
+  if ((error as { code?: string }).code === "EROFS")
+    return new EngineError("host-not-ready", message, {
+      hint: "the file system of the state folder is read-only: thaw doctor",
+      cause: error,
+    });
   return new EngineError("internal", message ?? String(error), { cause: error });
 }

@@ -1,11 +1,15 @@
-/** `$THAW_HOME/config.yaml`: what a host's operator decides. Read when the daemon starts; every mistake is told at once. */
-import { readFileSync } from "node:fs";
-import { parseDocument } from "yaml";
+/** `$THAW_HOME/config.yaml`: what a host's operator decides. Every mistake is told at once. */
+import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
+import type { Probe } from "../runners/runner.ts";
 import { duration, size } from "./duration.ts";
 import { EngineError } from "./errors.ts";
+import { checkYaml } from "./yaml-file.ts";
 
-const orNever = z.union([z.literal("never").transform(() => null), duration]);
+const orNever = z.union(
+  [z.literal("never").transform(() => null), duration],
+  "never, or a length of time such as 10m",
+);
 
 /** Of captures; what is absent is not limited. */
 const budget = z.strictObject({
@@ -60,43 +64,98 @@ const config = z.strictObject({
 });
 export type Config = z.infer<typeof config>;
 
-/** Throws `usage` with every mistake as `config.yaml:LINE: …` or `config.yaml: KEY: …`. */
+/** Throws `usage` with every mistake as `FILE:LINE:COLUMN: KEY: what`. */
 export function parseConfig(text: string, file = "config.yaml"): Config {
-  const document = parseDocument(text, { prettyErrors: true });
-  const mistakes = document.errors.map(({ message }) => `${file}: ${message.split("\n", 1)[0]}`);
-  if (mistakes.length === 0) {
-    const parsed = config.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
-    if (parsed.success) return parsed.data;
-    mistakes.push(...parsed.error.issues.flatMap(describe).map((mistake) => `${file}: ${mistake}`));
-  }
+  const checked = checkYaml(text, { file, shape: config, whole: "the file" });
+  if ("value" in checked) return checked.value;
+  const { mistakes } = checked;
   throw new EngineError(
     "usage",
     `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`,
-    {
-      details: mistakes,
-      hint: `mend ${file}, then try again`,
-    },
+    { details: mistakes },
   );
 }
 
-/** The host's configuration; an absent file is an empty one. */
-export function readConfig(path: string): Config {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return parseConfig("", path);
-    throw new EngineError("host-not-ready", `${path} can't be read: ${(error as Error).message}`, {
-      cause: error,
+/**
+ * The configuration in force. The file is looked at again whenever something is to be made, so that a change needs no restart. While it has
+ * a mistake the last limits that could be read go on (those of an empty file, when there were none), and nothing is made.
+ */
+export class HostConfig {
+  readonly #path: string;
+  #value: Config;
+  #fault: EngineError | null = null;
+  /** Of the file as it was read; null: it is read again in any case. */
+  #stamp: string | null = null;
+  /** Called when other values come into force. */
+  onChange: (value: Config) => void = () => {};
+
+  /** Never throws: see `fault`. @param path an absent file is an empty one */
+  constructor(path: string) {
+    this.#path = path;
+    this.#value = parseConfig("");
+    this.refresh();
+  }
+
+  get value(): Config {
+    return this.#value;
+  }
+
+  /** Its mistakes are in `details`; null: there are none. As of the last `refresh`. */
+  get fault(): EngineError | null {
+    return this.#fault;
+  }
+
+  /** What is in force, for something that is to be made. Throws `host-not-ready` with every mistake. */
+  required(): Config {
+    this.refresh();
+    if (this.#fault === null) return this.#value;
+    const { message, details = [] } = this.#fault;
+    throw new EngineError("host-not-ready", `nothing is made on this host: ${message}`, {
+      details,
+      hint: `mend ${this.#path}: it is read again at the next request`,
     });
   }
-  return parseConfig(text, path);
+
+  /** Reads the file again if it has changed. */
+  refresh(): void {
+    const stamp = stampOf(this.#path);
+    if (stamp !== null && stamp === this.#stamp) return;
+    this.#stamp = null;
+    try {
+      this.#value = parseConfig(readText(this.#path), this.#path);
+      this.#fault = null;
+      this.onChange(this.#value);
+    } catch (error) {
+      this.#fault = error as EngineError;
+    }
+    this.#stamp = stamp;
+  }
 }
 
-function describe(issue: z.core.$ZodIssue): string[] {
-  const at = issue.path.join(".");
-  if (issue.code === "unrecognized_keys")
-    return issue.keys.map((key) => `${[at, key].filter(Boolean).join(".")}: there is no such key`);
-  const message = issue.code === "invalid_union" ? "never, or a length of time such as 10m" : issue.message;
-  return [`${at || "the file"}: ${message}`];
+/** The lines of `thaw doctor`: one for each mistake. */
+export function configProbes({ fault }: HostConfig): Probe[] {
+  if (fault === null) return [];
+  const { message, details = [message] } = fault;
+  const hint = "nothing is made until it is mended; it is read again at the next request";
+  return details.map((detail) => ({ name: "config", state: "missing", fatal: true, detail, hint }));
+}
+
+function stampOf(path: string): string | null {
+  try {
+    const { ino, size: bytes, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return [ino, bytes, mtimeNs, ctimeNs].join(" ");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? "absent" : null;
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return "";
+    const why = code === "EISDIR" ? "is a folder" : `can't be read: ${message}`;
+    throw new EngineError("host-not-ready", `${path} ${why}`, { cause: error });
+  }
 }

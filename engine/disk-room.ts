@@ -76,7 +76,8 @@ export function grantOf(state: DiskState, { reserveBytes, hostBytes, sandboxByte
 
 export class DiskRoom {
   readonly #root: string;
-  readonly #limits: DiskLimits;
+  /** Other ones count from the next stretch on. */
+  limits: DiskLimits;
   readonly #growers: () => readonly Grower[];
   readonly #turn = new Gate(1);
   /** Bytes of each sandbox's folder, as last counted. */
@@ -90,7 +91,7 @@ export class DiskRoom {
   /** @param root the state folder @param growers the sandboxes there are */
   constructor(root: string, limits: DiskLimits, growers: () => readonly Grower[]) {
     this.#root = root;
-    this.#limits = limits;
+    this.limits = limits;
     this.#growers = growers;
   }
 
@@ -108,7 +109,7 @@ export class DiskRoom {
       const before = this.#owned.get(sandbox.id);
       const freeBytes = await this.#count(sandbox);
       const grown = Math.max(0, (this.#owned.get(sandbox.id) ?? 0) - (before ?? Number.POSITIVE_INFINITY));
-      if (freeBytes >= this.#limits.reserveBytes) this.#taken.clear();
+      if (freeBytes >= this.limits.reserveBytes) this.#taken.clear();
       else this.#taken.set(sandbox.id, (this.#taken.get(sandbox.id) ?? 0) + grown);
       await this.#grant(sandbox, freeBytes);
       if (freeBytes > this.#freeAtGrant / 2) return;
@@ -136,12 +137,12 @@ export class DiskRoom {
       for (const sandbox of this.#growers()) {
         if (!isHeld(sandbox)) continue;
         const freeBytes = await this.#count(sandbox);
-        const { reserveBytes } = this.#limits;
+        const { reserveBytes } = this.limits;
         const isFull = sandbox.record.heldBy === "disk-full" && freeBytes >= reserveBytes / 2;
         // Not at the very line, where it would be held again at once.
         const spare = freeBytes >= reserveBytes + 2 * STRETCH.leastBytes;
         if (!isFull && !spare) continue;
-        if ("held" in grantOf({ ...this.#state(sandbox, freeBytes), takenBytes: 0 }, this.#limits)) continue;
+        if ("held" in grantOf({ ...this.#state(sandbox, freeBytes), takenBytes: 0 }, this.limits)) continue;
         this.#taken.delete(sandbox.id);
         await sandbox.release().catch(() => {});
       }
@@ -161,7 +162,7 @@ export class DiskRoom {
   }
 
   async #grant(sandbox: Grower, freeBytes: number): Promise<void> {
-    const grant = grantOf(this.#state(sandbox, freeBytes), this.#limits);
+    const grant = grantOf(this.#state(sandbox, freeBytes), this.limits);
     if ("bytes" in grant) return sandbox.watchDiskGrowth(grant.bytes);
     await sandbox.hold(grant.held, grant.reason);
     this.held();

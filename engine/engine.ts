@@ -11,11 +11,11 @@ import type { Captures } from "./captures/captures.ts";
 import type { Rerun, RerunOptions } from "./captures/rerun.ts";
 import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
-import { readConfig } from "./config.ts";
+import { type Config, configProbes, HostConfig } from "./config.ts";
 import type { EngineError } from "./errors.ts";
 import { EventLog } from "./events/log.ts";
-import { LogBudget } from "./execs/log-budget.ts";
-import { type Home, openHome } from "./home.ts";
+import { LogBudget, type LogLimits } from "./execs/log-budget.ts";
+import { type Home, homeProbes, openHome } from "./home.ts";
 import { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
 import { Lifecycle } from "./lifecycle/lifecycle.ts";
@@ -223,7 +223,8 @@ export class Engine {
   }
 
   async doctor(): Promise<Probe[]> {
-    const { runner, snapshots, registry, home, room, quarantine } = this.#parts;
+    const { config, runner, snapshots, registry, home, room, quarantine } = this.#parts;
+    config.refresh();
     const probes = await runner.probe();
     const found = await snapshots.list();
     return [
@@ -234,6 +235,8 @@ export class Engine {
         fatal: false,
         detail: `${found.length} snapshots, ${registry.size} sandboxes in ${home.root}`,
       },
+      ...homeProbes(home),
+      ...configProbes(config),
       await room.probe(),
       quarantineProbe(await quarantine.list()),
       ...this.#problems.map(({ what, message }) => ({
@@ -262,29 +265,34 @@ export class Engine {
   }
 }
 
+function logLimitsOf({ limits }: Config): LogLimits {
+  const { logs = KEPT_LOGS_MIB.host, sandbox } = limits;
+  return { hostBytes: logs * 2 ** 20, sandboxBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20 };
+}
+
 function assemble(home: Home, options: EngineOptions, agentDigest: string): Parts {
   const { runner, templatesDir, clock = systemClock } = options;
-  const config = readConfig(home.config);
+  const config = new HostConfig(home.config);
   const audit = new Audit(home.audit);
   const events = EventLog.open(home.events);
   const registry = new SandboxRegistry();
-  const room = new Room(home.root, { config, runner }, () => registry.present);
+  const room = new Room(home.root, { config: config.value, runner }, () => registry.present);
   const sandboxes = () => registry.present.map(({ record }) => record);
   const quarantine = new Quarantine(home.root);
   const archive = new Archive({ home, runner, room, config, audit, events, quarantine, sandboxes });
-  const { logs = KEPT_LOGS_MIB.host, sandbox } = config.limits;
+  const logs = new LogBudget(logLimitsOf(config.value));
+  config.onChange = (value) => {
+    room.apply(value);
+    logs.limits = logLimitsOf(value);
+  };
   const parts: Parts = {
-    ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine },
+    ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine, logs },
     snapshots: archive.snapshots,
     captures: archive.captures,
     admission: room.admission,
     sources: new Sources(archive.live, templatesDir, agentDigest),
     leases: new Leases((id) => callingAsDaemon(() => endLease(parts, id))),
     thaws: new Gate(availableParallelism()),
-    logs: new LogBudget({
-      hostBytes: logs * 2 ** 20,
-      sandboxBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20,
-    }),
     lifecycle: new Lifecycle<Sandbox>({
       clock,
       clockFile: home.clock,

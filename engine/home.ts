@@ -1,6 +1,7 @@
 /** Where things live under `$THAW_HOME`. Nothing else knows a path. */
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { Probe } from "../runners/runner.ts";
 import { EngineError } from "./errors.ts";
 
 export interface Home {
@@ -28,7 +29,10 @@ export interface Home {
   heartbeat: string;
 }
 
-/** Makes the folders. Throws `host-not-ready` when the state folder can't be written. */
+/**
+ * Makes the folders. Throws `host-not-ready` when the state folder can't be written. On a file system that is read-only what is there is
+ * opened all the same: a disk with errors is remounted so, and its daemon still has to list what there is.
+ */
 export function openHome(root: string): Home {
   const home: Home = {
     root,
@@ -56,6 +60,7 @@ export function openHome(root: string): Home {
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EROFS") return home;
     throw new EngineError(
       "host-not-ready",
       `the state folder ${root} can't be written: ${(error as Error).message}`,
@@ -66,4 +71,16 @@ export function openHome(root: string): Home {
     );
   }
   return home;
+}
+
+/** The line of `thaw doctor` for a state folder that can be read and not written. */
+export function homeProbes({ root }: Home): Probe[] {
+  try {
+    accessSync(root, constants.W_OK);
+    return [];
+  } catch (error) {
+    const detail = `${root} can't be written: ${(error as Error).message}`;
+    const hint = `what there is can be listed; nothing is made or changed. findmnt -T ${root}; dmesg`;
+    return [{ name: "state", state: "missing", fatal: true, detail, hint }];
+  }
 }

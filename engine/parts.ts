@@ -5,7 +5,7 @@ import type { Archive } from "./archive.ts";
 import type { Audit } from "./audit.ts";
 import type { Captures } from "./captures/captures.ts";
 import type { Gate } from "./concurrency.ts";
-import type { Config } from "./config.ts";
+import type { HostConfig } from "./config.ts";
 import type { EventLog } from "./events/log.ts";
 import type { LogBudget } from "./execs/log-budget.ts";
 import type { Home } from "./home.ts";
@@ -21,7 +21,7 @@ import type { Quarantine } from "./state/quarantine.ts";
 
 export interface Parts {
   readonly home: Home;
-  readonly config: Config;
+  readonly config: HostConfig;
   readonly clock: Clock;
   readonly runner: Runner;
   readonly registry: SandboxRegistry;

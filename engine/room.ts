@@ -3,7 +3,7 @@ import { statfs } from "node:fs/promises";
 import type { Probe, Runner } from "../runners/runner.ts";
 import { Admission, defaultLimits, type Limits } from "./admission.ts";
 import type { Config } from "./config.ts";
-import { DiskRoom, type Grower } from "./disk-room.ts";
+import { type DiskLimits, DiskRoom, type Grower } from "./disk-room.ts";
 import { EngineError } from "./errors.ts";
 import { readHostMemory } from "./host-memory.ts";
 import { describe, roomMib } from "./memory-claims.ts";
@@ -17,20 +17,26 @@ export class Room {
   readonly admission: Admission;
   readonly disk: DiskRoom;
   readonly #root: string;
-  readonly #minFreeMib: number;
+  #minFreeMib: number;
 
   /** @param root the state folder: its disk is the one that counts. @param growers the sandboxes there are */
   constructor(
     root: string,
-    { config: { limits }, runner }: { config: Config; runner: Runner },
+    { config, runner }: { config: Config; runner: Runner },
     growers: () => readonly Grower[],
   ) {
     this.#root = root;
-    this.#minFreeMib = limits.freeDisk ?? MIN_FREE_MIB;
-    this.admission = new Admission(limitsOf(limits), runner.memory);
-    const bytes = (mib: number | undefined) => (mib === undefined ? undefined : mib * 2 ** 20);
-    const disk = { hostBytes: bytes(limits.disk), sandboxBytes: bytes(limits.sandbox.disk) };
-    this.disk = new DiskRoom(root, { reserveBytes: this.#minFreeMib * 2 ** 20, ...disk }, growers);
+    this.#minFreeMib = minFreeOf(config);
+    this.admission = new Admission(limitsOf(config.limits), runner.memory);
+    this.disk = new DiskRoom(root, diskLimitsOf(config), growers);
+  }
+
+  /** From now on these limits count. */
+  apply(config: Config): void {
+    this.#minFreeMib = minFreeOf(config);
+    this.admission.limits = limitsOf(config.limits);
+    this.disk.limits = diskLimitsOf(config);
+    void this.disk.freed();
   }
 
   /** Throws `no-space` with the figures. @param bytes that are about to be written */
@@ -62,6 +68,19 @@ export class Room {
     const { bavail, bsize } = await statfs(this.#root);
     return Math.floor((bavail * bsize) / 2 ** 20);
   }
+}
+
+function minFreeOf({ limits }: Config): number {
+  return limits.freeDisk ?? MIN_FREE_MIB;
+}
+
+function diskLimitsOf(config: Config): DiskLimits {
+  const { disk, sandbox } = config.limits;
+  const bytes = (mib: number | undefined) => (mib === undefined ? undefined : mib * 2 ** 20);
+  return {
+    reserveBytes: minFreeOf(config) * 2 ** 20,
+    ...{ hostBytes: bytes(disk), sandboxBytes: bytes(sandbox.disk) },
+  };
 }
 
 /** The configuration's limits; what it leaves out follows from the host's size. */

@@ -27,7 +27,8 @@ export interface PruneContext {
   captures: CaptureStore;
   snapshots: SnapshotStore;
   holds: Holds;
-  budgets: Budgets;
+  /** null: they can't be read, so no capture goes. */
+  budgets(): Budgets | null;
   sandboxes(): readonly SandboxRecord[];
   /** What can't be read, and what of the host that needs. */
   unreadable(): Promise<UnreadableThing[]>;
@@ -39,7 +40,7 @@ export interface PruneContext {
 export interface Pruned {
   captures: Removal[];
   snapshots: Removal[];
-  /** Things that can't be read and may need any snapshot or capture: nothing that they may need went. */
+  /** Things that can't be read and may need any snapshot or capture, or say so: nothing that they may need went. */
   unreadable: string[];
 }
 
@@ -58,7 +59,8 @@ export class Pruner {
       const snapshots = await this.#snapshots(captures, dryRun, () => true);
       const needs = await this.#context.unreadable();
       const unclear = needs.filter((one) => one.snapshots === null || one.captures === null);
-      return { captures, snapshots, unreadable: unclear.map(({ id }) => id) };
+      const limits = this.#context.budgets() === null ? ["config.yaml"] : [];
+      return { captures, snapshots, unreadable: [...limits, ...unclear.map(({ id }) => id)] };
     });
   }
 
@@ -77,7 +79,9 @@ export class Pruner {
   }
 
   async #captures(dryRun: boolean): Promise<Removal[]> {
-    const { captures, budgets } = this.#context;
+    const { captures } = this.#context;
+    const budgets = this.#context.budgets();
+    if (budgets === null) return [];
     const [all, used, unreadable] = await Promise.all([
       captures.list(),
       this.#usedCaptures(),

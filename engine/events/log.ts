@@ -35,7 +35,7 @@ export class EventLog {
     const log = new EventLog(path, limits);
     const older = readLines(olderPath(path));
     const newer = readLines(path);
-    if (newer.torn) truncateSync(path, newer.bytes);
+    if (newer.torn) log.#cut(newer.bytes);
     log.#fileBytes = newer.bytes;
     log.#ring = [...older.events, ...newer.events].slice(-limits.events);
     log.#nextId = (log.#ring.at(-1)?.id ?? 0) + 1;
@@ -76,6 +76,15 @@ export class EventLog {
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  #cut(bytes: number): void {
+    try {
+      truncateSync(this.#path, bytes);
+    } catch (error) {
+      // Of a read-only file system: nothing is appended to it either.
+      this.#failure = error as Error;
+    }
   }
 
   #write(line: string): void {

@@ -14,14 +14,14 @@ export interface LogKeeper {
 }
 
 export class LogBudget {
-  readonly #limits: LogLimits;
+  limits: LogLimits;
   /** Bytes of each sandbox as last counted. */
   readonly #kept = new Map<string, number>();
   /** One after the other. */
   #turn: Promise<void> = Promise.resolve();
 
   constructor(limits: LogLimits) {
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   /** An exec of `sandbox` has ended: drops what is too much. `all`: where else there may be something to drop. */
@@ -35,16 +35,16 @@ export class LogBudget {
   }
 
   async #settle(sandbox: LogKeeper, all: () => readonly LogKeeper[]): Promise<void> {
-    await this.#shrink(sandbox, this.#limits.sandboxBytes);
+    await this.#shrink(sandbox, this.limits.sandboxBytes);
     let total = 0;
     for (const bytes of this.#kept.values()) total += bytes;
-    if (total <= this.#limits.hostBytes) return;
+    if (total <= this.limits.hostBytes) return;
     const largestFirst = [...all()].sort((a, b) => (this.#kept.get(b.id) ?? 0) - (this.#kept.get(a.id) ?? 0));
     for (const one of largestFirst) {
       const before = this.#kept.get(one.id) ?? 0;
-      await this.#shrink(one, Math.max(0, before - (total - this.#limits.hostBytes)));
+      await this.#shrink(one, Math.max(0, before - (total - this.limits.hostBytes)));
       total -= before - (this.#kept.get(one.id) ?? 0);
-      if (total <= this.#limits.hostBytes) return;
+      if (total <= this.limits.hostBytes) return;
     }
   }
 

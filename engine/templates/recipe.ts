@@ -1,7 +1,7 @@
 /** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
-import { type Document, isNode, LineCounter, parseDocument, type YAMLMap } from "yaml";
 import { z } from "zod";
 import { EngineError } from "../errors.ts";
+import { checkYaml } from "../yaml-file.ts";
 
 const MIB_PER: Record<string, number> = { M: 1, MIB: 1, G: 1024, GIB: 1024 };
 
@@ -63,66 +63,12 @@ export type Step = Recipe["setup"][number];
 
 /** Throws `invalid-template` with every mistake as `FILE:LINE:COLUMN: what`. */
 export function parseRecipe(text: string, file: string): Recipe {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const at = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return `${file}:${line}:${col}`;
-  };
-  const mistakes = document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`);
-  if (mistakes.length === 0) {
-    const parsed = recipe.safeParse(unfolded(document, mistakes) ?? {});
-    if (parsed.success && mistakes.length === 0) return parsed.data;
-    for (const issue of mistakes.length === 0 ? (parsed.error?.issues ?? []) : []) {
-      for (const [path, message] of placed(issue))
-        mistakes.push(
-          `${at(offsetOf(document.contents, path))}: ${path.join(".") || "template"}: ${message}`,
-        );
-    }
-  }
+  const checked = checkYaml(text, { file, shape: recipe, whole: "template" });
+  if ("value" in checked) return checked.value;
+  const { mistakes } = checked;
   throw new EngineError(
     "invalid-template",
     `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`,
     { details: mistakes },
   );
-}
-
-/** Aliases that would unfold to more than anybody writes are a mistake like any other. */
-function unfolded(document: Document.Parsed, mistakes: string[]): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    mistakes.push((error as Error).message);
-    return undefined;
-  }
-}
-
-/** An issue's place: for unknown keys the keys themselves. */
-function placed(issue: z.core.$ZodIssue): [PropertyKey[], string][] {
-  if (issue.code === "unrecognized_keys")
-    return issue.keys.map((key) => [[...issue.path, key], "there is no such key"]);
-  if (issue.code === "invalid_union") {
-    const first = issue.errors.flat()[0];
-    return [[issue.path, first ? `${first.message}` : issue.message]];
-  }
-  return [[issue.path, issue.message]];
-}
-
-/** Byte offset of the deepest node that exists on a path; of a key when the key itself is the matter. */
-function offsetOf(root: unknown, path: PropertyKey[]): number {
-  let node = root;
-  let offset = isNode(root) ? (root.range?.[0] ?? 0) : 0;
-  for (const key of path) {
-    const map = node as YAMLMap | null;
-    const pair = map?.items?.find((item) => String((item as { key?: unknown }).key) === String(key)) as
-      | { key?: unknown; value?: unknown }
-      | undefined;
-    const found =
-      pair?.value ?? (Array.isArray(map?.items) && typeof key === "number" ? map.items[key] : undefined);
-    if (pair && isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
-    else if (isNode(found)) offset = found.range?.[0] ?? offset;
-    if (!isNode(found)) break;
-    node = found;
-  }
-  return offset;
 }

@@ -5,10 +5,11 @@ import type { ResolveOptions, SourceRequest } from "../sources.ts";
 
 /** Builds a template's snapshot, unless there is one that this host can thaw. */
 export async function build(
-  { sources, room, audit, events }: Parts,
+  { config, sources, room, audit, events }: Parts,
   source: SourceRequest,
   options: ResolveOptions & { force: boolean },
 ): Promise<StoredSnapshot> {
+  config.required();
   const asked = new Date().toISOString();
   const recipe = await sources.recipe(source);
   await room.needDisk();

@@ -35,10 +35,11 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       liveFreeze: typeof options.stopAfterMs === "number",
     });
     const { registry, config, clock, admission, archive, room, sources, thaws } = parts;
+    const limits = config.required();
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
     const id = randomId();
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
-    const timers = timersFor(config, name, options, clock.wall());
+    const timers = timersFor(limits, name, options, clock.wall());
     registry.claim(name);
     let replay: Replay | undefined;
     try {

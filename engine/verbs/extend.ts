@@ -14,7 +14,7 @@ export async function extend(parts: Parts, reference: string, byMs: number): Pro
   if (expiresAt === null)
     throw new EngineError("conflict", `sandbox ${record.name} has no time to live; set one with --ttl`);
   const end = Date.parse(expiresAt) + byMs;
-  checkTtl(config, record.name, end - Date.parse(record.createdAt));
+  checkTtl(config.required(), record.name, end - Date.parse(record.createdAt));
   record.timers.expiresAt = new Date(end).toISOString();
   await sandbox.persist();
   lifecycle.poke();

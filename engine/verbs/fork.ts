@@ -32,8 +32,9 @@ interface Child {
 export function fork(parts: Parts, reference: string, options: ForkOptions): Promise<Fork> {
   const asked = performance.now();
   return interruptible(options.signal, async () => {
-    const { registry, admission, archive, room, audit } = parts;
+    const { registry, admission, archive, room, audit, config } = parts;
     needCapabilities(parts.runner, "fork", { liveFreeze: true });
+    config.required();
     const parent = registry.find(reference);
     const children: Child[] = Array.from({ length: options.count }, (_, index) => {
       const id = randomId();
@@ -78,7 +79,7 @@ async function forkOne(
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
   const { name, resources, labels, defaults, secrets } = parent.record;
-  const timers = timersFor(parts.config, child.name, {}, parts.clock.wall());
+  const timers = timersFor(parts.config.value, child.name, {}, parts.clock.wall());
   const need = await needOf(parts, child, resources, origin.difference?.id ?? origin.snapshot);
   await parts.admission.admit(need, { waitMs: 0, onProgress, signal });
   return thawSandbox(parts, {

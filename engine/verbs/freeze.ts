@@ -12,11 +12,12 @@ const FREEZE_DEADLINE_MS = 600_000;
 
 /** Makes a snapshot of a sandbox, which goes on, and names it. */
 export async function freeze(
-  { runner, registry, room, archive, snapshots, audit }: Parts,
+  { config, runner, registry, room, archive, snapshots, audit }: Parts,
   reference: string,
   { tag, ...options }: ResolveOptions & { tag: string },
 ): Promise<FrozenSandbox> {
   needCapabilities(runner, "freeze", { liveFreeze: true });
+  config.required();
   const sandbox = registry.find(reference);
   return interruptible(options.signal, async () => {
     await room.needDisk();

@@ -15,7 +15,8 @@ const RERUN_WAIT_MS = 600_000;
 
 /** Runs a capture's command again from the state just before it. Nothing but captures of new failures is left. */
 export async function rerun(parts: Parts, reference: string, options: RerunOptions): Promise<Rerun> {
-  const { captures, archive, audit } = parts;
+  const { captures, archive, audit, config } = parts;
+  config.required();
   const capture = await captures.store.get(reference);
   using _held = archive.holds.take(capture.id);
   const secrets = await captures.store.secrets(capture.id);

@@ -1,6 +1,9 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Admission, defaultLimits, type Limits } from "../../engine/admission.ts";
-import { parseConfig } from "../../engine/config.ts";
+import { configProbes, HostConfig, parseConfig } from "../../engine/config.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { readHostMemory } from "../../engine/host-memory.ts";
 import type { Progress } from "../../engine/progress.ts";
@@ -215,17 +218,49 @@ test("every mistake of a configuration at once", () => {
     expect.unreachable();
   } catch (error) {
     expect(error).toMatchObject({ code: "usage", message: "/h/config.yaml has 7 mistakes" });
-    expect(
-      (error as EngineError).details?.map((one) => one.replace("/h/config.yaml: ", "").split(":")[0]),
-    ).toEqual([
-      "defaults.idle",
-      "defaults.tll",
-      "limits.sandboxes",
-      "limits.memory",
-      "limits.overcommit",
-      "limits.sandbox.cpus",
-      "x",
+    const places = (error as EngineError).details?.map((one) => one.split(": ", 2));
+    expect(places).toEqual([
+      ["/h/config.yaml:1:13", "defaults.idle"],
+      ["/h/config.yaml:1:25", "defaults.tll"],
+      ["/h/config.yaml:2:11", "limits.sandboxes"],
+      ["/h/config.yaml:2:25", "limits.memory"],
+      ["/h/config.yaml:2:39", "limits.overcommit"],
+      ["/h/config.yaml:2:67", "limits.sandbox.cpus"],
+      ["/h/config.yaml:3:1", "x"],
     ]);
   }
   expect(() => parseConfig("a: [1")).toThrow("mistake");
+});
+
+test("a configuration with mistakes: the last limits go on, nothing is made, and it is read again when it changes", () => {
+  const dir = mkdtempSync(join(tmpdir(), "thaw-config-"));
+  const path = join(dir, "config.yaml");
+  try {
+    const config = new HostConfig(path);
+    const changes: (number | undefined)[] = [];
+    config.onChange = ({ limits }) => changes.push(limits.sandboxes);
+    expect(config.required().limits).toEqual({ sandbox: {} });
+    writeFileSync(path, "limits: { sandboxes: 3 }\n");
+    expect(config.required().limits.sandboxes).toBe(3);
+    for (const spoil of [
+      () => writeFileSync(path, "limits: { sandboxes: 4, memry: 1G }\n"),
+      () => writeFileSync(path, "limits: [1\n"),
+      () => {
+        rmSync(path);
+        mkdirSync(path);
+      },
+    ]) {
+      spoil();
+      expect(() => config.required()).toThrow(/^nothing is made on this host: .*config\.yaml/);
+      expect(config.value.limits.sandboxes).toBe(3);
+      expect(configProbes(config)).toMatchObject([{ state: "missing", fatal: true }]);
+      // Another daemon has no earlier limits.
+      expect(new HostConfig(path).fault).not.toBeNull();
+    }
+    rmSync(path, { recursive: true });
+    expect(config.required().limits.sandboxes).toBeUndefined();
+    expect([changes, configProbes(config)]).toEqual([[3, undefined], []]);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });

@@ -100,7 +100,12 @@ test("the pruner removes an old snapshot that nothing needs, and not what the un
   const removed: string[] = [];
   const pruner = new Pruner({
     ...{ captures: new CaptureStore(openHome(home), quarantine, async () => {}), snapshots: store },
-    ...{ holds: new Holds(), budgets: { host: {}, perRepository: {} }, sandboxes: () => [], unreadable },
+    ...{
+      holds: new Holds(),
+      budgets: () => ({ host: {}, perRepository: {} }),
+      sandboxes: () => [],
+      unreadable,
+    },
     removeCapture: async () => {},
     removeSnapshot: async ({ id }) => void removed.push(id),
   });

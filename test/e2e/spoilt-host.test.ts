@@ -1,0 +1,108 @@
+/** A host whose configuration has mistakes, or whose state folder can't be written: the daemon starts, and serves what needs neither. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { smallHome } from "../helpers/small-home.ts";
+import { daemonPid, killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
+
+const config = () => join(inject("thawHome"), "config.yaml");
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+});
+afterEach(async () => {
+  rmSync(config(), { recursive: true, force: true });
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+describe("a config.yaml with mistakes", () => {
+  test("ls, exec, prune, doctor and rm serve; what makes something names every mistake; mended, it counts at once", async () => {
+    expect((await thaw(["create", "--name", "web"])).exitCode).toBe(0);
+    expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
+    await killDaemon();
+    writeFileSync(config(), "limits: { sandboxes: 1, memry: 1G }\ndefaults: { idle: soon }\n");
+    expect((await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name)).toEqual(["web"]);
+    expect((await thaw(["exec", "web", "--", "echo", "here"])).stdout).toBe("here\n");
+    const pruned = await thaw(["prune"]);
+    expect([pruned.exitCode, String(pruned.stderr)]).toEqual([0, expect.stringContaining("config.yaml")]);
+    const mistakes = [
+      /config\.yaml:1:25: limits\.memry: there is no such key/,
+      /config\.yaml:2:13: defaults\.idle: /,
+    ];
+    const doctor = await thaw(["doctor"]);
+    expect(doctor.exitCode).toBe(1);
+    for (const mistake of mistakes) expect(doctor.stdout).toMatch(mistake);
+    const refused = async (...verbs: string[][]) => {
+      for (const verb of verbs) {
+        const { exitCode, stderr } = await thaw(verb);
+        expect(exitCode, verb.join(" ")).toBe(125);
+        for (const mistake of mistakes) expect(stderr, verb.join(" ")).toMatch(mistake);
+        expect(stderr).toMatch(/it is read again at the next request/);
+      }
+    };
+    const makers = [["create"], ["run", "--", "true"], ["fork", "web"], ["freeze", "web", "spoilt:1"]];
+    await refused(
+      ...makers,
+      ["replay", "latest", "--", "true"],
+      ["rerun", "latest"],
+      ["template", "build", "base"],
+    );
+    const pid = await daemonPid();
+    writeFileSync(config(), "limits: { sandboxes: 1 }\n");
+    const full = await thaw(["create"]);
+    expect(full.stderr).toMatch(/1 of 1 sandboxes are there/);
+    writeFileSync(config(), "limits: { sandboxes: 2 }\n");
+    expect((await thaw(["run", "--", "true"])).exitCode).toBe(0);
+    expect(await daemonPid()).toBe(pid);
+    writeFileSync(config(), "limits: { sandboxes: 1, memry: 1G }\ndefaults: { idle: soon }\n");
+    await refused(["create"]);
+    expect((await thaw(["rm", "web"])).exitCode).toBe(0);
+    expect((await thaw(["capture", "rm", "latest"])).exitCode).toBe(0);
+  });
+
+  test.each([
+    ["a syntax error", () => writeFileSync(config(), "limits: [1\n")],
+    ["a folder in its place", () => mkdirSync(config())],
+  ])("%s: the daemon starts", async (_name, spoil) => {
+    await killDaemon();
+    spoil();
+    expect(await thawJson(["ls"])).toEqual([]);
+    const { exitCode, stderr } = await thaw(["create"]);
+    expect([exitCode, String(stderr)]).toEqual([
+      125,
+      expect.stringContaining("nothing is made on this host"),
+    ]);
+    expect((await thaw(["doctor"])).stdout).toMatch(/✗ config .*config\.yaml/);
+  });
+});
+
+describe.runIf(process.getuid?.() === 0)("a state folder on a read-only file system", () => {
+  test("ls and doctor serve; what makes or removes something says why not", async () => {
+    await using home = await smallHome(420);
+    // On disk alone, so that no machine holds a file open.
+    expect((await home.thaw("create", "--name", "web", "--stop-after", "1s")).exitCode).toBe(0);
+    expect((await home.thaw("pause", "web")).exitCode).toBe(0);
+    const states = async () => (await home.json<SandboxRow[]>("ls")).map(({ state }) => state);
+    await until(async () => (await states()).includes("stopped"), "web to be frozen", 60_000);
+    expect((await home.thaw("daemon", "stop")).exitCode).toBe(0);
+    // Until the daemon and the keepers have closed their files.
+    const remount = () => spawnSync("mount", ["-o", "remount,ro", home.path]).status === 0;
+    await until(async () => remount(), "the file system to be read-only", 20_000);
+    try {
+      expect((await home.json<SandboxRow[]>("ls")).map(({ name }) => name)).toEqual(["web"]);
+      const doctor = await home.thaw("doctor");
+      expect([doctor.exitCode, String(doctor.stdout)]).toEqual([
+        1,
+        expect.stringMatching(/✗ state .*can't be written: .*read-only/i),
+      ]);
+      const made = await home.thaw("create");
+      expect([made.exitCode, String(made.stderr)]).toEqual([125, expect.stringMatching(/read-only/i)]);
+      expect((await home.json<SandboxRow[]>("ls")).map(({ name }) => name)).toEqual(["web"]);
+    } finally {
+      await home.thaw("daemon", "stop");
+      execFileSync("mount", ["-o", "remount,rw", home.path]);
+    }
+    expect((await home.thaw("rm", "web")).exitCode).toBe(0);
+  });
+});
