@@ -71,7 +71,6 @@ export class Archive {
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.captures = new Captures({
       ...{ ...this.live, ...this.checking, quarantine },
-      needDisk: (bytes) => room.needDisk(bytes),
       tell: (type, id, details) => {
         events.append({ type, target: id, name: id, sandbox: null, details });
         if (type === "capture.created")
@@ -105,7 +104,8 @@ export class Archive {
   /** What makes machines out of it. */
   get live(): LiveContext {
     const { home, runner, room } = this.#context;
-    return { home, store: this.snapshots, runner, admission: room.admission };
+    const needDisk = (bytes?: number) => room.needDisk(bytes);
+    return { home, store: this.snapshots, runner, admission: room.admission, needDisk };
   }
 
   /** What says how a capture can be replayed. */

@@ -279,6 +279,13 @@ export interface DiskFiles {
   read(inode: number, signal: AbortSignal): AsyncIterable<Buffer>;
 }
 
+/** Room for what a runner writes on the host's disk. What others made may open to much more than it is. */
+export interface DiskWriting {
+  /** Throws when that many bytes more can't be written. Asked before writing, and again and again meanwhile; the work ends when it throws. */
+  room(bytes: number): Promise<void>;
+  signal?: AbortSignal | undefined;
+}
+
 export interface Runner {
   readonly name: string;
   readonly capabilities: Capabilities;
@@ -295,9 +302,9 @@ export interface Runner {
   /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */
   incompatibilities(snapshot: SnapshotFiles, difference?: Pick<DifferenceFiles, "build">): Promise<string[]>;
   /** Makes one disk of a chain, lowest first, whatever is in those files: they are looked at before, and opened confined. */
-  flattenDisk(disks: readonly string[], target: string, diskMib: number, signal?: AbortSignal): Promise<void>;
+  flattenDisk(disks: readonly string[], target: string, diskMib: number, writing: DiskWriting): Promise<void>;
   /** Opens a chain for reading its files, confined as well. The existing folder `dir` holds what that takes, until the caller removes it. */
-  openDisk(disks: readonly string[], dir: string, diskMib: number, signal?: AbortSignal): Promise<DiskFiles>;
+  openDisk(disks: readonly string[], dir: string, diskMib: number, writing: DiskWriting): Promise<DiskFiles>;
   /**
    * What keeps a disk that was made elsewhere from being used, in words that follow its name; null when nothing does. It must stand alone and
    * have its machine's size.

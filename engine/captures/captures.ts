@@ -48,8 +48,6 @@ const STORES_AT_ONCE = 2;
 
 export interface CaptureContext extends LiveContext, CheckContext {
   quarantine: Quarantine;
-  /** Throws `no-space`. */
-  needDisk(bytes?: number): Promise<void>;
   tell(
     type: "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned",
     id: string,

@@ -19,7 +19,10 @@ export async function openDiskSource(
   try {
     const { signal } = new AbortController();
     const disks = await openDisks(context, store, capture, { into: dir, signal });
-    const disk = await context.runner.openDisk(disks, dir, capture.manifest.resources.diskMib, signal);
+    const disk = await context.runner.openDisk(disks, dir, capture.manifest.resources.diskMib, {
+      room: (bytes) => context.needDisk(bytes),
+      signal,
+    });
     return {
       level: "files",
       agent: null,

@@ -64,7 +64,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
   );
   await attempt("captures", () => captures.recover());
   const rest = async (): Promise<void> => {
-    const context = { home, store: snapshots, runner: parts.runner };
+    const context = { home, runner: parts.runner };
     const gate = new Gate(ADOPTIONS_AT_ONCE);
     const later = (what: string, work: Later) =>
       gate.run(() => Promise.race([attempt(what, work), pause(SLOT_MS, null, { ref: false })]));

@@ -14,6 +14,8 @@ export interface LiveContext {
   store: SnapshotStore;
   runner: Runner;
   admission: Pick<Admission, "withSecond" | "withHelper">;
+  /** Throws `no-space` when there would be less than the host keeps free. */
+  needDisk(bytes?: number): Promise<void>;
 }
 
 export interface LiveOptions {

@@ -1,8 +1,9 @@
 /** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
-import { chmod, constants, copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, constants, copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { sha256 } from "../../durable/digest.ts";
+import { publishListed } from "../../durable/inventory.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
 import type { KernelSource, Machine, MachineNeeds, Resources, Runner } from "../../runners/runner.ts";
@@ -13,6 +14,7 @@ import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import { buildRootfs } from "../rootfs/build.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
+import { keptRootfs, ROOT_DISK } from "../rootfs/kept.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -36,6 +38,8 @@ export interface BuildContext {
   home: Home;
   store: SnapshotStore;
   runner: Runner;
+  /** Throws `no-space` when there would be less than the host keeps free. */
+  needDisk(bytes?: number): Promise<void>;
 }
 export interface BuildOptions {
   onProgress: OnProgress;
@@ -122,7 +126,7 @@ export function buildFromDisk(
 }
 
 /** Removes what builds of an earlier daemon left. */
-export async function clearBuild(context: BuildContext, id: string): Promise<void> {
+export async function clearBuild(context: Pick<BuildContext, "home" | "runner">, id: string): Promise<void> {
   const stateDir = join(context.home.builds, id);
   await context.runner.clear({ id, stateDir });
   await rm(stateDir, { recursive: true, force: true });
@@ -139,8 +143,10 @@ async function rootfs(
     context.home.rootfs,
     sha256(JSON.stringify([suite, packages, recipe.resources.disk])).slice(0, 16),
   );
-  const disk = join(dir, "disk.qcow2");
-  if (await stat(disk).catch(() => null)) return disk;
+  const diskMib = recipe.resources.disk;
+  const kept = await keptRootfs(dir, { diskMib, runner: context.runner, signal });
+  if (kept !== null) return kept;
+  const disk = join(dir, ROOT_DISK);
   await needHost(context.runner, true);
   await phase(
     onProgress,
@@ -149,9 +155,8 @@ async function rootfs(
       const draft = join(context.home.rootfs, `.${randomId()}`);
       await mkdir(draft);
       try {
-        const outputDisk = join(draft, "disk.qcow2");
-        await buildRootfs({ suite, packages, diskMib: recipe.resources.disk, outputDisk, signal });
-        await rename(draft, dir);
+        await buildRootfs({ suite, packages, diskMib, outputDisk: join(draft, ROOT_DISK), signal });
+        await publishListed(draft, dir);
         return (await stat(disk)).size;
       } finally {
         await rm(draft, { recursive: true, force: true });
@@ -207,7 +212,10 @@ async function bootAndFreeze(
     const target = join(draft, "disk.qcow2");
     const [disk = "", ...layers] = disks;
     if (layers.length === 0) await copyFile(disk, target, constants.COPYFILE_FICLONE);
-    else await runner.flattenDisk(disks, target, resources.diskMib, signal);
+    else {
+      const room = (bytes: number) => context.needDisk(bytes);
+      await runner.flattenDisk(disks, target, resources.diskMib, { room, signal });
+    }
     // A snapshot's own disk is read-only.
     await chmod(target, 0o600);
     const agent = await phase(

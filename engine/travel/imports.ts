@@ -7,6 +7,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { sync } from "../../durable/write.ts";
 import type { Runner } from "../../runners/runner.ts";
 import { isNoSpace } from "../as-engine-error.ts";
 import { caseFile } from "../captures/case-file.ts";
@@ -136,6 +137,7 @@ export class Imports {
         throw fault(record.kind, `${name} is not what its digest says: what came was altered, or is another`);
       }
       await rename(path, join(dir, name));
+      await sync(dir);
     });
   }
 

@@ -4,9 +4,10 @@
  * becomes part of a command.
  */
 import { join } from "node:path";
-import { type DiskEntry, type DiskFiles, RunnerError } from "../runner.ts";
+import { type DiskEntry, type DiskFiles, type DiskWriting, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { flattenDisk } from "./disk/convert.ts";
+import { withinRoom } from "./disk/within-room.ts";
 import { type JailedTool, runJailed, streamJailed } from "./jailed-tool.ts";
 
 const ROOT_INODE = 2;
@@ -14,6 +15,8 @@ const LIST_TIMEOUT_MS = 60_000;
 /** A journal has at most some hundred megabytes. */
 const REPLAY_TIMEOUT_MS = 120_000;
 const MIB = 1024 * 1024;
+/** What a journal usually adds to the image. A hostile disk's may add more: the room is looked at while it is replayed. */
+const USUAL_JOURNAL_BYTES = 16 * MIB;
 const IMAGE_FILE = "disk.raw";
 const E2FSPROGS = { debianPackage: "e2fsprogs" };
 const TYPES: Readonly<Record<string, DiskEntry["type"]>> = {
@@ -30,12 +33,12 @@ const TYPES: Readonly<Record<string, DiskEntry["type"]>> = {
 export async function openDisk(
   context: Context,
   chain: { disks: readonly string[]; dir: string; diskMib: number },
-  signal?: AbortSignal,
+  writing: DiskWriting,
 ): Promise<DiskFiles> {
   const { disks, dir, diskMib } = chain;
   const image = join(dir, IMAGE_FILE);
-  await flattenDisk(context, { disks, target: image, diskMib, format: "raw" }, signal);
-  await replayJournal(context, { image, fileBytes: diskMib * MIB }, signal);
+  await flattenDisk(context, { disks, target: image, diskMib, format: "raw" }, writing);
+  await replayJournal(context, { image, fileBytes: diskMib * MIB }, writing);
   const ask = (request: string): JailedTool => ({
     ...E2FSPROGS,
     command: "/usr/sbin/debugfs",
@@ -60,7 +63,7 @@ export async function openDisk(
 async function replayJournal(
   context: Context,
   { image, fileBytes }: { image: string; fileBytes: number },
-  signal?: AbortSignal,
+  writing: DiskWriting,
 ): Promise<void> {
   const tool: JailedTool = {
     ...E2FSPROGS,
@@ -70,7 +73,9 @@ async function replayJournal(
     writes: [image],
     fileBytes,
   };
-  await runJailed(context, tool, { timeoutMs: REPLAY_TIMEOUT_MS, signal });
+  await withinRoom({ ...writing, target: image, bytes: USUAL_JOURNAL_BYTES }, (signal) =>
+    runJailed(context, tool, { timeoutMs: REPLAY_TIMEOUT_MS, signal }),
+  );
 }
 
 /** debugfs exits with 0 whatever goes wrong. On stderr it has its version first, and then what did. */

@@ -74,9 +74,9 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       const host = { ...facts, devices: devicesDigest(), kvm: await context.kvm() };
       return incompatible(snapshot.needs, host, difference?.build);
     },
-    flattenDisk: (disks, target, diskMib, signal) =>
-      flattenDisk(context, { disks, target, diskMib, format: "qcow2" }, signal),
-    openDisk: (disks, dir, diskMib, signal) => openDisk(context, { disks, dir, diskMib }, signal),
+    flattenDisk: (disks, target, diskMib, writing) =>
+      flattenDisk(context, { disks, target, diskMib, format: "qcow2" }, writing),
+    openDisk: (disks, dir, diskMib, writing) => openDisk(context, { disks, dir, diskMib }, writing),
     diskFault: (start, diskMib) => diskFault(start, diskMib * 2 ** 20),
     async boot(spec, signal) {
       return boot(context, await needs(context, spec.kernelDir, signal), spec, signal);

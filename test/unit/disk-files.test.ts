@@ -1,9 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { Context } from "../../runners/qemu/context.ts";
+import { withinRoom } from "../../runners/qemu/disk/within-room.ts";
 import { complaintOf, openDisk, parseListing } from "../../runners/qemu/disk-files.ts";
 import type { DiskFiles } from "../../runners/runner.ts";
 
@@ -44,7 +54,7 @@ function open(image: string): Promise<DiskFiles> {
   mkdirSync(dir);
   const disk = join(dir, "disk.qcow2");
   execFileSync("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", image, disk]);
-  return openDisk(context, { disks: [disk], dir, diskMib: MIB }, signal);
+  return openDisk(context, { disks: [disk], dir, diskMib: MIB }, { room: async () => {}, signal });
 }
 
 async function read(disk: DiskFiles, name: string): Promise<string> {
@@ -60,6 +70,38 @@ test("what is in the journal only is read, and the disk itself stays as it is", 
   withPendingJournal(image);
   expect(await read(await open(image), "f")).toBe("N".repeat(BLOCK));
   expect(debugfs(image, "cat f")).toContain("ooooo");
+});
+
+test("a disk that opens to more than there is room for is not opened, and nothing is left", async () => {
+  const image = path("large.raw");
+  writeFileSync(image, randomBytes(MIB * 2 ** 20));
+  const dir = path("within-room");
+  mkdirSync(dir);
+  const disk = join(dir, "disk.qcow2");
+  execFileSync("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", image, disk]);
+  const asked: number[] = [];
+  const room = async (bytes: number): Promise<void> => {
+    asked.push(bytes);
+    throw new Error("no room");
+  };
+  await expect(openDisk(context, { disks: [disk], dir, diskMib: MIB }, { signal, room })).rejects.toThrow(
+    "no room",
+  );
+  expect(asked).toEqual([expect.any(Number)]);
+  expect(asked[0]).toBeGreaterThanOrEqual(MIB * 2 ** 20);
+  expect(readdirSync(dir)).toEqual(["disk.qcow2"]);
+});
+
+test("what writes is stopped when there is no more room meanwhile", async () => {
+  const target = path("written");
+  writeFileSync(target, "");
+  let asked = 0;
+  const room = async (): Promise<void> => {
+    if (++asked > 3) throw new Error("no more room");
+  };
+  const work = (stop: AbortSignal) =>
+    new Promise<never>((_, reject) => stop.addEventListener("abort", () => reject(stop.reason)));
+  await expect(withinRoom({ target, bytes: 1, room, signal }, work)).rejects.toThrow("no more room");
 });
 
 test("a journal that can't be replayed is an error", async () => {

@@ -1,8 +1,17 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { keepParts } from "../../runners/qemu/kernel/parts.ts";
 import { prepareKernel } from "../../runners/qemu/kernel/prepare.ts";
 
@@ -15,6 +24,24 @@ function folder(): string {
   const dir = mkdtempSync("/tmp/thaw-kernel-");
   scratch.push(dir);
   return dir;
+}
+
+/** As much of a kernel as tells its length: five sectors, and what its header says is behind them. */
+function kernelImage(): Buffer {
+  const image = Buffer.alloc(5 * 512 + 16);
+  image.write("HdrS", 0x202);
+  image.writeUInt32LE(1, 0x1f4);
+  return image;
+}
+
+/** A module whose table of sections is its end. */
+function kernelModule(): Buffer {
+  const module = Buffer.alloc(128);
+  module.write("\x7fELF", "latin1");
+  module.writeBigUInt64LE(64n, 0x28);
+  module.writeUInt16LE(64, 0x3a);
+  module.writeUInt16LE(1, 0x3c);
+  return module;
 }
 
 /** An unpacked kernel package. @param modules file names below `kernel/`, and what each says it depends on */
@@ -81,7 +108,7 @@ test("each suite has its kernel; a version that is here is used whatever its sui
   ] as const) {
     mkdirSync(join(kernelsDir, name));
     writeFileSync(join(kernelsDir, name, "suite"), `${suite}\n`);
-    writeFileSync(join(kernelsDir, name, "vmlinuz"), name);
+    writeFileSync(join(kernelsDir, name, "vmlinuz"), kernelImage());
     writeFileSync(join(kernelsDir, name, "modules.list"), "");
   }
   const sources = (): never => {
@@ -93,4 +120,58 @@ test("each suite has its kernel; a version that is here is used whatever its sui
   expect(await ask("trixie")).toBe("6.12.1-cloud-amd64");
   expect(await ask("trixie", "6.1.0-9-cloud-amd64")).toBe("6.1.0-9-cloud-amd64");
   expect(await ask("bookworm", "6.1.0-8-cloud-amd64")).toBe("6.1.0-10-cloud-amd64");
+});
+
+describe("a kernel that is not whole is not booted", () => {
+  const sources = (): never => {
+    throw new Error("it is fetched again");
+  };
+  function kernels(): { kernelsDir: string; parts: string; prepare: () => ReturnType<typeof prepareKernel> } {
+    const kernelsDir = folder();
+    const agentPath = join(kernelsDir, "agent");
+    writeFileSync(agentPath, "agent");
+    const parts = join(kernelsDir, version);
+    mkdirSync(parts);
+    writeFileSync(join(parts, "suite"), "trixie\n");
+    writeFileSync(join(parts, "vmlinuz"), kernelImage());
+    writeFileSync(join(parts, "virtio.ko"), kernelModule());
+    writeFileSync(join(parts, "modules.list"), "virtio.ko\n");
+    return {
+      kernelsDir,
+      parts,
+      prepare: () => prepareKernel({ kernelsDir, agentPath, suite: "trixie", sources }),
+    };
+  }
+
+  test.each(["vmlinuz", "virtio.ko", "modules.list"])(
+    "%s is cut off, in a folder of an older version",
+    async (name) => {
+      const { parts, prepare } = kernels();
+      truncateSync(join(parts, name), name === "modules.list" ? 3 : 100);
+      await expect(prepare()).rejects.toThrow("it is fetched again");
+    },
+  );
+
+  test("one of an older version that is whole gets a list of its files; altered later, it is fetched again", async () => {
+    const { parts, prepare } = kernels();
+    expect((await prepare()).version).toBe(version);
+    expect(existsSync(join(parts, "files.json"))).toBe(true);
+    const module = kernelModule();
+    module[127] = 1;
+    writeFileSync(join(parts, "virtio.ko"), module);
+    await expect(prepare()).rejects.toThrow("it is fetched again");
+  });
+
+  test("what machines boot from is made again when it is not whole, or has no list of its files", async () => {
+    const { prepare } = kernels();
+    const first = await prepare();
+    expect((await prepare()).cached).toBe(true);
+    const initrd = readFileSync(join(first.dir, "initrd"));
+    truncateSync(join(first.dir, "initrd"), 0);
+    expect((await prepare()).cached).toBe(false);
+    expect(readFileSync(join(first.dir, "initrd"))).toEqual(initrd);
+    rmSync(join(first.dir, "files.json"));
+    expect((await prepare()).cached).toBe(false);
+    expect((await prepare()).cached).toBe(true);
+  });
 });

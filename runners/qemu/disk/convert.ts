@@ -1,22 +1,25 @@
 /** One disk out of a chain of layers. */
-import { open } from "node:fs/promises";
-import { RunnerError } from "../../runner.ts";
+import { open, rm } from "node:fs/promises";
+import { type DiskWriting, RunnerError } from "../../runner.ts";
 import type { Context } from "../context.ts";
 import { runJailed } from "../jailed-tool.ts";
 import { checkQcow2, QCOW2_HEADER_BYTES } from "../qcow2.ts";
+import { withinRoom } from "./within-room.ts";
 
 const TIMEOUT_MS = 300_000;
 const MIB = 1024 * 1024;
 /** qcow2's own tables, beyond the disk's size. */
 const DISK_OVERHEAD_MIB = 64;
 
+/** On failure there is no `target`. */
 export async function flattenDisk(
   context: Context,
   chain: { disks: readonly string[]; target: string; diskMib: number; format: "qcow2" | "raw" },
-  signal?: AbortSignal,
+  { room, signal }: DiskWriting,
 ): Promise<void> {
   const { disks, target, diskMib, format } = chain;
   for (const disk of disks) await checkLayer(disk, diskMib * MIB);
+  const bytes = await measure(context, disks, signal);
   // In a jail a file can only be written that is there already.
   const made = await open(target, "wx", 0o600);
   await made.close();
@@ -34,7 +37,34 @@ export async function flattenDisk(
     fileBytes: (diskMib + DISK_OVERHEAD_MIB) * MIB,
     debianPackage: "qemu-utils",
   };
-  await runJailed(context, tool, { timeoutMs: TIMEOUT_MS, signal });
+  try {
+    await withinRoom({ target, bytes, room, signal }, (stop) =>
+      runJailed(context, tool, { timeoutMs: TIMEOUT_MS, signal: stop }),
+    );
+  } catch (error) {
+    await rm(target, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Bytes that the chain's content takes at most. Every reference to a cluster counts, so that a small file whose tables name one cluster many
+ * times is as large as what it opens to. Of a raw disk `qemu-img` would tell the full size: it is written with holes, as qcow2 is.
+ */
+async function measure(context: Context, disks: readonly string[], signal?: AbortSignal): Promise<number> {
+  const tool = {
+    command: "/usr/bin/qemu-img",
+    args: (show: (path: string) => string) => [
+      ...["measure", "--output=json", "-O", "qcow2"],
+      describeChain(disks.map(show)),
+    ],
+    reads: disks,
+    debianPackage: "qemu-utils",
+  };
+  const text = await runJailed(context, tool, { timeoutMs: TIMEOUT_MS, signal });
+  const { required } = JSON.parse(text) as { required?: unknown };
+  if (typeof required === "number" && Number.isSafeInteger(required)) return required;
+  throw new RunnerError("corrupt-snapshot", `qemu-img measure says ${text.slice(0, 200)}`);
 }
 
 /** Backing given here, none taken from a header. */

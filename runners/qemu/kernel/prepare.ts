@@ -1,10 +1,12 @@
 /** The guest's kernel: the cloud kernel of a Debian suite, fetched once, with an initial root that holds the agent and the modules it loads. */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { checkListed, publishListed } from "../../../durable/inventory.ts";
 import type { KernelSource } from "../../runner.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
 import { fetchKernel, SUITE_FILE } from "./fetch.ts";
+import { isKept } from "./kept.ts";
 
 export interface PrepareKernelOptions extends KernelSource {
   /** Folder that holds one folder per kernel and agent. */
@@ -26,7 +28,7 @@ export interface PreparedKernel {
 
 /**
  * Returns a kernel of the suite with this agent in its initial root; downloads the kernel's package when there is none yet. A kernel that is
- * already here is used as it is: a newer one is taken up when `kernelsDir` is emptied. Works as any user. Rejects with `missing-tool`
+ * already here, whole, is used as it is: a newer one is taken up when `kernelsDir` is emptied. Works as any user. Rejects with `missing-tool`
  * (apt's lists or dpkg absent), `unsupported` (a kernel without a driver that machines need) or `start-failed`.
  */
 export async function prepareKernel(options: PrepareKernelOptions): Promise<PreparedKernel> {
@@ -37,8 +39,7 @@ export async function prepareKernel(options: PrepareKernelOptions): Promise<Prep
 
   const version = (await keptKernel(options)) ?? (await fetchKernel({ ...options, publish }));
   const dir = join(kernelsDir, `${version}-${agentDigest}`);
-  if ((await readdir(kernelsDir)).includes(`${version}-${agentDigest}`))
-    return { dir, version, cached: true };
+  if ((await checkListed(dir, signal)) === "whole") return { dir, version, cached: true };
   signal?.throwIfAborted();
   await publish(dir, async (tmp) => {
     const parts = join(kernelsDir, version);
@@ -50,9 +51,11 @@ export async function prepareKernel(options: PrepareKernelOptions): Promise<Prep
   return { dir, version, cached: false };
 }
 
-/** The wanted version when it is here, else the newest of the suite that is. */
+/** The wanted version when it is here, else the newest of the suite that is. What is not whole is as good as not here. */
 async function keptKernel({ kernelsDir, suite, version }: PrepareKernelOptions): Promise<string | undefined> {
-  const kept = (await readdir(kernelsDir)).filter((name) => /^[0-9].*-cloud-amd64$/.test(name));
+  const found = (await readdir(kernelsDir)).filter((name) => /^[0-9].*-cloud-amd64$/.test(name));
+  const whole = await Promise.all(found.map((name) => isKept(join(kernelsDir, name))));
+  const kept = found.filter((_, index) => whole[index]);
   if (version !== undefined && kept.includes(version)) return version;
   const suites = await Promise.all(
     kept.map((name) => readFile(join(kernelsDir, name, SUITE_FILE), "utf8").catch(() => "")),
@@ -89,15 +92,13 @@ async function initialRoot(agent: Buffer, parts: string, modules: readonly strin
   return cpio(entries);
 }
 
-/** Fills a scratch folder and renames it to `dir`; another process that was first wins. */
+/** Fills a scratch folder and publishes it as `dir`, in the place of one that is not whole. */
 async function publish(dir: string, fill: (tmp: string) => Promise<void>): Promise<void> {
   const tmp = `${dir}.${randomUUID()}.tmp`;
   await mkdir(tmp);
   try {
     await fill(tmp);
-    await rename(tmp, dir).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-    });
+    await publishListed(tmp, dir);
   } finally {
     await rm(tmp, { recursive: true, force: true });
   }
