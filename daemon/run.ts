@@ -1,5 +1,5 @@
 /** The daemon's process: lock, engine, server, signals. Started by clients from its installed copy; see docs/API.md. */
-import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Engine } from "../engine/engine.ts";
@@ -10,12 +10,15 @@ import { describeHolder, lockHome } from "./lock.ts";
 import { Requests } from "./requests.ts";
 import { createServer } from "./server.ts";
 
+const OOM_SCORE = -500;
+
 const { values } = parseArgs({
   options: { home: { type: "string" }, socket: { type: "string" }, group: { type: "string" } },
 });
 const { home, socket, group } = values;
 if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH [--group NAME]");
 process.title = "thaw-daemon";
+lowerOomScore();
 closeInherited();
 
 const lock = await lockHome(home, socket).catch((error: Error) =>
@@ -83,6 +86,16 @@ function shutDown(): void {
   rmSync(socket as string, { force: true });
   setTimeout(() => process.exit(0), 5000).unref();
   void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
+}
+
+/** The kernel ends others first when memory runs out. Not allowed to everyone. */
+function lowerOomScore(): void {
+  try {
+    if (Number(readFileSync("/proc/self/oom_score_adj", "utf8")) > OOM_SCORE)
+      writeFileSync("/proc/self/oom_score_adj", String(OOM_SCORE));
+  } catch {
+    // Machines raise theirs: they still go first.
+  }
 }
 
 /** Lets a group's members in, and nobody else. */

@@ -21,6 +21,7 @@ import type { Clock } from "./lifecycle/clock.ts";
 import { Lifecycle } from "./lifecycle/lifecycle.ts";
 import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
+import type { MemoryPressure } from "./memory-pressure.ts";
 import type { Parts } from "./parts.ts";
 import { clearSandbox, readAgain } from "./recovery/adopt.ts";
 import { Heartbeat } from "./recovery/heartbeat.ts";
@@ -35,7 +36,7 @@ import { Quarantine, quarantineProbe } from "./state/quarantine.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
 import { build } from "./verbs/build.ts";
-import { actByTimer } from "./verbs/by-timer.ts";
+import { actByTimer, memoryPressure } from "./verbs/by-timer.ts";
 import { capture } from "./verbs/capture.ts";
 import { type CreateOptions, create } from "./verbs/create.ts";
 import { extend } from "./verbs/extend.ts";
@@ -60,6 +61,7 @@ export class Engine {
   readonly #parts: Parts;
   readonly #templatesDir: string;
   readonly #heartbeat: Heartbeat;
+  readonly #pressure: MemoryPressure<Sandbox>;
   /** What of an earlier daemon's state could not be recovered. */
   #problems: readonly Problem[] = [];
   #rest: () => Promise<void> = async () => {};
@@ -67,6 +69,7 @@ export class Engine {
   private constructor(parts: Parts, templatesDir: string) {
     this.#parts = parts;
     this.#templatesDir = templatesDir;
+    this.#pressure = memoryPressure(parts);
     this.#heartbeat = new Heartbeat(parts.home.heartbeat, parts.clock);
   }
 
@@ -87,6 +90,7 @@ export class Engine {
   async begin(): Promise<void> {
     const { leases, lifecycle } = this.#parts;
     leases.open();
+    this.#pressure.start();
     await Promise.all([this.#rest(), this.#heartbeat.start(), lifecycle.start().catch(() => {})]);
   }
 
@@ -252,6 +256,7 @@ export class Engine {
     leases.close();
     lifecycle.close();
     admission.close();
+    this.#pressure.close();
     this.#parts.room.disk.close();
     this.#tellDaemon("daemon.stopped");
     await this.#heartbeat.stop();

@@ -48,6 +48,8 @@ export interface RunnerMemory {
   };
   /** Whether a clone of this snapshot or difference takes a copy of its memory in RAM, which is not there yet. */
   needsCopy(id: string): Promise<boolean>;
+  /** Calls `onStall` each time tasks of the host have stood still for want of memory, until the result is called. */
+  watchStalls(onStall: () => void): () => void;
   /** Lets go of copies in RAM that no machine is being made of. They are made again when they are needed. @returns their size */
   dropCopies(): number;
 }

@@ -41,7 +41,7 @@ await build({
 
 const programs = {
   guest: ["thaw-agent"],
-  "runners/native": ["thaw-jail", "thaw-keeper", "thaw-pages", "thaw-seal", "thaw-xattrs"],
+  "runners/native": ["thaw-jail", "thaw-keeper", "thaw-pages", "thaw-pressure", "thaw-seal", "thaw-xattrs"],
 };
 mkdirSync(join(staged, "agent"));
 for (const [crate, names] of Object.entries(programs)) {

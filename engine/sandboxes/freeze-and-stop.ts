@@ -13,7 +13,7 @@ import type { Sandbox } from "./sandbox.ts";
 export async function freezeAndStop(
   context: LiveContext,
   sandbox: Sandbox,
-  signal: AbortSignal,
+  { signal, reason }: { signal: AbortSignal; reason: string },
 ): Promise<void> {
   const options = { signal, onProgress: () => {} };
   const verdict = await differenceVerdict(context, sandbox, options);
@@ -25,7 +25,7 @@ export async function freezeAndStop(
       else
         taken = { snapshot: (await freezeSandbox(context, sandbox, options)).snapshot.id, difference: null };
       return taken;
-    });
+    }, reason);
   } catch (error) {
     if (sandbox.record.frozen === null) {
       await clearFrozen(sandbox.dir);

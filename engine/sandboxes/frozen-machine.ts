@@ -37,8 +37,11 @@ export class FrozenMachine {
     this.#execs = parts.execs;
   }
 
-  /** Ends the machine once `take` has kept what it was. @param checkUnused throws when somebody uses it */
-  async freeze(take: () => Promise<KeptMachine>, checkUnused: () => void): Promise<void> {
+  /** Ends the machine once `take` has kept what it was. @param by `checkUnused` throws when somebody uses it */
+  async freeze(
+    take: () => Promise<KeptMachine>,
+    { checkUnused, reason }: { checkUnused: () => void; reason: string },
+  ): Promise<void> {
     const { record } = this.#host;
     checkUnused();
     this.#link.hangUp();
@@ -48,7 +51,7 @@ export class FrozenMachine {
     record.frozen = { difference };
     record.snapshot = snapshot;
     if (difference === null) record.ownSnapshot = snapshot;
-    this.#host.move("stopped", "frozen after a long pause; a request wakes it");
+    this.#host.move("stopped", reason);
     await this.#host.persist();
     await this.#link.stop();
     await this.#link.clear();

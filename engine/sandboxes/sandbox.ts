@@ -254,11 +254,21 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     });
   }
 
-  /** Pauses it for `reason`, unless somebody uses it by now. */
-  async pauseIfUnused(reason: string): Promise<void> {
+  /** Since when nobody uses it and it runs no command, by `performance.now`; null: it is busy, or ends with its client. */
+  get idleSince(): number | null {
+    const { leased, request } = this.record;
+    const isAwaited = leased || request?.answered === false;
+    if (isAwaited || this.#captures.busy) return null;
+    for (const exec of this.execs.values()) if (!exec.isOver) return null;
+    return this.#uses.unusedSince;
+  }
+
+  /** Pauses it for `reason`, unless somebody uses it by now. @param idle and unless it runs a command */
+  async pauseIfUnused(reason: string, { idle = false } = {}): Promise<void> {
     await this.adopt();
     await this.#inTurn(async () => {
       if (this.record.state !== "running" || this.#uses.inUse) return;
+      if (idle && this.idleSince === null) return;
       await this.#link.needMachine(this.record).pause();
       if (this.record.state === "running") await this.#become("paused", reason);
     });
@@ -288,14 +298,14 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   /** Ends the machine of a paused sandbox once `take` has kept what it was. Throws `conflict` when somebody uses it. */
-  async stopFrozen(take: () => Promise<KeptMachine>): Promise<void> {
+  async stopFrozen(take: () => Promise<KeptMachine>, reason: string): Promise<void> {
     await this.adopt();
     const checkUnused = (): void => {
       const { name, state, heldBy } = this.record;
       if (state !== "paused" || heldBy !== null || this.#uses.inUse || this.#captures.busy)
         throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
     };
-    await this.#inTurn(() => this.#frozen.freeze(take, checkUnused));
+    await this.#inTurn(() => this.#frozen.freeze(take, { checkUnused, reason }));
   }
 
   /** Emits `diskGrew` once it has written that much more. Nothing happens for a sandbox without a machine. */

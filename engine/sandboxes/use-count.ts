@@ -2,9 +2,16 @@
 export class UseCount {
   #users = 0;
   #usedSince = false;
+  /** By `performance.now`. */
+  #lastUse = performance.now();
 
   get inUse(): boolean {
     return this.#users > 0;
+  }
+
+  /** Since when nobody uses it, by `performance.now`; null while somebody does. */
+  get unusedSince(): number | null {
+    return this.inUse ? null : this.#lastUse;
   }
 
   /** Whether it was used since this was last asked, or is used now. */
@@ -23,6 +30,7 @@ export class UseCount {
       if (!held) return;
       held = false;
       this.#users -= 1;
+      this.#lastUse = performance.now();
       this.#usedSince = true;
     };
   }

@@ -1,10 +1,32 @@
-/** What a sandbox's timers do. */
+/** What happens to a sandbox by itself: when a timer is due, and when the host runs short of memory. */
 import { EngineError } from "../errors.ts";
 import type { Action } from "../lifecycle/timers.ts";
+import { MemoryPressure } from "../memory-pressure.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { freezeToDisk } from "./freeze.ts";
 import { removeSandbox } from "./remove.ts";
+
+const UNDER_PRESSURE = { why: "memory pressure" };
+
+/** Watches the host's memory. */
+export function memoryPressure(parts: Parts): MemoryPressure<Sandbox> {
+  const { runner, admission, registry, audit } = parts;
+  const { pause, liveFreeze } = runner.capabilities;
+  return new MemoryPressure<Sandbox>({
+    ...{ memory: runner.memory, admission },
+    owners: () => (pause && liveFreeze ? registry.present : []),
+    async pause(sandbox, reason) {
+      await sandbox.pauseIfUnused(`${reason}; a request wakes it`, { idle: true });
+      if (sandbox.record.state === "paused")
+        audit.note("pause", sandbox.record.name, { id: sandbox.id, ...UNDER_PRESSURE });
+    },
+    async freeze(sandbox, reason) {
+      await freezeToDisk(parts, sandbox, `frozen: ${reason}; a request wakes it`);
+      audit.note("stop", sandbox.record.name, { id: sandbox.id, ...UNDER_PRESSURE });
+    },
+  });
+}
 
 export async function actByTimer(parts: Parts, sandbox: Sandbox, action: Action): Promise<void> {
   const { audit, clock } = parts;
@@ -14,7 +36,7 @@ export async function actByTimer(parts: Parts, sandbox: Sandbox, action: Action)
       await sandbox.pauseIfUnused(`idle for ${Math.round((record.timers.idleMs ?? 0) / 1000)} s`);
       return audit.note("pause", record.name, { id, why: "idle" });
     case "stop":
-      await freezeToDisk(parts, sandbox);
+      await freezeToDisk(parts, sandbox, "frozen after a long pause; a request wakes it");
       return audit.note("stop", record.name, { id, why: "paused for long" });
     case "remove": {
       const timeIsUp = Date.parse(record.timers.expiresAt ?? "") <= clock.wall();

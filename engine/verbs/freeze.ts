@@ -28,10 +28,11 @@ export async function freeze(
   });
 }
 
-/** Keeps a paused sandbox on disk and ends its machine, until a request wakes it. */
-export async function freezeToDisk(parts: Parts, sandbox: Sandbox): Promise<void> {
+/** Keeps a paused sandbox on disk and ends its machine, until a request wakes it. @param reason that its record gives */
+export async function freezeToDisk(parts: Parts, sandbox: Sandbox, reason: string): Promise<void> {
   await parts.room.needDisk();
   const { ownSnapshot: before } = sandbox.record;
-  await freezeAndStop(parts.archive.live, sandbox, AbortSignal.timeout(FREEZE_DEADLINE_MS));
+  const signal = AbortSignal.timeout(FREEZE_DEADLINE_MS);
+  await freezeAndStop(parts.archive.live, sandbox, { signal, reason });
   if (before !== sandbox.record.ownSnapshot) await dropOwnSnapshot(parts, before);
 }

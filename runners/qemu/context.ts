@@ -34,6 +34,8 @@ export interface Context {
   tools: KeeperTools;
   /** The program that runs a tool in a machine's jail. */
   jailPath: string;
+  /** The helper that tells of stalls for want of memory. */
+  pressurePath: string;
   /** The helper that copies a machine's own pages. */
   pagesPath: string;
 }

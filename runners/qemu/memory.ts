@@ -4,6 +4,7 @@ import type { RunnerMemory } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { mapsReadOnly } from "./host-facts.ts";
 import { MOST_OVERHEAD_MIB } from "./limits.ts";
+import { watchStalls } from "./stalls.ts";
 
 const CGROUPS = "/sys/fs/cgroup";
 const MIB = 1024 ** 2;
@@ -19,6 +20,7 @@ export function runnerMemory(context: Context): RunnerMemory {
     async needsCopy(id) {
       return !hotMemory.has(id) && !mapsReadOnly(await context.facts());
     },
+    watchStalls: (onStall) => watchStalls(context.pressurePath, onStall),
     dropCopies: () => Math.floor(hotMemory.dropUnused() / MIB),
   };
 }

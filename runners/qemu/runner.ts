@@ -141,6 +141,7 @@ function createContext(options: QemuRunnerOptions): { context: Context; differen
     runtimeRoot,
     pagesPath,
     jailPath: helper("thaw-jail"),
+    pressurePath: helper("thaw-pressure"),
     tools: { keeperPath: helper("thaw-keeper"), cgroup, runtimeRoot },
     difference: async () =>
       options.difference === "never"

@@ -76,7 +76,7 @@ describe("a daemon that is killed", () => {
   });
 });
 
-test("when memory runs out, machines go before the daemon", async () => {
+test("machines are the kernel's choice before the daemon when memory runs out", async () => {
   await thaw(["create", "--name", "first-to-go"]);
   const { id } = (await thawJson<SandboxRow[]>(["ls"])).find(
     ({ name }) => name === "first-to-go",
@@ -87,7 +87,7 @@ test("when memory runs out, machines go before the daemon", async () => {
   const daemon = score(await daemonPid());
   for (const pid of machines) {
     const isKeeper = readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "thaw-keeper";
-    expect(score(pid)).toBe(isKeeper ? daemon : daemon + 500);
+    expect(score(pid)).toBe(isKeeper ? daemon : Math.max(daemon, 0) + 500);
   }
   await thaw(["rm", "first-to-go"]);
 });

@@ -21,7 +21,7 @@ function line(host = { availableMib: 10_000 }, own = limits) {
   const owned: { machinesMib: number | null; limitMib: number | null } = { machinesMib: 0, limitMib: null };
   const memory = {
     ...{ overheadMib: 20, helperMib: 64, use: () => owned },
-    ...{ needsCopy: async () => false, dropCopies: () => 0 },
+    ...{ needsCopy: async () => false, dropCopies: () => 0, watchStalls: () => () => {} },
   };
   const admission = new Admission(own, memory, () => ({ totalMib: 20_000, ...host }));
   const ask = (
@@ -85,6 +85,19 @@ test("what starts counts in full, with the copy of its snapshot; who asks meanwh
   admission.started("a");
   await next.done;
   expect(admission.claims).toMatchObject({ startingMib: 220, fullMib: 120 });
+  admission.close();
+});
+
+test("under pressure nothing is let in, with the reason, or it waits until that is over", async () => {
+  const { admission, ask } = line();
+  await ask("a").done;
+  admission.pressure = "memory pressure: 1 MiB are available";
+  await expect(ask("b").done).rejects.toThrow("no room for sandbox b: memory pressure: 1 MiB are available");
+  const waits = ask("c", 100, 60_000);
+  expect(waits.said).toEqual(["number 1 in line started"]);
+  admission.pressure = null;
+  admission.started("a");
+  await waits.done;
   admission.close();
 });
 

@@ -124,13 +124,13 @@ fn step<T>(name: &str, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
 }
 
-/// A process may always raise its own score, and hands it down.
+/// A process may always raise its own score, and hands it down. One that the daemon has lowered is the daemon's alone.
 fn raise_oom_score(by: i32) -> io::Result<()> {
     if by == 0 {
         return Ok(());
     }
     let own: i32 = fs::read_to_string("/proc/self/oom_score_adj")?.trim().parse().unwrap_or(0);
-    fs::write("/proc/self/oom_score_adj", (own + by).min(1_000).to_string())
+    fs::write("/proc/self/oom_score_adj", (own.max(0) + by).min(1_000).to_string())
 }
 
 /// The caller's own user and group are the only ones that the namespace has.
