@@ -27,7 +27,6 @@ import { clearSandbox, readAgain } from "./recovery/adopt.ts";
 import { Heartbeat } from "./recovery/heartbeat.ts";
 import { type Problem, recover } from "./recovery/recover.ts";
 import { Room } from "./room.ts";
-import type { FrozenSandbox } from "./sandboxes/freeze.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
 import type { Sandbox } from "./sandboxes/sandbox.ts";
 import type { SnapshotStore, StoredSnapshot } from "./snapshots/store.ts";
@@ -41,7 +40,7 @@ import { capture } from "./verbs/capture.ts";
 import { type CreateOptions, create } from "./verbs/create.ts";
 import { extend } from "./verbs/extend.ts";
 import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
-import { freeze } from "./verbs/freeze.ts";
+import { type Freeze, freeze } from "./verbs/freeze.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
@@ -172,15 +171,19 @@ export class Engine {
     return create(this.#parts, options);
   }
 
-  capture(reference: string): Promise<StoredCapture> {
-    return capture(this.#parts, reference);
+  capture(reference: string, request?: string): Promise<StoredCapture> {
+    return capture(this.#parts, reference, request);
   }
 
   rerun(reference: string, options: RerunOptions): Promise<Rerun> {
     return rerun(this.#parts, reference, options);
   }
 
-  freeze(reference: string, tag: string, options: ResolveOptions): Promise<FrozenSandbox> {
+  freeze(
+    reference: string,
+    tag: string,
+    options: ResolveOptions & { request?: string | undefined },
+  ): Promise<Freeze> {
     return freeze(this.#parts, reference, { ...options, tag });
   }
 

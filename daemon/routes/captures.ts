@@ -23,6 +23,7 @@ import {
 } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
+import { requestIdOf } from "../requests.ts";
 import { captureView } from "../views.ts";
 
 const params = z.object({ capture: z.string().max(200) });
@@ -31,7 +32,7 @@ const place = z.object({ path, level: fileLevel.optional() });
 /** Only a machine can tell. */
 const machinePlace = z.object({ path });
 
-export function captureRoutes(app: App, { engine }: DaemonContext): void {
+export function captureRoutes(app: App, { engine, requests }: DaemonContext): void {
   const { store } = engine.captures;
   const view = async (reference: string) => captureView(engine, await store.get(reference));
 
@@ -177,7 +178,13 @@ export function captureRoutes(app: App, { engine }: DaemonContext): void {
   app.post(
     "/v1/sandboxes/:sandbox/captures",
     { schema: { params: z.object({ sandbox: z.string().max(200) }), response: { 200: capture } } },
-    async (request) => captureView(engine, await engine.capture(request.params.sandbox)),
+    async (request) => {
+      const id = requestIdOf(request.headers);
+      // It is not called off: what is frozen is frozen within seconds.
+      const { signal } = new AbortController();
+      const made = await requests.run(id, signal, () => engine.capture(request.params.sandbox, id));
+      return captureView(engine, made);
+    },
   );
 }
 

@@ -127,13 +127,17 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
     "/v1/sandboxes/:sandbox/freeze",
     { schema: { params, body: freezeRequest } },
     async (request, reply) => {
-      const { id } = engine.sandbox(request.params.sandbox);
-      await streamWork(reply, async (options) => {
-        const frozen = await engine.freeze(id, request.body.tag, options);
-        const { pauseMs, converged } = frozen;
-        const snapshot = await snapshotView(engine, frozen.snapshot, await engine.snapshots.tags());
-        return { snapshot, pauseMs, converged };
-      });
+      const sandbox = engine.sandbox(request.params.sandbox).id;
+      const id = requestIdOf(request.headers);
+      await streamWork(reply, (options) =>
+        requests.run(id, options.signal, async (signal) => {
+          const { tag } = request.body;
+          const frozen = await engine.freeze(sandbox, tag, { ...options, signal, request: id });
+          const { pauseMs, converged } = frozen;
+          const snapshot = await snapshotView(engine, frozen.snapshot, await engine.snapshots.tags());
+          return { snapshot, pauseMs, converged };
+        }),
+      );
     },
   );
 

@@ -15,6 +15,7 @@ import type { Cause } from "../sandboxes/capturer.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
 import type { Subject } from "../sandboxes/subject.ts";
 import { secretsKind } from "../secrets/sealed.ts";
+import { ASKED_FILE, writeAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
@@ -193,6 +194,7 @@ export class Captures {
       const [inside, writtenOut] = await asked;
       const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside, writtenOut });
       await this.#keepRequest(dir, sandbox, cause.exec);
+      if (cause.request !== undefined) await writeAsked(dir, { request: cause.request });
       const { secrets } = sandbox.record;
       if (secrets !== null)
         await writeRecord(join(dir, SECRETS_FILE), secretsKind, secrets, { survives: "power-loss" });
@@ -373,8 +375,8 @@ export class Captures {
     await writeFile(join(stored, "case.json"), `${JSON.stringify({ id: _id, ...rest }, null, 2)}\n`, {
       mode: 0o444,
     });
-    const secrets = join(draft, SECRETS_FILE);
-    if (await exists(secrets)) await copyFile(secrets, join(stored, SECRETS_FILE));
+    for (const name of [SECRETS_FILE, ASKED_FILE])
+      if (await exists(join(draft, name))) await copyFile(join(draft, name), join(stored, name));
     const parts: CapturePart[] = [];
     for (const name of PART_NAMES) {
       const raw = join(draft, name.endsWith(".zst") ? name.slice(0, -".zst".length) : name);

@@ -12,6 +12,7 @@ import { randomId } from "../ids.ts";
 import { nearest } from "../nearest.ts";
 import { type SealedSecrets, secretsKind } from "../secrets/sealed.ts";
 import { IMPORTED_FILE, markImported, type PartVerdict } from "../snapshots/store.ts";
+import { findAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, writeRecord } from "../state/record.ts";
@@ -177,6 +178,13 @@ export class CaptureStore {
     throw new EngineError("not-found", `no capture ${reference}`, {
       hint: nearest(reference, ids, "thaw capture ls"),
     });
+  }
+
+  /** The capture that was made for a client's request; null when there is none. Waits for those being stored. */
+  async madeFor(request: string): Promise<StoredCapture | null> {
+    await Promise.allSettled(this.#pending);
+    const found = await findAsked(this.#home.captures, request);
+    return found === null || found.name.startsWith(".") ? null : this.#load(found.name);
   }
 
   /** Reads everything: every part's size and digest. */

@@ -12,6 +12,8 @@ export interface Cause {
   crash?: Crash | null;
   /** Last lines of the guest's console, after a panic. */
   console?: string[];
+  /** Id of the client's request, kept with the capture. */
+  request?: string | undefined;
 }
 
 export interface Capturer {

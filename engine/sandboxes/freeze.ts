@@ -7,6 +7,7 @@ import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import { writeAsked } from "../state/asked.ts";
 import type { Subject } from "./subject.ts";
 
 export interface LiveContext {
@@ -21,6 +22,8 @@ export interface LiveContext {
 export interface LiveOptions {
   onProgress: OnProgress;
   signal: AbortSignal;
+  /** Id of the client's request, kept with the snapshot. */
+  request?: string | undefined;
 }
 
 /** What is known of differences on this host; found out with a clone of the sandbox's snapshot when nothing is. */
@@ -69,7 +72,7 @@ export async function freezeSandbox(
 async function freezeTo(
   { home, store }: LiveContext,
   sandbox: Subject,
-  { onProgress, signal }: LiveOptions,
+  { onProgress, signal, request }: LiveOptions,
 ): Promise<FrozenSandbox> {
   const id = `build-${randomId()}`;
   const stateDir = join(home.builds, id);
@@ -81,6 +84,8 @@ async function freezeTo(
     const frozen = await phase(onProgress, { subject, phase: "freeze", detail: describePause }, () =>
       sandbox.freezeLive({ id, stateDir, dir: draft }, signal),
     );
+    const { pauseMs, converged } = frozen;
+    if (request !== undefined) await writeAsked(draft, { request, pauseMs, converged });
     const snapshot = await phase(
       onProgress,
       {

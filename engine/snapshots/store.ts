@@ -9,6 +9,7 @@ import type { SnapshotFiles } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
 import { nearest } from "../nearest.ts";
+import { type Asked, findAsked } from "../state/asked.ts";
 import { clearUnfinished, completeEntries } from "../state/entries.ts";
 import { Quarantine } from "../state/quarantine.ts";
 import { parseRecord } from "../state/record.ts";
@@ -172,6 +173,13 @@ export class SnapshotStore {
   /** By what it says of its making; imported ones are not believed. */
   async find(matches: (value: Manifest) => boolean): Promise<StoredSnapshot | null> {
     return (await this.list()).find(({ manifest: value, imported }) => !imported && matches(value)) ?? null;
+  }
+
+  /** The snapshot that was made for a client's request, and what its answer says beside it; null when there is none. */
+  async madeFor(request: string): Promise<{ snapshot: StoredSnapshot; asked: Asked } | null> {
+    const found = await findAsked(this.#home.snapshots, request);
+    if (found === null || found.name.startsWith(".")) return null;
+    return { snapshot: await this.#load(found.name), asked: found.asked };
   }
 
   async tag(id: string, tag: string): Promise<void> {

@@ -10,16 +10,26 @@ import { dropOwnSnapshot } from "./remove.ts";
 /** A full freeze of a machine of many gigabytes on a slow disk. */
 const FREEZE_DEADLINE_MS = 600_000;
 
-/** Makes a snapshot of a sandbox, which goes on, and names it. */
+/** A snapshot of a sandbox as it is answered. */
+export type Freeze = Pick<FrozenSandbox, "snapshot" | "pauseMs" | "converged">;
+
+/** Makes a snapshot of a sandbox, which goes on, and names it. Asked again by the same request, the answer is the snapshot that there is. */
 export async function freeze(
   { config, runner, registry, room, archive, snapshots, audit }: Parts,
   reference: string,
-  { tag, ...options }: ResolveOptions & { tag: string },
-): Promise<FrozenSandbox> {
+  { tag, ...options }: ResolveOptions & { tag: string; request?: string | undefined },
+): Promise<Freeze> {
   needCapabilities(runner, "freeze", { liveFreeze: true });
   config.required();
   const sandbox = registry.find(reference);
   return interruptible(options.signal, async () => {
+    const made = options.request === undefined ? null : await snapshots.madeFor(options.request);
+    if (made !== null) {
+      // The daemon may have been killed before it was tagged.
+      await snapshots.tag(made.snapshot.id, tag);
+      const { pauseMs, converged } = made.asked;
+      return { snapshot: made.snapshot, pauseMs, converged };
+    }
     await room.needDisk();
     const frozen = await freezeSandbox(archive.live, sandbox, options);
     await snapshots.tag(frozen.snapshot.id, tag);

@@ -1,9 +1,11 @@
 /** Requests at bad moments: the daemon is killed, stopped or replaced, or the user presses Ctrl-C. Nothing is made twice, nothing is left. */
 
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
@@ -41,6 +43,20 @@ async function killedMeanwhile(args: string[], afterMs: number) {
   return { exitCode, stdout: String(stdout), stderr: String(stderr) };
 }
 
+/** Runs `thaw` and kills the daemon at the moment when an entry with such a name appears in a folder of the home. */
+async function killedWhen(args: string[], folder: string, name: RegExp) {
+  const pid = await daemonPid();
+  const watcher = watch(join(inject("thawHome"), folder), (_event, entry) => {
+    if (!name.test(entry ?? "")) return;
+    watcher.close();
+    process.kill(pid, "SIGKILL");
+  });
+  const { exitCode, stdout, stderr } = await thaw(args);
+  watcher.close();
+  expect(isAlive(pid), "killed in time").toBe(false);
+  return { exitCode, stdout: String(stdout), stderr: String(stderr) };
+}
+
 describe("the daemon is killed in the middle of", () => {
   test.each([60, 200, 350, 600])("create, after %d ms: one sandbox", async (afterMs) => {
     expect(await killedMeanwhile(["create", "--name", "web"], afterMs)).toMatchObject({
@@ -75,6 +91,32 @@ describe("the daemon is killed in the middle of", () => {
       "copy-400-2",
       "web",
     ]);
+  });
+
+  test("freeze: one snapshot, and it is tagged, also when it is killed right before the answer", async () => {
+    await thaw(["create", "--name", "web"]);
+    const snapshots = async () => (await thawJson<{ id: string }[]>(["snapshot", "ls"])).length;
+    const before = await snapshots();
+    const early = await killedMeanwhile(["freeze", "web", "cut:1"], 300);
+    expect([early.exitCode, await snapshots()]).toEqual([0, before + 1]);
+    const late = await killedWhen(["freeze", "web", "cut:2"], "snapshots", /^[0-9a-f]{16}$/);
+    expect([late.exitCode, await snapshots()]).toEqual([0, before + 2]);
+    expect((await thaw(["snapshot", "rm", "cut:1", "cut:2"])).exitCode).toBe(0);
+  });
+
+  test("capture create: one capture, also when it is killed right before the answer", async () => {
+    await thaw(["create", "--name", "web"]);
+    const captures = async () =>
+      (await thawJson<{ id: string }[]>(["capture", "ls"])).map(({ id }) => id).sort();
+    const before = await captures();
+    const told: string[] = [];
+    for (const moment of [/^\.capture-/, /^capture-/]) {
+      const made = await killedWhen(["capture", "create", "web", "--json"], "captures", moment);
+      expect(made.exitCode, made.stderr).toBe(0);
+      told.push(JSON.parse(made.stdout).id);
+      expect(await captures()).toEqual([...before, ...told].sort());
+    }
+    expect((await thaw(["capture", "rm", ...told])).exitCode).toBe(0);
   });
 
   test("run: its exit code arrives, its output once, and nothing is left", async () => {
@@ -124,6 +166,42 @@ describe("Ctrl-C", () => {
     await until(async () => (await rows()).length === 1 + told, "what was begun to go");
   });
 });
+
+test("create whose answer was lost: who asks again gets it, and what nobody asks for again is removed", async () => {
+  const made = ["told", "lost", "again"];
+  for (const name of made) expect((await thaw(["create", "--name", name])).exitCode).toBe(0);
+  const ids = new Map((await rows()).map(({ name, id }) => [name, id]));
+  const recordOf = (name: string) =>
+    join(inject("thawHome"), "sandboxes", ids.get(name) ?? "", "record.json");
+  const read = (name: string) => JSON.parse(readFileSync(recordOf(name), "utf8"));
+  await until(async () => made.every((name) => read(name).request.answered), "the answers to be noted");
+  await killDaemon();
+  // As a daemon leaves it that is killed between the thaw and the answer.
+  for (const name of ["lost", "again"]) {
+    const record = read(name);
+    writeFileSync(
+      recordOf(name),
+      JSON.stringify({ ...record, request: { ...record.request, answered: false } }),
+    );
+  }
+  expect((await rows()).map(({ name }) => name).sort()).toEqual(["again", "lost", "told"]);
+  const answer = await askAgain("/v1/sandboxes", read("again").request.id, { name: "again" });
+  expect(answer).toContain(`"id":"${ids.get("again")}"`);
+  await until(async () => !(await rows()).some(({ name }) => name === "lost"), "it to be removed", 30_000);
+  expect((await rows()).map(({ name }) => name).sort()).toEqual(["again", "told"]);
+});
+
+/** Sends a request with the id of an earlier one. */
+async function askAgain(path: string, id: string, body: unknown): Promise<string> {
+  const { socket } = JSON.parse(readFileSync(lock(), "utf8"));
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const headers = { "content-type": "application/json", "thaw-request": id };
+  const outgoing = request({ socketPath: socket, method: "POST", path, headers }, (answer) =>
+    text(answer).then(resolve, reject),
+  );
+  outgoing.once("error", reject).end(JSON.stringify(body));
+  return promise;
+}
 
 test("a stopped daemon with a live run: the next command is served, and the run goes on", async () => {
   const live = thaw(["run", "--", "sh", "-c", "for i in $(seq 40); do echo $i; sleep 0.1; done"]);
