@@ -1,13 +1,15 @@
 /** An archive whose digests are all right, and whose content is not. */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { emptyQcow2 } from "../../runners/qemu/qcow2.ts";
 
 export interface Rewriting {
   memory?: { sizeBytes?: number; name?: string };
   accelerator?: "kvm";
   /** Digest of the base snapshot's manifest. */
   base?: string;
-  layer?: "backing" | "data-file";
+  /** `filled`: opens to 600 MiB that are not zeros. `one-cluster`: a disk of a megabyte whose every cluster is the same one. */
+  layer?: "backing" | "data-file" | "filled" | "one-cluster";
   /** Says that its memory is not there, though it is. */
   leftOut?: true;
 }
@@ -67,19 +69,40 @@ export function rewrite(
     const stated = manifest.parts.find(({ name }: WirePart) => name === "layer-1.qcow2.zst") as WirePart;
     const wire = content.parts.find(({ name }) => name === "layer-1.qcow2.zst");
     if (at === undefined || wire === undefined) throw new Error("no layer");
-    const disk = zstdDecompressSync(read(at.digest));
-    if (change.layer === "backing") {
-      disk.writeBigUInt64BE(512n, 8);
-      disk.writeUInt32BE(disk.write("/etc/passwd", 512), 16);
-    } else disk.writeBigUInt64BE(disk.readBigUInt64BE(72) | 4n, 72);
+    const disk = layerOf(zstdDecompressSync(read(at.digest)), change.layer, manifest.resources.diskMib);
     const packed = zstdCompressSync(disk);
     put(at, packed);
     for (const part of [stated, wire])
-      Object.assign(part, { sizeBytes: packed.length, sha256: sha256(packed) });
+      Object.assign(part, { sizeBytes: packed.length, sha256: sha256(packed), rawBytes: disk.length });
   }
   content.manifest = JSON.stringify(manifest);
   put(layer, Buffer.from(JSON.stringify(content)));
   put(entry, Buffer.from(JSON.stringify(oci)));
   made.set("index.json", Buffer.from(JSON.stringify(index)));
   return made;
+}
+
+function layerOf(disk: Buffer, change: NonNullable<Rewriting["layer"]>, diskMib: number): Buffer {
+  if (change === "filled")
+    // What opens to too many times its size is refused before it is opened.
+    return Buffer.concat([disk, randomBytes(2 * 2 ** 20), Buffer.alloc(600 * 2 ** 20, 0xff)]);
+  if (change === "one-cluster") return diskOfOneCluster(diskMib * 2 ** 20);
+  if (change === "backing") {
+    disk.writeBigUInt64BE(512n, 8);
+    disk.writeUInt32BE(disk.write("/etc/passwd", 512), 16);
+  } else disk.writeBigUInt64BE(disk.readBigUInt64BE(72) | 4n, 72);
+  return disk;
+}
+
+/** A qcow2 image whose L2 tables name its last cluster for every cluster of the disk. */
+function diskOfOneCluster(bytes: number): Buffer {
+  const cluster = 1 << 16;
+  const empty = emptyQcow2(bytes);
+  const tables = Math.ceil(bytes / cluster / (cluster / 8));
+  const last = empty.length + tables * cluster;
+  const table = Buffer.alloc(cluster);
+  for (let entry = 0; entry < cluster; entry += 8) table.writeBigUInt64BE(BigInt(last), entry);
+  for (let index = 0; index < tables; index++)
+    empty.writeBigUInt64BE(BigInt(empty.length + index * cluster), 3 * cluster + index * 8);
+  return Buffer.concat([empty, ...Array.from({ length: tables }, () => table), randomBytes(cluster)]);
 }
