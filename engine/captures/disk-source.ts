@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import type { DiskEntry, DiskFiles } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import type { FileSource } from "./files.ts";
+import type { FileSource } from "./file-source.ts";
 import { makeRoom, openDisks } from "./replay.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 

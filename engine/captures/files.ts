@@ -2,39 +2,16 @@
  * The files of a capture, from the best that this host can: the captured machine itself, thawed for it, or else its disk. What was opened for
  * one question is kept a while for the next.
  */
-import type { Agent } from "../../runners/agent/agent.ts";
-import type { DiskEntry } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import { type CheckContext, checkCapture } from "./check.ts";
 import { openDiskSource } from "./disk-source.ts";
+import type { FileLevel, FileSource } from "./file-source.ts";
 import { openMachineSource } from "./machine-source.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 
 /** Longer for a disk, which costs more to open and nothing to keep. */
 const KEPT_MS = { memory: 10_000, files: 60_000 };
-
-/** `memory`: of the machine as it was. `files`: of its disk. */
-export type FileLevel = "memory" | "files";
-
-type CapturedEntry = Omit<DiskEntry, "inode">;
-
-export interface FileSource {
-  readonly level: FileLevel;
-  /** Of the machine; null for a disk. */
-  readonly agent: Agent | null;
-  /** What is at a path, and in it when it is a folder. Links are not followed. Throws `not-found`. */
-  look(
-    path: string,
-    signal: AbortSignal,
-  ): Promise<{ entry: CapturedEntry; entries: CapturedEntry[]; truncated: boolean }>;
-  /** A file's bytes. Throws `not-found`, or `conflict` for what is not a file. */
-  read(path: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
-  /** Between users. */
-  rest?(): Promise<void>;
-  wake?(): Promise<void>;
-  close(): Promise<void>;
-}
 
 export interface FileAnswer {
   level: FileLevel;

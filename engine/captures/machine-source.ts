@@ -4,7 +4,7 @@ import { AgentRefusal } from "../../runners/agent/errors.ts";
 import type { Machine } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import type { FileSource } from "./files.ts";
+import type { FileSource } from "./file-source.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 import { greet, withMachine } from "./trial.ts";
 

@@ -7,7 +7,8 @@ import type { TimerRequest } from "../lifecycle/timers.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
-import { needOf, thawSandbox } from "./thaw.ts";
+import { needOf } from "./need.ts";
+import { thawSandbox } from "./thaw.ts";
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {
   source: SourceRequest;

@@ -6,8 +6,9 @@ import type { Parts } from "../parts.ts";
 import { type ForkOrigin, forkOrigin } from "../sandboxes/fork.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions } from "../sources.ts";
+import { needOf } from "./need.ts";
 import { removeSandbox } from "./remove.ts";
-import { needOf, thawSandbox } from "./thaw.ts";
+import { thawSandbox } from "./thaw.ts";
 
 export interface ForkOptions extends ResolveOptions {
   count: number;

@@ -7,8 +7,9 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { SealedSecrets } from "../secrets/sealed.ts";
 import { shownArgv } from "../secrets/shown-argv.ts";
 import type { ResolveOptions } from "../sources.ts";
+import { needOf } from "./need.ts";
 import { removeSandbox } from "./remove.ts";
-import { needOf, thawSandbox } from "./thaw.ts";
+import { thawSandbox } from "./thaw.ts";
 
 /** A run of a rerun waits for room this long. */
 const RERUN_WAIT_MS = 600_000;

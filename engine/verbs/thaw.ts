@@ -1,7 +1,5 @@
 /** What create, fork, replay and rerun share: a sandbox made of a snapshot, with or without a difference to it. */
 import { join } from "node:path";
-import type { Resources } from "../../runners/runner.ts";
-import type { Need } from "../admission.ts";
 import type { Replay } from "../captures/replay.ts";
 import type { Parts } from "../parts.ts";
 import { makeSandboxDir } from "../sandboxes/dir.ts";
@@ -38,17 +36,6 @@ export interface NewSandbox {
   /** When it was asked for, by `performance.now`. */
   asked: number;
   signal: AbortSignal;
-}
-
-/** What a thaw asks of admission. @param image id of the snapshot or difference that it is thawed from */
-export async function needOf(
-  { runner }: Pick<Parts, "runner">,
-  { id, name }: { id: string; name: string },
-  { cpus, memoryMib }: Resources,
-  image: string,
-): Promise<Need> {
-  const copyMib = (await runner.memory.needsCopy(image)) ? memoryMib : 0;
-  return { id, name, cpus, memoryMib, copyMib };
 }
 
 /** Resolves when its agent has answered. On failure nothing is left of it. Its room was admitted before. */

@@ -2,7 +2,7 @@ import type { SnapshotFiles } from "../../runners/runner.ts";
 import { asEngineError } from "../as-engine-error.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
-import { needOf } from "./thaw.ts";
+import { needOf } from "./need.ts";
 
 /** A frozen sandbox needs room for a machine, as a new one does. */
 export async function wake(
