@@ -114,7 +114,7 @@ export class MachineLink {
 
   #take(machine: Machine): Machine {
     if (this.#closed) {
-      machine.detach();
+      void machine.detach();
       throw new EngineError("cancelled", "its machine is not needed any more");
     }
     this.#machine = machine;

@@ -105,7 +105,7 @@ describe.skipIf(missing.length > 0)(`the keeper${why ? ` (${why})` : ""}`, () =>
     const machine = await thawOne();
     const pid = await pidOf(machine.record);
     const keeper = parentOf(pid);
-    machine.detach();
+    await machine.detach();
     process.kill(pid, "SIGKILL");
     await until(() => !isAlive(pid), "the machine to end");
     const gone = { code: "machine-gone", end: { kind: "exited", cause: "signal" } };
@@ -134,7 +134,7 @@ describe.skipIf(missing.length > 0)(`the keeper${why ? ` (${why})` : ""}`, () =>
   test("one that does not answer is unresponsive, not gone; it is adopted once it does", async () => {
     const machine = await thawOne();
     const pid = await pidOf(machine.record);
-    machine.detach();
+    await machine.detach();
     for (const stopped of [pid, parentOf(pid)]) {
       process.kill(stopped, "SIGSTOP");
       await expect(another().adopt(machine.record)).rejects.toMatchObject({ code: "unresponsive" });

@@ -20,7 +20,7 @@ import {
 interface Row extends SandboxRow {
   next: { action: string; at: string } | null;
   labels: Record<string, string>;
-  execs: { id: string }[];
+  execs: { id: string; state: string }[];
 }
 interface EventRow {
   id: number;
@@ -232,6 +232,7 @@ describe("several people at once", () => {
   test("an exec in a sandbox whose kernel dies says so", async () => {
     await create("doomed");
     const held = thaw(["exec", "doomed", "--", "sleep", "60"]);
+    await until(async () => (await row("doomed"))?.execs[0]?.state === "running", "the command to run");
     await thaw(["exec", "-d", "doomed", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"]);
     expect((await held).exitCode).toBe(125);
     expect((await held).stderr).toMatch(/is failed: the guest's kernel panicked/);
