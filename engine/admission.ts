@@ -81,7 +81,7 @@ export class Admission {
 
   /** What is taken and claimed now. */
   get claims(): MemoryClaims {
-    const { machinesMib, limitMib } = this.#runner.use();
+    const { machinesMib, leftMib } = this.#runner.use();
     const { totalMib, availableMib } = this.#host();
     const live = [...this.#sizes].filter(([id, mib]) => mib > 0 && !this.#starting.has(id));
     const fullMib = sum(live.map(([, mib]) => this.#full(mib)));
@@ -89,7 +89,7 @@ export class Admission {
     const ownedMib = machinesMib ?? Math.min(fullMib, totalMib - availableMib);
     return {
       ...{ fullMib, ownedMib },
-      availableMib: Math.min(availableMib, (limitMib ?? Number.POSITIVE_INFINITY) - ownedMib),
+      availableMib: Math.min(availableMib, leftMib ?? availableMib),
       startingMib: sum(this.#starting.values()),
       helpersMib: sum(this.#helpers.values()),
     };

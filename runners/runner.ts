@@ -43,8 +43,8 @@ export interface RunnerMemory {
   use(): {
     /** Owned by machines alone, all together; null: this host does not count it. */
     machinesMib: number | null;
-    /** Set on all machines together from outside; null: none. */
-    limitMib: number | null;
+    /** Left of a limit that is set on all machines together from outside; null: there is none. */
+    leftMib: number | null;
   };
   /** Whether a clone of this snapshot or difference takes a copy of its memory in RAM, which is not there yet. */
   needsCopy(id: string): Promise<boolean>;

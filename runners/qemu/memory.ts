@@ -25,23 +25,32 @@ export function runnerMemory(context: Context): RunnerMemory {
   };
 }
 
-/** Of version 2, or of version 1 where only that is there. No group, no figures: it is made with the first machine. */
+/** Where the figures are, by version of cgroups. */
+const VERSIONS = [
+  { root: CGROUPS, used: "memory.current", limit: "memory.max", prefix: "", owned: "anon" },
+  {
+    ...{ root: `${CGROUPS}/memory`, used: "memory.usage_in_bytes", limit: "memory.limit_in_bytes" },
+    ...{ prefix: "total_", owned: "rss" },
+  },
+];
+
+/** No group, no figures: it is made with the first machine. */
 function groupUse(group: string): ReturnType<RunnerMemory["use"]> {
-  const v2 = read(`${CGROUPS}/${group}/memory.stat`);
-  const stat = v2 ?? read(`${CGROUPS}/memory/${group}/memory.stat`);
-  if (stat === null) return { machinesMib: null, limitMib: null };
-  // Pages of files are the host's cache: it can take them back.
-  const owned = new RegExp(`^${v2 === null ? "total_rss" : "anon"} (\\d+)$`, "m").exec(stat)?.[1];
-  const limit = Number(
-    v2 === null
-      ? read(`${CGROUPS}/memory/${group}/memory.limit_in_bytes`)
-      : read(`${CGROUPS}/${group}/memory.max`),
-  );
-  return {
-    machinesMib: owned === undefined ? null : Math.ceil(Number(owned) / MIB),
-    // `max`, or more than any host has.
-    limitMib: limit > 0 && limit < 2 ** 60 ? Math.floor(limit / MIB) : null,
-  };
+  for (const { root, used, limit, prefix, owned } of VERSIONS) {
+    const stat = read(`${root}/${group}/memory.stat`);
+    if (stat === null) continue;
+    const field = (name: string): number =>
+      Number(new RegExp(`^${prefix}${name} (\\d+)$`, "m").exec(stat)?.[1] ?? 0);
+    const max = Number(read(`${root}/${group}/${limit}`));
+    // Pages of files are a cache, that the kernel takes back first. Those of memfds are not.
+    const kept = Number(read(`${root}/${group}/${used}`)) - field("active_file") - field("inactive_file");
+    return {
+      machinesMib: Math.ceil(field(owned) / MIB),
+      // `max`, or more than any host has.
+      leftMib: max > 0 && max < 2 ** 60 ? Math.floor((max - kept) / MIB) : null,
+    };
+  }
+  return { machinesMib: null, leftMib: null };
 }
 
 function read(path: string): string | null {

@@ -44,7 +44,7 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     await until(async () => (await find("first")).state === "stopped", "the first to be frozen", 60_000);
     for (const { reason } of (await rows()).filter(({ state }) => state === "stopped"))
       expect(reason).toMatch(
-        /^frozen: memory pressure: \d+ MiB are available, 160 MiB are to be kept free; /,
+        /^frozen: memory pressure: (tasks stand still for it; )?\d+ MiB are available, 160 MiB are to be kept free; /,
       );
     expect((await find("busy")).state).toBe("running");
     const refused = await home.thaw("create", "--name", "more");
@@ -67,11 +67,10 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     const { find, pid } = await withSandboxes(home, ["greedy", "modest"]);
     for (const name of ["greedy", "modest"])
       expect((await home.thaw("exec", "-d", name, "--", "sleep", "600")).exitCode).toBe(0);
-    await home.limit(60);
+    await home.limit(60, "with the daemon");
     const said = await home.thaw("exec", "greedy", "--", ...dirty(150));
     expect(said.exitCode).not.toBe(0);
     await until(async () => (await find("greedy")).state === "failed", "the machine to end");
-    expect((await find("greedy")).reason).toMatch(/memory/);
     expect((await home.thaw("exec", "modest", "--", "echo", "here")).stdout).toBe("here\n");
     expect((await home.json<{ pid: number }>("daemon", "status")).pid).toBe(pid);
   });

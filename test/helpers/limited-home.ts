@@ -19,8 +19,8 @@ export interface LimitedHome extends AsyncDisposable {
   path: string;
   thaw(...args: string[]): ReturnType<typeof thaw>;
   json<T>(...args: string[]): Promise<T>;
-  /** Limits all machines together to what they own now and that much more. Where cgroups are v1 the daemon is in with them. */
-  limit(moreMib: number): Promise<void>;
+  /** Limits all machines together to what they own now and that much more. @param daemon whether it is in with them: where cgroups are v1 */
+  limit(moreMib: number, daemon?: "with the daemon"): Promise<void>;
   unlimit(): void;
 }
 
@@ -48,10 +48,10 @@ export async function limitedHome(config: string): Promise<LimitedHome> {
     writeFileSync(join(group, isV2 ? "memory.max" : "memory.limit_in_bytes"), String(value));
   return {
     ...{ path, thaw: here, json },
-    async limit(moreMib) {
+    async limit(moreMib, daemon) {
       const { pid } = await json<{ pid: number }>("daemon", "status");
       // In version 2 only leaves have processes.
-      if (!isV2) writeFileSync(join(group, "cgroup.procs"), String(pid));
+      if (!isV2 && daemon) writeFileSync(join(group, "cgroup.procs"), String(pid));
       const stat = readFileSync(join(group, "memory.stat"), "utf8");
       const owned = Number(new RegExp(`^${isV2 ? "anon" : "total_rss"} (\\d+)$`, "m").exec(stat)?.[1]);
       set(owned + moreMib * MIB);

@@ -18,7 +18,7 @@ const limits: Limits = {
 
 /** A host whose machines take 20 MiB beside their guests' memory, and own `owned.machinesMib`. */
 function line(host = { availableMib: 10_000 }, own = limits) {
-  const owned: { machinesMib: number | null; limitMib: number | null } = { machinesMib: 0, limitMib: null };
+  const owned: { machinesMib: number | null; leftMib: number | null } = { machinesMib: 0, leftMib: null };
   const memory = {
     ...{ overheadMib: 20, helperMib: 64, use: () => owned },
     ...{ needsCopy: async () => false, dropCopies: () => 0, watchStalls: () => () => {} },
@@ -124,7 +124,7 @@ test("where nothing counts what machines own, all that is taken of the host may 
   owned.machinesMib = null;
   host.availableMib = 19_900;
   expect(admission.claims).toMatchObject({ ownedMib: 100, fullMib: 320 });
-  Object.assign(owned, { machinesMib: 150, limitMib: 400 });
+  Object.assign(owned, { machinesMib: 150, leftMib: 250 });
   expect(admission.claims.availableMib).toBe(250);
   admission.close();
 });
