@@ -299,7 +299,7 @@ describe("trust", () => {
     await list();
     for (const [size, dirty] of [
       ["2m", 20],
-      ["24m", 20],
+      ["36m", 20],
     ] as const) {
       execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", capturesDir()]);
       try {

@@ -179,7 +179,9 @@ test("where no differences are taken, it has a snapshot of its own, which goes w
   await frozen("web");
   await inside("web", "true");
   const host = JSON.parse(readFileSync(facts, "utf8"));
-  host.difference = { ...host.difference, value: { state: "broken", reason: "for this test" } };
+  const [at, retryAt] = [0, 3_600_000].map((ms) => new Date(Date.now() + ms).toISOString());
+  const value = { state: "broken", reason: "for this test", at, failures: 1, retryAt };
+  host.difference = { ...host.difference, value };
   try {
     writeFileSync(facts, JSON.stringify(host));
     await killDaemon();

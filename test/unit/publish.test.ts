@@ -92,7 +92,9 @@ test("a capture that is a whole snapshot is looked for there too, and can't leav
   await writeFile(join(dir, "memory"), Buffer.concat([Buffer.alloc(3 * 4096), Buffer.from(VALUE)]));
   const base = { dir, manifest: { parts: [{ name: "memory" }] } } as unknown as StoredSnapshot;
   const result = await scanCapture(capture, base, matcher, new AbortController().signal);
-  expect(result.findings).toMatchObject([{ kind: "TOKEN", where: "memory", part: "memory", pages: [3] }]);
+  expect(result.findings).toMatchObject([
+    { kind: "TOKEN", where: "memory", part: "base/memory", pages: [3] },
+  ]);
   expect(() => assertPublishable(capture, result, { diskOnly: true })).toThrow("not published");
   const none = { at: "", findings: [] };
   expect(() => assertPublishable(capture, none, { diskOnly: true })).toThrow("no memory of its own");
