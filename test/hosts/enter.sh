@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # enter.sh ROOT COMMAND…: runs COMMAND as root in the Debian root at ROOT, in mount and pid namespaces of its own. The checkout is at /thaw, read and
-# write; everything else of this host stays outside but the network and /dev. A plain chroot would not do: bubblewrap and mmdebstrap change the
+# write; everything else of this host stays outside but the network and /dev. A plain chroot would not do: the jail and mmdebstrap change the
 # propagation of /, which only works where / is a mount.
 set -euo pipefail
 root=$(realpath "${1:?usage: enter.sh ROOT COMMAND…}") && shift
