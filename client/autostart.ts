@@ -75,7 +75,6 @@ async function start(paths: ThawPaths): Promise<void> {
   try {
     if (
       await waitForSocket(paths.socket, {
-        until: "accepting",
         deadlineMs: startDeadlineMs,
         signal: failed.signal,
       })

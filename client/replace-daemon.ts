@@ -1,18 +1,28 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ThawError } from "./errors.ts";
 import { installDaemon } from "./install.ts";
 import type { ThawPaths } from "./paths.ts";
 import { readJson } from "./read-json.ts";
 import { drain, Transport } from "./transport.ts";
 import { findOwnVersion } from "./version.ts";
-import { waitForSocket } from "./wait-for-socket.ts";
 
 const goneDeadlineMs = 10_000;
-/** Between two looks at whether another daemon came instead. */
-const lookMs = 250;
+/** Between two looks at whether its process is gone: of a process that is not a child nothing tells the end. */
+const lookMs = 10;
 
 async function findPid(transport: Transport, signal: AbortSignal | undefined): Promise<number> {
   const body = await transport.request({ method: "GET", path: "/v1/info", anyVersion: true, signal });
   return ((await readJson(body)) as { pid: number }).pid;
+}
+
+/** Whether the process is gone or a zombie. One of another pid namespace looks so too. */
+function hasEnded(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
 }
 
 /** Not repeated: the next daemon is not the one that is to end. */
@@ -27,7 +37,7 @@ async function askToEnd(transport: Transport, path: string, signal: AbortSignal 
 }
 
 /**
- * Asks the daemon to end (its machines go on) and waits until nobody listens at its socket, or another daemon does.
+ * Asks the daemon to end (its machines go on) and waits until its process is gone: then nothing of it writes into the state folder.
  * @throws ThawError `daemon-mismatch` when it stays; the system's error when there is none.
  */
 export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
@@ -36,10 +46,9 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
     const pid = await findPid(transport, signal);
     await askToEnd(transport, "/v1/shutdown", signal);
     const end = performance.now() + goneDeadlineMs;
-    while (performance.now() < end) {
-      if (await waitForSocket(paths.socket, { until: "gone", deadlineMs: lookMs, signal })) return;
-      if ((await findPid(transport, signal).catch(() => pid)) !== pid) return;
-    }
+    const isGone = async () =>
+      hasEnded(pid) && (await findPid(transport, signal).catch(() => undefined)) !== pid;
+    for (; performance.now() < end; await sleep(lookMs, undefined, { signal })) if (await isGone()) return;
   } finally {
     transport.close();
   }

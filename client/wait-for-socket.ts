@@ -13,19 +13,16 @@ export function canConnect(socket: string): Promise<boolean> {
 
 /** How {@link waitForSocket} is bounded. */
 export interface WaitForSocketOptions {
-  /** What is waited for: that somebody accepts, or that nobody does any more. */
-  until: "accepting" | "gone";
   deadlineMs: number;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Waits until `socket` accepts connections (or no longer does), woken by changes of its folder. Between a server's bind and listen there
+ * Waits until `socket` accepts connections, woken by changes of its folder. Between a server's bind and listen there
  * is no such change, hence also a retry that backs off from 4 to 128 ms.
  * @returns false when the deadline passed. @throws the signal's reason when aborted.
  */
 export async function waitForSocket(socket: string, options: WaitForSocketOptions): Promise<boolean> {
-  const expected = options.until === "accepting";
   const end = performance.now() + options.deadlineMs;
   let wake = (): void => {};
   let watcher: FSWatcher | undefined;
@@ -42,7 +39,7 @@ export async function waitForSocket(socket: string, options: WaitForSocketOption
       options.signal?.throwIfAborted();
       const changed = Promise.withResolvers<void>();
       wake = changed.resolve;
-      if ((await canConnect(socket)) === expected) return true;
+      if (await canConnect(socket)) return true;
       if (performance.now() >= end) return false;
       const timer = setTimeout(wakeUp, pauseMs);
       await changed.promise.finally(() => clearTimeout(timer));

@@ -56,8 +56,8 @@ export function defaultLimits(totalMib: number): Limits {
 export class Admission {
   /** Other ones count from the next request on. */
   limits: Limits;
-  /** Why no new machine is started now, whatever the figures say; null: nothing. */
-  pressure: string | null = null;
+  /** Asked each time: why no new machine is started now, whatever the figures say; null: nothing. */
+  pressure: () => string | null = () => null;
   readonly #host: () => HostMemory;
   readonly #runner: RunnerMemory;
   /** Sizes of machines, by sandbox; 0 when its machine has ended. */
@@ -202,12 +202,12 @@ export class Admission {
   }
 
   #lacksMemory(neededMib: number): string | null {
-    return this.pressure ?? lacksMemory(neededMib, this.claims, this.limits);
+    return this.pressure() ?? lacksMemory(neededMib, this.claims, this.limits);
   }
 
   /** Whether there is room but for those that are starting, or wait for that. */
   #fitsOnceStarted(need: Need): boolean {
-    if (this.pressure !== null) return false;
+    if (this.pressure() !== null) return false;
     if (this.#starting.size === 0 || this.#line.some(({ brief }) => !brief)) return false;
     if (this.#lacksPlace(need, this.#line.length) !== null) return false;
     const { claims } = this;

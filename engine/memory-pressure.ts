@@ -74,6 +74,8 @@ export class MemoryPressure<O extends Owner> {
   start(): void {
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
     this.#timer.unref();
+    // Without machines there is nothing that could be let go: then the figures alone decide.
+    this.#options.admission.pressure = () => (this.#hasMachines ? (this.#current()?.reason ?? null) : null);
   }
 
   close(): void {
@@ -82,12 +84,8 @@ export class MemoryPressure<O extends Owner> {
   }
 
   #look(): void {
-    const { memory, owners, admission } = this.#options;
-    if (!owners().some(({ record }) => record.state === "running" || record.state === "paused")) {
-      this.#unwatch();
-      admission.pressure = null;
-      return;
-    }
+    const { memory } = this.#options;
+    if (!this.#hasMachines) return this.#unwatch();
     this.#stopWatching ??= memory.watchStalls(() => {
       this.#stalledAt = performance.now();
       this.#look();
@@ -100,13 +98,17 @@ export class MemoryPressure<O extends Owner> {
     }
   }
 
+  get #hasMachines(): boolean {
+    return this.#options
+      .owners()
+      .some(({ record }) => record.state === "running" || record.state === "paused");
+  }
+
   #current(): Pressure | null {
     const { admission } = this.#options;
     const stalledMsAgo = this.#stalledAt === null ? null : performance.now() - this.#stalledAt;
     const { reserveMib } = admission.limits;
-    const found = pressureOf(admission.claims.availableMib, { reserveMib, stalledMsAgo });
-    admission.pressure = found?.reason ?? null;
-    return found;
+    return pressureOf(admission.claims.availableMib, { reserveMib, stalledMsAgo });
   }
 
   /** One step for a stall; as many as it takes while there is next to nothing. */

@@ -91,11 +91,11 @@ test("what starts counts in full, with the copy of its snapshot; who asks meanwh
 test("under pressure nothing is let in, with the reason, or it waits until that is over", async () => {
   const { admission, ask } = line();
   await ask("a").done;
-  admission.pressure = "memory pressure: 1 MiB are available";
+  admission.pressure = () => "memory pressure: 1 MiB are available";
   await expect(ask("b").done).rejects.toThrow("no room for sandbox b: memory pressure: 1 MiB are available");
   const waits = ask("c", 100, 60_000);
   expect(waits.said).toEqual(["number 1 in line started"]);
-  admission.pressure = null;
+  admission.pressure = () => null;
   admission.started("a");
   await waits.done;
   admission.close();
