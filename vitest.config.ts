@@ -1,13 +1,14 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * `unit` needs no machine; the others boot real ones, one file after the other so that two cores suffice. A failed test is never tried
- * again: a flaky test is a bug in the test or in the product.
+ * `unit` and `fuzz` need no machine. The others boot real ones, two files at a time and each worker in a state folder of its own: much of a test
+ * waits. A failed test is never tried again: a flaky test is a bug in the test or in the product.
  */
 const machines = {
   testTimeout: 120_000,
   hookTimeout: 600_000,
-  fileParallelism: false,
+  maxWorkers: 2,
+  sequence: { groupOrder: 1 },
   globalSetup: ["test/machines.ts"],
 };
 

@@ -2,19 +2,20 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { CrashEvent } from "../../runners/agent/messages.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Difference, Machine, SnapshotFiles } from "../../runners/runner.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw, until } from "../helpers/thaw.ts";
 import { begin, greet, type Running, sh } from "./guest.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const runner = createQemuRunner({
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
@@ -56,7 +57,7 @@ describe.skipIf(!can)(`qemu${why ? ` (${why})` : ""}`, () => {
 
   beforeAll(async () => {
     expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
-    const store = new SnapshotStore(openHome(inject("thawHome")));
+    const store = new SnapshotStore(openHome(testHome()));
     snapshot = await store.checkForThaw(await store.get("base"));
     const where = place();
     await runner.difference({ snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } });

@@ -5,19 +5,20 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Difference, Machine, Runner, SnapshotFiles } from "../../runners/runner.ts";
 import { type Fault, QmpRelay } from "../helpers/qmp-relay.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw, until } from "../helpers/thaw.ts";
 import { greet, sh } from "./guest.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const options = {
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
@@ -99,7 +100,7 @@ describe.skipIf(missing.length > 0)(`a cut that fails${why ? ` (${why})` : ""}`,
 
   beforeAll(async () => {
     expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
-    const store = new SnapshotStore(openHome(inject("thawHome")));
+    const store = new SnapshotStore(openHome(testHome()));
     snapshot = await store.checkForThaw(await store.get("base"));
     [machine, agent] = await thawOne(createQemuRunner(options));
     await sh(agent, COUNTER);

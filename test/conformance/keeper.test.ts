@@ -13,18 +13,19 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Machine, MachineEnd, MachineRecord, SnapshotFiles } from "../../runners/runner.ts";
 import { pidOf } from "../helpers/keeper.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { isAlive, thaw, until } from "../helpers/thaw.ts";
 import { greet, sh } from "./guest.ts";
 
 const dir = mkdtempSync("/tmp/tk-");
 const options = {
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
@@ -80,7 +81,7 @@ describe.skipIf(missing.length > 0)(`the keeper${why ? ` (${why})` : ""}`, () =>
 
   beforeAll(async () => {
     expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
-    const store = new SnapshotStore(openHome(inject("thawHome")));
+    const store = new SnapshotStore(openHome(testHome()));
     snapshot = await store.checkForThaw(await store.get("base"));
   });
 

@@ -2,12 +2,13 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Difference, Machine, SnapshotFiles } from "../../runners/runner.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw } from "../helpers/thaw.ts";
 import { greet, sh } from "./guest.ts";
 
@@ -25,7 +26,7 @@ const bounded = (name: string): string => {
 // Looked for beside `thaw-seal`.
 for (const name of ["thaw-keeper", "thaw-jail"]) symlinkSync(resolve("dist/agent", name), join(dir, name));
 const runner = createQemuRunner({
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: bounded("thaw-seal"),
   pagesPath: bounded("thaw-pages"),
@@ -62,7 +63,7 @@ describe.skipIf(missing.length > 0)(`a large difference${why ? ` (${why})` : ""}
   beforeAll(async () => {
     expect((await thaw(["create", "--name", "large", "--memory", "768M"])).exitCode).toBe(0);
     expect((await thaw(["rm", "large"])).exitCode).toBe(0);
-    const store = new SnapshotStore(openHome(inject("thawHome")));
+    const store = new SnapshotStore(openHome(testHome()));
     const found = await store.find(
       ({ resources, variantOf }) => resources.memoryMib === 768 && variantOf !== null,
     );

@@ -11,18 +11,19 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Difference, Machine, MachineRecord, Runner, SnapshotFiles } from "../../runners/runner.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw, until } from "../helpers/thaw.ts";
 import { greet, sh } from "./guest.ts";
 
 const dir = mkdtempSync("/tmp/tl-");
 const options = {
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
@@ -66,7 +67,7 @@ for (const { runner, another, migrating } of runners) {
 
     beforeAll(async () => {
       expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
-      const store = new SnapshotStore(openHome(inject("thawHome")));
+      const store = new SnapshotStore(openHome(testHome()));
       snapshot = await store.checkForThaw(await store.get("base"));
       const where = place();
       await runner.difference({ snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } });

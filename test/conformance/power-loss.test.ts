@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { build } from "esbuild";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { openHome } from "../../engine/home.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
@@ -17,12 +17,13 @@ import { readRecord, recordKind } from "../../engine/state/record.ts";
 import { DISK_DIR, overlayName } from "../../runners/qemu/disk/chain.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { DiskEntry, DiskFiles, SnapshotFiles } from "../../runners/runner.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw, until } from "../helpers/thaw.ts";
 import { begin, greet } from "./guest.ts";
 
 const dir = mkdtempSync("/tmp/tp-");
 const runner = createQemuRunner({
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
@@ -61,7 +62,7 @@ describe.skipIf(missing.length > 0)(`power loss${why ? ` (${why})` : ""}`, () =>
 
   beforeAll(async () => {
     expect((await thaw(["template", "build", "node"])).exitCode).toBe(0);
-    const store = new SnapshotStore(openHome(inject("thawHome")));
+    const store = new SnapshotStore(openHome(testHome()));
     snapshot = await store.checkForThaw(await store.get("node:24"));
     const bundle = await build({
       entryPoints: ["test/fixtures/power-loss/publisher.ts"],

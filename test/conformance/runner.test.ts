@@ -22,7 +22,7 @@ import {
 import { copyFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { freshIdentity } from "../../engine/sandboxes/identity.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
@@ -31,13 +31,14 @@ import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Machine, MachineEnd, MachineRecord, Runner, SnapshotFiles } from "../../runners/runner.ts";
 import { pidOf } from "../helpers/keeper.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { isAlive, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 const qemuOptions = {
-  home: inject("thawHome"),
+  home: testHome(),
   agentPath: resolve("dist/agent/thaw-agent"),
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
@@ -135,7 +136,7 @@ for (const { runner, another, options } of runners) {
       const draft = join(where.stateDir, "snapshot");
       mkdirSync(draft);
       await copyFile(
-        join(inject("thawHome"), "snapshots", id, "disk.qcow2"),
+        join(testHome(), "snapshots", id, "disk.qcow2"),
         join(draft, "disk.qcow2"),
         constants.COPYFILE_FICLONE,
       );

@@ -17,7 +17,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa, type Options } from "execa";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { machineProcesses, thaw, thawBin, until } from "../helpers/thaw.ts";
 
 const dir = mkdtempSync("/tmp/tb-");
@@ -43,7 +44,7 @@ const inHome = (home: string, args: string[], options: Options = {}) =>
 function freshHome(...parts: string[]): string {
   const home = mkdtempSync(join(dir, "h-"));
   homes.push(home);
-  for (const part of parts) cpSync(join(inject("thawHome"), part), join(home, part), { recursive: true });
+  for (const part of parts) cpSync(join(testHome(), part), join(home, part), { recursive: true });
   return home;
 }
 

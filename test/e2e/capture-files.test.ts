@@ -1,7 +1,8 @@
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 interface CaptureRow {
@@ -11,7 +12,7 @@ interface CaptureRow {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "thaw-capture-files-"));
-const builds = () => join(inject("thawHome"), "builds");
+const builds = () => join(testHome(), "builds");
 const show = (reference = "latest") => thawJson<CaptureRow>(["capture", "show", reference]);
 const commands = async () => (await show()).processes.map(({ command }) => command);
 const cp = async (...args: string[]) => {

@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 import { Terminal } from "../helpers/tmux.ts";
 
@@ -27,7 +28,7 @@ interface CaptureRow {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "thaw-capture-"));
-const capturesDir = () => join(inject("thawHome"), "captures");
+const capturesDir = () => join(testHome(), "captures");
 const list = () => thawJson<CaptureRow[]>(["capture", "ls"]);
 const show = (reference = "latest") => thawJson<CaptureRow>(["capture", "show", reference]);
 const failing = (script: string, ...flags: string[]) =>

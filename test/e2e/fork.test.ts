@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 interface Frozen {
@@ -28,7 +29,7 @@ const stateOf = async (name: string) =>
 
 /** Has the daemon's helper that copies memory fail when it is told to begin: the disk is cut at that time. */
 function breakHelper() {
-  const versions = join(inject("thawHome"), "versions");
+  const versions = join(testHome(), "versions");
   const helpers = readdirSync(versions)
     .map((version) => join(versions, version, "agent", "thaw-pages"))
     .filter((path) => existsSync(path));

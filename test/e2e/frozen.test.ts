@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, machineProcesses, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 interface Row extends SandboxRow {
@@ -15,7 +16,7 @@ interface Row extends SandboxRow {
 const COUNT =
   "n=0; while :; do n=$((n+1)); echo $n; echo $n > /count.new; mv /count.new /count; sleep 0.1; done";
 const row = async (name: string) => (await thawJson<Row[]>(["ls"])).find((one) => one.name === name);
-const folder = (id: string) => join(inject("thawHome"), "sandboxes", id);
+const folder = (id: string) => join(testHome(), "sandboxes", id);
 const inside = async (name: string, script: string) => {
   const { exitCode, stdout, stderr } = await thaw(["exec", name, "--", "sh", "-c", script]);
   expect(exitCode, String(stderr)).toBe(0);
@@ -171,7 +172,7 @@ describe("a daemon that is killed", () => {
 });
 
 test("where no differences are taken, it has a snapshot of its own, which goes with it", async () => {
-  const facts = join(inject("thawHome"), "host.json");
+  const facts = join(testHome(), "host.json");
   const before = readFileSync(facts, "utf8");
   const snapshots = async () => (await thawJson<{ id: string }[]>(["snapshot", "ls"])).map(({ id }) => id);
   const { exec } = await counting("web");

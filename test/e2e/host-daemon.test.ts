@@ -13,9 +13,10 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatUnit } from "../../cli/daemon/units.ts";
 import { installDaemon } from "../../client/install.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { machineProcesses, type SandboxRow, thaw, thawBin, until } from "../helpers/thaw.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -70,8 +71,8 @@ describe.skipIf(!isRoot)("a host's daemon (needs root)", () => {
     chmodSync(join(root, "nobody"), 0o777);
     cpSync(dirname(thawBin), join(root, "cli"), { recursive: true });
     for (const part of ["rootfs", "kernels", "snapshots", "tags", "host.json"])
-      if (existsSync(join(inject("thawHome"), part)))
-        cpSync(join(inject("thawHome"), part), join(home, part), { recursive: true });
+      if (existsSync(join(testHome(), part)))
+        cpSync(join(testHome(), part), join(home, part), { recursive: true });
     const unit = formatUnit({ ...(await installDaemon(home)), home, socket, group: GROUP });
     const [file = "", ...args] = (/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? "").split(" ");
     daemon = spawn(file, args, {

@@ -4,8 +4,9 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
-import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../client/events.ts";
+import { testHome } from "../helpers/test-home.ts";
 import {
   killDaemon,
   machineProcesses,
@@ -95,7 +96,7 @@ describe("timers", () => {
     expect((await thaw(["exec", "sleeper", "--", "sleep", "6"])).exitCode).toBe(0);
     await thaw(["exec", "worker", "--", "touch", "/tmp/stop"]);
     await until(async () => (await stateOf("worker")) === "paused", "the worker to be paused", 60_000);
-    const audit = await execa("cat", [join(inject("thawHome"), "audit.jsonl")]);
+    const audit = await execa("cat", [join(testHome(), "audit.jsonl")]);
     expect(audit.stdout).toMatch(/"verb":"pause","target":"worker","by":\{"from":"daemon"/);
     expect(audit.stdout).toMatch(
       /"verb":"create","target":"worker","by":\{"from":"socket","uid":\d+,"pid":\d+/,
@@ -272,7 +273,7 @@ test("labels choose; wait answers with an exec's exit code", async () => {
 });
 
 test("a full host refuses with the figures, or lets wait in line", async () => {
-  const config = join(inject("thawHome"), "config.yaml");
+  const config = join(testHome(), "config.yaml");
   try {
     writeFileSync(config, "limits: { sandboxes: 1 }\ndefaults: { ttl: 1h }\n");
     await create("only");

@@ -1,10 +1,11 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Capture, PruneReport, Snapshot } from "../../client/index.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw, thawJson, until } from "../helpers/thaw.ts";
 
-const config = () => join(inject("thawHome"), "config.yaml");
+const config = () => join(testHome(), "config.yaml");
 async function configure(text: string): Promise<void> {
   writeFileSync(config(), text);
   await thaw(["daemon", "stop"]);
@@ -39,9 +40,7 @@ test("a new capture sends the oldest away, but not the first, the latest, what i
   const fourth = await fail();
   await until(async () => !(await captures()).includes(third), "the third to go");
   expect(await captures()).toEqual([first, second, fourth].sort());
-  const audit = readFileSync(join(inject("thawHome"), "audit.jsonl"), "utf8")
-    .trimEnd()
-    .split("\n");
+  const audit = readFileSync(join(testHome(), "audit.jsonl"), "utf8").trimEnd().split("\n");
   expect(audit.map((line) => JSON.parse(line))).toContainEqual(
     expect.objectContaining({ verb: "prune", target: third, reason: expect.stringContaining("maxCount") }),
   );

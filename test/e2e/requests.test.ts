@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
-import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import {
   daemonPid,
   isAlive,
@@ -22,7 +23,7 @@ import {
 } from "../helpers/thaw.ts";
 
 const rows = () => thawJson<SandboxRow[]>(["ls"]);
-const lock = () => join(inject("thawHome"), "daemon.lock");
+const lock = () => join(testHome(), "daemon.lock");
 /** Without a request, which would start a daemon. */
 const lockedBy = (): number => JSON.parse(readFileSync(lock(), "utf8")).pid;
 
@@ -46,7 +47,7 @@ async function killedMeanwhile(args: string[], afterMs: number) {
 /** Runs `thaw` and kills the daemon at the moment when an entry with such a name appears in a folder of the home. */
 async function killedWhen(args: string[], folder: string, name: RegExp) {
   const pid = await daemonPid();
-  const watcher = watch(join(inject("thawHome"), folder), (_event, entry) => {
+  const watcher = watch(join(testHome(), folder), (_event, entry) => {
     if (!name.test(entry ?? "")) return;
     watcher.close();
     process.kill(pid, "SIGKILL");
@@ -171,8 +172,7 @@ test("create whose answer was lost: who asks again gets it, and what nobody asks
   const made = ["told", "lost", "again"];
   for (const name of made) expect((await thaw(["create", "--name", name])).exitCode).toBe(0);
   const ids = new Map((await rows()).map(({ name, id }) => [name, id]));
-  const recordOf = (name: string) =>
-    join(inject("thawHome"), "sandboxes", ids.get(name) ?? "", "record.json");
+  const recordOf = (name: string) => join(testHome(), "sandboxes", ids.get(name) ?? "", "record.json");
   const read = (name: string) => JSON.parse(readFileSync(recordOf(name), "utf8"));
   await until(async () => made.every((name) => read(name).request.answered), "the answers to be noted");
   await killDaemon();
@@ -216,7 +216,7 @@ test("a stopped daemon with a live run: the next command is served, and the run 
 
 test("an abstract socket of another user's is no lock", async () => {
   await thaw(["daemon", "stop"]);
-  const hash = createHash("sha256").update(inject("thawHome")).digest("hex").slice(0, 32);
+  const hash = createHash("sha256").update(testHome()).digest("hex").slice(0, 32);
   const squatter = createServer().listen({ path: `\0thaw-${hash}` });
   try {
     expect((await thaw(["ls"])).exitCode).toBe(0);
@@ -230,7 +230,7 @@ test("a second daemon for the same state folder: its client is told who holds it
   const elsewhere = { env: { ...thawEnv(), THAW_SOCKET: `/tmp/thaw-other-${process.pid}.sock` } };
   const { exitCode, stderr } = await thaw(["ls"], elsewhere);
   expect(exitCode).toBe(125);
-  expect(String(stderr)).toContain(`the daemon with process id ${lockedBy()} holds ${inject("thawHome")}`);
+  expect(String(stderr)).toContain(`the daemon with process id ${lockedBy()} holds ${testHome()}`);
 });
 
 test("the newest build wins: it replaces an older daemon once, and no older client brings that back", async () => {
@@ -258,7 +258,7 @@ test("the newest build wins: it replaces an older daemon once, and no older clie
     expect(await thawJson(["daemon", "start"])).toMatchObject({ digest });
   } finally {
     await thaw(["daemon", "stop"]);
-    for (const path of [newer, join(inject("thawHome"), "versions", digest)])
+    for (const path of [newer, join(testHome(), "versions", digest)])
       rmSync(path, { recursive: true, force: true });
   }
 });

@@ -4,8 +4,9 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Capture } from "../../client/index.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 /** Another one each time: a home may be kept. */
@@ -30,7 +31,7 @@ async function holders(): Promise<string> {
   const excluded = ["snapshots", "rootfs", "kernels", "versions", "layers"].map(
     (name) => `--exclude-dir=${name}`,
   );
-  const { stdout } = await execa("grep", ["-rlF", ...excluded, VALUE, inject("thawHome")], { reject: false });
+  const { stdout } = await execa("grep", ["-rlF", ...excluded, VALUE, testHome()], { reject: false });
   return stdout;
 }
 
@@ -54,7 +55,7 @@ test("a masked value: not in the output, the log, the case, nor anywhere on the 
   expect(String((await thaw(["capture", "show", "latest"])).stdout)).toMatch(
     /secrets +TOKEN \(masked\) ×\d+ in memory.*not to be published/,
   );
-  const audit = readFileSync(join(inject("thawHome"), "audit.jsonl"), "utf8");
+  const audit = readFileSync(join(testHome(), "audit.jsonl"), "utf8");
   expect(audit).toContain('"***"');
   expect(await holders()).toBe("");
 });

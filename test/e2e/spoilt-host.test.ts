@@ -2,11 +2,12 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { smallHome } from "../helpers/small-home.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { daemonPid, killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
-const config = () => join(inject("thawHome"), "config.yaml");
+const config = () => join(testHome(), "config.yaml");
 
 beforeAll(async () => {
   expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);

@@ -10,7 +10,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, machineProcesses, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 interface Entry {
@@ -32,7 +33,7 @@ afterEach(async () => {
 const rows = () => thawJson<SandboxRow[]>(["ls"]);
 const names = async () => (await rows()).map(({ name }) => name).sort();
 const quarantined = () => thawJson<Entry[]>(["quarantine", "ls"]);
-const recordOf = (id: string) => join(inject("thawHome"), "sandboxes", id, "record.json");
+const recordOf = (id: string) => join(testHome(), "sandboxes", id, "record.json");
 
 async function create(name: string, ...flags: string[]): Promise<string> {
   const made = await thaw(["create", "--name", name, ...flags]);
@@ -158,7 +159,7 @@ describe("a record that can't be read", () => {
   });
 
   test("the draft of a capture is moved away, and stored once it is restored", async () => {
-    const home = inject("thawHome");
+    const home = testHome();
     expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
     const [{ id } = { id: "" }] = await thawJson<{ id: string }[]>(["capture", "ls"]);
     await killDaemon();
@@ -182,7 +183,7 @@ describe("a record that can't be read", () => {
   });
 
   test("masked values that can't be looked for: the capture does not leave the host", async () => {
-    const home = inject("thawHome");
+    const home = testHome();
     const run = ["run", "--capture", "on-failure", "--env", "SECRET=hunter2hunter2", "--mask", "SECRET"];
     expect((await thaw([...run, "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
     const [{ id } = { id: "" }] = await thawJson<{ id: string }[]>(["capture", "ls"]);

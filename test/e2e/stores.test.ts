@@ -2,11 +2,12 @@ import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateIdentity, identityToRecipient } from "age-encryption";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatSize } from "../../cli/format/size.ts";
 import { alteringProxy, type Registry, type SpoilingProxy, startRegistry } from "../helpers/registry.ts";
 import { rewrite } from "../helpers/rewrite-archive.ts";
 import { tarOf, untar } from "../helpers/tar.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { thaw, until } from "../helpers/thaw.ts";
 
 /** A host of its own: it has never seen what is pulled. */
@@ -26,7 +27,7 @@ const login: Record<string, string> = {};
 async function newHost(): Promise<Host> {
   const home = await mkdtemp(join(tmpdir(), "thaw-far-"));
   // What it took to prove of the machine that all of them are.
-  await copyFile(join(inject("thawHome"), "host.json"), join(home, "host.json")).catch(() => {});
+  await copyFile(join(testHome(), "host.json"), join(home, "host.json")).catch(() => {});
   const call: Host["thaw"] = (args, env = {}) => thaw(args, { env: { THAW_HOME: home, ...login, ...env } });
   const run = async (...args: string[]): Promise<string> => {
     const { stdout, stderr, exitCode } = await call(args);
@@ -408,7 +409,7 @@ test("a snapshot made under another accelerator is booted from its disk, once", 
   const other = join(folder, "kvm.thaw");
   await writeFile(other, tarOf(rewrite(await untar(file), "snapshot", { accelerator: "kvm" })));
   const far = await newHost();
-  await cp(join(inject("thawHome"), "kernels"), join(far.home, "kernels"), { recursive: true });
+  await cp(join(testHome(), "kernels"), join(far.home, "kernels"), { recursive: true });
   const id = await far.run("snapshot", "import", other);
   const first = await far.thaw(["run", "--snapshot", id, "--", "echo", "up"]);
   expect([first.exitCode, String(first.stdout)], String(first.stderr)).toEqual([0, "up\n"]);
@@ -418,7 +419,7 @@ test("a snapshot made under another accelerator is booted from its disk, once", 
 });
 
 describe("what leaves", () => {
-  const wire = (): string => join(inject("thawHome"), "wire");
+  const wire = (): string => join(testHome(), "wire");
 
   test("has one size, said before it is sent; a base is compressed once for all its captures", async () => {
     const ran = await thaw([

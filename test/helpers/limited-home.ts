@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { inject } from "vitest";
+import { testHome } from "./test-home.ts";
 import { thaw } from "./thaw.ts";
 
 const MIB = 2 ** 20;
@@ -27,7 +27,7 @@ export interface LimitedHome extends AsyncDisposable {
 /** @param config of the daemon */
 export async function limitedHome(config: string): Promise<LimitedHome> {
   const path = mkdtempSync("/tmp/thaw-limited-");
-  const seed = inject("thawHome");
+  const seed = testHome();
   const base = readFileSync(join(seed, "tags", "base"), "utf8").trim();
   for (const name of ["kernels", "host.json", "tags/base", `snapshots/${base}`]) {
     mkdirSync(join(path, name, ".."), { recursive: true });

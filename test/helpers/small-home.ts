@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
-import { inject } from "vitest";
+import { testHome } from "./test-home.ts";
 import { thaw } from "./thaw.ts";
 
 export interface SmallHome extends AsyncDisposable {
@@ -15,7 +15,7 @@ export interface SmallHome extends AsyncDisposable {
 
 /** @param freeMib left free once base is there */
 export async function smallHome(freeMib: number): Promise<SmallHome> {
-  const seed = inject("thawHome");
+  const seed = testHome();
   const path = mkdtempSync("/tmp/thaw-small-");
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=4g", "tmpfs", path]);
   const env = { THAW_HOME: path, THAW_CONFIG: join(path, "config") };

@@ -1,14 +1,15 @@
 /** The built command, run as a user runs it, against the run's own state folder. */
 import { execa, type Options } from "execa";
-import { inject } from "vitest";
+
 import { isAlive, until } from "./processes.ts";
+import { testHome } from "./test-home.ts";
 
 export { isAlive, until };
 
 export const thawBin = "dist/thaw.mjs";
 
 export function thawEnv(): Record<string, string> {
-  const home = inject("thawHome");
+  const home = testHome();
   return { THAW_HOME: home, THAW_CONFIG: `${home}/config`, NO_COLOR: "1" };
 }
 
