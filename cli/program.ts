@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { findOwnVersion } from "../client/version.ts";
+import { measurePace, setPace } from "../host/pace.ts";
 import { reportFailure } from "./failure.ts";
 import { writeErr, writeOut } from "./output.ts";
 import { verbs } from "./verbs.ts";
@@ -36,6 +37,7 @@ export async function buildProgram(argv: readonly string[], exit: (code: number)
 /** Runs the command line. Never throws. @returns the exit code. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   let code = 0;
+  setPace(measurePace());
   try {
     const program = await buildProgram(argv, (reported) => {
       code = reported;

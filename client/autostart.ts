@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { paced } from "../host/pace.ts";
 import { pickDaemonEnvironment } from "./daemon-environment.ts";
 import { findDaemonLog } from "./daemon-log.ts";
 import { ThawError } from "./errors.ts";
@@ -71,15 +72,10 @@ async function start(paths: ThawPaths): Promise<void> {
   child.once("exit", (code, killed) => {
     if (code !== 0) failed.abort(new Error(`it ended with ${killed ?? `exit code ${code}`}`));
   });
-  let reason = `it did not answer within ${startDeadlineMs / 1000} s`;
+  const deadlineMs = paced(startDeadlineMs);
+  let reason = `it did not answer within ${deadlineMs / 1000} s`;
   try {
-    if (
-      await waitForSocket(paths.socket, {
-        deadlineMs: startDeadlineMs,
-        signal: failed.signal,
-      })
-    )
-      return;
+    if (await waitForSocket(paths.socket, { deadlineMs, signal: failed.signal })) return;
   } catch (error) {
     reason = (error as Error).message;
   } finally {

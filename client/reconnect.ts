@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { paced } from "../host/pace.ts";
 import { ThawError } from "./errors.ts";
 
 const deadlineMs = 10_000;
@@ -8,7 +9,7 @@ const deadlineMs = 10_000;
  * daemon answers is final.
  */
 export async function reconnect(connect: () => Promise<void>, signal?: AbortSignal): Promise<void> {
-  const end = performance.now() + deadlineMs;
+  const end = performance.now() + paced(deadlineMs);
   for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 2, 500)) {
     try {
       await connect();

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { paced } from "../host/pace.ts";
 import { ThawError } from "./errors.ts";
 import { installDaemon } from "./install.ts";
 import type { ThawPaths } from "./paths.ts";
@@ -45,7 +46,7 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
   try {
     const pid = await findPid(transport, signal);
     await askToEnd(transport, "/v1/shutdown", signal);
-    const end = performance.now() + goneDeadlineMs;
+    const end = performance.now() + paced(goneDeadlineMs);
     const isGone = async () =>
       hasEnded(pid) && (await findPid(transport, signal).catch(() => undefined)) !== pid;
     for (; performance.now() < end; await sleep(lookMs, undefined, { signal })) if (await isGone()) return;
@@ -54,7 +55,7 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
   }
   throw new ThawError(
     "daemon-mismatch",
-    `the daemon at ${paths.socket} did not stop within ${goneDeadlineMs / 1000} s`,
+    `the daemon at ${paths.socket} did not stop within ${paced(goneDeadlineMs) / 1000} s`,
     {
       hint: "thaw daemon status shows its process id; its machines go on without it",
     },

@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
+import { paced } from "../host/pace.ts";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
 import { findConnector } from "./connector.ts";
@@ -143,7 +144,7 @@ async function awaitAnswer(outgoing: ClientRequest, request: ApiRequest): Promis
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   outgoing.once("response", resolve);
   outgoing.once("error", reject);
-  const ms = request.answerDeadlineMs ?? answerDeadlineMs;
+  const ms = paced(request.answerDeadlineMs ?? answerDeadlineMs);
   const late = (): void =>
     reject(new ThawError("timeout", `the daemon did not answer within ${ms / 1000} s`));
   const timer = ms === 0 ? undefined : setTimeout(late, ms);

@@ -1,4 +1,5 @@
 import { WebSocket } from "ws";
+import { paced } from "../host/pace.ts";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { findConnector } from "./connector.ts";
 import type { ReachOptions } from "./reach.ts";
@@ -41,7 +42,7 @@ export async function openWebSocket(options: {
     perMessageDeflate: false,
     skipUTF8Validation: true,
     maxPayload: maxMessageBytes,
-    handshakeTimeout: openDeadlineMs,
+    handshakeTimeout: paced(openDeadlineMs),
   });
   const abort = (): void => {
     reject(signal?.reason);

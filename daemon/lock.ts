@@ -19,6 +19,7 @@ import { connect } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { paced } from "../host/pace.ts";
 
 const holder = z.object({ pid: z.int(), host: z.string(), socket: z.string() });
 /** The process that holds a lock, as it wrote it into the file. */
@@ -46,7 +47,7 @@ export function lockPath(home: string): string {
  * Takes the lock of `home`. Waits while its holder stops or starts, but not once a daemon serves `socket`. Throws when the file can't be
  * opened or there is no flock(1).
  */
-export async function lockHome(home: string, socket: string, waitMs = WAIT_MS): Promise<LockResult> {
+export async function lockHome(home: string, socket: string, waitMs = paced(WAIT_MS)): Promise<LockResult> {
   const end = performance.now() + waitMs;
   for (;;) {
     if (await tryLock(lockPath(home), socket)) return "held";

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, rmSync, wr
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Engine } from "../engine/engine.ts";
+import { measurePace, paced, setPace } from "../host/pace.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
@@ -18,6 +19,7 @@ const { values } = parseArgs({
 const { home, socket, group } = values;
 if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH [--group NAME]");
 process.title = "thaw-daemon";
+setPace(measurePace());
 lowerOomScore();
 closeInherited();
 
@@ -84,7 +86,7 @@ function shutDown(): void {
   leaving = true;
   server.log.info("leaving; machines go on");
   rmSync(socket as string, { force: true });
-  setTimeout(() => process.exit(0), 5000).unref();
+  setTimeout(() => process.exit(0), paced(5000)).unref();
   void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
 }
 

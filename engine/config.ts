@@ -18,6 +18,12 @@ const budget = z.strictObject({
   maxAge: duration.optional(),
 });
 
+/** Only a named model makes a snapshot that another host can thaw. */
+const cpuModel = z
+  .string()
+  .regex(/^\w[\w.-]{0,63}$/, "the name of a CPU model, such as EPYC-Rome")
+  .refine((name) => name !== "host" && name !== "max", "a named CPU model, not the host's own");
+
 const config = z.strictObject({
   /** For sandboxes that do not say otherwise. */
   defaults: z
@@ -55,6 +61,17 @@ const config = z.strictObject({
         .default({}),
     })
     .default({ sandbox: {} }),
+  /** How machines are run. */
+  runner: z
+    .strictObject({
+      /** Deadlines are lengthened by this factor. Absent: measured when the daemon starts. */
+      slow: z.number().min(1).max(100).optional(),
+      /** CPU models of guests under KVM, best first: the first that the host's CPU has whole is taken. */
+      kvmCpus: z.array(cpuModel).min(1).max(16).optional(),
+      /** False: guests under KVM boot without their kernel's mitigations. */
+      mitigations: z.boolean().optional(),
+    })
+    .default({}),
   captures: budget
     .extend({
       /** Of each repository's. */

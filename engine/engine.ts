@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { sha256 } from "../durable/digest.ts";
+import { currentPace, measurePace, setPace } from "../host/pace.ts";
 import type { Probe, Runner } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
 import { Archive } from "./archive.ts";
@@ -244,6 +245,7 @@ export class Engine {
       },
       ...homeProbes(home),
       ...configProbes(config),
+      ...paceProbes(config.value),
       await room.probe(),
       quarantineProbe(await quarantine.list()),
       ...this.#problems.map(({ what, message }) => ({
@@ -278,6 +280,19 @@ function logLimitsOf({ limits }: Config): LogLimits {
   return { hostBytes: logs * 2 ** 20, sandboxBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20 };
 }
 
+/** A line of `thaw doctor` where deadlines are not those of a common machine. */
+function paceProbes({ runner: { slow } }: Config): Probe[] {
+  const factor = currentPace();
+  if (factor === 1) return [];
+  const detail = `deadlines are ${factor.toFixed(1)} times as long (${slow === undefined ? "measured" : "runner.slow"})`;
+  return [{ name: "pace", state: "ok", fatal: false, detail }];
+}
+
+function applyToMachines(runner: Runner, { runner: settings }: Config): void {
+  setPace(settings.slow ?? measurePace());
+  runner.configure(settings);
+}
+
 function assemble(home: Home, options: EngineOptions, agentDigest: string): Parts {
   const { runner, templatesDir, clock = systemClock } = options;
   const config = new HostConfig(home.config);
@@ -289,7 +304,9 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const quarantine = new Quarantine(home.root);
   const archive = new Archive({ home, runner, room, config, audit, events, quarantine, sandboxes });
   const logs = new LogBudget(logLimitsOf(config.value));
+  applyToMachines(runner, config.value);
   config.onChange = (value) => {
+    applyToMachines(runner, value);
     room.apply(value);
     logs.limits = logLimitsOf(value);
   };

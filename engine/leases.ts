@@ -1,5 +1,7 @@
 /** Sandboxes that end with their client. Holders are connections; when the last lets go, the sandbox is removed. */
 
+import { paced } from "../host/pace.ts";
+
 /** How long a client may take to come back, once there is a daemon that it could come back to. */
 const RETURN_MS = 10_000;
 /** How long a machine that ended by itself stays visible to its client. */
@@ -38,19 +40,19 @@ export class Leases {
   /** Its client is away: it must come back in time, counted from when it can. */
   awaitReturn(id: string): void {
     if (this.#awaited) this.#awaited.add(id);
-    else this.#arm(id, RETURN_MS);
+    else this.#arm(id, paced(RETURN_MS));
   }
 
   /** From here on clients can come back. */
   open(): void {
     const awaited = this.#awaited ?? [];
     this.#awaited = null;
-    for (const id of awaited) this.#arm(id, RETURN_MS);
+    for (const id of awaited) this.#arm(id, paced(RETURN_MS));
   }
 
   /** Its machine ended; a client that is not there any more will not remove it. */
   afterEnd(id: string): void {
-    if (!this.#holders.get(id)) this.#arm(id, AFTER_END_MS);
+    if (!this.#holders.get(id)) this.#arm(id, paced(AFTER_END_MS));
   }
 
   forget(id: string): void {

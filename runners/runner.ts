@@ -89,6 +89,16 @@ export interface SnapshotFiles {
   imported?: boolean;
 }
 
+/** What an operator decides about machines. */
+export interface RunnerSettings {
+  /** Everything takes this many times as long as on a common machine. */
+  slow?: number | undefined;
+  /** CPU models of guests under KVM, best first: the first that the host's CPU has whole is taken. Absent: the runner's own choice. */
+  kvmCpus?: readonly string[] | undefined;
+  /** False: guests under KVM boot without their kernel's mitigations. Default true. */
+  mitigations?: boolean | undefined;
+}
+
 export interface MachinePlace {
   /** The machine's own id: two machines that live at the same time must not share one. `[a-z0-9-]{1,40}`. */
   id: string;
@@ -292,6 +302,8 @@ export interface Runner {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly memory: RunnerMemory;
+  /** From the next boot on. What was proven with other settings is proven again. */
+  configure(settings: RunnerSettings): void;
   /** Never throws. One entry per thing the host needs. Cheap (no boot): what costs time is proven at first use and remembered. */
   probe(): Promise<Probe[]>;
   /** Fetches and unpacks what machines boot from, once per version; quick when it is there. `kernelDir` goes into `needs` and `boot`. */

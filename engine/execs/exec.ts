@@ -2,6 +2,7 @@
 import { EventEmitter, once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { paced } from "../../host/pace.ts";
 import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { type Crash, crashEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
@@ -372,7 +373,7 @@ export class Exec extends EventEmitter<ExecEvents> {
     send("TERM");
     this.#timer = setTimeout(() => {
       send("KILL");
-      this.#timer = setTimeout(() => void this.#abandon(), KILL_DEADLINE_MS);
+      this.#timer = setTimeout(() => void this.#abandon(), paced(KILL_DEADLINE_MS));
     }, TIMEOUT_GRACE_MS);
   }
 

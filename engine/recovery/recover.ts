@@ -5,6 +5,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { paced } from "../../host/pace.ts";
 import { Gate } from "../concurrency.ts";
 import type { Parts } from "../parts.ts";
 import { recordPath } from "../sandboxes/dir.ts";
@@ -45,7 +46,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
     attempt("imports", () => archive.imports.recover()),
     attempt("compressed parts", () => archive.wire.recover()),
   ]);
-  const clientsGone = ((await awayFor(home.heartbeat, parts.clock)) ?? 0) > CLIENTS_TRY_MS;
+  const clientsGone = ((await awayFor(home.heartbeat, parts.clock)) ?? 0) > paced(CLIENTS_TRY_MS);
   const reads = new Gate(READS_AT_ONCE);
   const ids = (await attempt("sandboxes", () => completeEntries(home.sandboxes))) ?? [];
   const left = await Promise.all(

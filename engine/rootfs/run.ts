@@ -1,6 +1,7 @@
 /** Runs one step of making a root file system. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { paced } from "../../host/pace.ts";
 import { EngineError } from "../errors.ts";
 
 export interface StepOptions {
@@ -40,10 +41,11 @@ export async function runStep(
   });
   const kill = (): void => void child.kill("SIGKILL");
   let timedOut = false;
+  const waitMs = paced(options.timeoutMs);
   const timer = setTimeout(() => {
     timedOut = true;
     kill();
-  }, options.timeoutMs);
+  }, waitMs);
   options.signal?.addEventListener("abort", kill, { once: true });
   try {
     const code = await new Promise<number | string>((resolve) => {
@@ -52,7 +54,7 @@ export async function runStep(
     });
     if (code === 0) return out;
     options.signal?.throwIfAborted();
-    throw failure(file, code, last, { ...options, timedOut });
+    throw failure(file, code, last, { ...options, timeoutMs: waitMs, timedOut });
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", kill);

@@ -1,4 +1,5 @@
 /** Why a request failed, when its machine ended meanwhile. */
+import { paced } from "../../host/pace.ts";
 import { SessionError } from "../../runners/agent/errors.ts";
 import { RunnerError } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
@@ -26,7 +27,7 @@ export async function explainFailure(
     (error instanceof SessionError && error.kind === "closed") ||
     (error instanceof RunnerError && error.code === "machine-gone");
   if (broken && !isOver(record.state))
-    await of.change(AbortSignal.timeout(END_EVENT_WAIT_MS)).catch(() => {});
+    await of.change(AbortSignal.timeout(paced(END_EVENT_WAIT_MS))).catch(() => {});
   const ours = error instanceof EngineError && error.code !== "conflict";
   if (!isOver(record.state) || ours) return error;
   const { name, state, reason } = record;

@@ -1,4 +1,5 @@
 /** What a guest is asked before it is captured, and what is known of its inside, for people: its processes and its console. */
+import { paced } from "../../host/pace.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { Isolation, Machine } from "../../runners/runner.ts";
 import type { GuestReport } from "./subject.ts";
@@ -15,7 +16,7 @@ export async function inspectGuest(agent: Agent | null, isolation: Isolation): P
   const nothing = { processes: [], listening: [] };
   if (!agent) return nothing;
   const late = new Promise<typeof nothing>((resolve) =>
-    setTimeout(resolve, deadlineOf(isolation), nothing).unref(),
+    setTimeout(resolve, paced(deadlineOf(isolation)), nothing).unref(),
   );
   const told = agent.processes().then(({ processes, listening }) => ({ processes, listening }));
   return Promise.race([told.catch(() => nothing), late]);

@@ -2,6 +2,7 @@
  * Reaching a machine and its agent when either may not answer: after another daemon, after a session that broke. One that does not answer is
  * unresponsive and is asked again, with growing pauses, for as long as it lives. Only a guest that breaks the protocol is ended.
  */
+import { paced } from "../../host/pace.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { RunnerError } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
@@ -129,8 +130,9 @@ export class Reach {
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    const error = new RunnerError("timeout", `its machine did not answer within ${ms} ms`);
-    timer = setTimeout(reject, ms, error);
+    const waitMs = paced(ms);
+    const error = new RunnerError("timeout", `its machine did not answer within ${waitMs} ms`);
+    timer = setTimeout(reject, waitMs, error);
   });
   try {
     return await Promise.race([work, late]);

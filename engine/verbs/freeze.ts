@@ -1,3 +1,4 @@
+import { paced } from "../../host/pace.ts";
 import { needCapabilities } from "../capabilities.ts";
 import { interruptible } from "../interruptible.ts";
 import type { Parts } from "../parts.ts";
@@ -42,7 +43,7 @@ export async function freeze(
 export async function freezeToDisk(parts: Parts, sandbox: Sandbox, reason: string): Promise<void> {
   await parts.room.needDisk();
   const { ownSnapshot: before } = sandbox.record;
-  const signal = AbortSignal.timeout(FREEZE_DEADLINE_MS);
+  const signal = AbortSignal.timeout(paced(FREEZE_DEADLINE_MS));
   await freezeAndStop(parts.archive.live, sandbox, { signal, reason });
   if (before !== sandbox.record.ownSnapshot) await dropOwnSnapshot(parts, before);
 }

@@ -1,6 +1,7 @@
 /** What the engine asks of a guest: the agent's requests as typed calls. Errors: `AgentRefusal`, `SessionError`. */
 import type { Duplex, Readable } from "node:stream";
 import { z } from "zod";
+import { paced } from "../../host/pace.ts";
 import { duplexOf } from "./duplex.ts";
 import { SessionError } from "./errors.ts";
 import {
@@ -235,9 +236,10 @@ export class Agent {
   }
 
   async #within<T>(stream: AgentStream, answer: Promise<T>, deadlineMs: number): Promise<T> {
+    const waitMs = paced(deadlineMs);
     const timer = setTimeout(() => {
-      stream.close(new SessionError("timeout", `the guest agent did not answer within ${deadlineMs} ms`));
-    }, deadlineMs);
+      stream.close(new SessionError("timeout", `the guest agent did not answer within ${waitMs} ms`));
+    }, waitMs);
     try {
       return await answer;
     } finally {

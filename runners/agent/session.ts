@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { z } from "zod";
+import { paced } from "../../host/pace.ts";
 import { Budget, type BudgetSize } from "./budget.ts";
 import { AgentRefusal, SessionError } from "./errors.ts";
 import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "./frame.ts";
@@ -207,11 +208,10 @@ export class AgentSession implements StreamWire {
         else timer = setTimeout(() => say(false), wait);
       }, wait);
     };
+    const waitMs = paced(options.deadlineMs);
     const deadline = setTimeout(() => {
-      this.#finish(
-        new SessionError("timeout", `the guest agent did not answer within ${options.deadlineMs} ms`),
-      );
-    }, options.deadlineMs);
+      this.#finish(new SessionError("timeout", `the guest agent did not answer within ${waitMs} ms`));
+    }, waitMs);
     const abort = () => this.#finish(new SessionError("closed", "interrupted"));
     options.signal?.addEventListener("abort", abort);
     try {

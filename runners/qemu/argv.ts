@@ -43,6 +43,8 @@ export interface BootOptions extends CommonOptions {
   /** Absent: a machine without a root, to prove that guests run at all. */
   disk?: { path: string; format: "raw" | "qcow2" };
   kernel: { vmlinuz: string; initrd: string };
+  /** See `kernelCommandLine`. */
+  mitigations?: boolean | undefined;
 }
 
 export interface ThawOptions extends CommonOptions {
@@ -91,7 +93,7 @@ export function bootArgv(options: BootOptions): string[] {
     ...blocks,
     ...hardware(),
     ...["-kernel", options.kernel.vmlinuz, "-initrd", options.kernel.initrd],
-    ...["-append", kernelCommandLine(options.accelerator, disk !== undefined)],
+    ...["-append", kernelCommandLine(options, disk !== undefined)],
   ];
 }
 
@@ -158,7 +160,10 @@ export function devicesDigest(): string {
 }
 
 /** Guests are told to stop their clocks from ticking when idle; `init_on_free` keeps memory files small. */
-export function kernelCommandLine(accelerator: "kvm" | "tcg", withRoot: boolean): string {
+export function kernelCommandLine(
+  { accelerator, mitigations = true }: Pick<BootOptions, "accelerator" | "mitigations">,
+  withRoot: boolean,
+): string {
   const always = [
     "console=ttyS0",
     "quiet",
@@ -168,8 +173,9 @@ export function kernelCommandLine(accelerator: "kvm" | "tcg", withRoot: boolean)
     "random.trust_cpu=on",
   ];
   // An emulated CPU has none of the faults the mitigations are for, and pays for each of them.
-  const emulated = accelerator === "tcg" ? ["mitigations=off", "no_timer_check", "tsc=reliable"] : [];
-  return [...always, ...emulated, `thaw.root=${withRoot ? "/dev/vda" : "none"}`].join(" ");
+  const emulated = accelerator === "tcg" ? ["no_timer_check", "tsc=reliable"] : [];
+  const unprotected = accelerator === "tcg" || !mitigations ? ["mitigations=off"] : [];
+  return [...always, ...unprotected, ...emulated, `thaw.root=${withRoot ? "/dev/vda" : "none"}`].join(" ");
 }
 
 const MACHINE_OPTIONS = "hpet=off,usb=off,sata=off,smbus=off,memory-backend=m0";

@@ -31,6 +31,7 @@ export async function boot(
   const runtimeDir = runtimeDirOf(context, spec);
   const facts = await context.facts();
   const { accelerator, machine, cpu } = needs;
+  const { mitigations } = context.settings();
   const confinement = confine(await context.jail(), runtimeDir);
   const inside = {
     kernel: {
@@ -47,7 +48,7 @@ export async function boot(
     .then(() =>
       launch(context, {
         ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources, inherit: [] },
-        argv: bootArgv({ id, machine, accelerator, cpu, resources, ...inside }),
+        argv: bootArgv({ id, machine, accelerator, cpu, resources, mitigations, ...inside }),
         timeoutMs: BOOT_TIMEOUT_MS,
         signal: deadline.signal,
       }),

@@ -6,6 +6,7 @@ import {
   type MachineNeeds,
   type MachinePlace,
   RunnerError,
+  type RunnerSettings,
 } from "../runner.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import type { HotMemory } from "./hot-memory.ts";
@@ -20,6 +21,8 @@ export const RUNNER_NAME = "qemu";
 
 export interface Context {
   home: string;
+  /** As they are now. */
+  settings(): RunnerSettings;
   /** Short folder that holds one folder of sockets per machine. */
   runtimeRoot: string;
   facts(): Promise<QemuFacts>;

@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { close, fstat, open } from "node:fs";
 import { promisify } from "node:util";
+import { paced } from "../../host/pace.ts";
 import { RunnerError } from "../runner.ts";
 
 const closeFd = promisify(close);
@@ -139,10 +140,8 @@ function readyFd(helper: ReturnType<typeof spawn>, file: string): Promise<number
       clearTimeout(timer);
       reject(new RunnerError(code, `sealing the memory of ${file} failed: ${why}`));
     };
-    const timer = setTimeout(
-      () => fail(`not done within ${SEAL_TIMEOUT_MS / 1000} s`, "timeout"),
-      SEAL_TIMEOUT_MS,
-    );
+    const waitMs = paced(SEAL_TIMEOUT_MS);
+    const timer = setTimeout(() => fail(`not done within ${waitMs / 1000} s`, "timeout"), waitMs);
     helper.once("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") return fail(error.message);
       clearTimeout(timer);

@@ -1,7 +1,7 @@
 /** Why a snapshot can't be thawed on a host: QEMU itself notices almost no difference and runs a broken guest. */
 import type { MachineNeeds } from "../runner.ts";
 import { RUNNER_NAME } from "./context.ts";
-import { isKnownCpu } from "./cpu-models.ts";
+import { TCG_CPU } from "./cpu-models.ts";
 import type { KvmVerdict } from "./kvm-proof.ts";
 
 export interface HostOffer {
@@ -9,6 +9,8 @@ export interface HostOffer {
   machines: readonly string[];
   devices: string;
   kvm: KvmVerdict;
+  /** Models that it gives to guests under KVM; no other reaches a command line, whatever a manifest says. */
+  kvmCpus: readonly string[];
 }
 
 /**
@@ -31,7 +33,8 @@ export function incompatible(needs: MachineNeeds, host: HostOffer, differenceBui
       `it needs machine type ${needs.machine}, this host's newest is ${host.machines.at(-1) ?? "none"}`,
     );
   }
-  if (!isKnownCpu(needs.cpu)) reasons.push(`it needs CPU model ${needs.cpu}, which this runner does not use`);
+  if (needs.cpu !== TCG_CPU && !host.kvmCpus.includes(needs.cpu))
+    reasons.push(`it needs CPU model ${needs.cpu}, which this runner does not use`);
   if (needs.devices !== host.devices)
     reasons.push(`it has the device list ${needs.devices}, this runner makes ${host.devices}`);
   if (needs.accelerator === "kvm" && host.kvm.state !== "works") {

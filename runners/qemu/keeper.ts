@@ -7,6 +7,7 @@ import { readFile, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
+import { paced } from "../../host/pace.ts";
 import { type MachineStats, RunnerError } from "../runner.ts";
 import { type JailOptions, jailArgv } from "./jail.ts";
 import { END_FILE, KEEPER_SOCKET } from "./machine-dir.ts";
@@ -159,7 +160,7 @@ export class Keeper {
    * machine does not die, and with `unresponsive` when its keeper does not answer: then it is still there.
    */
   async end(): Promise<void> {
-    const answer = await this.#ask(`kill ${KILL_TIMEOUT_MS}`, KILL_TIMEOUT_MS + ANSWER_TIMEOUT_MS);
+    const answer = await this.#ask(`kill ${paced(KILL_TIMEOUT_MS)}`, KILL_TIMEOUT_MS + ANSWER_TIMEOUT_MS);
     if (answer === undefined) {
       await this.#clearAbandoned();
       return;
@@ -176,7 +177,7 @@ export class Keeper {
     let timer: NodeJS.Timeout | undefined;
     try {
       const late = new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => reject(this.#stuck("QEMU")), timeoutMs);
+        timer = setTimeout(() => reject(this.#stuck("QEMU")), paced(timeoutMs));
       });
       await Promise.race([watch.ended, late]);
     } finally {
@@ -196,7 +197,7 @@ export class Keeper {
   #stuck(which: string): RunnerError {
     return new RunnerError(
       "timeout",
-      `${which} of machine ${this.#id} did not end within ${KILL_TIMEOUT_MS} ms`,
+      `${which} of machine ${this.#id} did not end within ${paced(KILL_TIMEOUT_MS)} ms`,
     );
   }
 
@@ -223,14 +224,15 @@ interface Request {
 
 /** One request on a connection of its own. The folder is the keeper's, so nobody else can have put a socket there. */
 function open(dir: string, line: string, timeoutMs: number | undefined): Request {
+  const waitMs = timeoutMs === undefined ? undefined : paced(timeoutMs);
   const socket = connect({ path: join(dir, KEEPER_SOCKET) });
   socket.unref();
   const answer = new Promise<Record<string, unknown> | undefined>((resolve, reject) => {
     let text = "";
     const timer =
-      timeoutMs === undefined
+      waitMs === undefined
         ? undefined
-        : setTimeout(() => socket.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+        : setTimeout(() => socket.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs);
     socket.on("connect", () => socket.write(`${line}\n`));
     socket.on("data", (chunk: Buffer) => {
       text += chunk.toString("utf8");
@@ -260,9 +262,10 @@ function firstLine(
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
+    const waitMs = paced(START_TIMEOUT_MS);
     const timer = setTimeout(
-      () => reject(new RunnerError("timeout", `the keeper said nothing within ${START_TIMEOUT_MS / 1000} s`)),
-      START_TIMEOUT_MS,
+      () => reject(new RunnerError("timeout", `the keeper said nothing within ${waitMs / 1000} s`)),
+      waitMs,
     );
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });

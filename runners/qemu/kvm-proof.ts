@@ -7,10 +7,11 @@ import { readFile, stat } from "node:fs/promises";
 import { release, version } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { RunnerError } from "../runner.ts";
+import { paced } from "../../host/pace.ts";
+import { RunnerError, type RunnerSettings } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
-import { KVM_CPUS, pickKvmCpu } from "./cpu-models.ts";
+import { kvmCpusOf, pickKvmCpu } from "./cpu-models.ts";
 import { deadlineSignal } from "./deadline.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import type { Keeper } from "./keeper.ts";
@@ -28,12 +29,12 @@ export interface KvmFacts {
   cpu: string;
 }
 
-export function kvmProof(home: string, facts: () => Promise<QemuFacts>): Proof<KvmFacts> {
+export function kvmProof({ home, facts, settings }: Context): Proof<KvmFacts> {
   return new Proof({
     home,
     section: "kvm",
     untried: "no guest has been started with KVM yet",
-    key: async () => kvmKey(await facts()),
+    key: async () => kvmKey(await facts(), settings()),
     parse: (value) => z.object({ cpu: z.string() }).safeParse(value).data,
   });
 }
@@ -76,7 +77,11 @@ async function bootWithKvm(
     initrd: confinement.show("initrd", join(kernelDir, "initrd"), "read"),
   };
   const resources = { cpus: 1, memoryMib: 128, diskMib: 1 };
-  const shape = { machine: facts.machine, accelerator: "kvm" as const, cpu: "Nehalem-v1", resources };
+  const { mitigations } = context.settings();
+  const cpus = kvmCpusOf(context.settings());
+  // The most modest one, whichever the host turns out to have.
+  const cpu = cpus.at(-1) ?? "";
+  const shape = { machine: facts.machine, accelerator: "kvm" as const, cpu, resources, mitigations };
   const started = await launch(context, {
     ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator: "kvm", resources, inherit: [] },
     argv: bootArgv({ ...shape, id, kernel }),
@@ -91,14 +96,14 @@ async function bootWithKvm(
       { what: "the agent's port", timeoutMs: PROOF_TIMEOUT_MS },
     );
     opened.catch(() => {});
-    const cpu = pickKvmCpu(await started.qmp.execute("query-cpu-definitions"));
-    if (cpu === undefined)
+    const picked = pickKvmCpu(await started.qmp.execute("query-cpu-definitions"), cpus);
+    if (picked === undefined)
       throw new RunnerError(
         "unsupported",
-        `/dev/kvm opens but offers none of the CPU models ${KVM_CPUS.join(", ")}`,
+        `/dev/kvm opens but offers none of the CPU models ${cpus.join(", ")}`,
       );
     await opened;
-    return cpu;
+    return picked;
   } catch (error) {
     signal?.throwIfAborted();
     const late = deadline.signal.aborted || (error instanceof RunnerError && error.code === "timeout");
@@ -113,13 +118,14 @@ async function bootWithKvm(
 /** A guest that had the processor and still did not start never will; one that had not says nothing about KVM. */
 async function timeoutError(keeper: Keeper): Promise<RunnerError> {
   const used = (await keeper.stats().catch(() => undefined))?.cpuMs ?? 0;
-  const seconds = PROOF_TIMEOUT_MS / 1000;
-  return used < PROOF_TIMEOUT_MS / 2
+  const timeoutMs = paced(PROOF_TIMEOUT_MS);
+  const seconds = timeoutMs / 1000;
+  return used < timeoutMs / 2
     ? new RunnerError("timeout", `a guest got only ${used} ms of processor time within ${seconds} s`)
     : new RunnerError("start-failed", `/dev/kvm opens but a guest did not start within ${seconds} s`);
 }
 
-async function kvmKey(facts: QemuFacts): Promise<string> {
+async function kvmKey(facts: QemuFacts, settings: RunnerSettings): Promise<string> {
   const device = await stat("/dev/kvm").catch(() => undefined);
   const cpu =
     /^model name\s*:\s*(.*)$/m.exec(await readFile("/proc/cpuinfo", "utf8").catch(() => ""))?.[1] ?? "";
@@ -132,5 +138,6 @@ async function kvmKey(facts: QemuFacts): Promise<string> {
     device?.mode,
     device?.gid,
     process.getuid?.(),
+    ...(Object.keys(settings).length === 0 ? [] : [JSON.stringify(settings)]),
   ].join(" | ");
 }

@@ -1,6 +1,7 @@
 /** Starts a QEMU process under a keeper of its own, in the jail or not, so that it outlives this one. */
 import { lstat, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { paced } from "../../host/pace.ts";
 import { type MachineNeeds, type Resources, RunnerError } from "../runner.ts";
 import { QMP_SOCKET } from "./argv.ts";
 import type { Confinement, Context } from "./context.ts";
@@ -65,7 +66,7 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
       return { qmp, keeper, uid };
     } catch (error) {
       // Its socket closes a moment before it is seen to have ended.
-      await Promise.race([watch.ended, new Promise((resolve) => setTimeout(resolve, EXIT_NOTICE_MS))]);
+      await Promise.race([watch.ended, new Promise((resolve) => setTimeout(resolve, paced(EXIT_NOTICE_MS)))]);
       either.throwIfAborted();
       throw error;
     }

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { paced } from "../../host/pace.ts";
 import {
   type Difference,
   type DifferenceOptions,
@@ -191,7 +192,7 @@ export class QemuMachine implements Machine {
     this.#leaving = true;
     this.#left.abort();
     // A machine that stands still for an operation under way would stay so until the next daemon.
-    await Promise.race([this.#turn, sleep(DETACH_TIMEOUT_MS, undefined, { ref: false })]);
+    await Promise.race([this.#turn, sleep(paced(DETACH_TIMEOUT_MS), undefined, { ref: false })]);
     this.#qmp.close();
     this.#watch.close();
   }
@@ -286,7 +287,7 @@ export class QemuMachine implements Machine {
     if (this.#leaving) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), EXIT_TIMEOUT_MS);
+      timer = setTimeout(() => resolve("late"), paced(EXIT_TIMEOUT_MS));
     });
     const first = await Promise.race([this.#watch.ended, late]);
     clearTimeout(timer);

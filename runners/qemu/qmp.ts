@@ -5,6 +5,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
+import { paced } from "../../host/pace.ts";
 import { RunnerError } from "../runner.ts";
 
 /** The longest answer expected is `query-cpu-definitions` at about 200 KiB. */
@@ -21,7 +22,7 @@ export interface QmpEvent {
 
 export interface QmpOptions {
   signal?: AbortSignal | undefined;
-  /** Until QEMU greets. One client is served at a time: a second waits without a greeting. Default 3 s. */
+  /** Until QEMU greets. One client is served at a time: a second waits without a greeting. Default 3 s. Deadlines here are for a common machine (see host/pace.ts). */
   greetingTimeoutMs?: number;
 }
 
@@ -55,7 +56,7 @@ export class QmpClient extends EventEmitter<QmpEvents> {
   /** Takes over a connected socket, waits for the greeting and enters command mode. */
   static async open(socket: Socket, options: QmpOptions = {}): Promise<QmpClient> {
     const client = new QmpClient(socket);
-    const timeoutMs = options.greetingTimeoutMs ?? GREETING_TIMEOUT_MS;
+    const timeoutMs = paced(options.greetingTimeoutMs ?? GREETING_TIMEOUT_MS);
     const onAbort = (): void => client.#end("QMP: aborted");
     options.signal?.addEventListener("abort", onAbort, { once: true });
     if (options.signal?.aborted) onAbort();
@@ -89,11 +90,12 @@ export class QmpClient extends EventEmitter<QmpEvents> {
   execute(command: string, args?: JsonObject, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const id = this.#nextId++;
+    const waitMs = paced(timeoutMs);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#pending.delete(id);
-        reject(new RunnerError("timeout", `QEMU did not answer ${command} within ${timeoutMs} ms`));
-      }, timeoutMs);
+        reject(new RunnerError("timeout", `QEMU did not answer ${command} within ${waitMs} ms`));
+      }, waitMs);
       this.#pending.set(id, { command, timer, resolve, reject });
       const message =
         args === undefined ? { execute: command, id } : { execute: command, arguments: args, id };
@@ -107,6 +109,7 @@ export class QmpClient extends EventEmitter<QmpEvents> {
     options: { what: string; timeoutMs: number },
   ): Promise<T> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
+    const waitMs = paced(options.timeoutMs);
     return new Promise((resolve, reject) => {
       const done = (): void => {
         clearTimeout(timer);
@@ -125,10 +128,8 @@ export class QmpClient extends EventEmitter<QmpEvents> {
       };
       const timer = setTimeout(() => {
         done();
-        reject(
-          new RunnerError("timeout", `QEMU did not report ${options.what} within ${options.timeoutMs} ms`),
-        );
-      }, options.timeoutMs);
+        reject(new RunnerError("timeout", `QEMU did not report ${options.what} within ${waitMs} ms`));
+      }, waitMs);
       this.on("event", onEvent);
       this.on("close", onClose);
     });

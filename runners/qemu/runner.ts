@@ -2,12 +2,12 @@
 import { createHash } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type MachineNeeds, type Runner, RunnerError } from "../runner.ts";
+import { type MachineNeeds, type Runner, RunnerError, type RunnerSettings } from "../runner.ts";
 import { adopt } from "./adopt.ts";
 import { devicesDigest } from "./argv.ts";
 import { boot } from "./boot.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
-import { TCG_CPU } from "./cpu-models.ts";
+import { kvmCpusOf, TCG_CPU } from "./cpu-models.ts";
 import { differenceProof, proveDifference, recallDifference } from "./difference-proof.ts";
 import { machineFiles } from "./disk/chain.ts";
 import { diskFault, flattenDisk } from "./disk/convert.ts";
@@ -51,11 +51,15 @@ export interface QemuRunnerOptions {
 
 /** Does nothing until asked. */
 export function createQemuRunner(options: QemuRunnerOptions): Runner {
-  const { context, difference } = createContext(options);
+  let settings: RunnerSettings = {};
+  const { context, difference } = createContext(options, () => settings);
   const runner: Runner = {
     name: RUNNER_NAME,
     capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
     memory: runnerMemory(context),
+    configure(wanted) {
+      settings = wanted;
+    },
     probe: () => probe(context, options),
     async prepareKernel(source, signal) {
       const { agentPath, home } = options;
@@ -71,7 +75,12 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     needs: (kernelDir, signal) => needs(context, kernelDir, signal),
     async incompatibilities(snapshot, difference) {
       const facts = await context.facts();
-      const host = { ...facts, devices: devicesDigest(), kvm: await context.kvm() };
+      const host = {
+        ...facts,
+        devices: devicesDigest(),
+        kvm: await context.kvm(),
+        kvmCpus: kvmCpusOf(settings),
+      };
       return incompatible(snapshot.needs, host, difference?.build);
     },
     flattenDisk: (disks, target, diskMib, writing) =>
@@ -129,7 +138,10 @@ async function needs(context: Context, kernelDir: string, signal?: AbortSignal):
 }
 
 /** Facts are found once per process; a failure is not kept. */
-function createContext(options: QemuRunnerOptions): { context: Context; difference: Proof<object> } {
+function createContext(
+  options: QemuRunnerOptions,
+  settings: () => RunnerSettings,
+): { context: Context; difference: Proof<object> } {
   const { home, runtimeRoot, sealPath } = options;
   const helper = (name: string): string => join(dirname(sealPath), name);
   const pagesPath = options.pagesPath ?? helper("thaw-pages");
@@ -138,6 +150,7 @@ function createContext(options: QemuRunnerOptions): { context: Context; differen
   let support: Promise<JailSupport> | undefined;
   const context: Context = {
     home,
+    settings,
     runtimeRoot,
     pagesPath,
     jailPath: helper("thaw-jail"),
@@ -175,7 +188,7 @@ function createContext(options: QemuRunnerOptions): { context: Context; differen
       return kernelDir === undefined ? recallKvm(kvm) : proveKvm(context, kvm, kernelDir, signal);
     },
   };
-  const kvm = kvmProof(home, context.facts);
+  const kvm = kvmProof(context);
   const difference = differenceProof(context);
   return { context, difference };
 }

@@ -1,5 +1,6 @@
 /** Runs a host tool to its end, with an error that says what to install when it is missing. */
 import { execa } from "execa";
+import { paced } from "../../host/pace.ts";
 import { RunnerError, type RunnerErrorCode } from "../runner.ts";
 
 export interface ToolOptions {
@@ -20,10 +21,11 @@ export async function runTool(
   args: readonly string[],
   options: ToolOptions,
 ): Promise<string> {
+  const timeoutMs = paced(options.timeoutMs);
   const result = await execa(command, args, {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-    timeout: options.timeoutMs,
+    timeout: timeoutMs,
     killSignal: "SIGKILL",
     env: { LC_ALL: "C.UTF-8" },
     stdin: "ignore",
@@ -39,7 +41,7 @@ export async function runTool(
     });
   }
   if (result.timedOut)
-    throw new RunnerError("timeout", `${command} did not end within ${options.timeoutMs / 1000} s`);
+    throw new RunnerError("timeout", `${command} did not end within ${timeoutMs / 1000} s`);
   const tail = complaint ?? result.stderr.trim().split("\n").slice(-5).join("\n");
   throw new RunnerError(
     options.code ?? "start-failed",

@@ -210,16 +210,19 @@ limits:
   sandboxes: 20
   memory: 24G
   overcommit: 2.5
-  sandbox: { ttl: 2d }`;
+  sandbox: { ttl: 2d }
+runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
     limits: { sandboxes: 20, memory: 24_576, overcommit: 2.5, sandbox: { ttl: 172_800_000 } },
     captures: { perRepository: {} },
+    runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
   });
   expect(parseConfig("")).toEqual({
     defaults: {},
     limits: { sandbox: {} },
     captures: { perRepository: {} },
+    runner: {},
   });
 });
 
@@ -243,6 +246,21 @@ test("every mistake of a configuration at once", () => {
     ]);
   }
   expect(() => parseConfig("a: [1")).toThrow("mistake");
+  const wrong = "runner: { slow: 0, kvmCpus: [host, 'a,+b', max], mitigation: false }";
+  const mistakes = (() => {
+    try {
+      return parseConfig(wrong);
+    } catch (error) {
+      return (error as EngineError).details;
+    }
+  })();
+  expect(mistakes).toMatchObject([
+    expect.stringMatching(/^config\.yaml:1:11: runner\.slow: /),
+    expect.stringMatching(/^config\.yaml:1:30: runner\.kvmCpus\.0: a named CPU model/),
+    expect.stringMatching(/^config\.yaml:1:36: runner\.kvmCpus\.1: the name of a CPU model/),
+    expect.stringMatching(/^config\.yaml:1:44: runner\.kvmCpus\.2: a named CPU model/),
+    expect.stringMatching(/^config\.yaml:1:50: runner\.mitigation: there is no such key/),
+  ]);
 });
 
 test("a configuration with mistakes: the last limits go on, nothing is made, and it is read again when it changes", () => {

@@ -168,9 +168,10 @@ test("commas in paths can't add options", () => {
 });
 
 test("mitigations are left out only where there is no real CPU to protect", () => {
-  expect(kernelCommandLine("tcg", true)).toContain("mitigations=off");
-  expect(kernelCommandLine("kvm", true)).not.toContain("mitigations");
-  expect(kernelCommandLine("kvm", false)).toMatch(/ thaw\.root=none$/);
+  expect(kernelCommandLine({ accelerator: "tcg" }, true)).toContain("mitigations=off");
+  expect(kernelCommandLine({ accelerator: "kvm" }, true)).not.toContain("mitigations");
+  expect(kernelCommandLine({ accelerator: "kvm", mitigations: false }, true)).toContain("mitigations=off");
+  expect(kernelCommandLine({ accelerator: "kvm" }, false)).toMatch(/ thaw\.root=none$/);
 });
 
 test("layers lie above the snapshot's disk, lowest first, and the overlay above them", () => {

@@ -28,6 +28,7 @@ const host = {
   machines: ["pc-q35-7.2", "pc-q35-8.2"],
   devices: "aa",
   kvm: { state: "broken", reason: "no /dev/kvm" },
+  kvmCpus: ["EPYC-Rome"],
 } as const;
 const needs = {
   runner: "qemu",
@@ -58,6 +59,16 @@ test("every difference is named with both values", () => {
   expect(reasons.join("\n")).toContain("no /dev/kvm");
 });
 
+test("a CPU model that an operator has chosen is thawed where it was proven, and nowhere else", () => {
+  const made = { ...needs, accelerator: "kvm", cpu: "qemu64-v1" } as const;
+  const chosen = { state: "works", cpu: "qemu64-v1", at: null } as const;
+  expect(incompatible(made, { ...host, kvm: chosen, kvmCpus: ["qemu64-v1"] })).toEqual([]);
+  expect(incompatible(made, { ...host, kvm: { ...chosen, cpu: "EPYC-Rome" } })).toEqual([
+    "it needs CPU model qemu64-v1, which this runner does not use",
+    "it needs CPU model qemu64-v1 under kvm, this host is known to have EPYC-Rome",
+  ]);
+});
+
 test("another runner's snapshot is not looked at further", () => {
   expect(incompatible({ ...needs, runner: "firecracker" }, host)).toEqual([
     "it was made by the firecracker runner, this is qemu",
@@ -69,6 +80,7 @@ test("under KVM the first model with all features is taken", () => {
   expect(pickKvmCpu([all("EPYC-Rome"), all("Nehalem-v1"), all("Skylake-Server-noTSX-IBRS", ["pku"])])).toBe(
     "EPYC-Rome",
   );
+  expect(pickKvmCpu([all("EPYC-Rome"), all("qemu64-v1")], ["Dhyana-v2", "qemu64-v1"])).toBe("qemu64-v1");
   expect(pickKvmCpu([all("max")])).toBeUndefined();
   expect(pickKvmCpu("nonsense")).toBeUndefined();
 });

@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { writeWhole } from "../../../durable/write.ts";
+import { paced } from "../../../host/pace.ts";
 import { type MachineRecord, RunnerError } from "../../runner.ts";
 import { overlayNode } from "../argv.ts";
 import type { LiveSource } from "../machine.ts";
@@ -166,7 +167,7 @@ async function readIntent(record: MachineRecord): Promise<CutIntent | null> {
  * the instant in which QEMU tidies up. A machine that had been paused runs for a moment then.
  */
 async function goOn(qmp: QmpClient, ranBefore: boolean): Promise<void> {
-  const deadline = performance.now() + CONTINUE_TIMEOUT_MS;
+  const deadline = performance.now() + paced(CONTINUE_TIMEOUT_MS);
   for (;;) {
     const status = String(asObject(await qmp.execute("query-status")).status);
     const done = ranBefore ? !STOPPED_BY_A_CUT.includes(status) : !status.endsWith("migrate");
@@ -189,10 +190,13 @@ async function cancelMigration(qmp: QmpClient): Promise<void> {
   const status = async (): Promise<string> => String(asObject(await qmp.execute("query-migrate")).status);
   if (!MIGRATING.includes(await status())) return;
   await qmp.execute("migrate_cancel");
-  const deadline = performance.now() + CONTINUE_TIMEOUT_MS;
+  const deadline = performance.now() + paced(CONTINUE_TIMEOUT_MS);
   while (MIGRATING.includes(await status())) {
     if (performance.now() > deadline)
-      throw new RunnerError("timeout", `QEMU did not cancel its migration within ${CONTINUE_TIMEOUT_MS} ms`);
+      throw new RunnerError(
+        "timeout",
+        `QEMU did not cancel its migration within ${paced(CONTINUE_TIMEOUT_MS)} ms`,
+      );
     await sleep(2);
   }
 }

@@ -2,6 +2,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { paced } from "../../../host/pace.ts";
 import { type MachineRecord, RunnerError } from "../../runner.ts";
 import { BASE_NODE } from "../argv.ts";
 import type { LiveSource } from "../machine.ts";
@@ -47,12 +48,15 @@ export async function flattenWhenDeep({ qmp, record }: LiveSource, signal?: Abor
 
 /** Cancels jobs that an earlier daemon began: while one runs, the disk can't be cut. */
 export async function endDiskJobs(qmp: QmpClient): Promise<void> {
-  const deadline = performance.now() + CANCEL_TIMEOUT_MS;
+  const deadline = performance.now() + paced(CANCEL_TIMEOUT_MS);
   for (;;) {
     const jobs = await qmp.execute("query-block-jobs");
     if (!Array.isArray(jobs) || jobs.length === 0) return;
     if (performance.now() > deadline)
-      throw new RunnerError("timeout", `QEMU did not end a job on its disk within ${CANCEL_TIMEOUT_MS} ms`);
+      throw new RunnerError(
+        "timeout",
+        `QEMU did not end a job on its disk within ${paced(CANCEL_TIMEOUT_MS)} ms`,
+      );
     for (const job of jobs) {
       const { device } = asObject(job);
       // Refused when it has just ended.

@@ -6,6 +6,7 @@
  */
 import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { paced } from "../../../host/pace.ts";
 import { type LiveFreeze, type LiveFreezeSpec, RunnerError } from "../../runner.ts";
 import { INHERITED_FD } from "../argv.ts";
 import type { Context } from "../context.ts";
@@ -110,7 +111,7 @@ async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
     const uri = await offerSocket(receiver, record, runtimeDirInside);
     await using cut = await Cut.prepare(source, "migration");
     signal?.throwIfAborted();
-    const deadlineMs = record.needs.accelerator === "kvm" ? (spec.deadlineMs ?? DEADLINE_MS) : 0;
+    const deadlineMs = record.needs.accelerator === "kvm" ? paced(spec.deadlineMs ?? DEADLINE_MS) : 0;
     const sent = await migrate({ source: qmp, uri, receiver: receiver.qmp, cut, deadlineMs, signal });
     const [disks] = await Promise.all([
       cut.layers(),

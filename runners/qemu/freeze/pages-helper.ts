@@ -1,5 +1,6 @@
 /** Runs `thaw-pages`, which copies the memory that a machine has written. Its steps are described in the helper's source. */
 import { spawn } from "node:child_process";
+import { paced } from "../../../host/pace.ts";
 import { RunnerError } from "../../runner.ts";
 
 const TIMEOUT_MS = 120_000;
@@ -39,9 +40,10 @@ export function startPagesHelper(path: string, of: PagesArguments, signal?: Abor
     fail(error);
     child.kill("SIGKILL");
   };
+  const waitMs = paced(TIMEOUT_MS);
   const timer = setTimeout(
-    () => kill(new RunnerError("timeout", `copying memory did not end within ${TIMEOUT_MS / 1000} s`)),
-    TIMEOUT_MS,
+    () => kill(new RunnerError("timeout", `copying memory did not end within ${waitMs / 1000} s`)),
+    waitMs,
   );
   const onAbort = (): void => kill(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
