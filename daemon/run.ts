@@ -41,6 +41,7 @@ const engine = await Engine.open({
   homePath: home,
   templatesDir: join(installed, "templates"),
   agentPath: join(installed, "agent", "thaw-agent"),
+  scanPath: join(installed, "scan.mjs"),
   runner: createQemuRunner({
     home,
     agentPath: join(installed, "agent", "thaw-agent"),

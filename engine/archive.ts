@@ -44,6 +44,8 @@ interface OutlineFigures {
 export interface ArchiveContext {
   home: Home;
   runner: Runner;
+  /** The bundle of the process that scans for secrets. */
+  scanPath: string;
   room: Room;
   config: HostConfig;
   audit: Audit;
@@ -64,13 +66,13 @@ export class Archive {
   readonly #pruner: Pruner;
 
   constructor(context: ArchiveContext) {
-    const { home, runner, room, config, events, quarantine } = context;
+    const { home, runner, scanPath, room, config, events, quarantine } = context;
     this.#context = context;
     this.snapshots = new SnapshotStore(home, quarantine);
     this.snapshots.onPublished = ({ id, manifest }) =>
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
     this.captures = new Captures({
-      ...{ ...this.live, ...this.checking, quarantine },
+      ...{ ...this.live, ...this.checking, quarantine, scanPath },
       tell: (type, id, details) => {
         events.append({ type, target: id, name: id, sandbox: null, details });
         if (type === "capture.created")

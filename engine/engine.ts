@@ -54,6 +54,8 @@ export interface EngineOptions {
   /** Folder of the shipped templates. */
   templatesDir: string;
   agentPath: string;
+  /** The bundle of the process that scans for secrets. */
+  scanPath: string;
   clock?: Clock;
 }
 
@@ -294,7 +296,7 @@ function applyToMachines(runner: Runner, { runner: settings }: Config): void {
 }
 
 function assemble(home: Home, options: EngineOptions, agentDigest: string): Parts {
-  const { runner, templatesDir, clock = systemClock } = options;
+  const { runner, scanPath, templatesDir, clock = systemClock } = options;
   const config = new HostConfig(home.config);
   const audit = new Audit(home.audit);
   const events = EventLog.open(home.events);
@@ -302,7 +304,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const room = new Room(home.root, { config: config.value, runner }, () => registry.present);
   const sandboxes = () => registry.present.map(({ record }) => record);
   const quarantine = new Quarantine(home.root);
-  const archive = new Archive({ home, runner, room, config, audit, events, quarantine, sandboxes });
+  const archive = new Archive({ home, runner, scanPath, room, config, audit, events, quarantine, sandboxes });
   const logs = new LogBudget(logLimitsOf(config.value));
   applyToMachines(runner, config.value);
   config.onChange = (value) => {

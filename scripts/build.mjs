@@ -22,7 +22,12 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 rmSync(staged, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { thaw: "cli/main.ts", daemon: "daemon/main.ts", client: "client/index.ts" },
+  entryPoints: {
+    thaw: "cli/main.ts",
+    daemon: "daemon/main.ts",
+    scan: "daemon/scan.ts",
+    client: "client/index.ts",
+  },
   outdir: staged,
   outExtension: { ".js": ".mjs" },
   chunkNames: "chunks/[name]-[hash]",

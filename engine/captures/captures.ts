@@ -49,6 +49,8 @@ const STORES_AT_ONCE = 2;
 
 export interface CaptureContext extends LiveContext, CheckContext {
   quarantine: Quarantine;
+  /** The bundle of the process that scans for secrets. */
+  scanPath: string;
   tell(
     type: "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned",
     id: string,

@@ -3,11 +3,15 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import type { SecretMatcher } from "../secrets/matcher.ts";
 import { BEFORE_MARK, findTokens, LONGEST_TOKEN } from "../secrets/tokens.ts";
-import type { StoredSnapshot } from "../snapshots/store.ts";
-import { BASE_PREFIX, type Finding, type SecretScan } from "./case-file.ts";
+import { BASE_PREFIX, type CapturePart, type Finding, type SecretScan } from "./case-file.ts";
 import { PAGE_BYTES, PageIndex } from "./page-index.ts";
 import { readPart } from "./parts.ts";
-import type { StoredCapture } from "./store.ts";
+
+/** What is read of a capture or a snapshot. */
+export interface Scanned<P extends { name: string } = { name: string }> {
+  dir: string;
+  manifest: { parts: readonly P[] };
+}
 
 /** Findings of one kind whose places are kept. */
 const KEPT_PLACES = 16;
@@ -17,8 +21,8 @@ const KEPT_PLACES = 16;
  * @param base the snapshot that leaves with it, when what ran in a sandbox is in that too, else null
  */
 export async function scanCapture(
-  { dir, manifest }: StoredCapture,
-  base: StoredSnapshot | null,
+  { dir, manifest }: Scanned<CapturePart>,
+  base: Scanned | null,
   matcher: SecretMatcher | null,
   signal: AbortSignal,
 ): Promise<SecretScan> {

@@ -1,14 +1,16 @@
 /** Scans for secrets, one at a time: each capture is looked through once, and before anything of it leaves the host. */
 import { Gate } from "../concurrency.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import { SecretMatcher } from "../secrets/matcher.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { SecretScan } from "./case-file.ts";
 import { assertPublishable, type PublishOptions } from "./publish.ts";
-import { scanCapture } from "./scan.ts";
+import type { Scanned } from "./scan.ts";
+import { scanInProcess } from "./scan-process.ts";
 import type { CaptureStore, StoredCapture } from "./store.ts";
 
-interface ScanContext extends LiveContext {
+export interface ScanContext extends LiveContext {
+  /** The bundle of the process that scans. */
+  scanPath: string;
   tell(type: "capture.scanned", id: string, details: Record<string, unknown>): void;
 }
 
@@ -45,10 +47,13 @@ export class Scans {
   }
 
   async #look(capture: StoredCapture): Promise<SecretScan> {
-    const matcher = SecretMatcher.of(await this.#store.secrets(capture.id));
-    const base = await this.#context.store.get(capture.manifest.base.snapshot);
-    const ran = await this.#hasRun(base);
-    const scan = await scanCapture(capture, ran ? base : null, matcher, this.#leaving);
+    const { store, admission, scanPath } = this.#context;
+    const secrets = await this.#store.secrets(capture.id);
+    const snapshot = await store.get(capture.manifest.base.snapshot);
+    const base = (await this.#hasRun(snapshot)) ? read(snapshot) : null;
+    const scan = await admission.withHelper(() =>
+      scanInProcess(scanPath, { capture: read(capture), base, secrets }, this.#leaving),
+    );
     await this.#store.note(capture.id, { scan });
     const kinds = [...new Set(scan.findings.map(({ kind }) => kind))];
     this.#context.tell("capture.scanned", capture.id, { kinds });
@@ -63,4 +68,8 @@ export class Scans {
     const found = await this.#context.store.get(origin).catch(() => null);
     return found === null || this.#hasRun(found);
   }
+}
+
+function read<P extends { name: string }>({ dir, manifest }: Scanned<P>): Scanned<P> {
+  return { dir, manifest: { parts: manifest.parts } };
 }
