@@ -1,7 +1,5 @@
-import type { ControlMessage, RunRequest } from "../daemon/api/schema.ts";
-
-/** The first byte of every message, as in Kubernetes' remote command protocol. */
-export const channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const;
+import { channel } from "../api/channels.ts";
+import type { ControlMessage, RunRequest } from "../api/schema.ts";
 
 /** A JSON message of the client on the status channel. */
 export function encodeControl(message: ControlMessage | RunRequest): Buffer {

@@ -1,8 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { WebSocket } from "ws";
-import type { ControlMessage, Exec, RunRequest, StatusMessage } from "../daemon/api/schema.ts";
+import { channel, closeCode } from "../api/channels.ts";
+import type { ControlMessage, Exec, RunRequest, StatusMessage } from "../api/schema.ts";
 import { Acknowledger } from "./acknowledger.ts";
-import { channel, encodeControl, encodeResize, encodeStdin, endOfStdin } from "./channel-message.ts";
+import { encodeControl, encodeResize, encodeStdin, endOfStdin } from "./channel-message.ts";
 import { ThawError } from "./errors.ts";
 import { OutputChannel, type OutputConsumer } from "./output-channel.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
@@ -43,9 +44,6 @@ export interface ExecHandlers {
 }
 
 const ignore = (): void => {};
-const normalClosure = 1000;
-/** RFC 6455: no close frame came. */
-const noCode = 1006;
 /** The daemon closes right after it has told the exit. */
 const closeDeadlineMs = 1000;
 const removeDeadlineMs = 10_000;
@@ -338,10 +336,11 @@ export class ExecConnection {
   /** The daemon removes a run's sandbox when it closes the connection. One that was killed meanwhile may not get to it. */
   async #release(): Promise<void> {
     if (this.#run === undefined || this.#run.keep === true || this.#settled) return;
-    const late = pause(closeDeadlineMs, noCode, { ref: false });
-    const code = this.#trouble.count > 0 ? noCode : await Promise.race([this.#closed.promise, late]);
+    const late = pause(closeDeadlineMs, closeCode.broken, { ref: false });
+    const code =
+      this.#trouble.count > 0 ? closeCode.broken : await Promise.race([this.#closed.promise, late]);
     const sandbox = this.#target?.sandbox ?? this.#created;
-    if (code === normalClosure || sandbox === undefined) return;
+    if (code === closeCode.normal || sandbox === undefined) return;
     const transport = new Transport(this.#reach);
     const path = `/v1/sandboxes/${encodeURIComponent(sandbox)}`;
     // Whatever it fails with, the command has ended; the next daemon removes what nobody leases.

@@ -1,4 +1,4 @@
-import type { ApiError, ErrorCode } from "../daemon/api/schema.ts";
+import type { ApiError, ErrorCode } from "../api/schema.ts";
 
 const exitCodes: Partial<Record<ErrorCode, number>> = {
   usage: 2,

@@ -1,5 +1,5 @@
 /** Server-sent events of the daemon, as the specification has them, as far as the daemon uses it. */
-import type { Event } from "../daemon/api/schema.ts";
+import type { Event } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
 
 /** An event's lines; one that is longer is not the daemon's. */

@@ -13,7 +13,7 @@
  *
  * Another host: `new ThawClient({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
  */
-export type * from "../daemon/api/schema.ts";
+export type * from "../api/schema.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 export { type ChosenContext, chooseContext } from "./contexts/find.ts";
 export { parseRemote, type RemoteHost } from "./contexts/remote.ts";

@@ -1,4 +1,5 @@
-import type { Exec, LogStatus } from "../daemon/api/schema.ts";
+import { channel, LOG_RECORD_HEADER_BYTES } from "../api/channels.ts";
+import type { Exec, LogStatus } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
 import { reconnect } from "./reconnect.ts";
 
@@ -26,7 +27,6 @@ export interface LogChunk {
 /** Makes one request for the log; the query says from where on. */
 export type LogRequest = (query: Record<string, string>) => Promise<AsyncIterable<Buffer>>;
 
-const headerBytes = 24;
 /** The daemon's records are far smaller. */
 const maxRecordBytes = 8 << 20;
 
@@ -45,18 +45,18 @@ export async function* parseRecords(body: AsyncIterable<Buffer>): AsyncGenerator
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of body) {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    while (rest.length >= headerBytes) {
+    while (rest.length >= LOG_RECORD_HEADER_BYTES) {
       const length = rest.readUInt32LE(4);
-      if (length > maxRecordBytes || (rest[0] ?? 0) > 3)
+      if (length > maxRecordBytes || (rest[0] ?? 0) > channel.status)
         throw new ThawError("internal", "the daemon's log has a record of the wrong shape");
-      if (rest.length < headerBytes + length) break;
+      if (rest.length < LOG_RECORD_HEADER_BYTES + length) break;
       yield {
         channel: rest[0] ?? 0,
         timeMs: Number(rest.readBigUInt64LE(8)),
         offset: Number(rest.readBigUInt64LE(16)),
-        data: rest.subarray(headerBytes, headerBytes + length),
+        data: rest.subarray(LOG_RECORD_HEADER_BYTES, LOG_RECORD_HEADER_BYTES + length),
       };
-      rest = rest.subarray(headerBytes + length);
+      rest = rest.subarray(LOG_RECORD_HEADER_BYTES + length);
     }
   }
 }
@@ -85,7 +85,7 @@ export async function* readLog(
     await (position === undefined ? ask() : reconnect(ask, signal));
     try {
       for await (const record of parseRecords(body as AsyncIterable<Buffer>)) {
-        if (record.channel === 3) {
+        if (record.channel === channel.status) {
           const status = JSON.parse(record.data.toString("utf8")) as LogStatus;
           if (status.type === "end") return status.exec;
           if (status.type === "error") throw ThawError.fromApi(status, "the daemon can't read the log");
@@ -97,9 +97,10 @@ export async function* readLog(
         }
         cutOff = 0;
         const { data, offset } = record;
-        const channel = record.channel === 1 ? "stdout" : "stderr";
-        if (position !== undefined) position[record.channel === 1 ? "out" : "err"] = offset + data.length;
-        yield { channel, time: new Date(record.timeMs), offset, data };
+        const name = record.channel === channel.stdout ? "stdout" : "stderr";
+        if (position !== undefined)
+          position[record.channel === channel.stdout ? "out" : "err"] = offset + data.length;
+        yield { channel: name, time: new Date(record.timeMs), offset, data };
       }
     } catch (error) {
       if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;

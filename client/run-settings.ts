@@ -1,4 +1,4 @@
-import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../daemon/api/schema.ts";
+import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../api/schema.ts";
 import { workspacePath } from "./workspace-path.ts";
 
 const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;

@@ -35,7 +35,7 @@ import type {
   Template,
   VerifyReport,
   WaitResult,
-} from "../daemon/api/schema.ts";
+} from "../api/schema.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 import { HalfAnswer } from "./connection-error.ts";
 import { ThawError } from "./errors.ts";

@@ -1,10 +1,12 @@
 /** HTTP statuses of the product's errors. */
+
 import { maxHeaderSize } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyReply } from "fastify";
+import type { ErrorCode } from "../api/error-codes.ts";
+import type { ApiError } from "../api/schema.ts";
 import { asEngineError } from "../engine/as-engine-error.ts";
-import { EngineError, type ErrorCode } from "../engine/errors.ts";
-import type { ApiError } from "./api/schema.ts";
+import { EngineError } from "../engine/errors.ts";
 
 const STATUS: Record<ErrorCode, number> = {
   usage: 400,

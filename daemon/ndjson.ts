@@ -1,7 +1,7 @@
 /** Long work over HTTP: progress lines, then one result or error. The client's going away cancels the work. */
 import type { FastifyReply } from "fastify";
+import type { StreamLine } from "../api/schema.ts";
 import type { OnProgress } from "../engine/progress.ts";
-import type { StreamLine } from "./api/schema.ts";
 import { apiErrorOf } from "./errors.ts";
 
 /** Progress a slow reader has not taken is thrown away beyond this. */

@@ -4,11 +4,10 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
-import { z } from "zod";
+import { requestId } from "../api/text.ts";
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
 
-export const requestId = z.string().regex(/^[a-z0-9-]{1,40}$/, "an id: 1 to 40 of a-z, 0-9 and -");
 /** Ids that were called off, kept in case their request is still on its way. */
 const KEPT_CANCELLED = 1000;
 /** A request that is called off may be in the middle of something that can't be interrupted. */

@@ -1,5 +1,5 @@
 /** A list of sandboxes as JSON text. A sandbox's text is kept until something of it changes: of a thousand, most did not. */
-import type { Sandbox } from "./api/schema.ts";
+import type { Sandbox } from "../api/schema.ts";
 
 const texts = new WeakMap<object, { key: string; text: string }>();
 

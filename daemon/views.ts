@@ -1,4 +1,6 @@
 /** The engine's objects in the API's shapes. */
+
+import type { Capture, Exec, Sandbox, Snapshot, Template } from "../api/schema.ts";
 import type { StoredCapture } from "../engine/captures/store.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Exec as EngineExec } from "../engine/execs/exec.ts";
@@ -6,7 +8,6 @@ import type { Sandbox as EngineSandbox } from "../engine/sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../engine/snapshots/store.ts";
 import { tagOf } from "../engine/sources.ts";
 import type { Recipe } from "../engine/templates/recipe.ts";
-import type { Capture, Exec, Sandbox, Snapshot, Template } from "./api/schema.ts";
 
 export function execView({ record }: EngineExec): Exec {
   const { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, captured, error } = record;

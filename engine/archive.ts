@@ -1,5 +1,7 @@
 /** What a host keeps: snapshots and captures. Who needs them, what is removed and when, and how they come and go. */
+
 import { join } from "node:path";
+import type { Outline } from "../api/travel.ts";
 import type { Runner } from "../runners/runner.ts";
 import { asEngineError } from "./as-engine-error.ts";
 import type { Audit } from "./audit.ts";
@@ -32,7 +34,6 @@ import type { Quarantine } from "./state/quarantine.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
 import { makeWhole } from "./travel/whole.ts";
-import type { Outline } from "./travel/wire.ts";
 import { type Removed, WireCache } from "./travel/wire-cache.ts";
 
 interface OutlineFigures {

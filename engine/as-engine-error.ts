@@ -1,6 +1,7 @@
 /** What runners and agents throw, in the engine's words. */
+import type { ErrorCode } from "../api/error-codes.ts";
 import { RunnerError } from "../runners/runner.ts";
-import { EngineError, type ErrorCode } from "./errors.ts";
+import { EngineError } from "./errors.ts";
 
 const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
   "missing-tool": "host-not-ready",

@@ -1,8 +1,8 @@
 /** `$THAW_HOME/config.yaml`: what a host's operator decides. Every mistake is told at once. */
 import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
+import { duration, size } from "../api/text.ts";
 import type { Probe } from "../runners/runner.ts";
-import { duration, size } from "./duration.ts";
 import { EngineError } from "./errors.ts";
 import { checkYaml } from "./yaml-file.ts";
 

@@ -1,35 +1,5 @@
-/** One error class and one closed list of codes for everything the product says no to. */
-
-export const errorCodes = [
-  "usage",
-  "not-found",
-  "conflict",
-  "invalid-template",
-  "build-failed",
-  "snapshot-corrupt",
-  "snapshot-incompatible",
-  "capture-corrupt",
-  "secrets-found",
-  "no-capacity",
-  "no-space",
-  "host-not-ready",
-  "machine-ended",
-  "agent-fault",
-  "agent-timeout",
-  "exec-not-found",
-  "exec-not-executable",
-  "exec-refused",
-  "timeout",
-  "cancelled",
-  "store-unreachable",
-  "store-denied",
-  "store-corrupt",
-  "daemon-unreachable",
-  "daemon-mismatch",
-  "unsupported",
-  "internal",
-] as const;
-export type ErrorCode = (typeof errorCodes)[number];
+/** The error class of everything the product says no to. */
+import type { ErrorCode } from "../api/error-codes.ts";
 
 export interface ErrorShape {
   code: ErrorCode;

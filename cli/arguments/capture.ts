@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { type CaptureTrigger, captureTriggers } from "../../client/capture-triggers.ts";
+import { type CaptureTrigger, captureTriggers } from "../../api/closed-lists.ts";
 import type { CapturePolicy } from "../../client/index.ts";
 
 function isTrigger(text: string): text is CaptureTrigger {

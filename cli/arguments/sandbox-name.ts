@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { sandboxNamePattern } from "../../client/patterns.ts";
+import { sandboxNamePattern } from "../../api/patterns.ts";
 
 /** Checks a new sandbox's name, which becomes its hostname. */
 export function parseSandboxName(text: string): string {

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { userPattern } from "../../client/patterns.ts";
+import { userPattern } from "../../api/patterns.ts";
 
 /** Checks `name`, `uid`, `name:group` or `uid:gid`; whether there is such a user is the guest's to say. */
 export function parseUser(text: string): string {

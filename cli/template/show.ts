@@ -1,5 +1,5 @@
+import { suggestNearest } from "../../api/nearest.ts";
 import { ThawError } from "../../client/errors.ts";
-import { suggestNearest } from "../../client/nearest.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";

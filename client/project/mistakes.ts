@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { suggestNearest } from "../nearest.ts";
+import { suggestNearest } from "../../api/nearest.ts";
 import { looksSecret } from "./secrets.ts";
 
 /** What is wrong at a place of the file. `about` says whether the key or its value is the matter. */

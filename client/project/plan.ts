@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
+import { suggestNearest } from "../../api/nearest.ts";
 import { ThawError } from "../errors.ts";
-import { suggestNearest } from "../nearest.ts";
 import { overrideSettings, type RunSettings } from "../run-settings.ts";
 import { nameFile, type Project, readBounded } from "./load.ts";
 import { templateFile } from "./paths.ts";

@@ -3,10 +3,10 @@
  * Messages are noun phrases: a mistake is told as `VALUE is not PHRASE`.
  */
 import { z } from "zod";
-import { captureTriggers } from "../capture-triggers.ts";
-import { durationPattern, parseDuration } from "../duration.ts";
-import { memoryPattern, parseMemory } from "../memory.ts";
-import { sandboxNamePattern, userPattern } from "../patterns.ts";
+import { captureTriggers } from "../../api/closed-lists.ts";
+import { DURATION_PHRASE, durationPattern, parseDuration } from "../../api/duration.ts";
+import { sandboxNamePattern, userPattern } from "../../api/patterns.ts";
+import { MEMORY_PHRASE, parseMemory, sizePattern } from "../../api/size.ts";
 import { isTemplatePath } from "./template-path.ts";
 
 /** Says of a path in the file what it should be instead; undefined when it is fine. `source`: a template's, which must be there. */
@@ -31,9 +31,8 @@ function parsed<T>(phrase: string, pattern: RegExp, parse: (text: string) => T) 
   });
 }
 
-const durationPhrase = "a duration such as 500ms, 10m, 1h or 1h30m, between 1ms and 365d";
-const duration = parsed(durationPhrase, durationPattern, parseDuration);
-const timer = z.union([z.literal("never").transform(() => null), duration], `${durationPhrase}, or never`);
+const duration = parsed(DURATION_PHRASE, durationPattern, parseDuration);
+const timer = z.union([z.literal("never").transform(() => null), duration], `${DURATION_PHRASE}, or never`);
 const flag = z.boolean("true or false");
 const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
 const variablePhrase = "a variable's name: letters, digits and _";
@@ -104,11 +103,9 @@ function settings(check: CheckPath) {
         .min(1, cpusPhrase)
         .max(64, cpusPhrase)
         .describe("Processors. Others than the template's are booted once and kept"),
-      memory: parsed(
-        "a size such as 512M or 2GiB, whole MiB between 64M and 1T",
-        memoryPattern,
-        parseMemory,
-      ).describe("Memory, such as 512M or 2GiB. Other than the template's is booted once and kept"),
+      memory: parsed(MEMORY_PHRASE, sizePattern, parseMemory).describe(
+        "Memory, such as 512M or 2GiB. Other than the template's is booted once and kept",
+      ),
       timeout: duration.describe("End the command after this long, with exit code 124"),
       network: z
         .literal("none", "supported yet: none is the only value so far, sandboxes have no network")

@@ -3,7 +3,7 @@
  * the first layer is the manifest with the parts' digests; then each part is a layer. Encrypted, every layer is an age file, and the outline is
  * as before.
  */
-import type { Artifact } from "../../daemon/api/schema.ts";
+import type { Artifact } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import { type Descriptor, digestOf } from "./store.ts";
 

@@ -1,6 +1,6 @@
 /** What of an artifact a store has already, and what would be sent to it. Reads, and sends nothing. */
 import { createHash } from "node:crypto";
-import type { Artifact } from "../../daemon/api/schema.ts";
+import type { Artifact } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import {
   type Layer,

@@ -1,5 +1,5 @@
 /** A snapshot, or a capture with its base, from a store to the daemon's host. What is there already does not travel. */
-import type { Artifact, Outline, Progress } from "../../daemon/api/schema.ts";
+import type { Artifact, Outline, Progress } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import type { ThawClient } from "../thaw-client.ts";
 import {

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Artifact, Progress, PublishRequest } from "../../daemon/api/schema.ts";
+import type { Artifact, Progress, PublishRequest } from "../../api/schema.ts";
 import type { ThawClient } from "../thaw-client.ts";
 import { artifactTypes, type Kind, type Layer, manifestLayerName, manifestType } from "./artifact.ts";
 import type { Encryption } from "./encryption.ts";

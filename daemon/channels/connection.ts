@@ -1,18 +1,13 @@
 /** One WebSocket that speaks the channel protocol (docs/API.md): output and status out, stdin and control in. */
 import type { WebSocket } from "ws";
+import { channel, closeCode } from "../../api/channels.ts";
+import { controlMessage, resizeMessage, type StatusMessage } from "../../api/schema.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import type { LogPiece, Output } from "../../engine/execs/log.ts";
 import type { Reader } from "../../engine/execs/subscriber.ts";
-import { controlMessage, resizeMessage, type StatusMessage } from "../api/schema.ts";
 import { apiErrorOf } from "../errors.ts";
 
-const STDIN = 0;
-const STATUS = 3;
-const RESIZE = 4;
-const CLOSE = 255;
-/** How ws calls the end of a connection that nobody closed. */
-const BROKEN = 1006;
 /** A client that does not acknowledge is dropped when this much waits for it. */
 const MAX_UNPACED_BYTES = 16 << 20;
 const SLOW_CLOSE_MS = 1000;
@@ -65,7 +60,7 @@ export class Connection implements Reader {
 
   /** Lets go of a lease with the connection; with one that breaks, only after `returnMs`. */
   letGoOnClose(letGo: (inMs: number) => void, returnMs: number): void {
-    if (this.isOpen) this.#socket.once("close", (code) => letGo(code === BROKEN ? returnMs : 0));
+    if (this.isOpen) this.#socket.once("close", (code) => letGo(code === closeCode.broken ? returnMs : 0));
     else letGo(returnMs);
   }
 
@@ -85,7 +80,7 @@ export class Connection implements Reader {
   }
 
   status(message: StatusMessage): void {
-    this.#send(STATUS, Buffer.from(JSON.stringify(message)));
+    this.#send(channel.status, Buffer.from(JSON.stringify(message)));
   }
 
   /** Says what went wrong, and closes. */
@@ -95,7 +90,7 @@ export class Connection implements Reader {
   }
 
   close(): void {
-    this.#socket.close(1000);
+    this.#socket.close(closeCode.normal);
   }
 
   /** Offsets a reconnecting client starts from, so that its absolute acks make sense. */
@@ -103,20 +98,20 @@ export class Connection implements Reader {
     this.#base = out + err;
   }
 
-  output({ channel, data }: LogPiece): void {
+  output(piece: LogPiece): void {
     if (!this.isOpen) return;
     if (this.#behind > MAX_UNPACED_BYTES) {
-      this.#socket.close(1013, "too slow");
+      this.#socket.close(closeCode.tooSlow, "too slow");
       // Who does not read does not answer either; what waits for it is let go.
       setTimeout(() => this.#socket.terminate(), SLOW_CLOSE_MS).unref();
       return;
     }
-    this.#sent += data.length;
-    this.#send(channel, data);
+    this.#sent += piece.data.length;
+    this.#send(piece.channel, piece.data);
   }
 
-  dropped(channel: Output, offset: number): void {
-    this.status({ type: "dropped", channel: channel === 1 ? "out" : "err", offset });
+  dropped(of: Output, offset: number): void {
+    this.status({ type: "dropped", channel: of === channel.stdout ? "out" : "err", offset });
   }
 
   /** Only the writer may hold the exec up: nobody who merely watches slows it down for the others. */
@@ -145,10 +140,10 @@ export class Connection implements Reader {
     }
   }
 
-  #send(channel: number, data: Buffer): void {
+  #send(to: number, data: Buffer): void {
     if (!this.isOpen) return;
     const message = Buffer.allocUnsafe(data.length + 1);
-    message[0] = channel;
+    message[0] = to;
     data.copy(message, 1);
     this.#inFlight += 1;
     this.#socket.send(message, () => {
@@ -168,18 +163,18 @@ export class Connection implements Reader {
   #take(message: Buffer): void {
     const body = message.subarray(1);
     switch (message[0]) {
-      case STDIN:
+      case channel.stdin:
         return this.#stdin(body);
-      case STATUS:
+      case channel.status:
         return this.#control(body);
-      case RESIZE: {
+      case channel.resize: {
         const size = resizeMessage.safeParse(json(body));
         if (size.success)
           this.#exec?.resize({ rows: size.data.Height, cols: size.data.Width }).catch(() => {});
         return;
       }
-      case CLOSE:
-        if (body[0] === STDIN) this.#stdinQueue = this.#stdinQueue.then(() => this.#exec?.endStdin());
+      case channel.close:
+        if (body[0] === channel.stdin) this.#stdinQueue = this.#stdinQueue.then(() => this.#exec?.endStdin());
         return;
       default:
         this.fail(new EngineError("usage", `there is no channel ${message[0]}`));

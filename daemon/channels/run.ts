@@ -1,9 +1,10 @@
 /** `/v1/run`: create, lease and exec over one connection. */
+
+import { runRequest } from "../../api/schema.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import type { Progress } from "../../engine/progress.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
-import { runRequest } from "../api/schema.ts";
 import type { DaemonContext } from "../context.ts";
 import { execView, sandboxView } from "../views.ts";
 import { watchExec } from "./attach.ts";

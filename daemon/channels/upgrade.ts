@@ -3,6 +3,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { FastifyBaseLogger } from "fastify";
 import { WebSocketServer } from "ws";
+import { closeCode } from "../../api/channels.ts";
 import { callingAs } from "../../engine/caller.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { callerOf } from "../caller.ts";
@@ -16,8 +17,6 @@ import { serveRun } from "./run.ts";
 
 /** Stdin comes in small pieces; a run request may carry a large environment. */
 const MAX_MESSAGE_BYTES = 2 << 20;
-/** Of the registry of WebSocket close codes. */
-const SERVICE_RESTART = 1012;
 /** A client that does not answer a close is not waited for. */
 const CLOSE_MS = 200;
 const ATTACH = /^\/v1\/sandboxes\/([^/]+)\/execs\/([^/]+)\/attach$/;
@@ -47,7 +46,7 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
   });
   return () => {
     for (const client of sockets.clients) {
-      client.close(SERVICE_RESTART);
+      client.close(closeCode.restart);
       setTimeout(() => client.terminate(), CLOSE_MS).unref();
     }
   };

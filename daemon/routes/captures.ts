@@ -1,11 +1,7 @@
 import { pipeline } from "node:stream/promises";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
-import { asEngineError } from "../../engine/as-engine-error.ts";
-import type { CaseFile } from "../../engine/captures/case-file.ts";
-import { bytesFor } from "../../engine/captures/check.ts";
-import { EngineError } from "../../engine/errors.ts";
-import type { Agent } from "../../runners/agent/agent.ts";
+import type { CaseFile } from "../../api/case-file.ts";
 import {
   attributesFlag,
   capture,
@@ -20,7 +16,11 @@ import {
   pruneReport,
   pruneRequest,
   rerunRequest,
-} from "../api/schema.ts";
+} from "../../api/schema.ts";
+import { asEngineError } from "../../engine/as-engine-error.ts";
+import { bytesFor } from "../../engine/captures/check.ts";
+import { EngineError } from "../../engine/errors.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
 import { requestIdOf } from "../requests.ts";

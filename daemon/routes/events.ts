@@ -1,9 +1,9 @@
 import type { ServerResponse } from "node:http";
 import { z } from "zod";
+import type { Event } from "../../api/event.ts";
+import { eventsQuery } from "../../api/schema.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
-import type { Event } from "../../engine/events/event.ts";
-import { eventsQuery } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const MAX_LISTENERS = 500;

@@ -1,11 +1,10 @@
 import { z } from "zod";
+import { exec, execRequest, requestId, signalRequest } from "../../api/schema.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
-import { exec, execRequest, signalRequest } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
-import { requestId } from "../requests.ts";
 import { execView } from "../views.ts";
 
 const sandboxParams = z.object({ sandbox: z.string().max(200) });

@@ -2,10 +2,10 @@
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { attributesFlag, fileEntry } from "../../api/schema.ts";
 import { keepTree } from "../../engine/captures/workspace.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
-import { attributesFlag, fileEntry } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { z } from "zod";
-import { daemonInfo, doctorReport } from "../api/schema.ts";
+import { daemonInfo, doctorReport } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 /** Only a build made before this time (ms since 1970) ends: several newer clients may ask. */

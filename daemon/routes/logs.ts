@@ -1,18 +1,16 @@
 /** An exec's output with its times, as records over plain HTTP: the reader sets the pace. */
 import { Readable } from "node:stream";
 import { z } from "zod";
+import { channel, LOG_RECORD_HEADER_BYTES } from "../../api/channels.ts";
+import type { LogStatus } from "../../api/schema.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import { followExec } from "../../engine/execs/follow.ts";
 import { type Position, positionOf } from "../../engine/execs/positions.ts";
-import type { LogStatus } from "../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { apiErrorOf } from "../errors.ts";
 import { execView } from "../views.ts";
 import { findExec } from "./execs.ts";
 
-const STATUS = 3;
-/** u8 channel, 3 × 0, u32 length, u64 time in ms, u64 offset; little-endian. */
-const RECORD_HEADER_BYTES = 24;
 const MAX_TAIL_LINES = 1_000_000;
 
 const params = z.object({ sandbox: z.string().max(200), exec: z.string().max(64) });
@@ -59,7 +57,7 @@ async function* recordsOf(
       else
         yield status({
           type: "dropped",
-          channel: piece.channel === 1 ? "out" : "err",
+          channel: piece.channel === channel.stdout ? "out" : "err",
           offset: piece.droppedUntil,
         });
     }
@@ -70,12 +68,16 @@ async function* recordsOf(
 }
 
 function status(message: LogStatus): Buffer {
-  return record(STATUS, { timeMs: Date.now(), offset: 0, data: Buffer.from(JSON.stringify(message)) });
+  return record(channel.status, {
+    timeMs: Date.now(),
+    offset: 0,
+    data: Buffer.from(JSON.stringify(message)),
+  });
 }
 
-function record(channel: number, piece: { timeMs: number; offset: number; data: Buffer }): Buffer {
-  const head = Buffer.alloc(RECORD_HEADER_BYTES);
-  head[0] = channel;
+function record(of: number, piece: { timeMs: number; offset: number; data: Buffer }): Buffer {
+  const head = Buffer.alloc(LOG_RECORD_HEADER_BYTES);
+  head[0] = of;
   head.writeUInt32LE(piece.data.length, 4);
   head.writeBigUInt64LE(BigInt(piece.timeMs), 8);
   head.writeBigUInt64LE(BigInt(piece.offset), 16);

@@ -1,6 +1,6 @@
 /** State that could not be read: listed, put back, removed. */
 import { z } from "zod";
-import { quarantineEntry } from "../api/schema.ts";
+import { quarantineEntry } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ entry: z.string().max(400) });

@@ -1,10 +1,5 @@
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
-import type { Engine } from "../../engine/engine.ts";
-import { EngineError } from "../../engine/errors.ts";
-import { labelsMatch } from "../../engine/sandboxes/labels.ts";
-import type { Sandbox } from "../../engine/sandboxes/sandbox.ts";
-import { waitFor } from "../../engine/sandboxes/wait.ts";
 import {
   createRequest,
   extendRequest,
@@ -15,7 +10,12 @@ import {
   sandbox,
   waitQuery,
   waitResult,
-} from "../api/schema.ts";
+} from "../../api/schema.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { EngineError } from "../../engine/errors.ts";
+import { labelsMatch } from "../../engine/sandboxes/labels.ts";
+import type { Sandbox } from "../../engine/sandboxes/sandbox.ts";
+import { waitFor } from "../../engine/sandboxes/wait.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
 import { requestIdOf } from "../requests.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { snapshot, tagRequest, verifyReport } from "../api/schema.ts";
+import { snapshot, tagRequest, verifyReport } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { snapshotView } from "../views.ts";
 

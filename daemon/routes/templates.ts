@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { buildRequest, template } from "../api/schema.ts";
+import { buildRequest, template } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
 import { snapshotView, templateView } from "../views.ts";

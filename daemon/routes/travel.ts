@@ -2,10 +2,9 @@
  * Snapshots and captures as clients carry them: out part by part, in part by part. Which store they go to or come from is the client's affair,
  * with the client's rights.
  */
+
 import { Readable } from "node:stream";
 import { z } from "zod";
-import { EngineError } from "../../engine/errors.ts";
-import { wireName } from "../../engine/travel/wire.ts";
 import {
   capturePartQuery,
   importParams,
@@ -16,7 +15,9 @@ import {
   outlineCheckRequest,
   partQuery,
   publishRequest,
-} from "../api/schema.ts";
+} from "../../api/schema.ts";
+import { wireName } from "../../api/travel.ts";
+import { EngineError } from "../../engine/errors.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
 import { captureView, snapshotView } from "../views.ts";

@@ -2,9 +2,12 @@
  * Captures: the machine is frozen as it is when something fails, in tens of milliseconds; storing what was frozen goes on behind that, and
  * after it a trial thaw tells whether it can be replayed. A daemon killed in between leaves a draft, which the next one finishes.
  */
+
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { type CaseFile, caseFile } from "../../api/case-file.ts";
+import { captureParts } from "../../api/travel.ts";
 import { isNoSpace } from "../as-engine-error.ts";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
@@ -19,15 +22,7 @@ import { ASKED_FILE, writeAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
-import {
-  type CaptureManifest,
-  type CapturePart,
-  type CaseFile,
-  captureManifest,
-  caseFile,
-  caseKind,
-  PART_NAMES,
-} from "./case-file.ts";
+import { type CaptureManifest, type CapturePart, captureManifest, caseKind } from "./case-file.ts";
 import { type CheckContext, LEFT_OUT } from "./check.ts";
 import { readCore } from "./core.ts";
 import { CaptureFiles } from "./files.ts";
@@ -380,7 +375,7 @@ export class Captures {
     for (const name of [SECRETS_FILE, ASKED_FILE])
       if (await exists(join(draft, name))) await copyFile(join(draft, name), join(stored, name));
     const parts: CapturePart[] = [];
-    for (const name of PART_NAMES) {
+    for (const name of captureParts) {
       const raw = join(draft, name.endsWith(".zst") ? name.slice(0, -".zst".length) : name);
       const target = join(stored, name);
       if (name === "request.json" && (await exists(raw)))

@@ -1,108 +1,15 @@
 /** What is kept of a failure beside the machine: the case file, the request that failed, and the manifest of a capture's parts. */
 import { z } from "zod";
-import { crash, processesOk } from "../../runners/agent/messages.ts";
-import { trigger } from "../execs/ending.ts";
-import { execExit } from "../execs/exit.ts";
-import { ciContext } from "../execs/request.ts";
-import { layerNames, machineNeeds, resources } from "../snapshots/manifest.ts";
+import { captureId, captureNotes, caseFile } from "../../api/case-file.ts";
+import { machineNeeds, recordedResources } from "../../api/machine.ts";
+import { digest } from "../../api/text.ts";
+import { captureBase, captureMemory, captureParts } from "../../api/travel.ts";
 import { recordKind } from "../state/record.ts";
 
-const digest = z.string().regex(/^[0-9a-f]{64}$/);
-const shortText = z.string().max(1024);
-export const captureId = z.string().regex(/^(fail|capture)-[a-z0-9]{4,20}$/);
-
-export const caseFile = z.strictObject({
-  schema: z.literal(1),
-  id: captureId,
-  createdAt: z.iso.datetime(),
-  /** Name of the host it was taken on. */
-  host: shortText,
-  sandbox: z.strictObject({
-    id: z.string().max(64),
-    name: z.string().max(64),
-    labels: z.record(z.string(), z.string()),
-  }),
-  /** What the sandbox was thawed from: as it was asked for, and the snapshot. */
-  base: z.strictObject({ from: shortText, snapshot: z.string().max(64), digest }),
-  resources,
-  needs: machineNeeds,
-  isolation: z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]),
-  trigger,
-  /** null when it was not an exec's end that it was taken for. */
-  exec: z
-    .strictObject({
-      id: z.string().max(64),
-      argv: z.array(z.string()).max(10_000),
-      cwd: z.string().nullable(),
-      user: z.string().nullable(),
-      tty: z.boolean(),
-      /** Names only; what was said to be secret is in `masked`. */
-      envNames: z.array(z.string()).max(10_000),
-      masked: z.array(z.string()).max(1_000),
-      startedAt: z.string(),
-      durationMs: z.number(),
-      /** null: it was alive at the freeze. */
-      exit: execExit.nullable(),
-      /** At most 200. */
-      lastLines: z.array(z.string()).max(200),
-    })
-    .nullable(),
-  /** The process that the kernel holds for its core dump. */
-  crash: crash.nullable(),
-  /** Last lines of the guest's console, when its kernel panicked. */
-  console: z.array(z.string()).max(200),
-  /**
-   * The state just before the command: the base snapshot; that with the workspace; a checkpoint; or none that is known, since other commands
-   * had run in the sandbox.
-   */
-  before: z.enum(["base", "workspace", "checkpoint", "unknown"]),
-  /** What was copied in before the command. `digest`: of the tree stream. */
-  workspace: z
-    .strictObject({
-      path: z.string().max(4096),
-      user: z.string().max(128).nullable(),
-      digest,
-      bytes: z.number(),
-    })
-    .nullable(),
-  /** As the guest told them. */
-  processes: processesOk.shape.processes,
-  listening: processesOk.shape.listening,
-  /** Destinations that the command asked the host for, and whether it got there. */
-  egress: z.array(z.strictObject({ destination: shortText, allowed: z.boolean(), count: z.int() })).max(1000),
-  ci: ciContext.nullable(),
-  /** Changed since the base snapshot, before compression. */
-  changedBytes: z.strictObject({ memory: z.number(), disk: z.number() }),
-  pauseMs: z.number(),
-  fingerprint: z.string().max(64),
-  /** How old the disk is against the memory. Not told by captures of earlier versions. */
-  disk: z
-    .strictObject({
-      /** The guest had written its files out right before the freeze. Those of a tmpfs are in memory only. */
-      writtenOut: z.boolean(),
-      /** What was written by then is on the disk; of what was written later, only what was synced is sure to be. null: not known. */
-      asOf: z.iso.datetime().nullable(),
-    })
-    .default({ writtenOut: false, asOf: null }),
-});
 export const caseKind = recordKind("case file", caseFile);
-export type CaseFile = z.infer<typeof caseFile>;
 
-/** `.zst`: compressed by zstd. A closed list, so that a manifest can't name a host's file. */
-export const PART_NAMES = [
-  "case.json",
-  "request.json",
-  "workspace.zst",
-  "pages.zst",
-  "devices.zst",
-  ...layerNames.map((name) => `${name}.zst` as const),
-  // The machine as it was before the command, when that was asked for.
-  "before-pages.zst",
-  "before-devices.zst",
-  ...layerNames.map((name) => `before-${name}.zst` as const),
-] as const;
 export const capturePart = z.strictObject({
-  name: z.enum(PART_NAMES),
+  name: z.enum(captureParts),
   sizeBytes: z.int().min(0),
   sha256: digest,
   /** Uncompressed. */
@@ -116,19 +23,15 @@ export const captureManifest = z.strictObject({
   kind: z.literal("capture"),
   id: captureId,
   createdAt: z.iso.datetime(),
-  base: z.strictObject({ snapshot: z.string().regex(/^[0-9a-f]{16}$/), digest }),
-  resources,
+  base: captureBase,
+  resources: recordedResources,
   needs: machineNeeds,
-  /**
-   * `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. `none`: left out when it
-   * was published, with the secrets in it.
-   */
-  memory: z.enum(["difference", "whole", "none"]),
+  memory: captureMemory,
   /** False after a kernel's panic: its memory is for inspection only. */
   resumes: z.boolean(),
   parts: z
     .array(capturePart)
-    .max(PART_NAMES.length)
+    .max(captureParts.length)
     .refine((parts) => new Set(parts.map(({ name }) => name)).size === parts.length, "each part once"),
 });
 export const captureManifestKind = recordKind("capture manifest", captureManifest);
@@ -137,39 +40,7 @@ export type CaptureManifest = z.infer<typeof captureManifest>;
 /** Before the name of a part that is the base snapshot's, in a finding. */
 export const BASE_PREFIX = "base/";
 
-/** A secret, or what looks like one, in a part of a capture. Never the value. */
-export const finding = z.object({
-  /** The variable's name where a value was said to be secret, else the shape: `github-token`, `private-key`, … */
-  kind: z.string(),
-  where: z.enum(["memory", "disk", "workspace", "request", "log"]),
-  part: z.string(),
-  count: z.int(),
-  /** It was said to be secret. */
-  masked: z.boolean(),
-  /** Of the guest's memory, the first ones: numbers of its physical pages. */
-  pages: z.array(z.int()),
-});
-export type Finding = z.infer<typeof finding>;
-export const secretScan = z.object({ at: z.string(), findings: z.array(finding) });
-export type SecretScan = z.infer<typeof secretScan>;
-
-/** What is learnt of a capture later; the capture itself never changes. */
-export const captureNotes = z.object({
-  /** A trial thaw, and how long it took until the agent answered. null: not tried yet. */
-  verified: z
-    .union([
-      z.object({ ok: z.literal(true), resumeMs: z.number(), at: z.string() }),
-      z.object({ ok: z.literal(false), reason: z.string(), at: z.string() }),
-    ])
-    .nullable()
-    .default(null),
-  /** Kept whatever the retention says. */
-  pinned: z.boolean().default(false),
-  /** What was found when secrets were looked for. null: not done yet. */
-  scan: secretScan.nullable().default(null),
-});
 export const notesKind = recordKind("capture notes", captureNotes);
-export type CaptureNotes = z.infer<typeof captureNotes>;
 
 /** The case file's schema for other programs, as it is kept in docs/case.schema.json. */
 export function caseJsonSchema(): unknown {

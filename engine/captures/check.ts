@@ -1,17 +1,14 @@
 /** What can be made of a capture on this host, from its manifest alone: memory, disk or files, and why not. */
+import type { ReplayLevel } from "../../api/closed-lists.ts";
 import type { Runner } from "../../runners/runner.ts";
 import type { SnapshotStore } from "../snapshots/store.ts";
 import type { CaptureManifest } from "./case-file.ts";
-
-/** Best first. `memory`: it goes on where it stopped. `disk`: its disk is booted. `files`: its files are read. */
-export const levels = ["memory", "disk", "files"] as const;
-export type Level = (typeof levels)[number];
 
 /** Why a capture that was published with its disk alone can't go on. */
 export const LEFT_OUT = "its memory was left out when it was published (--disk-only)";
 
 export interface LevelVerdict {
-  level: Level;
+  level: ReplayLevel;
   ok: boolean;
   /** Why not, or what it takes. */
   reasons: string[];
@@ -19,7 +16,7 @@ export interface LevelVerdict {
 
 export interface CaptureCheck {
   levels: LevelVerdict[];
-  best: Level | null;
+  best: ReplayLevel | null;
 }
 
 export interface CheckContext {
@@ -59,7 +56,7 @@ export async function checkCapture(
   );
   const panicked = manifest.resumes ? [] : ["its kernel panicked: nothing goes on from there"];
   const leftOut = memory === "none" ? [LEFT_OUT] : [];
-  const verdict = (level: Level, reasons: string[]): LevelVerdict => ({
+  const verdict = (level: ReplayLevel, reasons: string[]): LevelVerdict => ({
     level,
     ok: reasons.length === 0,
     reasons,
@@ -86,7 +83,7 @@ export async function wholeWouldDo(context: CheckContext, manifest: Checked): Pr
 
 /** Bytes of the parts that `level` reads. */
 export function bytesFor(
-  level: Level,
+  level: ReplayLevel,
   { parts }: { parts: readonly { name: string; sizeBytes: number }[] },
 ): number {
   const needed = parts.filter(({ name }) => level === "memory" || !/^(pages|devices)/.test(name));

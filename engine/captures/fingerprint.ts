@@ -1,6 +1,6 @@
 /** What two failures of one cause have in common: the way it ended and the last words, without what changes from run to run. */
+import type { Trigger } from "../../api/closed-lists.ts";
 import { sha256 } from "../../durable/digest.ts";
-import type { Trigger } from "../execs/ending.ts";
 
 const LAST_LINES = 20;
 /** What varies: terminal colours, lengths of masked values, addresses and digests, temporary paths, numbers. */

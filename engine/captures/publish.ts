@@ -1,6 +1,7 @@
 /** What may leave the host: nothing in which secrets were found, unless it is left out or said to be none. */
+import type { Finding, SecretScan } from "../../api/case-file.ts";
 import { EngineError } from "../errors.ts";
-import { BASE_PREFIX, type Finding, type SecretScan } from "./case-file.ts";
+import { BASE_PREFIX } from "./case-file.ts";
 import type { StoredCapture } from "./store.ts";
 
 export interface PublishOptions {

@@ -1,12 +1,13 @@
 /** What a replay is thawed from: the capture's machine as it was, or, where that can't go on, its disk booted anew. */
+
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { ExecDefaults } from "../../api/machine.ts";
 import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
 import { type OnProgress, phase } from "../progress.ts";
 import type { ForkOrigin } from "../sandboxes/fork.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import type { ExecDefaults } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { buildFromDisk } from "../templates/build.ts";
 import { type CheckContext, checkCapture } from "./check.ts";

@@ -1,17 +1,18 @@
 /** The recorded command again, many times from the state just before it: is the failure flaky, or is it broken? */
+
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
+import type { ExecExit } from "../../api/exec.ts";
+import type { ExecDefaults } from "../../api/machine.ts";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
 import { endingOf } from "../execs/ending.ts";
-import type { ExecExit } from "../execs/exit.ts";
 import type { RecordedRequest } from "../execs/request.ts";
 import { randomId } from "../ids.ts";
 import type { OnProgress } from "../progress.ts";
 import { type ForkOrigin, forkOrigin } from "../sandboxes/fork.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
-import type { ExecDefaults } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { Captures } from "./captures.ts";
 import { LEFT_OUT } from "./check.ts";

@@ -7,9 +7,10 @@ import { writeFileSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
+import { type SecretScan, secretScan } from "../../api/case-file.ts";
 import { SecretMatcher } from "../secrets/matcher.ts";
 import type { SealedSecrets } from "../secrets/sealed.ts";
-import { type CapturePart, type SecretScan, secretScan } from "./case-file.ts";
+import type { CapturePart } from "./case-file.ts";
 import { type Scanned, scanCapture } from "./scan.ts";
 
 const FIRST_TO_END = "500";

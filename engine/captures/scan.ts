@@ -1,9 +1,11 @@
 /** Looks for secrets in the parts of a capture: values that were said to be secret, and the shapes of well-known tokens. */
+
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
+import type { Finding, SecretScan } from "../../api/case-file.ts";
 import type { SecretMatcher } from "../secrets/matcher.ts";
 import { BEFORE_MARK, findTokens, LONGEST_TOKEN } from "../secrets/tokens.ts";
-import { BASE_PREFIX, type CapturePart, type Finding, type SecretScan } from "./case-file.ts";
+import { BASE_PREFIX, type CapturePart } from "./case-file.ts";
 import { PAGE_BYTES, PageIndex } from "./page-index.ts";
 import { readPart } from "./parts.ts";
 

@@ -1,8 +1,8 @@
 /** Scans for secrets, one at a time: each capture is looked through once, and before anything of it leaves the host. */
+import type { SecretScan } from "../../api/case-file.ts";
 import { Gate } from "../concurrency.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
-import type { SecretScan } from "./case-file.ts";
 import { assertPublishable, type PublishOptions } from "./publish.ts";
 import type { Scanned } from "./scan.ts";
 import { scanInProcess } from "./scan-process.ts";

@@ -1,7 +1,10 @@
 /** Captures on disk: published by one rename, never changed after, found by id, unique prefix or `latest`. */
+
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { type CaptureNotes, type CaseFile, captureNotes } from "../../api/case-file.ts";
+import { suggestNearest } from "../../api/nearest.ts";
 import { publish } from "../../durable/publish.ts";
 import type { DifferenceFiles, Runner } from "../../runners/runner.ts";
 import { isNoSpace } from "../as-engine-error.ts";
@@ -9,7 +12,6 @@ import { EngineError } from "../errors.ts";
 import { type RecordedRequest, requestKind } from "../execs/request.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
-import { nearest } from "../nearest.ts";
 import { type SealedSecrets, secretsKind } from "../secrets/sealed.ts";
 import { IMPORTED_FILE, markImported, type PartVerdict } from "../snapshots/store.ts";
 import { findAsked } from "../state/asked.ts";
@@ -19,11 +21,8 @@ import { readRecord, writeRecord } from "../state/record.ts";
 import { expandSparse } from "../travel/sparse.ts";
 import {
   type CaptureManifest,
-  type CaptureNotes,
   type CapturePart,
-  type CaseFile,
   captureManifestKind,
-  captureNotes,
   caseKind,
   notesKind,
 } from "./case-file.ts";
@@ -176,7 +175,7 @@ export class CaptureStore {
     if (matches.length > 1)
       throw new EngineError("usage", `${reference} fits ${matches.length} captures: ${matches.join(", ")}`);
     throw new EngineError("not-found", `no capture ${reference}`, {
-      hint: nearest(reference, ids, "thaw capture ls"),
+      hint: suggestNearest(reference, ids, "thaw capture ls"),
     });
   }
 

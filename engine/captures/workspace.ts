@@ -1,10 +1,11 @@
 /** The state just before a command, the workspace copied in or a checkpoint: kept beside it, so that a failure can be run again from the same start. */
+
 import { createHash } from "node:crypto";
 import { link, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { CaseFile } from "../../api/case-file.ts";
 import { type Read, readRecord, recordKind, writeRecord } from "../state/record.ts";
-import type { CaseFile } from "./case-file.ts";
 
 const TREE_FILE = "workspace";
 const ABOUT_FILE = "workspace.json";

@@ -1,8 +1,9 @@
 /** Has a guest write its files out before it is frozen, so that its disk is as new as its memory; knows how old a disk is where that failed. */
-import type { Trigger } from "../execs/ending.ts";
+
+import type { CaseFile } from "../../api/case-file.ts";
+import type { Trigger } from "../../api/closed-lists.ts";
 import type { Subject } from "../sandboxes/subject.ts";
 import { isFrozenLive, type Manifest } from "../snapshots/manifest.ts";
-import type { CaseFile } from "./case-file.ts";
 
 /** When each sandbox last had all that it had written on its disk, as far as it was asked. */
 const writtenOutAt = new WeakMap<Subject, string>();

@@ -2,8 +2,9 @@
  * The events of a host: the last of them in memory, all of them on disk until their file is rotated away. A line is handed to the kernel
  * before anybody hears of its event, so that a daemon that is killed neither forgets one nor gives its id to another.
  */
+
 import { appendFileSync, readFileSync, renameSync, truncateSync } from "node:fs";
-import { type Event, event } from "./event.ts";
+import { type Event, event } from "../../api/event.ts";
 
 export interface EventLogLimits {
   /** Kept for replay. */

@@ -1,18 +1,6 @@
 /** What makes a capture: how an exec, or its machine, came to its end. */
-import { z } from "zod";
-import type { ExecExit } from "./exit.ts";
-
-/** `cancel`: its client gave up or went away. `manual`: somebody asked for it. */
-export const triggers = ["exit", "signal", "timeout", "oom", "panic", "cancel", "manual"] as const;
-export const trigger = z.enum(triggers);
-export type Trigger = z.infer<typeof trigger>;
-
-/** `on-failure`: all but `cancel`. `always`: all, and also a command that succeeded. */
-export const capturePolicy = z.union([
-  z.enum(["never", "on-failure", "always"]),
-  z.array(trigger.exclude(["manual"])).max(triggers.length),
-]);
-export type CapturePolicy = z.infer<typeof capturePolicy>;
+import type { Trigger } from "../../api/closed-lists.ts";
+import type { CapturePolicy, ExecExit } from "../../api/exec.ts";
 
 /** An end, or for a timeout what is about to become one. */
 export interface Ending {

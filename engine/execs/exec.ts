@@ -1,18 +1,20 @@
 /** One process tree in a sandbox: its streams, its end, its log. Survives the daemon through its record, its log and the guest's ring. */
+
 import { EventEmitter, once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { ErrorCode } from "../../api/error-codes.ts";
+import type { ExecExit } from "../../api/exec.ts";
 import { paced } from "../../host/pace.ts";
 import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { type Crash, crashEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
-import { EngineError, type ErrorCode } from "../errors.ts";
+import { EngineError } from "../errors.ts";
 import { Mask } from "../secrets/mask.ts";
 import type { SecretMatcher } from "../secrets/matcher.ts";
 import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
 import { type Ending, endingOf, wantsCapture } from "./ending.ts";
-import type { ExecExit } from "./exit.ts";
 import { ExecLog, type Output } from "./log.ts";
 import { type ExecRecord, execKind } from "./record.ts";
 import { type RecordedRequest, requestKind } from "./request.ts";

@@ -1,12 +1,9 @@
 /** What is kept of an exec on disk. The values of its environment are not. */
 import { z } from "zod";
-import { errorCodes } from "../errors.ts";
+import { errorCodes } from "../../api/error-codes.ts";
+import { captureOutcome, capturePolicy, ciContext, execExit, execState } from "../../api/exec.ts";
 import { recordKind } from "../state/record.ts";
-import { capturePolicy } from "./ending.ts";
-import { execExit } from "./exit.ts";
-import { ciContext } from "./request.ts";
 
-export const captureOutcome = z.object({ id: z.string(), changedBytes: z.number(), pauseMs: z.number() });
 export const execRecord = z.object({
   id: z.string(),
   sandbox: z.string(),
@@ -15,7 +12,7 @@ export const execRecord = z.object({
   cwd: z.string().nullable(),
   user: z.string().nullable(),
   tty: z.boolean(),
-  state: z.enum(["starting", "running", "exited", "failed"]),
+  state: execState,
   startedAt: z.string(),
   endedAt: z.string().nullable(),
   /** When a running exec is ended with `timedOut`. */

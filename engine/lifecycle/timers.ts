@@ -1,6 +1,6 @@
 /** What happens to a sandbox by itself, and when: pure functions of its timers and the time. docs/LIFECYCLE.md says it in words. */
+import type { SandboxState } from "../../api/closed-lists.ts";
 import type { Timers } from "../sandboxes/record.ts";
-import type { SandboxState } from "../sandboxes/state.ts";
 
 export type Action = "pause" | "stop" | "remove";
 

@@ -1,13 +1,15 @@
 /** The execs of one sandbox: started, restored after the daemon was away, dropped when there are too many. */
+
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { CapturePolicy, CiContext } from "../../api/exec.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { StartParams } from "../../runners/agent/messages.ts";
 import type { EngineError } from "../errors.ts";
-import { type CapturePolicy, holdsCrashes } from "../execs/ending.ts";
+import { holdsCrashes } from "../execs/ending.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execKind } from "../execs/record.ts";
-import type { CiContext, RecordedRequest } from "../execs/request.ts";
+import type { RecordedRequest } from "../execs/request.ts";
 import { randomId } from "../ids.ts";
 import { SecretMatcher } from "../secrets/matcher.ts";
 import { sealSecrets } from "../secrets/sealed.ts";

@@ -1,10 +1,10 @@
 /** A sandbox whose machine was ended and kept on disk: how it gets there, and how it comes back. */
+import type { SandboxState } from "../../api/closed-lists.ts";
 import type { Machine, Runner, SnapshotFiles } from "../../runners/runner.ts";
 import type { ExecTable } from "./exec-table.ts";
 import { clearFrozen, frozenDifference } from "./frozen.ts";
 import type { MachineLink } from "./machine-link.ts";
 import type { Frozen, SandboxRecord } from "./record.ts";
-import type { SandboxState } from "./state.ts";
 
 export interface KeptMachine extends Frozen {
   /** Snapshot that it belongs to from now on. */

@@ -1,9 +1,10 @@
 /** What is kept of a sandbox on disk: enough for the next daemon to adopt it, or to clear it away. */
+
 import { z } from "zod";
+import { sandboxStates } from "../../api/closed-lists.ts";
+import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { sealedSecrets } from "../secrets/sealed.ts";
-import { execDefaults, machineNeeds, resources } from "../snapshots/manifest.ts";
 import { recordKind } from "../state/record.ts";
-import { sandboxStates } from "./state.ts";
 
 const machineRecord = z.object({
   runner: z.string(),
@@ -12,7 +13,7 @@ const machineRecord = z.object({
   stateDir: z.string(),
   isolation: z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]),
   uid: z.int(),
-  resources,
+  resources: recordedResources,
   needs: machineNeeds,
 });
 
@@ -56,7 +57,7 @@ export const sandboxRecord = z.object({
   from: z.string(),
   snapshot: z.string(),
   runner: z.string(),
-  resources,
+  resources: recordedResources,
   defaults: execDefaults,
   labels: z.record(z.string(), z.string()),
   createdAt: z.string(),

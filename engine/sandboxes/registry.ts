@@ -1,6 +1,7 @@
 /** The sandboxes of a host: their names, and how a reference finds one. */
+
+import { suggestNearest } from "../../api/nearest.ts";
 import { EngineError } from "../errors.ts";
-import { nearest } from "../nearest.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** A sandbox that is being made. */
@@ -43,7 +44,7 @@ export class SandboxRegistry {
       );
     }
     throw new EngineError("not-found", `no sandbox ${reference}`, {
-      hint: nearest(
+      hint: suggestNearest(
         reference,
         all.map(({ record }) => record.name),
         "thaw ls",

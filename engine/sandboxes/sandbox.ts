@@ -1,5 +1,7 @@
 /** A sandbox: what may be asked of it, its state, and the order in which it changes. States and what they allow: state.ts. */
+
 import { EventEmitter, once } from "node:events";
+import type { SandboxState } from "../../api/closed-lists.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
 import type {
@@ -34,7 +36,7 @@ import { MachineLink } from "./machine-link.ts";
 import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
 import { Removal } from "./removal.ts";
-import { checkTransition, checkVerb, isLive, isOver, type SandboxState, type Verb } from "./state.ts";
+import { checkTransition, checkVerb, isLive, isOver, type Verb } from "./state.ts";
 import type { GuestReport, Subject } from "./subject.ts";
 import { UseCount } from "./use-count.ts";
 

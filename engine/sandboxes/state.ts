@@ -1,17 +1,6 @@
 /** The states of a sandbox, how one follows another, and which verbs each allows. Pure; every transition goes through here. */
+import type { SandboxState } from "../../api/closed-lists.ts";
 import { EngineError } from "../errors.ts";
-
-export const sandboxStates = [
-  "creating",
-  "running",
-  "paused",
-  "unresponsive",
-  "stopped",
-  "failed",
-  "removing",
-  "removed",
-] as const;
-export type SandboxState = (typeof sandboxStates)[number];
 
 /**
  * creating → running ⇄ paused → (stopped | failed) → removing → removed. A machine that does not answer is `unresponsive` until it does.

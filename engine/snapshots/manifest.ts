@@ -3,43 +3,19 @@
  * altered manifest no longer matches the folder it lies in.
  */
 import { z } from "zod";
+import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
+import { digest } from "../../api/text.ts";
+import { layerNames, MAX_LAYERS, snapshotParts } from "../../api/travel.ts";
 import { sha256 } from "../../durable/digest.ts";
 import { recordKind } from "../state/record.ts";
 
-export const resources = z.strictObject({
-  cpus: z.int().min(1),
-  memoryMib: z.int().min(1),
-  diskMib: z.int().min(1),
-});
-export const machineNeeds = z.strictObject({
-  runner: z.string(),
-  build: z.string(),
-  accelerator: z.enum(["kvm", "tcg"]),
-  machine: z.string(),
-  cpu: z.string(),
-  kernel: z.string(),
-  devices: z.string(),
-});
-export const execDefaults = z.strictObject({
-  env: z.record(z.string(), z.string()),
-  user: z.string(),
-  workdir: z.string(),
-});
-/** What every snapshot has, in this order; layers of its disk follow, lowest first. */
-export const CORE_PARTS = ["memory", "devices", "disk.qcow2"] as const;
-/** A machine's chain is flattened when it is deeper than eight; a cut or two may come before that is done. */
-const MAX_LAYERS = 16;
-export const layerNames = Array.from(
-  { length: MAX_LAYERS },
-  (_, index) => `layer-${index + 1}.qcow2` as const,
-);
 /** Names are a closed list: a manifest can't name a host's file. */
 export const part = z.strictObject({
-  name: z.enum([...CORE_PARTS, ...layerNames]),
+  name: z.enum([...snapshotParts, ...layerNames]),
   sizeBytes: z.int().min(0),
   /** On disk when made; holes not counted. */
   storedBytes: z.int().min(0),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: digest,
 });
 export const manifest = z.strictObject({
   schema: z.literal(1),
@@ -52,27 +28,26 @@ export const manifest = z.strictObject({
   variantOf: z.string().nullable(),
   /** Capture or snapshot whose disk was booted cold on this host, where its memory could not be resumed. */
   bootedFrom: z.string().nullable().default(null),
-  resources,
+  resources: recordedResources,
   needs: machineNeeds,
   defaults: execDefaults,
   parts: z
     .array(part)
-    .min(CORE_PARTS.length)
-    .max(CORE_PARTS.length + MAX_LAYERS)
+    .min(snapshotParts.length)
+    .max(snapshotParts.length + MAX_LAYERS)
     .refine(
-      (parts) => parts.every(({ name }, index) => name === [...CORE_PARTS, ...layerNames][index]),
+      (parts) => parts.every(({ name }, index) => name === [...snapshotParts, ...layerNames][index]),
       "memory, devices, disk.qcow2, then layers in order",
     ),
 });
 
 export const manifestKind = recordKind("snapshot manifest", manifest);
 export type Manifest = z.infer<typeof manifest>;
-export type ExecDefaults = z.infer<typeof execDefaults>;
 export type Part = z.infer<typeof part>;
 
 /** Names of the disk layers above `disk.qcow2`, lowest first. */
 export function layersOf(value: Pick<Manifest, "parts">): string[] {
-  return value.parts.slice(CORE_PARTS.length).map(({ name }) => name);
+  return value.parts.slice(snapshotParts.length).map(({ name }) => name);
 }
 
 /** Frozen from a sandbox while that ran, not quiesced as a build is. */

@@ -1,20 +1,21 @@
 /** Snapshots on disk: published by one rename, read-only after, found by id, unique prefix or tag. */
+
 import { randomBytes } from "node:crypto";
 import { chmod, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { suggestNearest } from "../../api/nearest.ts";
+import { snapshotParts } from "../../api/travel.ts";
 import { sha256, sha256File } from "../../durable/digest.ts";
 import { publish } from "../../durable/publish.ts";
 import { sync, writeNew, writeWhole } from "../../durable/write.ts";
 import type { SnapshotFiles } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
-import { nearest } from "../nearest.ts";
 import { type Asked, findAsked } from "../state/asked.ts";
 import { clearUnfinished, completeEntries } from "../state/entries.ts";
 import { Quarantine } from "../state/quarantine.ts";
 import { parseRecord } from "../state/record.ts";
 import {
-  CORE_PARTS,
   encodeManifest,
   layersOf,
   type Manifest,
@@ -79,7 +80,7 @@ export class SnapshotStore {
     layers: readonly string[] = [],
   ): Promise<StoredSnapshot> {
     const parts: Part[] = [];
-    for (const name of [...CORE_PARTS, ...layers.map((layer) => part.shape.name.parse(layer))]) {
+    for (const name of [...snapshotParts, ...layers.map((layer) => part.shape.name.parse(layer))]) {
       const path = join(draft, name);
       const digest = await sha256File(path, signal);
       const { size, blocks } = await stat(path);
@@ -161,7 +162,7 @@ export class SnapshotStore {
     if (matches.length > 1)
       throw new EngineError("usage", `${reference} fits ${matches.length} snapshots: ${matches.join(", ")}`);
     throw new EngineError("not-found", `no snapshot ${reference}`, {
-      hint: nearest(reference, [...tags.keys(), ...ids], "thaw snapshot ls"),
+      hint: suggestNearest(reference, [...tags.keys(), ...ids], "thaw snapshot ls"),
     });
   }
 

@@ -1,26 +1,12 @@
 /** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
 import { z } from "zod";
+import { size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { checkYaml } from "../yaml-file.ts";
-
-const MIB_PER: Record<string, number> = { M: 1, MIB: 1, G: 1024, GIB: 1024 };
-
-const size = z
-  .string()
-  .regex(/^\d+ ?(M|MiB|G|GiB)$/i, "a size such as 512M or 2G")
-  .transform(
-    (value) => Number.parseInt(value, 10) * (MIB_PER[value.replace(/[\d ]/g, "").toUpperCase()] ?? 1),
-  );
 
 const name = z
   .string()
   .regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, "lower-case letters, digits and inner dashes");
-const tag = z
-  .string()
-  .regex(
-    /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/,
-    "NAME or NAME:VERSION",
-  );
 const step = z.union([
   z
     .string()

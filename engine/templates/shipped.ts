@@ -1,8 +1,8 @@
 /** The templates that come with the product: one folder each, beside the bundle. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { suggestNearest } from "../../api/nearest.ts";
 import { EngineError } from "../errors.ts";
-import { nearest } from "../nearest.ts";
 import { parseRecipe, type Recipe } from "./recipe.ts";
 
 export async function shippedNames(dir: string): Promise<string[]> {
@@ -18,7 +18,7 @@ export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe
   const found = recipes.find((recipe) => recipe.name === wanted || recipe.tag === wanted);
   if (found) return found;
   throw new EngineError("not-found", `no template ${wanted}`, {
-    hint: nearest(
+    hint: suggestNearest(
       wanted,
       recipes.map(({ name }) => name),
       "thaw template ls",

@@ -1,8 +1,10 @@
 /** What leaves this host: every export of a snapshot or a capture begins here, whatever store it goes to. */
+
 import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { type Artifact, type WirePart, wireName } from "../../api/travel.ts";
 import type { PublishOptions } from "../captures/publish.ts";
 import type { Scans } from "../captures/scans.ts";
 import { type CaptureStore, corrupt, type StoredCapture } from "../captures/store.ts";
@@ -13,7 +15,7 @@ import type { Part } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { readRecord, recordKind, valueOrNull, writeRecord } from "../state/record.ts";
 import { compressed } from "./sparse.ts";
-import { type Artifact, outlineOf, type WirePart, wireName } from "./wire.ts";
+import { outlineOf } from "./wire.ts";
 import type { Removed, WireCache, WireForm } from "./wire-cache.ts";
 
 /** Beside a snapshot, no part of it: what its parts are when they travel, so that each is compressed once to find out. */

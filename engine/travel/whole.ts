@@ -2,9 +2,11 @@
  * A capture that is a difference, made whole: its machine is thawed, not let go on, and saved by the hypervisor's own migration, which other
  * builds read too. The result is a capture of its own, based on the snapshot that this makes.
  */
+
 import { constants, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CapturePart, captureManifest, caseFile } from "../captures/case-file.ts";
+import { caseFile } from "../../api/case-file.ts";
+import { type CapturePart, captureManifest } from "../captures/case-file.ts";
 import { LEFT_OUT } from "../captures/check.ts";
 import { describePart } from "../captures/parts.ts";
 import { type CaptureStore, SECRETS_FILE, type StoredCapture } from "../captures/store.ts";

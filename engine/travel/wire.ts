@@ -2,74 +2,13 @@
  * How a snapshot or a capture travels: its manifest, byte for byte, and its parts, each a stream of its own with a digest of its own. What is
  * raw on disk is compressed on the way. Names are closed lists: what comes in can't name a host's file.
  */
-import { z } from "zod";
+import type { z } from "zod";
+import { type Artifact, machineSize, type Outline, outline, type WirePart } from "../../api/travel.ts";
 import { sha256 } from "../../durable/digest.ts";
-import { captureId, captureManifest, PART_NAMES } from "../captures/case-file.ts";
+import { captureManifest } from "../captures/case-file.ts";
 import { isMemoryPart } from "../captures/publish.ts";
 import { EngineError } from "../errors.ts";
-import { CORE_PARTS, layerNames, machineNeeds, manifest, snapshotId } from "../snapshots/manifest.ts";
-
-export const digest = z.string().regex(/^[0-9a-f]{64}$/);
-/** As they travel: what is not JSON is zstd. */
-export const SNAPSHOT_WIRE_NAMES = [...CORE_PARTS, ...layerNames].map((name) => `${name}.zst` as const);
-export const wireName = z.enum([...new Set([...PART_NAMES, ...SNAPSHOT_WIRE_NAMES])]);
-export const MAX_MANIFEST_BYTES = 1 << 18;
-
-export const wirePart = z.strictObject({
-  name: wireName,
-  sizeBytes: z.int().min(0),
-  sha256: digest,
-  /** Opened. */
-  rawBytes: z.int().min(0),
-});
-export type WirePart = z.infer<typeof wirePart>;
-
-const resources = z.strictObject({
-  cpus: z.int().min(1).max(64),
-  memoryMib: z.int().min(1).max(1_048_576),
-  diskMib: z.int().min(1).max(16_777_216),
-});
-const outlinePart = wirePart.omit({ sha256: true });
-/**
- * What a store shows of an artifact before anything of it is fetched, also when all else is encrypted: enough to tell what a host could make
- * of it. Nobody's word yet: what counts is the manifest.
- */
-export const outline = z.discriminatedUnion("kind", [
-  z.strictObject({
-    schema: z.literal(1),
-    kind: z.literal("capture"),
-    id: captureId,
-    createdAt: z.iso.datetime(),
-    base: captureManifest.shape.base,
-    resources,
-    needs: machineNeeds,
-    memory: captureManifest.shape.memory,
-    resumes: z.boolean(),
-    parts: z.array(outlinePart).max(64),
-  }),
-  z.strictObject({
-    schema: z.literal(1),
-    kind: z.literal("snapshot"),
-    id: z.string().regex(/^[0-9a-f]{16}$/),
-    createdAt: z.iso.datetime(),
-    resources,
-    needs: machineNeeds,
-    parts: z.array(outlinePart).max(64),
-  }),
-]);
-export type Outline = z.infer<typeof outline>;
-
-/** All that a client needs to carry it. */
-export interface Artifact {
-  kind: "snapshot" | "capture";
-  id: string;
-  /** The text of `manifest.json`. */
-  manifest: string;
-  outline: Outline;
-  parts: WirePart[];
-  /** A capture's base snapshot, which travels on its own. */
-  base: string | null;
-}
+import { manifest, snapshotId } from "../snapshots/manifest.ts";
 
 const MIB = 2 ** 20;
 /** qcow2's own tables beyond a disk's size, headers of difference files. */
@@ -107,7 +46,7 @@ export function readIncoming(kind: Artifact["kind"], text: string, parts: readon
     const [issue] = parsed.error.issues;
     throw no(`has a manifest that is none of a ${kind}: ${issue?.path.join(".")}: ${issue?.message}`);
   }
-  const machine = resources.safeParse(parsed.data.resources);
+  const machine = machineSize.safeParse(parsed.data.resources);
   if (!machine.success) throw no("says it needs more than any machine has");
   const known = new Map(parts.map((part) => [part.name as string, part]));
   if (known.size !== parts.length) throw no("has a part twice");
@@ -161,7 +100,7 @@ function expectedParts(incoming: Incoming): { name: string; sha256: string | nul
     : incoming.manifest.parts;
 }
 
-function limitOf(partName: string, { memoryMib, diskMib }: z.infer<typeof resources>): number {
+function limitOf(partName: string, { memoryMib, diskMib }: z.infer<typeof machineSize>): number {
   const name = partName.replace(/^before-/, "");
   if (name.endsWith(".json")) return MAX_JSON_BYTES;
   if (name.startsWith("memory") || name.startsWith("pages")) return memoryMib * MIB + OVERHEAD_BYTES;

@@ -1,5 +1,7 @@
 /** What create, fork, replay and rerun share: a sandbox made of a snapshot, with or without a difference to it. */
+
 import { join } from "node:path";
+import type { ExecDefaults } from "../../api/machine.ts";
 import type { Replay } from "../captures/replay.ts";
 import type { Parts } from "../parts.ts";
 import { makeSandboxDir } from "../sandboxes/dir.ts";
@@ -7,7 +9,7 @@ import type { ForkOrigin } from "../sandboxes/fork.ts";
 import type { SandboxRecord, Timers } from "../sandboxes/record.ts";
 import { Sandbox } from "../sandboxes/sandbox.ts";
 import type { SealedSecrets } from "../secrets/sealed.ts";
-import { type ExecDefaults, isFrozenLive } from "../snapshots/manifest.ts";
+import { isFrozenLive } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { discard } from "./remove.ts";
 import { watch } from "./watch.ts";

@@ -1,5 +1,5 @@
 /** Adds a sandbox to the registry, and reports what becomes of it: events, admission, timers, leases, logs. */
-import type { EventType } from "../events/event.ts";
+import type { EventType } from "../../api/event.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";

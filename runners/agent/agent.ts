@@ -1,23 +1,27 @@
 /** What the engine asks of a guest: the agent's requests as typed calls. Errors: `AgentRefusal`, `SessionError`. */
 import type { Duplex, Readable } from "node:stream";
 import { z } from "zod";
+import {
+  crash,
+  type FileEntry,
+  type FolderListing,
+  fileEntry,
+  folderListing,
+  treeReport,
+} from "../../api/guest.ts";
 import { paced } from "../../host/pace.ts";
 import { duplexOf } from "./duplex.ts";
 import { SessionError } from "./errors.ts";
 import {
   type Crash,
-  crash,
-  entry,
   type Identity,
   listenOk,
-  listOk,
   type Processes,
   processesOk,
   quiesceOk,
   readOk,
   type StartParams,
   startOk,
-  treeInOk,
   type Welcome,
 } from "./messages.ts";
 import { EXEC_WINDOW_BYTES, STREAM_WINDOW_BYTES, UPLOAD_WINDOW_BYTES } from "./protocol.ts";
@@ -96,17 +100,17 @@ export class Agent {
     return this.#ask("processes", {}, processesOk, deadlineMs);
   }
 
-  stat(path: string): Promise<z.infer<typeof entry>> {
-    return this.#ask("stat", { path }, entry);
+  stat(path: string): Promise<FileEntry> {
+    return this.#ask("stat", { path }, fileEntry);
   }
 
-  list(path: string, limit = 1000): Promise<z.infer<typeof listOk>> {
-    return this.#ask("list", { path, limit }, listOk);
+  list(path: string, limit = 1000): Promise<FolderListing> {
+    return this.#ask("list", { path, limit }, folderListing);
   }
 
   /** Unpacks a tree stream (docs/PROTOCOL.md) beneath `path`. */
-  treeIn(path: string, source: AsyncIterable<Buffer>, user?: string): Promise<z.infer<typeof treeInOk>> {
-    return this.#upload("tree-in", { path, ...(user === undefined ? {} : { user }) }, source, treeInOk);
+  treeIn(path: string, source: AsyncIterable<Buffer>, user?: string): Promise<z.infer<typeof treeReport>> {
+    return this.#upload("tree-in", { path, ...(user === undefined ? {} : { user }) }, source, treeReport);
   }
 
   async writeFile(path: string, source: Readable, mode?: number, user?: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** What the agent may say, as schemas: the guest is hostile, so nothing of it is used before it was parsed by one of these. */
 import { z } from "zod";
+import { crash, guestProcesses, listeningPorts } from "../../api/guest.ts";
 
 const offset = z.int().min(0);
 const shortText = z.string().max(4096);
@@ -46,12 +47,6 @@ export const exitEvent = z.object({
   durationMs: z.number().min(0),
 });
 /** A process that is held in its core dump: an event of its exec's stream, and what `core` answers with. */
-export const crash = z.object({
-  pid: z.int().min(1),
-  /** Without `SIG`. */
-  signal: z.string().max(16),
-  name: z.string().max(64),
-});
 export const crashEvent = z.object({ event: z.literal("crash"), ...crash.shape });
 export const sessionEvent = z.discriminatedUnion("event", [
   z.object({ event: z.literal("oom") }),
@@ -63,49 +58,14 @@ export const accepted = z.object({
   peer: z.string().max(256).optional(),
 });
 
-export const entry = z.object({
-  path: z.string().max(8192),
-  type: z.enum(["file", "dir", "symlink", "fifo", "socket", "block", "char"]),
-  size: z.number().min(0),
-  mode: z.int(),
-  mtimeNs: z.string().max(24),
-  uid: z.int(),
-  gid: z.int(),
-  target: z.string().max(8192).optional(),
-  nameBase64: z.string().max(16_384).optional(),
-  attributes: z.array(z.string().max(1024)).max(1024).optional(),
-});
-export const listOk = z.object({ entries: z.array(entry).max(1000), truncated: z.boolean() });
-export const treeInOk = z.object({ entries: z.number().min(0), bytes: z.number().min(0) });
 export const readOk = z.object({ size: z.number().min(0) });
 export const listenOk = z.object({ port: z.int().min(0).max(65_535).nullish() });
 export const quiesceOk = z.object({ freeBytes: z.number().min(0) });
 
 /** What runs in the machine, without the kernel's own threads. */
 export const processesOk = z.object({
-  processes: z
-    .array(
-      z.object({
-        pid: z.int().min(1),
-        parent: z.int().min(0),
-        uid: z.int().min(0),
-        /** A letter of proc(5). */
-        state: z.string().max(1),
-        name: z.string().max(64),
-        command: z.string().max(256),
-      }),
-    )
-    .max(256),
-  listening: z
-    .array(
-      z.object({
-        protocol: z.enum(["tcp", "tcp6", "udp", "udp6"]),
-        address: z.string().max(45),
-        port: z.int().min(0).max(65_535),
-        pid: z.int().min(1).nullable(),
-      }),
-    )
-    .max(128),
+  processes: guestProcesses,
+  listening: listeningPorts,
   truncated: z.boolean(),
 });
 

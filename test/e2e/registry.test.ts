@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { Artifact } from "../../api/schema.ts";
 import { ArchiveReader, ArchiveWriter } from "../../client/stores/archive.ts";
 import { manifestType } from "../../client/stores/artifact.ts";
 import { openStore } from "../../client/stores/open.ts";
@@ -13,7 +14,6 @@ import { find } from "../../client/stores/pull.ts";
 import { pushArtifacts, type Sending } from "../../client/stores/push.ts";
 import { OciStore } from "../../client/stores/registry/store.ts";
 import { digestOf, once, type Store } from "../../client/stores/store.ts";
-import type { Artifact } from "../../daemon/api/schema.ts";
 import { type Registry, registryPrograms, startRegistry } from "../helpers/registry.ts";
 import { behavingProxy, cuttingRelay, type Decide, type Verdict } from "../helpers/registry-proxy.ts";
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import * as guest from "../../api/guest.ts";
 import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "../../runners/agent/frame.ts";
 import * as schemas from "../../runners/agent/messages.ts";
 import { FRAME, HEADER_BYTES, MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES } from "../../runners/agent/protocol.ts";
@@ -182,14 +183,14 @@ describe("messages of the guest", () => {
     unwelcome: schemas.welcome,
     accepted: schemas.accepted,
     attached: schemas.startOk,
-    entry: schemas.entry,
-    listing: schemas.listOk,
+    entry: guest.fileEntry,
+    listing: guest.folderListing,
     opened: schemas.readOk,
-    treeDone: schemas.treeInOk,
+    treeDone: guest.treeReport,
     listening: schemas.listenOk,
     quiesced: schemas.quiesceOk,
     processList: schemas.processesOk,
-    dying: schemas.crash,
+    dying: guest.crash,
     nothing: schemas.response,
     stats: schemas.response,
     pong: schemas.response,

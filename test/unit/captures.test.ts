@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { captureManifest, caseFile, caseJsonSchema } from "../../engine/captures/case-file.ts";
+import { caseFile } from "../../api/case-file.ts";
+import type { CapturePolicy } from "../../api/exec.ts";
+import { captureManifest, caseJsonSchema } from "../../engine/captures/case-file.ts";
 import { fingerprint } from "../../engine/captures/fingerprint.ts";
 import { compressPart, faultOf } from "../../engine/captures/parts.ts";
 import { failureInterval } from "../../engine/captures/rerun.ts";
 import { EngineError } from "../../engine/errors.ts";
-import { type CapturePolicy, endingOf, wantsCapture } from "../../engine/execs/ending.ts";
+import { endingOf, wantsCapture } from "../../engine/execs/ending.ts";
 import { expandSparse } from "../../engine/travel/sparse.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "thaw-parts-"));

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { countEdits, suggestNearest } from "../../api/nearest.ts";
 import { formatStoreCheck } from "../../cli/capture/check.ts";
 import { formatReport } from "../../cli/doctor/doctor.ts";
 import { readExitStatus } from "../../cli/exec-io/exit-status.ts";
@@ -7,7 +8,6 @@ import { cleanText } from "../../cli/format/clean-text.ts";
 import { formatSize } from "../../cli/format/size.ts";
 import { formatTable } from "../../cli/format/table.ts";
 import { formatSandboxes } from "../../cli/ls/list.ts";
-import { countEdits, suggestNearest } from "../../client/nearest.ts";
 import { ended, sampleSandbox } from "./client-server.ts";
 
 const now = Date.parse("2026-01-01T00:00:40Z");

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { RunRequest } from "../../api/schema.ts";
 import { ThawClient } from "../../client/thaw-client.ts";
-import type { RunRequest } from "../../daemon/api/schema.ts";
 import type { Peer, TestScript } from "./client-server.ts";
 import { sampleExec, sampleSandbox, startServer } from "./client-server.ts";
 

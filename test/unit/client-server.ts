@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type WebSocket, WebSocketServer } from "ws";
-import type { ControlMessage, Exec, RunRequest, Sandbox, StatusMessage } from "../../daemon/api/schema.ts";
+import type { ControlMessage, Exec, RunRequest, Sandbox, StatusMessage } from "../../api/schema.ts";
 
 export const sampleExec: Exec = {
   id: "x1",

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { suggestNearest } from "../../api/nearest.ts";
 import { Gate, SingleFlight } from "../../engine/concurrency.ts";
 import { allows, mayDial, parseRule } from "../../engine/egress/policy.ts";
-import { nearest } from "../../engine/nearest.ts";
 import { encodeManifest, layersOf, manifest, snapshotId } from "../../engine/snapshots/manifest.ts";
 
 test("a gate lets so many in at once, in order", async () => {
@@ -95,8 +95,10 @@ describe("egress", () => {
 });
 
 test("the nearest names", () => {
-  expect(nearest("bsae", ["base", "node"], "thaw template ls")).toBe("did you mean base? (thaw template ls)");
-  expect(nearest("zzzzzz", ["base"], "thaw template ls")).toBe("thaw template ls");
+  expect(suggestNearest("bsae", ["base", "node"], "thaw template ls")).toBe(
+    "did you mean base? (thaw template ls)",
+  );
+  expect(suggestNearest("zzzzzz", ["base"], "thaw template ls")).toBe("thaw template ls");
 });
 
 describe("manifest", () => {

@@ -2,13 +2,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { SandboxState } from "../../api/closed-lists.ts";
 import { formatNext, formatUntil } from "../../cli/format/next.ts";
 import type { Clock } from "../../engine/lifecycle/clock.ts";
 import { jumpBetween } from "../../engine/lifecycle/clock.ts";
 import { Lifecycle, type Timed } from "../../engine/lifecycle/lifecycle.ts";
 import { type Action, afterJump, idleAfter, newTimers, nextOf } from "../../engine/lifecycle/timers.ts";
 import { noTimers, type Timers } from "../../engine/sandboxes/record.ts";
-import type { SandboxState } from "../../engine/sandboxes/state.ts";
 
 const START = Date.parse("2026-03-01T12:00:00Z");
 const at = (ms: number): string => new Date(START + ms).toISOString();

@@ -40,7 +40,7 @@ network:
     "t.yaml:2:1: from: debian:SUITE, e.g. debian:bookworm",
     "t.yaml:3:17: packages.1: a Debian package's name",
     expect.stringContaining("t.yaml:8:5: setup.0"),
-    "t.yaml:5:3: resources.memory: a size such as 512M or 2G",
+    "t.yaml:5:3: resources.memory: a size such as 512M or 2GiB, a whole number of MiB",
     "t.yaml:6:3: resources.cpu: there is no such key",
     "t.yaml:10:5: network.0: NAME, *.NAME, NAME:PORT or NAME:PORT,PORT",
   ]);

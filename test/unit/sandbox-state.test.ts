@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { type SandboxState, sandboxStates } from "../../api/closed-lists.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { labelsMatch } from "../../engine/sandboxes/labels.ts";
 import {
@@ -9,8 +10,6 @@ import {
   checkVerb,
   isLive,
   mayFollow,
-  type SandboxState,
-  sandboxStates,
   verbs,
 } from "../../engine/sandboxes/state.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Exec, Sandbox } from "../../daemon/api/schema.ts";
+import type { Exec, Sandbox } from "../../api/schema.ts";
 import { sandboxText } from "../../daemon/sandbox-text.ts";
 
 const exec: Exec = {

@@ -15,7 +15,7 @@ export function countEdits(a: string, b: string): number {
 /** "did you mean …", for a name that does not exist; else the command that lists those that do. */
 export function suggestNearest(given: string, names: readonly string[], otherwise: string): string {
   const near = names
-    .map((name) => ({ name, edits: countEdits(given, name) }))
+    .map((name) => ({ name, edits: countEdits(given.toLowerCase(), name.toLowerCase()) }))
     .filter(({ name, edits }) => edits <= Math.max(2, given.length / 3) || name.startsWith(given))
     .sort((a, b) => a.edits - b.edits)
     .slice(0, 3)

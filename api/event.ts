@@ -42,3 +42,12 @@ export const event = z.object({
 });
 export type Event = z.infer<typeof event>;
 export type EventType = Event["type"];
+
+export const eventsQuery = z.object({
+  /** Events after this id; without it, only what happens from now on (with `follow=0`: all that is kept). */
+  since: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** A sandbox's id, name or unique prefix: its events and its execs'. */
+  sandbox: z.string().max(200).optional(),
+  /** `0`: end after what there is. */
+  follow: z.enum(["0", "1"]).default("1"),
+});

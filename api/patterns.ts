@@ -1,0 +1,20 @@
+/** What names look like. Plain expressions, so that a client can check a name without loading the schemas. */
+
+/** A sandbox's name, which becomes its hostname. */
+export const sandboxNamePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+
+/** `name` or `name:version`, as in `node:24`. */
+export const tagPattern = /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/;
+
+/** `NAME`, `UID`, `NAME:GROUP` or `UID:GID`; 128 characters at most. */
+export const userPattern = /^(?=.{1,128}$)[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/;
+
+/** The client's id of a request that creates something, and of an exec. */
+export const requestIdPattern = /^[a-z0-9-]{1,40}$/;
+
+export const captureIdPattern = /^(fail|capture)-[a-z0-9]{4,20}$/;
+
+export const snapshotIdPattern = /^[0-9a-f]{16}$/;
+
+/** SHA-256, in hex. */
+export const digestPattern = /^[0-9a-f]{64}$/;

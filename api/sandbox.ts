@@ -1,0 +1,112 @@
+import { z } from "zod";
+import { sandboxStates } from "./closed-lists.ts";
+import { exec } from "./exec.ts";
+import { isolation, resources } from "./machine.ts";
+import { lengthMs, reference, sandboxName } from "./text.ts";
+
+/** `removed` is only seen of one that is going. */
+export const sandboxState = z.enum(sandboxStates);
+
+/** What happens to a sandbox by itself, and when. */
+export const next = z.object({ action: z.enum(["pause", "stop", "remove"]), at: z.string() });
+
+export const sandbox = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: sandboxState,
+  /** The tag asked for, or the snapshot's id. */
+  from: z.string(),
+  snapshot: z.string(),
+  isolation,
+  resources,
+  labels: z.record(z.string(), z.string()),
+  createdAt: z.string(),
+  /** Stopped, and a request thaws it again. */
+  frozen: z.boolean(),
+  /** Why it is in this state, where that is not plain: stopped, failed, unresponsive, not removed yet. */
+  reason: z.string().nullable(),
+  /** Ends with its client. */
+  leased: z.boolean(),
+  /** Milliseconds from the request to the agent's answer. */
+  thawMs: z.number().nullable(),
+  /** Set when it is a capture thawed again. */
+  replay: z.object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() }).nullable(),
+  /** null: nothing, as things are. */
+  next: next.nullable(),
+  /** Its hard end. */
+  expiresAt: z.string().nullable(),
+  execs: z.array(exec),
+});
+
+export const source = z
+  .object({
+    /** A shipped template's name; built when absent. */
+    template: z.string().max(64).optional(),
+    /** A template's text, for templates that live in a client's files; built when absent. */
+    recipe: z.string().max(262_144).optional(),
+    /** A tag or id; never built. */
+    snapshot: reference.optional(),
+    /** A capture's id, or `latest`: replayed, without network and secrets. */
+    capture: reference.optional(),
+    /** Of a replay. Default: the best that this host can. */
+    level: z.enum(["memory", "disk"]).optional(),
+    /** Of a replay: keep the recorded entropy, clock and identity. Two such replays are twins. */
+    exact: z.boolean().optional(),
+  })
+  .refine(
+    (s) => [s.template, s.recipe, s.snapshot, s.capture].filter((x) => x !== undefined).length <= 1,
+    "give one of template, recipe, snapshot and capture",
+  )
+  .refine(
+    (s) => s.capture !== undefined || (s.level === undefined && s.exact === undefined),
+    "level and exact go with capture",
+  );
+
+/** null: never, also when the host's default says otherwise. */
+const timer = lengthMs.nullable().optional();
+
+export const labels = z.record(z.string().max(128), z.string().max(1024));
+
+export const createRequest = z.object({
+  /** Default: the template `base`. */
+  source: source.default({}),
+  name: sandboxName.optional(),
+  labels: labels.default({}),
+  cpus: z.int().min(1).max(64).optional(),
+  memoryMib: z.int().min(64).max(1_048_576).optional(),
+  /** Hard end: removed this long after its creation. */
+  ttlMs: timer,
+  /** Paused when idle this long. */
+  idleMs: timer,
+  /** Frozen and stopped when paused this long, on hosts that can. */
+  stopAfterMs: timer,
+  /** Removed when stopped or failed this long. */
+  removeAfterMs: timer,
+  /** Wait in line this long when the host is full. */
+  waitMs: lengthMs.optional(),
+});
+
+export const forkRequest = z.object({
+  count: z.int().min(1).max(100).default(1),
+  /** Children are named PREFIX-1, PREFIX-2, …; default: by their ids. */
+  name: sandboxName.max(36).optional(),
+});
+export const extendRequest = z.object({ byMs: lengthMs });
+/** `KEY=VALUE`, or `KEY` with any value. */
+export const labelSelector = z.string().min(1).max(1200);
+export const waitQuery = z.object({
+  for: z.enum(["stopped", "removed", "exec"]).default("stopped"),
+  exec: z.string().max(64).optional(),
+  timeoutMs: z.coerce.number().pipe(lengthMs).optional(),
+});
+export const waitResult = z.object({
+  state: sandboxState,
+  reason: z.string().nullable(),
+  exec: exec.nullable(),
+});
+
+export type Next = z.infer<typeof next>;
+export type Sandbox = z.infer<typeof sandbox>;
+export type CreateRequest = z.input<typeof createRequest>;
+export type ForkRequest = z.input<typeof forkRequest>;
+export type WaitResult = z.infer<typeof waitResult>;

@@ -1,0 +1,18 @@
+/**
+ * The shapes of the daemon's API, version 1: the one source for request validation, the OpenAPI document and (as types) the client.
+ * Sizes are in the unit their name ends with; times are ISO 8601 in UTC.
+ */
+export * from "./capture.ts";
+export * from "./case-file.ts";
+export * from "./error.ts";
+export type { ErrorCode } from "./error-codes.ts";
+export * from "./event.ts";
+export * from "./exec.ts";
+export * from "./guest.ts";
+export * from "./host.ts";
+export * from "./machine.ts";
+export * from "./messages.ts";
+export * from "./sandbox.ts";
+export * from "./snapshot.ts";
+export * from "./text.ts";
+export * from "./travel.ts";
