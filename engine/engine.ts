@@ -1,6 +1,7 @@
 /** The engine: sandboxes, snapshots and templates on one host. Knows machines only through the Runner interface. Verbs: engine/verbs. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { setTimeout as pause } from "node:timers/promises";
 import { sha256 } from "../durable/digest.ts";
 import { currentPace, measurePace, setPace } from "../host/pace.ts";
 import type { Probe, Runner } from "../runners/runner.ts";
@@ -45,6 +46,8 @@ import { type Freeze, freeze } from "./verbs/freeze.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
+/** Between the moment in which clients can come and the first machine that is asked. */
+const ANSWER_FIRST_MS = 50;
 /** Output of execs, unless the configuration says otherwise. */
 const KEPT_LOGS_MIB = { sandbox: 256, host: 8192 };
 
@@ -93,7 +96,9 @@ export class Engine {
     const { leases, lifecycle } = this.#parts;
     leases.open();
     this.#pressure.start();
-    await Promise.all([this.#rest(), this.#heartbeat.start(), lifecycle.start().catch(() => {})]);
+    // Taking up a hundred machines keeps a processor busy for a while: whoever waited for this daemon is answered first.
+    const rest = pause(ANSWER_FIRST_MS, undefined, { ref: false }).then(() => this.#rest());
+    await Promise.all([rest, this.#heartbeat.start(), lifecycle.start().catch(() => {})]);
   }
 
   get home(): Home {
