@@ -150,6 +150,8 @@ export interface LiveFreeze {
   totalMs: number;
   /** False when the machine had to be stopped to come to an end. */
   converged: boolean;
+  /** As of {@link MachineRecord}. */
+  imported: boolean;
 }
 
 /** How a machine differs from the snapshot it was thawed from, at one instant. Plain files in `dir`, each immutable. */
@@ -191,6 +193,8 @@ export interface MachineRecord {
   uid: number;
   resources: Resources;
   needs: MachineNeeds;
+  /** Its state, or that of a machine that it stems from, came from elsewhere: what is frozen of it is thawed in a jail or not at all. */
+  imported: boolean;
 }
 
 /** Why a machine is no longer running, or not for now. */

@@ -18,6 +18,7 @@ import type { Cause } from "../sandboxes/capturer.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
 import type { Subject } from "../sandboxes/subject.ts";
 import { secretsKind } from "../secrets/sealed.ts";
+import { IMPORTED_FILE, markImported } from "../snapshots/store.ts";
 import { ASKED_FILE, writeAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
@@ -261,6 +262,7 @@ export class Captures {
     const difference = await this.#context.admission.withHelper(() =>
       sandbox.takeDifference(dir, { signal: this.#leaving.signal, after }),
     );
+    if (difference.imported === true) await markImported(dir);
     const sizes = await Promise.all(
       difference.layers.map(async (layer) => (await stat(join(dir, layer))).blocks * 512),
     );
@@ -372,7 +374,7 @@ export class Captures {
     await writeFile(join(stored, "case.json"), `${JSON.stringify({ id: _id, ...rest }, null, 2)}\n`, {
       mode: 0o444,
     });
-    for (const name of [SECRETS_FILE, ASKED_FILE])
+    for (const name of [SECRETS_FILE, ASKED_FILE, IMPORTED_FILE])
       if (await exists(join(draft, name))) await copyFile(join(draft, name), join(stored, name));
     const parts: CapturePart[] = [];
     for (const name of captureParts) {

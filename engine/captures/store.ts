@@ -1,7 +1,7 @@
 /** Captures on disk: published by one rename, never changed after, found by id, unique prefix or `latest`. */
 
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type CaptureNotes, type CaseFile, captureNotes } from "../../api/case-file.ts";
 import { suggestNearest } from "../../api/nearest.ts";
@@ -13,7 +13,7 @@ import { type RecordedRequest, requestKind } from "../execs/request.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { type SealedSecrets, secretsKind } from "../secrets/sealed.ts";
-import { IMPORTED_FILE, markImported, type PartVerdict } from "../snapshots/store.ts";
+import { isImported, markImported, type PartVerdict } from "../snapshots/store.ts";
 import { findAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
@@ -227,7 +227,7 @@ export class CaptureStore {
       .filter((name) => name.startsWith("layer-"));
     layers.sort((a, b) => Number(/\d+/.exec(a)?.[0]) - Number(/\d+/.exec(b)?.[0]));
     const id = `${runner.name}-${capture.id}-${randomBytes(4).toString("hex")}`;
-    const imported = (await stat(join(capture.dir, IMPORTED_FILE)).catch(() => null)) !== null;
+    const imported = await isImported(capture.dir);
     return { dir: into, id, layers, build: manifest.needs.build, imported };
   }
 

@@ -40,8 +40,8 @@ async function takeDifference(sandbox: Sandbox, signal: AbortSignal): Promise<Ke
   const draft = `${dir}.new`;
   await clearFrozen(sandbox.dir);
   await mkdir(draft, { mode: 0o711 });
-  const { id, layers, build } = await sandbox.takeDifference(draft, { signal });
+  const { id, layers, build, imported = false } = await sandbox.takeDifference(draft, { signal });
   // It may be all that a restart of the host leaves.
   await publish({ draft, target: dir, manifest: null });
-  return { snapshot: sandbox.record.snapshot, difference: { id, layers, build } };
+  return { snapshot: sandbox.record.snapshot, difference: { id, layers, build, imported } };
 }

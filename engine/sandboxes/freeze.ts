@@ -6,7 +6,7 @@ import type { Admission } from "../admission.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
-import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import { markImported, type SnapshotStore, type StoredSnapshot } from "../snapshots/store.ts";
 import { writeAsked } from "../state/asked.ts";
 import type { Subject } from "./subject.ts";
 
@@ -84,7 +84,8 @@ async function freezeTo(
     const frozen = await phase(onProgress, { subject, phase: "freeze", detail: describePause }, () =>
       sandbox.freezeLive({ id, stateDir, dir: draft }, signal),
     );
-    const { pauseMs, converged } = frozen;
+    const { pauseMs, converged, imported } = frozen;
+    if (imported) await markImported(draft);
     if (request !== undefined) await writeAsked(draft, { request, pauseMs, converged });
     const snapshot = await phase(
       onProgress,

@@ -15,12 +15,18 @@ const machineRecord = z.object({
   uid: z.int(),
   resources: recordedResources,
   needs: machineNeeds,
+  imported: z.boolean().default(false),
 });
 
 /** What a stopped sandbox is thawed from again, with its snapshot. */
 const frozen = z.object({
   /** What its machine had become, in the folder `frozen`; null: the snapshot was made of its machine, for it alone. */
-  difference: z.object({ id: z.string(), layers: z.array(z.string()), build: z.string() }).nullable(),
+  difference: z
+    .object({
+      ...{ id: z.string(), layers: z.array(z.string()), build: z.string() },
+      imported: z.boolean().default(false),
+    })
+    .nullable(),
 });
 export type Frozen = z.infer<typeof frozen>;
 

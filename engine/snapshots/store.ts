@@ -44,7 +44,12 @@ export interface PartVerdict {
   reason?: string;
 }
 
-/** What is in the folder `draft` came from elsewhere: it is only thawed in a jail. */
+/** Whether what is in the folder came from elsewhere, or stems from what did. */
+export async function isImported(dir: string): Promise<boolean> {
+  return (await stat(join(dir, IMPORTED_FILE)).catch(() => null)) !== null;
+}
+
+/** What is in the folder `draft` came from elsewhere, or stems from what did: it is only thawed in a jail. */
 export async function markImported(draft: string): Promise<void> {
   const text = `${JSON.stringify({ at: new Date().toISOString() })}\n`;
   await writeNew(join(draft, IMPORTED_FILE), text, { survives: "power-loss" });
@@ -91,7 +96,7 @@ export class SnapshotStore {
     const { text, id } = encodeManifest(whole);
     const dir = join(this.#home.snapshots, id);
     await publish({ draft, target: dir, manifest: { name: MANIFEST_FILE, text } });
-    const stored = { id, dir, manifest: whole, imported: false };
+    const stored = { id, dir, manifest: whole, imported: await isImported(dir) };
     this.#known.set(id, stored);
     return stored;
   }
@@ -261,8 +266,7 @@ export class SnapshotStore {
     const read = parseRecord(text, manifestKind);
     if (read.state !== "ok")
       throw corrupt(id, MANIFEST_FILE, read.state === "absent" ? "is missing" : read.reason);
-    const imported = (await stat(join(dir, IMPORTED_FILE)).catch(() => null)) !== null;
-    const stored = { id, dir, manifest: read.value, imported };
+    const stored = { id, dir, manifest: read.value, imported: await isImported(dir) };
     this.#known.set(id, stored);
     this.#quarantine.unmark("snapshot", id);
     return stored;

@@ -15,7 +15,7 @@ import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
-import type { StoredSnapshot } from "../snapshots/store.ts";
+import { markImported, type StoredSnapshot } from "../snapshots/store.ts";
 
 /** What travels as it is; the machine's own parts are the new snapshot's. */
 const KEPT = ["request.json", "workspace.zst"] as const;
@@ -74,9 +74,13 @@ async function freezeWhole(
   const draft = join(stateDir, "snapshot");
   await mkdir(draft, { recursive: true });
   try {
-    const { layers } = await withMachine(context, captures, { capture, paused: true, signal }, (machine) =>
-      machine.freezeLive({ id, stateDir, dir: draft }, signal),
+    const { layers, imported } = await withMachine(
+      context,
+      captures,
+      { capture, paused: true, signal },
+      (machine) => machine.freezeLive({ id, stateDir, dir: draft }, signal),
     );
+    if (imported) await markImported(draft);
     const { warm, defaults } = base.manifest;
     const { resources, needs } = capture.manifest;
     const about = { createdAt: new Date().toISOString(), template: null, variantOf: null, bootedFrom: null };

@@ -75,10 +75,11 @@ export interface RecordParts {
   started: Launched;
   runtimeDir: string;
   resources: MachineRecord["resources"];
+  imported?: boolean;
 }
 
 export function recordOf(parts: RecordParts): MachineRecord {
-  const { spec, needs, confinement, started, runtimeDir, resources } = parts;
+  const { spec, needs, confinement, started, runtimeDir, resources, imported = false } = parts;
   return {
     runner: RUNNER_NAME,
     id: spec.id,
@@ -88,5 +89,6 @@ export function recordOf(parts: RecordParts): MachineRecord {
     uid: started.uid,
     resources,
     needs,
+    imported,
   };
 }

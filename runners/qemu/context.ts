@@ -26,8 +26,11 @@ export interface Context {
   /** Short folder that holds one folder of sockets per machine. */
   runtimeRoot: string;
   facts(): Promise<QemuFacts>;
-  /** The jail to use now, as policy and host allow. Rejects when policy wants one, or `imported` does, and the host has none. */
-  jail(imported?: boolean): Promise<JailSupport>;
+  /**
+   * The jail to use now, as policy and host allow. Machines can be let out of it; tools that read a guest's files never are where the host has
+   * one. Rejects when policy wants one, or an imported machine does, and the host has none.
+   */
+  jail(of?: "machine" | "imported" | "tool"): Promise<JailSupport>;
   /** What is remembered of KVM; with `kernelDir` it is proven when nothing is. */
   kvm(kernelDir?: string, signal?: AbortSignal): Promise<KvmVerdict>;
   hotMemory: HotMemory;

@@ -89,7 +89,7 @@ export async function* streamJailed(
 }
 
 async function describe(context: Context, tool: JailedTool): Promise<[string, ...string[]]> {
-  const { jailed } = await context.jail();
+  const { jailed } = await context.jail("tool");
   if (!jailed) return [tool.command, ...tool.args((path) => path)];
   const writes = tool.writes ?? [];
   const places = [...tool.reads, ...writes];

@@ -168,9 +168,9 @@ function createContext(
       });
       return facts;
     },
-    async jail(imported = false) {
-      const insists = imported && options.unjailedImports !== true;
-      if (options.jail === "off" && !insists)
+    async jail(of = "machine") {
+      const insists = of === "imported" && options.unjailedImports !== true;
+      if (options.jail === "off" && of !== "tool" && !insists)
         return { jailed: false, reason: "turned off by the daemon's settings" };
       support ??= jailSupport(context);
       const found = await support;

@@ -31,9 +31,10 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const { id, stateDir, snapshot, difference } = spec;
   const { resources, needs } = snapshot;
   const runtimeDir = runtimeDirOf(context, spec);
+  const imported = snapshot.imported === true || difference?.imported === true;
   const [facts, support] = await Promise.all([
     context.facts(),
-    context.jail(snapshot.imported === true || difference?.imported === true),
+    context.jail(imported ? "imported" : "machine"),
     checkFiles(snapshot),
   ]);
   const confinement = confine(support, runtimeDir);
@@ -99,7 +100,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
       deadline.signal.throwIfAborted();
       throw explain(error, snapshot, stderr);
     }
-    const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources });
+    const record = recordOf({ spec, needs, confinement, started, runtimeDir, resources, imported });
     const thawed = new QemuMachine({ record, qmp, keeper, live: liveOperations(context) });
     // One that is frozen and thawed again and again inherits a layer each time.
     if (difference !== undefined) thawed.settle();

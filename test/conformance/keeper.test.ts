@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
@@ -226,6 +227,23 @@ describe.skipIf(missing.length > 0)(`the keeper${why ? ` (${why})` : ""}`, () =>
     expect(await isolationOf({ unjailedImports: true }, true)).toBe("free");
   });
 
+  test("what is frozen of an imported machine is still imported, at whatever remove", async () => {
+    // The proof that differences work here.
+    await another().difference({ snapshot, place: place() });
+    const first = await another().thaw({ ...place(), snapshot: { ...snapshot, imported: true } });
+    machines.push(first);
+    const taken = mkdtempSync(join(tmpdir(), "thaw-taken-"));
+    const difference = await first.takeDifference(taken);
+    expect(difference.imported).toBe(true);
+    const second = await another().thaw({ ...place(), snapshot, difference });
+    machines.push(second);
+    expect(second.record.imported).toBe(true);
+    const live = join(second.record.stateDir, "live");
+    mkdirSync(live);
+    expect(await second.freezeLive({ ...place(), dir: live })).toMatchObject({ imported: true });
+    rmSync(taken, { recursive: true });
+  });
+
   test("a record that names another's process harms nobody", async () => {
     const bystander = spawn("sleep", ["60"]);
     try {
@@ -234,7 +252,15 @@ describe.skipIf(missing.length > 0)(`the keeper${why ? ` (${why})` : ""}`, () =>
       mkdirSync(runtimeDir, { recursive: true });
       const end = { pid: bystander.pid, uid: 0, limits: "rlimits", end: null, stderr: "" };
       writeFileSync(join(runtimeDir, "end.json"), JSON.stringify(end));
-      const record = { runner: "qemu", id, runtimeDir, stateDir, isolation: "emulated (jailed)", uid: 0 };
+      const record = {
+        runner: "qemu",
+        id,
+        runtimeDir,
+        stateDir,
+        isolation: "emulated (jailed)",
+        uid: 0,
+        imported: false,
+      };
       const stale = { ...record, pid: bystander.pid, startTicks: "1" };
       const { resources, needs } = snapshot;
       await expect(another().adopt({ ...stale, resources, needs } as MachineRecord)).rejects.toMatchObject({

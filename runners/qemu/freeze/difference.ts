@@ -84,7 +84,11 @@ async function take(
     const names = own.map((_, index) => `layer-${index + 1}.qcow2`);
     const targets = names.map(into);
     await linkLayers(own, (index) => targets[index] ?? "");
-    return { dir, id: `difference-${randomUUID()}`, layers: names, build, pauseMs, copiedBytes: copied };
+    const { imported } = record;
+    return {
+      ...{ dir, id: `difference-${randomUUID()}`, layers: names, build, imported },
+      ...{ pauseMs, copiedBytes: copied },
+    };
   } finally {
     await rm(devices, { force: true });
   }

@@ -44,13 +44,15 @@ export async function freezeLive(
     await makeMemoryFile(memoryFile, memoryMib * MIB);
     const direct = (await context.difference()).state === "works";
     const done = await (direct ? fromDifference(freeze) : migrated(freeze));
-    return { ...done, totalMs: performance.now() - started };
+    return { ...done, totalMs: performance.now() - started, imported: source.record.imported };
   } catch (error) {
     await rm(memoryFile, { force: true });
     signal?.throwIfAborted();
     throw fromSystemError(error);
   }
 }
+
+type Frozen = Pick<LiveFreeze, "layers" | "pauseMs" | "converged">;
 
 interface Freeze {
   context: Context;
@@ -60,7 +62,7 @@ interface Freeze {
   signal: AbortSignal | undefined;
 }
 
-async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
+async function fromDifference(freeze: Freeze): Promise<Frozen> {
   const { context, source, spec, memoryFile, signal } = freeze;
   const chain = await readChain(source.record);
   const taken = join(spec.stateDir, "difference");
@@ -94,7 +96,7 @@ async function fromDifference(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs
   }
 }
 
-async function migrated(freeze: Freeze): Promise<Omit<LiveFreeze, "totalMs">> {
+async function migrated(freeze: Freeze): Promise<Frozen> {
   const { context, source, spec, memoryFile, signal } = freeze;
   const { record, qmp } = source;
   const { runtimeDirInside } = await readChain(record);

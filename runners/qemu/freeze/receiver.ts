@@ -36,7 +36,7 @@ export async function startReceiver(context: Context, options: ReceiverOptions):
   const { source, spec, devices } = options;
   const runtimeDir = runtimeDirOf(context, spec);
   const facts = await context.facts();
-  const confinement = confine(await context.jail(), runtimeDir);
+  const confinement = confine(await context.jail(source.imported ? "imported" : "machine"), runtimeDir);
   const memoryFile = confinement.show("memory", options.memoryFile, "write");
   await makeWritable([options.memoryFile]);
   using deadline = deadlineSignal("the second process did not start", LAUNCH_TIMEOUT_MS, options.signal);
