@@ -4,7 +4,7 @@
  */
 import { paced } from "../../host/pace.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
-import { RunnerError } from "../../runners/runner.ts";
+import { type MachineEnd, RunnerError } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import { Retry } from "../retry.ts";
 import type { ExecTable } from "./exec-table.ts";
@@ -27,6 +27,7 @@ export interface ReachHost {
   /** It does not answer now. */
   unreached(reason: string): Promise<void>;
   failed(reason: string): Promise<void>;
+  ended(end: MachineEnd): Promise<void>;
 }
 
 export class Reach {
@@ -99,7 +100,9 @@ export class Reach {
   async #settle(error: Error): Promise<boolean> {
     if (this.#leaving.signal.aborted || isOver(this.#host.record.state)) return true;
     if (error instanceof RunnerError && error.code === "machine-gone") {
-      await this.#host.failed(`its machine was gone when the daemon came back: ${error.message}`);
+      // A machine that was taken up says itself how it ended.
+      if (this.#link.machine === null)
+        await this.#host.ended(error.end ?? { kind: "exited", detail: error.message });
       return true;
     }
     if (error instanceof SessionError && error.kind === "fault") {

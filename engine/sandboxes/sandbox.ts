@@ -115,6 +115,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
         reached: (state) => this.#reached(state),
         unreached: (reason) => this.#unreached(reason),
         failed: (reason) => this.#end("failed", reason),
+        ended: (end) => this.#ended(end),
       },
       { link: this.#link, execs: this.#execs },
     );

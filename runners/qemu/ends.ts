@@ -53,7 +53,7 @@ export function endOfProcess(
   switch (end.kind) {
     case "out-of-memory": {
       const mib = resources.memoryMib + overheadMib(needs.accelerator);
-      const detail = `QEMU of ${id} reached its limit of ${mib} MiB of memory and was killed (out of memory)`;
+      const detail = `QEMU of ${id} was killed: out of memory (${mib} MiB are its own limit)`;
       return { kind: "exited", detail, cause: "out-of-memory" };
     }
     case "signal":

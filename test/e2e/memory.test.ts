@@ -71,6 +71,7 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     const said = await home.thaw("exec", "greedy", "--", ...dirty(150));
     expect(said.exitCode).not.toBe(0);
     await until(async () => (await find("greedy")).state === "failed", "the machine to end");
+    expect((await find("greedy")).reason).toMatch(/was killed: out of memory/);
     expect((await home.thaw("exec", "modest", "--", "echo", "here")).stdout).toBe("here\n");
     expect((await home.json<{ pid: number }>("daemon", "status")).pid).toBe(pid);
   });

@@ -35,12 +35,12 @@ async function cutOff(name: string): Promise<void> {
   expect((await thaw(["exec", "-d", name, "--", "sh", "-c", CUT_OFF])).exitCode).toBe(0);
 }
 
-/** Stands still until the test is over: its hypervisor answers nothing. */
-async function standStill(name: string): Promise<number> {
+/** Stands still until the test is over, and answers nothing: its hypervisor, or the keeper that alone can end that. */
+async function standStill(name: string, which: "thaw-vm" | "thaw-keeper" = "thaw-vm"): Promise<number> {
   const { id } = (await row(name)) ?? { id: "" };
   const all = await machineProcesses(id);
-  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8") === "thaw-vm\n");
-  if (pid === undefined) throw new Error(`there is no hypervisor among ${all.join(", ")}`);
+  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8") === `${which}\n`);
+  if (pid === undefined) throw new Error(`there is no ${which} among ${all.join(", ")}`);
   process.kill(pid, "SIGSTOP");
   stopped.add(pid);
   return pid;
@@ -81,6 +81,23 @@ describe("a guest that does not answer", () => {
     await until(async () => (await stateOf("slow")) === "running", "it to be asked again", 60_000);
     expect((await thaw(["exec", "slow", "--", "cat", "/tmp/s"])).stdout).toBe("kept\n");
   });
+});
+
+test("a machine that does not die: listed as removing, its name taken, also by the next daemon; gone once it dies", async () => {
+  expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
+  const pid = await standStill("tough", "thaw-keeper");
+  const refused = await thaw(["rm", "tough"]);
+  expect([refused.exitCode, refused.stderr]).toEqual([124, expect.stringMatching(/tough is not removed yet/)]);
+  expect(await row("tough")).toMatchObject({ state: "removing", reason: expect.any(String) });
+  await killDaemon();
+  expect(await stateOf("tough")).toBe("removing");
+  const taken = await thaw(["create", "--name", "tough"]);
+  expect([taken.exitCode, taken.stderr]).toEqual([125, expect.stringMatching(/tough/)]);
+  expect((await thaw(["run", "--", "echo", "served"])).stdout).toBe("served\n");
+  process.kill(pid, "SIGCONT");
+  stopped.delete(pid);
+  await until(async () => (await rows()).length === 0, "it to be tried again", 60_000);
+  expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
 });
 
 describe("what ends with its client", () => {

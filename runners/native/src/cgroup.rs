@@ -203,8 +203,7 @@ pub fn sweep(parent: &str, runtime_root: &Path) -> BTreeSet<String> {
             if id == crate::protocol::TOOLS {
                 continue;
             }
-            let socket = runtime_root.join(id).join(crate::protocol::SOCKET);
-            if UnixStream::connect(socket).is_ok() {
+            if listens(&runtime_root.join(id).join(crate::protocol::SOCKET)) {
                 continue;
             }
             let name = id.to_string_lossy().into_owned();
@@ -216,6 +215,14 @@ pub fn sweep(parent: &str, runtime_root: &Path) -> BTreeSet<String> {
         }
     }
     left
+}
+
+/// Whether there is a keeper at the socket. One that does not answer, with more callers in line than the kernel keeps, is there all the same.
+fn listens(socket: &Path) -> bool {
+    match UnixStream::connect(socket) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused),
+    }
 }
 
 /// Limits of the calling process that need no cgroup. Memory is limited here only where no cgroup does it.
