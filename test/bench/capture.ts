@@ -94,7 +94,7 @@ async function measureReplay(world: World, used: Used, capture: string): Promise
     name: "replay: until its shell answers",
     ours: figure("ms", samples.ours),
     against: peer("plain thaw", "ms", samples.against),
-    target: { of: "ratio", bound: "at most", value: 3 },
+    target: { of: "ratio", bound: "at most", value: 2 },
   };
 }
 

@@ -9,6 +9,7 @@ import { measureAdoption } from "./adopt.ts";
 import { measureAttach } from "./attach.ts";
 import { measureCapture } from "./capture.ts";
 import { measureChildren } from "./children.ts";
+import { measureFlood } from "./flood.ts";
 import { describeHost, formatHost, type Host } from "./host.ts";
 import { measureIdle } from "./idle.ts";
 import { measureKeeper } from "./keeper.ts";
@@ -34,6 +35,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   burst: measureBurst,
   memory: measureMemory,
   idle: measureIdle,
+  flood: measureFlood,
   attach: measureAttach,
   list: measureList,
   events: measureEvents,

@@ -32,7 +32,7 @@ export async function measureFork(world: World): Promise<Row[]> {
       {
         name: "fork: pause of the source, 20 MB dirtied",
         ours: figure("ms", told.slice(1)),
-        target: { of: "ours", bound: "at most", value: 80 },
+        target: { of: "ours", bound: "at most", value: 15 },
         note: `the longest silence of a guest that prints each millisecond: ${median(seen).toFixed(0)} ms, what else loads the host included`,
       },
     ];

@@ -5,6 +5,7 @@ import { findPaths, ThawClient } from "../../client/index.ts";
 import { type SandboxRecord, sandboxRecord } from "../../engine/sandboxes/record.ts";
 import { runTimed } from "./command.ts";
 import { repeat, timed } from "./interleave.ts";
+import { p99 } from "./median.ts";
 import { figure, type Row } from "./row.ts";
 import type { World } from "./world.ts";
 
@@ -25,11 +26,10 @@ export async function measureList(world: World): Promise<Row[]> {
   // Both ends have just started: their code is compiled by what comes first.
   await repeat(WARM_UP, world.signal, list);
   const samples = await repeat(world.runs(200), world.signal, list);
-  const p99 = samples.toSorted((a, b) => a - b)[Math.ceil(samples.length * 0.99) - 1] ?? Number.NaN;
   return [
     {
       name: `list of ${COUNT} sandboxes, API, p99`,
-      ours: figure("ms", [p99]),
+      ours: figure("ms", [p99(samples)]),
       target: { of: "ours", bound: "at most", value: 15 },
       note: `median ${figure("ms", samples).median.toFixed(1)} ms of ${samples.length}, at the client`,
     },

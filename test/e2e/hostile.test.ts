@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import WebSocket from "ws";
 import { type ApiRequest, expectSound, type OpenApi, requests, send } from "../helpers/api-fuzz.ts";
+import { BARE_FRAME, flood, STOLEN_PORT, STRANGE_FRAME } from "../helpers/stolen-port.ts";
 import {
   daemonPid,
   isAlive,
@@ -33,18 +34,6 @@ function daemonCpuMs(): number {
   const fields = readFileSync(`/proc/${daemon}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
-
-/**
- * Perl for root in the guest: only one process may open the agent's port, so its descriptor is taken from the agent. `put` writes to the
- * port what it is given, however long the host takes.
- */
-const STOLEN_PORT = [
-  "my ($n) = grep { (readlink qq(/proc/1/fd/$_)) =~ m{^/dev/vport} } map { m{(\\d+)$} } glob q(/proc/1/fd/*);",
-  "my $agent = syscall(434, 1, 0); my $fd = syscall(438, $agent, $n + 0, 0);",
-  "open(my $port, q(>&=), $fd) or die qq(no port: $!);",
-  "sub put { my ($bytes) = @_; while (length $bytes) { my $w = syswrite($port, $bytes);",
-  "if (defined $w) { substr($bytes, 0, $w, q()) } else { my $set = q(); vec($set, fileno($port), 1) = 1; select(undef, $set, undef, 1) } } }",
-].join(" ");
 
 async function ask<T = unknown>(
   method: string,
@@ -157,16 +146,12 @@ describe("inside", () => {
   });
 
   test.each([
-    ["of another session", 0],
-    ["without bytes", 1],
-  ])("a flood of sound frames %s: it is read slowly, and costs the daemon little", async (_what, bare) => {
-    const frame =
-      bare === 1 ? "pack('CCCCx8VV', 0xa5, 5, 1, 0, 7, 0)" : "pack('CCCCVVVV', 0xa5, 8, 0, 0, 9, 9, 7, 0)";
-    // What is printed leaves through the same port: it goes before the flood.
-    const script = `${STOLEN_PORT} print qq(flooding\\n); select(undef, undef, undef, 1); my $chunk = (${frame} . chr(0x5a)) x 3000; put($chunk) for 1 .. 100_000;`;
+    ["of another session", STRANGE_FRAME],
+    ["without bytes", BARE_FRAME],
+  ])("a flood of sound frames %s: it is read slowly, and costs the daemon little", async (_what, frame) => {
     const client = execa(
       process.execPath,
-      [thawBin, "run", "--timeout", "9s", "--", "perl", "-e", `$| = 1; ${script}`],
+      [thawBin, "run", "--timeout", "9s", "--", "perl", "-e", flood(frame)],
       {
         env: thawEnv(),
         reject: false,
