@@ -318,7 +318,7 @@ async function setUp(
   const { createEgressProxy } = await import("../egress/proxy.ts");
   const denied = new Set<string>();
   const proxy = createEgressProxy(recipe.network.map(parseRule), (destination) => denied.add(destination));
-  agent.session.onAccepted = (_listener, stream) => proxy.accept(duplexOf(stream));
+  agent.session.offers.onAccepted = (_listener, stream) => proxy.accept(duplexOf(stream));
   const listener = await agent.listen(PROXY_PORT);
   const env = { ...recipe.env, ...proxyEnv(), ...(await hostAuthorities(agent)) };
   try {
@@ -349,7 +349,7 @@ async function setUp(
     });
   } finally {
     listener.close();
-    agent.session.onAccepted = null;
+    agent.session.offers.onAccepted = null;
     proxy.close();
   }
 }

@@ -4,6 +4,7 @@ use crate::exec::Execs;
 use crate::exec::cgroup::Cgroups;
 use crate::jobs::{Job, Jobs};
 use crate::link::Link;
+use crate::network::Network;
 use crate::poll::{Poll, Ready, Token};
 use crate::protocol::*;
 use crate::sockets::{Listener, Socket};
@@ -50,10 +51,17 @@ pub struct Agent {
     pub(crate) boot_id: Option<String>,
     pub(crate) identity_errors: Vec<String>,
     pub(crate) faults: u64,
+    /// The way out; None where there is none, and why when it could not be set up.
+    pub(crate) network: Option<Network>,
+    pub(crate) network_error: Option<String>,
+    /// Whether the host of this session knows `connect`.
+    pub(crate) host_takes_connections: bool,
     /// To be served in the next round.
     pub(crate) work: Vec<Token>,
     /// To be served once the link has room again.
     pub(crate) starved: Vec<Token>,
+    /// Sockets that wait for more room than others: output of execs goes ahead of theirs.
+    pub(crate) starved_sockets: Vec<Token>,
     /// Everything is to end once the link is empty.
     pub(crate) ending: bool,
 }
@@ -85,8 +93,12 @@ impl Agent {
             boot_id: None,
             identity_errors: Vec::new(),
             faults: 0,
+            network: None,
+            network_error: None,
+            host_takes_connections: false,
             work: vec![Token::Chores],
             starved: Vec::new(),
+            starved_sockets: Vec::new(),
             ending: false,
         })
     }
@@ -141,6 +153,9 @@ impl Agent {
         if self.link.has_room() {
             self.work.append(&mut self.starved);
         }
+        if self.link.has_room_for_sockets() {
+            self.work.append(&mut self.starved_sockets);
+        }
         if self.link.wants_read() {
             self.work.push(Token::Link);
         }
@@ -156,6 +171,7 @@ impl Agent {
             Token::ExecOut(number) => self.output_readable(number, CHANNEL_OUT),
             Token::ExecErr(number) => self.output_readable(number, CHANNEL_ERR),
             Token::Socket(stream) => self.socket_ready(stream, ready),
+            Token::Outward => self.outward_ready(ready),
             _ => {}
         }
         self.work.push(ready.token);
@@ -177,6 +193,7 @@ impl Agent {
             Token::ExecOut(number) => self.serve_output(number, CHANNEL_OUT),
             Token::ExecErr(number) => self.serve_output(number, CHANNEL_ERR),
             Token::Socket(stream) => self.serve_socket(stream),
+            Token::Outward => self.take_outward(),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod link;
 pub mod log;
 pub mod machine;
 pub mod message;
+pub mod network;
 pub mod poll;
 pub mod processes;
 pub mod protocol;

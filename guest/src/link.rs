@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Below this much waiting to be sent, bulk data is taken from its sources.
 const BULK_LIMIT: usize = 256 * 1024;
 
+/// Below this much waiting, connections may add to it. It is less than for output of execs, so that a terminal stays quick during a bulk upload.
+const SOCKET_LIMIT: usize = 64 * 1024;
+
 /// Above this much waiting, the host is not listened to: it must take answers before it may ask more.
 const READ_LIMIT: usize = 1024 * 1024;
 
@@ -77,6 +80,11 @@ impl Link {
     /// Whether sources of bulk data may add to what waits.
     pub fn has_room(&self) -> bool {
         self.output.waiting < BULK_LIMIT
+    }
+
+    /// Whether connections may add to what waits.
+    pub fn has_room_for_sockets(&self) -> bool {
+        self.output.waiting < SOCKET_LIMIT
     }
 
     pub fn is_empty(&self) -> bool {

@@ -5,10 +5,11 @@ use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use thaw_agent::agent::{Agent, Config};
 use thaw_agent::exec::crash_handler;
+use thaw_agent::network::interface;
 use thaw_agent::{init, log};
 
 const USAGE: &str =
-    "usage: thaw-agent --socket PATH [--apply-identity]   (or as PID 1 of a machine, without arguments)";
+    "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1 of a machine, without arguments)";
 
 fn main() -> ExitCode {
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
@@ -22,11 +23,14 @@ fn main() -> ExitCode {
     }
     let mut socket = None;
     let mut config = Config::default();
+    // Sets up the network namespace that it is in, which must be its own.
+    let mut network = false;
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--socket") => socket = arguments.next(),
             Some("--apply-identity") => config.apply_identity = true,
+            Some("--network") => network = true,
             Some("--version") => {
                 println!("thaw-agent {}", env!("CARGO_PKG_VERSION"));
                 return ExitCode::SUCCESS;
@@ -35,7 +39,7 @@ fn main() -> ExitCode {
         }
     }
     let Some(socket) = socket else { return usage() };
-    match serve(&socket, config) {
+    match serve(&socket, config, network) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::line(&format!("{}: {error}", socket.display()));
@@ -50,13 +54,17 @@ fn usage() -> ExitCode {
 }
 
 /// Serves hosts that connect to `socket`, until one asks for the end.
-fn serve(socket: &OsString, config: Config) -> std::io::Result<()> {
+fn serve(socket: &OsString, config: Config, network: bool) -> std::io::Result<()> {
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     init::adopt_orphans();
     let mut agent = Agent::new(config)?;
+    if network {
+        interface::raise_loopback();
+        agent.set_up_network();
+    }
     agent.listen(UnixListener::bind(socket)?)?;
     let result = agent.run();
     let _ = std::fs::remove_file(socket);

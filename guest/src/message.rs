@@ -19,6 +19,9 @@ pub struct Hello {
     pub versions: (u32, u32),
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// What the host can do beyond its versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 /// What makes a thawed machine differ from its twins.
@@ -48,6 +51,12 @@ pub struct Welcome {
     pub faults: u64,
     /// Parts of the identity that could not be applied.
     pub errors: Vec<String>,
+    /// What this agent can do here beyond its version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// Features that it knows and that do not work here, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<String, String>,
 }
 
 /// WELCOME when there is no version in common.
@@ -350,6 +359,34 @@ pub struct Accepted {
     pub listener: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+}
+
+/// REQUEST of the agent: a program in the machine opened a connection that leads out of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    pub op: String,
+    /// What the address stands for; absent when a program named the address itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub address: String,
+    pub port: u16,
+    /// Whose connection it is, as far as it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<String>,
+}
+
+/// The host's answer to a connection that it was offered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Window of both channels in bytes, when it is less than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
 }
 
 /// EVENT.

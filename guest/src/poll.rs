@@ -26,6 +26,8 @@ pub enum Token {
     ExecErr(u32),
     /// A socket or listener that is a stream.
     Socket(u32),
+    /// Connections that leave the machine wait to be taken.
+    Outward,
 }
 
 impl Token {
@@ -41,6 +43,7 @@ impl Token {
             Token::ExecErr(number) => (7, number),
             Token::Socket(number) => (8, number),
             Token::Crashes => (9, 0),
+            Token::Outward => (10, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -58,6 +61,7 @@ impl Token {
             7 => Token::ExecErr(number),
             8 => Token::Socket(number),
             9 => Token::Crashes,
+            10 => Token::Outward,
             _ => return None,
         })
     }

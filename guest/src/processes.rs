@@ -32,13 +32,14 @@ const TABLE_BYTES: usize = 64 * 1024;
 
 /// `processes`.
 ///
-/// `ended`: programs of execs that are no longer in /proc.
-pub fn processes(worker: &mut Worker, ended: Vec<Process>) -> Result<(), Failure> {
+/// `ended`: programs of execs that are no longer in /proc. `own_ports`: of this agent's listeners, which are not told.
+pub fn processes(worker: &mut Worker, ended: Vec<Process>, own_ports: &[u16]) -> Result<(), Failure> {
     let mut answer = Processes { processes: Vec::new(), listening: Vec::new(), truncated: false };
     let mut room = PROCESSES_BYTES;
     let mut sockets = [table("tcp", "/proc/net/tcp"), table("tcp6", "/proc/net/tcp6")].concat();
-    let pids = fs::read_dir("/proc").context("/proc")?.flatten();
-    let alive = pids.filter_map(|entry| look(entry.file_name().to_str()?.parse().ok()?));
+    sockets.retain(|(_, socket)| !own_ports.contains(&socket.port));
+    fs::read_dir("/proc").context("/proc")?;
+    let alive = pids().filter_map(look);
     for process in ended.into_iter().chain(alive) {
         if answer.processes.len() == MAX_PROCESSES || !fits(&process, &mut room) {
             answer.truncated = true;
@@ -58,6 +59,12 @@ pub fn processes(worker: &mut Worker, ended: Vec<Process>) -> Result<(), Failure
     }
     worker.finish(answer);
     Ok(())
+}
+
+/// Every process there is.
+pub fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Takes what `item` needs, with a comma, off the room there is.

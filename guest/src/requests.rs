@@ -6,6 +6,7 @@ use crate::files;
 use crate::identity;
 use crate::machine;
 use crate::message::{Clock, Forget, Nothing, Operation, Ping, Release, Resize, Signal};
+use crate::network::Network;
 use crate::processes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,7 +77,8 @@ impl Agent {
             "sync" => self.start_job(stream, machine::sync),
             "processes" => {
                 let ended = self.execs.ended();
-                self.start_job(stream, move |worker| processes::processes(worker, ended));
+                let own = self.network.as_ref().map(Network::own_ports).unwrap_or_default();
+                self.start_job(stream, move |worker| processes::processes(worker, ended, &own));
             }
             "stats" => self.answer_with(stream, machine::stats()),
             "clock" => {

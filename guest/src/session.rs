@@ -6,11 +6,15 @@ use crate::frame::{Address, Header};
 use crate::identity;
 use crate::input::{Input, Parsed};
 use crate::message::{Event, Hello, Response, Unwelcome, Welcome};
+use crate::poll::Token;
 use crate::protocol::*;
 use serde::Serialize;
 
 /// Told to hosts in the WELCOME.
 const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Feature: connections that leave the machine are offered to the host.
+const EGRESS: &str = "egress";
 
 impl Agent {
     /// Handles every whole frame received so far.
@@ -59,10 +63,14 @@ impl Agent {
         self.session = 0;
         self.last_stream = 0;
         self.starved.clear();
+        self.starved_sockets.clear();
+        self.host_takes_connections = false;
         self.execs.detach_all();
         for (_, stream) in std::mem::take(&mut self.streams) {
             close(stream);
         }
+        // Nobody decides about connections that wait: they are refused.
+        self.work.push(Token::Outward);
     }
 
     /// True when the hello was answered with a WELCOME to a session.
@@ -85,6 +93,7 @@ impl Agent {
             self.end_session();
             self.session = session;
             self.identify(&hello);
+            self.host_takes_connections = hello.features.iter().any(|feature| feature == EGRESS);
         }
         let answer = Welcome {
             version,
@@ -93,6 +102,8 @@ impl Agent {
             execs: self.execs.ids(),
             faults: self.faults,
             errors: self.identity_errors.clone(),
+            features: self.network.iter().map(|_| EGRESS.to_string()).collect(),
+            missing: self.network_error.iter().map(|why| (EGRESS.to_string(), why.clone())).collect(),
         };
         self.link.send(address.json(WELCOME, &answer).unwrap_or_default());
         true

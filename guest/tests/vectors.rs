@@ -105,6 +105,8 @@ fn messages() {
             (_, "clock") => drop(decodes::<Clock>(vector)),
             (_, "ping") => drop(decodes::<Ping>(vector)),
             (_, "accepted") => agrees::<Accepted>(vector),
+            (_, "connect") => agrees::<Connect>(vector),
+            (_, "taken") => agrees::<Response<Taken>>(vector),
             (_, "nothing") => agrees::<Response<Nothing>>(vector),
             (_, "attached") => agrees::<Response<Attached>>(vector),
             (_, "entry") => agrees::<Response<Entry>>(vector),

@@ -29,7 +29,7 @@ import { AgentSession, type OpenOptions } from "./session.ts";
 import type { AgentStream, StreamHandlers } from "./stream.ts";
 
 const nothing = z.looseObject({});
-const EXEC_SHAPE = { in: true, out: true, err: true, windowBytes: EXEC_WINDOW_BYTES };
+const EXEC_SHAPE = { in: true, out: true, err: true, urgent: true, windowBytes: EXEC_WINDOW_BYTES };
 const UPLOAD_SHAPE = { in: true, windowBytes: UPLOAD_WINDOW_BYTES };
 const DOWNLOAD_SHAPE = { out: true, windowBytes: STREAM_WINDOW_BYTES };
 const BOTH_SHAPE = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
@@ -147,7 +147,7 @@ export class Agent {
     return duplex;
   }
 
-  /** Listens on 127.0.0.1 inside the guest. Accepted connections come to `session.onAccepted` with the returned listener id. */
+  /** Listens on 127.0.0.1 inside the guest. Accepted connections come to `session.offers.onAccepted` with the returned listener id. */
   async listen(port: number): Promise<{ listener: number; port: number; close(): void }> {
     const stream = this.session.open("listen", { port }, { shape: BOTH_SHAPE });
     const ok = await this.#within(stream, stream.answer(listenOk), ANSWER_DEADLINE_MS);

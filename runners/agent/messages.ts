@@ -13,6 +13,10 @@ export const welcome = z.object({
   faults: z.int().default(0),
   errors: z.array(shortText).max(32).default([]),
   error: shortText.optional(),
+  /** What the agent can do beyond its version; an older agent tells none. */
+  features: z.array(z.string().max(64)).max(32).default([]),
+  /** Features that the agent knows and that do not work in this guest: why, by feature. */
+  missing: z.record(z.string().max(64), shortText).default({}),
 });
 
 export const agentErrorKind = z.enum([
@@ -57,6 +61,19 @@ export const accepted = z.object({
   listener: z.int(),
   peer: z.string().max(256).optional(),
 });
+/** A program in the guest opened a connection that leads out of it. */
+export const connect = z.object({
+  op: z.literal("connect"),
+  /** In lower case. Absent when the program named the address itself. */
+  name: z.string().min(1).max(253).optional(),
+  address: z.ipv4(),
+  port: z.int().min(1).max(65_535),
+  pid: z.int().min(1).optional(),
+  uid: z.int().min(0).optional(),
+  process: z.string().max(64).optional(),
+  exec: z.string().max(64).optional(),
+});
+export const guestRequest = z.discriminatedUnion("op", [accepted, connect]);
 
 export const readOk = z.object({ size: z.number().min(0) });
 export const listenOk = z.object({ port: z.int().min(0).max(65_535).nullish() });
@@ -72,6 +89,7 @@ export const processesOk = z.object({
 export type Welcome = z.infer<typeof welcome>;
 export type ExitEvent = z.infer<typeof exitEvent>;
 export type Crash = z.infer<typeof crash>;
+export type Connect = z.infer<typeof connect>;
 export type CrashEvent = z.infer<typeof crashEvent>;
 export type Processes = z.infer<typeof processesOk>;
 export type AgentErrorBody = z.infer<typeof agentError>;

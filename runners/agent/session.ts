@@ -10,14 +10,15 @@ import { Budget, type BudgetSize } from "./budget.ts";
 import { AgentRefusal, SessionError } from "./errors.ts";
 import { encodeFrame, FrameFault, type FrameHeader, FrameReader } from "./frame.ts";
 import {
-  accepted,
   agentError,
+  guestRequest,
   type Identity,
   response,
   sessionEvent,
   type Welcome,
   welcome,
 } from "./messages.ts";
+import { Offers } from "./offers.ts";
 import {
   FRAME,
   HEADER_BYTES,
@@ -30,6 +31,7 @@ import {
   VERSION,
 } from "./protocol.ts";
 import { AgentStream, type StreamHandlers, type StreamShape, type StreamWire } from "./stream.ts";
+import { Turns } from "./turns.ts";
 
 export interface OpenOptions {
   /** Applied by the guest before it answers. Given after a thaw. */
@@ -51,8 +53,6 @@ const FIRST_REPEAT_BETWEEN_FRAMES_MS = 1000;
 const LAST_REPEAT_MS = 1000;
 /** A guest that goes on sending while this much waits for it does not read. 256 writers that wait their turn stay below. */
 const MAX_UNREAD_BYTES = 16 << 20;
-/** Connections accepted in the guest that are open at once; each may hold a window of bytes here. */
-const MAX_GUEST_STREAMS = 256;
 /**
  * What one guest may cost the daemon, which serves them all. Windows bound the bytes of a stream, but neither how many frames they come in
  * nor what belongs to no stream. Beyond its budget the guest is not read, and so waits. An honest guest stays far below: output comes in
@@ -67,7 +67,8 @@ const REQUEST_WORK = 39;
 const LOOSE_BYTES: BudgetSize = { perSecond: 8 << 20, burst: 32 << 20 };
 const ZEROES = Buffer.alloc(MAX_FRAME_BYTES);
 const NO_CHANNELS: StreamShape = { windowBytes: STREAM_WINDOW_BYTES };
-const BOTH_WAYS: StreamShape = { in: true, out: true, windowBytes: STREAM_WINDOW_BYTES };
+/** Told to the agent: what this host can do beyond its versions. */
+const FEATURES = ["egress"];
 
 export class AgentSession implements StreamWire {
   readonly #duplex: Duplex;
@@ -77,11 +78,21 @@ export class AgentSession implements StreamWire {
     data: (header, piece) => this.#takeData(header, piece),
   });
   readonly #streams = new Map<number, AgentStream>();
+  /** What the guest opens. */
+  readonly offers: Offers = new Offers({
+    has: (id) => this.#streams.has(id),
+    add: (stream) => this.#streams.set(stream.id, stream),
+    send: (...frame) => this.send(...frame),
+    isBusy: () => this.isBusy(),
+    turn: () => this.turn(),
+    forget: (id) => this.forget(id),
+    fault: (message) => this.fault(message),
+  });
+  readonly #turns: Turns;
   readonly #welcome = Promise.withResolvers<Welcome>();
   readonly #ended = Promise.withResolvers<SessionError>();
   #nextStream = 1;
   #error: SessionError | null = null;
-  #drain: Promise<void> | null = null;
   /** Bytes seen before the WELCOME that may be the start of it; null once it was found. */
   #preamble: Buffer | null = Buffer.alloc(0);
   readonly #work = new Budget(WORK);
@@ -90,12 +101,11 @@ export class AgentSession implements StreamWire {
   #windowed = 0;
   /** Until the guest is read again. */
   #rest: NodeJS.Timeout | undefined;
-  /** Called for each connection a listener in the guest accepted. Without one they are refused. */
-  onAccepted: ((listener: number, stream: AgentStream) => void) | null = null;
   onEvent: ((event: z.infer<typeof sessionEvent>) => void) | null = null;
 
   private constructor(duplex: Duplex) {
     this.#duplex = duplex;
+    this.#turns = new Turns(duplex);
     this.#welcome.promise.catch(() => {});
     duplex.on("data", (chunk: Buffer) => this.#take(chunk));
     duplex.on("error", (error) =>
@@ -167,23 +177,17 @@ export class AgentSession implements StreamWire {
     return more;
   }
 
-  drained(): Promise<void> {
-    this.#drain ??= new Promise((resolve) => {
-      const done = () => {
-        this.#duplex.off("drain", done);
-        this.#duplex.off("close", done);
-        this.#drain = null;
-        resolve();
-      };
-      this.#duplex.on("drain", done);
-      this.#duplex.on("close", done);
-      if (this.#duplex.destroyed) done();
-    });
-    return this.#drain;
+  isBusy(): boolean {
+    return this.#turns.isBusy;
+  }
+
+  turn(): Promise<void> {
+    return this.#turns.next();
   }
 
   forget(stream: number): void {
     this.#streams.delete(stream);
+    this.offers.forget(stream);
   }
 
   fault(message: string): void {
@@ -195,6 +199,7 @@ export class AgentSession implements StreamWire {
       JSON.stringify({
         versions: [OLDEST_VERSION, VERSION],
         ...(options.identity ? { identity: options.identity } : {}),
+        features: FEATURES,
       }),
     );
     let wait = options.guestIsBetweenFrames ? FIRST_REPEAT_BETWEEN_FRAMES_MS : FIRST_REPEAT_MS;
@@ -277,7 +282,8 @@ export class AgentSession implements StreamWire {
     this.#work.spend(header.type === FRAME.REQUEST ? REQUEST_WORK : MESSAGE_WORK);
     if (header.session !== this.#id || this.#error) return;
     if (header.stream === 0) return this.#takeSessionFrame(header, payload);
-    if (header.type === FRAME.REQUEST) return this.#takeRequest(header.stream, payload);
+    if (header.type === FRAME.REQUEST)
+      return this.#parsed(guestRequest, payload, (request) => this.offers.take(header.stream, request));
     const stream = this.#streams.get(header.stream);
     if (!stream) return;
     switch (header.type) {
@@ -313,28 +319,6 @@ export class AgentSession implements StreamWire {
     this.fault(`the guest sent a frame of type ${header.type} on stream 0`);
   }
 
-  #takeRequest(id: number, payload: Buffer): void {
-    this.#parsed(accepted, payload, (request) => {
-      if (id % 2 !== 0 || this.#streams.has(id))
-        return this.fault(`the guest opened stream ${id}, which is not its to open`);
-      const refuse = (message: string) => {
-        this.send(
-          id,
-          FRAME.RESPONSE,
-          0,
-          Buffer.from(JSON.stringify({ error: { kind: "refused", message } })),
-        );
-      };
-      if (!this.onAccepted) return refuse("nobody takes connections");
-      if (this.#guestStreams() >= MAX_GUEST_STREAMS) return refuse("too many streams");
-      const stream = new AgentStream(id, this, BOTH_WAYS, {});
-      stream.markAnswered();
-      this.#streams.set(id, stream);
-      this.send(id, FRAME.RESPONSE, 0, Buffer.from('{"ok":{}}'));
-      this.onAccepted(request.listener, stream);
-    });
-  }
-
   #takeData(header: FrameHeader, piece: Buffer): void {
     if (header.session !== this.#id || this.#error) return;
     if (header.channel !== 1 && header.channel !== 2)
@@ -344,12 +328,6 @@ export class AgentSession implements StreamWire {
     this.#windowed += piece.length;
     const wrong = stream.takeData(header.channel, piece);
     if (wrong) this.fault(`the guest sent ${wrong}`);
-  }
-
-  #guestStreams(): number {
-    let count = 0;
-    for (const id of this.#streams.keys()) if (id % 2 === 0) count += 1;
-    return count;
   }
 
   #json(payload: Buffer, use: (value: unknown) => void): void {

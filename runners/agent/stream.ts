@@ -21,13 +21,18 @@ export interface StreamShape {
   in?: boolean;
   out?: boolean;
   err?: boolean;
+  /** What is written goes ahead of what other streams wait with. */
+  urgent?: boolean;
   windowBytes: number;
 }
 
 /** What a stream needs of its session. */
 export interface StreamWire {
   send(stream: number, type: number, channel: number, payload: Uint8Array): boolean;
-  drained(): Promise<void>;
+  /** Whether it takes no more for now, or somebody waits for that already. */
+  isBusy(): boolean;
+  /** Resolves when it takes more and it is the caller's turn. */
+  turn(): Promise<void>;
   forget(stream: number): void;
   fault(message: string): void;
 }
@@ -87,12 +92,13 @@ export class AgentStream {
   /** Sends bytes towards the guest; resolves when the last of them is on its way. Rejects when the stream closes first. */
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
+      if (!this.#shape.urgent && this.#wire.isBusy()) await this.#wire.turn();
       while (this.#send.room <= 0 && !this.isClosed) await this.#send.changed();
       if (this.isClosed) throw this.#closed ?? new SessionError("closed", "the stream has ended");
       const take = Math.min(bytes.length - at, MAX_PAYLOAD_BYTES, this.#send.room);
       this.#send.send(take);
       if (!this.#wire.send(this.id, FRAME.DATA, CHANNEL.in, bytes.subarray(at, at + take)))
-        await this.#wire.drained();
+        await this.#wire.turn();
       at += take;
     }
   }

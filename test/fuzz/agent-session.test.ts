@@ -180,7 +180,7 @@ async function session(
     agent.listen(80),
     agent.writeFile("/x", upload()),
   ]);
-  agent.session.onAccepted = (_listener, accepted) =>
+  agent.session.offers.onAccepted = (_listener, accepted) =>
     void duplexOf(accepted)
       .on("error", () => {})
       .resume();

@@ -182,6 +182,8 @@ describe("messages of the guest", () => {
     welcome: schemas.welcome,
     unwelcome: schemas.welcome,
     accepted: schemas.accepted,
+    connect: schemas.connect,
+    taken: schemas.response,
     attached: schemas.startOk,
     entry: guest.fileEntry,
     listing: guest.folderListing,
@@ -215,7 +217,7 @@ describe("messages of the guest", () => {
     (_name, { type, shape, hex, json }) => {
       expect(JSON.parse(Buffer.from(hex, "hex").toString("utf8"))).toEqual(json);
       const schema = taken[shape];
-      if (!schema || (type === "REQUEST" && shape !== "accepted")) return;
+      if (!schema || (type === "REQUEST" && !["accepted", "connect"].includes(shape))) return;
       if (answers.includes(shape)) expect(schemas.response.safeParse(json).error).toBeUndefined();
       expect(schema.safeParse(answers.includes(shape) ? json.ok : json).error).toBeUndefined();
     },

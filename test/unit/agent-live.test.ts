@@ -517,7 +517,7 @@ describe("connections", () => {
     const { agent } = await open();
     const listener = await agent.listen(0);
     const seen: number[] = [];
-    agent.session.onAccepted = (id, stream) => {
+    agent.session.offers.onAccepted = (id, stream) => {
       seen.push(id);
       const connection = duplexOf(stream).on("error", () => {});
       void bytesOf(connection).then((bytes) => connection.end(String(bytes).toUpperCase()));

@@ -358,7 +358,7 @@ describe("floods are bounded", () => {
   test("connections that are taken: so many at once, the others refused", async () => {
     const { session } = await welcomed(pair);
     let taken = 0;
-    session.onAccepted = () => {
+    session.offers.onAccepted = () => {
       taken += 1;
     };
     for (let id = 2; id <= 2000; id += 2)
@@ -490,7 +490,7 @@ describe("streams", () => {
   test("a forwarded connection: a reader that stops stops the guest, within a window", async () => {
     const { session } = await welcomed(pair);
     const accepted = Promise.withResolvers<AgentStream>();
-    session.onAccepted = (_listener, stream) => accepted.resolve(stream);
+    session.offers.onAccepted = (_listener, stream) => accepted.resolve(stream);
     pair.peer.send(FRAME.REQUEST, {
       stream: 2,
       payload: { op: "accepted", listener: 1, peer: "127.0.0.1:1" },

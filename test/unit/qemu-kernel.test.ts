@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { afterEach, describe, expect, test } from "vitest";
-import { keepParts } from "../../runners/qemu/kernel/parts.ts";
+import { CHOICE, keepParts } from "../../runners/qemu/kernel/parts.ts";
 import { prepareKernel } from "../../runners/qemu/kernel/prepare.ts";
 
 const scratch: string[] = [];
@@ -81,6 +81,7 @@ test("modules come out plain however they are compressed, and built-in ones are 
   expect(readFileSync(join(target, "pvpanic_pci.ko"), "latin1")).toBe("ELF\0depends=\0");
   expect(readFileSync(join(target, "virtio_blk.ko"), "latin1")).toContain("depends=virtio_ring");
   expect(readdirSync(target).sort()).toEqual([
+    "modules.choice",
     "modules.list",
     "pvpanic_pci.ko",
     "virtio_blk.ko",
@@ -120,6 +121,32 @@ test("each suite has its kernel; a version that is here is used whatever its sui
   expect(await ask("trixie")).toBe("6.12.1-cloud-amd64");
   expect(await ask("trixie", "6.1.0-9-cloud-amd64")).toBe("6.1.0-9-cloud-amd64");
   expect(await ask("bookworm", "6.1.0-8-cloud-amd64")).toBe("6.1.0-10-cloud-amd64");
+});
+
+test("one kept with fewer modules is fetched again, and used as it is where that fails", async () => {
+  const kernelsDir = folder();
+  const agentPath = join(kernelsDir, "agent");
+  writeFileSync(agentPath, "agent");
+  const parts = join(kernelsDir, version);
+  mkdirSync(parts);
+  writeFileSync(join(parts, "suite"), "trixie\n");
+  writeFileSync(join(parts, "vmlinuz"), kernelImage());
+  writeFileSync(join(parts, "modules.list"), "");
+  let asked = 0;
+  const prepare = () =>
+    prepareKernel({
+      ...{ kernelsDir, agentPath, suite: "trixie" },
+      sources: () => {
+        asked += 1;
+        throw new Error("no mirror answers");
+      },
+    });
+  expect((await prepare()).version).toBe(version);
+  expect(asked).toBe(1);
+  rmSync(join(parts, "files.json"));
+  writeFileSync(join(parts, "modules.choice"), CHOICE);
+  expect((await prepare()).version).toBe(version);
+  expect(asked).toBe(1);
 });
 
 describe("a kernel that is not whole is not booted", () => {

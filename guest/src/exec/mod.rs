@@ -144,6 +144,22 @@ impl Execs {
             .collect()
     }
 
+    /// Processes of execs, those of the newest first.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        self.by_number.values().rev().flat_map(Exec::members)
+    }
+
+    /// The id of the exec that a process belongs to.
+    pub fn exec_of(&self, pid: i32) -> Option<String> {
+        let path = cgroup::of(pid);
+        let holds = |exec: &&Exec| match (&exec.cgroup, &path) {
+            (Some(own), Some(path)) => own.holds(path),
+            (None, _) => exec.members().contains(&pid),
+            _ => false,
+        };
+        self.by_number.values().find(holds).map(|exec| exec.id.clone())
+    }
+
     fn add(&mut self, exec: Exec) -> u32 {
         self.last += 1;
         self.numbers.insert(exec.id.clone(), self.last);

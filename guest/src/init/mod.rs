@@ -4,12 +4,12 @@
 
 mod modules;
 mod mounts;
-mod network;
 mod port;
 mod root;
 mod wait;
 
 use crate::agent::{Agent, Config};
+use crate::network::{self, interface};
 use crate::{log, machine};
 use std::fs;
 use std::io;
@@ -39,11 +39,15 @@ fn boot() -> io::Result<()> {
         root::switch_to(device).map_err(|error| about("root", device, &error))?;
     }
     mounts::late();
-    network::raise_loopback();
+    interface::raise_loopback();
     set_hostname();
     limit_open_files();
     let port = port::open("agent")?;
     let mut agent = Agent::new(Config { is_init: true, apply_identity: true })?;
+    agent.set_up_network();
+    if let Err(error) = network::name_resolver() {
+        log::line(&format!("/etc/resolv.conf: {error}"));
+    }
     agent.connect(port, true)?;
     log::line(&format!("serving, root {}", root.as_deref().unwrap_or("in memory")));
     agent.run()

@@ -3,6 +3,7 @@
 use crate::sys;
 use std::io;
 use std::mem::{MaybeUninit, offset_of};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// An address of one of three families, as the kernel takes it.
@@ -120,6 +121,17 @@ pub fn pending_error(socket: BorrowedFd) -> io::Result<()> {
 
 /// A connection from a listener, with the peer's address when it is a TCP one.
 pub fn accept(listener: BorrowedFd) -> io::Result<(OwnedFd, Option<String>)> {
+    let (socket, address) = accept_any(listener)?;
+    Ok((socket, address.map(|address| address.to_string())))
+}
+
+/// A connection from a listener of IPv4, with the peer's address.
+pub fn accept_inet(listener: BorrowedFd) -> io::Result<(OwnedFd, SocketAddrV4)> {
+    let (socket, address) = accept_any(listener)?;
+    Ok((socket, address.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?))
+}
+
+fn accept_any(listener: BorrowedFd) -> io::Result<(OwnedFd, Option<SocketAddrV4>)> {
     let mut storage = MaybeUninit::<libc::sockaddr_in>::zeroed();
     let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
     // SAFETY: the pointer and length describe the storage.
@@ -129,13 +141,29 @@ pub fn accept(listener: BorrowedFd) -> io::Result<(OwnedFd, Option<String>)> {
     };
     let socket = sys::owned(result)?;
     // SAFETY: all zeros is an address, and the kernel wrote what it knew.
-    let address = unsafe { storage.assume_init() };
-    let is_tcp = i32::from(address.sin_family) == libc::AF_INET;
-    let peer = is_tcp.then(|| {
-        let [a, b, c, d] = address.sin_addr.s_addr.to_ne_bytes();
-        format!("{a}.{b}.{c}.{d}:{}", u16::from_be(address.sin_port))
-    });
-    Ok((socket, peer))
+    Ok((socket, inet(unsafe { storage.assume_init() })))
+}
+
+/// What a connection was meant for before the kernel redirected it; None for one that it did not redirect.
+pub fn original_destination(socket: BorrowedFd) -> Option<SocketAddrV4> {
+    /// From linux/netfilter_ipv4.h.
+    const SO_ORIGINAL_DST: libc::c_int = 80;
+    let mut storage = MaybeUninit::<libc::sockaddr_in>::zeroed();
+    let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: the pointer and length describe the storage; all zeros is an address.
+    let address = unsafe {
+        let place = storage.as_mut_ptr().cast();
+        sys::check(libc::getsockopt(socket.as_raw_fd(), libc::SOL_IP, SO_ORIGINAL_DST, place, &mut length)).ok()?;
+        storage.assume_init()
+    };
+    // The kernel tells the listener's own address of a connection that was made to it.
+    inet(address).filter(|address| Some(address.port()) != bound_port(socket).ok())
+}
+
+fn inet(address: libc::sockaddr_in) -> Option<SocketAddrV4> {
+    let is_inet = i32::from(address.sin_family) == libc::AF_INET;
+    let ip = Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes());
+    is_inet.then(|| SocketAddrV4::new(ip, u16::from_be(address.sin_port)))
 }
 
 /// The port a TCP listener got.

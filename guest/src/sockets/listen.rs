@@ -4,26 +4,36 @@ use super::address::{self, Address};
 use super::socket::{Phase, Socket};
 use crate::agent::{Agent, Stream};
 use crate::failure::{Context, Failure};
-use crate::message::{Accepted, Endpoint, Listening, Nothing, Response};
+use crate::message::{Accepted, Endpoint, Listening, Response, Taken};
 use crate::poll::Token;
 use crate::protocol::*;
+use serde::Serialize;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// Connections that may wait for the host's answer, over all listeners. Beyond, they wait in the kernel.
-const MAX_OFFERED: usize = 256;
+pub(crate) const MAX_OFFERED: usize = 256;
 
 /// A listening socket.
 pub struct Listener {
     fd: OwnedFd,
-    pub(super) readable: bool,
+    pub(crate) readable: bool,
     /// Of a unix socket, to be removed with it.
     path: Option<String>,
 }
 
 impl Listener {
+    /// Of a socket that listens already and does not block.
+    pub(crate) fn of(fd: OwnedFd) -> Self {
+        Self { fd, readable: true, path: None }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     /// Stops listening.
     pub fn close(self) {
         if let Some(path) = &self.path {
@@ -84,13 +94,19 @@ impl Agent {
         }
     }
 
-    fn offered(&self) -> usize {
+    pub(crate) fn offered(&self) -> usize {
         let is_offered =
             |stream: &&Stream| matches!(stream, Stream::Socket(Socket { phase: Phase::Offered { .. }, .. }));
         self.streams.values().filter(is_offered).count()
     }
 
     fn offer(&mut self, listener: u32, fd: OwnedFd, peer: Option<String>) {
+        let request = Accepted { op: "accepted".to_string(), listener, peer };
+        self.offer_connection(fd, Token::Socket(listener), &request);
+    }
+
+    /// Opens a stream for a connection with a request of the agent's. @param from see `Phase::Offered`
+    pub(crate) fn offer_connection(&mut self, fd: OwnedFd, from: Token, request: &impl Serialize) {
         self.last_stream = self.last_stream.wrapping_add(2);
         let stream = self.last_stream;
         if stream == 0 || self.streams.contains_key(&stream) || self.poll.add(&fd, Token::Socket(stream)).is_err() {
@@ -98,19 +114,18 @@ impl Agent {
         }
         let one: libc::c_int = 1;
         let _ = address::set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &one);
-        self.streams.insert(stream, Stream::Socket(Socket::new(fd, Phase::Offered { listener })));
+        self.streams.insert(stream, Stream::Socket(Socket::new(fd, Phase::Offered { from })));
         let address = crate::frame::Address { session: self.session, stream };
-        let request = Accepted { op: "accepted".to_string(), listener, peer };
-        self.link.send(address.json(REQUEST, &request).unwrap_or_default());
+        self.link.send(address.json(REQUEST, request).unwrap_or_default());
     }
 
     /// The host's answer to an offered connection.
     pub(crate) fn offered_answer(&mut self, stream: u32, payload: &[u8]) {
         let Some(Stream::Socket(socket)) = self.streams.get_mut(&stream) else { return };
-        let Phase::Offered { listener } = socket.phase else { return };
-        match serde_json::from_slice::<Response<Nothing>>(payload) {
-            Ok(Response::Ok(_)) => {
-                socket.phase = Phase::Open;
+        let Phase::Offered { from } = socket.phase else { return };
+        match serde_json::from_slice::<Response<Taken>>(payload) {
+            Ok(Response::Ok(Taken { window })) => {
+                socket.taken(window);
                 self.work.push(Token::Socket(stream));
             }
             _ => {
@@ -120,7 +135,7 @@ impl Agent {
             }
         }
         // There may be room for one that waited.
-        self.work.push(Token::Socket(listener));
+        self.work.push(from);
     }
 }
 

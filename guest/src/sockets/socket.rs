@@ -12,17 +12,19 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const WINDOW: u64 = STREAM_WINDOW_BYTES as u64;
+/// The least that a host may ask for.
+const MIN_WINDOW: u64 = 4_096;
 
 /// How far a socket's stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Dialled; on failure, the other loopback address at this port is tried.
     Connecting {
         then: Option<u16>,
     },
-    /// Accepted by this listener, and offered to the host, who has not answered yet.
+    /// Offered to the host, who has not answered yet. `from`: whoever may have another one to offer.
     Offered {
-        listener: u32,
+        from: Token,
     },
     Open,
 }
@@ -46,6 +48,8 @@ pub struct Socket {
     /// The host sends no more; the peer knows once the rest is written.
     in_ended: bool,
     shut: bool,
+    /// Of both channels.
+    window: u64,
 }
 
 /// What moving bytes led to.
@@ -74,7 +78,19 @@ impl Socket {
             told: 0,
             in_ended: false,
             shut: false,
+            window: WINDOW,
         }
+    }
+
+    /// A connection that nobody has taken yet.
+    pub(crate) fn unclaimed(fd: OwnedFd) -> Self {
+        Self::new(fd, Phase::Open)
+    }
+
+    /// The host has taken it. @param window in bytes, when it is less than usual
+    pub(super) fn taken(&mut self, window: Option<u64>) {
+        self.phase = Phase::Open;
+        self.window = window.unwrap_or(WINDOW).clamp(MIN_WINDOW, WINDOW);
     }
 
     /// Closes it so that the peer sees a reset.
@@ -86,7 +102,7 @@ impl Socket {
     /// Takes bytes from the host. False when they overrun the window.
     fn push(&mut self, mut bytes: &[u8]) -> io::Result<bool> {
         let received = self.written + (self.pending.len() + bytes.len()) as u64;
-        if received - self.told > WINDOW {
+        if received - self.told > self.window {
             return Ok(false);
         }
         if self.pending.is_empty() && self.phase == Phase::Open {
@@ -130,7 +146,7 @@ impl Socket {
 
     /// The offset to acknowledge, once a quarter of the window has passed.
     fn due(&mut self) -> Option<u64> {
-        (self.written - self.told >= WINDOW / 4).then(|| {
+        (self.written - self.told >= self.window / 4).then(|| {
             self.told = self.written;
             self.written
         })
@@ -182,7 +198,7 @@ impl Agent {
             if !matches!(moved, Moved::More) {
                 break;
             }
-            moved = match self.link.has_room() {
+            moved = match self.link.has_room_for_sockets() {
                 false => Moved::Starved,
                 true => {
                     let (frame, moved) = receive(socket, address);
@@ -195,7 +211,7 @@ impl Agent {
         }
         match moved {
             Moved::Idle => {}
-            Moved::Starved => self.starved.push(Token::Socket(stream)),
+            Moved::Starved => self.starved_sockets.push(Token::Socket(stream)),
             Moved::More => self.work.push(Token::Socket(stream)),
             Moved::Failed(error) => return self.reset(stream, Failure::io(&error, "the connection")),
         }
@@ -238,7 +254,7 @@ impl Agent {
 
 /// Reads once from the peer, into a frame.
 fn receive(socket: &mut Socket, address: Address) -> (Option<Vec<u8>>, Moved) {
-    let room = (WINDOW + socket.acknowledged).saturating_sub(socket.sent).min(BULK_PAYLOAD_BYTES as u64);
+    let room = (socket.window + socket.acknowledged).saturating_sub(socket.sent).min(BULK_PAYLOAD_BYTES as u64);
     if socket.out_ended || !socket.readable || room == 0 {
         return (None, Moved::Idle);
     }

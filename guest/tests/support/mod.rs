@@ -23,12 +23,22 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_thaw-agent")), &[])
+    }
+
+    /// An agent in a network namespace of its own, which it is the way out of. Needs root.
+    pub fn start_with_network() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--", env!("CARGO_BIN_EXE_thaw-agent")]);
+        Self::run(command, &["--network"])
+    }
+
+    fn run(mut command: Command, arguments: &[&str]) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("thaw-agent-test-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_thaw-agent"));
-        let child = command.arg("--socket").arg(folder.join("socket")).spawn().unwrap();
+        let child = command.arg("--socket").arg(folder.join("socket")).args(arguments).spawn().unwrap();
         let agent = Self { child, folder };
         let start = Instant::now();
         while UnixStream::connect(agent.socket()).is_err() {
@@ -98,6 +108,8 @@ pub struct Host {
     pub session: u64,
     received: Vec<u8>,
     last: u32,
+    /// Told in the next hello.
+    pub features: Vec<&'static str>,
     /// Bytes seen on each channel of each stream.
     pub seen: BTreeMap<(u32, u8), u64>,
 }
@@ -108,7 +120,7 @@ impl Host {
         let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let session = SESSION.fetch_add(1, Ordering::Relaxed) << 20 | u64::from(std::process::id());
-        Self { stream, session, received: Vec::new(), last: 1, seen: BTreeMap::new() }
+        Self { stream, session, received: Vec::new(), last: 1, features: Vec::new(), seen: BTreeMap::new() }
     }
 
     pub fn raw(&mut self, bytes: &[u8]) {
@@ -131,7 +143,7 @@ impl Host {
     /// Opens the session (again, or anew after changing its id) and returns the WELCOME.
     pub fn hello(&mut self) -> Value {
         self.raw(&[0; MAX_FRAME_BYTES]);
-        self.send_json(HELLO, 0, &json!({ "versions": [1, 1] }));
+        self.send_json(HELLO, 0, &json!({ "versions": [1, 1], "features": self.features }));
         loop {
             let frame = self.receive();
             if frame.header.kind == WELCOME {

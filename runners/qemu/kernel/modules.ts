@@ -3,6 +3,18 @@
 /** What the guest's devices need: disk, agent port, and telling QEMU of a panic. Their dependencies are found in the modules themselves. */
 export const WANTED_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "pvpanic_pci"] as const;
 
+/**
+ * What the way out of the guest needs (redirecting and rejecting, and finding whose a connection is). A kernel without them boots all the
+ * same: its agent then says that there is no network.
+ */
+export const NETWORK_MODULES = [
+  "nft_chain_nat",
+  "nft_redir",
+  "nft_fib_ipv4",
+  "nft_reject_ipv4",
+  "tcp_diag",
+] as const;
+
 /** The names a module says it depends on, read from the `depends=` entry of its `.modinfo` section. */
 export function moduleDependencies(module: Buffer): string[] {
   const start = module.indexOf("\0depends=", 0, "latin1");

@@ -4,7 +4,19 @@ import { basename, join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { RunnerError } from "../../runner.ts";
 import { runTool } from "../tool.ts";
-import { loadOrder, MODULE_SUFFIX, moduleDependencies, moduleName, WANTED_MODULES } from "./modules.ts";
+import {
+  loadOrder,
+  MODULE_SUFFIX,
+  moduleDependencies,
+  moduleName,
+  NETWORK_MODULES,
+  WANTED_MODULES,
+} from "./modules.ts";
+
+/** File in a kernel's folder: the modules that were looked for in its package. */
+export const CHOICE_FILE = "modules.choice";
+const CHOSEN_MODULES = [...WANTED_MODULES, ...NETWORK_MODULES];
+export const CHOICE = `${CHOSEN_MODULES.join(" ")}\n`;
 
 /** The largest module of Debian's kernels has some 10 MB. */
 const MAX_MODULE_BYTES = 64 * 2 ** 20;
@@ -29,15 +41,16 @@ export async function keepParts(
     dependencies.set(name, moduleDependencies(content));
     for (const dependency of dependencies.get(name) ?? []) await read(dependency);
   };
-  for (const name of WANTED_MODULES) await read(name);
+  for (const name of CHOSEN_MODULES) await read(name);
   const lacking = WANTED_MODULES.filter((name) => !contents.has(name) && !builtIn.has(name));
   if (lacking.length > 0)
     throw new RunnerError(
       "unsupported",
       `kernel ${version} has no ${lacking.join(", no ")}: neither as a module nor built in`,
     );
-  const order = loadOrder(WANTED_MODULES, dependencies);
+  const order = loadOrder(CHOSEN_MODULES, dependencies);
   for (const name of order) await writeFile(join(target, `${name}.ko`), contents.get(name) ?? "");
+  await writeFile(join(target, CHOICE_FILE), CHOICE);
   await writeFile(join(target, "modules.list"), order.map((name) => `${name}.ko\n`).join(""));
 }
 

@@ -1,5 +1,6 @@
 /** The guest's kernel: the cloud kernel of a Debian suite, fetched once, with an initial root that holds the agent and the modules it loads. */
 import { createHash, randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { checkListed, publishListed } from "../../../durable/inventory.ts";
@@ -7,6 +8,7 @@ import type { KernelSource } from "../../runner.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
 import { fetchKernel, SUITE_FILE } from "./fetch.ts";
 import { isKept } from "./kept.ts";
+import { CHOICE, CHOICE_FILE } from "./parts.ts";
 
 export interface PrepareKernelOptions extends KernelSource {
   /** Folder that holds one folder per kernel and agent. */
@@ -34,21 +36,44 @@ export interface PreparedKernel {
 export async function prepareKernel(options: PrepareKernelOptions): Promise<PreparedKernel> {
   const { kernelsDir, signal } = options;
   const agent = await readFile(options.agentPath);
-  const agentDigest = createHash("sha256").update(agent).digest("hex").slice(0, 12);
   await mkdir(kernelsDir, { recursive: true });
 
-  const version = (await keptKernel(options)) ?? (await fetchKernel({ ...options, publish }));
-  const dir = join(kernelsDir, `${version}-${agentDigest}`);
+  const version = await findKernel(options);
+  const parts = join(kernelsDir, version);
+  const list = await readFile(join(parts, "modules.list"), "utf8");
+  const digest = createHash("sha256").update(agent).update(list).digest("hex").slice(0, 12);
+  const dir = join(kernelsDir, `${version}-${digest}`);
   if ((await checkListed(dir, signal)) === "whole") return { dir, version, cached: true };
   signal?.throwIfAborted();
   await publish(dir, async (tmp) => {
-    const parts = join(kernelsDir, version);
-    const modules = (await readFile(join(parts, "modules.list"), "utf8")).split("\n").filter(Boolean);
+    const modules = list.split("\n").filter(Boolean);
     await writeFile(join(tmp, "vmlinuz"), await readFile(join(parts, "vmlinuz")));
     await writeFile(join(tmp, "initrd"), await initialRoot(agent, parts, modules));
     await writeFile(join(tmp, "version"), `${version}\n`);
   });
   return { dir, version, cached: false };
+}
+
+/**
+ * One that was kept by an older version, without modules that are looked for now, is fetched again; where that fails it is used as it is. A
+ * version that was asked for is used as it is.
+ */
+async function findKernel(options: PrepareKernelOptions): Promise<string> {
+  const fetch = () => fetchKernel({ ...options, publish });
+  const kept = await keptKernel(options);
+  if (kept === undefined) return fetch();
+  const parts = join(options.kernelsDir, kept);
+  if (kept === options.version || (await isChosen(parts))) return kept;
+  try {
+    return await fetch();
+  } catch {
+    options.signal?.throwIfAborted();
+    return kept;
+  }
+}
+
+async function isChosen(parts: string): Promise<boolean> {
+  return (await readFile(join(parts, CHOICE_FILE), "utf8").catch(() => "")) === CHOICE;
 }
 
 /** The wanted version when it is here, else the newest of the suite that is. What is not whole is as good as not here. */
@@ -98,6 +123,9 @@ async function publish(dir: string, fill: (tmp: string) => Promise<void>): Promi
   await mkdir(tmp);
   try {
     await fill(tmp);
+    // A kernel with other modules is as good as not here.
+    if (existsSync(join(tmp, CHOICE_FILE)) && !(await isChosen(dir)))
+      await rm(dir, { recursive: true, force: true });
     await publishListed(tmp, dir);
   } finally {
     await rm(tmp, { recursive: true, force: true });

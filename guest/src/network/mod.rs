@@ -1,0 +1,71 @@
+//! The way out of a machine without a network card. The resolver gives each name an address of its own; the kernel redirects every connection
+//! that would leave the machine to a listener of the agent; each becomes a stream to the host, which is told the name and decides.
+
+mod dns;
+pub mod interface;
+mod names;
+mod netlink;
+mod outward;
+mod owner;
+mod resolver;
+mod rules;
+
+pub use outward::MAX_OPEN;
+
+use crate::sockets::Listener;
+use resolver::SharedNames;
+use rules::Ports;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+/// Where programs ask for names: an address on `lo`.
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Set up once, for the life of the machine and of its copies.
+pub struct Network {
+    names: SharedNames,
+    listener: Listener,
+    ports: Ports,
+    /// The process that opened the last connection: likely to open the next.
+    last_pid: Option<i32>,
+}
+
+impl Network {
+    /// Fails when the kernel lacks a part; the error names it.
+    pub fn set_up() -> io::Result<Self> {
+        let names = SharedNames::default();
+        let (dns_udp, dns_tcp) = resolver::start(&names)?;
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        listener.set_nonblocking(true)?;
+        let ports = Ports { outward: listener.local_addr()?.port(), dns_udp, dns_tcp };
+        about("route", interface::route_everything())?;
+        about("rules of the packet filter (nf_tables, nft_redir, nft_fib_ipv4, nft_reject_ipv4)", {
+            interface::index().and_then(|loopback| rules::install(loopback, ports))
+        })?;
+        Ok(Self { names, listener: Listener::of(listener.into()), ports, last_pid: None })
+    }
+
+    /// Whether a port is this agent's own.
+    pub fn own_ports(&self) -> [u16; 2] {
+        [self.ports.outward, self.ports.dns_tcp]
+    }
+}
+
+fn about<T>(what: &str, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}")))
+}
+
+/// Has programs ask the resolver. An image that names another one keeps it: what goes there is redirected.
+pub fn name_resolver() -> io::Result<()> {
+    let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    let is_elsewhere = |address: &str| address.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_loopback());
+    let named = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver "));
+    if named.map(str::trim).any(is_elsewhere) {
+        return Ok(());
+    }
+    // It may be a link into a folder that does not exist in here.
+    let _ = fs::remove_file(RESOLV_CONF);
+    fs::write(RESOLV_CONF, format!("nameserver {RESOLVER}\n"))
+}
