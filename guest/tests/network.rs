@@ -81,6 +81,16 @@ fn what_is_not_tcp_is_rejected_at_once() {
 #[test]
 fn names_that_lead_nowhere_do_not_resolve() {
     let Some((_agent, mut host)) = start() else { return };
+    // The server that machines are told of: its UDP and TCP both answer.
+    let ask = r"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01";
+    for (id, protocol, script) in
+        [("udp", "udp", format!("printf \"{ask}\"")), ("tcp", "tcp", format!("printf \"\\x00\\x13{ask}\""))]
+    {
+        let script = format!("exec 3<>/dev/{protocol}/198.18.0.2/53; {script} >&3; head -c 30 <&3 | od -An -tx1");
+        let exec = bash(&mut host, id, &script);
+        let text = String::from_utf8_lossy(&host.finish(exec).out).into_owned();
+        assert!(text.contains("00 07 81 80 00 01 00 01"), "{protocol}: {text}");
+    }
     let outcome = host.run("one", "getent ahosts hidden.onion; echo $?; getent ahostsv4 example.com | head -1");
     let text = String::from_utf8_lossy(&outcome.out).into_owned();
     assert!(text.starts_with("2\n198.18."), "{text}");

@@ -1,6 +1,6 @@
 //! The loopback interface, the only one there is, as the way to everywhere.
 
-use super::RESOLVER;
+use super::OWN;
 use super::netlink::{Attributes, Batch};
 use crate::log;
 use crate::sys;
@@ -51,7 +51,7 @@ pub fn index() -> io::Result<u32> {
     }
 }
 
-/// Gives `lo` the resolver's address and makes it the way to every address that no other interface leads to. An address that is not
+/// Gives `lo` another address and makes it the way to every address that no other interface leads to. An address that is not
 /// 127.0.0.1 is what C libraries want to see before they look up IPv4 addresses at all.
 pub fn route_everything() -> io::Result<()> {
     let index = index()?;
@@ -59,7 +59,7 @@ pub fn route_everything() -> io::Result<()> {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE | libc::NLM_F_ACK;
     let mut batch = Batch::default();
     let address = [libc::AF_INET as u8, 32, 0, RT_SCOPE_UNIVERSE, a, b, c, d];
-    let own = RESOLVER.octets();
+    let own = OWN.octets();
     let address = Attributes::after(&address).bytes(IFA_LOCAL, &own).bytes(IFA_ADDRESS, &own);
     batch.add(libc::RTM_NEWADDR, flags, address);
     batch.send(libc::NETLINK_ROUTE)?;

@@ -19,8 +19,10 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// Where programs ask for names: an address on `lo`.
-const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// The address of `lo` beside 127.0.0.1.
+const OWN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// Where programs ask for names. No interface has it: what goes there is redirected, as with every other server.
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Set up once, for the life of the machine and of its copies.

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 /// The range's first address.
 const FIRST: u32 = u32::from_be_bytes([198, 18, 0, 0]);
 const SIZE: u32 = 1 << 17;
-/// The network's own address and the resolver's.
-const RESERVED: u32 = 2;
+/// The network's own address, that of `lo` and the resolver's.
+const RESERVED: u32 = 3;
 /// Names that have an address at the same time. The oldest loses its address, which is given to another name much later.
 const MAX_NAMES: usize = 8_192;
 

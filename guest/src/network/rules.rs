@@ -1,7 +1,6 @@
 //! The packet filter's rules, sent to the kernel over netlink: an image needs no `nft`. Root in the guest can remove them and gains nothing
 //! by it, since no network card is behind them.
 
-use super::RESOLVER;
 use super::netlink::{Attributes, Batch};
 use std::ffi::c_int;
 use std::io;
@@ -33,7 +32,6 @@ const FILTER_PRIORITY: i32 = 0;
 const REGISTER: u32 = 1;
 const META_OIF: u32 = 5;
 const META_L4PROTO: u32 = 16;
-const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const FIB_OIF: u32 = 1;
 const FIB_ADDRESS_TYPE: u32 = 3;
@@ -53,17 +51,14 @@ pub fn install(loopback: u32, ports: Ports) -> io::Result<()> {
     chain(&mut batch, "rejected", "filter", OUTPUT, FILTER_PRIORITY);
     chain(&mut batch, "rejected-containers", "filter", FORWARD, FILTER_PRIORITY);
 
-    let to_resolver = || Rule::default().destination(&RESOLVER.octets());
     let leaving = || Rule::default().meta(META_OIF, EQUAL, &loopback.to_ne_bytes()).not_local();
     let from_container = || Rule::default().fib(FIB_OIF, EQUAL, loopback);
-    let redirects: [(&str, &dyn Fn() -> Rule); 3] =
-        [("outward", &to_resolver), ("outward", &leaving), ("containers", &from_container)];
+    let redirects: [(&str, &dyn Fn() -> Rule); 2] = [("outward", &leaving), ("containers", &from_container)];
     for (chain, condition) in redirects {
         rule(&mut batch, chain, condition().protocol(libc::IPPROTO_UDP).port(DNS).redirect(ports.dns_udp));
         rule(&mut batch, chain, condition().protocol(libc::IPPROTO_TCP).port(DNS).redirect(ports.dns_tcp));
+        rule(&mut batch, chain, condition().protocol(libc::IPPROTO_TCP).redirect(ports.outward));
     }
-    rule(&mut batch, "outward", leaving().protocol(libc::IPPROTO_TCP).redirect(ports.outward));
-    rule(&mut batch, "containers", from_container().protocol(libc::IPPROTO_TCP).redirect(ports.outward));
     rule(&mut batch, "rejected", leaving().reject());
     let forwarded = Rule::default().meta(META_OIF, EQUAL, &loopback.to_ne_bytes());
     rule(&mut batch, "rejected-containers", forwarded.reject());
@@ -113,17 +108,10 @@ impl Rule {
         self.meta(META_L4PROTO, EQUAL, &[protocol as u8])
     }
 
-    fn payload(self, base: u32, offset: u32, value: &[u8]) -> Self {
-        let place = Attributes::default().number(1, REGISTER).number(2, base).number(3, offset);
-        self.expression("payload", place.number(4, value.len() as u32)).compare(EQUAL, value)
-    }
-
-    fn destination(self, address: &[u8; 4]) -> Self {
-        self.payload(NETWORK_HEADER, 16, address)
-    }
-
     fn port(self, port: u16) -> Self {
-        self.payload(TRANSPORT_HEADER, 2, &port.to_be_bytes())
+        let port = port.to_be_bytes();
+        let place = Attributes::default().number(1, REGISTER).number(2, TRANSPORT_HEADER).number(3, 2);
+        self.expression("payload", place.number(4, port.len() as u32)).compare(EQUAL, &port)
     }
 
     /// What the routing table says about the destination.

@@ -1,0 +1,158 @@
+/** What a sandbox may reach. Pure: the verdict about a destination, and about the addresses that its name led to. */
+import { z } from "zod";
+import { closedReason, isIn } from "./addresses.ts";
+import { covers, HOST_NAME, parseRule, type Rule, ruleFor, warningOf } from "./rule.ts";
+
+/** What happens to destinations that no rule names. `audit`: as `open`, and each is noted. Private ranges stay closed in all of them. */
+export const networkModes = ["none", "open", "audit"] as const;
+export type NetworkMode = (typeof networkModes)[number];
+
+const MAX_RULES = 500;
+
+export const policyRule = z.object({
+  action: z.enum(["allow", "deny"]),
+  rule: z.string().max(300),
+  /** Where it was said: `command line`, `template node`, `thaw.yaml`, `config.yaml`. */
+  from: z.string().max(100),
+});
+
+/** As it is recorded with a sandbox. */
+export const networkPolicy = z.object({
+  mode: z.enum(networkModes),
+  /** Where the mode was said. */
+  from: z.string().max(100).default("default"),
+  rules: z.array(policyRule).max(2 * MAX_RULES),
+});
+export type NetworkPolicy = z.infer<typeof networkPolicy>;
+
+export const noNetwork = (from = "default"): NetworkPolicy => ({ mode: "none", from, rules: [] });
+
+/** What somebody asks for. Absent parts stay as they are elsewhere. */
+export interface NetworkRequest {
+  mode?: NetworkMode | undefined;
+  allow?: readonly string[] | undefined;
+  deny?: readonly string[] | undefined;
+}
+
+/** Every mistake in the rules; empty: there is none. */
+export function mistakesIn({ allow = [], deny = [] }: NetworkRequest): string[] {
+  const all = [...allow, ...deny];
+  if (all.length > MAX_RULES) return [`${all.length} rules, ${MAX_RULES} at most`];
+  return all.flatMap((text) => {
+    const parsed = parseRule(text);
+    return "mistake" in parsed ? [parsed.mistake] : [];
+  });
+}
+
+/** What rules open beyond what they seem to. */
+export function warningsIn({ allow = [] }: NetworkRequest): string[] {
+  const rules = allow.flatMap((text) => {
+    const parsed = parseRule(text);
+    return "rules" in parsed ? parsed.rules : [];
+  });
+  return rules.flatMap((rule) => warningOf(rule) ?? []);
+}
+
+/** Adds what was asked for at one place. Its rules go before those that there are: the first match decides. */
+export function extended(policy: NetworkPolicy, request: NetworkRequest, from: string): NetworkPolicy {
+  const { mode, allow = [], deny = [] } = request;
+  const rules = [
+    ...deny.map((rule) => ({ action: "deny" as const, rule, from })),
+    ...allow.map((rule) => ({ action: "allow" as const, rule, from })),
+  ];
+  return {
+    ...(mode === undefined ? { mode: policy.mode, from: policy.from } : { mode, from }),
+    rules: [...rules, ...policy.rules],
+  };
+}
+
+export interface Destination {
+  /** null: a program named the address itself. */
+  name: string | null;
+  address: string;
+  port: number;
+}
+
+export interface Verdict {
+  allowed: boolean;
+  /** Text of the rule that decided; null: none did. */
+  rule: string | null;
+  from: string;
+  reason: string;
+  /** Allowed because a rule names this very name: what is said inside the connection must be that name. */
+  byName: boolean;
+}
+
+interface Placed extends Rule {
+  from: string;
+}
+
+/** A policy whose rules were read. */
+export class Policy {
+  readonly mode: NetworkMode;
+  readonly #from: string;
+  readonly #allow: Placed[] = [];
+  readonly #deny: Placed[] = [];
+
+  constructor({ mode, from, rules }: NetworkPolicy) {
+    this.mode = mode;
+    this.#from = from;
+    for (const { action, rule, from: place } of rules) {
+      const parsed = parseRule(rule);
+      // It was checked when it came.
+      if ("mistake" in parsed) continue;
+      const into = action === "deny" ? this.#deny : this.#allow;
+      into.push(...parsed.rules.map((one) => ({ ...one, from: place })));
+    }
+  }
+
+  /** Deny rules win; then the first match; then the mode. Nothing is resolved for it. */
+  judge(destination: Destination): Verdict {
+    const denied = this.#deny.find((rule) => matches(rule, destination));
+    if (denied) return refused(denied, `denied by ${denied.text} (${denied.from})`);
+    const allowed = this.#allow.find((rule) => matches(rule, destination));
+    const { name, address, port } = destination;
+    if (allowed) {
+      const byName = allowed.target.kind === "name";
+      return { allowed: true, rule: allowed.text, from: allowed.from, reason: "allowed", byName };
+    }
+    const where = name ?? address;
+    const toAdd = `--allow ${ruleFor(where, [port])}`;
+    if (this.mode === "none" || name === HOST_NAME)
+      return refused(null, `${where}:${port} is not allowed; allow it with ${toAdd}`, this.#from);
+    const closed = name === null ? closedReason(address) : null;
+    if (closed !== null)
+      return refused(null, `${address} is closed (${closed}); open it with ${toAdd}`, this.#from);
+    return { allowed: true, rule: null, from: this.#from, reason: this.mode, byName: false };
+  }
+
+  /** Whether an address may be dialled that an allowed name led to. @returns why not, or null */
+  addressFault(address: string, port: number): string | null {
+    const destination = { name: null, address, port };
+    const denied = this.#deny.find((rule) => matches(rule, destination));
+    if (denied) return `${address} is denied by ${denied.text} (${denied.from})`;
+    if (this.#allow.some((rule) => matches(rule, destination))) return null;
+    const closed = closedReason(address);
+    return closed === null
+      ? null
+      : `${address} is closed (${closed}); open it with --allow ${ruleFor(address, [port])}`;
+  }
+}
+
+function refused(rule: Placed | null, reason: string, from = ""): Verdict {
+  return { allowed: false, rule: rule?.text ?? null, from: rule?.from ?? from, reason, byName: false };
+}
+
+function matches(rule: Rule, { name, address, port }: Destination): boolean {
+  if (!covers(rule, port)) return false;
+  const { target } = rule;
+  switch (target.kind) {
+    case "host":
+      return name === HOST_NAME;
+    case "network":
+      return name === null && isIn(target.list, address);
+    case "name":
+      if (name === null || name === HOST_NAME) return false;
+      return target.below ? name.endsWith(`.${target.name}`) : name === target.name;
+  }
+}
