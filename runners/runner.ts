@@ -195,6 +195,8 @@ export interface MachineRecord {
   needs: MachineNeeds;
   /** Its state, or that of a machine that it stems from, came from elsewhere: what is frozen of it is thawed in a jail or not at all. */
   imported: boolean;
+  /** The host's boot that it runs in (`/proc/sys/kernel/random/boot_id`). Absent in records of earlier versions. */
+  hostBoot?: string | undefined;
 }
 
 /** Why a machine is no longer running, or not for now. */

@@ -16,6 +16,7 @@ const machineRecord = z.object({
   resources: recordedResources,
   needs: machineNeeds,
   imported: z.boolean().default(false),
+  hostBoot: z.string().optional(),
 });
 
 /** What a stopped sandbox is thawed from again, with its snapshot. */

@@ -1,9 +1,10 @@
 /** Takes up a machine that another process started, through its keeper. */
 import { join } from "node:path";
-import { type MachineRecord, RunnerError } from "../runner.ts";
+import { type MachineEnd, type MachineRecord, RunnerError } from "../runner.ts";
 import { QMP_SOCKET } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { endOfProcess } from "./ends.ts";
+import { hostBoot } from "./host-boot.ts";
 import { Keeper } from "./keeper.ts";
 import { liveOperations } from "./live-operations.ts";
 import { QemuMachine } from "./machine.ts";
@@ -35,8 +36,15 @@ export async function adopt(context: Context, record: MachineRecord): Promise<Qe
   }
 }
 
+/** Nothing of a machine but its files outlives its host's boot. */
+function restarted({ hostBoot: then }: MachineRecord): boolean {
+  return then !== undefined && then !== hostBoot();
+}
+
 function gone(record: MachineRecord, status: Parameters<typeof endOfProcess>[0]): RunnerError {
-  const end = endOfProcess(status, record);
+  const end: MachineEnd = restarted(record)
+    ? { kind: "exited", detail: "the host was restarted" }
+    : endOfProcess(status, record);
   const detail = end.kind === "exited" ? end.detail : end.kind;
   return new RunnerError("machine-gone", `machine ${record.id} has ended: ${detail}`, { end });
 }

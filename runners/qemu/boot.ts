@@ -13,6 +13,7 @@ import {
 } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
 import { freezeToFiles } from "./freeze/save.ts";
+import { hostBoot } from "./host-boot.ts";
 import { type Launched, launch } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
 import { makeMemoryFile, makeWritable } from "./machine-files.ts";
@@ -90,5 +91,6 @@ export function recordOf(parts: RecordParts): MachineRecord {
     resources,
     needs,
     imported,
+    hostBoot: hostBoot(),
   };
 }

@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { adopt } from "../../runners/qemu/adopt.ts";
+import type { Context } from "../../runners/qemu/context.ts";
 import { pickKvmCpu } from "../../runners/qemu/cpu-models.ts";
 import { endOfEvent, endOfProcess, endOfStatus } from "../../runners/qemu/ends.ts";
 import { mapsReadOnly, parseQemu } from "../../runners/qemu/host-facts.ts";
@@ -83,6 +85,17 @@ test("under KVM the first model with all features is taken", () => {
   expect(pickKvmCpu([all("EPYC-Rome"), all("qemu64-v1")], ["Dhyana-v2", "qemu64-v1"])).toBe("qemu64-v1");
   expect(pickKvmCpu([all("max")])).toBeUndefined();
   expect(pickKvmCpu("nonsense")).toBeUndefined();
+});
+
+test("a machine of another boot of the host: its end is told as the host's restart", async () => {
+  const record = {
+    ...{ runner: "qemu", id: "m", runtimeDir: "/nonexistent/m", stateDir: "/nonexistent", uid: 0, needs },
+    ...{ isolation: "kvm" as const, imported: false, resources: { cpus: 1, memoryMib: 64, diskMib: 64 } },
+  };
+  await expect(adopt({ tools: {} } as Context, { ...record, hostBoot: "before" })).rejects.toMatchObject({
+    ...{ code: "machine-gone", message: "machine m has ended: the host was restarted" },
+  });
+  await expect(adopt({ tools: {} } as Context, record)).rejects.toThrow("the keeper of m was killed");
 });
 
 test("ends of a machine, told and found later", () => {
