@@ -1,24 +1,19 @@
 #!/usr/bin/env bash
-# Installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the guest agent, the host's helpers.
+# bootstrap.sh [--tests]: installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the guest
+# agent, the host's helpers. With --tests also what only its tests need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/rust.sh
 
 say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 [ -t 2 ] || say() { printf ' . %s\n' "$*" >&2; }
 
-apt_packages=(
-  debian-archive-keyring e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux xz-utils zstd # the product
-  ca-certificates docker-registry git openssh-client openssh-server tmux      # its tests
-)
+apt_packages=(debian-archive-keyring e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux xz-utils zstd)
+# Templates are built with the ranges of /etc/subuid by who is not root.
+[ "$(id -u)" -eq 0 ] || apt_packages+=(uidmap)
+test_packages=(ca-certificates docker-registry git openssh-client openssh-server tmux)
 rust_packages=(cargo-web rustc-web gcc libc6-dev)
-# The agent's sources say which Rust they need.
-needed_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' guest/Cargo.toml)
-
-rust_is_fine() {
-  local found
-  found=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
-  [ -n "$found" ] && [ "$(printf '%s\n%s\n' "$needed_rust" "$found" | sort -V | head -n1)" = "$needed_rust" ]
-}
+[ "${1:-}" != --tests ] || apt_packages+=("${test_packages[@]}")
 
 missing=()
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | sed -n 's/ installed$//p') || {
@@ -28,16 +23,16 @@ installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | se
 for package in "${apt_packages[@]}"; do grep -qx "$package" <<<"$installed" || missing+=("$package"); done
 rust_is_fine || missing+=("${rust_packages[@]}")
 if [ ${#missing[@]} -gt 0 ]; then
+  [ "$(id -u)" -ne 0 ] || apt-get update -qq
+  # Debian 12 has the newer Rust of its browsers beside its own, others have none.
+  if ! apt-cache show cargo-web >/dev/null 2>&1; then
+    missing=("${missing[@]/#cargo-web/cargo}") && missing=("${missing[@]/#rustc-web/rustc}")
+  fi
   if [ "$(id -u)" -ne 0 ]; then
     echo "missing packages; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
   say "apt-get install ${missing[*]}"
-  apt-get update -qq
-  # Only Debian has the newer Rust of its browsers.
-  if ! apt-cache show cargo-web >/dev/null 2>&1; then
-    missing=("${missing[@]/#cargo-web/cargo}") && missing=("${missing[@]/#rustc-web/rustc}")
-  fi
   # Tests start an sshd and a registry of their own: the packages' must not begin to listen, now or with the next boot.
   deny=/usr/sbin/policy-rc.d
   if [[ " ${missing[*]} " =~ " "(openssh-server|docker-registry)" " && ! -e $deny ]]; then

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
+. scripts/rust.sh
 biome ci --error-on-warnings
 tsc -p .
 for crate in guest runners/native; do

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Every test, the Rust crates' too. The last line says how many passed, failed and were skipped.
+# Every test that needs no other host than this one, the Rust crates' too. The last line says how many passed, failed and were skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
-report=$(mktemp -d)
-trap 'rm -rf "$report"' EXIT
+. scripts/rust.sh
+. scripts/reports.sh
+: >"$reports/vitest.json"
 
 cargo_exit=0
 for crate in guest runners/native; do
-  (cd "$crate" && cargo test --release --quiet 2>&1) | tee -a "$report/cargo.txt"
+  (cd "$crate" && cargo test --release --quiet 2>&1) | tee -a "$reports/cargo.txt"
   [ "${PIPESTATUS[0]}" -eq 0 ] || cargo_exit=1
 done
-vitest run --reporter=default --reporter=json --outputFile.json="$report/vitest.json" "$@"
+vitest run --reporter=default --reporter=json --outputFile.json="$reports/vitest.json" "$@"
 vitest_exit=$?
-node scripts/count-tests.ts "$report/vitest.json" "$report/cargo.txt"
+count_tests
 count_exit=$?
 [ "$cargo_exit" -eq 0 ] && [ "$vitest_exit" -eq 0 ] && [ "$count_exit" -eq 0 ]

@@ -1,0 +1,83 @@
+/** The checkout's own scripts: which Rust they take, and how they count. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync("/tmp/thaw-scripts-");
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+describe("the Rust toolchain", () => {
+  function toolchain(folder: string, version: string): void {
+    mkdirSync(join(dir, folder), { recursive: true });
+    writeFileSync(join(dir, folder, "cargo"), `#!/bin/sh\necho "cargo ${version}"\n`, { mode: 0o755 });
+  }
+  const chosen = async (environment: Record<string, string> = {}): Promise<string> => {
+    const script = '. scripts/rust.sh; command -v cargo; rust_is_fine && echo "fine for $needed_rust"';
+    const { stdout } = await execa("bash", ["-uc", script], {
+      reject: false,
+      extendEnv: false,
+      env: { HOME: dir, PATH: `${dir}/system:/bin`, ...environment },
+    });
+    return stdout.replaceAll(dir, "");
+  };
+  const needed = /^rust-version = "(.*)"/m.exec(readFileSync("guest/Cargo.toml", "utf8"))?.[1];
+
+  test("the system's is taken when it is new enough", async () => {
+    toolchain("system", "1.99.0 (x 2030-01-01)");
+    toolchain(".cargo/bin", "1.98.0");
+    expect(await chosen()).toBe(`/system/cargo\nfine for ${needed}`);
+  });
+
+  test("else the user's own, wherever rustup put it", async () => {
+    toolchain("system", "1.63.0");
+    toolchain(".cargo/bin", "1.98.0");
+    expect(await chosen()).toBe(`/.cargo/bin/cargo\nfine for ${needed}`);
+    toolchain("elsewhere/bin", "1.97.0");
+    expect(await chosen({ CARGO_HOME: `${dir}/elsewhere` })).toBe(`/elsewhere/bin/cargo\nfine for ${needed}`);
+  });
+
+  test("one that is too old is not fine; without a home nothing is looked for", async () => {
+    toolchain("system", "1.63.0");
+    expect(await chosen()).toBe("/system/cargo");
+    expect(await chosen({ HOME: "" })).toBe("/system/cargo");
+  });
+
+  test("both crates need the same", () => {
+    expect(readFileSync("runners/native/Cargo.toml", "utf8")).toContain(`rust-version = "${needed}"`);
+  });
+});
+
+describe("counting", () => {
+  const count = () => execa(process.execPath, ["scripts/count-tests.ts", dir], { reject: false });
+  const vitest = (passed: number, failed: number, pending: number, results: object[] = []) =>
+    JSON.stringify({
+      numPassedTests: passed,
+      numFailedTests: failed,
+      numPendingTests: pending,
+      testResults: results,
+    });
+
+  test("reports of several suites are added up in one line", async () => {
+    writeFileSync(join(dir, "one.json"), vitest(3, 0, 1));
+    writeFileSync(join(dir, "two.json"), vitest(2, 0, 0));
+    writeFileSync(
+      join(dir, "cargo.txt"),
+      "test result: ok. 4 passed; 0 failed; 1 ignored;\ntest result: ok. 1 passed; 0 failed; 0 ignored;",
+    );
+    expect(await count()).toMatchObject({ stdout: "10 passed, 0 failed, 2 skipped", exitCode: 0 });
+  });
+
+  test("a suite that wrote no report has failed; so has a file that could not be loaded", async () => {
+    writeFileSync(join(dir, "one.json"), vitest(3, 0, 0, [{ status: "failed", assertionResults: [] }]));
+    writeFileSync(join(dir, "two.json"), "");
+    expect(await count()).toMatchObject({ stdout: "3 passed, 2 failed, 0 skipped", exitCode: 1 });
+  });
+
+  test("nothing ran: that is a failure", async () => {
+    expect(await count()).toMatchObject({ stdout: "0 passed, 0 failed, 0 skipped", exitCode: 1 });
+  });
+});
