@@ -143,6 +143,8 @@ export interface LiveFreezeSpec extends MachinePlace {
 }
 
 export interface LiveFreeze {
+  /** QEMU build (or the like) that saved it. */
+  build: string;
   /** Disk layers written above `disk.qcow2`, lowest first. */
   layers: string[];
   /** For how long the machine stood still. */
@@ -256,9 +258,11 @@ export interface Machine {
   freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
   /**
    * Writes how a thawed machine differs from its snapshot into the existing folder `dir`. The machine stands still for as long as it takes to
-   * copy the memory that it has written. Only where `Runner.difference` says `works`.
+   * copy the memory that it has written. Only where `Runner.difference` says `works`, and `whyNoDifference` nothing.
    */
   takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference>;
+  /** Why a difference of this machine could not be thawed on a host that takes them; null when it could. */
+  whyNoDifference(): Promise<string | null>;
   /** Writes its physical memory and registers as an ELF core into its state folder. @returns the file's path; what is in it is the guest's. */
   dumpMemory(): Promise<string>;
   /**

@@ -26,8 +26,18 @@ export interface LiveOptions {
   request?: string | undefined;
 }
 
-/** What is known of differences on this host; found out with a clone of the sandbox's snapshot when nothing is. */
+/** Whether a difference of the sandbox can be taken and thawed here; found out with a clone of its snapshot when nothing is known. */
 export async function differenceVerdict(
+  context: LiveContext,
+  sandbox: Subject,
+  options: LiveOptions,
+): Promise<DifferenceVerdict> {
+  const verdict = await hostVerdict(context, sandbox, options);
+  const reason = verdict.state === "works" ? await sandbox.whyNoDifference() : null;
+  return reason === null ? verdict : { state: "broken", reason };
+}
+
+async function hostVerdict(
   { home, store, runner }: LiveContext,
   sandbox: Subject,
   { onProgress, signal }: LiveOptions,
@@ -105,7 +115,7 @@ async function freezeTo(
             variantOf: null,
             bootedFrom: null,
             resources: sandbox.record.resources,
-            needs: base.manifest.needs,
+            needs: { ...base.manifest.needs, build: frozen.build },
             defaults: sandbox.record.defaults,
           },
           signal,

@@ -350,6 +350,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     return this.#link.needMachine(this.record).takeDifference(dir, options);
   }
 
+  async whyNoDifference(): Promise<string | null> {
+    await this.adopt();
+    return this.#link.needMachine(this.record).whyNoDifference();
+  }
+
   syncGuest(): Promise<boolean> {
     return syncGuest(this.#agentToAsk, this.isolation);
   }

@@ -32,6 +32,8 @@ export interface Subject {
   freezeLive(spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
   /** Writes how the machine differs from its snapshot; it goes on. */
   takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference>;
+  /** Why a difference of its machine could not be thawed here; null when it could. */
+  whyNoDifference(): Promise<string | null>;
   /** The last lines of the guest's console. Untrusted. */
   consoleLines(): Promise<string[]>;
 }

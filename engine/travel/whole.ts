@@ -74,7 +74,7 @@ async function freezeWhole(
   const draft = join(stateDir, "snapshot");
   await mkdir(draft, { recursive: true });
   try {
-    const { layers, imported } = await withMachine(
+    const { layers, build, imported } = await withMachine(
       context,
       captures,
       { capture, paused: true, signal },
@@ -84,7 +84,12 @@ async function freezeWhole(
     const { warm, defaults } = base.manifest;
     const { resources, needs } = capture.manifest;
     const about = { createdAt: new Date().toISOString(), template: null, variantOf: null, bootedFrom: null };
-    return await store.publish(draft, { ...about, warm, defaults, resources, needs }, signal, layers);
+    return await store.publish(
+      draft,
+      { ...about, warm, defaults, resources, needs: { ...needs, build } },
+      signal,
+      layers,
+    );
   } finally {
     await rm(stateDir, { recursive: true, force: true });
   }

@@ -35,8 +35,14 @@ export function parseQemu(path: string, versionText: string, machineHelp: string
   return { path, build, version: [Number(version[1]), Number(version[2])], machines, machine };
 }
 
-/** Finds QEMU and asks it, or recalls the answers for the same binary. Rejects with `missing-tool`. */
-export async function qemuFacts(home: string): Promise<QemuFacts> {
+/** A QEMU on this host. Another `key` means another binary: an upgrade replaces the file. */
+export interface QemuBinary {
+  path: string;
+  key: string;
+}
+
+/** Rejects with `missing-tool`. */
+export async function findQemu(): Promise<QemuBinary> {
   const path = await findTool("qemu-system-x86_64");
   if (path === undefined) {
     throw new RunnerError("missing-tool", "qemu-system-x86_64 is not installed", {
@@ -44,7 +50,11 @@ export async function qemuFacts(home: string): Promise<QemuFacts> {
     });
   }
   const { ino, size, mtimeMs } = await stat(path);
-  const key = `${path} ${ino} ${size} ${mtimeMs}`;
+  return { path, key: `${path} ${ino} ${size} ${mtimeMs}` };
+}
+
+/** Asks QEMU, or recalls the answers of the same binary. */
+export async function qemuFacts(home: string, { path, key }: QemuBinary): Promise<QemuFacts> {
   const known = await recall(home, "qemu", key, asFacts);
   if (known !== undefined) return known;
   const options = { timeoutMs: 10_000, debianPackage: "qemu-system-x86" };

@@ -6,11 +6,13 @@ import { takeDifference } from "./freeze/difference.ts";
 import { dumpMemory } from "./freeze/dump-memory.ts";
 import { freezeLive } from "./freeze/live.ts";
 import type { LiveOperations } from "./machine.ts";
+import { whyNoDifference } from "./running-build.ts";
 
 export function liveOperations(context: Context): LiveOperations {
   return {
     freeze: (source, spec, signal) => freezeLive(context, source, spec, signal),
     takeDifference: (source, dir, options) => takeDifference(context, source, dir, options),
+    whyNoDifference: (source) => whyNoDifference(context, source.qmp),
     dumpMemory,
     finishCut,
     flatten: flattenWhenDeep,

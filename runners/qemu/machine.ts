@@ -42,6 +42,7 @@ export interface QemuMachineOptions {
 export interface LiveOperations {
   freeze(source: LiveSource, spec: LiveFreezeSpec, signal?: AbortSignal): Promise<LiveFreeze>;
   takeDifference(source: LiveSource, dir: string, options?: DifferenceOptions): Promise<Difference>;
+  whyNoDifference(source: LiveSource): Promise<string | null>;
   dumpMemory(source: LiveSource): Promise<string>;
   /** Finishes a cut that a failed step or a killed daemon left: the machine goes on if it ran before. */
   finishCut(source: LiveSource): Promise<void>;
@@ -170,6 +171,10 @@ export class QemuMachine implements Machine {
 
   takeDifference(dir: string, options?: DifferenceOptions): Promise<Difference> {
     return this.#whileLive((live, source) => live.takeDifference(source, dir, options));
+  }
+
+  async whyNoDifference(): Promise<string | null> {
+    return (await this.#live?.whyNoDifference(this.#source)) ?? null;
   }
 
   dumpMemory(): Promise<string> {

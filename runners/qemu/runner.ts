@@ -12,7 +12,7 @@ import { differenceProof, proveDifference, recallDifference } from "./difference
 import { machineFiles } from "./disk/chain.ts";
 import { diskFault, flattenDisk } from "./disk/convert.ts";
 import { openDisk } from "./disk-files.ts";
-import { type QemuFacts, qemuFacts } from "./host-facts.ts";
+import { findQemu, type QemuFacts, qemuFacts } from "./host-facts.ts";
 import { HotMemory } from "./hot-memory.ts";
 import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
@@ -137,7 +137,7 @@ async function needs(context: Context, kernelDir: string, signal?: AbortSignal):
   };
 }
 
-/** Facts are found once per process; a failure is not kept. */
+/** Facts are found once for each QEMU: the binary may be replaced while this process runs. A failure is not kept. */
 function createContext(
   options: QemuRunnerOptions,
   settings: () => RunnerSettings,
@@ -146,7 +146,7 @@ function createContext(
   const helper = (name: string): string => join(dirname(sealPath), name);
   const pagesPath = options.pagesPath ?? helper("thaw-pages");
   const cgroup = `thaw-${createHash("sha256").update(runtimeRoot).digest("hex").slice(0, 8)}`;
-  let facts: Promise<QemuFacts> | undefined;
+  let known: { key: string; facts: Promise<QemuFacts> } | undefined;
   let support: Promise<JailSupport> | undefined;
   const context: Context = {
     home,
@@ -161,12 +161,16 @@ function createContext(
         ? { state: "broken", reason: "turned off by the daemon's settings" }
         : recallDifference(context, difference),
     hotMemory: new HotMemory({ sealPath, limitBytes: options.hotMemoryLimitBytes ?? HOT_MEMORY_LIMIT_BYTES }),
-    facts() {
-      facts ??= qemuFacts(home);
-      facts.catch(() => {
-        facts = undefined;
-      });
-      return facts;
+    async facts() {
+      const binary = await findQemu();
+      if (known?.key !== binary.key) {
+        const asked = { key: binary.key, facts: qemuFacts(home, binary) };
+        known = asked;
+        asked.facts.catch(() => {
+          if (known === asked) known = undefined;
+        });
+      }
+      return known.facts;
     },
     async jail(of = "machine") {
       const insists = of === "imported" && options.unjailedImports !== true;

@@ -13,6 +13,7 @@ import { Cut } from "../disk/cut.ts";
 import { linkLayers } from "../disk/layers.ts";
 import type { LiveSource } from "../machine.ts";
 import { KEEPER_SOCKET, workDir } from "../machine-dir.ts";
+import { buildOf } from "../running-build.ts";
 import { fromSystemError } from "../system-error.ts";
 import { startPagesHelper } from "./pages-helper.ts";
 
@@ -47,7 +48,7 @@ async function take(
 ): Promise<Difference> {
   const { signal, after, dir, into } = options;
   const { record, qmp } = source;
-  const [{ build }, chain] = await Promise.all([context.facts(), readChain(record)]);
+  const [build, chain] = await Promise.all([buildOf(qmp), readChain(record)]);
   const devices = join(workDir(record), DEVICES_FILE);
   await rm(devices, { force: true });
   using helper = startPagesHelper(

@@ -15,6 +15,7 @@ import { Cut } from "../disk/cut.ts";
 import { linkLayers } from "../disk/layers.ts";
 import type { LiveSource } from "../machine.ts";
 import { makeMemoryFile } from "../machine-files.ts";
+import { whyNoDifference } from "../running-build.ts";
 import { fromSystemError } from "../system-error.ts";
 import { runTool } from "../tool.ts";
 import { takeDifference } from "./difference.ts";
@@ -42,9 +43,15 @@ export async function freezeLive(
   const freeze: Freeze = { context, source, spec, memoryFile, signal };
   try {
     await makeMemoryFile(memoryFile, memoryMib * MIB);
-    const direct = (await context.difference()).state === "works";
+    // The second process saves it, which is started from this host's QEMU of now.
+    const [{ build }, verdict, reason] = await Promise.all([
+      context.facts(),
+      context.difference(),
+      whyNoDifference(context, source.qmp),
+    ]);
+    const direct = verdict.state === "works" && reason === null;
     const done = await (direct ? fromDifference(freeze) : migrated(freeze));
-    return { ...done, totalMs: performance.now() - started, imported: source.record.imported };
+    return { ...done, build, totalMs: performance.now() - started, imported: source.record.imported };
   } catch (error) {
     await rm(memoryFile, { force: true });
     signal?.throwIfAborted();
