@@ -1,5 +1,5 @@
 /** Whether this host can jail QEMU, found out by trying. */
-import { readFile } from "node:fs/promises";
+import { forbiddenNamespaces } from "../../host/user-namespaces.ts";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { jailedCommand, TOOL_LIMITS } from "./jailed-tool.ts";
@@ -21,29 +21,8 @@ export async function jailSupport(context: Pick<Context, "jailPath" | "tools">):
 
 async function explain(error: unknown): Promise<{ reason: string; hint?: string }> {
   const asRoot = process.getuid?.() === 0;
-  const text = (path: string): Promise<string> =>
-    readFile(path, "utf8").then(
-      (value) => value.trim(),
-      () => "",
-    );
-  if (!asRoot && (await text("/proc/sys/user/max_user_namespaces")) === "0") {
-    return {
-      reason: "user namespaces are turned off (user.max_user_namespaces = 0)",
-      hint: "sysctl user.max_user_namespaces=15000",
-    };
-  }
-  if (!asRoot && (await text("/proc/sys/kernel/unprivileged_userns_clone")) === "0") {
-    return {
-      reason: "user namespaces are for root only (kernel.unprivileged_userns_clone = 0)",
-      hint: "sysctl kernel.unprivileged_userns_clone=1",
-    };
-  }
-  if (!asRoot && (await text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")) === "1") {
-    return {
-      reason: "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns = 1)",
-      hint: "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run the daemon as root",
-    };
-  }
+  const forbidden = asRoot ? undefined : await forbiddenNamespaces();
+  if (forbidden !== undefined) return forbidden;
   const reason = error instanceof RunnerError ? error.message : String(error);
   if (!asRoot || !reason.includes("not permitted")) return { reason };
   return {

@@ -1,12 +1,14 @@
 /** Lines of `thaw doctor` about machines. Nothing is booted; what a boot proves is recalled. */
 import { access, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { forbiddenNamespaces, lackingRanges } from "../../host/user-namespaces.ts";
 import { type Probe, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { findTool } from "./find-tool.ts";
 import { mapsReadOnly } from "./host-facts.ts";
 import { limitsMechanism } from "./keeper.ts";
 import { LONGEST_SOCKET } from "./machine-dir.ts";
+import { runTool } from "./tool.ts";
 import { MAX_SOCKET_PATH_BYTES } from "./unix-socket.ts";
 
 const GIB = 1024 ** 3;
@@ -42,6 +44,7 @@ export async function probe(context: Context, options: ProbeOptions): Promise<Pr
     guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
     guarded("fork", false, () => probeDifference(context)),
     guarded("tools", false, probeTools),
+    ...(process.getuid?.() === 0 ? [] : [guarded("templates", false, probeUnprivilegedRoot)]),
     guarded("state", true, () => probeState(context.home)),
     guarded("sockets", true, async () => probeSockets(context.runtimeRoot)),
   ]);
@@ -158,6 +161,25 @@ async function probeTools(): Promise<Finding> {
   const packages = [...new Set(missing.map(({ from }) => from))].join(" ");
   const detail = `no ${missing.map(({ tool }) => tool).join(", ")}: templates can't be built`;
   return { state: "missing", detail, hint: `apt-get install ${packages}` };
+}
+
+/** Who is not root makes root file systems as root of a user namespace. Tried as the build does it. */
+async function probeUnprivilegedRoot(): Promise<Finding> {
+  try {
+    const argv = ["--map-root-user", "--map-auto", "--mount", "--", "true"];
+    await runTool("unshare", argv, { timeoutMs: 10_000, debianPackage: "util-linux" });
+    return { state: "ok", detail: "made without root, with the ranges of /etc/subuid and /etc/subgid" };
+  } catch (error) {
+    const found = (await forbiddenNamespaces()) ?? (await lackingMapper()) ?? (await lackingRanges());
+    const { reason, hint = "run the daemon as root" } = found ?? { reason: (error as Error).message };
+    return { state: "missing", detail: `templates can't be built without root: ${reason}`, hint };
+  }
+}
+
+async function lackingMapper(): Promise<{ reason: string; hint: string } | undefined> {
+  const found = await Promise.all(["newuidmap", "newgidmap"].map(findTool));
+  if (!found.includes(undefined)) return undefined;
+  return { reason: "newuidmap and newgidmap are not installed", hint: "apt-get install uidmap" };
 }
 
 async function probeState(home: string): Promise<Finding> {
