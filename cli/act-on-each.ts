@@ -1,4 +1,4 @@
-import type { ThawClient } from "../client/thaw-client.ts";
+import type { Thaw } from "../client/index.ts";
 import { withClient } from "./connect.ts";
 import { reportFailure } from "./failure.ts";
 import { printJson, writeOut } from "./output.ts";
@@ -6,7 +6,7 @@ import { printJson, writeOut } from "./output.ts";
 /** Does something to each name in turn; one that fails is reported and does not hold up the others. @returns the first failure's code. */
 export async function actOnEach(
   names: readonly string[],
-  act: (client: ThawClient, name: string) => Promise<unknown>,
+  act: (client: Thaw, name: string) => Promise<unknown>,
   flags: { json?: boolean },
 ): Promise<number> {
   let code = 0;

@@ -1,15 +1,12 @@
-import { type ChosenContext, chooseContext } from "../client/contexts/find.ts";
-import { formatSsh } from "../client/contexts/remote.ts";
-import { ThawError } from "../client/errors.ts";
-import { ThawClient } from "../client/thaw-client.ts";
+import { type ChosenContext, chooseContext, formatSsh, Thaw, ThawError } from "../client/index.ts";
 
 /** Does something with a client of the chosen context and closes its connections, whatever way it ends. */
 export async function withClient<T>(
-  work: (client: ThawClient) => Promise<T>,
+  work: (client: Thaw) => Promise<T>,
   options: { autostart?: boolean; context?: Pick<ChosenContext, "remote"> } = {},
 ): Promise<T> {
   const { context = chooseContext(), ...reach } = options;
-  await using client = new ThawClient({ ...reach, remote: context.remote });
+  await using client = new Thaw({ ...reach, remote: context.remote });
   return await work(client);
 }
 

@@ -1,7 +1,4 @@
-import { localContext, readContexts } from "../client/contexts/config.ts";
-import type { RemoteHost } from "../client/contexts/remote.ts";
-import { ThawError } from "../client/errors.ts";
-import type { ThawClient } from "../client/thaw-client.ts";
+import { localContext, type RemoteHost, readContexts, type Thaw, ThawError } from "../client/index.ts";
 import { withClient } from "./connect.ts";
 
 /** How long a host may take to answer. */
@@ -15,7 +12,7 @@ export type ContextAnswer<T> =
 /** Asks this host and every context at once; none waits for another. @param ask its signal aborts when the host is late */
 export async function askEveryContext<T>(
   signal: AbortSignal,
-  ask: (client: ThawClient, signal: AbortSignal) => Promise<T>,
+  ask: (client: Thaw, signal: AbortSignal) => Promise<T>,
 ): Promise<ContextAnswer<T>[]> {
   const hosts: [string, RemoteHost | undefined][] = [[localContext, undefined], ...readContexts().remotes];
   return Promise.all(hosts.map(([context, remote]) => askOne(context, remote, signal, ask)));
@@ -25,7 +22,7 @@ async function askOne<T>(
   context: string,
   remote: RemoteHost | undefined,
   outer: AbortSignal,
-  ask: (client: ThawClient, signal: AbortSignal) => Promise<T>,
+  ask: (client: Thaw, signal: AbortSignal) => Promise<T>,
 ): Promise<ContextAnswer<T>> {
   const late = AbortSignal.timeout(deadlineMs);
   const signal = AbortSignal.any([outer, late]);

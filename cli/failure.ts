@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { ThawError } from "../client/errors.ts";
+import { ThawError } from "../client/index.ts";
 import { cleanText } from "./format/clean-text.ts";
 import { brokenPipeExitCode, styleErr, writeErr } from "./output.ts";
 import { verbs } from "./verbs.ts";

@@ -15,7 +15,7 @@ const settleMs = 20;
 /** Compiled code is kept between runs: half of a short command's time is compiling. */
 async function enableCache(): Promise<void> {
   try {
-    const { findPaths } = await import("../client/paths.ts");
+    const { findPaths } = await import("../client/index.ts");
     const { home } = findPaths();
     mkdirSync(home, { recursive: true, mode: 0o700 });
     module.enableCompileCache(join(home, "cache"));

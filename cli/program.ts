@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { findOwnVersion } from "../client/version.ts";
+import { findOwnVersion } from "../client/index.ts";
 import { measurePace, setPace } from "../host/pace.ts";
 import { reportFailure } from "./failure.ts";
 import { writeErr, writeOut } from "./output.ts";

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import type { ThawClient } from "../client/thaw-client.ts";
+import type { Thaw } from "../client/index.ts";
 
 /** What a verb does to each sandbox it is given; what it answers is printed with `--json`. */
-export type SandboxAction = (client: ThawClient, sandbox: string) => Promise<unknown>;
+export type SandboxAction = (client: Thaw, sandbox: string) => Promise<unknown>;
 
 /** Defines a verb that takes one sandbox or more and prints each name when done. */
 export function defineSandboxVerb(

@@ -1,46 +1,121 @@
 /**
- * The client of thaw's daemon.
+ * The client of thaw's daemon. Everything public is exported here, and only here.
  *
  * @example
  * ```ts
- * await using thaw = new ThawClient();
- * const sandbox = await thaw.createSandbox({ source: { template: "node" } });
- * const started = await thaw.startExec(sandbox.id, { argv: ["node", "--version"] });
- * const connection = await thaw.attach({ sandbox: sandbox.id, exec: started.id }, { stdout: (chunk) => { process.stdout.write(chunk); } });
- * const { exit } = await connection.result;
- * await thaw.removeSandbox(sandbox.id);
+ * import { Thaw } from "thaw-ci";
+ *
+ * await using thaw = new Thaw();
+ * await using sandbox = await thaw.sandboxes.create({ source: { template: "node" } });
+ * const exec = await sandbox.start(["node", "--version"]);
+ * for await (const { text } of exec.lines()) console.log(text);
+ * const { exit } = await exec.wait();
  * ```
  *
- * Another host: `new ThawClient({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
+ * Another host: `new Thaw({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
  */
-export type * from "../api/schema.ts";
+export { type ErrorCode, errorCodes } from "../api/error-codes.ts";
+export type {
+  ApiError,
+  Artifact,
+  BuildRequest,
+  Capture,
+  CaptureCheck,
+  CaptureList,
+  CapturePolicy,
+  CaptureQuery,
+  CaptureVerifyReport,
+  CiContext,
+  CreateRequest,
+  DaemonInfo,
+  DiskListing,
+  DoctorReport,
+  Event,
+  Exec as ExecInfo,
+  ExecDefaults,
+  ExecExit,
+  ExecRequest,
+  FileEntry,
+  FolderListing,
+  ForkRequest,
+  ImportRequest,
+  ImportState,
+  MachineStats,
+  Next,
+  Outline,
+  OutlineCheck,
+  Probe,
+  Progress,
+  PruneReport,
+  PublishRequest,
+  QuarantineEntry,
+  Rerun,
+  RerunRequest,
+  RerunRun,
+  Resources,
+  RunRequest,
+  Sandbox as SandboxInfo,
+  Snapshot,
+  StatusMessage,
+  Template,
+  VerifyReport,
+  WaitResult,
+} from "../api/schema.ts";
+export type { ByteSource, CallOptions, ProgressOptions } from "./api-calls.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
-export { type ChosenContext, chooseContext } from "./contexts/find.ts";
-export { parseRemote, type RemoteHost } from "./contexts/remote.ts";
-export { ThawError, type ThawErrorOptions } from "./errors.ts";
+export { isNobodyThere } from "./connection-error.ts";
+export { type Contexts, findConfigFolder, localContext, readContexts } from "./contexts/config.ts";
+export { type ChosenContext, chooseContext, findRemote } from "./contexts/find.ts";
+export { formatSsh, parseRemote, type RemoteHost } from "./contexts/remote.ts";
+export { saveContexts } from "./contexts/save.ts";
+export { findDaemonLog } from "./daemon-log.ts";
+export { systemCode, ThawError, type ThawErrorOptions } from "./errors.ts";
+export { hostDaemon } from "./host-daemon.ts";
+export { installDaemon } from "./install.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
 export { findPaths, type ThawPaths } from "./paths.ts";
 export { findProjectFile } from "./project/find.ts";
-export { loadProject, type Project } from "./project/load.ts";
-export { planProjectRun, type RunPlan } from "./project/plan.ts";
+export { projectJsonSchema } from "./project/json-schema.ts";
+export { loadProject, nameFile, type Project } from "./project/load.ts";
+export { commandOf, findProjectTemplate, planProjectRun, type RunPlan } from "./project/plan.ts";
 export type { ProjectFile, RunDefinition } from "./project/schema.ts";
+export { isTemplatePath } from "./project/template-path.ts";
 export type { ReachOptions } from "./reach.ts";
+export { stopDaemon } from "./replace-daemon.ts";
+export type { CapturedFileOptions, Captures } from "./resources/captures.ts";
+export type {
+  AttachOptions,
+  DroppedOutput,
+  Exec,
+  ExecReference,
+  OutputLine,
+  StartOptions,
+} from "./resources/exec.ts";
+export type { Files, GuestFiles, TreeOptions, WriteOptions } from "./resources/files.ts";
+export type { Host, Quarantine } from "./resources/host.ts";
+export type { Forked, Frozen, Sandbox, SandboxReference } from "./resources/sandbox.ts";
+export type { Sandboxes } from "./resources/sandboxes.ts";
+export type { Snapshots, Templates } from "./resources/snapshots.ts";
+export type { Transfers } from "./resources/transfers.ts";
 export { buildRunRequest, overrideSettings, type RunSettings } from "./run-settings.ts";
+export { quoteForShell } from "./shell-quote.ts";
+export { LastLines } from "./ssh/last-lines.ts";
+export { ArchiveWriter } from "./stores/archive.ts";
+export { type Encryption, encryptTo } from "./stores/encryption.ts";
 export { openStore } from "./stores/open.ts";
-export { find as findInStore, type Pulled, type PullOptions, pull } from "./stores/pull.ts";
+export { find as findInStore, type Pulled, type PullOptions, pull, readOutlines } from "./stores/pull.ts";
 export { type Pushed, type PushOptions, push, type Sending } from "./stores/push.ts";
 export { isStoreReference } from "./stores/reference.ts";
-export {
-  type ByteSource,
-  type CallOptions,
-  type CapturedPathOptions,
-  type Forked,
-  type Frozen,
-  type PathOptions,
-  type ProgressOptions,
-  ThawClient,
-} from "./thaw-client.ts";
+export type { Store } from "./stores/store.ts";
+export { type EventsOptions, Thaw } from "./thaw.ts";
+export { LostAttributes } from "./tree/attributes.ts";
+export { showPath } from "./tree/format.ts";
 export { type PackEntry, packTree, type SkippedEntry } from "./tree/pack.ts";
+export { type SendOptions, type Sent, sendEntries } from "./tree/send.ts";
+export { SourceFolder } from "./tree/source-folder.ts";
 export { type UnpackLimits, type UnpackOptions, type UnpackResult, unpackTree } from "./tree/unpack.ts";
+export { walkFolder } from "./tree/walk.ts";
+export { type BuildVersion, findOwnVersion } from "./version.ts";
 export { collectWorkspace, type Workspace } from "./workspace.ts";
+export { workspacePath } from "./workspace-path.ts";

@@ -21,7 +21,7 @@ export interface LogChunk {
   time: Date;
   /** Of its first byte, counted from the exec's start. */
   offset: number;
-  data: Buffer;
+  data: Uint8Array;
 }
 
 /** Makes one request for the log; the query says from where on. */

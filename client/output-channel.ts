@@ -1,5 +1,5 @@
 /** Takes a chunk of output; what it returns is awaited before the chunk counts as dealt with. */
-export type OutputConsumer = (chunk: Buffer) => void | Promise<void>;
+export type OutputConsumer = (chunk: Uint8Array) => void | Promise<void>;
 
 /** One output channel: counts bytes, hands them to the consumer in order and one at a time. */
 export class OutputChannel {

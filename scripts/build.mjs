@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { clientDoor } from "./client-door.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -41,6 +42,7 @@ await build({
   banner: {
     js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);',
   },
+  plugins: [clientDoor(root)],
   logLevel: "warning",
 });
 

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 
 /** The daemon looks for no shorter ones: they would be found everywhere. */
 export const minSecretBytes = 6;

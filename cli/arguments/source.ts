@@ -1,8 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { ThawError } from "../../client/errors.ts";
-import type { CreateRequest } from "../../client/index.ts";
-import { isTemplatePath } from "../../client/project/template-path.ts";
+import { type CreateRequest, isTemplatePath, ThawError } from "../../client/index.ts";
 
 /** What a sandbox is thawed from, as the flags name it. */
 export interface SourceFlags {
@@ -17,10 +15,10 @@ async function findTemplate(
   name: string,
   file: string | undefined,
 ): Promise<{ template: string } | { recipe: string }> {
-  const { loadProject } = await import("../../client/project/load.ts");
+  const { loadProject } = await import("../../client/index.ts");
   const project = await loadProject({ file });
   if (project === undefined) return { template: name };
-  const { findProjectTemplate } = await import("../../client/project/plan.ts");
+  const { findProjectTemplate } = await import("../../client/index.ts");
   return (await findProjectTemplate(project, name)) ?? { template: name };
 }
 

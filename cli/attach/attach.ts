@@ -1,5 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec, ThawClient } from "../../client/index.ts";
+import { type ExecInfo, type Thaw, ThawError } from "../../client/index.ts";
 import { type DetachKeys, defaultDetachKeys } from "../arguments/detach-keys.ts";
 import { withClient } from "../connect.ts";
 import { conductExec } from "../exec-io/conduct.ts";
@@ -21,19 +20,23 @@ export interface AttachFlags {
 
 /** Joins an exec until it ends or the user leaves. @returns undefined when they left. */
 export async function joinExec(
-  client: ThawClient,
-  exec: Exec,
+  client: Thaw,
+  exec: ExecInfo,
   flags: AttachFlags,
-): Promise<Exec | undefined> {
+): Promise<ExecInfo | undefined> {
   const interactive = process.stdin.isTTY === true || flags.interactive === true;
-  const target = {
-    ...{ sandbox: exec.sandbox, exec: exec.id, as: nameOurselves(), scrollback: scrollbackBytes },
+  const how = {
+    ...{ as: nameOurselves(), scrollback: scrollbackBytes },
     ...{ stdin: flags.watch !== true, takeover: flags.takeover === true },
   };
   return conductExec(
     { tty: exec.tty, interactive },
     {
-      open: (handlers) => client.attach(target, handlers),
+      open: (handlers) =>
+        client.sandboxes
+          .at(exec.sandbox)
+          .execAt(exec.id)
+          .attach({ ...how, ...handlers }),
       detachKeys: flags.detachKeys ?? defaultDetachKeys,
       outlives: true,
       watch: flags.watch === true,
@@ -50,8 +53,8 @@ export async function attach(
   if (flags.watch === true && flags.takeover === true)
     throw new ThawError("usage", "--watch and --takeover exclude each other", { hint: "leave one out" });
   return withClient(async (client) => {
-    const found = await client.getSandbox(sandbox);
-    const wanted = ({ state }: Exec): boolean => state === "starting" || state === "running";
+    const { info: found } = await client.sandboxes.get(sandbox);
+    const wanted = ({ state }: ExecInfo): boolean => state === "starting" || state === "running";
     const exec = findExec(found, reference, { wanted, what: "exec that runs" });
     const ended = await joinExec(client, exec, flags);
     if (ended === undefined) sayLeft(found.name, exec);

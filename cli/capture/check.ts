@@ -1,5 +1,4 @@
-import type { CaptureCheck } from "../../client/index.ts";
-import { isStoreReference } from "../../client/stores/reference.ts";
+import { type CaptureCheck, isStoreReference } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
@@ -51,7 +50,7 @@ export async function check(reference: string, flags: ReadFlags & { json?: boole
     else writeOut(formatStoreCheck(report, reference));
     return report.best === null ? 1 : 0;
   }
-  const report = await withClient((client) => client.checkCapture(reference));
+  const report = await withClient((client) => client.captures.check(reference));
   if (flags.json === true) printJson(report);
   else writeOut(formatCheck(report));
   return report.best === null ? 1 : 0;

@@ -94,7 +94,7 @@ Examples:
       .addHelpText("after", `\nExample:\n  $ thaw capture ${name} latest`)
       .action(async (captures: string[], flags: JsonFlag) => {
         const { actOnEach } = await import("../act-on-each.ts");
-        exit(await actOnEach(captures, (client, capture) => client.pinCapture(capture, pinned), flags));
+        exit(await actOnEach(captures, (client, capture) => client.captures.pin(capture, pinned), flags));
       });
   command
     .command("rm")
@@ -104,7 +104,7 @@ Examples:
     .addHelpText("after", "\nExample:\n  $ thaw capture rm fail-7k2qxz")
     .action(async (captures: string[], flags: JsonFlag) => {
       const { actOnEach } = await import("../act-on-each.ts");
-      exit(await actOnEach(captures, (client, capture) => client.removeCapture(capture), flags));
+      exit(await actOnEach(captures, (client, capture) => client.captures.remove(capture), flags));
     });
   addTravelCommands(command, "capture", exit);
 };

@@ -3,7 +3,7 @@ import { printJson, writeOut } from "../output.ts";
 
 /** `thaw capture create`: prints the capture's id. */
 export async function create(sandbox: string, flags: { json?: boolean }): Promise<void> {
-  const capture = await withClient((client) => client.captureSandbox(sandbox));
+  const capture = await withClient((client) => client.sandboxes.at(sandbox).capture());
   if (flags.json === true) printJson(capture);
   else writeOut(`${capture.id}\n`);
 }

@@ -60,7 +60,7 @@ export async function list(flags: ListFlags): Promise<void> {
     ...(fingerprint === undefined ? {} : { fingerprint }),
     ...(since === undefined ? {} : { withinMs: since }),
   };
-  const { captures, unreadable } = await withClient((client) => client.listCaptures(query));
+  const { captures, unreadable } = await withClient((client) => client.captures.list(query));
   if (flags.json === true) printJson(captures);
   else writeOut(formatCaptures(captures));
   for (const { reason } of unreadable) writeErr(`${styleErr("yellow", "thaw:")} ${cleanText(reason)}\n`);

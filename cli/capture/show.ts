@@ -113,7 +113,7 @@ function formatInside({ processes, listening, exec, console }: Capture): string[
 
 /** `thaw capture show`. */
 export async function show(reference: string, flags: { json?: boolean }): Promise<void> {
-  const capture = await withClient((client) => client.getCapture(reference));
+  const capture = await withClient((client) => client.captures.get(reference));
   if (flags.json === true) printJson(capture);
   else writeOut(formatCase(capture));
 }

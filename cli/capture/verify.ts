@@ -5,7 +5,7 @@ import { printJson, writeOut } from "../output.ts";
 
 /** `thaw capture verify`. @returns 0 when every part is what it was and the machine goes on, else 1. */
 export async function verify(reference: string, flags: { json?: boolean }): Promise<number> {
-  const report = await withClient((client) => client.verifyCapture(reference));
+  const report = await withClient((client) => client.captures.verify(reference));
   const { ok, parts, verified } = report;
   if (flags.json === true) {
     printJson(report);

@@ -1,4 +1,4 @@
-import type { ThawClient } from "../../client/thaw-client.ts";
+import type { Thaw } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 
 /** What can be named. */
@@ -6,25 +6,25 @@ export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run" |
 
 const deadlineMs = 1000;
 
-async function askNames(client: ThawClient, kind: Exclude<NameKind, "run" | "context">): Promise<string[]> {
+async function askNames(client: Thaw, kind: Exclude<NameKind, "run" | "context">): Promise<string[]> {
   const options = { signal: AbortSignal.timeout(deadlineMs) };
-  if (kind === "sandbox") return (await client.listSandboxes(options)).map(({ name }) => name);
-  if (kind === "template") return (await client.listTemplates(options)).map(({ name }) => name);
+  if (kind === "sandbox") return (await client.sandboxes.list(options)).map(({ name }) => name);
+  if (kind === "template") return (await client.templates.list(options)).map(({ name }) => name);
   if (kind === "capture") {
-    const { captures } = await client.listCaptures({}, options);
+    const { captures } = await client.captures.list({}, options);
     return [...(captures.length === 0 ? [] : ["latest"]), ...captures.map(({ id }) => id)];
   }
-  return (await client.listSnapshots(options)).flatMap(({ tags, id }) => (tags.length === 0 ? [id] : tags));
+  return (await client.snapshots.list(options)).flatMap(({ tags, id }) => (tags.length === 0 ? [id] : tags));
 }
 
 async function listContexts(): Promise<string[]> {
-  const { localContext, readContexts } = await import("../../client/contexts/config.ts");
+  const { localContext, readContexts } = await import("../../client/index.ts");
   return [localContext, ...readContexts().remotes.keys()];
 }
 
 /** Names of the project file; none when there is no sound one. */
 async function readProjectNames(kind: "runs" | "templates"): Promise<string[]> {
-  const { loadProject } = await import("../../client/project/load.ts");
+  const { loadProject } = await import("../../client/index.ts");
   const project = await loadProject().catch(() => undefined);
   return Object.keys(project?.content[kind] ?? {});
 }

@@ -1,8 +1,12 @@
-import { localContext, readContexts } from "../../client/contexts/config.ts";
-import { parseRemote, type RemoteHost } from "../../client/contexts/remote.ts";
-import { saveContexts } from "../../client/contexts/save.ts";
-import { ThawError } from "../../client/errors.ts";
-import type { DaemonInfo } from "../../client/index.ts";
+import {
+  type DaemonInfo,
+  localContext,
+  parseRemote,
+  type RemoteHost,
+  readContexts,
+  saveContexts,
+  ThawError,
+} from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -19,7 +23,7 @@ export interface AddFlags {
 /** A daemon that is older than this client is refused here too: no other verb would work with it. */
 async function ask(remote: RemoteHost): Promise<DaemonInfo> {
   using abort = abortOnSignals();
-  return await withClient((client) => client.getInfo({ signal: abort.signal }), { context: { remote } });
+  return await withClient((client) => client.host.info({ signal: abort.signal }), { context: { remote } });
 }
 
 /** `thaw context add`: nothing is written before the host has answered. */
@@ -36,7 +40,7 @@ export async function add(name: string, url: string, flags: AddFlags): Promise<v
     });
   }
   const info = flags.check === false ? undefined : await ask(remote);
-  saveContexts({ ...contexts, remotes: new Map([...contexts.remotes, [name, remote]]) });
+  await saveContexts({ ...contexts, remotes: new Map([...contexts.remotes, [name, remote]]) });
   if (flags.json === true) printJson({ name, url, ...(info === undefined ? {} : { daemon: info }) });
   else if (info === undefined) writeOut(`${name}: not tried\n`);
   else

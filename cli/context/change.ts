@@ -1,20 +1,17 @@
-import { localContext, readContexts } from "../../client/contexts/config.ts";
-import { findRemote } from "../../client/contexts/find.ts";
-import { saveContexts } from "../../client/contexts/save.ts";
-import { ThawError } from "../../client/errors.ts";
+import { findRemote, localContext, readContexts, saveContexts, ThawError } from "../../client/index.ts";
 import { printJson, writeOut } from "../output.ts";
 
 /** `thaw context use`. @throws ThawError `not-found`. */
-export function use(name: string, flags: { json?: boolean }): void {
+export async function use(name: string, flags: { json?: boolean }): Promise<void> {
   const contexts = readContexts();
   findRemote(contexts, name);
-  saveContexts({ ...contexts, current: name });
+  await saveContexts({ ...contexts, current: name });
   if (flags.json === true) printJson({ current: name });
   else writeOut(`${name}\n`);
 }
 
 /** `thaw context rm`: all or none. When the one in use goes, this host takes its place. @throws ThawError `not-found`. */
-export function remove(names: readonly string[], flags: { json?: boolean }): void {
+export async function remove(names: readonly string[], flags: { json?: boolean }): Promise<void> {
   const { current, remotes } = readContexts();
   const left = new Map(remotes);
   for (const name of names) {
@@ -22,7 +19,7 @@ export function remove(names: readonly string[], flags: { json?: boolean }): voi
     findRemote({ current, remotes }, name);
     left.delete(name);
   }
-  saveContexts({ current: names.includes(current) ? localContext : current, remotes: left });
+  await saveContexts({ current: names.includes(current) ? localContext : current, remotes: left });
   if (flags.json === true) printJson({ removed: names });
   else for (const name of names) writeOut(`${name}\n`);
 }

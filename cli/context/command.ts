@@ -40,7 +40,7 @@ Examples:
     .addHelpText("after", "\nExample:\n  $ thaw context use ci-3")
     .action(async (name: string, flags: JsonFlag) => {
       const { use } = await import("./change.ts");
-      use(name, flags);
+      await use(name, flags);
       exit(0);
     });
   command
@@ -61,7 +61,7 @@ Examples:
     .addHelpText("after", "\nExample:\n  $ thaw context rm ci-3")
     .action(async (names: string[], flags: JsonFlag) => {
       const { remove } = await import("./change.ts");
-      remove(names, flags);
+      await remove(names, flags);
       exit(0);
     });
 };

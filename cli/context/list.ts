@@ -1,4 +1,4 @@
-import { localContext, readContexts } from "../../client/contexts/config.ts";
+import { localContext, readContexts } from "../../client/index.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 

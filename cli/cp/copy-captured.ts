@@ -1,7 +1,6 @@
 import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { ThawError } from "../../client/errors.ts";
-import type { DiskListing, SkippedEntry, ThawClient } from "../../client/index.ts";
+import { type DiskListing, type SkippedEntry, type Thaw, ThawError } from "../../client/index.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
@@ -19,18 +18,18 @@ export function isCapture(name: string): boolean {
 
 /** Copies a file or folder of a capture to this host, or a file to stdout: from the machine as it was, or else from its disk. */
 export async function copyCaptured(
-  client: ThawClient,
+  client: Thaw,
   from: Extract<Operand, { kind: "guest" }>,
   to: Extract<Operand, { kind: "local" | "stream" }>,
   options: CopyOptions & { verbose: boolean },
 ): Promise<Copied> {
   const { signal, verbose } = options;
-  const capture = await client.getCapture(from.sandbox, { signal });
+  const capture = await client.captures.get(from.sandbox, { signal });
   const place = { ...from, sandbox: capture.id };
-  const { level, why } = await client.listCapturedFiles(capture.id, { path: from.path, signal });
+  const { level, why } = await client.captures.listFiles(capture.id, from.path, { signal });
   if (verbose) writeErr(`${describeLevel(level, why)}\n`);
   if (level === "memory") {
-    const files = client.capturedMachine();
+    const files = client.captures.files(capture.id);
     return to.kind === "local"
       ? copyOut(files, place, to.path, options)
       : copyOutToStdout(files, place, options);
@@ -47,21 +46,21 @@ function describeLevel(level: "memory" | "files", why: string | null): string {
 
 /** Only files and folders; links are named and left out. */
 async function copyFromDisk(
-  client: ThawClient,
+  client: Thaw,
   from: Extract<Operand, { kind: "guest" }>,
   to: Extract<Operand, { kind: "local" | "stream" }>,
   options: CopyOptions,
 ): Promise<Copied> {
   const { meter, signal } = options;
   const level = "files";
-  const { entry, entries } = await client.listCapturedFiles(from.sandbox, { path: from.path, level, signal });
+  const { entry, entries } = await client.captures.listFiles(from.sandbox, from.path, { level, signal });
   if (to.kind === "stream") {
     if (entry.type !== "file")
       throw new ThawError(
         "conflict",
         `${from.sandbox}:${from.path} is a ${entry.type}; - takes a file's bytes`,
       );
-    const bytes = client.getCapturedFile(from.sandbox, { path: from.path, level, signal });
+    const bytes = client.captures.readFile(from.sandbox, from.path, { level, signal });
     for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
     return { entries: 1, bytes: meter.bytes, skipped: [] };
   }
@@ -73,7 +72,7 @@ async function copyFromDisk(
       skipped.push({ path: Buffer.from(path), reason: `it is a ${found.type}` });
       return;
     }
-    const bytes = meter.count(client.getCapturedFile(from.sandbox, { path, level, signal }));
+    const bytes = meter.count(client.captures.readFile(from.sandbox, path, { level, signal }));
     // Never through a link or over a file that is there.
     const fd = openSync(target, "wx", found.mode & 0o777);
     try {
@@ -86,7 +85,7 @@ async function copyFromDisk(
   const receiveFolder = async (path: string, found: Entry, target: string): Promise<void> => {
     mkdirSync(target);
     count += 1;
-    const listing = await client.listCapturedFiles(from.sandbox, { path, level, signal });
+    const listing = await client.captures.listFiles(from.sandbox, path, { level, signal });
     for (const inner of listing.entries)
       await receive(under(path, safeName(inner.name)), inner, join(target, inner.name));
     chmodSync(target, (found.mode & 0o777) | 0o700);

@@ -1,10 +1,15 @@
 import { createReadStream, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { systemCode, ThawError } from "../../client/errors.ts";
-import type { PackEntry, SkippedEntry, ThawClient } from "../../client/index.ts";
-import { sendEntries } from "../../client/tree/send.ts";
-import { SourceFolder } from "../../client/tree/source-folder.ts";
-import { walkFolder } from "../../client/tree/walk.ts";
+import {
+  type PackEntry,
+  type SkippedEntry,
+  SourceFolder,
+  sendEntries,
+  systemCode,
+  type Thaw,
+  ThawError,
+  walkFolder,
+} from "../../client/index.ts";
 import { findInGuest } from "./guest-path.ts";
 import type { Meter } from "./meter.ts";
 import { folderOf, lastName, namesContents, type Operand, under } from "./operand.ts";
@@ -44,12 +49,12 @@ function lookAt(path: string): Stats {
 
 /** Where in the sandbox a source named `name` goes: inside a folder that is there, else under the name given. */
 async function settleTarget(
-  client: ThawClient,
+  client: Thaw,
   to: GuestOperand,
   options: { name: string; folder: boolean; signal: AbortSignal },
 ): Promise<{ path: string; special: boolean }> {
   const { signal } = options;
-  const there = await findInGuest(client, to.sandbox, { path: to.path, signal });
+  const there = await findInGuest(client.sandboxes.at(to.sandbox).files, { path: to.path, signal });
   if (there?.entry.type === "dir") return { path: under(there.path, options.name), special: false };
   if (there !== undefined) {
     if (options.folder || to.path.endsWith("/"))
@@ -63,7 +68,10 @@ async function settleTarget(
     throw new ThawError("not-found", `there is no folder ${to.path} in ${to.sandbox}`, {
       hint: `thaw exec ${to.sandbox} -- mkdir -p ${to.path}`,
     });
-  const parent = await findInGuest(client, to.sandbox, { path: folderOf(to.path), signal });
+  const parent = await findInGuest(client.sandboxes.at(to.sandbox).files, {
+    path: folderOf(to.path),
+    signal,
+  });
   if (parent === undefined)
     throw new ThawError("not-found", `there is no folder ${folderOf(to.path)} in ${to.sandbox}`, {
       hint: `thaw exec ${to.sandbox} -- mkdir -p ${folderOf(to.path)}`,
@@ -75,7 +83,7 @@ async function settleTarget(
 
 /** Copies our stdin, or what is no plain file, into a file of the sandbox. */
 async function sendBytes(
-  client: ThawClient,
+  client: Thaw,
   to: { sandbox: string; path: string },
   options: CopyOptions & { source: AsyncIterable<Uint8Array> },
 ): Promise<Copied> {
@@ -90,27 +98,31 @@ async function sendBytes(
     begun = true;
     return meter.count(options.source);
   };
-  await client.putFile(to.sandbox, bytes, { path: to.path, user, signal });
+  await client.sandboxes.at(to.sandbox).files.write(to.path, bytes, { user, signal });
   return { entries: 1, bytes: meter.bytes, skipped: [] };
 }
 
 async function sendTree(
-  client: ThawClient,
+  client: Thaw,
   to: { sandbox: string; path: string },
   options: CopyOptions & { entries: () => Iterable<PackEntry> },
 ): Promise<Copied> {
   const { user, meter, signal, entries } = options;
   const count = (bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> => meter.count(bytes);
-  return sendEntries(client, to.sandbox, entries, { path: to.path, user, meter: count, signal });
+  return sendEntries(client.sandboxes.at(to.sandbox).files, entries, {
+    path: to.path,
+    user,
+    meter: count,
+    signal,
+  });
 }
 
 /** Copies our stdin to a file of the sandbox. */
-export async function copyStdinIn(
-  client: ThawClient,
-  to: GuestOperand,
-  options: CopyOptions,
-): Promise<Copied> {
-  const there = await findInGuest(client, to.sandbox, { path: to.path, signal: options.signal });
+export async function copyStdinIn(client: Thaw, to: GuestOperand, options: CopyOptions): Promise<Copied> {
+  const there = await findInGuest(client.sandboxes.at(to.sandbox).files, {
+    path: to.path,
+    signal: options.signal,
+  });
   if (there?.entry.type === "dir" || to.path.endsWith("/"))
     throw new ThawError("conflict", `${to.sandbox}:${to.path} is a folder`, {
       hint: `name the file: ${under(to.path, "FILE")}`,
@@ -121,7 +133,7 @@ export async function copyStdinIn(
 
 /** Copies a file or folder of this host into the sandbox, as `cp -r` does; a link given by name is followed. */
 export async function copyIn(
-  client: ThawClient,
+  client: Thaw,
   from: string,
   to: GuestOperand,
   options: CopyOptions,
@@ -142,7 +154,7 @@ export async function copyIn(
   }
   const folder = new SourceFolder(from);
   if (namesContents(from)) {
-    const there = await findInGuest(client, sandbox, { path: to.path, signal });
+    const there = await findInGuest(client.sandboxes.at(sandbox).files, { path: to.path, signal });
     if (there !== undefined && there.entry.type !== "dir")
       throw new ThawError("conflict", `${sandbox}:${to.path} is not a folder: it is a ${there.entry.type}`);
     const path = there?.path ?? to.path;

@@ -13,13 +13,16 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { ThawError } from "../../client/errors.ts";
-import type { SkippedEntry } from "../../client/index.ts";
-import { LostAttributes } from "../../client/tree/attributes.ts";
-import { unpackTree } from "../../client/tree/unpack.ts";
+import {
+  type GuestFiles,
+  LostAttributes,
+  type SkippedEntry,
+  ThawError,
+  unpackTree,
+} from "../../client/index.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
-import { findInGuest, type GuestFiles, type GuestPlace } from "./guest-path.ts";
+import { findInGuest, type GuestPlace } from "./guest-path.ts";
 import { lastName, namesContents, type Operand } from "./operand.ts";
 
 type GuestOperand = Extract<Operand, { kind: "guest" }>;
@@ -30,8 +33,8 @@ const maxFileBytes = 64 * 2 ** 30;
 const holeBytes = 65_536;
 const zeros = Buffer.alloc(holeBytes);
 
-async function find(client: GuestFiles, from: GuestOperand, signal: AbortSignal): Promise<GuestPlace> {
-  const place = await findInGuest(client, from.sandbox, { path: from.path, signal });
+async function find(files: GuestFiles, from: GuestOperand, signal: AbortSignal): Promise<GuestPlace> {
+  const place = await findInGuest(files, { path: from.path, signal });
   if (place !== undefined) return place;
   throw new ThawError("not-found", `there is no ${from.path} in ${from.sandbox}`);
 }
@@ -62,18 +65,18 @@ function settleTarget(to: string, name: () => string): string {
 
 /** Copies a file of the sandbox to our stdout. */
 export async function copyOutToStdout(
-  client: GuestFiles,
+  files: GuestFiles,
   from: GuestOperand,
   options: CopyOptions,
 ): Promise<Copied> {
   const { meter, signal } = options;
-  const place = await find(client, from, signal);
+  const place = await find(files, from, signal);
   if (place.entry.type === "dir")
     throw new ThawError("conflict", `${from.sandbox}:${from.path} is a folder; - takes a file's bytes`, {
       hint: `thaw exec ${from.sandbox} -- tar -C ${from.path} -c .`,
     });
   meter.total = place.entry.size;
-  const bytes = client.getFile(from.sandbox, { path: place.path, signal });
+  const bytes = files.read(place.path, { signal });
   for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
   return { entries: 1, bytes: meter.bytes, skipped: [] };
 }
@@ -86,11 +89,12 @@ function writeAll(fd: number, chunk: Buffer, position: number): void {
 /** Writes chunks; blocks of zeros become holes where the file can have them. @returns its length. */
 export async function writeChunks(
   fd: number,
-  chunks: AsyncIterable<Buffer>,
+  chunks: AsyncIterable<Uint8Array>,
   options: { seekable: boolean },
 ): Promise<number> {
   let end = 0;
-  for await (const chunk of chunks) {
+  for await (const bytes of chunks) {
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     if (end + chunk.length > maxFileBytes)
       throw new ThawError("agent-fault", `the file passes ${maxFileBytes} bytes`);
     for (let at = 0; at < chunk.length; at += holeBytes) {
@@ -114,16 +118,16 @@ function describeLost(lost: LostAttributes, { entry, path }: GuestPlace): string
 
 /** Writes beside the target and renames, so that nobody sees half a file; what is no plain file is written into. */
 async function receiveFile(
-  client: GuestFiles,
+  files: GuestFiles,
   place: GuestPlace & { sandbox: string },
   options: CopyOptions & { target: string },
 ): Promise<Copied> {
   const { target, meter, signal } = options;
-  const { entry, path, sandbox } = place;
+  const { entry, path } = place;
   const there = lookAt(target);
   if (there?.isDirectory()) throw new ThawError("conflict", `${target} is a folder`);
   meter.total = entry.size;
-  const chunks = meter.count(client.getFile(sandbox, { path, signal }));
+  const chunks = meter.count(files.read(path, { signal }));
   if (there !== undefined && !there.isFile()) {
     const fd = openSync(target, "w");
     try {
@@ -152,7 +156,7 @@ async function receiveFile(
 }
 
 async function receiveTree(
-  client: GuestFiles,
+  files: GuestFiles,
   place: GuestPlace & { sandbox: string },
   options: CopyOptions & { target: string },
 ): Promise<Copied> {
@@ -160,7 +164,7 @@ async function receiveTree(
   const there = lookAt(target);
   if (there !== undefined && !there.isDirectory())
     throw new ThawError("conflict", `${target} is not a folder`, { hint: "remove it, or give another name" });
-  const tree = meter.count(client.getTree(place.sandbox, { path: place.path, signal }));
+  const tree = meter.count(files.tree(place.path, { signal }));
   const reduced: SkippedEntry[] = [];
   const onReduced = (entry: SkippedEntry): number => reduced.push(entry);
   const lost = new LostAttributes();
@@ -173,13 +177,13 @@ async function receiveTree(
 
 /** Copies a file or folder of the sandbox to this host, as `cp -r` does; a link given by name is followed, those inside stay links. */
 export async function copyOut(
-  client: GuestFiles,
+  files: GuestFiles,
   from: GuestOperand,
   to: string,
   options: CopyOptions,
 ): Promise<Copied> {
   const { sandbox } = from;
-  const place = await find(client, from, options.signal);
+  const place = await find(files, from, options.signal);
   const folder = place.entry.type === "dir";
   if (!folder && from.path.endsWith("/"))
     throw new ThawError("conflict", `${sandbox}:${from.path} is not a folder: it is a ${place.entry.type}`);
@@ -187,12 +191,12 @@ export async function copyOut(
     throw new ThawError("conflict", `${sandbox}:${from.path} can't be copied: it is a ${place.entry.type}`);
   if (folder && namesContents(from.path)) {
     if (lookAt(to) === undefined) settleTarget(to, () => "");
-    return receiveTree(client, { ...place, sandbox }, { ...options, target: to });
+    return receiveTree(files, { ...place, sandbox }, { ...options, target: to });
   }
   if (!folder && to.endsWith("/") && lookAt(to) === undefined)
     throw new ThawError("not-found", `there is no folder ${to} here`, { hint: `mkdir -p ${to}` });
   const target = settleTarget(to, () => safeName(from.path));
   return folder
-    ? receiveTree(client, { ...place, sandbox }, { ...options, target })
-    : receiveFile(client, { ...place, sandbox }, { ...options, target });
+    ? receiveTree(files, { ...place, sandbox }, { ...options, target })
+    : receiveFile(files, { ...place, sandbox }, { ...options, target });
 }

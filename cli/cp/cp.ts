@@ -1,6 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { ThawClient } from "../../client/index.ts";
-import { showPath } from "../../client/tree/format.ts";
+import { showPath, type Thaw, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -27,7 +25,7 @@ function planCopy(
   from: Operand,
   to: Operand,
   flags: CpFlags,
-): (client: ThawClient, options: CopyOptions) => Promise<Copied> {
+): (client: Thaw, options: CopyOptions) => Promise<Copied> {
   if (from.kind === "guest" && to.kind === "guest")
     throw new ThawError("usage", "one side of a copy is on this host", {
       hint: "thaw cp A:/path - | thaw cp - B:/path, or copy to a folder here first",
@@ -40,8 +38,12 @@ function planCopy(
     if (isCapture(from.sandbox) && to.kind !== "guest")
       return (client, options) =>
         copyCaptured(client, from, to, { ...options, verbose: flags.verbose === true });
-    return (client, options) =>
-      to.kind === "local" ? copyOut(client, from, to.path, options) : copyOutToStdout(client, from, options);
+    return (client, options) => {
+      const { files } = client.sandboxes.at(from.sandbox);
+      return to.kind === "local"
+        ? copyOut(files, from, to.path, options)
+        : copyOutToStdout(files, from, options);
+    };
   }
   if (to.kind !== "guest")
     throw new ThawError("usage", "one side of a copy is in a sandbox", { hint: "thaw cp web:/path ." });
@@ -50,11 +52,11 @@ function planCopy(
 }
 
 /** Whose copies are to be: who execs run as, unless it is said. */
-async function findOwner(client: ThawClient, to: Operand, flags: CpFlags): Promise<string | undefined> {
+async function findOwner(client: Thaw, to: Operand, flags: CpFlags): Promise<string | undefined> {
   if (to.kind !== "guest") return undefined;
   if (flags.user !== undefined) return flags.user;
-  const sandbox = await client.getSandbox(to.sandbox);
-  return (await client.getSnapshot(sandbox.snapshot)).defaults.user;
+  const { info } = await client.sandboxes.get(to.sandbox);
+  return (await client.snapshots.get(info.snapshot)).defaults.user;
 }
 
 function warn(text: string): void {

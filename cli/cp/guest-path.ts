@@ -1,11 +1,7 @@
-import { ThawError } from "../../client/errors.ts";
-import type { FileEntry, ThawClient } from "../../client/index.ts";
+import { type FileEntry, type GuestFiles, ThawError } from "../../client/index.ts";
 import { folderOf } from "./operand.ts";
 
 const maxLinks = 40;
-
-/** Files of a sandbox, or of a captured machine. */
-export type GuestFiles = Pick<ThawClient, "statFile" | "getFile" | "getTree">;
 
 /** Something in a sandbox, links followed. */
 export interface GuestPlace {
@@ -15,16 +11,15 @@ export interface GuestPlace {
 }
 
 async function stat(
-  client: GuestFiles,
-  sandbox: string,
-  options: { path: string; signal: AbortSignal },
+  files: GuestFiles,
+  { path, signal }: { path: string; signal: AbortSignal },
 ): Promise<FileEntry | undefined> {
   try {
-    return await client.statFile(sandbox, options);
+    return await files.stat(path, { signal });
   } catch (error) {
-    if (error instanceof ThawError && error.code === "not-found" && options.path !== "/") {
+    if (error instanceof ThawError && error.code === "not-found" && path !== "/") {
       // the sandbox itself may be what was not found
-      await client.statFile(sandbox, { ...options, path: "/" });
+      await files.stat("/", { signal });
       return undefined;
     }
     throw error;
@@ -33,13 +28,12 @@ async function stat(
 
 /** Looks at a path of a sandbox; undefined when nothing is there. Where its links lead is the guest's to say, so they are counted. */
 export async function findInGuest(
-  client: GuestFiles,
-  sandbox: string,
+  files: GuestFiles,
   options: { path: string; signal: AbortSignal },
 ): Promise<GuestPlace | undefined> {
   let { path } = options;
   for (let links = 0; links <= maxLinks; links++) {
-    const entry = await stat(client, sandbox, { ...options, path });
+    const entry = await stat(files, { ...options, path });
     if (entry === undefined) return undefined;
     if (entry.type !== "symlink" || entry.target === undefined) return { path, entry };
     path = entry.target.startsWith("/") ? entry.target : `${folderOf(path)}/${entry.target}`;

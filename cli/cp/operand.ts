@@ -1,4 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 
 /** One side of a copy. */
 export type Operand =

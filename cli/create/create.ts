@@ -36,7 +36,7 @@ export async function create(flags: CreateFlags): Promise<void> {
     const source = await bringSource(client, request.source, flags);
     using reporter = createReporter(flags);
     using interrupt = abortOnSignals();
-    const sandbox = await client.createSandbox(
+    const sandbox = await client.sandboxes.create(
       { ...request, ...source },
       {
         onProgress: (progress) => reporter.show(progress),

@@ -3,10 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { ThawError } from "../../client/errors.ts";
-import { hostDaemon } from "../../client/host-daemon.ts";
-import { installDaemon } from "../../client/install.ts";
-import { findPaths } from "../../client/paths.ts";
+import { findPaths, hostDaemon, installDaemon, ThawError } from "../../client/index.ts";
 import { requireLocalContext, withClient } from "../connect.ts";
 import { writeOut } from "../output.ts";
 import { formatUnit } from "./units.ts";
@@ -62,7 +59,7 @@ export async function install({ system = false, print = false }: InstallFlags): 
   const scope = system ? [] : ["--user"];
   await command("systemctl", ...scope, "daemon-reload");
   // One that runs already owns the folder; its machines go on.
-  await withClient((client) => client.shutDown(), { autostart: false }).catch(() => {});
+  await withClient((client) => client.host.shutDown(), { autostart: false }).catch(() => {});
   await command("systemctl", ...scope, "enable", "thaw.service");
   await command("systemctl", ...scope, "restart", "thaw.service");
   writeOut(`${path}\n`);

@@ -1,8 +1,6 @@
 import { closeSync, existsSync, openSync, readSync, watch } from "node:fs";
 import { dirname } from "node:path";
-import { findDaemonLog } from "../../client/daemon-log.ts";
-import { ThawError } from "../../client/errors.ts";
-import { findPaths } from "../../client/paths.ts";
+import { findDaemonLog, findPaths, ThawError } from "../../client/index.ts";
 import { requireLocalContext } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { writeOut } from "../output.ts";

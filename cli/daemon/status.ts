@@ -1,6 +1,4 @@
-import { isNobodyThere } from "../../client/connection-error.ts";
-import { chooseContext } from "../../client/contexts/find.ts";
-import { findPaths } from "../../client/paths.ts";
+import { chooseContext, findPaths, isNobodyThere } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { formatSize } from "../format/size.ts";
@@ -13,7 +11,7 @@ export async function status(flags: { json?: boolean }): Promise<number> {
   const { home, socket } = findPaths();
   const where = context.remote?.url ?? socket;
   try {
-    const info = await withClient((client) => client.getInfo({ anyVersion: true }), {
+    const info = await withClient((client) => client.host.info({ anyVersion: true }), {
       autostart: false,
       context,
     });

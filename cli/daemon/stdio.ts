@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { findPaths } from "../../client/paths.ts";
+import { findPaths } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 
 /**
@@ -7,7 +7,7 @@ import { withClient } from "../connect.ts";
  * when either side is gone; one that has only said its last is still listened to.
  */
 export async function joinStdio(): Promise<void> {
-  await withClient((client) => client.getInfo(), { context: { remote: undefined } });
+  await withClient((client) => client.host.info(), { context: { remote: undefined } });
   const { socket: path } = findPaths();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const socket = connect({ path, allowHalfOpen: true });

@@ -1,20 +1,20 @@
-import { isNobodyThere } from "../../client/connection-error.ts";
-import { ThawError } from "../../client/errors.ts";
-import { findPaths } from "../../client/paths.ts";
-import { stopDaemon } from "../../client/replace-daemon.ts";
+import { findPaths, isNobodyThere, stopDaemon, ThawError } from "../../client/index.ts";
 import { requireLocalContext, withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
 
 /** Removes every sandbox that has a machine. One without a daemon has to be found by one. @returns how many there were. */
 async function stopMachines(): Promise<number> {
   return withClient(async (client) => {
-    const live = (await client.listSandboxes()).filter(
-      ({ state }) => !["stopped", "failed", "removed"].includes(state),
+    const live = (await client.sandboxes.list()).filter(
+      ({ info: { state } }) => !["stopped", "failed", "removed"].includes(state),
     );
     for (const { id } of live)
-      await client.removeSandbox(id).catch((error: unknown) => {
-        if (!(error instanceof ThawError && error.code === "not-found")) throw error;
-      });
+      await client.sandboxes
+        .at(id)
+        .remove()
+        .catch((error: unknown) => {
+          if (!(error instanceof ThawError && error.code === "not-found")) throw error;
+        });
     return live.length;
   });
 }

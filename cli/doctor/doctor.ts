@@ -1,7 +1,12 @@
-import { type ChosenContext, chooseContext } from "../../client/contexts/find.ts";
-import { ThawError } from "../../client/errors.ts";
-import type { DoctorReport, Probe } from "../../client/index.ts";
-import { findPaths, type ThawPaths } from "../../client/paths.ts";
+import {
+  type ChosenContext,
+  chooseContext,
+  type DoctorReport,
+  findPaths,
+  type Probe,
+  ThawError,
+  type ThawPaths,
+} from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { printJson, styleOut, writeOut } from "../output.ts";
@@ -70,7 +75,7 @@ export async function doctor(flags: { json?: boolean }): Promise<number> {
   const ours = context.remote === undefined ? [whichDaemon(findPaths())] : [];
   const report = await withClient(
     async (client) => {
-      const { ready, probes } = await client.getDoctorReport();
+      const { ready, probes } = await client.host.doctor();
       return { ready, probes: [...(asked === undefined ? [] : [asked]), ...ours, ...probes] };
     },
     { context },

@@ -1,11 +1,11 @@
-import type { Exec } from "../../client/index.ts";
+import type { ExecInfo } from "../../client/index.ts";
 import { formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../format/ending.ts";
 import { styleErr, writeErr } from "../output.ts";
 
 /** Says what became of the capture that was asked for: how to replay it, or why there is none. */
-export function sayCaptured(exec: Exec): void {
+export function sayCaptured(exec: ExecInfo): void {
   const { captured, argv, exit } = exec;
   if (captured === null) return;
   if ("error" in captured) {

@@ -1,4 +1,4 @@
-import type { Exec, ExecConnection, ExecHandlers, StatusMessage } from "../../client/index.ts";
+import type { ExecConnection, ExecHandlers, ExecInfo, StatusMessage } from "../../client/index.ts";
 import type { DetachKeys } from "../arguments/detach-keys.ts";
 import { DetachReader } from "./detach-reader.ts";
 import type { ExecFlags } from "./flags.ts";
@@ -29,7 +29,7 @@ export interface ConductOptions {
  * @returns undefined when the user left with the detach keys.
  * @throws Interrupted when the user gave up.
  */
-export async function conductExec(flags: ExecFlags, options: ConductOptions): Promise<Exec | undefined> {
+export async function conductExec(flags: ExecFlags, options: ConductOptions): Promise<ExecInfo | undefined> {
   const raw = flags.tty === true && flags.interactive === true && process.stdin.isTTY === true;
   const { detachKeys } = options;
   const leaves = detachKeys !== undefined && detachKeys.bytes.length > 0 && process.stdin.isTTY === true;

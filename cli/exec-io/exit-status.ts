@@ -1,5 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec } from "../../client/index.ts";
+import { type ExecInfo, ThawError } from "../../client/index.ts";
 import { formatElapsed } from "../format/age.ts";
 import { signalExitCode } from "./signals.ts";
 
@@ -14,7 +13,7 @@ export interface ExitStatus {
  * The exit code for an ended exec: its own, 128 + n when a signal ended it, 124 when it ran out of time.
  * @throws ThawError when it could not be started, or was lost.
  */
-export function readExitStatus(exec: Exec): ExitStatus {
+export function readExitStatus(exec: ExecInfo): ExitStatus {
   if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
   const { exit } = exec;
   if (exit === null) throw new ThawError("internal", "the command ended without an exit");

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
  * Writes bytes to a file descriptor off the main thread, so that a reader that is slow, or stopped, holds up neither signals nor the other
  * stream. Resolves when everything is written; rejects with the system's error, e.g. `EPIPE`.
  */
-export async function writeFully(fd: number, bytes: Buffer): Promise<void> {
+export async function writeFully(fd: number, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
     const result = await writeOnce(fd, bytes, at);
     if (typeof result === "number") at += result;
@@ -15,7 +15,7 @@ export async function writeFully(fd: number, bytes: Buffer): Promise<void> {
   }
 }
 
-function writeOnce(fd: number, bytes: Buffer, at: number): Promise<number | NodeJS.ErrnoException> {
+function writeOnce(fd: number, bytes: Uint8Array, at: number): Promise<number | NodeJS.ErrnoException> {
   const { promise, resolve } = Promise.withResolvers<number | NodeJS.ErrnoException>();
   write(fd, bytes, at, bytes.length - at, null, (error, written) => resolve(error ?? written));
   return promise;

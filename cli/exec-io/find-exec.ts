@@ -1,13 +1,12 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec, Sandbox } from "../../client/index.ts";
+import { type ExecInfo, type SandboxInfo, ThawError } from "../../client/index.ts";
 import { isSshServer } from "../ssh-proxy/server.ts";
 
-function describe(exec: Exec): string {
+function describe(exec: ExecInfo): string {
   return `${exec.id}  ${exec.state}  ${exec.argv.join(" ").slice(0, 60)}`;
 }
 
 /** A sandbox's execs, the newest first. */
-function newestFirst(sandbox: Sandbox): Exec[] {
+function newestFirst(sandbox: SandboxInfo): ExecInfo[] {
   return sandbox.execs.toSorted((a, b) => b.startedAt.localeCompare(a.startedAt));
 }
 
@@ -16,10 +15,10 @@ function newestFirst(sandbox: Sandbox): Exec[] {
  * @throws ThawError `not-found` or, when several fit, `usage`, with the execs there are.
  */
 export function findExec(
-  sandbox: Sandbox,
+  sandbox: SandboxInfo,
   reference: string | undefined,
-  options: { wanted?: (exec: Exec) => boolean; what?: string } = {},
-): Exec {
+  options: { wanted?: (exec: ExecInfo) => boolean; what?: string } = {},
+): ExecInfo {
   const { wanted = () => true, what = "exec" } = options;
   const execs = newestFirst(sandbox);
   const details = execs.slice(0, 10).map(describe);

@@ -26,8 +26,9 @@ export class Screen implements Disposable {
     this.#options = options;
   }
 
-  readonly stdout: NonNullable<ExecHandlers["stdout"]> = (chunk) => {
-    if (!this.#options.raw) return writeFully(1, chunk);
+  readonly stdout: NonNullable<ExecHandlers["stdout"]> = (bytes) => {
+    if (!this.#options.raw) return writeFully(1, bytes);
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     const shown = this.#replay?.take(chunk) ?? chunk;
     this.#modes.note(shown);
     return writeFully(1, shown);

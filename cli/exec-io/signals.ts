@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 
 /** Signals that are passed on to the guest. */
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;

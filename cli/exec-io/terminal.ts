@@ -1,4 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 import { guardTerminal } from "./terminal-guard.ts";
 
 /** Rows and columns. */

@@ -1,5 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec, ThawClient } from "../../client/index.ts";
+import { type ExecInfo, type Thaw, ThawError } from "../../client/index.ts";
 import { type DetachKeys, defaultDetachKeys } from "../arguments/detach-keys.ts";
 import { withClient } from "../connect.ts";
 import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
@@ -18,24 +17,24 @@ export interface ExecCommandFlags extends ExecFlags {
 
 /** Starts a command and stays with it to its end, or until the user leaves. A user who gives up has it killed. */
 async function execAttached(
-  client: ThawClient,
+  client: Thaw,
   sandbox: string,
   options: { argv: readonly string[]; flags: ExecCommandFlags },
-): Promise<Exec | undefined> {
+): Promise<ExecInfo | undefined> {
   const { argv, flags } = options;
-  let started: Exec | undefined;
+  let started: ExecInfo | undefined;
   const kill = async (): Promise<void> => {
     if (started === undefined) return;
-    await client.signalExec({ sandbox: started.sandbox, exec: started.id, signal: "KILL", to: "tree" });
+    await client.sandboxes.at(started.sandbox).execAt(started.id).kill();
   };
   const open: ConductOptions["open"] = async (handlers) => {
     const { signal } = handlers;
     // aborted, it leaves no command behind
-    started = await client.startExec(sandbox, planExec(argv, flags), { signal });
+    started = await client.sandboxes.at(sandbox).startDetached(planExec(argv, flags), { signal });
     // the writer even without stdin: signals and sizes are the writer's
-    const target = { sandbox: started.sandbox, exec: started.id, stdin: true, as: nameOurselves() };
+    const how = { stdin: true, as: nameOurselves(), ...handlers };
     try {
-      return await client.attach(target, handlers);
+      return await client.sandboxes.at(started.sandbox).execAt(started.id).attach(how);
     } catch (error) {
       if (signal.aborted) await kill();
       throw error;
@@ -62,7 +61,7 @@ export async function execIn(
     if (flags.detach === true) {
       using interrupt = abortOnSignals();
       const { signal } = interrupt;
-      const exec = await client.startExec(sandbox, planExec(argv, flags), { signal });
+      const exec = await client.sandboxes.at(sandbox).startDetached(planExec(argv, flags), { signal });
       if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
       if (flags.json === true) printJson(exec);
       else writeOut(`${exec.id}\n`);

@@ -16,12 +16,13 @@ export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     using interrupt = abortOnSignals();
-    const forked = await client.forkSandbox(sandbox, request, {
+    const forked = await client.sandboxes.at(sandbox).fork(request, {
       onProgress: (progress) => reporter.show(progress),
       signal: interrupt.signal,
     });
     reporter[Symbol.dispose]();
-    if (flags.json === true) printJson(forked);
-    else for (const { name } of forked.sandboxes) writeOut(`${name}\n`);
+    const children = forked.sandboxes.map(({ info }) => info);
+    if (flags.json === true) printJson({ ...forked, sandboxes: children });
+    else for (const { name } of children) writeOut(`${name}\n`);
   });
 }

@@ -1,4 +1,4 @@
-import type { Capture, Exec } from "../../client/index.ts";
+import type { Capture, ExecInfo } from "../../client/index.ts";
 import { cleanText } from "./clean-text.ts";
 
 const longestCommand = 48;
@@ -23,7 +23,7 @@ export function formatTrigger({ trigger, exec, crash }: Pick<Capture, "trigger" 
 }
 
 /** How an exec ended, as a verb: `exited 1`, `was ended by SIGSEGV`, `ran out of time`. */
-export function formatEnd(exit: Exec["exit"]): string {
+export function formatEnd(exit: ExecInfo["exit"]): string {
   if (exit === null) return "ended with its machine";
   if (exit.timedOut) return "ran out of time";
   if (exit.oom) return "ran out of memory";

@@ -11,11 +11,9 @@ export interface FreezeFlags {
 export async function freeze(sandbox: string, tag: string, flags: FreezeFlags): Promise<void> {
   await withClient(async (client) => {
     using reporter = createReporter(flags);
-    const frozen = await client.freezeSandbox(
-      sandbox,
-      { tag },
-      { onProgress: (progress) => reporter.show(progress) },
-    );
+    const frozen = await client.sandboxes
+      .at(sandbox)
+      .freeze(tag, { onProgress: (progress) => reporter.show(progress) });
     reporter[Symbol.dispose]();
     if (flags.json === true) printJson(frozen);
     else writeOut(`${tag}\n`);

@@ -16,7 +16,7 @@ export class LineAssembler {
   #time: Date | undefined;
 
   /** The lines that end with this chunk. */
-  push(data: Buffer, time: Date): LogLine[] {
+  push(data: Uint8Array, time: Date): LogLine[] {
     const parts = this.#decoder.write(data).split("\n");
     const lines: LogLine[] = [];
     for (const [index, part] of parts.entries()) {

@@ -28,7 +28,7 @@ class LogPrinter {
     this.#flags = flags;
   }
 
-  async print(stream: Stream, data: Buffer, time: Date): Promise<void> {
+  async print(stream: Stream, data: Uint8Array, time: Date): Promise<void> {
     const { json, timestamps } = this.#flags;
     if (json === true || timestamps === true) await this.#print(stream, this.#lines[stream].push(data, time));
     else await writeFully(stream === "stdout" ? 1 : 2, data);
@@ -57,15 +57,13 @@ export async function showLog(
   return withClient(async (client) => {
     using interrupt = abortOnSignals();
     const { signal } = interrupt;
-    const found = await client.getSandbox(sandbox, { signal });
+    const { info: found } = await client.sandboxes.get(sandbox, { signal });
     const exec = findExec(found, reference);
     const { since, tail, follow } = flags;
     const printer = new LogPrinter(flags);
     try {
-      for await (const chunk of client.getLog(
-        { sandbox: found.id, exec: exec.id },
-        { since, tail, follow, signal },
-      )) {
+      const logs = client.sandboxes.at(found.id).execAt(exec.id).logs({ since, tail, follow, signal });
+      for await (const chunk of logs) {
         if ("data" in chunk) await printer.print(chunk.channel, chunk.data, chunk.time);
         else
           writeErr(

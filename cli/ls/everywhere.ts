@@ -7,9 +7,10 @@ import { formatSandboxes, type ListFlags } from "./list.ts";
 /** `thaw ls --all-contexts`: every host is asked at once. @returns 0 when one of them answered. */
 export async function listEverywhere(flags: ListFlags): Promise<number> {
   using abort = abortOnSignals();
-  const answers = await askEveryContext(abort.signal, (client, signal) =>
-    client.listSandboxes({ labels: flags.label, signal }),
-  );
+  const answers = await askEveryContext(abort.signal, async (client, signal) => {
+    const sandboxes = await client.sandboxes.list({ labels: flags.label, signal });
+    return sandboxes.map(({ info }) => info);
+  });
   const failed = answers.flatMap(({ context, error }) => (error === undefined ? [] : [{ context, error }]));
   const sandboxes = answers.flatMap((answer) =>
     answer.error === undefined

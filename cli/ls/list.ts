@@ -1,4 +1,4 @@
-import type { Sandbox } from "../../client/index.ts";
+import type { SandboxInfo } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -9,14 +9,14 @@ import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
 const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
 
-function describeState(sandbox: Sandbox): string {
+function describeState(sandbox: SandboxInfo): string {
   if (sandbox.frozen) return "stopped (frozen)";
   return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
 }
 
 /** The table of sandboxes; of several hosts, where one names its context. */
 export function formatSandboxes(
-  sandboxes: readonly (Sandbox & { context?: string })[],
+  sandboxes: readonly (SandboxInfo & { context?: string })[],
   nowMs?: number,
 ): string {
   const everywhere = sandboxes.some(({ context }) => context !== undefined);
@@ -44,9 +44,9 @@ export interface ListFlags {
 /** `thaw ls`. */
 export async function list(flags: ListFlags): Promise<void> {
   const { sandboxes, quarantined } = await withClient(async (client) => ({
-    sandboxes: await client.listSandboxes({ labels: flags.label }),
+    sandboxes: (await client.sandboxes.list({ labels: flags.label })).map(({ info }) => info),
     // After the first request, which starts the daemon when there is none. The list does not fail for it.
-    quarantined: await client.listQuarantine().catch(() => []),
+    quarantined: await client.quarantine.list().catch(() => []),
   }));
   if (flags.json === true) printJson(sandboxes);
   else writeOut(formatSandboxes(sandboxes));

@@ -2,5 +2,9 @@ import { defineSandboxVerb } from "../sandbox-verb.ts";
 import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
-  defineSandboxVerb(command, { name: "pause", act: (client, sandbox) => client.pauseSandbox(sandbox), exit });
+  defineSandboxVerb(command, {
+    name: "pause",
+    act: (client, sandbox) => client.sandboxes.at(sandbox).pause(),
+    exit,
+  });
 };

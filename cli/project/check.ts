@@ -1,4 +1,4 @@
-import { nameFile } from "../../client/project/load.ts";
+import { nameFile } from "../../client/index.ts";
 import { printJson, writeOut } from "../output.ts";
 import { needProject } from "./need-project.ts";
 import { warnOf } from "./warn.ts";

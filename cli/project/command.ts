@@ -35,9 +35,9 @@ Examples:
     .option("--json", "it is JSON anyway")
     .addHelpText("after", "\nExample:\n  $ thaw project schema > thaw.schema.json")
     .action(async () => {
-      const { projectJsonSchema } = await import("../../client/project/json-schema.ts");
+      const { projectJsonSchema } = await import("../../client/index.ts");
       const { printJson } = await import("../output.ts");
-      printJson(projectJsonSchema());
+      printJson(await projectJsonSchema());
       exit(0);
     });
 };

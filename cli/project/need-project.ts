@@ -1,5 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import { loadProject, type Project } from "../../client/project/load.ts";
+import { loadProject, type Project, ThawError } from "../../client/index.ts";
 
 /** The project file. @throws ThawError `usage` when there is none, or with its mistakes. */
 export async function needProject(file: string | undefined): Promise<Project> {

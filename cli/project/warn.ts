@@ -1,4 +1,4 @@
-import type { Project } from "../../client/project/load.ts";
+import type { Project } from "../../client/index.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
 

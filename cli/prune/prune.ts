@@ -27,7 +27,7 @@ export function formatPruned({ dryRun, captures, snapshots, compressed }: PruneR
 
 /** `thaw prune`. */
 export async function prune(flags: PruneFlags): Promise<void> {
-  const report = await withClient((client) => client.prune(flags.dryRun === true));
+  const report = await withClient((client) => client.host.prune({ dryRun: flags.dryRun === true }));
   if (report.unreadable.length > 0) {
     const named = cleanText(report.unreadable.join(", "));
     writeErr(

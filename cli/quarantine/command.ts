@@ -23,7 +23,7 @@ export const define: Define = (command, exit) => {
     .addHelpText("after", "\nExample:\n  $ thaw quarantine restore fail-7k2qxz")
     .action(async (entries: string[], flags: JsonFlag) => {
       const { actOnEach } = await import("../act-on-each.ts");
-      exit(await actOnEach(entries, (client, id) => client.restoreQuarantined(id), flags));
+      exit(await actOnEach(entries, (client, id) => client.quarantine.restore(id), flags));
     });
   command
     .command("rm")
@@ -33,6 +33,6 @@ export const define: Define = (command, exit) => {
     .addHelpText("after", "\nExample:\n  $ thaw quarantine rm draft/fail-7k2qxz-20261125T223346123Z")
     .action(async (entries: string[], flags: JsonFlag) => {
       const { actOnEach } = await import("../act-on-each.ts");
-      exit(await actOnEach(entries, (client, id) => client.removeQuarantined(id), flags));
+      exit(await actOnEach(entries, (client, id) => client.quarantine.remove(id), flags));
     });
 };

@@ -7,7 +7,7 @@ import { printJson, writeOut } from "../output.ts";
 
 /** `thaw quarantine ls`. */
 export async function list(flags: { json?: boolean }): Promise<void> {
-  const entries = await withClient((client) => client.listQuarantine());
+  const entries = await withClient((client) => client.quarantine.list());
   if (flags.json === true) printJson(entries);
   else writeOut(formatQuarantine(entries));
 }

@@ -1,5 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { DiskListing } from "../../client/index.ts";
+import { type DiskListing, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
 import { formatSize } from "../format/size.ts";
@@ -29,12 +28,12 @@ export async function listFiles(
       },
     );
   const { found, listings } = await withClient(async (client) => {
-    const found = await client.getCapture(capture);
+    const found = await client.captures.get(capture);
     const { id } = found;
     const asked = paths.length === 0 ? ["/"] : paths;
     const level = "files";
     const listings = await Promise.all(
-      asked.map(async (path) => ({ path, ...(await client.listCapturedFiles(id, { path, level })) })),
+      asked.map(async (path) => ({ path, ...(await client.captures.listFiles(id, path, { level })) })),
     );
     return { found, listings };
   });

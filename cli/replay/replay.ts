@@ -1,5 +1,11 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Capture, ExecConnection, RunRequest, Sandbox, ThawClient } from "../../client/index.ts";
+import {
+  type Capture,
+  type ExecConnection,
+  type RunRequest,
+  type SandboxInfo,
+  type Thaw,
+  ThawError,
+} from "../../client/index.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { withClient } from "../connect.ts";
 import { conductExec } from "../exec-io/conduct.ts";
@@ -48,7 +54,7 @@ function planReplay(capture: string, argv: readonly string[], flags: ReplayFlags
 }
 
 /** What one is about to stand in. */
-function describeCase(capture: Capture, { replay, name }: Sandbox): string {
+function describeCase(capture: Capture, { replay, name }: SandboxInfo): string {
   const { exec, crash, processes, listening } = capture;
   const what = exec === null ? `sandbox ${capture.sandbox.name}` : formatCommand(exec.argv, 100);
   const diskAge = describeDiskAge(capture);
@@ -95,14 +101,14 @@ export async function replay(
 }
 
 async function replayWith(
-  client: ThawClient,
+  client: Thaw,
   reference: string,
   argv: readonly string[],
   flags: ReplayFlags,
 ): Promise<number> {
-  const capture = await client.getCapture(await bring(client, "capture", reference, flags));
+  const capture = await client.captures.get(await bring(client, "capture", reference, flags));
   using reporter = createReporter(flags);
-  let sandbox: Sandbox | undefined;
+  let sandbox: SandboxInfo | undefined;
   const typed = Promise.withResolvers<string>();
   const asShell: ReplayFlags = argv.length === 0 ? { ...flags, tty: true, interactive: true } : flags;
   const exec = await conductExec(asShell, {
@@ -134,7 +140,7 @@ async function replayWith(
 }
 
 /** A command in a replay of the disk says nothing else of where it runs. */
-function noteDiskAge(capture: Capture, { replay }: Sandbox, flags: ReplayFlags): void {
+function noteDiskAge(capture: Capture, { replay }: SandboxInfo, flags: ReplayFlags): void {
   const note = replay?.level === "disk" ? describeDiskAge(capture) : null;
   if (note !== null && flags.json !== true) writeErr(`${styleErr("yellow", "thaw:")} ${note}\n`);
 }

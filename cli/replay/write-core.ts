@@ -18,10 +18,10 @@ export async function writeCore(
   let bytes = 0;
   try {
     await withClient(async (client) => {
-      const { id } = await client.getCapture(await bring(client, "capture", capture, flags));
+      const { id } = await client.captures.get(await bring(client, "capture", capture, flags));
       let file: Awaited<ReturnType<typeof open>> | undefined;
       try {
-        for await (const chunk of client.getCore(id, { signal: abort.signal })) {
+        for await (const chunk of client.captures.core(id, { signal: abort.signal })) {
           file ??= await open(beside, "w", 0o600);
           await file.writeFile(chunk);
           bytes += chunk.length;

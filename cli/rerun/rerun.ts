@@ -94,7 +94,7 @@ export async function rerun(capture: string, argv: readonly string[], flags: Rer
   };
   const result = await withClient(async (client) => {
     using reporter = createReporter(flags);
-    return client.rerunCapture(capture, request, {
+    return client.captures.rerun(capture, request, {
       signal: interrupt.signal,
       onProgress: (progress) => reporter.show(progress),
       onRun: (run) => {

@@ -4,7 +4,7 @@ import type { Define } from "../verbs.ts";
 export const define: Define = (command, exit) => {
   defineSandboxVerb(command, {
     name: "resume",
-    act: (client, sandbox) => client.resumeSandbox(sandbox),
+    act: (client, sandbox) => client.sandboxes.at(sandbox).resume(),
     exit,
   });
 };

@@ -1,4 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 import { collectSelector } from "../arguments/selector.ts";
 import type { Define } from "../verbs.ts";
 
@@ -29,14 +29,18 @@ export const define: Define = (command, exit) => {
         named.length > 0
           ? named
           : await withClient(async (client) =>
-              (await client.listSandboxes({ labels: flags.label })).map(({ id }) => id),
+              (await client.sandboxes.list({ labels: flags.label })).map(({ id }) => id),
             );
       // one of those chosen that somebody else removes meanwhile is as wanted
       const ignoreGone = (error: unknown): void => {
         if (named.length > 0 || !(error instanceof ThawError && error.code === "not-found")) throw error;
       };
       exit(
-        await actOnEach(names, (client, sandbox) => client.removeSandbox(sandbox).catch(ignoreGone), flags),
+        await actOnEach(
+          names,
+          (client, sandbox) => client.sandboxes.at(sandbox).remove().catch(ignoreGone),
+          flags,
+        ),
       );
     });
 };

@@ -1,5 +1,4 @@
-import type { Project } from "../../client/project/load.ts";
-import { commandOf } from "../../client/project/plan.ts";
+import { commandOf, type Project } from "../../client/index.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 import { needProject } from "../project/need-project.ts";

@@ -1,7 +1,11 @@
-import { ThawError } from "../../client/errors.ts";
-import { loadProject, nameFile, type Project } from "../../client/project/load.ts";
-import { planProjectRun } from "../../client/project/plan.ts";
-import type { RunSettings } from "../../client/run-settings.ts";
+import {
+  loadProject,
+  nameFile,
+  type Project,
+  planProjectRun,
+  type RunSettings,
+  ThawError,
+} from "../../client/index.ts";
 import { warnOf } from "../project/warn.ts";
 import { formatRuns, listRuns } from "./list.ts";
 import type { RunPlan, RunWords } from "./plan.ts";

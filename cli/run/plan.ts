@@ -1,5 +1,4 @@
-import type { RunRequest } from "../../client/index.ts";
-import { buildRunRequest, type RunSettings } from "../../client/run-settings.ts";
+import { buildRunRequest, type RunRequest, type RunSettings } from "../../client/index.ts";
 import { readCiContext } from "../arguments/ci-context.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";

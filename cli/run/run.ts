@@ -1,6 +1,11 @@
 import { statSync } from "node:fs";
-import { ThawError } from "../../client/errors.ts";
-import type { ExecConnection, Sandbox, StatusMessage, ThawClient } from "../../client/index.ts";
+import {
+  type ExecConnection,
+  type SandboxInfo,
+  type StatusMessage,
+  type Thaw,
+  ThawError,
+} from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { sayCaptured } from "../exec-io/captured.ts";
 import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
@@ -20,18 +25,18 @@ function checkWorkspace(folder: string | undefined): void {
 
 /** Opens the run; with a workspace the command is held until that is there. */
 async function openRun(
-  client: ThawClient,
+  client: Thaw,
   plan: RunPlan,
   options: {
     flags: RunFlags;
     handlers: Parameters<ConductOptions["open"]>[0];
     reporter: ProgressReporter;
-    onCreated: (sandbox: Sandbox) => void;
+    onCreated: (sandbox: SandboxInfo) => void;
   },
 ): Promise<ExecConnection> {
   const { flags, handlers, reporter, onCreated } = options;
   const { signal } = handlers;
-  const created = Promise.withResolvers<Sandbox>();
+  const created = Promise.withResolvers<SandboxInfo>();
   const onStatus = (message: StatusMessage): void => {
     handlers.onStatus(message);
     if (message.type === "progress") reporter.show(message);
@@ -67,8 +72,8 @@ export async function run(words: RunWords, flags: RunFlags): Promise<number> {
     const source = await bringSource(client, plan.settings.source, flags);
     const ready = { ...plan, settings: { ...plan.settings, ...source } };
     using reporter = createReporter(flags);
-    let sandbox: Sandbox | undefined;
-    const onCreated = (created: Sandbox): void => {
+    let sandbox: SandboxInfo | undefined;
+    const onCreated = (created: SandboxInfo): void => {
       sandbox = created;
     };
     const open: ConductOptions["open"] = (handlers) =>

@@ -1,11 +1,15 @@
 import { resolve } from "node:path";
-import { ThawError } from "../../client/errors.ts";
-import type { Sandbox, ThawClient } from "../../client/index.ts";
-import { showPath } from "../../client/tree/format.ts";
-import type { SkippedEntry } from "../../client/tree/pack.ts";
-import { sendEntries } from "../../client/tree/send.ts";
-import { collectWorkspace, type Workspace } from "../../client/workspace.ts";
-import { workspacePath } from "../../client/workspace-path.ts";
+import {
+  collectWorkspace,
+  type SandboxInfo,
+  type SkippedEntry,
+  sendEntries,
+  showPath,
+  type Thaw,
+  ThawError,
+  type Workspace,
+  workspacePath,
+} from "../../client/index.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
 
@@ -33,8 +37,8 @@ function warnOfSkipped(skipped: readonly SkippedEntry[]): void {
 
 /** Copies the workspace into the sandbox, owned by the user the command runs as. @returns what was sent. */
 export async function sendWorkspace(
-  client: ThawClient,
-  sandbox: Sandbox,
+  client: Thaw,
+  sandbox: SandboxInfo,
   options: {
     workspace: Promise<Workspace>;
     user: string | undefined;
@@ -44,11 +48,15 @@ export async function sendWorkspace(
   },
 ): Promise<{ entries: number; bytes: number }> {
   const { signal, keep, verbose } = options;
-  const owner = options.user ?? (await client.getSnapshot(sandbox.snapshot, { signal })).defaults.user;
+  const owner = options.user ?? (await client.snapshots.get(sandbox.snapshot, { signal })).defaults.user;
   const { entries, notes, countLeftOut } = await options.workspace;
   for (const note of notes) warn(note);
   const to = { path: workspacePath, user: owner, keep, signal };
-  const { skipped, notes: lost, ...sent } = await sendEntries(client, sandbox.id, () => entries, to);
+  const {
+    skipped,
+    notes: lost,
+    ...sent
+  } = await sendEntries(client.sandboxes.at(sandbox.id).files, () => entries, to);
   warnOfSkipped(skipped);
   for (const note of lost) warn(cleanText(note));
   const broken = skipped.find((entry) => entry.broken === true);

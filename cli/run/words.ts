@@ -1,4 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 import type { RunWords } from "./plan.ts";
 
 /** How a command that was given without `--` should have been. */

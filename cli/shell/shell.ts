@@ -1,5 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec, ExecRequest } from "../../client/index.ts";
+import { type ExecInfo, type ExecRequest, ThawError } from "../../client/index.ts";
 import type { DetachKeys } from "../arguments/detach-keys.ts";
 import { joinExec } from "../attach/attach.ts";
 import { withClient } from "../connect.ts";
@@ -50,10 +49,11 @@ export async function shell(sandbox: string, flags: ShellFlags): Promise<number>
     });
   }
   return withClient(async (client) => {
-    const exec = await (async (): Promise<Exec> => {
-      if (flags.exec === undefined) return client.startExec(sandbox, planShell(flags, process.env));
-      const found = await client.getSandbox(sandbox);
-      const wanted = ({ state, tty }: Exec): boolean => tty && state === "running";
+    const exec = await (async (): Promise<ExecInfo> => {
+      if (flags.exec === undefined)
+        return client.sandboxes.at(sandbox).startDetached(planShell(flags, process.env));
+      const { info: found } = await client.sandboxes.get(sandbox);
+      const wanted = ({ state, tty }: ExecInfo): boolean => tty && state === "running";
       return findExec(found, flags.exec === true ? undefined : flags.exec, {
         wanted,
         what: "shell that runs",

@@ -47,7 +47,7 @@ export const define: Define = (command, exit) => {
     .addHelpText("after", "\nExample:\n  $ thaw snapshot rm node:24")
     .action(async (snapshots: string[], flags: JsonFlag) => {
       const { actOnEach } = await import("../act-on-each.ts");
-      exit(await actOnEach(snapshots, (client, snapshot) => client.removeSnapshot(snapshot), flags));
+      exit(await actOnEach(snapshots, (client, snapshot) => client.snapshots.remove(snapshot), flags));
     });
   command
     .command("verify")

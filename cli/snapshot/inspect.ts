@@ -33,7 +33,7 @@ function formatSnapshot(snapshot: Snapshot): string {
 
 /** `thaw snapshot inspect`. */
 export async function inspect(reference: string, flags: { json?: boolean }): Promise<void> {
-  const snapshot = await withClient((client) => client.getSnapshot(reference));
+  const snapshot = await withClient((client) => client.snapshots.get(reference));
   if (flags.json === true) printJson(snapshot);
   else writeOut(formatSnapshot(snapshot));
 }

@@ -24,7 +24,7 @@ export function formatSnapshots(snapshots: readonly Snapshot[], nowMs?: number):
 
 /** `thaw snapshot ls`. */
 export async function list(flags: { json?: boolean }): Promise<void> {
-  const snapshots = await withClient((client) => client.listSnapshots());
+  const snapshots = await withClient((client) => client.snapshots.list());
   if (flags.json === true) printJson(snapshots);
   else writeOut(formatSnapshots(snapshots));
 }

@@ -5,7 +5,7 @@ import { printJson, writeOut } from "../output.ts";
 
 /** `thaw snapshot verify`. @returns 0 when every part is what it was, else 1. */
 export async function verify(reference: string, flags: { json?: boolean }): Promise<number> {
-  const report = await withClient((client) => client.verifySnapshot(reference));
+  const report = await withClient((client) => client.snapshots.verify(reference));
   if (flags.json === true) {
     printJson(report);
     return report.ok ? 0 : 1;

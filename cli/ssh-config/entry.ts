@@ -1,5 +1,4 @@
-import { localContext } from "../../client/contexts/config.ts";
-import { quoteForShell } from "../../client/shell-quote.ts";
+import { localContext, quoteForShell } from "../../client/index.ts";
 
 /** What an entry is made of. */
 export interface EntryOptions {

@@ -2,8 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { findConfigFolder } from "../../client/contexts/config.ts";
-import { ThawError } from "../../client/errors.ts";
+import { findConfigFolder, ThawError } from "../../client/index.ts";
 
 /** The key pair with which this user's ssh enters sandboxes, and nothing else. */
 export interface SshKey {

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { chooseContext } from "../../client/contexts/find.ts";
+import { chooseContext } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
 import { formatEntry } from "./entry.ts";
@@ -14,7 +14,7 @@ export async function printSshConfig(sandbox: string | undefined, flags: { json?
   const name =
     sandbox === undefined
       ? undefined
-      : (await withClient((client) => client.getSandbox(sandbox), { context })).name;
+      : (await withClient((client) => client.sandboxes.get(sandbox), { context })).name;
   const { identityFile } = await findSshKey();
   const env = Object.fromEntries(
     carried.flatMap((variable) => {

@@ -1,6 +1,4 @@
-import { ThawError } from "../../client/errors.ts";
-import type { Exec } from "../../client/index.ts";
-import { LastLines } from "../../client/ssh/last-lines.ts";
+import { type ExecInfo, LastLines, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import { nameOurselves } from "../exec-io/own-name.ts";
@@ -11,7 +9,7 @@ import { findSshKey } from "../ssh-config/key.ts";
 import { noServerCode, planSshServer } from "./server.ts";
 
 /** What an sshd that ended without a word means. */
-function describeFailure(sandbox: string, { exit, error }: Exec, details: readonly string[]): ThawError {
+function describeFailure(sandbox: string, { exit, error }: ExecInfo, details: readonly string[]): ThawError {
   if (exit?.code === noServerCode || error !== null) {
     return new ThawError("unsupported", `sandbox ${sandbox} has no sshd`, {
       hint: `add openssh-server to its template's packages; thaw shell ${sandbox} needs none`,
@@ -34,20 +32,17 @@ export async function proxySsh(host: string): Promise<number> {
     const { signal } = abort;
     const said = new LastLines();
     let answered = false;
-    const started = await client.startExec(sandbox, planSshServer(publicKey), { signal });
-    const target = { sandbox: started.sandbox, exec: started.id };
+    const started = await client.sandboxes.at(sandbox).startDetached(planSshServer(publicKey), { signal });
+    const exec = client.sandboxes.at(started.sandbox).execAt(started.id);
     try {
-      const connection = await client.attach(
-        { ...target, stdin: true, as: nameOurselves() },
-        {
-          stdout: (chunk) => {
-            answered = true;
-            return writeFully(1, chunk);
-          },
-          stderr: (chunk) => said.push(chunk),
-          signal,
+      const connection = await exec.attach({
+        ...{ stdin: true, as: nameOurselves(), signal },
+        stdout: (chunk) => {
+          answered = true;
+          return writeFully(1, chunk);
         },
-      );
+        stderr: (chunk) => said.push(chunk),
+      });
       passStdin(connection).catch(() => connection.endStdin());
       const ended = await connection.result;
       if (!answered) throw describeFailure(sandbox, ended, said.lines);
@@ -55,7 +50,7 @@ export async function proxySsh(host: string): Promise<number> {
     } catch (error) {
       const over = signal.aborted || answered;
       // nobody is left to talk to it
-      if (over) await client.signalExec({ ...target, signal: "KILL", to: "tree" }).catch(() => {});
+      if (over) await exec.kill().catch(() => {});
       // this is how ssh ends whoever carried its connection
       if (answered && signal.aborted) return 0;
       throw error;

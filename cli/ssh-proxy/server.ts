@@ -1,4 +1,4 @@
-import type { Exec, ExecRequest } from "../../client/index.ts";
+import type { ExecInfo, ExecRequest } from "../../client/index.ts";
 
 /** The exit code of {@link planSshServer} when the sandbox has no sshd. */
 export const noServerCode = 69;
@@ -27,7 +27,7 @@ exec "$sshd" -i -e -f /dev/null -o LogLevel=ERROR -o HostKey="$host/key" \\
 const serverName = "thaw-sshd";
 
 /** Whether an exec carries ssh: its output is for nobody's eyes. */
-export function isSshServer({ argv }: Pick<Exec, "argv">): boolean {
+export function isSshServer({ argv }: Pick<ExecInfo, "argv">): boolean {
   return argv[3] === serverName;
 }
 

@@ -1,4 +1,4 @@
-import type { MachineStats, Sandbox, ThawClient } from "../../client/index.ts";
+import type { MachineStats, SandboxInfo, Thaw } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
@@ -21,23 +21,29 @@ export interface SandboxStats extends MachineStats {
   memoryMib: number;
 }
 
-async function read(client: ThawClient, { id }: Sandbox): Promise<Reading | null> {
+async function read(client: Thaw, { id }: SandboxInfo): Promise<Reading | null> {
   // one that ends meanwhile is left out
-  const stats = await client.getStats(id).catch(() => null);
+  const stats = await client.sandboxes
+    .at(id)
+    .stats()
+    .catch(() => null);
   return stats === null ? null : { atMs: performance.now(), stats };
 }
 
-async function measure(client: ThawClient, named: readonly string[]): Promise<SandboxStats[]> {
+async function measure(client: Thaw, named: readonly string[]): Promise<SandboxStats[]> {
   const chosen =
     named.length === 0
-      ? (await client.listSandboxes()).filter(({ state }) => state === "running" || state === "paused")
-      : await Promise.all(named.map((name) => client.getSandbox(name)));
+      ? (await client.sandboxes.list()).filter(
+          ({ info }) => info.state === "running" || info.state === "paused",
+        )
+      : await Promise.all(named.map((name) => client.sandboxes.get(name)));
   // what can't be measured is refused by name
-  if (named.length > 0) for (const { id } of chosen) await client.getStats(id);
-  const before = await Promise.all(chosen.map((sandbox) => read(client, sandbox)));
+  if (named.length > 0) for (const { id } of chosen) await client.sandboxes.at(id).stats();
+  const infos = chosen.map(({ info }) => info);
+  const before = await Promise.all(infos.map((sandbox) => read(client, sandbox)));
   await new Promise((resolve) => setTimeout(resolve, chosen.length === 0 ? 0 : spanMs));
-  const after = await Promise.all(chosen.map((sandbox) => read(client, sandbox)));
-  return chosen.flatMap(({ id, name, state, resources }, index) => {
+  const after = await Promise.all(infos.map((sandbox) => read(client, sandbox)));
+  return infos.flatMap(({ id, name, state, resources }, index) => {
     const [first, second] = [before[index], after[index]];
     if (!first || !second) return [];
     const cpuPercent = (100 * (second.stats.cpuMs - first.stats.cpuMs)) / (second.atMs - first.atMs);

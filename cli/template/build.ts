@@ -17,7 +17,7 @@ export async function build(template: string, flags: BuildFlags): Promise<void> 
   const request = { ...(await readTemplate(template, flags)), force: flags.force === true };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
-    const snapshot = await client.buildTemplate(request, {
+    const snapshot = await client.templates.build(request, {
       onProgress: (progress) => reporter.show(progress),
     });
     reporter[Symbol.dispose]();

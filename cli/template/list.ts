@@ -20,7 +20,7 @@ export function formatTemplates(templates: readonly Template[]): string {
 
 /** `thaw template ls`. */
 export async function list(flags: { json?: boolean }): Promise<void> {
-  const templates = await withClient((client) => client.listTemplates());
+  const templates = await withClient((client) => client.templates.list());
   if (flags.json === true) printJson(templates);
   else writeOut(formatTemplates(templates));
 }

@@ -1,5 +1,5 @@
 import { suggestNearest } from "../../api/nearest.ts";
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
@@ -7,7 +7,7 @@ import { printJson, writeOut } from "../output.ts";
 
 /** `thaw template show`. @throws ThawError `not-found` with the nearest names. */
 export async function show(name: string, flags: { json?: boolean }): Promise<void> {
-  const templates = await withClient((client) => client.listTemplates());
+  const templates = await withClient((client) => client.templates.list());
   const template = templates.find((candidate) => candidate.name === name || candidate.tag === name);
   if (template === undefined) {
     const names = templates.map((candidate) => candidate.name);

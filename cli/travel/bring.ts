@@ -1,6 +1,4 @@
-import type { ThawClient } from "../../client/index.ts";
-import type { Pulled } from "../../client/stores/pull.ts";
-import { isStoreReference } from "../../client/stores/reference.ts";
+import { isStoreReference, type Pulled, type Thaw } from "../../client/index.ts";
 import { Meter } from "../cp/meter.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatSize } from "../format/size.ts";
@@ -13,7 +11,7 @@ import type { ReadFlags } from "./flags.ts";
  * @throws ThawError what fetching throws; Interrupted.
  */
 export async function bring(
-  client: ThawClient,
+  client: Thaw,
   kind: "capture" | "snapshot",
   reference: string,
   flags: ReadFlags & { json?: boolean },
@@ -23,7 +21,7 @@ export async function bring(
 
 /** A source whose snapshot is on the daemon's host, as a part of a request; nothing where there is none. */
 export async function bringSource<S extends { snapshot?: string | undefined }>(
-  client: ThawClient,
+  client: Thaw,
   source: S | undefined,
   flags: ReadFlags & { json?: boolean },
 ): Promise<{ source?: S }> {
@@ -33,21 +31,18 @@ export async function bringSource<S extends { snapshot?: string | undefined }>(
 
 /** Fetches it and says so in one line. */
 export async function fetchFrom(
-  client: ThawClient,
+  client: Thaw,
   kind: "capture" | "snapshot",
   reference: string,
   flags: ReadFlags & { json?: boolean },
 ): Promise<Pulled> {
-  const [{ openStore }, { find, pull }] = await Promise.all([
-    import("../../client/stores/open.ts"),
-    import("../../client/stores/pull.ts"),
-  ]);
+  const { findInStore, openStore, pull } = await import("../../client/index.ts");
   await using opened = await openStore(reference, { plainHttp: flags.plainHttp === true, write: false });
   using interrupt = abortOnSignals();
   using reporter = createReporter(flags);
   using meter = new Meter(reference);
   const { signal } = interrupt;
-  const packed = await find(opened.store, kind, opened.tag, signal);
+  const packed = await findInStore(opened.store, kind, opened.tag, signal);
   const pulled = await pull(client, opened.store, packed, {
     ...{ identity: flags.identity, signal },
     onProgress: (progress) => reporter.show(progress),

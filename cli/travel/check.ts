@@ -1,6 +1,4 @@
-import type { OutlineCheck } from "../../client/index.ts";
-import { openStore } from "../../client/stores/open.ts";
-import { find, readOutlines } from "../../client/stores/pull.ts";
+import { findInStore, type OutlineCheck, openStore, readOutlines } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import type { ReadFlags } from "./flags.ts";
@@ -18,13 +16,13 @@ export async function checkInStore(reference: string, flags: ReadFlags): Promise
   await using opened = await openStore(reference, { plainHttp: flags.plainHttp === true, write: false });
   using interrupt = abortOnSignals();
   const { signal } = interrupt;
-  const packed = await find(opened.store, "capture", opened.tag, signal);
+  const packed = await findInStore(opened.store, "capture", opened.tag, signal);
   const { outline, base } = await readOutlines(opened.store, packed, signal);
-  const report = await withClient((client) => client.checkOutline(outline, base, { signal }));
+  const report = await withClient((client) => client.captures.checkOutline(outline, base, { signal }));
   if (report.best === "memory") return { ...report, resumesIn: [] };
   const { askEveryContext } = await import("../every-context.ts");
   const answers = await askEveryContext(signal, (client, late) =>
-    client.checkOutline(outline, base, { signal: late }),
+    client.captures.checkOutline(outline, base, { signal: late }),
   );
   const able = answers.filter((answer) => answer.error === undefined && answer.value.best === "memory");
   return { ...report, resumesIn: able.map(({ context }) => context) };

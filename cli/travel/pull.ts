@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
 import { fetchFrom } from "./bring.ts";
@@ -16,7 +16,7 @@ interface PullFlags extends ReadFlags {
 export async function pullFrom(kind: Kind, reference: string, flags: PullFlags): Promise<void> {
   await withClient(async (client) => {
     const pulled = await fetchFrom(client, kind, reference, flags);
-    if (flags.tag !== undefined) await client.tagSnapshot(pulled.id, flags.tag);
+    if (flags.tag !== undefined) await client.snapshots.tag(pulled.id, flags.tag);
     if (flags.json === true) printJson(pulled);
     else writeOut(`${flags.tag ?? pulled.id}\n`);
   });

@@ -1,11 +1,15 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { ThawError } from "../../client/errors.ts";
-import type { ThawClient } from "../../client/index.ts";
-import { encryptTo } from "../../client/stores/encryption.ts";
-import { openStore } from "../../client/stores/open.ts";
-import { type Pushed, push } from "../../client/stores/push.ts";
-import type { Store } from "../../client/stores/store.ts";
+import {
+  encryptTo,
+  openStore,
+  type ProgressOptions,
+  type Pushed,
+  push,
+  type Store,
+  type Thaw,
+  ThawError,
+} from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { Meter } from "../cp/meter.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
@@ -44,7 +48,7 @@ export async function exportTo(
 ): Promise<void> {
   if ((await stat(file).catch(() => null)) !== null)
     throw new ThawError("usage", `${file} is there already`, { hint: "name another file" });
-  const { ArchiveWriter } = await import("../../client/stores/archive.ts");
+  const { ArchiveWriter } = await import("../../client/index.ts");
   await using store = await ArchiveWriter.create(resolve(file));
   const pushed = await carry(kind, reference, store, { ...flags, recipients: flags.encryptTo ?? [] });
   if (flags.json === true) printJson({ ...pushed, file });
@@ -66,7 +70,7 @@ async function carry(
     const { signal } = interrupt;
     const onProgress = reporter.show.bind(reporter);
     if (kind === "capture" && options.diskOnly === true && options.json !== true) {
-      const note = describeDiskAge(await client.getCapture(reference, { signal }));
+      const note = describeDiskAge(await client.captures.get(reference, { signal }));
       if (note !== null) writeErr(`${styleErr("yellow", "thaw:")} ${note}\n`);
     }
     const from =
@@ -96,11 +100,7 @@ async function carry(
   });
 }
 
-async function makeWhole(
-  client: ThawClient,
-  reference: string,
-  options: Parameters<ThawClient["makeWhole"]>[1],
-): Promise<string> {
-  const { id } = await client.makeWhole(reference, options);
+async function makeWhole(client: Thaw, reference: string, options: ProgressOptions): Promise<string> {
+  const { id } = await client.captures.makeWhole(reference, options);
   return id;
 }

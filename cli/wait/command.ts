@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { ThawError } from "../../client/errors.ts";
+import { ThawError } from "../../client/index.ts";
 import { parseDuration } from "../arguments/duration.ts";
 import type { Define } from "../verbs.ts";
 import type { WaitFlags } from "./wait.ts";

@@ -15,7 +15,7 @@ export async function wait(sandbox: string, exec: string | undefined, flags: Wai
   const what =
     flags.for === "exec" ? { for: "exec" as const, exec: exec ?? "" } : { for: flags.for as "stopped" };
   const result = await withClient((client) =>
-    client.waitForSandbox(sandbox, what, { timeoutMs: flags.timeout }),
+    client.sandboxes.at(sandbox).wait(what, { timeoutMs: flags.timeout }),
   );
   const status = result.exec === null ? undefined : readExitStatus(result.exec);
   if (flags.json === true) printJson(result);

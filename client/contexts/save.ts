@@ -1,9 +1,8 @@
-import Conf from "conf";
 import { ThawError } from "../errors.ts";
 import { type Contexts, findConfigFolder, localContext } from "./config.ts";
 
 /** Writes the contexts, whole or not at all. @throws ThawError `host-not-ready` when they can't be written. */
-export function saveContexts({ current, remotes }: Contexts): void {
+export async function saveContexts({ current, remotes }: Contexts): Promise<void> {
   const cwd = findConfigFolder();
   const contexts = Object.fromEntries(
     [...remotes.values()].map(({ name, url, thaw }) => [
@@ -11,6 +10,7 @@ export function saveContexts({ current, remotes }: Contexts): void {
       { url, ...(thaw === undefined ? {} : { thaw }) },
     ]),
   );
+  const { default: Conf } = await import("conf");
   try {
     const store = new Conf({
       cwd,

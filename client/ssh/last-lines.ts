@@ -6,8 +6,8 @@ const maxBytes = 64 * 1024;
 export class LastLines {
   #text = "";
 
-  push(chunk: Buffer): void {
-    this.#text = (this.#text + chunk.toString("utf8")).slice(-maxBytes);
+  push(chunk: Uint8Array): void {
+    this.#text = (this.#text + Buffer.from(chunk).toString("utf8")).slice(-maxBytes);
   }
 
   get lines(): string[] {

@@ -2,7 +2,6 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { parse } from "yaml";
 import { ThawError } from "../errors.ts";
 import { canonicalRegistry } from "./registry/name.ts";
 
@@ -28,6 +27,7 @@ export async function findPolicy(
     throw new ThawError("usage", `can't read ${path}: ${error.message}`, { cause: error });
   });
   if (text === null) return none;
+  const { parse } = await import("yaml");
   const fault = (why: string): ThawError =>
     new ThawError("usage", `${path}: ${why}`, {
       hint: "stores: [{store: oci:registry.example/failures, encryptTo: [age1…]}]",

@@ -1,7 +1,7 @@
 /** A snapshot, or a capture with its base, from a store to the daemon's host. What is there already does not travel. */
 import type { Artifact, Outline, Progress } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
-import type { ThawClient } from "../thaw-client.ts";
+import type { Thaw } from "../thaw.ts";
 import {
   artifactTypes,
   type Kind,
@@ -74,7 +74,7 @@ export async function readOutlines(
 
 /** @throws ThawError */
 export async function pull(
-  client: ThawClient,
+  client: Thaw,
   store: Store,
   packed: Packed,
   options: PullOptions,
@@ -93,7 +93,7 @@ export async function pull(
 
 /** Nothing to do where the very snapshot is on the host. */
 async function bringBase(
-  client: ThawClient,
+  client: Thaw,
   store: Store,
   packed: Packed,
   content: Content,
@@ -105,7 +105,7 @@ async function bringBase(
     }) ?? {};
   if (typeof base?.snapshot !== "string" || typeof base.digest !== "string")
     throw new ThawError("store-corrupt", `${store.name}: the capture does not name its base`);
-  const here = (await client.listSnapshots({ signal: options.signal })).some(
+  const here = (await client.snapshots.list({ signal: options.signal })).some(
     ({ id }) => id === base.snapshot,
   );
   if (here) return null;
@@ -157,7 +157,7 @@ async function readContent(
 }
 
 async function pullOne(
-  client: ThawClient,
+  client: Thaw,
   store: Store,
   packed: Packed,
   { manifest, parts }: Content,
@@ -168,7 +168,7 @@ async function pullOne(
   const { signal, onProgress, onBegin, onBytes } = options;
   let fetchedBytes = 0;
   for (let attempt = 1; ; attempt++) {
-    const state = await client.beginImport({ kind, manifest, parts }, { signal });
+    const state = await client.transfers.beginImport({ kind, manifest, parts }, { signal });
     if (state.import === null) return { kind, id: state.id, fetchedBytes, present: true };
     const key = state.import;
     const missing = parts.filter(
@@ -194,9 +194,12 @@ async function pullOne(
             fetchedBytes += count;
             onBytes?.(count);
           });
-        await client.putPart(key, name, from, bytes, { signal });
+        await client.transfers.writePart(key, name, { from, bytes }, { signal });
       }
-      await client.commitImport(key, { signal, ...(onProgress === undefined ? {} : { onProgress }) });
+      await client.transfers.commitImport(key, {
+        signal,
+        ...(onProgress === undefined ? {} : { onProgress }),
+      });
       return { kind, id: state.id, fetchedBytes, present: false };
     } catch (error) {
       const { code } = error as ThawError;

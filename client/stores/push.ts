@@ -4,7 +4,7 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Artifact, Progress, PublishRequest } from "../../api/schema.ts";
-import type { ThawClient } from "../thaw-client.ts";
+import type { Thaw } from "../thaw.ts";
 import { artifactTypes, type Kind, type Layer, manifestLayerName, manifestType } from "./artifact.ts";
 import type { Encryption } from "./encryption.ts";
 import { cutInPieces } from "./pieces.ts";
@@ -59,18 +59,18 @@ export interface Pushed {
 
 /** @throws ThawError */
 export async function push(
-  client: ThawClient,
+  client: Thaw,
   store: Store,
   kind: Kind,
   reference: string,
   options: PushOptions,
 ): Promise<Pushed> {
   const { publish, signal } = options;
-  const artifact = await client.exportArtifact(kind, reference, options);
+  const artifact = await client.transfers.export(kind, reference, options);
   const base =
-    artifact.base === null ? null : await client.exportArtifact("snapshot", artifact.base, options);
+    artifact.base === null ? null : await client.transfers.export("snapshot", artifact.base, options);
   const readPart: PlanContext["readPart"] = (of, name, from) =>
-    client.getPart(of, name, { publish, signal, from });
+    client.transfers.readPart(of, name, { publish, signal, from });
   return pushArtifacts(store, { artifact, base, readPart }, options);
 }
 

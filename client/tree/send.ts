@@ -1,5 +1,5 @@
 import { ThawError } from "../errors.ts";
-import type { ThawClient } from "../thaw-client.ts";
+import type { Files } from "../resources/files.ts";
 import { AttributeFinder } from "./find-attributes.ts";
 import { type PackEntry, packTree, type SkippedEntry } from "./pack.ts";
 
@@ -32,8 +32,7 @@ function knowsNoLinks(error: unknown): boolean {
 
 /** Sends entries to a sandbox. Files with several names keep them, unless the sandbox's agent is too old: then each is a file of its own. */
 export async function sendEntries(
-  client: ThawClient,
-  sandbox: string,
+  files: Files,
   entries: () => Iterable<PackEntry>,
   options: SendOptions,
 ): Promise<Sent> {
@@ -50,7 +49,7 @@ export async function sendEntries(
       return meter(packTree(entries(), { onSkipped, onEntry, links, signal }));
     };
     try {
-      const sent = await client.putTree(sandbox, tree, { path, user, keep, signal });
+      const sent = await files.writeTree(path, tree, { user, keep, signal });
       return { ...sent, skipped, notes: await finder.finish() };
     } finally {
       finder[Symbol.dispose]();

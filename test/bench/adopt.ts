@@ -15,15 +15,15 @@ export async function measureAdoption(world: World): Promise<Row[]> {
     const made = await makeAll(world);
     const [listed, answering]: [number[], number[]] = [[], []];
     await repeat(world.runs(3), signal, async () => {
-      const { pid } = await client.getInfo({ signal });
+      const { pid } = await client.host.info({ signal });
       process.kill(pid, "SIGKILL");
       while (listens(pid)) await new Promise((resolve) => setTimeout(resolve, 1));
       const start = performance.now();
       await runTimed(thaw("daemon", "start"), { env, signal });
-      const { length } = await client.listSandboxes({ signal });
+      const { length } = await client.sandboxes.list({ signal });
       if (length !== COUNT) throw new Error(`${length} sandboxes are listed, not ${COUNT}`);
       listed.push(performance.now() - start);
-      await Promise.all(made.map((id) => client.statFile(id, { path: "/", signal })));
+      await Promise.all(made.map((id) => client.sandboxes.at(id).files.stat("/", { signal })));
       answering.push(performance.now() - start);
       return performance.now() - start;
     });
@@ -52,7 +52,7 @@ async function makeAll({ client, signal }: World): Promise<string[]> {
   const ids: string[] = [];
   const make = async (): Promise<void> => {
     for (let left = COUNT / MAKERS; left > 0; left--)
-      ids.push((await client.createSandbox({}, { signal })).id);
+      ids.push((await client.sandboxes.create({}, { signal })).id);
   };
   await Promise.all(Array.from({ length: MAKERS }, make));
   return ids;

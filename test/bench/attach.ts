@@ -55,8 +55,10 @@ async function typeRested(terminal: Terminal): Promise<number> {
 
 /** `thaw attach`, its standard input and output pipes. */
 async function openCommand({ client, thaw, env, signal }: World): Promise<Terminal> {
-  const { id: sandbox } = await client.createSandbox({}, { signal });
-  const exec = await client.startExec(sandbox, { argv: ARGV, tty: TTY, stdin: true }, { signal });
+  const { id: sandbox } = await client.sandboxes.create({}, { signal });
+  const exec = await client.sandboxes
+    .at(sandbox)
+    .startDetached({ argv: ARGV, tty: TTY, stdin: true }, { signal });
   const [file, ...args] = thaw("attach", sandbox, exec.id, "--interactive");
   const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "ignore"] });
   const echo = echoes((write) => child.stdin.write(write));
@@ -68,7 +70,7 @@ async function openCommand({ client, thaw, env, signal }: World): Promise<Termin
       const gone = once(child, "exit");
       if (child.exitCode === null) child.kill();
       await gone;
-      await client.removeSandbox(sandbox);
+      await client.sandboxes.at(sandbox).remove();
     },
   };
 }

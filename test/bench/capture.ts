@@ -29,7 +29,7 @@ export async function measureCapture(world: World): Promise<Row[]> {
       await events.of("capture.verified", id);
       const before = last(captures);
       captures.push(id);
-      if (before !== undefined) await client.removeCapture(before);
+      if (before !== undefined) await client.captures.remove(before);
       return returnedAt - failedAt;
     } finally {
       events.close();
@@ -67,7 +67,7 @@ export async function measureCapture(world: World): Promise<Row[]> {
       await measureReplay(world, used, last(captures) ?? ""),
     ];
   } finally {
-    for (const id of captures.slice(-1)) await client.removeCapture(id);
+    for (const id of captures.slice(-1)) await client.captures.remove(id);
   }
 }
 
@@ -76,12 +76,12 @@ async function measureReplay(world: World, used: Used, capture: string): Promise
   const { client, signal } = world;
   const until = async (request: Used["request"]): Promise<number> => {
     const start = performance.now();
-    const { id } = await client.createSandbox(request, { signal });
+    const { id } = await client.sandboxes.create(request, { signal });
     try {
       const { firstOutputAt } = await runInGuest(world, id, { argv: ["sh", "-c", "echo"] });
       return firstOutputAt - start;
     } finally {
-      await client.removeSandbox(id);
+      await client.sandboxes.at(id).remove();
     }
   };
   const samples = await interleave({
@@ -105,7 +105,7 @@ async function fail(
   capture: boolean,
 ): Promise<{ id: string; failedAt: number; returnedAt: number }> {
   const { client, signal } = world;
-  const { id: sandbox } = await client.createSandbox(used.request, { signal });
+  const { id: sandbox } = await client.sandboxes.create(used.request, { signal });
   try {
     const policy = capture ? "on-failure" : "never";
     const ran = await runInGuest(world, sandbox, { argv: FAILING, capture: policy });
@@ -115,7 +115,7 @@ async function fail(
     const id = captured !== null && "id" in captured ? captured.id : "";
     return { id, failedAt: ran.firstOutputAt, returnedAt: ran.endedAt };
   } finally {
-    await client.removeSandbox(sandbox);
+    await client.sandboxes.at(sandbox).remove();
   }
 }
 

@@ -9,7 +9,7 @@ const MIB = 2 ** 20;
 
 export async function measureChildren(world: World): Promise<Row[]> {
   const { client, signal } = world;
-  const parent = await client.createSandbox({}, { signal });
+  const parent = await client.sandboxes.create({}, { signal });
   const perChild: number[] = [];
   try {
     await shell(world, parent.id, dirty(20e6));
@@ -17,15 +17,15 @@ export async function measureChildren(world: World): Promise<Row[]> {
       let children: string[] = [];
       try {
         const elapsed = await timed(async () => {
-          const { sandboxes } = await client.forkSandbox(parent.id, { count: COUNT }, { signal });
+          const { sandboxes } = await client.sandboxes.at(parent.id).fork({ count: COUNT }, { signal });
           children = sandboxes.map(({ id }) => id);
-          await Promise.all(children.map((id) => client.statFile(id, { path: "/", signal })));
+          await Promise.all(children.map((id) => client.sandboxes.at(id).files.stat("/", { signal })));
         });
-        const stats = await Promise.all(children.map((id) => client.getStats(id, { signal })));
+        const stats = await Promise.all(children.map((id) => client.sandboxes.at(id).stats({ signal })));
         perChild.push(stats.reduce((sum, { pssBytes }) => sum + pssBytes, 0) / COUNT / MIB);
         return elapsed;
       } finally {
-        await Promise.all(children.map((id) => client.removeSandbox(id)));
+        await Promise.all(children.map((id) => client.sandboxes.at(id).remove()));
       }
     });
     return [
@@ -41,6 +41,6 @@ export async function measureChildren(world: World): Promise<Row[]> {
       },
     ];
   } finally {
-    await client.removeSandbox(parent.id);
+    await client.sandboxes.at(parent.id).remove();
   }
 }

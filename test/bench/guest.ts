@@ -1,9 +1,9 @@
 /** Commands in a sandbox, through the client library. */
-import type { Exec, ExecRequest } from "../../client/index.ts";
+import type { ExecInfo, ExecRequest } from "../../client/index.ts";
 import type { World } from "./world.ts";
 
 export interface Ran {
-  exec: Exec;
+  exec: ExecInfo;
   stdout: string;
   /** When its first output came, on `performance.now()`'s clock; when there was none, the end. */
   firstOutputAt: number;
@@ -19,12 +19,13 @@ export async function runInGuest(
 ): Promise<Ran> {
   let stdout = "";
   let firstOutputAt: number | undefined;
-  const { id } = await client.startExec(sandbox, request, { signal });
-  const take = (chunk: Buffer): void => {
+  const reference = client.sandboxes.at(sandbox);
+  const { id } = await reference.startDetached(request, { signal });
+  const take = (chunk: Uint8Array): void => {
     firstOutputAt ??= performance.now();
-    stdout += chunk.toString("latin1");
+    stdout += Buffer.from(chunk).toString("latin1");
   };
-  const exec = await (await client.attach({ sandbox, exec: id }, { stdout: take, signal })).result;
+  const exec = await (await reference.execAt(id).attach({ stdout: take, signal })).result;
   const endedAt = performance.now();
   return { exec, stdout, firstOutputAt: firstOutputAt ?? endedAt, endedAt };
 }

@@ -8,13 +8,13 @@ const WINDOW_MS = 8_000;
 const SETTLE_MS = 2_000;
 
 export async function measureIdle({ client, signal }: World): Promise<Row[]> {
-  const { id } = await client.createSandbox({}, { signal });
+  const { id } = await client.sandboxes.create({}, { signal });
   try {
     await elapse(SETTLE_MS, undefined, { signal });
-    const before = await client.getStats(id, { signal });
+    const before = await client.sandboxes.at(id).stats({ signal });
     const start = performance.now();
     await elapse(WINDOW_MS, undefined, { signal });
-    const after = await client.getStats(id, { signal });
+    const after = await client.sandboxes.at(id).stats({ signal });
     const share = ((after.cpuMs - before.cpuMs) / (performance.now() - start)) * 100;
     return [
       {
@@ -24,6 +24,6 @@ export async function measureIdle({ client, signal }: World): Promise<Row[]> {
       },
     ];
   } finally {
-    await client.removeSandbox(id);
+    await client.sandboxes.at(id).remove();
   }
 }

@@ -73,7 +73,7 @@ async function startAlone(): Promise<number> {
 /** Proportional share of one of several keepers: what the program's file takes is shared among them. */
 async function measureMemory({ client, signal }: World): Promise<Row> {
   try {
-    for (let made = 0; made < 3; made++) await client.createSandbox({}, { signal });
+    for (let made = 0; made < 3; made++) await client.sandboxes.create({}, { signal });
     const samples: number[] = [];
     for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
       const pss = pssOfKeeper(pid);

@@ -11,7 +11,7 @@ export async function measureBurst(world: World): Promise<Row[]> {
   const samples = await repeat(world.runs(3), signal, async () => {
     try {
       return await timed(() =>
-        Promise.all(Array.from({ length: COUNT }, () => client.createSandbox({}, { signal }))),
+        Promise.all(Array.from({ length: COUNT }, () => client.sandboxes.create({}, { signal }))),
       );
     } finally {
       await removeAll(client);
@@ -31,7 +31,7 @@ export async function measureMemory({ client, signal }: World): Promise<Row[]> {
   try {
     const half = await pssOfPaused(client, COUNT / 2, signal);
     const all = await pssOfPaused(client, COUNT, signal);
-    const { rssBytes } = await client.getInfo({ signal });
+    const { rssBytes } = await client.host.info({ signal });
     return [
       {
         name: "memory per extra paused sandbox",
@@ -52,11 +52,11 @@ export async function measureMemory({ client, signal }: World): Promise<Row[]> {
 
 /** Tops up to `count` paused sandboxes; bytes they share out among them. */
 async function pssOfPaused(client: World["client"], count: number, signal: AbortSignal): Promise<number> {
-  for (let have = (await client.listSandboxes({ signal })).length; have < count; have++) {
-    const { id } = await client.createSandbox({}, { signal });
-    await client.pauseSandbox(id, { signal });
+  for (let have = (await client.sandboxes.list({ signal })).length; have < count; have++) {
+    const { id } = await client.sandboxes.create({}, { signal });
+    await client.sandboxes.at(id).pause({ signal });
   }
-  const sandboxes = await client.listSandboxes({ signal });
-  const stats = await Promise.all(sandboxes.map(({ id }) => client.getStats(id, { signal })));
+  const sandboxes = await client.sandboxes.list({ signal });
+  const stats = await Promise.all(sandboxes.map(({ id }) => client.sandboxes.at(id).stats({ signal })));
   return stats.reduce((sum, { pssBytes }) => sum + pssBytes, 0);
 }

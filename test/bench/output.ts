@@ -21,7 +21,7 @@ export async function measureOutput(world: World): Promise<Row[]> {
     signal,
   });
   const library = await throughLibrary(world, runs);
-  const { rssBytes } = await world.client.getInfo({ signal });
+  const { rssBytes } = await world.client.host.info({ signal });
   return [
     { name: "stdout, guest → thaw run", ours: figure("MB/s", rates(cli)), target: TARGET },
     { name: "stdout, guest → client library", ours: figure("MB/s", rates(library)), target: TARGET },
@@ -38,13 +38,14 @@ async function throughLibrary(
   { client, signal }: World,
   runs: number,
 ): Promise<{ ours: number[]; against: number[] }> {
-  const { id } = await client.createSandbox({}, { signal });
+  const { id } = await client.sandboxes.create({}, { signal });
   const run = (argv: string[], megabytes: number): Promise<number> =>
     counted(megabytes, async (stdout) => {
       const start = performance.now();
-      const exec = await client.startExec(id, { argv }, { signal });
-      const handlers: ExecHandlers = { stdout: (chunk) => void stdout(chunk), signal };
-      await (await client.attach({ sandbox: id, exec: exec.id, stdin: true }, handlers)).result;
+      const exec = await client.sandboxes.at(id).startDetached({ argv }, { signal });
+      const handlers: ExecHandlers = { stdout: (chunk) => void stdout(Buffer.from(chunk)), signal };
+      const reference = client.sandboxes.at(id).execAt(exec.id);
+      await (await reference.attach({ stdin: true, ...handlers })).result;
       return performance.now() - start;
     });
   try {
@@ -55,7 +56,7 @@ async function throughLibrary(
       signal,
     });
   } finally {
-    await client.removeSandbox(id);
+    await client.sandboxes.at(id).remove();
   }
 }
 

@@ -16,16 +16,16 @@ const HEARTBEAT = '$| = 1; while (1) { syswrite STDOUT, "."; select undef, undef
 
 export async function measureFork(world: World): Promise<Row[]> {
   const { client, signal } = world;
-  const { id } = await client.createSandbox({ memoryMib: MEMORY_MIB }, { signal });
+  const { id } = await client.sandboxes.create({ memoryMib: MEMORY_MIB }, { signal });
   try {
     const told: number[] = [];
     const seen = await repeat(world.runs(6), signal, async () => {
       await shell(world, id, dirty(DIRTIED_BYTES));
       return silence(world, id, async () => {
-        const { sandboxes, pauseMs, method } = await client.forkSandbox(id, { count: 1 }, { signal });
+        const { sandboxes, pauseMs, method } = await client.sandboxes.at(id).fork({ count: 1 }, { signal });
         if (method !== "difference") throw new Error("this host can't take differences");
         told.push(pauseMs);
-        await Promise.all(sandboxes.map((child) => client.removeSandbox(child.id)));
+        await Promise.all(sandboxes.map((child) => client.sandboxes.at(child.id).remove()));
       });
     });
     return [
@@ -37,7 +37,7 @@ export async function measureFork(world: World): Promise<Row[]> {
       },
     ];
   } finally {
-    await client.removeSandbox(id);
+    await client.sandboxes.at(id).remove();
   }
 }
 
@@ -45,15 +45,15 @@ export async function measureFreeze(world: World): Promise<Row[]> {
   const { client, signal } = world;
   await using used = await prepareUsed(world);
   const row = async (name: string, from: typeof used.request, filled: boolean): Promise<Row> => {
-    const { id } = await client.createSandbox(from, { signal });
+    const { id } = await client.sandboxes.create(from, { signal });
     try {
       if (filled) await fill(world, id, used.usedBytes);
       const told: number[] = [];
       const seen = await repeat(world.runs(3), signal, async () => {
         const longest = await silence(world, id, async () => {
-          told.push((await client.freezeSandbox(id, { tag: FREEZE_TAG }, { signal })).pauseMs);
+          told.push((await client.sandboxes.at(id).freeze(FREEZE_TAG, { signal })).pauseMs);
         });
-        await client.removeSnapshot(FREEZE_TAG);
+        await client.snapshots.remove(FREEZE_TAG);
         return longest;
       });
       return {
@@ -63,7 +63,7 @@ export async function measureFreeze(world: World): Promise<Row[]> {
         note: `the longest silence: ${median(seen).toFixed(0)} ms`,
       };
     } finally {
-      await client.removeSandbox(id);
+      await client.sandboxes.at(id).remove();
     }
   };
   return [
@@ -75,7 +75,7 @@ export async function measureFreeze(world: World): Promise<Row[]> {
 /** The longest time that nothing was heard of the guest while `work` went on, ms. */
 async function silence(world: World, id: string, work: () => Promise<void>): Promise<number> {
   const { client, signal } = world;
-  const exec = await client.startExec(id, { argv: ["perl", "-e", HEARTBEAT] }, { signal });
+  const exec = await client.sandboxes.at(id).startDetached({ argv: ["perl", "-e", HEARTBEAT] }, { signal });
   let last: number | undefined;
   let longest = 0;
   const stdout = (): void => {
@@ -83,7 +83,7 @@ async function silence(world: World, id: string, work: () => Promise<void>): Pro
     longest = Math.max(longest, now - (last ?? now));
     last = now;
   };
-  const connection = await client.attach({ sandbox: id, exec: exec.id }, { stdout, signal });
+  const connection = await client.sandboxes.at(id).execAt(exec.id).attach({ stdout, signal });
   connection.result.catch(() => {});
   try {
     await elapse(CALM_MS, undefined, { signal });
@@ -91,7 +91,7 @@ async function silence(world: World, id: string, work: () => Promise<void>): Pro
     await work();
     return longest;
   } finally {
-    await client.signalExec({ sandbox: id, exec: exec.id, signal: "KILL" });
+    await client.sandboxes.at(id).execAt(exec.id).signal("KILL");
     await connection.result;
   }
 }

@@ -1,7 +1,7 @@
 /** A daemon with a thousand sandboxes that have stopped, in a state folder of its own: lists of them, and events to a hundred listeners. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { findPaths, ThawClient } from "../../client/index.ts";
+import { findPaths, Thaw } from "../../client/index.ts";
 import { type SandboxRecord, sandboxRecord } from "../../engine/sandboxes/record.ts";
 import { runTimed } from "./command.ts";
 import { repeat, timed } from "./interleave.ts";
@@ -20,7 +20,7 @@ export async function measureList(world: World): Promise<Row[]> {
   const { client } = daemon;
   const list = () =>
     timed(async () => {
-      const { length } = await client.listSandboxes();
+      const { length } = await client.sandboxes.list();
       if (length !== COUNT) throw new Error(`${length} sandboxes are listed, not ${COUNT}`);
     });
   // Both ends have just started: their code is compiled by what comes first.
@@ -49,9 +49,9 @@ export async function measureEvents(world: World): Promise<Row[]> {
   );
   try {
     await Promise.all(listeners.map(({ ready }) => ready));
-    const sandboxes = await client.listSandboxes();
+    const sandboxes = await client.sandboxes.list();
     const start = performance.now();
-    const removals = sandboxes.slice(0, REMOVED).map(({ id }) => client.removeSandbox(id));
+    const removals = sandboxes.slice(0, REMOVED).map(({ id }) => client.sandboxes.at(id).remove());
     await Promise.race([
       Promise.all(listeners.map(({ done }) => done)),
       new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true })),
@@ -81,7 +81,7 @@ interface Listener {
 }
 
 function listen(
-  client: ThawClient,
+  client: Thaw,
   { since, awaited, signal }: { since: number; awaited: number; signal: AbortSignal },
 ): Listener {
   const ready = Promise.withResolvers<void>();
@@ -100,18 +100,18 @@ function listen(
   return { ready: ready.promise, done: done.promise, lost: () => awaited - heard.size + twice };
 }
 
-async function lastEvent(client: ThawClient): Promise<number> {
+async function lastEvent(client: Thaw): Promise<number> {
   let last = 0;
   for await (const { id } of client.events({ follow: false })) last = id;
   return last;
 }
 
-async function openRecords(world: World): Promise<AsyncDisposable & { client: ThawClient }> {
+async function openRecords(world: World): Promise<AsyncDisposable & { client: Thaw }> {
   const { scratch, thaw, signal } = world;
   const home = join(scratch, "records");
   for (let index = 0; index < COUNT; index++) writeRecord(home, recordOf(index, world));
   const env = { ...world.env, THAW_HOME: home };
-  const client = new ThawClient({ ...findPaths({ ...process.env, ...env }), autostart: false });
+  const client = new Thaw({ ...findPaths({ ...process.env, ...env }), autostart: false });
   const close = async (): Promise<void> => {
     await client.close();
     await runTimed(thaw("daemon", "stop"), { env, signal: new AbortController().signal });

@@ -11,16 +11,16 @@ const ARGV = ["sh", "-c", "sleep 0.1; exit 1"];
 
 export async function measureRerun(world: World): Promise<Row[]> {
   const { client, signal } = world;
-  const { id: sandbox } = await client.createSandbox({}, { signal });
+  const { id: sandbox } = await client.sandboxes.create({}, { signal });
   let capture: string | undefined;
   try {
     const { exec } = await runInGuest(world, sandbox, { argv: ARGV, capture: "on-failure" });
     if (exec.captured === null || "error" in exec.captured)
       throw new Error(`not captured: ${exec.captured?.error}`);
     capture = exec.captured.id;
-    const { id } = await client.getCapture(capture, { signal });
+    const { id } = await client.captures.get(capture, { signal });
     const elapsed = await timed(async () => {
-      const { failed } = await client.rerunCapture(id, { count: COUNT, jobs: JOBS }, { signal });
+      const { failed } = await client.captures.rerun(id, { count: COUNT, jobs: JOBS }, { signal });
       if (failed !== COUNT) throw new Error(`${failed} of ${COUNT} runs failed`);
     });
     return [
@@ -31,7 +31,7 @@ export async function measureRerun(world: World): Promise<Row[]> {
       },
     ];
   } finally {
-    await client.removeSandbox(sandbox);
-    if (capture !== undefined) await client.removeCapture(capture);
+    await client.sandboxes.at(sandbox).remove();
+    if (capture !== undefined) await client.captures.remove(capture);
   }
 }

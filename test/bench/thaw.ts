@@ -13,9 +13,9 @@ const BOOT_DEADLINE_MS = 60_000;
 /** A create request at the client, over the socket, to its result; the sandbox is removed outside the timing. */
 export async function createTimed({ client, signal }: World): Promise<number> {
   const start = performance.now();
-  const { id } = await client.createSandbox({}, { signal });
+  const { id } = await client.sandboxes.create({}, { signal });
   const elapsed = performance.now() - start;
-  await client.removeSandbox(id);
+  await client.sandboxes.at(id).remove();
   return elapsed;
 }
 

@@ -27,17 +27,17 @@ export async function fill(world: World, sandbox: string, target = USED_BYTES): 
 
 export async function prepareUsed(world: World): Promise<Used> {
   const { client, signal } = world;
-  const { id } = await client.createSandbox({ memoryMib: MEMORY_MIB }, { signal });
+  const { id } = await client.sandboxes.create({ memoryMib: MEMORY_MIB }, { signal });
   try {
     await fill(world, id);
     const used = await usedBytes(world, id);
-    await client.freezeSandbox(id, { tag: TAG }, { signal });
+    await client.sandboxes.at(id).freeze(TAG, { signal });
     return {
       request: { source: { snapshot: TAG } },
       usedBytes: used,
-      [Symbol.asyncDispose]: () => client.removeSnapshot(TAG),
+      [Symbol.asyncDispose]: () => client.snapshots.remove(TAG),
     };
   } finally {
-    await client.removeSandbox(id);
+    await client.sandboxes.at(id).remove();
   }
 }

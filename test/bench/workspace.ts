@@ -42,17 +42,16 @@ export async function measureWorkspace(world: World): Promise<Row[]> {
 /** Packing, sending and unpacking, to the answer that all of it is there; in a fresh sandbox each time. */
 async function uploadTimed({ client, signal }: World, folder: string): Promise<number> {
   const { entries } = await collectWorkspace(folder, { signal });
-  const { id } = await client.createSandbox({}, { signal });
+  const { id } = await client.sandboxes.create({}, { signal });
   try {
     const start = performance.now();
-    const sent = await client.putTree(id, () => packTree(entries, { signal }), {
-      path: "/workspace",
-      signal,
-    });
+    const sent = await client.sandboxes
+      .at(id)
+      .files.writeTree("/workspace", () => packTree(entries, { signal }), { signal });
     const elapsed = performance.now() - start;
     if (sent.entries !== entries.length) throw new Error(`${sent.entries} of ${entries.length} entries came`);
     return elapsed;
   } finally {
-    await client.removeSandbox(id);
+    await client.sandboxes.at(id).remove();
   }
 }

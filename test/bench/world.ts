@@ -4,7 +4,7 @@
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { findPaths, type Snapshot, ThawClient } from "../../client/index.ts";
+import { findPaths, type Snapshot, Thaw } from "../../client/index.ts";
 import { runTimed } from "./command.ts";
 
 const BUILD_DEADLINE_MS = 900_000;
@@ -12,7 +12,7 @@ const LEAVE_DEADLINE_MS = 10_000;
 const ROOT = join(import.meta.dirname, "..", "..");
 
 export interface World extends AsyncDisposable {
-  client: ThawClient;
+  client: Thaw;
   home: string;
   /** A folder for what measurements make. */
   scratch: string;
@@ -43,7 +43,7 @@ export async function openWorld({ home: given, runs, signal }: WorldOptions): Pr
   mkdirSync(home, { recursive: true });
   cpSync(join(ROOT, "dist"), dist, { recursive: true });
   const env = { THAW_HOME: home, THAW_SOCKET: undefined, NO_COLOR: "1" };
-  const client = new ThawClient({ ...findPaths({ ...process.env, ...env }), autostart: false });
+  const client = new Thaw({ ...findPaths({ ...process.env, ...env }), autostart: false });
   const thaw = (...args: string[]): [string, ...string[]] => [
     process.execPath,
     join(dist, "thaw.mjs"),
@@ -59,7 +59,7 @@ export async function openWorld({ home: given, runs, signal }: WorldOptions): Pr
     await leave(client);
     process.stderr.write("bench: the template base\n");
     await runTimed(thaw("template", "build", "base"), { env, signal, deadlineMs: BUILD_DEADLINE_MS });
-    const snapshot = await client.getSnapshot("base", { signal });
+    const snapshot = await client.snapshots.get("base", { signal });
     const world = {
       client,
       home,
@@ -79,20 +79,20 @@ export async function openWorld({ home: given, runs, signal }: WorldOptions): Pr
 }
 
 /** Removes every sandbox and ends the daemon, when there is one. */
-async function leave(client: ThawClient): Promise<void> {
+async function leave(client: Thaw): Promise<void> {
   const { socket } = client.options;
   if (!existsSync(socket)) return;
-  const info = await client.getInfo().catch(() => undefined);
+  const info = await client.host.info().catch(() => undefined);
   if (info === undefined) return;
   await removeAll(client);
-  await client.shutDown();
+  await client.host.shutDown();
   const deadline = performance.now() + LEAVE_DEADLINE_MS;
   while (existsSync(`/proc/${info.pid}/exe`) && performance.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-export async function removeAll(client: ThawClient): Promise<void> {
-  const sandboxes = await client.listSandboxes();
-  await Promise.all(sandboxes.map(({ id }) => client.removeSandbox(id)));
+export async function removeAll(client: Thaw): Promise<void> {
+  const sandboxes = await client.sandboxes.list();
+  await Promise.all(sandboxes.map(({ id }) => client.sandboxes.at(id).remove()));
 }

@@ -1,15 +1,15 @@
 import { expect, test } from "vitest";
 import type { RunRequest } from "../../api/schema.ts";
-import { ThawClient } from "../../client/thaw-client.ts";
+import { Thaw } from "../../client/index.ts";
 import type { Peer, TestScript } from "./client-server.ts";
 import { sampleExec, sampleSandbox, startServer } from "./client-server.ts";
 
 async function withServer(
   script: TestScript,
-  work: (client: ThawClient, peers: Peer[]) => Promise<void>,
+  work: (client: Thaw, peers: Peer[]) => Promise<void>,
 ): Promise<void> {
   await using server = await startServer(script);
-  await using client = new ThawClient({ socket: server.socket, home: server.folder, autostart: false });
+  await using client = new Thaw({ socket: server.socket, home: server.folder, autostart: false });
   await work(client, server.peers);
 }
 
@@ -84,9 +84,9 @@ test("a connection that ends behind the exit is not made anew while output is st
   };
   await withServer(script, async (client, peers) => {
     let text = "";
-    const stdout = async (chunk: Buffer): Promise<void> => {
+    const stdout = async (chunk: Uint8Array): Promise<void> => {
       await gate.promise;
-      text += chunk.toString();
+      text += Buffer.from(chunk).toString();
     };
     const connection = await client.run(request, { stdout });
     expect((await connection.result).exit?.code).toBe(0);
@@ -125,8 +125,8 @@ test("a lost connection goes on where it was, both ways", async () => {
   };
   await withServer(script, async (client) => {
     let out = "";
-    const stdout = (chunk: Buffer): void => {
-      out += chunk.toString();
+    const stdout = (chunk: Uint8Array): void => {
+      out += Buffer.from(chunk).toString();
     };
     const connection = await client.run({ create: {}, exec: { argv: ["cat"], stdin: true } }, { stdout });
     await connection.writeStdin(Buffer.from("12345"));
@@ -191,7 +191,7 @@ test("a connection lost before the command started: the same request is made aga
   };
   let peers = 0;
   await using server = await startServer(script);
-  await using client = new ThawClient({ socket: server.socket, home: server.folder, autostart: false });
+  await using client = new Thaw({ socket: server.socket, home: server.folder, autostart: false });
   let text = "";
   const connection = await client.run(
     { ...request, hold: true },
@@ -255,7 +255,7 @@ test("an attached client is the writer from the start, whoever wrote before", as
     },
   };
   await withServer(script, async (client) => {
-    const connection = await client.attach({ sandbox: "s1", exec: "x1", stdin: true }, {});
+    const connection = await client.sandboxes.at("s1").execAt("x1").attach({ stdin: true });
     await connection.writeStdin(Buffer.from("mine"));
     connection.endStdin();
     expect((await connection.result).exit?.code).toBe(0);
@@ -271,7 +271,7 @@ test("an attached client may write though the daemon names no offset yet", async
     },
   };
   await withServer(script, async (client) => {
-    const connection = await client.attach({ sandbox: "s1", exec: "x1", stdin: true }, {});
+    const connection = await client.sandboxes.at("s1").execAt("x1").attach({ stdin: true });
     connection.endStdin();
     await connection.result;
   });
@@ -311,15 +311,16 @@ test("a client that comes second watches: nothing it types is sent, and it comes
   await withServer(script, async (client) => {
     let out = "";
     const heard: string[] = [];
-    const connection = await client.attach(
-      { sandbox: "s1", exec: "x1", stdin: true, scrollback: 50, as: "bob" },
-      {
+    const connection = await client.sandboxes
+      .at("s1")
+      .execAt("x1")
+      .attach({
+        ...{ stdin: true, scrollback: 50, as: "bob" },
         stdout: (chunk) => {
-          out += chunk;
+          out += Buffer.from(chunk).toString();
         },
         onStatus: ({ type }) => void heard.push(type),
-      },
-    );
+      });
     while (out !== "abc") await new Promise((resolve) => setTimeout(resolve, 5));
     expect(connection.watching).toBe(true);
     await connection.writeStdin(Buffer.alloc(1 << 20));
@@ -345,10 +346,13 @@ test("a writer that is taken over from watches on, and is told by whom", async (
   };
   await withServer(script, async (client) => {
     const lost = Promise.withResolvers<string>();
-    const connection = await client.attach(
-      { sandbox: "s1", exec: "x1", stdin: true },
-      { onStatus: (message) => message.type === "writer-lost" && lost.resolve(message.to) },
-    );
+    const connection = await client.sandboxes
+      .at("s1")
+      .execAt("x1")
+      .attach({
+        stdin: true,
+        onStatus: (message) => message.type === "writer-lost" && lost.resolve(message.to),
+      });
     await connection.writeStdin(Buffer.from("mine"));
     expect(await lost.promise).toBe("ann@laptop");
     await connection.writeStdin(Buffer.from("not heard"));

@@ -1,20 +1,20 @@
 import { expect, test } from "vitest";
-import { ThawClient } from "../../client/thaw-client.ts";
+import { Thaw } from "../../client/index.ts";
 import { sampleSandbox, sendJson, startServer, type TestScript, type TestServer } from "./client-server.ts";
 
 async function withServer(
   script: TestScript,
-  work: (client: ThawClient, server: TestServer) => Promise<void>,
+  work: (client: Thaw, server: TestServer) => Promise<void>,
 ): Promise<void> {
   await using server = await startServer(script);
-  await using client = new ThawClient({ socket: server.socket, home: server.folder, autostart: false });
+  await using client = new Thaw({ socket: server.socket, home: server.folder, autostart: false });
   await work(client, server);
 }
 
 test("references are encoded, and requests name the client's build", async () => {
   await withServer({ http: (_request, response) => sendJson(response, 200, {}) }, async (client, server) => {
-    await client.getSnapshot("node:24");
-    await client.getExec("a/b", "../x");
+    await client.snapshots.get("node:24");
+    await client.sandboxes.at("a/b").execAt("../x").get();
     expect(server.requests.map(({ url }) => url)).toEqual([
       "/v1/snapshots/node%3A24",
       "/v1/sandboxes/a%2Fb/execs/..%2Fx",
@@ -27,7 +27,7 @@ test("references are encoded, and requests name the client's build", async () =>
 test("an error answer becomes a ThawError with its hint", async () => {
   const error = { code: "not-found", message: "no snapshot nod", hint: "did you mean node?" };
   await withServer({ http: (_request, response) => sendJson(response, 404, { error }) }, async (client) => {
-    await expect(client.getSnapshot("nod")).rejects.toMatchObject({ ...error, exitCode: 2 });
+    await expect(client.snapshots.get("nod")).rejects.toMatchObject({ ...error, exitCode: 2 });
   });
 });
 
@@ -35,7 +35,7 @@ test("an answer that is not the API's is an error all the same", async () => {
   await withServer(
     { http: (_request, response) => response.writeHead(502).end("<html>") },
     async (client) => {
-      await expect(client.listSandboxes()).rejects.toMatchObject({ code: "internal" });
+      await expect(client.sandboxes.list()).rejects.toMatchObject({ code: "internal" });
     },
   );
 });
@@ -58,7 +58,7 @@ test("progress comes line by line, however it is cut", async () => {
   };
   await withServer(script, async (client) => {
     const details: (string | undefined)[] = [];
-    const sandbox = await client.createSandbox(
+    const sandbox = await client.sandboxes.create(
       {},
       { onProgress: (progress) => details.push(progress.detail) },
     );
@@ -69,7 +69,7 @@ test("progress comes line by line, however it is cut", async () => {
 
 test("an answer that stops without a result is an error", async () => {
   await withServer({ http: (_request, response) => void response.end("") }, async (client) => {
-    await expect(client.buildTemplate({ template: "base" })).rejects.toMatchObject({
+    await expect(client.templates.build({ template: "base" })).rejects.toMatchObject({
       code: "daemon-unreachable",
     });
   });
@@ -84,9 +84,9 @@ test("a long answer holds up no other request, and connections are used again", 
   };
   await withServer(script, async (client) => {
     const abort = new AbortController();
-    const building = client.buildTemplate({ template: "base" }, { signal: abort.signal });
-    await Promise.all([client.listSandboxes(), client.listSandboxes()]);
-    await client.listSandboxes();
+    const building = client.templates.build({ template: "base" }, { signal: abort.signal });
+    await Promise.all([client.sandboxes.list(), client.sandboxes.list()]);
+    await client.sandboxes.list();
     abort.abort(new Error("enough"));
     await expect(building).rejects.toThrow("enough");
   });
@@ -104,19 +104,19 @@ test("a tree is sent as a stream", async () => {
     async function* tree(): AsyncGenerator<Buffer> {
       for (let i = 0; i < 20; i++) yield Buffer.alloc(1 << 20);
     }
-    const sent = await client.putTree("s1", tree, { path: "/work space", user: "1000:1000" });
+    const sent = await client.sandboxes.at("s1").files.writeTree("/work space", tree, { user: "1000:1000" });
     expect(sent.bytes).toBe(20 << 20);
     expect(server.requests[0]?.url).toBe("/v1/sandboxes/s1/tree?path=%2Fwork+space&user=1000%3A1000");
   });
 });
 
 test("nobody there is said with the socket's path", async () => {
-  await using client = new ThawClient({
+  await using client = new Thaw({
     socket: "/tmp/thaw-no-such/thaw.sock",
     home: "/tmp/thaw-no-such",
     autostart: false,
   });
-  await expect(client.getInfo()).rejects.toMatchObject({
+  await expect(client.host.info()).rejects.toMatchObject({
     code: "daemon-unreachable",
     message: expect.stringContaining("/tmp/thaw-no-such/thaw.sock"),
   });
@@ -125,6 +125,6 @@ test("nobody there is said with the socket's path", async () => {
 test("a daemon older than the client says so", async () => {
   const error = { code: "daemon-mismatch", message: "this daemon is older" };
   await withServer({ http: (_request, response) => sendJson(response, 426, { error }) }, async (client) => {
-    await expect(client.getInfo()).rejects.toMatchObject({ code: "daemon-mismatch" });
+    await expect(client.host.info()).rejects.toMatchObject({ code: "daemon-mismatch" });
   });
 });

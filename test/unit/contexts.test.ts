@@ -93,11 +93,11 @@ describe("the file of contexts", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test("what is written is read; it is the user's own; a word overrules what is in use", () => {
+  test("what is written is read; it is the user's own; a word overrules what is in use", async () => {
     expect(chooseContext(env)).toEqual({ name: "local", remote: undefined, by: "default" });
     expect(existsSync(join(folder, "config"))).toBe(false);
     const remote = parseRemote("ci-3", "ssh://ann@ci-3", "/opt/thaw");
-    saveContexts({ current: "ci-3", remotes: new Map([["ci-3", remote]]) });
+    await saveContexts({ current: "ci-3", remotes: new Map([["ci-3", remote]]) });
     expect(statSync(join(folder, "config/contexts.json")).mode & 0o777).toBe(0o600);
     expect(readContexts(env).remotes.get("ci-3")).toEqual(remote);
     expect(chooseContext(env)).toMatchObject({ name: "ci-3", by: "thaw context use" });

@@ -218,6 +218,6 @@ test("tokens are warned of, and never shown", () => {
   expect(JSON.stringify(fail(runWith(`memory: ${token}`)).details)).not.toContain(token);
 });
 
-test("the JSON Schema in docs/ is the schema's: thaw project schema > docs/thaw.schema.json", () => {
-  expect(JSON.parse(readFileSync("docs/thaw.schema.json", "utf8"))).toEqual(projectJsonSchema());
+test("the JSON Schema in docs/ is the schema's: thaw project schema > docs/thaw.schema.json", async () => {
+  expect(JSON.parse(readFileSync("docs/thaw.schema.json", "utf8"))).toEqual(await projectJsonSchema());
 });

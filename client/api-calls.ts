@@ -1,0 +1,124 @@
+import type { Progress, RerunRun, StreamLine } from "../api/schema.ts";
+import { HalfAnswer } from "./connection-error.ts";
+import { ThawError } from "./errors.ts";
+import type { ReachOptions } from "./reach.ts";
+import { readJson } from "./read-json.ts";
+import { newRequestId } from "./request-id.ts";
+import type { ApiRequest, Transport } from "./transport.ts";
+
+/** Options of every call. */
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of calls that report progress. */
+export interface ProgressOptions extends CallOptions {
+  onProgress?: (progress: Progress) => void;
+}
+
+/** A stream of bytes that can be begun anew. */
+export type ByteSource = () => AsyncIterable<Uint8Array>;
+
+type Result = StreamLine & { type: "result" };
+
+interface ResultOptions extends ProgressOptions {
+  onRun?: (run: RerunRun) => void;
+  repeatable?: boolean;
+  request?: string;
+}
+
+/** How long the daemon may take to read all parts of an artifact, or to thaw a capture. */
+export const SLOW_ANSWER_MS = 600_000;
+/** How long the daemon may take to undo a request that was aborted. */
+const UNDO_MS = 25_000;
+
+export function withQuery(path: string, query: Record<string, string | undefined>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, value);
+  return parameters.size === 0 ? path : `${path}?${parameters}`;
+}
+
+/** Requests to one daemon. Loads the transport with the first of them. */
+export class ApiCalls {
+  readonly options: Readonly<ReachOptions>;
+  #transport: Promise<Transport> | undefined;
+
+  constructor(options: ReachOptions) {
+    this.options = options;
+  }
+
+  async close(): Promise<void> {
+    const transport = await this.#transport;
+    this.#transport = undefined;
+    transport?.close();
+  }
+
+  async send(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
+    return (await this.#connect()).request(request);
+  }
+
+  async *bytes(request: ApiRequest): AsyncGenerator<Buffer, void> {
+    yield* await this.send(request);
+  }
+
+  /** @returns the answer as the daemon's schema has it */
+  async json<T>(request: ApiRequest): Promise<T> {
+    return (await (await this.#connect()).ask(request, readJson)) as T;
+  }
+
+  async nothing(request: ApiRequest): Promise<void> {
+    const { drain } = await import("./transport.ts");
+    await (await this.#connect()).ask(request, drain);
+  }
+
+  /** Follows an ndjson answer to its result. @throws ThawError `internal` when the result lacks `field` */
+  async result<K extends keyof Result>(
+    field: K,
+    path: string,
+    json: unknown,
+    options: ResultOptions,
+  ): Promise<Result & { [P in K]-?: NonNullable<Result[P]> }> {
+    const { onProgress, onRun, ...how } = options;
+    const { parseLines } = await import("./ndjson.ts");
+    const read = async (body: AsyncIterable<Buffer>): Promise<Result> => {
+      for await (const parsed of parseLines(body)) {
+        const line = parsed as StreamLine;
+        if (line.type === "result") return line;
+        if (line.type === "error") throw ThawError.fromApi(line, "the daemon reported an error");
+        if (line.type === "run") onRun?.(line.run);
+        else onProgress?.(line);
+      }
+      throw new HalfAnswer();
+    };
+    const request: ApiRequest = { method: "POST", path, json, answerDeadlineMs: 0, ...how };
+    const result = await (await this.#connect()).ask(request, read);
+    if (result[field] === undefined)
+      throw new ThawError("internal", `the daemon's answer to ${path} has no ${field}`);
+    return result as Result & { [P in K]-?: NonNullable<Result[P]> };
+  }
+
+  /** A request that creates something: repeated, it creates nothing twice; aborted, nothing is left. */
+  make<K extends keyof Result>(field: K, path: string, json: unknown, options: ProgressOptions) {
+    const request = newRequestId();
+    return this.undone(request, options, () => this.result(field, path, json, { ...options, request }));
+  }
+
+  /** Does `work`. When it is aborted, calls its request off: it may have reached the daemon or not. */
+  async undone<T>(request: string, { signal }: CallOptions, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal?.aborted) {
+        const path = `/v1/requests/${request}`;
+        // The caller is told why it was aborted, whatever this fails with.
+        await this.nothing({ method: "DELETE", path, answerDeadlineMs: UNDO_MS }).catch(() => {});
+      }
+      throw error;
+    }
+  }
+
+  #connect(): Promise<Transport> {
+    this.#transport ??= import("./transport.ts").then(({ Transport }) => new Transport(this.options));
+    return this.#transport;
+  }
+}

@@ -1,0 +1,172 @@
+import type {
+  Capture,
+  Exec as ExecInfo,
+  ExecRequest,
+  ForkRequest,
+  MachineStats,
+  Sandbox as SandboxInfo,
+  Snapshot,
+  WaitResult,
+} from "../../api/schema.ts";
+import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
+import { newRequestId } from "../request-id.ts";
+import { Exec, ExecReference, type StartOptions } from "./exec.ts";
+import { Files } from "./files.ts";
+
+/** A snapshot of a sandbox that went on. */
+export interface Frozen {
+  snapshot: Snapshot;
+  /** For how long the sandbox stood still. */
+  pauseMs: number;
+  /** False when the sandbox had to be stopped for the copy to come to an end. */
+  converged: boolean;
+}
+
+/** Children of a sandbox. */
+export interface Forked {
+  sandboxes: Sandbox[];
+  /** For how long the parent stood still. */
+  pauseMs: number;
+  /** `freeze` where the host can't take a difference. */
+  method: "difference" | "freeze";
+}
+
+export function sandboxPath(sandbox: string, rest = ""): string {
+  return `/v1/sandboxes/${encodeURIComponent(sandbox)}${rest}`;
+}
+
+/** A sandbox that is named, whether it is there or not: by its id, its name, or a unique prefix of its id. */
+export class SandboxReference {
+  protected readonly api: ApiCalls;
+  readonly #reference: string;
+  /** Its files. */
+  readonly files: Files;
+
+  /** Made by `thaw.sandboxes`. */
+  constructor(api: ApiCalls, reference: string) {
+    this.api = api;
+    this.#reference = reference;
+    this.files = new Files(api, sandboxPath(reference));
+  }
+
+  /** Starts a command. Aborted meanwhile, it leaves no command behind. @throws ThawError `exec-not-found`, `exec-not-executable` */
+  async start(argv: readonly string[], options: StartOptions = {}): Promise<Exec> {
+    const { signal, ...request } = options;
+    const info = await this.startDetached({ argv: [...argv], ...request }, { signal });
+    return new Exec(this.api, info, { writer: true });
+  }
+
+  /** Starts a command as an API request has it, and leaves it alone. Aborted meanwhile, it leaves no command behind. */
+  startDetached(request: ExecRequest, options: CallOptions = {}): Promise<ExecInfo> {
+    const { id = newRequestId() } = request;
+    const json = { ...request, id };
+    return this.api.undone(id, options, () =>
+      this.api.json({ method: "POST", path: this.#path("/execs"), json, ...options }),
+    );
+  }
+
+  /** A command by its id, without asking whether it is there. */
+  execAt(id: string): ExecReference {
+    return new ExecReference(this.api, { sandbox: this.#reference, id });
+  }
+
+  /** Stops the sandbox's clock. Its memory stays allocated. */
+  pause(options?: CallOptions): Promise<SandboxInfo> {
+    return this.#post("/pause", options);
+  }
+
+  /** Lets a paused or frozen sandbox go on. */
+  resume(options?: CallOptions): Promise<SandboxInfo> {
+    return this.#post("/resume", options);
+  }
+
+  /** Extends the sandbox's time to live by `byMs`. @throws ThawError `conflict` when it has none */
+  extend(byMs: number, options?: CallOptions): Promise<SandboxInfo> {
+    const path = this.#path("/extend");
+    return this.api.json({ method: "POST", path, json: { byMs }, repeatable: false, ...options });
+  }
+
+  /** Waits until the sandbox is `stopped` (or failed, or removed), `removed`, or until an exec in it has ended. */
+  wait(
+    what: { for: "stopped" | "removed" } | { for: "exec"; exec: string } = { for: "stopped" },
+    options: CallOptions & { timeoutMs?: number | undefined } = {},
+  ): Promise<WaitResult> {
+    const { timeoutMs, ...call } = options;
+    const path = withQuery(this.#path("/wait"), { ...what, timeoutMs: timeoutMs?.toString() });
+    return this.api.json({ method: "GET", path, answerDeadlineMs: 0, ...call });
+  }
+
+  /** Makes a snapshot of the sandbox and names it `tag`. The sandbox goes on. */
+  async freeze(tag: string, options: ProgressOptions = {}): Promise<Frozen> {
+    const result = await this.api.make("snapshot", this.#path("/freeze"), { tag }, options);
+    const { snapshot, pauseMs = 0, converged = true } = result;
+    return { snapshot, pauseMs, converged };
+  }
+
+  /** Makes children of the sandbox as it is now: all of them, or none. The sandbox goes on. */
+  async fork(request: ForkRequest = {}, options: ProgressOptions = {}): Promise<Forked> {
+    const result = await this.api.make("sandboxes", this.#path("/fork"), request, options);
+    const { sandboxes, pauseMs = 0, method = "freeze" } = result;
+    return { sandboxes: sandboxes.map((info) => new Sandbox(this.api, info)), pauseMs, method };
+  }
+
+  /** Captures the sandbox as it is now. The sandbox goes on. */
+  capture(options?: CallOptions): Promise<Capture> {
+    const request = newRequestId();
+    return this.api.json({ method: "POST", path: this.#path("/captures"), request, ...options });
+  }
+
+  /** What the sandbox's machine uses of the host. */
+  stats(options?: CallOptions): Promise<MachineStats> {
+    return this.api.json({ method: "GET", path: this.#path("/stats"), ...options });
+  }
+
+  remove(options?: CallOptions): Promise<void> {
+    return this.api.nothing({ method: "DELETE", path: this.#path(), ...options });
+  }
+
+  #path(rest = ""): string {
+    return sandboxPath(this.#reference, rest);
+  }
+
+  #post(rest: string, options?: CallOptions): Promise<SandboxInfo> {
+    return this.api.json({ method: "POST", path: this.#path(rest), ...options });
+  }
+}
+
+/** A sandbox. `await using` removes it at the end of the block. */
+export class Sandbox extends SandboxReference implements AsyncDisposable {
+  #info: SandboxInfo;
+
+  /** Made by `thaw.sandboxes`. */
+  constructor(api: ApiCalls, info: SandboxInfo) {
+    super(api, info.id);
+    this.#info = info;
+  }
+
+  get id(): string {
+    return this.#info.id;
+  }
+
+  get name(): string {
+    return this.#info.name;
+  }
+
+  /** The sandbox as it was when this object was made, or at the last `refresh`. */
+  get info(): SandboxInfo {
+    return this.#info;
+  }
+
+  /** Asks for the sandbox again. */
+  async refresh(options?: CallOptions): Promise<SandboxInfo> {
+    this.#info = await this.api.json({ method: "GET", path: sandboxPath(this.id), ...options });
+    return this.#info;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { ThawError } = await import("../errors.ts");
+    await this.remove().catch((error: unknown) => {
+      if (!(error instanceof ThawError && error.code === "not-found")) throw error;
+    });
+  }
+}

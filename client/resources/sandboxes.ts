@@ -1,0 +1,47 @@
+import type { CreateRequest, Sandbox as SandboxInfo } from "../../api/schema.ts";
+import type { ApiCalls, CallOptions, ProgressOptions } from "../api-calls.ts";
+import { Sandbox, SandboxReference, sandboxPath } from "./sandbox.ts";
+
+/** Sandboxes of one host. */
+export class Sandboxes {
+  readonly #api: ApiCalls;
+
+  constructor(api: ApiCalls) {
+    this.#api = api;
+  }
+
+  /**
+   * Thaws a sandbox. Builds its template when there is no snapshot of it yet. Aborted, it leaves nothing behind.
+   * @throws ThawError `no-capacity`, `invalid-template`, `build-failed`, `not-found`, `conflict` (its name is taken)
+   */
+  async create(request: CreateRequest = {}, options: ProgressOptions = {}): Promise<Sandbox> {
+    const { sandbox } = await this.#api.make("sandbox", "/v1/sandboxes", request, options);
+    return new Sandbox(this.#api, sandbox);
+  }
+
+  /** @param options labels: `KEY=VALUE`, or `KEY` with any value; only sandboxes that have them all. */
+  async list(options: CallOptions & { labels?: readonly string[] | undefined } = {}): Promise<Sandbox[]> {
+    const { labels = [], ...call } = options;
+    const query = new URLSearchParams(labels.map((label): [string, string] => ["label", label]));
+    const path = labels.length === 0 ? "/v1/sandboxes" : `/v1/sandboxes?${query}`;
+    const { sandboxes } = await this.#api.json<{ sandboxes: SandboxInfo[] }>({
+      method: "GET",
+      path,
+      ...call,
+    });
+    return sandboxes.map((info) => new Sandbox(this.#api, info));
+  }
+
+  /** @param sandbox its id, name, or a unique prefix of its id. @throws ThawError `not-found` */
+  async get(sandbox: string, options?: CallOptions): Promise<Sandbox> {
+    return new Sandbox(
+      this.#api,
+      await this.#api.json({ method: "GET", path: sandboxPath(sandbox), ...options }),
+    );
+  }
+
+  /** A sandbox by its id, name, or a unique prefix of its id, without asking whether it is there. */
+  at(sandbox: string): SandboxReference {
+    return new SandboxReference(this.#api, sandbox);
+  }
+}

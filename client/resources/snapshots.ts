@@ -1,0 +1,60 @@
+import type { BuildRequest, Snapshot, Template, VerifyReport } from "../../api/schema.ts";
+import { type ApiCalls, type CallOptions, type ProgressOptions, SLOW_ANSWER_MS } from "../api-calls.ts";
+
+/** Recipes that ship with the daemon. */
+export class Templates {
+  readonly #api: ApiCalls;
+
+  constructor(api: ApiCalls) {
+    this.#api = api;
+  }
+
+  async list(options?: CallOptions): Promise<Template[]> {
+    const path = "/v1/templates";
+    return (await this.#api.json<{ templates: Template[] }>({ method: "GET", path, ...options })).templates;
+  }
+
+  /** Builds a template into a snapshot. One that was built before is answered at once, unless `force` is set. */
+  async build(request: BuildRequest, options: ProgressOptions = {}): Promise<Snapshot> {
+    return (await this.#api.result("snapshot", "/v1/templates/build", request, options)).snapshot;
+  }
+}
+
+export function snapshotPath(snapshot: string, rest = ""): string {
+  return `/v1/snapshots/${encodeURIComponent(snapshot)}${rest}`;
+}
+
+/** Immutable frozen machines. A snapshot is named by its id, a tag, or a unique prefix of the id. */
+export class Snapshots {
+  readonly #api: ApiCalls;
+
+  constructor(api: ApiCalls) {
+    this.#api = api;
+  }
+
+  async list(options?: CallOptions): Promise<Snapshot[]> {
+    const path = "/v1/snapshots";
+    return (await this.#api.json<{ snapshots: Snapshot[] }>({ method: "GET", path, ...options })).snapshots;
+  }
+
+  get(snapshot: string, options?: CallOptions): Promise<Snapshot> {
+    return this.#api.json({ method: "GET", path: snapshotPath(snapshot), ...options });
+  }
+
+  /** Names a snapshot `tag`, e.g. `node:24`. */
+  tag(snapshot: string, tag: string, options?: CallOptions): Promise<Snapshot> {
+    const path = snapshotPath(snapshot, "/tags");
+    return this.#api.json({ method: "POST", path, json: { tag }, ...options });
+  }
+
+  /** Reads every part and compares digests. */
+  verify(snapshot: string, options?: CallOptions): Promise<VerifyReport> {
+    const path = snapshotPath(snapshot, "/verify");
+    return this.#api.json({ method: "POST", path, answerDeadlineMs: SLOW_ANSWER_MS, ...options });
+  }
+
+  /** Removes a snapshot that nothing uses. When several tags name it, removes only the tag. */
+  remove(snapshot: string, options?: CallOptions): Promise<void> {
+    return this.#api.nothing({ method: "DELETE", path: snapshotPath(snapshot), ...options });
+  }
+}

@@ -1,0 +1,77 @@
+import type { Event, RunRequest } from "../api/schema.ts";
+import { ApiCalls, type CallOptions } from "./api-calls.ts";
+import type { ExecConnection, ExecHandlers } from "./channels.ts";
+import { findPaths } from "./paths.ts";
+import type { ReachOptions } from "./reach.ts";
+import { Captures } from "./resources/captures.ts";
+import { Host, Quarantine } from "./resources/host.ts";
+import { Sandboxes } from "./resources/sandboxes.ts";
+import { Snapshots, Templates } from "./resources/snapshots.ts";
+import { Transfers } from "./resources/transfers.ts";
+
+/** Which events are wanted. */
+export interface EventsOptions extends CallOptions {
+  /** Events after this id. Default: those from now on; without `follow`, all that are kept. */
+  since?: number | undefined;
+  /** Only of this sandbox and its execs. */
+  sandbox?: string | undefined;
+  /** Wait for more. Default true. */
+  follow?: boolean | undefined;
+  /** Events before `oldest` that were asked for are no longer kept. */
+  onGap?: (gap: { since: number; oldest: number }) => void;
+}
+
+/**
+ * A host's thaw daemon. The daemon is started when there is none. Every method throws {@link ThawError}, or the signal's reason when
+ * aborted.
+ */
+export class Thaw implements AsyncDisposable {
+  readonly #api: ApiCalls;
+  readonly sandboxes: Sandboxes;
+  readonly snapshots: Snapshots;
+  readonly captures: Captures;
+  readonly templates: Templates;
+  readonly transfers: Transfers;
+  readonly quarantine: Quarantine;
+  readonly host: Host;
+
+  /** @param options where the daemon is. Default: from `THAW_HOME`, `THAW_SOCKET` and the XDG variables. */
+  constructor(options: Partial<ReachOptions> = {}) {
+    this.#api = new ApiCalls({ ...findPaths(), ...options });
+    this.sandboxes = new Sandboxes(this.#api);
+    this.snapshots = new Snapshots(this.#api);
+    this.captures = new Captures(this.#api);
+    this.templates = new Templates(this.#api);
+    this.transfers = new Transfers(this.#api);
+    this.quarantine = new Quarantine(this.#api);
+    this.host = new Host(this.#api);
+  }
+
+  /** Where this client connects. */
+  get options(): Readonly<ReachOptions> {
+    return this.#api.options;
+  }
+
+  /**
+   * Events of the host, as they happen. A connection that breaks is made again, from the last event on: none is missed or told twice.
+   */
+  async *events(options: EventsOptions = {}): AsyncGenerator<Event, void> {
+    const { followEvents } = await import("./events.ts");
+    yield* followEvents((path, signal) => this.#api.send({ method: "GET", path, signal }), options);
+  }
+
+  /** Thaws a sandbox, runs a command in it and removes it when the connection ends, in whatever way. */
+  async run(request: RunRequest, handlers: ExecHandlers = {}): Promise<ExecConnection> {
+    const { ExecConnection } = await import("./channels.ts");
+    return new ExecConnection(this.#api.options, { run: request }, handlers).open();
+  }
+
+  /** Closes the client's connections. */
+  close(): Promise<void> {
+    return this.#api.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
