@@ -139,6 +139,37 @@ export class Policy {
   }
 }
 
+/** A sandbox's policy within what its host allows at most. */
+export class EffectivePolicy {
+  readonly #own: Policy;
+  readonly #maximum: Policy | null;
+
+  constructor(own: NetworkPolicy, maximum: NetworkPolicy | null) {
+    this.#own = new Policy(own);
+    this.#maximum = maximum && new Policy(maximum);
+  }
+
+  get mode(): NetworkMode {
+    return this.#own.mode;
+  }
+
+  judge(destination: Destination): Verdict {
+    const own = this.#own.judge(destination);
+    const most = own.allowed ? this.#maximum?.judge(destination) : undefined;
+    if (!most || most.allowed) return own;
+    const where = `${destination.name ?? destination.address}:${destination.port}`;
+    return {
+      ...most,
+      byName: false,
+      reason: `${where} is beyond what this host allows (network.maximum in config.yaml)`,
+    };
+  }
+
+  addressFault(address: string, port: number): string | null {
+    return this.#own.addressFault(address, port) ?? this.#maximum?.addressFault(address, port) ?? null;
+  }
+}
+
 function refused(rule: Placed | null, reason: string, from = ""): Verdict {
   return { allowed: false, rule: rule?.text ?? null, from: rule?.from ?? from, reason, byName: false };
 }

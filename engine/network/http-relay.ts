@@ -1,0 +1,197 @@
+/**
+ * HTTP without TLS: each request of a connection is read by Node's parser and must be for the name that was allowed. What can't be read in
+ * one way only (both lengths, folded headers) is refused by the parser.
+ */
+import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { join } from "./join.ts";
+
+export interface HttpTarget {
+  /** What each request must be for. */
+  name: string;
+  port: number;
+  /** A connection to the pinned address. Rejects with a reason for people. */
+  dial(): Promise<Socket>;
+  /** A request was for something else. */
+  refused(reason: string): void;
+  /** The destination could not be reached. */
+  failed(reason: string): void;
+}
+
+const targets = new WeakMap<object, HttpTarget>();
+const agents = new WeakMap<object, Agent>();
+
+const server = createServer({ keepAliveTimeout: 0 });
+server.on("request", (message: IncomingMessage, response: ServerResponse) => {
+  const target = targets.get(message.socket);
+  message.on("error", () => {});
+  response.on("error", () => {});
+  if (!target) return void response.destroy();
+  forward(message, response, target).catch(() => response.destroy());
+});
+server.on("upgrade", (message: IncomingMessage, guest: Duplex, head: Buffer) => {
+  guest.on("error", () => {});
+  const target = targets.get(message.socket);
+  if (!target) return void guest.destroy();
+  upgrade(message, guest, head, target).catch(() => guest.destroy());
+});
+server.on("connect", (message: IncomingMessage, guest: Duplex) => {
+  guest.on("error", () => {});
+  const reason = `a CONNECT to ${(message.url ?? "").slice(0, 200)} within a connection to ${targets.get(message.socket)?.name}`;
+  targets.get(message.socket)?.refused(reason);
+  guest.end(
+    `HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\nthaw: ${reason}\n`,
+  );
+});
+server.on("clientError", (error: NodeJS.ErrnoException, guest: Duplex) => {
+  const target = targets.get(guest);
+  if (error.code?.startsWith("HPE_") || error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    target?.refused(`not a request that can be read: ${error.code}`);
+    if (guest.writable) return void guest.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+  }
+  guest.destroy();
+});
+
+/** Serves the requests of a connection until it closes. What was read of it before must have been put back. */
+export function relayHttp(guest: Duplex, target: HttpTarget): void {
+  targets.set(guest, target);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
+  agents.set(guest, agent);
+  guest.once("close", () => agent.destroy());
+  server.emit("connection", guest);
+}
+
+/** Answers the first request with 403 and closes. */
+export function refuseHttp(guest: Duplex, reason: string): void {
+  const say = async (): Promise<never> => {
+    throw new Refused(reason);
+  };
+  relayHttp(guest, { name: "", port: 0, dial: say, refused: () => {}, failed: () => {} });
+}
+
+/** Why nothing was dialled, told to the program with status 403. */
+export class Refused extends Error {}
+
+/** @returns why a request is not for the target; null: it is */
+function fault({ url = "", headersDistinct }: IncomingMessage, { name, port }: HttpTarget): string | null {
+  if (name === "") return null;
+  const hosts = headersDistinct.host ?? [];
+  if (hosts.length > 1) return "a request with more than one Host";
+  const [host] = hosts;
+  if (host === undefined) return "a request without a Host";
+  if (!names(host, name, port))
+    return `a request for Host ${host.slice(0, 200)} within a connection to ${name}`;
+  if (url.startsWith("/") || url === "*") return null;
+  const { host: meant } = URL.canParse(url) ? new URL(url) : { host: "" };
+  return names(meant, name, port)
+    ? null
+    : `a request for ${url.slice(0, 200)} within a connection to ${name}`;
+}
+
+function names(host: string, name: string, port: number): boolean {
+  const parts = /^([^:]+?)\.?(?::(\d+))?$/.exec(host.toLowerCase());
+  return parts?.[1] === name && (parts[2] === undefined || Number(parts[2]) === port);
+}
+
+/** Headers of one connection (RFC 9110, 7.6.1). `expect` was answered by this relay. */
+const HOP_BY_HOP = new Set(
+  "connection expect keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split(
+    " ",
+  ),
+);
+
+/** A message's headers that go on to the next hop: names and values in turn. */
+function endToEnd({ rawHeaders, headers }: IncomingMessage): string[] {
+  const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
+  const kept: string[] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const [name = "", value = ""] = rawHeaders.slice(at, at + 2);
+    const lower = name.toLowerCase();
+    if (!HOP_BY_HOP.has(lower) && (!named.has(lower) || lower === "host")) kept.push(name, value);
+  }
+  return kept;
+}
+
+async function forward(
+  message: IncomingMessage,
+  response: ServerResponse,
+  target: HttpTarget,
+): Promise<void> {
+  const wrong = fault(message, target);
+  if (wrong !== null) {
+    target.refused(wrong);
+    return answer(response, 403, `thaw: ${wrong}\n`);
+  }
+  const headers = endToEnd(message);
+  const { "transfer-encoding": encoding, "content-length": length } = message.headers;
+  if (encoding !== undefined) headers.push("Transfer-Encoding", "chunked");
+  else if (length === undefined && message.method !== "GET" && message.method !== "HEAD")
+    headers.push("Content-Length", "0");
+  const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const outgoing = request({
+    ...{ method: message.method ?? "GET", path: message.url ?? "/", headers, setHost: false },
+    agent: agentOf(message, target),
+  });
+  outgoing.on("error", reject);
+  outgoing.once("response", resolve);
+  outgoing.once("close", () => reject(new Error("the connection ended before the answer")));
+  response.once("close", () => {
+    if (!response.writableFinished) outgoing.destroy();
+  });
+  // Not a pipeline: an answer that comes before the whole request must not end the guest's connection.
+  message.pipe(outgoing);
+  let incoming: IncomingMessage;
+  try {
+    incoming = await answered;
+  } catch (error) {
+    const { message: why } = error as Error;
+    if (error instanceof Refused) return answer(response, 403, `thaw: ${why}\n`);
+    target.failed(why);
+    return answer(response, 502, `thaw: ${why}\n`);
+  }
+  response.sendDate = false;
+  response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, endToEnd(incoming));
+  await pipeline(incoming, response);
+}
+
+/** WebSockets and the like: the answer decides, then bytes go both ways. */
+async function upgrade(
+  message: IncomingMessage,
+  guest: Duplex,
+  head: Buffer,
+  target: HttpTarget,
+): Promise<void> {
+  const wrong = fault(message, target);
+  if (wrong !== null) {
+    target.refused(wrong);
+    return void guest.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
+  }
+  const upstream = await target.dial();
+  const lines = [`${message.method} ${message.url} HTTP/1.1`];
+  for (let at = 0; at + 1 < message.rawHeaders.length; at += 2)
+    lines.push(`${message.rawHeaders[at]}: ${message.rawHeaders[at + 1]}`);
+  upstream.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+  if (head.length > 0) upstream.write(head);
+  await join(guest, upstream);
+}
+
+/** One connection to the destination for each of the guest's, used again for its next request. */
+function agentOf(message: IncomingMessage, target: HttpTarget): Agent {
+  const agent = agents.get(message.socket) ?? new Agent();
+  agent.createConnection = ((_options: unknown, done: (error: Error | null, socket?: Socket) => void) => {
+    target.dial().then(
+      (socket) => done(null, socket),
+      (error: Error) => done(error),
+    );
+    return undefined;
+  }) as unknown as Agent["createConnection"];
+  return agent;
+}
+
+/** The rest of the request may never come: the connection ends with the answer. */
+function answer(response: ServerResponse, status: number, text: string): void {
+  if (response.headersSent) return void response.destroy();
+  response.writeHead(status, { "content-type": "text/plain; charset=utf-8", connection: "close" }).end(text);
+}

@@ -1,0 +1,192 @@
+/** What a sandbox reached, and what it was kept from: bounded, on disk and in memory. */
+import { EventEmitter } from "node:events";
+import { appendFile, readFile, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { ruleFor } from "./rule.ts";
+
+const FILE = "network.jsonl";
+const OLDER_FILE = "network.old.jsonl";
+const MAX_FILE_BYTES = 512 * 1024;
+const KEPT_LINES = 1_000;
+/** Destinations in a summary. */
+const MAX_DESTINATIONS = 200;
+const MAX_PROCESSES = 8;
+/** Lines in a burst, and a second after that. What goes beyond is counted and not written. */
+const BURST_LINES = 300;
+const LINES_PER_SECOND = 30;
+
+export const networkVerdicts = ["allowed", "audited", "denied", "failed"] as const;
+
+/** One connection. `audited`: allowed because the mode is `audit`; `failed`: allowed, and not reached. */
+export const networkEntry = z.object({
+  time: z.string(),
+  exec: z.string().nullable(),
+  process: z.string().nullable(),
+  pid: z.int().nullable(),
+  uid: z.int().nullable(),
+  /** null: a program named the address itself. */
+  name: z.string().nullable(),
+  /** What was dialled, or named; null: none was dialled. */
+  address: z.string().nullable(),
+  port: z.int(),
+  protocol: z.enum(["tcp", "tls", "http"]),
+  /** Bytes from the guest and to it. */
+  sent: z.number(),
+  received: z.number(),
+  durationMs: z.number(),
+  verdict: z.enum(networkVerdicts),
+  rule: z.string().nullable(),
+  reason: z.string(),
+});
+export type NetworkEntry = z.infer<typeof networkEntry>;
+
+/** All connections to one place that ended in one way. */
+export const networkSummary = z.object({
+  destination: z.string(),
+  port: z.int(),
+  verdict: z.enum(networkVerdicts),
+  count: z.int(),
+  sent: z.number(),
+  received: z.number(),
+  processes: z.array(z.string()),
+  /** The rule that decided, or, of what was denied, the one to add. */
+  rule: z.string().nullable(),
+  reason: z.string(),
+});
+export type NetworkSummary = z.infer<typeof networkSummary>;
+
+export interface NetworkTotals {
+  allowed: number;
+  denied: number;
+  failed: number;
+  sent: number;
+  received: number;
+  /** Lines that were not written because there were too many. */
+  dropped: number;
+}
+
+export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
+  readonly #dir: string;
+  readonly #now: () => number;
+  #entries: NetworkEntry[] = [];
+  readonly #summaries = new Map<string, NetworkSummary>();
+  readonly totals: NetworkTotals = { allowed: 0, denied: 0, failed: 0, sent: 0, received: 0, dropped: 0 };
+  #tokens = BURST_LINES;
+  #tokensAt: number;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** @param dir the sandbox's folder */
+  constructor(dir: string, now: () => number = () => performance.now()) {
+    super();
+    this.setMaxListeners(0);
+    this.#dir = dir;
+    this.#now = now;
+    this.#tokensAt = now();
+  }
+
+  /** Reads what an earlier daemon wrote. Lines that can't be read are left out. */
+  async restore(): Promise<void> {
+    for (const file of [OLDER_FILE, FILE]) {
+      const text = await readFile(join(this.#dir, file), "utf8").catch(() => "");
+      for (const line of text.split("\n")) {
+        const entry = parsed(line);
+        if (entry) this.#count(entry);
+        if (entry) this.#keep(entry);
+      }
+    }
+  }
+
+  get entries(): readonly NetworkEntry[] {
+    return this.#entries;
+  }
+
+  /** The most frequent first. */
+  get summary(): NetworkSummary[] {
+    return [...this.#summaries.values()].sort((a, b) => b.count - a.count);
+  }
+
+  add(entry: NetworkEntry): void {
+    this.#count(entry);
+    if (!this.#mayWrite()) {
+      this.totals.dropped += 1;
+      return;
+    }
+    this.#keep(entry);
+    this.emit("entry", entry);
+    this.#writing = this.#writing.then(() => this.#write(entry)).catch(() => {});
+  }
+
+  /** Resolves when what was added is written. */
+  flush(): Promise<void> {
+    return this.#writing;
+  }
+
+  #keep(entry: NetworkEntry): void {
+    this.#entries.push(entry);
+    if (this.#entries.length > KEPT_LINES) this.#entries.splice(0, this.#entries.length - KEPT_LINES);
+  }
+
+  #count(entry: NetworkEntry): void {
+    const { totals } = this;
+    const { verdict, sent, received, port, rule, reason, process } = entry;
+    if (verdict === "denied") totals.denied += 1;
+    else if (verdict === "failed") totals.failed += 1;
+    else totals.allowed += 1;
+    totals.sent += sent;
+    totals.received += received;
+    const destination = destinationOf(entry);
+    const key = `${verdict} ${destination} ${port}`;
+    const known = this.#summaries.get(key);
+    if (!known && this.#summaries.size >= MAX_DESTINATIONS) return;
+    const summary = known ?? {
+      ...{ destination, port, verdict, count: 0, sent: 0, received: 0, processes: [], reason },
+      rule: verdict === "denied" ? (rule ?? ruleFor(destination, [port])) : rule,
+    };
+    summary.count += 1;
+    summary.sent += sent;
+    summary.received += received;
+    if (process !== null && !summary.processes.includes(process) && summary.processes.length < MAX_PROCESSES)
+      summary.processes.push(process);
+    this.#summaries.set(key, summary);
+  }
+
+  #mayWrite(): boolean {
+    const now = this.#now();
+    this.#tokens = Math.min(BURST_LINES, this.#tokens + ((now - this.#tokensAt) / 1000) * LINES_PER_SECOND);
+    this.#tokensAt = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  async #write(entry: NetworkEntry): Promise<void> {
+    const path = join(this.#dir, FILE);
+    await appendFile(path, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+    if ((await stat(path)).size > MAX_FILE_BYTES) await rename(path, join(this.#dir, OLDER_FILE));
+  }
+}
+
+function destinationOf({ name, address }: Pick<NetworkEntry, "name" | "address">): string {
+  return name ?? address ?? "";
+}
+
+function parsed(line: string): NetworkEntry | null {
+  try {
+    return networkEntry.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
+}
+
+/** The fewest rules that allow these destinations. */
+export function suggestedRules(
+  seen: readonly Pick<NetworkSummary, "destination" | "port" | "verdict">[],
+): string[] {
+  const ports = new Map<string, Set<number>>();
+  for (const { destination, port } of seen) {
+    const known = ports.get(destination) ?? new Set<number>();
+    ports.set(destination, known.add(port));
+  }
+  return [...ports].map(([destination, numbers]) => ruleFor(destination, [...numbers])).sort();
+}

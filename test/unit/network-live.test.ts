@@ -1,0 +1,369 @@
+/** The way out, against the real agent in a network namespace of its own and real servers on this host. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer as createHttp, type RequestListener } from "node:http";
+import { createServer as createHttps } from "node:https";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Egress } from "../../engine/network/egress.ts";
+import { NetworkLog } from "../../engine/network/log.ts";
+import { EffectivePolicy, extended, type NetworkRequest, noNetwork } from "../../engine/network/policy.ts";
+import { runGuestStep } from "../../engine/templates/guest-step.ts";
+import { Agent } from "../../runners/agent/agent.ts";
+
+const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
+const isRoot = process.getuid?.() === 0;
+/** Nobody else's on this host: tests run side by side. */
+const ADDRESS = `127.${process.pid % 250}.${(process.pid >> 8) % 250}.80`;
+
+let dir: string;
+let child: ChildProcess;
+let agent: Agent;
+let log: NetworkLog;
+let egress: Egress;
+let names: Record<string, string[]>;
+const servers: Server[] = [];
+const sockets = new Set<Socket>();
+
+beforeAll(async () => {
+  if (!isRoot) return;
+  dir = mkdtempSync(join(tmpdir(), "thaw-network-"));
+  child = spawn("unshare", ["--net", "--", BINARY, "--socket", join(dir, "s"), "--network"], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  while (!existsSync(join(dir, "s"))) await sleep(5);
+  execFileSync(
+    "openssl",
+    [
+      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=web.test -keyout".split(
+        " ",
+      ),
+      ...[join(dir, "key.pem"), "-out", join(dir, "cert.pem")],
+    ],
+    { stdio: "ignore" },
+  );
+});
+beforeEach(async () => {
+  agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 10_000 });
+  rmSync(join(dir, "network.jsonl"), { force: true });
+  log = new NetworkLog(dir);
+  names = {};
+  egress = new Egress({ policy: policyOf({}), log, resolve, firstBytesMs: 500 });
+  egress.serve(agent);
+});
+afterEach(() => {
+  agent.close();
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+  for (const server of servers.splice(0)) server.close();
+});
+afterAll(() => {
+  child?.kill("SIGKILL");
+  if (isRoot) rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+});
+
+function policyOf(request: NetworkRequest, maximum?: NetworkRequest): EffectivePolicy {
+  return new EffectivePolicy(
+    extended(noNetwork(), request, "command line"),
+    maximum ? extended(noNetwork(), maximum, "config.yaml") : null,
+  );
+}
+
+async function resolve(name: string): Promise<string[]> {
+  const found = names[name];
+  if (!found) throw new Error(`the host finds no address of ${name}`);
+  return found;
+}
+
+/** Everything that `allow` names, and this test's addresses on the loopback. */
+function allow(...rules: string[]): void {
+  egress.setPolicy(policyOf({ allow: [...rules, "127.0.0.0/8:*"] }));
+}
+
+async function listening<S extends Server>(server: S, port = 0, address = ADDRESS): Promise<number> {
+  servers.push(server);
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+  });
+  await new Promise<void>((done) => server.listen(port, address, done));
+  return (server.address() as { port: number }).port;
+}
+
+const http = (handler: RequestListener, port = 0) => listening(createHttp(handler), port);
+const tls = (handler: RequestListener) =>
+  listening(
+    createHttps(
+      { key: readFileSync(join(dir, "key.pem")), cert: readFileSync(join(dir, "cert.pem")) },
+      handler,
+    ),
+  );
+const tcp = (onConnection: (socket: Socket) => void) =>
+  listening(createServer({ allowHalfOpen: true }, onConnection));
+
+/** Runs a shell script in the namespace. */
+async function run(script: string): Promise<{ text: string; code: number }> {
+  const lines: string[] = [];
+  await runGuestStep(
+    agent,
+    { name: "test", run: `{ ${script}\n} 2>&1 || code=$?; echo; echo "code \${code:-0}"`, env: {} },
+    (line) => lines.push(line),
+  );
+  const code = Number(lines.pop()?.replace("code ", ""));
+  return { text: lines.join("\n"), code };
+}
+const node = (script: string) => run(`'${process.execPath}' -e '${script}'`);
+
+describe.runIf(isRoot)("connections by name", { timeout: 60_000 }, () => {
+  test("HTTP: requests, kept connections, uploads in pieces, answers as they are", async () => {
+    const port = await http((message, response) => {
+      let bytes = 0;
+      message.on("data", (chunk: Buffer) => (bytes += chunk.length));
+      message.on("end", () =>
+        response
+          .setHeader("X-Mixed-Case", "1")
+          .end(`${message.method} ${message.url} ${message.headers.host} ${bytes}\n`),
+      );
+    });
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const url = `http://web.test:${port}`;
+    const { text, code } = await run(
+      `head -c 3000000 /dev/zero | curl -sS -T - -H "Expect: 100-continue" ${url}/up; curl -sSi ${url}/a ${url}/b`,
+    );
+    expect(code).toBe(0);
+    expect(text).toContain(`PUT /up web.test:${port} 3000000`);
+    expect(text).toContain("X-Mixed-Case: 1");
+    expect(text).toContain(`GET /b web.test:${port} 0`);
+    await expect
+      .poll(() => log.entries.at(-1))
+      .toMatchObject({
+        ...{
+          name: "web.test",
+          port,
+          protocol: "http",
+          verdict: "allowed",
+          rule: `web.test:${port}`,
+          process: "curl",
+          uid: 0,
+        },
+        address: ADDRESS,
+      });
+    expect(log.entries.at(-1)?.exec).toMatch(/^step-/);
+    expect(log.entries.at(-1)?.received).toBeGreaterThan(100);
+  });
+
+  test("HTTP for another name, or that can be read in two ways, goes no further", async () => {
+    let served = 0;
+    const port = await http((_message, response) => {
+      served += 1;
+      response.end("secret");
+    });
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const host = await run(`curl -sS -H "Host: other.test" http://web.test:${port}/`);
+    expect(host.text).toContain("a request for Host other.test within a connection to web.test");
+    const proxied = await run(`curl -sS -x http://web.test:${port} http://other.test/`);
+    expect(proxied.text).toContain("within a connection to web.test");
+    const connected = await run(`curl -sS -p -x http://web.test:${port} http://other.test/`);
+    expect(connected.text).toMatch(/403|response/);
+    const bash = (request: string) =>
+      run(`bash -c 'exec 3<>/dev/tcp/web.test/${port}; printf "${request}" >&3; timeout 5 cat <&3'`).then(
+        ({ text }) => text,
+      );
+    const both = `POST / HTTP/1.1\\r\\nHost: web.test:${port}\\r\\nContent-Length: 4\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n`;
+    expect(await bash(both)).toContain("400 Bad Request");
+    expect(
+      await bash(`GET / HTTP/1.1\\r\\nHost: web.test:${port}\\r\\nHost: other.test\\r\\n\\r\\n`),
+    ).toMatch(/40[03]/);
+    expect(await bash(`\\r\\nGET / HTTP/1.1\\r\\nHost: other.test\\r\\n\\r\\n`)).toContain("403");
+    expect(await bash(`PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n`)).not.toContain("secret");
+    expect(served).toBe(0);
+    await expect
+      .poll(() => log.summary.filter(({ verdict }) => verdict === "denied").length)
+      .toBeGreaterThan(0);
+  });
+
+  test("TLS: the name in the hello must be the name that was allowed", async () => {
+    const port = await tls((_message, response) => response.end("over TLS"));
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    expect((await run(`curl -sSk https://web.test:${port}/`)).text).toContain("over TLS");
+    await expect.poll(() => log.entries.at(-1)).toMatchObject({ protocol: "tls", verdict: "allowed" });
+    const other = await run(`curl -sSk -m 20 --connect-to ::web.test: https://other.test:${port}/`);
+    expect(other.code).not.toBe(0);
+    await expect
+      .poll(() => log.entries.at(-1)?.reason)
+      .toContain("TLS for other.test within a connection to web.test");
+    const none = await run(`curl -sSk -m 20 --connect-to ::web.test: https://${ADDRESS}:${port}/`);
+    expect(none.code).not.toBe(0);
+    await expect.poll(() => log.entries.at(-1)?.reason).toContain("TLS for no name");
+  });
+
+  test("a server that speaks first, half-closed both ways", async () => {
+    const port = await tcp((socket) => {
+      socket.write("hello\n");
+      let text = "";
+      socket.on("data", (chunk) => (text += chunk));
+      socket.on("end", () => socket.end(`got ${text.length}`));
+    });
+    names["db.test"] = [ADDRESS];
+    allow(`db.test:${port}`);
+    const { text } = await node(
+      `const s = require("net").connect({ port: ${port}, host: "db.test", allowHalfOpen: true }); s.once("data", () => s.end("x".repeat(700000))); s.pipe(process.stdout)`,
+    );
+    expect(text).toContain("got 700000");
+    await expect
+      .poll(() => log.entries.at(-1))
+      .toMatchObject({ sent: 700_000, protocol: "tcp", verdict: "allowed" });
+  });
+
+  test("resets are passed on, both ways", async () => {
+    const seen = Promise.withResolvers<string>();
+    let count = 0;
+    const port = await tcp((socket) => {
+      count += 1;
+      if (count === 1) return void socket.resetAndDestroy();
+      socket.write("go");
+      socket.on("error", (error: NodeJS.ErrnoException) => seen.resolve(error.code ?? ""));
+      socket.on("close", () => seen.resolve("closed"));
+    });
+    names["db.test"] = [ADDRESS];
+    allow(`db.test:${port}`);
+    const first = await node(
+      `require("net").connect(${port}, "db.test").on("error", (e) => console.log(e.code))`,
+    );
+    expect(first.text).toContain("ECONNRESET");
+    await node(
+      `const s = require("net").connect(${port}, "db.test"); s.once("data", () => s.resetAndDestroy())`,
+    );
+    expect(await seen.promise).toMatch(/ECONNRESET|closed/);
+  });
+
+  test("one address of many answers; an address that is closed is not dialled", async () => {
+    const port = await tcp((socket) => socket.end("alive"));
+    names["many.test"] = [...Array.from({ length: 49 }, (_, index) => `127.1.1.${index + 1}`), ADDRESS];
+    names["inner.test"] = [ADDRESS];
+    names["gone.test"] = ["127.1.1.1"];
+    allow(`many.test:${port}`, `gone.test:${port}`);
+    const read = (name: string) =>
+      node(
+        `require("net").connect(${port}, "${name}").on("error", (e) => console.log(e.code)).pipe(process.stdout)`,
+      );
+    expect((await read("many.test")).text).toContain("alive");
+    expect((await read("gone.test")).text).toContain("ECONNRESET");
+    await expect
+      .poll(() => log.entries.at(-1))
+      .toMatchObject({ verdict: "failed", reason: expect.stringContaining("ECONNREFUSED") });
+    egress.setPolicy(policyOf({ allow: [`inner.test:${port}`, `none.test:${port}`] }));
+    expect((await read("inner.test")).text).toContain("ECONNRESET");
+    await expect
+      .poll(() => log.entries.at(-1))
+      .toMatchObject({
+        verdict: "denied",
+        reason: expect.stringContaining(
+          `inner.test leads to ${ADDRESS} is closed (loopback); open it with --allow ${ADDRESS}:${port}`,
+        ),
+      });
+    expect((await read("none.test")).text).toContain("ECONNRESET");
+    await expect.poll(() => log.entries.at(-1)?.reason).toBe("the host finds no address of none.test");
+  });
+
+  test("a service on the host's loopback, by its reserved name", async () => {
+    const port = await listening(
+      createServer((socket) => socket.end("from the host")),
+      0,
+      "127.0.0.1",
+    );
+    egress.setPolicy(policyOf({ allow: [`host:${port}`] }));
+    const { text } = await node(`require("net").connect(${port}, "host.thaw.internal").pipe(process.stdout)`);
+    expect(text).toContain("from the host");
+    const literal = await node(
+      `require("net").connect(${port}, "192.0.2.77").on("error", (e) => console.log(e.code))`,
+    );
+    expect(literal.text).toContain("ECONNRESET");
+  });
+});
+
+describe.runIf(isRoot)("what is denied", { timeout: 60_000 }, () => {
+  test("HTTP on port 80 is told why, TLS is reset, SSH is disconnected, a name that leads nowhere is refused", async () => {
+    const web = await run("curl -sS -w ' %{http_code}' http://registry.test/x");
+    expect(web.text).toContain(
+      "thaw: registry.test:80 is not allowed; allow it with --allow registry.test\n 403",
+    );
+    const start = performance.now();
+    expect((await run("curl -sS https://registry.test/")).text).toMatch(/reset|SSL/i);
+    expect((await node(`require("net").connect(22, "git.test").pipe(process.stdout)`)).text).toContain(
+      "SSH-2.0-thaw",
+    );
+    expect((await run("curl -sS http://hidden.onion/")).text).toContain("resolve");
+    expect(performance.now() - start).toBeLessThan(20_000);
+    expect(log.summary).toContainEqual(
+      expect.objectContaining({
+        destination: "registry.test",
+        port: 443,
+        verdict: "denied",
+        count: 1,
+        processes: ["curl"],
+        rule: "registry.test",
+      }),
+    );
+    await log.flush();
+    expect(readFileSync(join(dir, "network.jsonl"), "utf8").trim().split("\n")).toHaveLength(3);
+    const again = new NetworkLog(dir);
+    await again.restore();
+    expect(again.totals.denied).toBe(3);
+  });
+
+  test("the cloud's metadata stays closed when all is open, and the host's maximum counts", async () => {
+    egress.setPolicy(policyOf({ mode: "open" }));
+    expect((await run("curl -sS -m 5 http://169.254.169.254/")).text).toContain(
+      "169.254.169.254 is closed (link-local, cloud metadata)",
+    );
+    egress.setPolicy(policyOf({ mode: "open" }, { allow: ["ok.test"] }));
+    expect((await run("curl -sS -m 5 http://no.test/")).text).toContain("beyond what this host allows");
+  });
+
+  test("open connections end when a change of the policy no longer allows them", async () => {
+    const port = await tcp((socket) => socket.write("here"));
+    names["db.test"] = [ADDRESS];
+    allow(`db.test:${port}`);
+    const over = node(
+      `require("net").connect(${port}, "db.test").on("error", (e) => console.log(e.code)).on("close", () => console.log("closed")).resume()`,
+    );
+    await expect.poll(() => sockets.size).toBeGreaterThan(0);
+    egress.setPolicy(policyOf({}));
+    expect((await over).text).toContain("closed");
+    await expect.poll(() => log.entries.at(-1)?.reason).toContain("ended by a change of the policy");
+  });
+
+  test("half a request, and half a hello, end after a while", async () => {
+    const port = await tcp(() => {});
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const half = (bytes: string) =>
+      node(
+        `const s = require("net").connect(${port}, "web.test"); s.write(Buffer.from("${bytes}", "hex")); s.on("error", () => {}).on("close", () => console.log("closed"))`,
+      );
+    expect((await half(Buffer.from("GET / HTTP/1.1\r\nHost: w").toString("hex"))).text).toContain("closed");
+    expect((await half("160301ffff01")).text).toContain("closed");
+    await expect.poll(() => log.entries.at(-1)?.reason).toContain("did not come within 0.5 s");
+  });
+});
+
+test.runIf(isRoot)(
+  "300 connections at once, and a shell that still answers",
+  { timeout: 60_000 },
+  async () => {
+    const port = await tcp((socket) => socket.pipe(socket));
+    names["echo.test"] = [ADDRESS];
+    allow(`echo.test:${port}`);
+    const { text } = await node(
+      `let n = 0, m = 0; for (let i = 0; i < 300; i++) { const s = require("net").connect(${port}, "echo.test"); s.on("error", () => m++).write("x".repeat(20000)); let k = 0; s.on("data", (d) => { k += d.length; if (k === 20000) { n++; s.end(); } }).on("close", () => { if (++m === 300) console.log("whole", n); }); }`,
+    );
+    expect(text).toContain("whole 300");
+  },
+);
