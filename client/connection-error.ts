@@ -1,5 +1,6 @@
 import { formatSsh } from "./contexts/remote.ts";
 import { systemCode, ThawError } from "./errors.ts";
+import { hostDaemon } from "./host-daemon.ts";
 import type { ReachOptions } from "./reach.ts";
 
 /** Whether an error says that no daemon listens there. */
@@ -54,8 +55,9 @@ export function describeConnectionError(
       cause: error,
     });
   }
+  const ofHost = socket === hostDaemon.socket;
   return new ThawError("daemon-unreachable", `lost the daemon at ${socket}: ${message}`, {
-    hint: "thaw daemon status; thaw daemon logs",
+    hint: ofHost ? `systemctl status thaw; ${hostDaemon.logs}` : "thaw daemon status; thaw daemon logs",
     cause: error,
   });
 }

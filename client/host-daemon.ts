@@ -6,6 +6,8 @@ export const hostDaemon = {
   socket: "/run/thaw/thaw.sock",
   group: "thaw",
   unit: "/etc/systemd/system/thaw.service",
+  /** Prints what it has logged. */
+  logs: "journalctl -u thaw",
 } as const;
 
 /** Whether there is one that this user may use. */

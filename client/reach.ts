@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
 import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
 import { formatSsh, type RemoteHost } from "./contexts/remote.ts";
@@ -78,7 +79,8 @@ export async function reachDaemon<T>(
       error = thrown;
     }
     // an attempt that lasted was not part of the same fault
-    if (end === undefined || performance.now() - started > repeatMs) end = performance.now() + repeatMs;
+    const forMs = paced(repeatMs);
+    if (end === undefined || performance.now() - started > forMs) end = performance.now() + forMs;
     if (error instanceof OlderDaemon && options.remote !== undefined)
       throw describeOlderFar(error, options.remote);
     const remedy = signal?.aborted ? undefined : findRemedy(error, options, { ...how, broke });

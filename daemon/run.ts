@@ -10,6 +10,7 @@ import { closeInherited } from "./inherited.ts";
 import { describeHolder, lockHome } from "./lock.ts";
 import { Requests } from "./requests.ts";
 import { createServer } from "./server.ts";
+import { tellSystemdReady } from "./systemd.ts";
 
 const OOM_SCORE = -500;
 
@@ -27,7 +28,10 @@ const lock = await lockHome(home, socket).catch((error: Error) =>
   fail(`can't lock ${home}: ${error.message}`),
 );
 // Another daemon won the race and serves this socket.
-if (lock === "served") process.exit(0);
+if (lock === "served") {
+  await tellSystemdReady();
+  process.exit(0);
+}
 if (lock !== "held") fail(describeHolder(home, lock.holder));
 
 // The folder of the entry: this file is in a chunk beside it.
@@ -67,6 +71,7 @@ await server.listen({ path: socket });
 void engine.begin();
 if (group === undefined) chmodSync(socket, 0o600);
 else openToGroup(socket, group);
+void tellSystemdReady();
 server.log.info(
   {
     version: version.version,

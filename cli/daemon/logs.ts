@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readSync, watch } from "node:fs";
 import { dirname } from "node:path";
-import { findDaemonLog, findPaths, ThawError } from "../../client/index.ts";
+import { findDaemonLog, findPaths, hostDaemon, ThawError } from "../../client/index.ts";
 import { requireLocalContext } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { writeOut } from "../output.ts";
@@ -35,7 +35,12 @@ class LineReader {
 /** `thaw daemon logs`. With `follow` it goes on until interrupted. */
 export async function showLogs(flags: { follow?: boolean; lines?: number; json?: boolean }): Promise<void> {
   requireLocalContext("daemon logs");
-  const path = findDaemonLog(findPaths().home);
+  const { home, socket } = findPaths();
+  if (socket === hostDaemon.socket && !existsSync(findDaemonLog(home)))
+    throw new ThawError("not-found", "the log of the host's daemon is systemd's journal", {
+      hint: `${hostDaemon.logs}${flags.follow === true ? " -f" : ""}`,
+    });
+  const path = findDaemonLog(home);
   if (!existsSync(path)) {
     throw new ThawError("not-found", `there is no log yet: ${path}`, { hint: "thaw daemon start" });
   }

@@ -17,7 +17,10 @@ test("the unit of a user's daemon", () => {
 Description=thaw: microVM sandboxes
 
 [Service]
-Type=exec
+# Started is what listens: the daemon says so.
+Type=notify
+NotifyAccess=all
+TimeoutStartSec=10min
 ExecStart="/home/ann lee/.local/state/thaw/versions/node-24.21.0/node" "/home/ann lee/.local/state/thaw/versions/1f3a/daemon.mjs" --home "/home/ann lee/.local/state/thaw" --socket /run/user/1000/thaw/thaw.sock
 # Machines are processes of their own and outlive the daemon.
 KillMode=process
@@ -44,7 +47,10 @@ Description=thaw: microVM sandboxes of this host
 After=local-fs.target
 
 [Service]
-Type=exec
+# Started is what listens: the daemon says so.
+Type=notify
+NotifyAccess=all
+TimeoutStartSec=10min
 ExecStart=/var/lib/thaw/versions/node-24.21.0/node /var/lib/thaw/versions/1f3a/daemon.mjs --home /var/lib/thaw --socket /run/thaw/thaw.sock --group thaw
 # Machines are processes of their own and outlive the daemon.
 KillMode=process
