@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bootstrap.sh [--tests]: installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the guest
-# agent, the host's helpers. With --tests also what only its tests need.
+# bootstrap.sh [--tests|--bench]: installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the
+# guest agent, the host's helpers. With --tests also what only its tests need; with --bench also the peer that the bench measures against.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/rust.sh
@@ -13,7 +13,10 @@ apt_packages=(debian-archive-keyring e2fsprogs mmdebstrap qemu-system-x86 qemu-u
 [ "$(id -u)" -eq 0 ] || apt_packages+=(uidmap)
 test_packages=(ca-certificates docker-registry git openssh-client openssh-server tmux)
 rust_packages=(cargo-web rustc-web gcc libc6-dev)
-[ "${1:-}" != --tests ] || apt_packages+=("${test_packages[@]}")
+case "${1:-}" in
+  --tests) apt_packages+=("${test_packages[@]}") ;;
+  --bench) apt_packages+=("${test_packages[@]}" podman runc) ;;
+esac
 
 missing=()
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | sed -n 's/ installed$//p') || {
