@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/rust.sh
+. scripts/by-hand.sh
 
 say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 [ -t 2 ] || say() { printf ' . %s\n' "$*" >&2; }
@@ -19,10 +20,14 @@ case "${1:-}" in
 esac
 
 missing=()
-installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | sed -n 's/ installed$//p') || {
-  echo "thaw's bootstrap knows Debian and its relatives; install by hand: ${apt_packages[*]}, and Rust $needed_rust" >&2
+if like_debian; then
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' | sed -n 's/ installed$//p')
+elif tools_are_there && rust_is_fine; then
+  apt_packages=()
+else
+  by_hand "${apt_packages[@]}" >&2
   exit 1
-}
+fi
 for package in "${apt_packages[@]}"; do grep -qx "$package" <<<"$installed" || missing+=("$package"); done
 rust_is_fine || missing+=("${rust_packages[@]}")
 if [ ${#missing[@]} -gt 0 ]; then
@@ -49,7 +54,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   if [[ " ${missing[*]} " == *" docker-registry "* ]] && command -v systemctl >/dev/null; then
     systemctl disable --quiet docker-registry.service 2>/dev/null || true
   fi
-  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one (https://rustup.rs)" >&2; exit 1; }
+  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
 fi
 
 stamp=node_modules/.thaw-lock

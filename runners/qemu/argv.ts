@@ -178,6 +178,9 @@ export function kernelCommandLine(
   return [...always, ...unprotected, ...emulated, `thaw.root=${withRoot ? "/dev/vda" : "none"}`].join(" ");
 }
 
+/** QEMU's filter of its own system calls. */
+export const SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
 const MACHINE_OPTIONS = "hpet=off,usb=off,sata=off,smbus=off,memory-backend=m0";
 
 function common(options: CommonOptions, memory: string): string[] {
@@ -195,11 +198,18 @@ function common(options: CommonOptions, memory: string): string[] {
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     // Ends are held in a paused machine so that a daemon that was away can still learn of them.
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause"],
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-sandbox", SANDBOX],
     ...["-chardev", `socket,id=qmp,${socket(QMP_SOCKET, 3)}`, "-mon", "chardev=qmp,mode=control"],
     ...["-chardev", `socket,id=agent,${socket(AGENT_SOCKET, 4)}`],
     ...["-chardev", `ringbuf,id=${CONSOLE_DEVICE},size=${CONSOLE_BYTES}`],
   ];
+}
+
+/** Devices that a QEMU must have. */
+export function deviceNames(): string[] {
+  return hardware()
+    .filter((word) => word !== "-device")
+    .map((word) => word.split(",")[0] ?? "");
 }
 
 /** Everything on the guest's buses, at fixed addresses. */

@@ -1,8 +1,9 @@
 /** Which QEMU this host has and what it offers. */
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { RunnerError } from "../runner.ts";
 import { findTool } from "./find-tool.ts";
 import { recall, remember } from "./host-json.ts";
+import { checkOffer } from "./offer.ts";
 import { runTool } from "./tool.ts";
 
 export interface QemuFacts {
@@ -49,6 +50,16 @@ export async function findQemu(): Promise<QemuBinary> {
       hint: "apt-get install qemu-system-x86",
     });
   }
+  const real = await realpath(path);
+  if (!real.startsWith("/usr/")) {
+    throw new RunnerError(
+      "unsupported",
+      `${real} is outside /usr, which is all that a jail shows of this host`,
+      {
+        hint: "install it below /usr/local, or apt-get install qemu-system-x86",
+      },
+    );
+  }
   const { ino, size, mtimeMs } = await stat(path);
   return { path, key: `${path} ${ino} ${size} ${mtimeMs}` };
 }
@@ -63,6 +74,7 @@ export async function qemuFacts(home: string, { path, key }: QemuBinary): Promis
     runTool(path, ["-M", "help"], options),
   ]);
   const facts = parseQemu(path, version, machines);
+  await checkOffer(path, facts.build);
   await remember(home, "qemu", key, facts);
   return facts;
 }

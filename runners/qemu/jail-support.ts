@@ -5,7 +5,9 @@ import type { Context } from "./context.ts";
 import { jailedCommand, TOOL_LIMITS } from "./jailed-tool.ts";
 import { runTool } from "./tool.ts";
 
-export type JailSupport = { jailed: true } | { jailed: false; reason: string; hint?: string };
+export type JailSupport =
+  /** `at`: when one was made. */
+  { jailed: true; at: string } | { jailed: false; reason: string; hint?: string };
 
 /** Never throws. Takes some 10 ms. */
 export async function jailSupport(context: Pick<Context, "jailPath" | "tools">): Promise<JailSupport> {
@@ -13,7 +15,7 @@ export async function jailSupport(context: Pick<Context, "jailPath" | "tools">):
   const [file, ...args] = jailedCommand(context, { bindings: [], own: [], limits: TOOL_LIMITS, command });
   try {
     await runTool(file, args, { timeoutMs: 5_000, debianPackage: "thaw" });
-    return { jailed: true };
+    return { jailed: true, at: new Date().toISOString() };
   } catch (error) {
     return { jailed: false, ...(await explain(error)) };
   }

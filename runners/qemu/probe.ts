@@ -1,13 +1,15 @@
 /** Lines of `thaw doctor` about machines. Nothing is booted; what a boot proves is recalled. */
 import { access, statfs } from "node:fs/promises";
+import { release } from "node:os";
 import { join } from "node:path";
 import { forbiddenNamespaces, lackingRanges } from "../../host/user-namespaces.ts";
 import { type Probe, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { findTool } from "./find-tool.ts";
-import { mapsReadOnly } from "./host-facts.ts";
+import { mapsReadOnly, type QemuFacts } from "./host-facts.ts";
 import { limitsMechanism } from "./keeper.ts";
 import { LONGEST_SOCKET } from "./machine-dir.ts";
+import type { ThawRecord } from "./thaw-record.ts";
 import { runTool } from "./tool.ts";
 import { MAX_SOCKET_PATH_BYTES } from "./unix-socket.ts";
 
@@ -35,12 +37,13 @@ export interface ProbeOptions {
 }
 
 /** Never throws. */
-export async function probe(context: Context, options: ProbeOptions): Promise<Probe[]> {
+export async function probe(context: Context, thaws: ThawRecord, options: ProbeOptions): Promise<Probe[]> {
   return Promise.all([
     guarded("qemu", true, () => probeQemu(context)),
     guarded("kvm", false, () => probeKvm(context)),
     guarded("jail", options.jail === "required", () => probeJail(context, options)),
     guarded("cgroup", false, () => probeLimits(context)),
+    guarded("thaw", false, () => probeThaw(context, thaws)),
     guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
     guarded("fork", false, () => probeDifference(context)),
     guarded("tools", false, probeTools),
@@ -63,8 +66,7 @@ async function guarded(name: string, fatal: boolean, find: () => Promise<Finding
 
 async function probeQemu(context: Context): Promise<Finding> {
   const facts = await context.facts();
-  const version = /version (\S+)/.exec(facts.build)?.[1] ?? facts.build;
-  return { state: "ok", detail: `${version}, ${facts.machine}` };
+  return { state: "ok", detail: `${versionOf(facts)}, ${facts.machine}, ${facts.path}` };
 }
 
 async function probeKvm(context: Context): Promise<Finding> {
@@ -73,7 +75,7 @@ async function probeKvm(context: Context): Promise<Finding> {
     case "works":
       return {
         state: "ok",
-        detail: `a guest was started with it${since(verdict.at)}, CPU model ${verdict.cpu}`,
+        detail: `a guest was started with it${await proven(context, verdict.at)}, CPU model ${verdict.cpu}`,
       };
     case "unproven":
       return {
@@ -94,7 +96,10 @@ async function probeJail(context: Context, options: ProbeOptions): Promise<Findi
   const support = await context.jail();
   if (support.jailed) {
     const user = process.getuid?.() === 0 ? "a uid of its own for each machine" : "a user namespace";
-    return { state: "ok", detail: `${user}, no network, seccomp on` };
+    return {
+      state: "ok",
+      detail: `${user}, no network, seccomp on; tried${await proven(context, support.at)}`,
+    };
   }
   const detail = `machines run without a jail: ${support.reason}`;
   if (options.jail === "off")
@@ -111,6 +116,20 @@ async function probeLimits(context: Context): Promise<Finding> {
     detail:
       "rlimits only: no cgroup can be made, so CPU is not shared by weight and memory is counted roughly",
     hint: "run the daemon as root, with /sys/fs/cgroup writable",
+  };
+}
+
+async function probeThaw(context: Context, thaws: ThawRecord): Promise<Finding> {
+  const first = await thaws.recall();
+  if (first === undefined)
+    return {
+      state: "warning",
+      detail: "no snapshot was restored with this QEMU and kernel yet",
+      hint: "thaw run -- true",
+    };
+  return {
+    state: "ok",
+    detail: `a snapshot was restored${await proven(context, first.at)}, ${first.isolation}`,
   };
 }
 
@@ -131,7 +150,7 @@ async function probeDifference(context: Context): Promise<Finding> {
   if (verdict.state === "works")
     return {
       state: "ok",
-      detail: `by difference: one was taken and thawed again on this host${since(verdict.at)}`,
+      detail: `by difference: one was taken and thawed again${await proven(context, verdict.at)}`,
     };
   if (verdict.state === "unproven") {
     return {
@@ -147,9 +166,14 @@ async function probeDifference(context: Context): Promise<Finding> {
   };
 }
 
-/** When something was proven. */
-function since(at: string | null | undefined): string {
-  return at === null || at === undefined ? "" : ` at ${at}`;
+/** When something was proven and with which versions: a verdict holds for those of now, or it would not have been recalled. */
+async function proven(context: Context, at: string | null): Promise<string> {
+  const when = at === null ? "" : ` at ${at}`;
+  return `${when} with QEMU ${versionOf(await context.facts())}, Linux ${release()}`;
+}
+
+function versionOf({ build }: QemuFacts): string {
+  return /version (\S+)/.exec(build)?.[1] ?? build;
 }
 
 async function probeTools(): Promise<Finding> {

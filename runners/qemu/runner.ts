@@ -23,6 +23,7 @@ import { runnerMemory } from "./memory.ts";
 import { probe } from "./probe.ts";
 import type { Proof } from "./proof.ts";
 import { thaw } from "./thaw.ts";
+import { ThawRecord } from "./thaw-record.ts";
 
 const HOT_MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
 
@@ -53,6 +54,7 @@ export interface QemuRunnerOptions {
 export function createQemuRunner(options: QemuRunnerOptions): Runner {
   let settings: RunnerSettings = {};
   const { context, difference } = createContext(options, () => settings);
+  const thaws = new ThawRecord(context);
   const runner: Runner = {
     name: RUNNER_NAME,
     capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
@@ -60,7 +62,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     configure(wanted) {
       settings = wanted;
     },
-    probe: () => probe(context, options),
+    probe: () => probe(context, thaws, options),
     async prepareKernel(source, signal) {
       const { agentPath, home } = options;
       const kernelsDir = join(home, "kernels");
@@ -104,7 +106,9 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
           "incompatible",
           `what was frozen by ${spec.difference.build} can only be thawed by it; this host has ${build}`,
         );
-      return thaw(context, spec, signal);
+      const machine = await thaw(context, spec, signal);
+      thaws.note(machine.record).catch(() => {});
+      return machine;
     },
     difference: (proof, signal) =>
       proof === undefined

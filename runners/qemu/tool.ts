@@ -5,6 +5,8 @@ import { RunnerError, type RunnerErrorCode } from "../runner.ts";
 
 export interface ToolOptions {
   cwd?: string;
+  /** All of its stdin. Default: none. */
+  input?: string;
   timeoutMs: number;
   signal?: AbortSignal | undefined;
   /** Debian package that has the tool. */
@@ -28,7 +30,7 @@ export async function runTool(
     timeout: timeoutMs,
     killSignal: "SIGKILL",
     env: { LC_ALL: "C.UTF-8" },
-    stdin: "ignore",
+    ...(options.input === undefined ? { stdin: "ignore" as const } : { input: options.input }),
     maxBuffer: 16 * 1024 * 1024,
     reject: false,
   });

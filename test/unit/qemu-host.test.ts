@@ -1,10 +1,11 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { adopt } from "../../runners/qemu/adopt.ts";
 import type { Context } from "../../runners/qemu/context.ts";
 import { pickKvmCpu } from "../../runners/qemu/cpu-models.ts";
 import { endOfEvent, endOfProcess, endOfStatus } from "../../runners/qemu/ends.ts";
 import { mapsReadOnly, parseQemu } from "../../runners/qemu/host-facts.ts";
 import { incompatible } from "../../runners/qemu/incompatible.ts";
+import { lackingParts, NEEDED } from "../../runners/qemu/offer.ts";
 
 const HELP =
   "Supported machines are:\npc-q35-2.4 x\npc-q35-10.0  x\npc-q35-9.2 x\nq35  x (alias of pc-q35-10.0)\npc-i440fx-10.0 x\n";
@@ -23,6 +24,49 @@ test("the newest q35 machine is found by number, not by spelling", () => {
 
 test("another program is no QEMU", () => {
   expect(() => parseQemu("/usr/bin/qemu", "busybox", "")).toThrow("is not a QEMU with q35 machines");
+});
+
+describe("what a QEMU offers, as it answers on QMP", () => {
+  const list = (key: string, names: readonly string[]) => ({
+    return: names.map((name) => ({ [key]: name })),
+  });
+  const answers = (without: readonly string[] = []) => {
+    const offered = (names: readonly string[]) => names.filter((name) => !without.includes(name));
+    return [
+      { QMP: { version: {} } },
+      { return: {} },
+      list("capability", offered(NEEDED["migration capability"])),
+      list("name", offered(NEEDED.device)),
+      { timestamp: {}, event: "SHUTDOWN" },
+      list("name", offered(NEEDED.command)),
+      list("name", offered(NEEDED["CPU model"])),
+      { return: {} },
+    ]
+      .map((line) => JSON.stringify(line))
+      .join("\r\n");
+  };
+
+  test("whole, nothing is lacking; else all that is, by kind and name", () => {
+    expect(lackingParts(answers())).toEqual([]);
+    expect(
+      lackingParts(answers(["x-ignore-shared", "virtio-blk-pci", "blockdev-snapshot", "Nehalem-v1"])),
+    ).toEqual([
+      "migration capability x-ignore-shared",
+      "device virtio-blk-pci",
+      "command blockdev-snapshot",
+      "CPU model Nehalem-v1",
+    ]);
+  });
+
+  test("every device of the command lines is asked for", () => {
+    expect(NEEDED.device).toEqual([
+      ...["isa-serial", "pvpanic-pci", "virtio-serial-pci", "virtserialport", "virtio-blk-pci"],
+    ]);
+  });
+
+  test("what is no answer of QEMU's offers nothing", () => {
+    expect(lackingParts("busybox\n{]").length).toBe(Object.values(NEEDED).flat().length);
+  });
 });
 
 const host = {

@@ -1,5 +1,5 @@
 /** The checkout's own scripts: which Rust they take, and how they count. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -48,6 +48,36 @@ describe("the Rust toolchain", () => {
 
   test("both crates need the same", () => {
     expect(readFileSync("runners/native/Cargo.toml", "utf8")).toContain(`rust-version = "${needed}"`);
+  });
+});
+
+describe("the bootstrap, on a host whose packages it does not install", () => {
+  /** A host with the tools that the script itself uses, and no others. */
+  const bootstrap = async (release: string, ...tools: string[]) => {
+    mkdirSync(join(dir, "bin"));
+    for (const tool of ["bash", "cut", "dirname", "head", "id", "sed", "sort", "tr"])
+      symlinkSync(`/usr/bin/${tool}`, join(dir, "bin", tool));
+    for (const tool of tools) writeFileSync(join(dir, "bin", tool), "#!/bin/sh\n", { mode: 0o755 });
+    writeFileSync(join(dir, "os-release"), release);
+    return execa("/bin/bash", ["scripts/bootstrap.sh"], {
+      reject: false,
+      extendEnv: false,
+      env: { HOME: dir, PATH: join(dir, "bin"), OS_RELEASE: join(dir, "os-release") },
+    });
+  };
+
+  test.each([
+    ["Fedora", "ID=fedora\n", /sudo dnf install qemu-system-x86-core .*glibc-static/],
+    ["a relative of Fedora", 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', /sudo dnf install/],
+    ["Arch", "NAME=Arch\nID=arch\n", /sudo pacman -S qemu-system-x86 [\s\S]*AUR/],
+    ["another", "ID=void\n", /by the names they have here: .*qemu-system-x86/],
+    ["one that does not say", "", /by the names they have here/],
+  ])("%s: the packages by their names there, said to be unproven", async (_name, release, names) => {
+    // Its dpkg is there for dpkg-deb, and knows nothing of what is installed.
+    const { exitCode, stderr, stdout } = await bootstrap(release, "dpkg-query");
+    expect([exitCode, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(names);
+    expect(stderr).toMatch(/where thaw is unproven[\s\S]*Rust 1\.85 or newer/);
   });
 });
 
