@@ -26,7 +26,7 @@ export function there(script: string, options: Options = {}) {
     "-uc",
     `${PROLOGUE}${script}`,
   ];
-  return execa("bash", argv, { reject: false, timeout: 280_000, ...options });
+  return execa("bash", argv, { reject: false, timeout: 580_000, ...options });
 }
 
 /** stdout of a script that must succeed. */

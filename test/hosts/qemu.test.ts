@@ -58,7 +58,8 @@ describeThere("QEMU", () => {
       thaw replay latest -- cat /root/kept
       thaw rm --all >&2`);
     const [upgraded = "", gone = ""] = out.split("---\n");
-    const [doctor, old, reason, child, again, grandchild, adopted, captured, ...proven] = upgraded.split("\n");
+    const [doctor, old, reason, child, again, grandchild, adopted, captured, ...proven] =
+      upgraded.split("\n");
     const versions = String.raw` at \S+Z with QEMU 10\.\S+, Linux \S+`;
     expect(proven.join("\n")).toMatch(
       new RegExp(

@@ -6,7 +6,7 @@ export default defineConfig({
     name: "hosts",
     include: ["test/hosts/**/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 300_000,
+    testTimeout: 600_000,
     hookTimeout: 600_000,
   },
 });
