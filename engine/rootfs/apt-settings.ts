@@ -3,6 +3,8 @@
 /** apt's answer to `indextargets` in `TARGETS_FORMAT`, one line a target. */
 export const TARGETS_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
 
+const DEBIAN_MIRROR = "http://deb.debian.org/debian";
+
 export interface SuiteSources {
   /** One-line sources; none: Debian's own mirrors. */
   lines: string[];
@@ -40,6 +42,12 @@ export function sourcesFor(suite: string, targets: string, keyring: string | und
       ),
   );
   return { lines, ofHost };
+}
+
+/** Debian's own archive, for a host whose apt has none of Debian's: it trusts Debian's keys only where it is told to. */
+export function debianSources(suite: string, keyring: string | undefined): string[] {
+  const signedBy = keyring === undefined ? "" : `[signed-by=${keyring}] `;
+  return [`deb ${signedBy}${DEBIAN_MIRROR} ${suite} main`];
 }
 
 export interface AptSettings {

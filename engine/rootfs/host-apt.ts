@@ -4,6 +4,7 @@ import { EngineError } from "../errors.ts";
 import {
   type AptSettings,
   aptSettings,
+  debianSources,
   type SuiteSources,
   sourcesFor,
   TARGETS_FORMAT,
@@ -11,13 +12,12 @@ import {
 import { runStep } from "./run.ts";
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const DEBIAN_MIRROR = "http://deb.debian.org/debian";
 
 /** Settings and sources for images of `suite`. On a host without apt's lists, Debian's own mirrors are used. */
 export async function hostApt(
   suite: string,
   signal?: AbortSignal,
-): Promise<AptSettings & { sources: SuiteSources }> {
+): Promise<AptSettings & { sources: SuiteSources; keyring: string | undefined }> {
   const step = { timeoutMs: 30_000, signal, debianPackage: "apt" };
   const ask = (command: readonly [string, ...string[]]): Promise<string> =>
     runStep(command, step).catch((error: unknown) => {
@@ -37,12 +37,12 @@ export async function hostApt(
     () => KEYRING,
     () => undefined,
   );
-  return { ...settings, sources: sourcesFor(suite, targets, keyring) };
+  return { ...settings, sources: sourcesFor(suite, targets, keyring), keyring };
 }
 
 /** Sources to fetch a package of `suite` from; null: the host's own apt has it. */
 export async function packageSources(suite: string, signal?: AbortSignal): Promise<string[] | null> {
-  const { sources } = await hostApt(suite, signal);
+  const { sources, keyring } = await hostApt(suite, signal);
   if (sources.ofHost) return null;
-  return sources.lines.length > 0 ? sources.lines : [`deb ${DEBIAN_MIRROR} ${suite} main`];
+  return sources.lines.length > 0 ? sources.lines : debianSources(suite, keyring);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { aptSettings, sourcesFor } from "../../engine/rootfs/apt-settings.ts";
+import { aptSettings, debianSources, sourcesFor } from "../../engine/rootfs/apt-settings.ts";
 import { debootstrapArgv, mkfsArgv, namespacedArgv } from "../../engine/rootfs/argv.ts";
 
 const TARGETS = [
@@ -35,6 +35,13 @@ test("another suite comes from the host's mirrors too, its main component only",
 
 test("a host without lists leaves the choice to mmdebstrap", () => {
   expect(sourcesFor("bookworm", "", undefined)).toEqual({ lines: [], ofHost: false });
+});
+
+test("a host whose apt has nothing of Debian's fetches from Debian itself, by Debian's keys", () => {
+  expect(debianSources("trixie", "/k.gpg")).toEqual([
+    "deb [signed-by=/k.gpg] http://deb.debian.org/debian trixie main",
+  ]);
+  expect(debianSources("trixie", undefined)).toEqual(["deb http://deb.debian.org/debian trixie main"]);
 });
 
 test("proxies become environment, checks are kept in the image", () => {
