@@ -44,7 +44,7 @@ describeThere("an ordinary user", () => {
       [ "$(awk '/^Uid:/ { print $2 }' $status)" = "$(id -u)" ] && grep CapEff $status
       thaw exec one -- sh -c 'echo forked > /dev/shm/mark'
       thaw fork one --name two >&2
-      thaw exec two -- cat /dev/shm/mark
+      thaw exec two-1 -- cat /dev/shm/mark
       thaw freeze one one:frozen >&2
       thaw run --snapshot one:frozen -- cat /dev/shm/mark
       thaw rm --all >&2`),

@@ -43,14 +43,14 @@ describeThere("QEMU", () => {
       thaw doctor | grep -o 'qemu .*'
       thaw exec old -- cat /dev/shm/mark
       thaw fork old --name child 2>&1 | grep -o 'not on this host, made a full snapshot: .*'
-      thaw exec child -- cat /dev/shm/mark
-      thaw fork child --name grandchild 2>&1 | grep -c 'not on this host' || true
-      thaw exec grandchild -- cat /dev/shm/mark
+      thaw exec child-1 -- cat /dev/shm/mark
+      thaw fork child-1 --name grandchild 2>&1 | grep -c 'not on this host' || true
+      thaw exec grandchild-1 -- cat /dev/shm/mark
       kill -9 $(thaw daemon status --json | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).pid')
       thaw exec old -- cat /dev/shm/mark
       thaw run --capture on-failure -- sh -c 'echo of-newer > /dev/shm/mark; echo kept > /root/kept; sync; exit 3' >&2 || [ $? = 3 ]
       thaw replay latest --level memory -- cat /dev/shm/mark
-      thaw doctor | grep -E ' (jail|thaw|fork) '
+      thaw doctor | grep -E "^ . (jail|thaw|fork) "
       thaw rm --all >&2
       echo ---
       ${DOWNGRADE}
