@@ -4,11 +4,11 @@ import { describeThere, succeeds } from "./debian13.ts";
 
 const PROLOGUE = `set -e -o pipefail
 export NO_COLOR=1 NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
-cd ~/thaw
+cd /thaw
 thaw() { node_modules/.bin/node dist/thaw.mjs "$@"; }
 `;
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-/** Runs a script as the user, with her login's environment and nothing else. */
+/** Runs a script as the user, whose checkout it is meanwhile, with her login's environment and nothing else. */
 const asAnn = (script: string): string => `runuser --login ann --command ${quoted(PROLOGUE + script)}`;
 
 describeThere("an ordinary user", () => {
@@ -16,13 +16,12 @@ describeThere("an ordinary user", () => {
     await succeeds(`
       apt-get install -y -qq --no-install-recommends uidmap procps >/dev/null
       useradd --create-home --shell /bin/bash ann
-      cp -a /thaw /home/ann/thaw
       mkdir -p /home/ann/.cargo/bin
       mv /usr/bin/cargo /usr/bin/rustc /home/ann/.cargo/bin/
-      chown -R ann: /home/ann`);
+      chown -R ann: /home/ann /thaw`);
   });
   afterAll(async () => {
-    await succeeds("mv /home/ann/.cargo/bin/* /usr/bin/; userdel --remove ann 2>&1");
+    await succeeds("mv /home/ann/.cargo/bin/* /usr/bin/; chown -R root: /thaw; userdel ann; rm -rf /home/ann");
   });
 
   test("the quickstart: her own Rust, a template without root, a jail by user namespace", async () => {
