@@ -9,11 +9,11 @@ const WINDOW_MS = 4_000;
 const BETWEEN_MS = 5;
 
 export async function measureFlood({ client, signal }: World): Promise<Row[]> {
-  const { id } = await client.createSandbox({}, { signal });
+  const { id } = await client.sandboxes.create({}, { signal });
   try {
     const calm = await waits(client, signal);
     const argv = ["perl", "-e", flood(BARE_FRAME)];
-    await client.startExec(id, { argv }, { signal });
+    await client.sandboxes.at(id).startDetached({ argv }, { signal });
     await elapse(2_000, undefined, { signal });
     const flooded = await waits(client, signal);
     return [
@@ -25,7 +25,7 @@ export async function measureFlood({ client, signal }: World): Promise<Row[]> {
       },
     ];
   } finally {
-    await client.removeSandbox(id);
+    await client.sandboxes.at(id).remove();
   }
 }
 
@@ -34,7 +34,7 @@ async function waits(client: World["client"], signal: AbortSignal): Promise<numb
   const end = performance.now() + WINDOW_MS;
   while (performance.now() < end) {
     const start = performance.now();
-    await client.getInfo({ signal });
+    await client.host.info({ signal });
     found.push(performance.now() - start);
     await elapse(BETWEEN_MS, undefined, { signal });
   }
