@@ -3,6 +3,7 @@ import { z } from "zod";
 import { capture, rerun, rerunRun } from "./capture.ts";
 import { apiError } from "./error.ts";
 import { exec, execRequest } from "./exec.ts";
+import { networkSummary } from "./network.ts";
 import { createRequest, sandbox } from "./sandbox.ts";
 import { snapshot } from "./snapshot.ts";
 import { artifact } from "./travel.ts";
@@ -52,7 +53,8 @@ export const statusMessage = z.discriminatedUnion("type", [
   }),
   /** Somebody took over; from here on this client watches. */
   z.object({ type: z.literal("writer-lost"), to: z.string() }),
-  z.object({ type: z.literal("exit"), exec }),
+  /** `denied`: of a run, what its sandbox was kept from. */
+  z.object({ type: z.literal("exit"), exec, denied: z.array(networkSummary).optional() }),
   z.object({ type: z.literal("error"), error: apiError }),
 ]);
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { sandboxStates } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
 import { isolation, resources } from "./machine.ts";
+import { networkModes, networkRequest } from "./network.ts";
 import { lengthMs, reference, sandboxName } from "./text.ts";
 
 /** `removed` is only seen of one that is going. */
@@ -31,6 +32,8 @@ export const sandbox = z.object({
   thawMs: z.number().nullable(),
   /** Set when it is a capture thawed again. */
   replay: z.object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() }).nullable(),
+  /** `rules`: what rules name and nothing else. `unavailable`: why there is no way out of its guest, where the policy would have one. */
+  network: z.object({ mode: z.enum([...networkModes, "rules"]), unavailable: z.string().nullable() }),
   /** null: nothing, as things are. */
   next: next.nullable(),
   /** Its hard end. */
@@ -82,6 +85,8 @@ export const createRequest = z.object({
   stopAfterMs: timer,
   /** Removed when stopped or failed this long. */
   removeAfterMs: timer,
+  /** What it may reach, beyond what the host's configuration says. A replay reaches nothing. */
+  network: networkRequest.optional(),
   /** Wait in line this long when the host is full. */
   waitMs: lengthMs.optional(),
 });

@@ -12,6 +12,7 @@ export * from "./guest.ts";
 export * from "./host.ts";
 export * from "./machine.ts";
 export * from "./messages.ts";
+export * from "./network.ts";
 export * from "./sandbox.ts";
 export * from "./snapshot.ts";
 export * from "./text.ts";

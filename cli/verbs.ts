@@ -50,6 +50,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./wait/command.ts"),
   },
   stats: { description: "memory and CPU of sandboxes", load: () => import("./stats/command.ts") },
+  network: {
+    description: "show and change what a sandbox may reach, and see what it did",
+    load: () => import("./network/command.ts"),
+  },
   events: { description: "what happens on this host", load: () => import("./events/command.ts") },
   template: { description: "build, list and show templates", load: () => import("./template/command.ts") },
   snapshot: {

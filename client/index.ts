@@ -41,6 +41,12 @@ export type {
   ImportRequest,
   ImportState,
   MachineStats,
+  NetworkEntry,
+  NetworkLayer,
+  NetworkMode,
+  NetworkRequest,
+  NetworkState,
+  NetworkSummary,
   Next,
   Outline,
   OutlineCheck,
@@ -61,6 +67,8 @@ export type {
   VerifyReport,
   WaitResult,
 } from "../api/schema.ts";
+export { networkModes } from "../api/network.ts";
+export { mistakesIn, suggestedRules, warningsIn } from "../api/network-rule.ts";
 export type { ByteSource, CallOptions, ProgressOptions } from "./api-calls.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 export { isNobodyThere } from "./connection-error.ts";
@@ -94,6 +102,7 @@ export type {
 } from "./resources/exec.ts";
 export type { Files, GuestFiles, TreeOptions, WriteOptions } from "./resources/files.ts";
 export type { Host, Quarantine } from "./resources/host.ts";
+export type { Network } from "./resources/network.ts";
 export type { Forked, Frozen, Sandbox, SandboxReference } from "./resources/sandbox.ts";
 export type { Sandboxes } from "./resources/sandboxes.ts";
 export type { Snapshots, Templates } from "./resources/snapshots.ts";

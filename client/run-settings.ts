@@ -1,7 +1,7 @@
 import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../api/schema.ts";
 import { workspacePath } from "./workspace-path.ts";
 
-const created = ["source", "name", "labels", "cpus", "memoryMib"] as const;
+const created = ["source", "name", "labels", "cpus", "memoryMib", "network"] as const;
 const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
 const executed = ["env", "mask", "user", "timeoutMs"] as const;
 
@@ -24,11 +24,12 @@ export interface RunSettings extends Pick<CreateRequest, (typeof created)[number
   checkpoint?: boolean;
 }
 
-/** What is said in `over` wins; variables and labels are joined by name, as are those that are secret. */
+/** What is said in `over` wins; variables and labels are joined by name, as are those that are secret; rules of the network are added. */
 export function overrideSettings(base: RunSettings, over: RunSettings): RunSettings {
   const joined = {
     ...(base.env && over.env ? { env: { ...base.env, ...over.env } } : {}),
     ...(base.labels && over.labels ? { labels: { ...base.labels, ...over.labels } } : {}),
+    ...(base.network && over.network ? { network: [...base.network, ...over.network] } : {}),
     ...(base.mask && over.mask ? { mask: [...new Set([...base.mask, ...over.mask])] } : {}),
   };
   return { ...base, ...over, ...joined };

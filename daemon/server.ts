@@ -19,6 +19,7 @@ import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
 import { logRoutes } from "./routes/logs.ts";
+import { networkRoutes } from "./routes/network.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
@@ -74,7 +75,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
     for (const add of [
       ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes],
-      ...[execRoutes, logRoutes, fileRoutes, eventRoutes, captureRoutes, travelRoutes, quarantineRoutes],
+      ...[execRoutes, logRoutes, fileRoutes, eventRoutes, captureRoutes, travelRoutes, quarantineRoutes, networkRoutes],
     ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());

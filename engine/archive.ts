@@ -30,6 +30,7 @@ import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshot
 import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
 import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
+import { hostNetwork } from "./network/host.ts";
 import type { Quarantine } from "./state/quarantine.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
@@ -106,9 +107,12 @@ export class Archive {
 
   /** What makes machines out of it. */
   get live(): LiveContext {
-    const { home, runner, room } = this.#context;
+    const { home, runner, room, config } = this.#context;
     const needDisk = (bytes?: number) => room.needDisk(bytes);
-    return { home, store: this.snapshots, runner, admission: room.admission, needDisk };
+    return {
+      ...{ home, store: this.snapshots, runner, admission: room.admission, needDisk },
+      hostNetwork: hostNetwork(config),
+    };
   }
 
   /** What says how a capture can be replayed. */

@@ -1,6 +1,8 @@
 /** `$THAW_HOME/config.yaml`: what a host's operator decides. Every mistake is told at once. */
 import { readFileSync, statSync } from "node:fs";
+import { isIP } from "node:net";
 import { z } from "zod";
+import { networkLayer } from "../api/network.ts";
 import { duration, size } from "../api/text.ts";
 import type { Probe } from "../runners/runner.ts";
 import { EngineError } from "./errors.ts";
@@ -61,6 +63,20 @@ const config = z.strictObject({
         .default({}),
     })
     .default({ sandbox: {} }),
+  /** What sandboxes may reach. */
+  network: z
+    .strictObject({
+      /** Of sandboxes that don't say otherwise. */
+      defaults: networkLayer.default({}),
+      /** No sandbox reaches more than that. */
+      maximum: networkLayer.optional(),
+      /** Servers that names are asked of, instead of the host's own: ADDRESS or ADDRESS:PORT. */
+      dns: z
+        .array(z.string().refine(isServer, "an address of a server, with or without :PORT"))
+        .max(8)
+        .default([]),
+    })
+    .default({ defaults: {}, dns: [] }),
   /** How machines are run. */
   runner: z
     .strictObject({
@@ -79,6 +95,13 @@ const config = z.strictObject({
     })
     .default({ perRepository: {} }),
 });
+/** As `node:dns` takes servers. */
+function isServer(text: string): boolean {
+  const parts = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const address = parts?.[1] ?? parts?.[2] ?? text;
+  return isIP(address) !== 0 && (parts?.[3] === undefined || Number(parts[3]) <= 65_535);
+}
+
 export type Config = z.infer<typeof config>;
 
 /** Throws `usage` with every mistake as `FILE:LINE:COLUMN: KEY: what`. */

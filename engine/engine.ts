@@ -43,6 +43,7 @@ import { type CreateOptions, create } from "./verbs/create.ts";
 import { extend } from "./verbs/extend.ts";
 import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
 import { type Freeze, freeze } from "./verbs/freeze.ts";
+import { setNetwork } from "./verbs/network.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
@@ -215,6 +216,11 @@ export class Engine {
     return extend(this.#parts, reference, byMs);
   }
 
+  /** What it may reach from now on, beyond the host's defaults. */
+  setNetwork(reference: string, asked: Parameters<typeof setNetwork>[2]): Promise<Sandbox> {
+    return setNetwork(this.#parts, reference, asked);
+  }
+
   build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {
     return build(this.#parts, source, options);
   }
@@ -316,6 +322,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
     applyToMachines(runner, value);
     room.apply(value);
     logs.limits = logLimitsOf(value);
+    for (const one of registry.present) one.network.refresh();
   };
   const parts: Parts = {
     ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine, logs },

@@ -1,6 +1,7 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
+import { addNetworkFlags } from "../arguments/network.ts";
 import { parseMemory } from "../arguments/memory.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
@@ -9,7 +10,7 @@ import type { Define } from "../verbs.ts";
 import type { CreateFlags } from "./create.ts";
 
 export const define: Define = (command, exit) => {
-  addTimerFlags(
+  addNetworkFlags(addTimerFlags(
     command
       .addOption(
         new Option(
@@ -26,7 +27,7 @@ export const define: Define = (command, exit) => {
       .option("--label <K=V>", "a label (may be repeated)", collectLabel)
       .option("--cpus <n>", "processors", parseCpus)
       .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
-  )
+  ))
     .option("-v, --verbose", "show a build's output")
     .option("--json", "print the sandbox as JSON")
     .addHelpText(

@@ -1,14 +1,16 @@
 import type { CreateRequest } from "../../client/index.ts";
+import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { withClient } from "../connect.ts";
+import { sayUnavailable } from "../network/unavailable.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 import { bringSource } from "../travel/bring.ts";
 
 /** Flags of `thaw create`. */
-export interface CreateFlags extends SourceFlags, TimerFlags {
+export interface CreateFlags extends SourceFlags, TimerFlags, NetworkFlags {
   name?: string;
   label?: Record<string, string>;
   cpus?: number;
@@ -22,6 +24,7 @@ async function planCreate(flags: CreateFlags): Promise<CreateRequest> {
   return {
     source: await readSource(flags),
     ...readTimers(flags),
+    ...readNetwork(flags),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
@@ -44,6 +47,7 @@ export async function create(flags: CreateFlags): Promise<void> {
       },
     );
     reporter[Symbol.dispose]();
+    sayUnavailable(sandbox.info);
     if (flags.json === true) printJson(sandbox);
     else writeOut(`${sandbox.name}\n`);
   });

@@ -1,6 +1,7 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
+import { addNetworkFlags } from "../arguments/network.ts";
 import { parseMemory } from "../arguments/memory.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
@@ -38,7 +39,7 @@ export const define: Define = (command, exit, words) => {
     .option("--label <K=V>", "a label (may be repeated)", collectLabel)
     .option("--keep", "keep the sandbox when the command has ended")
     .option("-v, --verbose", "show a build's output, and at the end how long things took");
-  addTimerFlags(addExecFlags(command))
+  addNetworkFlags(addTimerFlags(addExecFlags(command)))
     .addHelpText(
       "after",
       `
@@ -50,6 +51,7 @@ Examples:
   $ thaw run test --cpus 4 -- npm run lint
   $ thaw run --template python --workspace . -- pytest
   $ printf 'a\\nb\\n' | thaw run -i -- wc -l
+  $ thaw run --allow @npm --allow api.example.com -- npm test
   $ thaw run -it -- bash`,
     )
     .action(async (operands: string[], flags: RunFlags) => {

@@ -1,12 +1,13 @@
 import { buildRunRequest, type RunRequest, type RunSettings } from "../../client/index.ts";
 import { readCiContext } from "../arguments/ci-context.ts";
+import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
 import { type ExecFlags, planMask } from "../exec-io/flags.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
 
 /** Flags of `thaw run`. */
-export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags {
+export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags, NetworkFlags {
   label?: Record<string, string>;
   workspace?: string;
   ignore?: boolean;
@@ -37,6 +38,7 @@ async function readSettings(flags: RunFlags): Promise<RunSettings> {
   return {
     ...(hasSource ? { source: await readSource(flags) } : {}),
     ...readTimers(flags),
+    ...readNetwork(flags),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),

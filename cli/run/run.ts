@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import {
   type ExecConnection,
+  type NetworkSummary,
   type SandboxInfo,
   type StatusMessage,
   type Thaw,
@@ -14,6 +15,8 @@ import { checkTerminal } from "../exec-io/terminal.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter, type ProgressReporter } from "../progress/reporter.ts";
 import { bringSource } from "../travel/bring.ts";
+import { sayUnavailable } from "../network/unavailable.ts";
+import { sayDenied } from "./denied.ts";
 import { planRun, type RunFlags, type RunPlan, type RunWords, requestRun } from "./plan.ts";
 
 export type { RunFlags } from "./plan.ts";
@@ -32,14 +35,16 @@ async function openRun(
     handlers: Parameters<ConductOptions["open"]>[0];
     reporter: ProgressReporter;
     onCreated: (sandbox: SandboxInfo) => void;
+    onDenied: (denied: readonly NetworkSummary[]) => void;
   },
 ): Promise<ExecConnection> {
-  const { flags, handlers, reporter, onCreated } = options;
+  const { flags, handlers, reporter, onCreated, onDenied } = options;
   const { signal } = handlers;
   const created = Promise.withResolvers<SandboxInfo>();
   const onStatus = (message: StatusMessage): void => {
     handlers.onStatus(message);
     if (message.type === "progress") reporter.show(message);
+    if (message.type === "exit") onDenied(message.denied ?? []);
     if (message.type !== "created") return;
     reporter[Symbol.dispose]();
     onCreated(message.sandbox);
@@ -73,11 +78,16 @@ export async function run(words: RunWords, flags: RunFlags): Promise<number> {
     const ready = { ...plan, settings: { ...plan.settings, ...source } };
     using reporter = createReporter(flags);
     let sandbox: SandboxInfo | undefined;
+    let denied: readonly NetworkSummary[] = [];
+    const onDenied = (found: readonly NetworkSummary[]): void => {
+      denied = found;
+    };
     const onCreated = (created: SandboxInfo): void => {
       sandbox = created;
+      sayUnavailable(created);
     };
     const open: ConductOptions["open"] = (handlers) =>
-      openRun(client, ready, { flags, handlers, reporter, onCreated });
+      openRun(client, ready, { flags, handlers, reporter, onCreated, onDenied });
     const exec = await conductExec(flags, { open });
     // without detach keys there is no leaving
     if (exec === undefined) throw new ThawError("internal", "the run was left");
@@ -95,6 +105,7 @@ export async function run(words: RunWords, flags: RunFlags): Promise<number> {
       const thawed = sandbox?.thawMs == null ? "" : `thaw ${Math.round(sandbox.thawMs)} ms · `;
       writeErr(`${thawed}exec ${Math.round(exec.exit?.durationMs ?? 0)} ms · exit ${status.code}\n`);
     }
+    if (status.code !== 0 && flags.json !== true) sayDenied(denied);
     return status.code;
   });
 }

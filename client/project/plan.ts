@@ -66,6 +66,13 @@ function withDefaults(defaults: ProjectFile["defaults"], run: RunDefinition): Ru
   };
 }
 
+/** `none`, `open` and `audit` alone, or with rules. */
+function networkOf(network: RunDefinition["network"]): RunSettings["network"] {
+  if (network === undefined) return undefined;
+  const layer = typeof network === "string" ? { mode: network } : network;
+  return [{ ...layer, from: "thaw.yaml" }];
+}
+
 /** Leaves out what is undefined. */
 function given<T extends object>(settings: { [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as T;
@@ -101,6 +108,7 @@ export async function planProjectRun(
     source: over.source ?? (await readSource(project, run)),
     name: run.name,
     labels: run.labels,
+    network: networkOf(run.network),
     cpus: run.cpus,
     memoryMib: run.memory,
     ttlMs: run.ttl,

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { captureTriggers } from "../../api/closed-lists.ts";
 import { DURATION_PHRASE, durationPattern, parseDuration } from "../../api/duration.ts";
+import { networkMode, networkRule } from "../../api/network.ts";
 import { sandboxNamePattern, userPattern } from "../../api/patterns.ts";
 import { MEMORY_PHRASE, parseMemory, sizePattern } from "../../api/size.ts";
 import { isTemplatePath } from "./template-path.ts";
@@ -36,6 +37,7 @@ const timer = z.union([z.literal("never").transform(() => null), duration], `${D
 const flag = z.boolean("true or false");
 const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
 const variablePhrase = "a variable's name: letters, digits and _";
+const networkPhrase = "none, open, audit, or a map with mode, allow and deny";
 const noNul = /^[^\0]*$/;
 const value = text('a string; quote numbers and words such as "1" or "true"', noNul);
 const word = text("a string; quote numbers", noNul);
@@ -108,8 +110,22 @@ function settings(check: CheckPath) {
       ),
       timeout: duration.describe("End the command after this long, with exit code 124"),
       network: z
-        .literal("none", "supported yet: none is the only value so far, sandboxes have no network")
-        .describe("What the sandbox may reach. Only `none` so far"),
+        .union(
+          [
+            networkMode,
+            z
+              .strictObject({
+                mode: networkMode.describe("What happens to destinations that no rule names. Default: none"),
+                allow: z
+                  .array(networkRule, "a list of rules")
+                  .describe("NAME, *.NAME, an address, a network, host:PORT or @PRESET, with :PORTS behind"),
+                deny: z.array(networkRule, "a list of rules").describe("Rules that win over those under allow"),
+              })
+              .partial(),
+          ],
+          networkPhrase,
+        )
+        .describe("What the sandbox may reach: none, open, audit, or a map with mode, allow and deny"),
       capture: z
         .union(
           [

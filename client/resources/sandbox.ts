@@ -12,6 +12,7 @@ import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from
 import { newRequestId } from "../request-id.ts";
 import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
+import { Network } from "./network.ts";
 
 /** A snapshot of a sandbox that went on. */
 export interface Frozen {
@@ -41,12 +42,15 @@ export class SandboxReference {
   readonly #reference: string;
   /** Its files. */
   readonly files: Files;
+  /** What it may reach, and what it did. */
+  readonly network: Network;
 
   /** Made by `thaw.sandboxes`. */
   constructor(api: ApiCalls, reference: string) {
     this.api = api;
     this.#reference = reference;
     this.files = new Files(api, sandboxPath(reference));
+    this.network = new Network(api, sandboxPath(reference));
   }
 
   /** Starts a command. Aborted meanwhile, it leaves no command behind. @throws ThawError `exec-not-found`, `exec-not-executable` */

@@ -12,6 +12,8 @@ import type { Connection } from "./connection.ts";
 import { writers } from "./writers.ts";
 
 const FIRST_MESSAGE_MS = 10_000;
+/** Destinations that a run's end tells of. */
+const MAX_DENIED = 20;
 
 /** @param id of the request; a repeated one goes on with the sandbox and the exec of the first */
 export async function serveRun(
@@ -52,7 +54,9 @@ export async function serveRun(
     await exec.ended();
     await ready;
     if (connection.isOpen) await engine.commandEnded(sandbox);
-    connection.status({ type: "exit", exec: execView(exec) });
+    const denied = sandbox.network.log.summary.filter(({ verdict }) => verdict === "denied");
+    const told = denied.length === 0 ? {} : { denied: denied.slice(0, MAX_DENIED) };
+    connection.status({ type: "exit", exec: execView(exec), ...told });
     connection.close();
   } catch (error) {
     connection.fail(error);

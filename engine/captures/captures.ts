@@ -322,7 +322,7 @@ export class Captures {
       workspace: valueOrNull(await readWorkspace(sandbox.dir)),
       processes,
       listening,
-      egress: [],
+      egress: destinationsOf(sandbox),
       ci: exec?.record.ci ?? null,
       changedBytes,
       pauseMs,
@@ -410,6 +410,15 @@ export class Captures {
     });
     return capture;
   }
+}
+
+/** At most as many as a case file takes. */
+function destinationsOf({ network }: Subject): CaseFile["egress"] {
+  return network.log.summary.map(({ destination, port, verdict, count }) => ({
+    destination: `${destination}:${port}`,
+    allowed: verdict !== "denied",
+    count,
+  }));
 }
 
 function takenOf({ id, changedBytes, pauseMs, fingerprint: of }: CaseFile): Taken {

@@ -1,6 +1,7 @@
 /** Addresses that no sandbox reaches unless a rule names them, whatever name leads to them. */
-import { BlockList, isIP } from "node:net";
+import { type BlockList, isIP } from "node:net";
 import { networkInterfaces } from "node:os";
+import { listOf } from "../../api/network-rule.ts";
 
 /** What each range is. IPv4 addresses within IPv6 ones are looked at as well. */
 const CLOSED_V4: readonly [string, number, string][] = [
@@ -41,12 +42,6 @@ const closed = [
   ...CLOSED_V6.map(([network, bits, what]) => ({ list: listOf(network, bits), what })),
 ];
 const embedded = EMBEDDED.map(([network, bits, at]) => ({ list: listOf(network, bits), at }));
-
-export function listOf(network: string, bits: number): BlockList {
-  const list = new BlockList();
-  list.addSubnet(network, bits, isIP(network) === 6 ? "ipv6" : "ipv4");
-  return list;
-}
 
 export function isIn(list: BlockList, address: string): boolean {
   return list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");

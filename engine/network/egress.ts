@@ -4,6 +4,8 @@
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { NetworkEntry } from "../../api/network.ts";
+import { HOST_NAME } from "../../api/network-rule.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
 import type { Connect } from "../../runners/agent/messages.ts";
@@ -13,9 +15,8 @@ import { dial } from "./dial.ts";
 import { type FirstBytes, firstBytes } from "./first-bytes.ts";
 import { Refused, refuseHttp, relayHttp } from "./http-relay.ts";
 import { bothClosed, reset } from "./join.ts";
-import type { NetworkEntry, NetworkLog } from "./log.ts";
+import type { NetworkLog } from "./log.ts";
 import type { Destination, EffectivePolicy, Verdict } from "./policy.ts";
-import { HOST_NAME } from "./rule.ts";
 import { sshDisconnect } from "./ssh-disconnect.ts";
 
 const FIRST_BYTES_MS = 10_000;

@@ -2,8 +2,13 @@
 import { EventEmitter } from "node:events";
 import { appendFile, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { ruleFor } from "./rule.ts";
+import {
+  type NetworkEntry,
+  type NetworkSummary,
+  type NetworkTotals,
+  networkEntry,
+} from "../../api/network.ts";
+import { ruleFor } from "../../api/network-rule.ts";
 
 const FILE = "network.jsonl";
 const OLDER_FILE = "network.old.jsonl";
@@ -15,56 +20,6 @@ const MAX_PROCESSES = 8;
 /** Lines in a burst, and a second after that. What goes beyond is counted and not written. */
 const BURST_LINES = 300;
 const LINES_PER_SECOND = 30;
-
-export const networkVerdicts = ["allowed", "audited", "denied", "failed"] as const;
-
-/** One connection. `audited`: allowed because the mode is `audit`; `failed`: allowed, and not reached. */
-export const networkEntry = z.object({
-  time: z.string(),
-  exec: z.string().nullable(),
-  process: z.string().nullable(),
-  pid: z.int().nullable(),
-  uid: z.int().nullable(),
-  /** null: a program named the address itself. */
-  name: z.string().nullable(),
-  /** What was dialled, or named; null: none was dialled. */
-  address: z.string().nullable(),
-  port: z.int(),
-  protocol: z.enum(["tcp", "tls", "http"]),
-  /** Bytes from the guest and to it. */
-  sent: z.number(),
-  received: z.number(),
-  durationMs: z.number(),
-  verdict: z.enum(networkVerdicts),
-  rule: z.string().nullable(),
-  reason: z.string(),
-});
-export type NetworkEntry = z.infer<typeof networkEntry>;
-
-/** All connections to one place that ended in one way. */
-export const networkSummary = z.object({
-  destination: z.string(),
-  port: z.int(),
-  verdict: z.enum(networkVerdicts),
-  count: z.int(),
-  sent: z.number(),
-  received: z.number(),
-  processes: z.array(z.string()),
-  /** The rule that decided, or, of what was denied, the one to add. */
-  rule: z.string().nullable(),
-  reason: z.string(),
-});
-export type NetworkSummary = z.infer<typeof networkSummary>;
-
-export interface NetworkTotals {
-  allowed: number;
-  denied: number;
-  failed: number;
-  sent: number;
-  received: number;
-  /** Lines that were not written because there were too many. */
-  dropped: number;
-}
 
 export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
   readonly #dir: string;
@@ -177,16 +132,4 @@ function parsed(line: string): NetworkEntry | null {
   } catch {
     return null;
   }
-}
-
-/** The fewest rules that allow these destinations. */
-export function suggestedRules(
-  seen: readonly Pick<NetworkSummary, "destination" | "port" | "verdict">[],
-): string[] {
-  const ports = new Map<string, Set<number>>();
-  for (const { destination, port } of seen) {
-    const known = ports.get(destination) ?? new Set<number>();
-    ports.set(destination, known.add(port));
-  }
-  return [...ports].map(([destination, numbers]) => ruleFor(destination, [...numbers])).sort();
 }

@@ -1,68 +1,22 @@
 /** What a sandbox may reach. Pure: the verdict about a destination, and about the addresses that its name led to. */
-import { z } from "zod";
+import type { NetworkLayer, NetworkMode, NetworkPolicy } from "../../api/network.ts";
+import { covers, HOST_NAME, parseRule, type Rule, ruleFor } from "../../api/network-rule.ts";
 import { closedReason, isIn } from "./addresses.ts";
-import { covers, HOST_NAME, parseRule, type Rule, ruleFor, warningOf } from "./rule.ts";
-
-/** What happens to destinations that no rule names. `audit`: as `open`, and each is noted. Private ranges stay closed in all of them. */
-export const networkModes = ["none", "open", "audit"] as const;
-export type NetworkMode = (typeof networkModes)[number];
-
-const MAX_RULES = 500;
-
-export const policyRule = z.object({
-  action: z.enum(["allow", "deny"]),
-  rule: z.string().max(300),
-  /** Where it was said: `command line`, `template node`, `thaw.yaml`, `config.yaml`. */
-  from: z.string().max(100),
-});
-
-/** As it is recorded with a sandbox. */
-export const networkPolicy = z.object({
-  mode: z.enum(networkModes),
-  /** Where the mode was said. */
-  from: z.string().max(100).default("default"),
-  rules: z.array(policyRule).max(2 * MAX_RULES),
-});
-export type NetworkPolicy = z.infer<typeof networkPolicy>;
 
 export const noNetwork = (from = "default"): NetworkPolicy => ({ mode: "none", from, rules: [] });
 
-/** What somebody asks for. Absent parts stay as they are elsewhere. */
-export interface NetworkRequest {
-  mode?: NetworkMode | undefined;
-  allow?: readonly string[] | undefined;
-  deny?: readonly string[] | undefined;
-}
-
-/** Every mistake in the rules; empty: there is none. */
-export function mistakesIn({ allow = [], deny = [] }: NetworkRequest): string[] {
-  const all = [...allow, ...deny];
-  if (all.length > MAX_RULES) return [`${all.length} rules, ${MAX_RULES} at most`];
-  return all.flatMap((text) => {
-    const parsed = parseRule(text);
-    return "mistake" in parsed ? [parsed.mistake] : [];
-  });
-}
-
-/** What rules open beyond what they seem to. */
-export function warningsIn({ allow = [] }: NetworkRequest): string[] {
-  const rules = allow.flatMap((text) => {
-    const parsed = parseRule(text);
-    return "rules" in parsed ? parsed.rules : [];
-  });
-  return rules.flatMap((rule) => warningOf(rule) ?? []);
-}
-
 /** Adds what was asked for at one place. Its rules go before those that there are: the first match decides. */
-export function extended(policy: NetworkPolicy, request: NetworkRequest, from: string): NetworkPolicy {
-  const { mode, allow = [], deny = [] } = request;
+export function extended(policy: NetworkPolicy, layer: NetworkLayer, from: string): NetworkPolicy {
+  const { mode, allow = [], deny = [] } = layer;
   const rules = [
     ...deny.map((rule) => ({ action: "deny" as const, rule, from })),
     ...allow.map((rule) => ({ action: "allow" as const, rule, from })),
   ];
+  // `none` takes back what was allowed before; what was denied stays.
+  const before = mode === "none" ? policy.rules.filter(({ action }) => action === "deny") : policy.rules;
   return {
     ...(mode === undefined ? { mode: policy.mode, from: policy.from } : { mode, from }),
-    rules: [...rules, ...policy.rules],
+    rules: [...rules, ...before],
   };
 }
 

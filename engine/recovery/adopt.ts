@@ -1,6 +1,7 @@
 /** One sandbox of an earlier daemon: its record is read before anything is answered, its machine is asked behind that. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { hostNetwork } from "../network/host.ts";
 import type { Parts } from "../parts.ts";
 import { recordPath } from "../sandboxes/dir.ts";
 import { placeOf } from "../sandboxes/place.ts";
@@ -30,7 +31,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   }
   if (read.state === "absent") return () => clearSandbox(parts, id);
   const record = read.value;
-  const sandbox = new Sandbox(dir, record, runner, captures);
+  const sandbox = new Sandbox(dir, record, runner, { capturer: captures, hostNetwork: hostNetwork(parts.config) });
   const list = (): void => {
     if (record.state === "removed") record.state = "removing";
     watch(parts, sandbox);

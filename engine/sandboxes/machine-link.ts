@@ -14,6 +14,8 @@ export interface LinkHost {
   ended(end: MachineEnd): void;
   /** Its disk has grown as far as was allowed. */
   grew(): void;
+  /** There is a session with its agent; nothing was asked of it yet. */
+  connected(agent: Agent): void;
   /** A session ended that nobody closed. */
   lost(why: SessionError): void;
 }
@@ -62,6 +64,7 @@ export class MachineLink {
       throw new EngineError("cancelled", "its machine is not needed any more");
     }
     this.#agent = agent;
+    this.#host.connected(agent);
     void agent.session.ended.then((why) => {
       if (this.#agent !== agent) return;
       this.#agent = null;

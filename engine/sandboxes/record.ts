@@ -3,6 +3,8 @@
 import { z } from "zod";
 import { sandboxStates } from "../../api/closed-lists.ts";
 import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
+import { networkPolicy } from "../../api/network.ts";
+import { noNetwork } from "../network/policy.ts";
 import { sealedSecrets } from "../secrets/sealed.ts";
 import { recordKind } from "../state/record.ts";
 
@@ -93,6 +95,8 @@ export const sandboxRecord = z.object({
   ownSnapshot: z.string().nullable().default(null),
   /** Its machine's, also after it was frozen. */
   machineId: z.string().nullable().default(null),
+  /** What it may reach. */
+  network: networkPolicy.default(() => noNetwork()),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

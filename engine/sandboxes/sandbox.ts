@@ -20,6 +20,7 @@ import { isNoSpace } from "../as-engine-error.ts";
 import { needCapabilities } from "../capabilities.ts";
 import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
+import type { HostNetwork } from "../network/host.ts";
 import type { Suspect } from "../state/quarantine.ts";
 import { writeRecord } from "../state/record.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
@@ -33,6 +34,7 @@ import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.t
 import { identityOf, stepClock } from "./identity.ts";
 import { consoleLines, inspectGuest, syncGuest } from "./inspect.ts";
 import { MachineLink } from "./machine-link.ts";
+import { SandboxNetwork } from "./network.ts";
 import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
 import { Removal } from "./removal.ts";
@@ -69,6 +71,7 @@ export interface ThawOptions {
 export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   readonly record: SandboxRecord;
   readonly dir: string;
+  readonly network: SandboxNetwork;
   rejectDuplicate: ((fingerprint: string) => void) | null = null;
   onWake: OnWake | null = null;
   /** Called once when nothing is left of it, before those who wait for its removal go on. */
@@ -89,12 +92,18 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(dir: string, record: SandboxRecord, runner: Runner, capturer: Capturer | null = null) {
+  constructor(
+    dir: string,
+    record: SandboxRecord,
+    runner: Runner,
+    { capturer = null, hostNetwork }: { capturer?: Capturer | null; hostNetwork?: HostNetwork } = {},
+  ) {
     super();
     this.setMaxListeners(0);
     this.dir = dir;
     this.record = record;
     this.#runner = runner;
+    this.network = new SandboxNetwork(record, dir, hostNetwork);
     const persist = () => this.persist();
     this.#captures = new CaptureHooks(this, capturer);
     this.#execs = new ExecTable({
@@ -106,6 +115,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#link = new MachineLink(runner, {
       ...{ record, dir },
       ended: (end) => void this.#ended(end),
+      connected: (agent) => this.network.serve(agent),
       lost: (why) => void this.#sessionLost(why),
       grew: () => this.emit("diskGrew"),
     });
@@ -175,7 +185,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Reads back what an earlier daemon wrote of its execs. Its machine is not asked before `adopt`. */
   async restore(): Promise<void> {
     this.#adoption = { begin: () => this.#adopt(), over: null };
-    await this.#execs.restore();
+    await Promise.all([this.#execs.restore(), this.network.log.restore()]);
   }
 
   /** Takes up the machine of an earlier daemon. Never rejects: a dead one is `failed`, one that does not answer `unresponsive`. */

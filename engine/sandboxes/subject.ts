@@ -8,6 +8,7 @@ import type {
   LiveFreezeSpec,
 } from "../../runners/runner.ts";
 import type { Exec } from "../execs/exec.ts";
+import type { NetworkLog } from "../network/log.ts";
 import type { SandboxRecord } from "./record.ts";
 
 export type GuestReport = Pick<Processes, "processes" | "listening">;
@@ -17,6 +18,8 @@ export interface Subject {
   readonly record: SandboxRecord;
   readonly dir: string;
   readonly isolation: Isolation;
+  /** What it reached, and what it was kept from. */
+  readonly network: { readonly log: Pick<NetworkLog, "summary"> };
   readonly execs: ReadonlyMap<string, Exec>;
   /** Called with the fingerprint of a failure before its capture is kept; throws when one like it is kept already. */
   rejectDuplicate: ((fingerprint: string) => void) | null;

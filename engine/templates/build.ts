@@ -1,15 +1,13 @@
 /** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
-import { chmod, constants, copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, constants, copyFile, mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { sha256 } from "../../durable/digest.ts";
 import { publishListed } from "../../durable/inventory.ts";
 import { Agent } from "../../runners/agent/agent.ts";
-import { duplexOf } from "../../runners/agent/duplex.ts";
 import type { KernelSource, Machine, MachineNeeds, Resources, Runner } from "../../runners/runner.ts";
-import { parseRule } from "../egress/policy.ts";
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
+import type { HostNetwork } from "../network/host.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import { buildRootfs } from "../rootfs/build.ts";
@@ -20,6 +18,7 @@ import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
+import { setUp } from "./set-up.ts";
 
 /** An emulated guest on a busy host boots in seconds, not minutes. */
 const BOOT_DEADLINE_MS = 120_000;
@@ -29,8 +28,6 @@ const KERNEL_SUITES = [
   ["6.1.", "bookworm"],
   ["6.12.", "trixie"],
 ] as const;
-const PROXY_PORT = 3128;
-const GUEST_CA_PATH = "/run/thaw-build-ca.crt";
 /** What every first exec needs, so that its pages are in the guest's cache. */
 const ALWAYS_WARM = ["true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
 
@@ -38,6 +35,7 @@ export interface BuildContext {
   home: Home;
   store: SnapshotStore;
   runner: Runner;
+  hostNetwork: HostNetwork;
   /** Throws `no-space` when there would be less than the host keeps free. */
   needDisk(bytes?: number): Promise<void>;
 }
@@ -74,7 +72,7 @@ export async function buildTemplate(
     options,
     async (agent) => {
       if (recipe.setup.length === 0) return;
-      await setUp(agent, recipe, onProgress, signal);
+      await setUp(agent, recipe, { host: context.hostNetwork, onProgress, signal });
     },
   );
 }
@@ -305,80 +303,4 @@ async function greetBooted(machine: Machine, signal: AbortSignal): Promise<Agent
       cause: error,
     });
   }
-}
-
-/** Setup steps, with the names the recipe lists reachable through a proxy on loopback inside the guest. */
-async function setUp(
-  agent: Agent,
-  recipe: Recipe,
-  onProgress: OnProgress,
-  signal: AbortSignal,
-): Promise<void> {
-  // With its HTTP client, only loaded by a build that needs it.
-  const { createEgressProxy } = await import("../egress/proxy.ts");
-  const denied = new Set<string>();
-  const proxy = createEgressProxy(recipe.network.map(parseRule), (destination) => denied.add(destination));
-  agent.session.offers.onAccepted = (_listener, stream) => proxy.accept(duplexOf(stream));
-  const listener = await agent.listen(PROXY_PORT);
-  const env = { ...recipe.env, ...proxyEnv(), ...(await hostAuthorities(agent)) };
-  try {
-    for (const step of recipe.setup) {
-      await phase(onProgress, { subject: recipe.name, phase: `setup: ${step.name}` }, () =>
-        runGuestStep(
-          agent,
-          { ...step, env },
-          (line) =>
-            onProgress({
-              type: "progress",
-              subject: recipe.name,
-              phase: `setup: ${step.name}`,
-              state: "output",
-              detail: line,
-            }),
-          signal,
-        ),
-      );
-    }
-    await runGuestStep(agent, { name: "clean up", run: `rm -f ${GUEST_CA_PATH}`, env: {} }, () => {}, signal);
-  } catch (error) {
-    if (!(error instanceof EngineError) || denied.size === 0) throw error;
-    throw new EngineError(error.code, error.message, {
-      hint: `refused on the way out: ${[...denied].slice(0, 5).join(", ")}; list them under \`network:\` to allow them`,
-      details: error.details,
-      cause: error,
-    });
-  } finally {
-    listener.close();
-    agent.session.offers.onAccepted = null;
-    proxy.close();
-  }
-}
-
-function proxyEnv(): Record<string, string> {
-  const url = `http://127.0.0.1:${PROXY_PORT}`;
-  return {
-    http_proxy: url,
-    https_proxy: url,
-    HTTP_PROXY: url,
-    HTTPS_PROXY: url,
-    no_proxy: "localhost,127.0.0.1",
-    DEBIAN_FRONTEND: "noninteractive",
-  };
-}
-
-/** A host behind an inspecting proxy trusts an authority that the guest does not know: its bundle is lent for the setup and not kept. */
-async function hostAuthorities(agent: Agent): Promise<Record<string, string>> {
-  const path = process.env.SSL_CERT_FILE ?? process.env.NODE_EXTRA_CA_CERTS;
-  const bundle = path ? await readFile(path).catch(() => null) : null;
-  if (!bundle) return {};
-  await agent.writeFile(GUEST_CA_PATH, Readable.from([bundle]), 0o644);
-  const names = [
-    "SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "REQUESTS_CA_BUNDLE",
-    "PIP_CERT",
-    "GIT_SSL_CAINFO",
-  ];
-  return Object.fromEntries(names.map((name) => [name, GUEST_CA_PATH]));
 }

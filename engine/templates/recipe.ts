@@ -1,5 +1,6 @@
 /** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
 import { z } from "zod";
+import { networkRule } from "../../api/network.ts";
 import { size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { checkYaml } from "../yaml-file.ts";
@@ -14,13 +15,6 @@ const step = z.union([
     .transform((run) => ({ name: run.split("\n", 1)[0] ?? run, run })),
   z.strictObject({ name: z.string().min(1).max(100), run: z.string().min(1) }),
 ]);
-/** A host name, `*.` before it for all below it, and ports (80 and 443 when none are given). */
-const destination = z
-  .string()
-  .regex(
-    /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5}(,\d{1,5})*)?$/i,
-    "NAME, *.NAME, NAME:PORT or NAME:PORT,PORT",
-  );
 
 export const recipe = z.strictObject({
   name,
@@ -41,7 +35,8 @@ export const recipe = z.strictObject({
       disk: size.default(4096),
     })
     .default({ cpus: 1, memory: 512, disk: 4096 }),
-  network: z.array(destination).default([]),
+  /** What setup steps may reach. Sandboxes of the template have a policy of their own. */
+  network: z.array(networkRule).max(100).default([]),
 });
 
 export type Recipe = z.infer<typeof recipe>;

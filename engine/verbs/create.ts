@@ -1,12 +1,17 @@
+import type { NetworkPolicy } from "../../api/network.ts";
 import { needCapabilities } from "../capabilities.ts";
 import { openReplay, type Replay } from "../captures/replay.ts";
+import type { Config } from "../config.ts";
+import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
 import { interruptible } from "../interruptible.ts";
 import { timersFor } from "../lifecycle/time-limits.ts";
 import type { TimerRequest } from "../lifecycle/timers.ts";
+import { noNetwork } from "../network/policy.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
+import { policyFor } from "./network.ts";
 import { needOf } from "./need.ts";
 import { thawSandbox } from "./thaw.ts";
 
@@ -22,6 +27,8 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
   keep?: boolean | undefined;
   /** Id of the client's request, by which `madeBy` finds the sandbox. */
   request?: string | undefined;
+  /** What it may reach, beyond the host's defaults. */
+  network?: Parameters<typeof policyFor>[1];
   /** How long to wait in line for room; 0: refuse at once. */
   waitMs?: number | undefined;
 }
@@ -39,6 +46,7 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
     const limits = config.required();
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
     const id = randomId();
+    const network = networkOf(limits, options);
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
     const timers = timersFor(limits, name, options, clock.wall());
     registry.claim(name);
@@ -60,7 +68,7 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       return await thaws.run(() =>
         thawSandbox(parts, {
           ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
-          ...{ defaults, origin, secrets },
+          ...{ defaults, origin, secrets, network },
           replay: replay && { ...replay, exact: source.exact === true },
         }),
       );
@@ -72,6 +80,14 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       await replay?.origin?.release();
     }
   });
+}
+
+/** A replay reaches nothing, whatever the host's defaults. */
+function networkOf(config: Config, { source, network }: CreateOptions): NetworkPolicy {
+  if (source.capture === undefined) return policyFor(config, network);
+  if (network !== undefined && network.length > 0)
+    throw new EngineError("usage", "a replay reaches nothing: network can't be given with capture");
+  return noNetwork("replay");
 }
 
 async function openCapture(parts: Parts, options: CreateOptions): Promise<Replay | undefined> {

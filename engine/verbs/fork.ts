@@ -79,7 +79,7 @@ async function forkOne(
   { onProgress, signal, request }: ForkOptions,
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
-  const { name, resources, labels, defaults, secrets } = parent.record;
+  const { name, resources, labels, defaults, secrets, network } = parent.record;
   const timers = timersFor(parts.config.value, child.name, {}, parts.clock.wall());
   const need = await needOf(parts, child, resources, origin.difference?.id ?? origin.snapshot);
   await parts.admission.admit(need, { waitMs: 0, onProgress, signal });
@@ -88,6 +88,7 @@ async function forkOne(
     ...{
       snapshot: await parts.snapshots.get(origin.snapshot),
       defaults,
+      network,
       origin,
       secrets,
       asked,

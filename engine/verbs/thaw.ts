@@ -2,7 +2,10 @@
 
 import { join } from "node:path";
 import type { ExecDefaults } from "../../api/machine.ts";
+import type { NetworkPolicy } from "../../api/network.ts";
 import type { Replay } from "../captures/replay.ts";
+import { hostNetwork } from "../network/host.ts";
+import { noNetwork } from "../network/policy.ts";
 import type { Parts } from "../parts.ts";
 import { makeSandboxDir } from "../sandboxes/dir.ts";
 import type { ForkOrigin } from "../sandboxes/fork.ts";
@@ -35,6 +38,8 @@ export interface NewSandbox {
   origin?: ForkOrigin | undefined;
   replay?: (Pick<Replay, "capture" | "level"> & { exact: boolean }) | undefined;
   secrets?: SealedSecrets | null | undefined;
+  /** What it may reach. Default: nothing. */
+  network?: NetworkPolicy | undefined;
   /** When it was asked for, by `performance.now`. */
   asked: number;
   signal: AbortSignal;
@@ -46,7 +51,10 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
   made.signal.throwIfAborted();
   const dir = join(parts.home.sandboxes, id);
   const record = newRecord(parts, made);
-  const sandbox = new Sandbox(dir, record, parts.runner, parts.captures);
+  const sandbox = new Sandbox(dir, record, parts.runner, {
+    capturer: parts.captures,
+    hostNetwork: hostNetwork(parts.config),
+  });
   const abort = new AbortController();
   const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
   const signal = AbortSignal.any([abort.signal, made.signal]);
@@ -94,6 +102,7 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     derived: origin !== undefined,
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
+    network: made.network ?? noNetwork(),
     ...{ reason: null, thawMs: null, heldBy: null, frozen: null },
     ...{ ownSnapshot: null, machineId: null, machine: null },
   };

@@ -36,6 +36,7 @@ export const sampleSandbox: Sandbox = {
   leased: true,
   thawMs: 92,
   replay: null,
+  network: { mode: "none", unavailable: null },
   next: null,
   expiresAt: null,
   execs: [],

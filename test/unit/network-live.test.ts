@@ -10,7 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Egress } from "../../engine/network/egress.ts";
 import { NetworkLog } from "../../engine/network/log.ts";
-import { EffectivePolicy, extended, type NetworkRequest, noNetwork } from "../../engine/network/policy.ts";
+import type { NetworkLayer } from "../../api/network.ts";
+import { EffectivePolicy, extended, noNetwork } from "../../engine/network/policy.ts";
 import { runGuestStep } from "../../engine/templates/guest-step.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 
@@ -65,7 +66,7 @@ afterAll(() => {
   if (isRoot) rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 });
 
-function policyOf(request: NetworkRequest, maximum?: NetworkRequest): EffectivePolicy {
+function policyOf(request: NetworkLayer, maximum?: NetworkLayer): EffectivePolicy {
   return new EffectivePolicy(
     extended(noNetwork(), request, "command line"),
     maximum ? extended(noNetwork(), maximum, "config.yaml") : null,

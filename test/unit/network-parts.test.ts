@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstBytes } from "../../engine/network/first-bytes.ts";
-import { type NetworkEntry, NetworkLog, suggestedRules } from "../../engine/network/log.ts";
+import type { NetworkEntry } from "../../api/network.ts";
+import { suggestedRules } from "../../api/network-rule.ts";
+import { NetworkLog } from "../../engine/network/log.ts";
 import { resolveName } from "../../engine/network/resolver.ts";
 import { sshDisconnect } from "../../engine/network/ssh-disconnect.ts";
 

@@ -9,7 +9,8 @@ const exec: Exec = {
 const view: Sandbox = {
   ...{ id: "s", name: "web", state: "running", from: "base", snapshot: "0123456789abcdef" },
   resources: { cpus: 1, memoryMib: 256, diskMib: 1024 },
-  ...{ labels: {}, createdAt: "1", reason: null, leased: false, thawMs: null, replay: null, frozen: false },
+  ...{ labels: {}, createdAt: "1", reason: null, leased: false, thawMs: null, replay: null,
+  network: { mode: "none", unavailable: null }, frozen: false },
   ...{ isolation: "kvm", next: null, expiresAt: null, execs: [exec] },
 };
 

@@ -2,10 +2,9 @@
  * Rules of a network policy, as text: `NAME`, `*.NAME`, an address, a network (`10.1.2.0/24`, `[2001:db8::]/32`), `host` (this host's loopback), `@PRESET`; behind
  * all but the last, ports: `:443`, `:80,443`, `:8000-8100`, `:*`.
  */
-import { type BlockList, isIP } from "node:net";
-import { listOf } from "./addresses.ts";
+import { BlockList, isIP } from "node:net";
 import { parseHostName } from "./host-name.ts";
-import { PRESETS, SHARED_DOMAINS } from "./presets.ts";
+import { PRESETS, SHARED_DOMAINS } from "./network-presets.ts";
 
 /** What a service on the host's loopback is called inside. */
 export const HOST_NAME = "host.thaw.internal";
@@ -27,6 +26,11 @@ export interface Rule {
   text: string;
   target: Target;
   ports: readonly PortRange[];
+}
+
+export interface RuleLists {
+  allow?: readonly string[] | undefined;
+  deny?: readonly string[] | undefined;
 }
 
 export type ParsedRule = { rules: Rule[] } | { mistake: string };
@@ -57,13 +61,45 @@ export function parseRule(text: string): ParsedRule {
 }
 
 /** A rule that opens more than it seems to; null: none of that. */
-export function warningOf({ text, target }: Rule): string | null {
+function warningOf({ text, target }: Rule): string | null {
   if (target.kind !== "name" || !target.below) return null;
   const { name } = target;
   const isShared = SHARED_DOMAINS.some((domain) => name === domain || domain.endsWith(`.${name}`));
   return isShared
     ? `${text}: anybody can have a name below ${name}, so this opens a way out to anybody`
     : null;
+}
+
+/** Every mistake in rules; empty: there is none. */
+export function mistakesIn({ allow = [], deny = [] }: RuleLists): string[] {
+  return [...allow, ...deny].flatMap((text) => {
+    const parsed = parseRule(text);
+    return "mistake" in parsed ? [parsed.mistake] : [];
+  });
+}
+
+/** What rules open beyond what they seem to. */
+export function warningsIn({ allow = [] }: RuleLists): string[] {
+  return allow.flatMap((text) => {
+    const parsed = parseRule(text);
+    return "rules" in parsed ? parsed.rules.flatMap((rule) => warningOf(rule) ?? []) : [];
+  });
+}
+
+/** The fewest rules that allow these destinations. */
+export function suggestedRules(seen: readonly { destination: string; port: number }[]): string[] {
+  const ports = new Map<string, Set<number>>();
+  for (const { destination, port } of seen) {
+    const known = ports.get(destination) ?? new Set<number>();
+    ports.set(destination, known.add(port));
+  }
+  return [...ports].map(([destination, numbers]) => ruleFor(destination, [...numbers])).sort();
+}
+
+export function listOf(network: string, bits: number): BlockList {
+  const list = new BlockList();
+  list.addSubnet(network, bits, isIP(network) === 6 ? "ipv6" : "ipv4");
+  return list;
 }
 
 export function covers(rule: Rule, port: number): boolean {

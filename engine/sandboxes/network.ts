@@ -1,0 +1,72 @@
+/** The network of one sandbox: its policy within its host's, its log, and the way out of the machine that it has now. */
+import type { NetworkPolicy, NetworkState } from "../../api/network.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
+import { Egress } from "../network/egress.ts";
+import { type HostNetwork, NO_MAXIMUM } from "../network/host.ts";
+import { NetworkLog } from "../network/log.ts";
+import { EffectivePolicy } from "../network/policy.ts";
+import { resolveName } from "../network/resolver.ts";
+import type { SandboxRecord } from "./record.ts";
+
+const FEATURE = "egress";
+const TOO_OLD =
+  "the agent in its snapshot is too old for a network; build the template again: thaw template build --force";
+
+export class SandboxNetwork {
+  readonly #record: SandboxRecord;
+  readonly #host: HostNetwork;
+  readonly #egress: Egress;
+  readonly log: NetworkLog;
+  #unavailable: string | null = null;
+
+  constructor(record: SandboxRecord, dir: string, host: HostNetwork = NO_MAXIMUM) {
+    this.#record = record;
+    this.#host = host;
+    this.log = new NetworkLog(dir);
+    this.#egress = new Egress({
+      policy: this.#effective(),
+      log: this.log,
+      resolve: (name) => resolveName(name, { servers: host.dns() }),
+    });
+  }
+
+  /** Why there is no way out of its guest, where its policy would have one. */
+  get unavailable(): string | null {
+    const { mode, rules } = this.#record.network;
+    const wanted = mode !== "none" || rules.some(({ action }) => action === "allow");
+    return wanted ? this.#unavailable : null;
+  }
+
+  get mode(): NetworkPolicy["mode"] | "rules" {
+    const { mode, rules } = this.#record.network;
+    return mode === "none" && rules.some(({ action }) => action === "allow") ? "rules" : mode;
+  }
+
+  get state(): NetworkState {
+    const { summary: destinations, totals } = this.log;
+    const { network: policy } = this.#record;
+    const maximum = this.#host.maximum();
+    return { policy, maximum, unavailable: this.#unavailable, totals: { ...totals }, destinations };
+  }
+
+  /** Takes the connections of a session with its agent. Those of sessions before are over. */
+  serve(agent: Agent): void {
+    const { features, missing } = agent.welcome;
+    const why = missing[FEATURE];
+    this.#unavailable = features.includes(FEATURE)
+      ? null
+      : why === undefined
+        ? TOO_OLD
+        : `its guest's kernel can't redirect connections: ${why}`;
+    this.#egress.serve(agent);
+  }
+
+  /** The record or the host's configuration has changed: counts for new connections at once, and ends what it does not allow. */
+  refresh(): void {
+    this.#egress.setPolicy(this.#effective());
+  }
+
+  #effective(): EffectivePolicy {
+    return new EffectivePolicy(this.#record.network, this.#host.maximum());
+  }
+}

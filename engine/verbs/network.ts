@@ -1,0 +1,32 @@
+/** What a sandbox may reach: put together when it is made, changed while it runs. */
+import type { z } from "zod";
+import type { NetworkPolicy, networkRequest } from "../../api/network.ts";
+import type { Config } from "../config.ts";
+import { EngineError } from "../errors.ts";
+import { extended, noNetwork } from "../network/policy.ts";
+import type { Parts } from "../parts.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
+
+type Layers = z.output<typeof networkRequest>;
+
+/** The host's defaults, and what was asked for beyond them. */
+export function policyFor({ network }: Config, asked: Layers = []): NetworkPolicy {
+  const host = extended(noNetwork(), network.defaults, "config.yaml");
+  return asked.reduce((policy, { from, ...layer }) => extended(policy, layer, from), host);
+}
+
+/** Replaces what was asked for when it was made. The host's defaults stay. Throws `conflict` for a replay. */
+export async function setNetwork(parts: Parts, reference: string, asked: Layers): Promise<Sandbox> {
+  const { registry, config, audit } = parts;
+  const sandbox = registry.find(reference);
+  const { record } = sandbox;
+  if (record.replay !== null)
+    throw new EngineError("conflict", `sandbox ${record.name} is a replay, which reaches nothing`, {
+      hint: `thaw create --snapshot … for a sandbox with a network`,
+    });
+  record.network = policyFor(config.required(), asked);
+  await sandbox.persist();
+  sandbox.network.refresh();
+  audit.note("network set", record.name, { id: sandbox.id, mode: sandbox.network.mode });
+  return sandbox;
+}
