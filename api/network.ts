@@ -13,7 +13,8 @@ export const networkRule = z
   .max(300)
   .superRefine((text, context) => {
     const parsed = parseRule(text);
-    if ("mistake" in parsed) context.addIssue({ code: "custom", message: parsed.mistake });
+    if ("mistake" in parsed)
+      context.addIssue({ code: "custom", message: parsed.mistake, params: { whole: true } });
   });
 const rules = z.array(networkRule, "a list of rules").max(MAX_RULES);
 

@@ -15,6 +15,8 @@
  * Another host: `new Thaw({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
  */
 export { type ErrorCode, errorCodes } from "../api/error-codes.ts";
+export { networkModes } from "../api/network.ts";
+export { mistakesIn, suggestedRules, warningsIn } from "../api/network-rule.ts";
 export type {
   ApiError,
   Artifact,
@@ -67,8 +69,6 @@ export type {
   VerifyReport,
   WaitResult,
 } from "../api/schema.ts";
-export { networkModes } from "../api/network.ts";
-export { mistakesIn, suggestedRules, warningsIn } from "../api/network-rule.ts";
 export type { ByteSource, CallOptions, ProgressOptions } from "./api-calls.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 export { isNobodyThere } from "./connection-error.ts";

@@ -75,7 +75,16 @@ export async function createServer(context: DaemonContext): Promise<App> {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
     for (const add of [
       ...[infoRoutes, templateRoutes, snapshotRoutes, sandboxRoutes],
-      ...[execRoutes, logRoutes, fileRoutes, eventRoutes, captureRoutes, travelRoutes, quarantineRoutes, networkRoutes],
+      ...[
+        execRoutes,
+        logRoutes,
+        fileRoutes,
+        eventRoutes,
+        captureRoutes,
+        travelRoutes,
+        quarantineRoutes,
+        networkRoutes,
+      ],
     ])
       add(routes, context);
     routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());

@@ -23,6 +23,7 @@ import { EngineError } from "./errors.ts";
 import type { EventLog } from "./events/log.ts";
 import { Holds } from "./holds.ts";
 import type { Home } from "./home.ts";
+import { hostNetwork } from "./network/host.ts";
 import type { Room } from "./room.ts";
 import type { LiveContext } from "./sandboxes/freeze.ts";
 import type { SandboxRecord } from "./sandboxes/record.ts";
@@ -30,7 +31,6 @@ import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshot
 import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
 import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
-import { hostNetwork } from "./network/host.ts";
 import type { Quarantine } from "./state/quarantine.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";

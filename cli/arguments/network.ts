@@ -1,5 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { mistakesIn, type NetworkMode, type NetworkRequest, networkModes, warningsIn } from "../../client/index.ts";
+import {
+  mistakesIn,
+  type NetworkMode,
+  type NetworkRequest,
+  networkModes,
+  warningsIn,
+} from "../../client/index.ts";
 import { styleErr, writeErr } from "../output.ts";
 
 /** Flags that say what a sandbox may reach. */
@@ -24,8 +30,16 @@ export function addNetworkFlags(command: Command): Command {
         "what happens to destinations that no rule names: none, open (all but private addresses), audit (as open, and noted)",
       ).choices([...networkModes]),
     )
-    .option("--allow <rule>", "let it reach NAME, *.NAME, an address, a network, host:PORT or @PRESET, with :PORTS behind (may be repeated)", collectRule)
-    .option("--deny <rule>", "keep it from what this names, whatever is allowed (may be repeated)", collectRule);
+    .option(
+      "--allow <rule>",
+      "let it reach NAME, *.NAME, an address, a network, host:PORT or @PRESET, with :PORTS behind (may be repeated)",
+      collectRule,
+    )
+    .option(
+      "--deny <rule>",
+      "keep it from what this names, whatever is allowed (may be repeated)",
+      collectRule,
+    );
 }
 
 /** What the flags say; says what they open beyond what they seem to. */
@@ -33,7 +47,9 @@ export function readNetwork({ network, allow, deny }: NetworkFlags): { network?:
   if (network === undefined && allow === undefined && deny === undefined) return {};
   for (const warning of warningsIn({ allow })) writeErr(`${styleErr("yellow", "thaw:")} ${warning}\n`);
   if (network === "open")
-    writeErr(`${styleErr("yellow", "thaw:")} --network open: every public address can be reached; private ones stay closed\n`);
+    writeErr(
+      `${styleErr("yellow", "thaw:")} --network open: every public address can be reached; private ones stay closed\n`,
+    );
   const layer = {
     ...(network === undefined ? {} : { mode: network }),
     ...(allow === undefined ? {} : { allow: [...allow] }),

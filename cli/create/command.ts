@@ -1,8 +1,8 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
-import { addNetworkFlags } from "../arguments/network.ts";
 import { parseMemory } from "../arguments/memory.ts";
+import { addNetworkFlags } from "../arguments/network.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
@@ -10,24 +10,26 @@ import type { Define } from "../verbs.ts";
 import type { CreateFlags } from "./create.ts";
 
 export const define: Define = (command, exit) => {
-  addNetworkFlags(addTimerFlags(
-    command
-      .addOption(
-        new Option(
-          "--template <name|path>",
-          "thaw this template, built when absent (default: base)",
-        ).conflicts("snapshot"),
-      )
-      .option(
-        "--snapshot <tag|id|store>",
-        "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
-      )
-      .addOption(projectFileOption())
-      .option("--name <name>", "the sandbox's name", parseSandboxName)
-      .option("--label <K=V>", "a label (may be repeated)", collectLabel)
-      .option("--cpus <n>", "processors", parseCpus)
-      .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
-  ))
+  addNetworkFlags(
+    addTimerFlags(
+      command
+        .addOption(
+          new Option(
+            "--template <name|path>",
+            "thaw this template, built when absent (default: base)",
+          ).conflicts("snapshot"),
+        )
+        .option(
+          "--snapshot <tag|id|store>",
+          "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+        )
+        .addOption(projectFileOption())
+        .option("--name <name>", "the sandbox's name", parseSandboxName)
+        .option("--label <K=V>", "a label (may be repeated)", collectLabel)
+        .option("--cpus <n>", "processors", parseCpus)
+        .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+    ),
+  )
     .option("-v, --verbose", "show a build's output")
     .option("--json", "print the sandbox as JSON")
     .addHelpText(

@@ -21,7 +21,9 @@ export const define: Define = (command, exit) => {
   addNetworkFlags(
     command
       .command("set")
-      .description("change what a sandbox may reach while it runs; connections that are no longer allowed end")
+      .description(
+        "change what a sandbox may reach while it runs; connections that are no longer allowed end",
+      )
       .argument("<sandbox>", sandbox),
   )
     .option("--json", "print what is in force as JSON")

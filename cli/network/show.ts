@@ -14,7 +14,13 @@ const MODES = {
 export function formatNetwork({ policy, maximum, unavailable, destinations, totals }: NetworkState): string {
   const rows = policy.rules.map(({ action, rule, from }) => [action, cleanText(rule), cleanText(from)]);
   const seen = destinations.map(({ destination, port, verdict, count, sent, received, processes }) => [
-    ...[cleanText(`${destination}:${port}`), verdict, `${count}×`, `${formatSize(sent)} out`, `${formatSize(received)} in`],
+    ...[
+      cleanText(`${destination}:${port}`),
+      verdict,
+      `${count}×`,
+      `${formatSize(sent)} out`,
+      `${formatSize(received)} in`,
+    ],
     cleanText(processes.join(", ")),
   ]);
   const parts = [
@@ -23,7 +29,9 @@ export function formatNetwork({ policy, maximum, unavailable, destinations, tota
     ...(rows.length === 0 ? [] : [`\n${formatTable(["", "RULE", "FROM"], rows)}`]),
     ...(maximum === null
       ? []
-      : [`\nthis host allows at most: ${maximum.mode}${maximum.rules.map(({ action, rule }) => `, ${action} ${rule}`).join("")} (config.yaml)\n`]),
+      : [
+          `\nthis host allows at most: ${maximum.mode}${maximum.rules.map(({ action, rule }) => `, ${action} ${rule}`).join("")} (config.yaml)\n`,
+        ]),
     ...(seen.length === 0 ? [] : [`\n${formatTable(["DESTINATION", "", "", "", "", "PROCESS"], seen)}`]),
     ...(totals.dropped === 0 ? [] : [`\n${totals.dropped} log lines were too many to keep\n`]),
   ];

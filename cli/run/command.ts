@@ -1,8 +1,8 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
-import { addNetworkFlags } from "../arguments/network.ts";
 import { parseMemory } from "../arguments/memory.ts";
+import { addNetworkFlags } from "../arguments/network.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";

@@ -7,6 +7,8 @@ export function sayDenied(denied: readonly NetworkSummary[]): void {
   for (const { destination, port, count, processes, rule } of denied) {
     const by = processes.length === 0 ? "" : `, ${processes.join(", ")}`;
     const what = cleanText(`${destination}:${port} (${count}×${by})`);
-    writeErr(`${styleErr("yellow", "denied:")} ${what} · allow it with --allow ${cleanText(rule ?? destination)}\n`);
+    writeErr(
+      `${styleErr("yellow", "denied:")} ${what} · allow it with --allow ${cleanText(rule ?? destination)}\n`,
+    );
   }
 }

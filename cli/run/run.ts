@@ -12,10 +12,10 @@ import { sayCaptured } from "../exec-io/captured.ts";
 import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
 import { readExitStatus } from "../exec-io/exit-status.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
+import { sayUnavailable } from "../network/unavailable.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter, type ProgressReporter } from "../progress/reporter.ts";
 import { bringSource } from "../travel/bring.ts";
-import { sayUnavailable } from "../network/unavailable.ts";
 import { sayDenied } from "./denied.ts";
 import { planRun, type RunFlags, type RunPlan, type RunWords, requestRun } from "./plan.ts";
 

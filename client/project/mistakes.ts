@@ -35,7 +35,9 @@ function show(value: unknown): string {
 /** The innermost issues that say most: of a union those inside its lists and maps, else the union's own. */
 function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   if (issue.code !== "invalid_union") return [issue];
-  const inside = issue.errors.flat().filter(({ path }) => path.length > 0);
+  const inside = issue.errors
+    .flat()
+    .filter(({ path, code }) => path.length > 0 || code === "unrecognized_keys");
   if (inside.length === 0) return [issue];
   return inside.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
@@ -61,6 +63,8 @@ export function describeIssues(
     }
     if (issue.code === "custom" && issue.params?.about === "key")
       return [{ path, about: "key", message: `${show(path.at(-1))} is not ${message}` }];
+    // It names its value by itself.
+    if (issue.code === "custom" && issue.params?.whole === true) return [{ path, about: "value", message }];
     const value = valueAt(data, path);
     return [
       {

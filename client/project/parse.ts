@@ -24,13 +24,14 @@ function shorten(key: PropertyKey): string {
 
 /** Keys that the schema knows at a path, as its JSON Schema tells. */
 function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  type Shape = { properties?: Record<string, Shape>; additionalProperties?: Shape };
+  type Shape = { properties?: Record<string, Shape>; additionalProperties?: Shape; anyOf?: Shape[] };
   const root = z.toJSONSchema(schema, { io: "input" }) as Shape;
   const shape = path.reduce<Shape | undefined>(
     (at, key) => at?.properties?.[String(key)] ?? at?.additionalProperties,
     root,
   );
-  return Object.keys(shape?.properties ?? {});
+  const maps = [shape, ...(shape?.anyOf ?? [])];
+  return maps.flatMap((map) => Object.keys(map?.properties ?? {}));
 }
 
 /** Plain data; what YAML itself finds wrong, or aliases that unfold to more than anybody writes, is said in `mistakes`. */

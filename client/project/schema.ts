@@ -119,7 +119,9 @@ function settings(check: CheckPath) {
                 allow: z
                   .array(networkRule, "a list of rules")
                   .describe("NAME, *.NAME, an address, a network, host:PORT or @PRESET, with :PORTS behind"),
-                deny: z.array(networkRule, "a list of rules").describe("Rules that win over those under allow"),
+                deny: z
+                  .array(networkRule, "a list of rules")
+                  .describe("Rules that win over those under allow"),
               })
               .partial(),
           ],

@@ -10,7 +10,10 @@ import type { App, DaemonContext } from "../context.ts";
 const MAX_WAITING = 1_000;
 
 const params = z.object({ sandbox: z.string().max(200) });
-const querystring = z.object({ follow: z.enum(["0", "1"]).optional(), denied: z.enum(["0", "1"]).optional() });
+const querystring = z.object({
+  follow: z.enum(["0", "1"]).optional(),
+  denied: z.enum(["0", "1"]).optional(),
+});
 
 export function networkRoutes(app: App, { engine }: DaemonContext): void {
   app.get(

@@ -31,7 +31,10 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   }
   if (read.state === "absent") return () => clearSandbox(parts, id);
   const record = read.value;
-  const sandbox = new Sandbox(dir, record, runner, { capturer: captures, hostNetwork: hostNetwork(parts.config) });
+  const sandbox = new Sandbox(dir, record, runner, {
+    capturer: captures,
+    hostNetwork: hostNetwork(parts.config),
+  });
   const list = (): void => {
     if (record.state === "removed") record.state = "removing";
     watch(parts, sandbox);

@@ -5,6 +5,7 @@ import type { DifferenceVerdict, LiveFreeze, Runner } from "../../runners/runner
 import type { Admission } from "../admission.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
+import type { HostNetwork } from "../network/host.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import { markImported, type SnapshotStore, type StoredSnapshot } from "../snapshots/store.ts";
 import { writeAsked } from "../state/asked.ts";
@@ -15,6 +16,7 @@ export interface LiveContext {
   store: SnapshotStore;
   runner: Runner;
   admission: Pick<Admission, "withSecond" | "withHelper">;
+  hostNetwork: HostNetwork;
   /** Throws `no-space` when there would be less than the host keeps free. */
   needDisk(bytes?: number): Promise<void>;
 }

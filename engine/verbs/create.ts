@@ -11,8 +11,8 @@ import { noNetwork } from "../network/policy.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
-import { policyFor } from "./network.ts";
 import { needOf } from "./need.ts";
+import { policyFor } from "./network.ts";
 import { thawSandbox } from "./thaw.ts";
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {

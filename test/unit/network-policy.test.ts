@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { closedReason, unmapped } from "../../engine/network/addresses.ts";
-import { extended, noNetwork, Policy } from "../../engine/network/policy.ts";
 import { PRESETS } from "../../api/network-presets.ts";
 import { HOST_NAME, mistakesIn, parseRule, ruleFor, warningsIn } from "../../api/network-rule.ts";
+import { closedReason, unmapped } from "../../engine/network/addresses.ts";
+import { extended, noNetwork, Policy } from "../../engine/network/policy.ts";
 
 const policyOf = (allow: string[], deny: string[] = [], mode?: "open" | "audit"): Policy =>
   new Policy(extended(noNetwork(), { allow, deny, mode }, "command line"));

@@ -42,7 +42,7 @@ network:
     expect.stringContaining("t.yaml:8:5: setup.0"),
     "t.yaml:5:3: resources.memory: a size such as 512M or 2GiB, a whole number of MiB",
     "t.yaml:6:3: resources.cpu: there is no such key",
-    "t.yaml:10:5: network.0: NAME, *.NAME, NAME:PORT or NAME:PORT,PORT",
+    't.yaml:10:5: network.0: "http://example.com/": a port is a number from 1 to 65535, a range such as 8000-8100, or *',
   ]);
 });
 

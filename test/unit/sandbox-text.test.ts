@@ -9,8 +9,16 @@ const exec: Exec = {
 const view: Sandbox = {
   ...{ id: "s", name: "web", state: "running", from: "base", snapshot: "0123456789abcdef" },
   resources: { cpus: 1, memoryMib: 256, diskMib: 1024 },
-  ...{ labels: {}, createdAt: "1", reason: null, leased: false, thawMs: null, replay: null,
-  network: { mode: "none", unavailable: null }, frozen: false },
+  ...{
+    labels: {},
+    createdAt: "1",
+    reason: null,
+    leased: false,
+    thawMs: null,
+    replay: null,
+    network: { mode: "none", unavailable: null },
+    frozen: false,
+  },
   ...{ isolation: "kvm", next: null, expiresAt: null, execs: [exec] },
 };
 
@@ -28,6 +36,8 @@ const changes: Partial<Sandbox>[] = [
   { next: { action: "pause", at: "2" } },
   { next: { action: "pause", at: "3" } },
   { expiresAt: "4" },
+  { network: { mode: "open", unavailable: null } },
+  { network: { mode: "open", unavailable: "too old" } },
   { execs: [] },
   { execs: [{ ...exec, state: "exited", endedAt: "2" }] },
   { execs: [{ ...exec, captured: { error: "no" } }] },

@@ -1,0 +1,150 @@
+/** What sandboxes reach: real machines, servers on this host's loopback, names that a resolver of the test's own answers. */
+import { writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
+import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
+
+let server: Server;
+let port: number;
+const requests: string[] = [];
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    requests.push(request.headers.host ?? "");
+    if (request.url === "/slow") return void response.write("begun\n");
+    response.end(`hello ${request.headers.host}\n`);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  port = (server.address() as AddressInfo).port;
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+afterEach(async () => {
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+});
+
+const inside = async (name: string, script: string) => {
+  const { exitCode, stdout } = await thaw(["exec", name, "--", "sh", "-c", `${script} 2>&1`]);
+  return { exitCode, text: String(stdout).trim() };
+};
+
+test("a failed run says what it was kept from; with the rule that it names, the same run works", async () => {
+  const url = `http://host.thaw.internal:${port}/`;
+  const denied = await thaw([
+    "run",
+    "--",
+    "sh",
+    "-c",
+    "curl -sS http://registry.test/; curl -sSf https://registry.test/",
+  ]);
+  expect(denied.exitCode).not.toBe(0);
+  expect(denied.stdout).toContain(
+    "thaw: registry.test:80 is not allowed; allow it with --allow registry.test",
+  );
+  expect(denied.stderr).toContain(
+    "denied: registry.test:443 (1×, curl) · allow it with --allow registry.test",
+  );
+  const allowed = await thaw(["run", "--allow", `host:${port}`, "--", "curl", "-sS", url]);
+  expect([allowed.exitCode, allowed.stdout]).toEqual([0, `hello host.thaw.internal:${port}`]);
+});
+
+test("a policy is shown, changed while it runs, and noted; forks have it; connections of an earlier life are reset", async () => {
+  const url = `http://host.thaw.internal:${port}`;
+  expect((await thaw(["create", "--name", "web", "--allow", `host:${port}`])).exitCode).toBe(0);
+  expect((await inside("web", `curl -sS ${url}/`)).text).toContain("hello");
+  expect((await thaw(["network", "show", "web"])).stdout).toMatch(
+    new RegExp(`allow +host:${port} +command line`),
+  );
+  expect((await thaw(["network", "log", "web"])).stdout).toMatch(
+    /allowed +host\.thaw\.internal:\d+ tcp by curl/,
+  );
+
+  await thaw([
+    "exec",
+    "-d",
+    "web",
+    "--",
+    "sh",
+    "-c",
+    `curl -sS --no-buffer ${url}/slow > /tmp/slow 2>&1; echo "ended $?" >> /tmp/slow`,
+  ]);
+  await until(
+    async () => (await inside("web", "cat /tmp/slow")).text.includes("begun"),
+    "an open connection",
+  );
+  expect((await thaw(["fork", "web", "--name", "copy"])).exitCode).toBe(0);
+  await until(
+    async () => (await inside("copy-1", "cat /tmp/slow")).text.includes("ended"),
+    "the copy's connection to be reset",
+  );
+  expect((await inside("web", "cat /tmp/slow")).text).not.toContain("ended");
+  expect((await inside("copy-1", `curl -sS ${url}/`)).text).toContain("hello");
+
+  await killDaemon();
+  await until(
+    async () => (await inside("web", "cat /tmp/slow")).text.includes("ended"),
+    "the connection to be reset",
+  );
+  expect((await inside("web", `curl -sS ${url}/`)).text).toContain("hello");
+  expect(String((await thaw(["network", "log", "web"])).stdout).split("\n").length).toBeGreaterThanOrEqual(2);
+
+  expect((await thaw(["network", "set", "web", "--network", "open", "--deny", "evil.test"])).exitCode).toBe(
+    0,
+  );
+  expect((await inside("web", `curl -sS ${url}/`)).exitCode).not.toBe(0);
+  expect((await inside("web", "curl -sS -m 5 http://169.254.169.254/")).text).toContain(
+    "169.254.169.254 is closed",
+  );
+  expect((await inside("web", "curl -sS -m 5 http://evil.test/")).text).toContain(
+    "denied by evil.test (command line)",
+  );
+  const rules = await thawJson<string[]>(["network", "suggest", "web"]);
+  expect(rules).toEqual(expect.arrayContaining(["169.254.169.254", "evil.test", `host:${port}`]));
+});
+
+test("the host's maximum, mistakes all at once, and a replay that reaches nothing", async () => {
+  const config = join(testHome(), "config.yaml");
+  writeFileSync(config, `network:\n  maximum: { allow: ["host:${port}"] }\n`);
+  try {
+    const denied = await thaw(["run", "--network", "open", "--", "curl", "-sS", "http://other.test/"]);
+    expect(denied.stdout).toContain("beyond what this host allows");
+    const captured = await thaw([
+      "run",
+      "--allow",
+      `host:${port}`,
+      "--capture",
+      "on-failure",
+      "--",
+      "sh",
+      "-c",
+      `curl -sS http://host.thaw.internal:${port}/; exit 3`,
+    ]);
+    expect([captured.exitCode, captured.stdout]).toEqual([3, expect.stringContaining("hello")]);
+  } finally {
+    writeFileSync(config, "");
+  }
+  const suggested = await thaw(["network", "suggest", "latest"]);
+  expect(suggested.stdout).toBe(`--allow host:${port}`);
+  const replay = await thaw([
+    "replay",
+    "latest",
+    "--",
+    "curl",
+    "-sS",
+    "-m",
+    "5",
+    `http://host.thaw.internal:${port}/`,
+  ]);
+  expect(replay.exitCode).not.toBe(0);
+  const wrong = await thaw(["create", "--allow", "example.com:0"]);
+  expect([wrong.exitCode, wrong.stderr]).toEqual([
+    2,
+    expect.stringContaining("a port is a number from 1 to 65535"),
+  ]);
+});
