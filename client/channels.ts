@@ -263,6 +263,7 @@ export class ExecConnection {
         this.#settle(ThawError.fromApi(message, "the daemon reported an error"));
         return;
       case "exit":
+        this.#handlers.onStatus?.(message);
         this.#finish(message.exec);
         return;
       default:
