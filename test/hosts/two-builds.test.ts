@@ -1,9 +1,9 @@
 /** What leaves a host for one with another QEMU: a capture made by this host's, opened on Debian 13, and the other way round. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeThere, pathThere, succeeds } from "./debian13.ts";
+import { ThisHost } from "./this-host.ts";
 
 interface Check {
   levels: { level: "memory" | "disk" | "files"; ok: boolean; reasons: string[] }[];
@@ -13,29 +13,18 @@ interface Check {
 /** A failure that left a file on the disk and one in memory only. */
 const FAILS = "echo of-the-disk > /root/kept; sync; echo of-memory > /dev/shm/mark; exit 3";
 const FAILING = `thaw run --capture on-failure -- sh -c '${FAILS}' || [ $? = 3 ]`;
-const STATE_THERE = "/root/.local/state/thaw";
 
 describeThere("a capture of another QEMU", () => {
-  const home = mkdtempSync("/tmp/thaw-builds-");
+  let host: ThisHost;
   const store = pathThere("/srv/store");
   let here: string;
   let builds: { here: number; there: number };
-
-  /** stdout of a script on this host that must succeed. */
-  const succeedsHere = async (script: string): Promise<string> => {
-    const thaw = 'set -e -o pipefail; thaw() { node dist/thaw.mjs "$@"; }\n';
-    const { stdout } = await execa("bash", ["-uc", thaw + script], {
-      env: { THAW_HOME: home, NO_COLOR: "1" },
-      timeout: 280_000,
-    });
-    return stdout;
-  };
+  const succeedsHere = (script: string): Promise<string> => host.succeeds(script);
   const versionOf = (text: string): number => Number(/version (\d+)/.exec(text)?.[1]);
 
   beforeAll(async () => {
-    for (const part of ["kernels", "rootfs"])
-      cpSync(join(pathThere(STATE_THERE), part), join(home, part), { recursive: true });
-    mkdirSync(store);
+    host = new ThisHost();
+    mkdirSync(store, { recursive: true });
     here = await succeedsHere(`${FAILING}\nthaw capture ls --json`);
     builds = {
       here: versionOf((await execa("qemu-system-x86_64", ["--version"])).stdout),
@@ -43,8 +32,7 @@ describeThere("a capture of another QEMU", () => {
     };
   });
   afterAll(async () => {
-    await succeedsHere("thaw rm --all; thaw daemon stop");
-    rmSync(home, { recursive: true, force: true });
+    await host?.[Symbol.asyncDispose]();
   });
 
   test("here's opens there by disk and files, made whole by memory; check names the reason", async () => {
@@ -73,5 +61,35 @@ describeThere("a capture of another QEMU", () => {
     expect(refused).toMatch(/only that build resumes it[\s\S]*exit 125/);
     expect([booted, copied]).toEqual(["of-the-disk\n", "of-the-disk\n"]);
     expect(resumed?.trim()).toBe("of-memory\nof-the-disk");
+  });
+
+  test("there's opens here by disk and files; made whole too, because this QEMU is the older; check names the reasons", async () => {
+    const out = await succeeds(`${FAILING} >&2; thaw capture show latest --json
+      thaw capture push latest dir:/srv/store >&2; thaw capture push latest --full dir:/srv/store >&2`);
+    const { id } = JSON.parse(out) as { id: string };
+    const opened = await succeedsHere(`
+      thaw capture check dir:${store}:${id} --json
+      echo ---; thaw capture check dir:${store}:${id}full --json
+      echo ---; thaw replay dir:${store}:${id} -- cat /root/kept
+      echo ---; thaw cp ${id}:/root/kept -
+      thaw rm --all >&2`);
+    const [difference, whole, booted, copied] = opened.split("---\n");
+    const older = expect.stringMatching(
+      `made by .*version ${builds.there}\\..*, this host has the older .*version ${builds.here}\\.`,
+    );
+    const machine = expect.stringMatching(
+      /needs machine type pc-q35-\d+\.\d, this host's newest is pc-q35-\d+\.\d/,
+    );
+    const bound = expect.stringMatching(/only that build resumes it/);
+    for (const [text, reasons] of [
+      [difference, [older, bound, machine]],
+      [whole, [older, machine]],
+    ] as const) {
+      const { levels, best } = JSON.parse(text ?? "") as Check;
+      expect(levels.map(({ ok }) => ok)).toEqual([false, true, true]);
+      expect(levels[0]?.reasons).toEqual(reasons);
+      expect(best).toBe("disk");
+    }
+    expect([booted, copied]).toEqual(["of-the-disk\n", "of-the-disk\n"]);
   });
 });
