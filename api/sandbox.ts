@@ -3,6 +3,7 @@ import { sandboxStates } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
 import { isolation, resources } from "./machine.ts";
 import { networkModes, networkRequest } from "./network.ts";
+import { forward, forwardRequest } from "./ports.ts";
 import { lengthMs, reference, sandboxName } from "./text.ts";
 
 /** `removed` is only seen of one that is going. */
@@ -34,6 +35,8 @@ export const sandbox = z.object({
   replay: z.object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() }).nullable(),
   /** `rules`: what rules name and nothing else. `unavailable`: why there is no way out of its guest, where the policy would have one. */
   network: z.object({ mode: z.enum([...networkModes, "rules"]), unavailable: z.string().nullable() }),
+  /** Ports of the host that lead into it. */
+  ports: z.array(forward),
   /** null: nothing, as things are. */
   next: next.nullable(),
   /** Its hard end. */
@@ -87,6 +90,8 @@ export const createRequest = z.object({
   removeAfterMs: timer,
   /** What it may reach, beyond what the host's configuration says. A replay reaches nothing. */
   network: networkRequest.optional(),
+  /** Ports of the host that lead into it. */
+  ports: z.array(forwardRequest).max(64).optional(),
   /** Wait in line this long when the host is full. */
   waitMs: lengthMs.optional(),
 });

@@ -13,6 +13,7 @@ export * from "./host.ts";
 export * from "./machine.ts";
 export * from "./messages.ts";
 export * from "./network.ts";
+export * from "./ports.ts";
 export * from "./sandbox.ts";
 export * from "./snapshot.ts";
 export * from "./text.ts";

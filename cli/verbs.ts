@@ -50,6 +50,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./wait/command.ts"),
   },
   stats: { description: "memory and CPU of sandboxes", load: () => import("./stats/command.ts") },
+  port: {
+    description: "forward ports of this host into a sandbox, and list what listens in it",
+    load: () => import("./port/command.ts"),
+  },
   network: {
     description: "show and change what a sandbox may reach, and see what it did",
     load: () => import("./network/command.ts"),

@@ -40,6 +40,8 @@ export type {
   FileEntry,
   FolderListing,
   ForkRequest,
+  Forward,
+  ForwardRequest,
   ImportRequest,
   ImportState,
   MachineStats,
@@ -52,6 +54,7 @@ export type {
   Next,
   Outline,
   OutlineCheck,
+  PortsState,
   Probe,
   Progress,
   PruneReport,
@@ -103,6 +106,7 @@ export type {
 export type { Files, GuestFiles, TreeOptions, WriteOptions } from "./resources/files.ts";
 export type { Host, Quarantine } from "./resources/host.ts";
 export type { Network } from "./resources/network.ts";
+export type { Ports } from "./resources/ports.ts";
 export type { Forked, Frozen, Sandbox, SandboxReference } from "./resources/sandbox.ts";
 export type { Sandboxes } from "./resources/sandboxes.ts";
 export type { Snapshots, Templates } from "./resources/snapshots.ts";

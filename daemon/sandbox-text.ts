@@ -15,9 +15,22 @@ export function sandboxText(of: object, view: Sandbox): string {
 
 /** All that can change in a view while its sandbox is there. */
 function changing(view: Sandbox): string {
-  const { state, reason, snapshot, leased, thawMs, frozen, isolation, next, expiresAt, execs, network } =
-    view;
+  const {
+    state,
+    reason,
+    snapshot,
+    leased,
+    thawMs,
+    frozen,
+    isolation,
+    next,
+    expiresAt,
+    execs,
+    network,
+    ports,
+  } = view;
   let key = `${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason}`;
+  for (const { address, port, guest } of ports) key += ` ${address} ${port} ${guest}`;
   for (const exec of execs)
     key += `\n${exec.id} ${exec.state} ${exec.endedAt} ${JSON.stringify(exec.captured)}`;
   return key;

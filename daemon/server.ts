@@ -20,6 +20,7 @@ import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { networkRoutes } from "./routes/network.ts";
+import { portRoutes } from "./routes/ports.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
@@ -84,6 +85,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
         travelRoutes,
         quarantineRoutes,
         networkRoutes,
+        portRoutes,
       ],
     ])
       add(routes, context);

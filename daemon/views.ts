@@ -20,6 +20,7 @@ export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
   return {
     ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay },
     frozen: sandbox.record.frozen !== null,
+    ports: sandbox.record.forwards,
     network: { mode: sandbox.network.mode, unavailable: sandbox.network.unavailable },
     isolation: sandbox.isolation,
     next: engine.next(sandbox),

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
+import type { Forward, ForwardRequest, PortsState } from "../api/ports.ts";
 import { sha256 } from "../durable/digest.ts";
 import { currentPace, measurePace, setPace } from "../host/pace.ts";
 import type { Probe, Runner } from "../runners/runner.ts";
@@ -44,6 +45,7 @@ import { extend } from "./verbs/extend.ts";
 import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
 import { type Freeze, freeze } from "./verbs/freeze.ts";
 import { setNetwork } from "./verbs/network.ts";
+import { addForward, portsOf, removeForward } from "./verbs/ports.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
@@ -219,6 +221,18 @@ export class Engine {
   /** What it may reach from now on, beyond the host's defaults. */
   setNetwork(reference: string, asked: Parameters<typeof setNetwork>[2]): Promise<Sandbox> {
     return setNetwork(this.#parts, reference, asked);
+  }
+
+  ports(reference: string): Promise<PortsState> {
+    return portsOf(this.sandbox(reference));
+  }
+
+  addForward(reference: string, forward: ForwardRequest): Promise<Forward> {
+    return addForward(this.#parts, this.sandbox(reference), forward);
+  }
+
+  removeForward(reference: string, port: number): Promise<void> {
+    return removeForward(this.#parts, this.sandbox(reference), port);
   }
 
   build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {

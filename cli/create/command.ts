@@ -1,5 +1,6 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
+import { addForwardFlags } from "../arguments/forward.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseMemory } from "../arguments/memory.ts";
 import { addNetworkFlags } from "../arguments/network.ts";
@@ -10,24 +11,26 @@ import type { Define } from "../verbs.ts";
 import type { CreateFlags } from "./create.ts";
 
 export const define: Define = (command, exit) => {
-  addNetworkFlags(
-    addTimerFlags(
-      command
-        .addOption(
-          new Option(
-            "--template <name|path>",
-            "thaw this template, built when absent (default: base)",
-          ).conflicts("snapshot"),
-        )
-        .option(
-          "--snapshot <tag|id|store>",
-          "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
-        )
-        .addOption(projectFileOption())
-        .option("--name <name>", "the sandbox's name", parseSandboxName)
-        .option("--label <K=V>", "a label (may be repeated)", collectLabel)
-        .option("--cpus <n>", "processors", parseCpus)
-        .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+  addForwardFlags(
+    addNetworkFlags(
+      addTimerFlags(
+        command
+          .addOption(
+            new Option(
+              "--template <name|path>",
+              "thaw this template, built when absent (default: base)",
+            ).conflicts("snapshot"),
+          )
+          .option(
+            "--snapshot <tag|id|store>",
+            "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+          )
+          .addOption(projectFileOption())
+          .option("--name <name>", "the sandbox's name", parseSandboxName)
+          .option("--label <K=V>", "a label (may be repeated)", collectLabel)
+          .option("--cpus <n>", "processors", parseCpus)
+          .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+      ),
     ),
   )
     .option("-v, --verbose", "show a build's output")

@@ -1,4 +1,5 @@
 import type { CreateRequest } from "../../client/index.ts";
+import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
 import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
@@ -10,7 +11,7 @@ import { createReporter } from "../progress/reporter.ts";
 import { bringSource } from "../travel/bring.ts";
 
 /** Flags of `thaw create`. */
-export interface CreateFlags extends SourceFlags, TimerFlags, NetworkFlags {
+export interface CreateFlags extends SourceFlags, TimerFlags, NetworkFlags, ForwardFlags {
   name?: string;
   label?: Record<string, string>;
   cpus?: number;
@@ -25,6 +26,7 @@ async function planCreate(flags: CreateFlags): Promise<CreateRequest> {
     source: await readSource(flags),
     ...readTimers(flags),
     ...readNetwork(flags),
+    ...readForwards(flags),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),

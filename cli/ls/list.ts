@@ -14,12 +14,20 @@ function describeState(sandbox: SandboxInfo): string {
   return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
 }
 
+/** HOST:GUEST; the host's address where it is not the loopback. */
+function formatForwards({ ports }: SandboxInfo): string {
+  return ports
+    .map(({ address, port, guest }) => `${address === null ? "" : `${address}:`}${port}:${guest}`)
+    .join(", ");
+}
+
 /** The table of sandboxes; of several hosts, where one names its context. */
 export function formatSandboxes(
   sandboxes: readonly (SandboxInfo & { context?: string })[],
   nowMs?: number,
 ): string {
   const everywhere = sandboxes.some(({ context }) => context !== undefined);
+  const forwarded = sandboxes.some(({ ports }) => ports.length > 0);
   const rows = sandboxes.map((sandbox) => [
     ...(everywhere ? [sandbox.context ?? ""] : []),
     sandbox.name,
@@ -30,9 +38,11 @@ export function formatSandboxes(
     formatSize(sandbox.resources.memoryMib * 2 ** 20),
     formatAge(sandbox.createdAt, nowMs),
     formatNext(sandbox.next, nowMs),
+    ...(forwarded ? [formatForwards(sandbox)] : []),
     sandbox.id,
   ]);
-  return formatTable(everywhere ? ["CONTEXT", ...header] : header, rows);
+  const titles = forwarded ? [...header.slice(0, -1), "PORTS", ...header.slice(-1)] : header;
+  return formatTable(everywhere ? ["CONTEXT", ...titles] : titles, rows);
 }
 
 export interface ListFlags {

@@ -14,25 +14,21 @@ const MODES = {
 export function formatNetwork({ policy, maximum, unavailable, destinations, totals }: NetworkState): string {
   const rows = policy.rules.map(({ action, rule, from }) => [action, cleanText(rule), cleanText(from)]);
   const seen = destinations.map(({ destination, port, verdict, count, sent, received, processes }) => [
-    ...[
-      cleanText(`${destination}:${port}`),
-      verdict,
-      `${count}×`,
-      `${formatSize(sent)} out`,
-      `${formatSize(received)} in`,
-    ],
+    ...[cleanText(`${destination}:${port}`), verdict, String(count), formatSize(sent), formatSize(received)],
     cleanText(processes.join(", ")),
   ]);
   const parts = [
     `network: ${policy.mode} (${cleanText(policy.from)}): ${MODES[policy.mode]}\n`,
     ...(unavailable === null ? [] : [`not available: ${cleanText(unavailable)}\n`]),
-    ...(rows.length === 0 ? [] : [`\n${formatTable(["", "RULE", "FROM"], rows)}`]),
+    ...(rows.length === 0 ? [] : [`\n${formatTable(["ACTION", "RULE", "FROM"], rows)}`]),
     ...(maximum === null
       ? []
       : [
           `\nthis host allows at most: ${maximum.mode}${maximum.rules.map(({ action, rule }) => `, ${action} ${rule}`).join("")} (config.yaml)\n`,
         ]),
-    ...(seen.length === 0 ? [] : [`\n${formatTable(["DESTINATION", "", "", "", "", "PROCESS"], seen)}`]),
+    ...(seen.length === 0
+      ? []
+      : [`\n${formatTable(["DESTINATION", "VERDICT", "COUNT", "SENT", "RECEIVED", "PROCESS"], seen)}`]),
     ...(totals.dropped === 0 ? [] : [`\n${totals.dropped} log lines were too many to keep\n`]),
   ];
   return parts.join("");

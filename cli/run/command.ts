@@ -1,5 +1,6 @@
 import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
+import { addForwardFlags } from "../arguments/forward.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseMemory } from "../arguments/memory.ts";
 import { addNetworkFlags } from "../arguments/network.ts";
@@ -39,7 +40,7 @@ export const define: Define = (command, exit, words) => {
     .option("--label <K=V>", "a label (may be repeated)", collectLabel)
     .option("--keep", "keep the sandbox when the command has ended")
     .option("-v, --verbose", "show a build's output, and at the end how long things took");
-  addNetworkFlags(addTimerFlags(addExecFlags(command)))
+  addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command))))
     .addHelpText(
       "after",
       `

@@ -1,5 +1,6 @@
 import { buildRunRequest, type RunRequest, type RunSettings } from "../../client/index.ts";
 import { readCiContext } from "../arguments/ci-context.ts";
+import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
 import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
@@ -7,7 +8,7 @@ import { type ExecFlags, planMask } from "../exec-io/flags.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
 
 /** Flags of `thaw run`. */
-export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags, NetworkFlags {
+export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags, NetworkFlags, ForwardFlags {
   label?: Record<string, string>;
   workspace?: string;
   ignore?: boolean;
@@ -39,6 +40,7 @@ async function readSettings(flags: RunFlags): Promise<RunSettings> {
     ...(hasSource ? { source: await readSource(flags) } : {}),
     ...readTimers(flags),
     ...readNetwork(flags),
+    ...readForwards(flags),
     ...(flags.label === undefined ? {} : { labels: flags.label }),
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),

@@ -13,6 +13,7 @@ import { newRequestId } from "../request-id.ts";
 import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
 import { Network } from "./network.ts";
+import { Ports } from "./ports.ts";
 
 /** A snapshot of a sandbox that went on. */
 export interface Frozen {
@@ -44,6 +45,8 @@ export class SandboxReference {
   readonly files: Files;
   /** What it may reach, and what it did. */
   readonly network: Network;
+  /** Ports of the host that lead into it. */
+  readonly ports: Ports;
 
   /** Made by `thaw.sandboxes`. */
   constructor(api: ApiCalls, reference: string) {
@@ -51,6 +54,7 @@ export class SandboxReference {
     this.#reference = reference;
     this.files = new Files(api, sandboxPath(reference));
     this.network = new Network(api, sandboxPath(reference));
+    this.ports = new Ports(api, sandboxPath(reference));
   }
 
   /** Starts a command. Aborted meanwhile, it leaves no command behind. @throws ThawError `exec-not-found`, `exec-not-executable` */

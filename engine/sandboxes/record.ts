@@ -4,6 +4,7 @@ import { z } from "zod";
 import { sandboxStates } from "../../api/closed-lists.ts";
 import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { networkPolicy } from "../../api/network.ts";
+import { forward } from "../../api/ports.ts";
 import { noNetwork } from "../network/policy.ts";
 import { sealedSecrets } from "../secrets/sealed.ts";
 import { recordKind } from "../state/record.ts";
@@ -97,6 +98,8 @@ export const sandboxRecord = z.object({
   machineId: z.string().nullable().default(null),
   /** What it may reach. */
   network: networkPolicy.default(() => noNetwork()),
+  /** Ports of the host that lead into it. */
+  forwards: z.array(forward).default([]),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

@@ -29,6 +29,7 @@ import { recordPath } from "./dir.ts";
 import { endState, heldReason } from "./end-state.ts";
 import { type ExecParams, ExecTable } from "./exec-table.ts";
 import { explainFailure } from "./explain.ts";
+import { Forwards } from "./forwards.ts";
 import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
 import { identityOf, stepClock } from "./identity.ts";
@@ -72,6 +73,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   readonly record: SandboxRecord;
   readonly dir: string;
   readonly network: SandboxNetwork;
+  readonly forwards: Forwards;
   rejectDuplicate: ((fingerprint: string) => void) | null = null;
   onWake: OnWake | null = null;
   /** Called once when nothing is left of it, before those who wait for its removal go on. */
@@ -104,6 +106,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.record = record;
     this.#runner = runner;
     this.network = new SandboxNetwork(record, dir, hostNetwork);
+    this.forwards = new Forwards({
+      name: record.name,
+      dial: (port) => this.use("exec", (agent) => agent.dial({ port })),
+      acquireUse: () => this.acquireUse(),
+    });
     const persist = () => this.persist();
     this.#captures = new CaptureHooks(this, capturer);
     this.#execs = new ExecTable({
@@ -185,7 +192,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Reads back what an earlier daemon wrote of its execs. Its machine is not asked before `adopt`. */
   async restore(): Promise<void> {
     this.#adoption = { begin: () => this.#adopt(), over: null };
-    await Promise.all([this.#execs.restore(), this.network.log.restore()]);
+    await Promise.all([
+      this.#execs.restore(),
+      this.network.log.restore(),
+      this.forwards.restore(this.record.forwards),
+    ]);
   }
 
   /** Takes up the machine of an earlier daemon. Never rejects: a dead one is `failed`, one that does not answer `unresponsive`. */
@@ -435,6 +446,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** The daemon leaves; the machine goes on. */
   async detach(): Promise<void> {
     this.#removal?.leave();
+    this.forwards.closeAll();
     this.#reach.stop();
     await Promise.all([this.#link.detach(), this.#execs.close()]);
   }
@@ -483,6 +495,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async #beginRemoval(): Promise<void> {
+    this.forwards.closeAll();
     await this.#captures.settled();
     this.#reach.stop();
     if (this.record.state !== "removing") this.#move("removing", null);

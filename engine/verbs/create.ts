@@ -1,4 +1,5 @@
 import type { NetworkPolicy } from "../../api/network.ts";
+import type { ForwardRequest } from "../../api/ports.ts";
 import { needCapabilities } from "../capabilities.ts";
 import { openReplay, type Replay } from "../captures/replay.ts";
 import type { Config } from "../config.ts";
@@ -13,6 +14,8 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
 import { needOf } from "./need.ts";
 import { policyFor } from "./network.ts";
+import { addForward } from "./ports.ts";
+import { removeSandbox } from "./remove.ts";
 import { thawSandbox } from "./thaw.ts";
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {
@@ -29,6 +32,8 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
   request?: string | undefined;
   /** What it may reach, beyond the host's defaults. */
   network?: Parameters<typeof policyFor>[1];
+  /** Ports of the host that lead into it. */
+  ports?: readonly ForwardRequest[] | undefined;
   /** How long to wait in line for room; 0: refuse at once. */
   waitMs?: number | undefined;
 }
@@ -65,13 +70,15 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       await admission.admit(need, { waitMs, onProgress, signal });
       const secrets = replay ? await parts.captures.store.secrets(replay.capture.id) : null;
       const { origin, defaults } = replay ?? {};
-      return await thaws.run(() =>
+      const sandbox = await thaws.run(() =>
         thawSandbox(parts, {
           ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
           ...{ defaults, origin, secrets, network },
           replay: replay && { ...replay, exact: source.exact === true },
         }),
       );
+      await openPorts(parts, sandbox, options.ports);
+      return sandbox;
     } catch (error) {
       registry.release(name);
       admission.free(id);
@@ -80,6 +87,20 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       await replay?.origin?.release();
     }
   });
+}
+
+/** One that can't listen is not left half made. */
+async function openPorts(
+  parts: Parts,
+  sandbox: Sandbox,
+  ports: readonly ForwardRequest[] = [],
+): Promise<void> {
+  try {
+    for (const forward of ports) await addForward(parts, sandbox, forward);
+  } catch (error) {
+    await removeSandbox(parts, sandbox.id).catch(() => {});
+    throw error;
+  }
 }
 
 /** A replay reaches nothing, whatever the host's defaults. */

@@ -148,3 +148,28 @@ test("the host's maximum, mistakes all at once, and a replay that reaches nothin
     expect.stringContaining("a port is a number from 1 to 65535"),
   ]);
 });
+
+test("a forward wakes its sandbox and returns after a killed daemon; one that can't listen leaves no sandbox", async () => {
+  const answer = `while(my $c=$s->accept){ my $l=<$c>; print $c "HTTP/1.0 200 OK\\r\\n\\r\\ninside\\n"; close $c }`;
+  const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8000,Listen=>5) or die; ${answer}`;
+  expect((await thaw(["create", "--name", "site", "-p", "0:8000"])).exitCode).toBe(0);
+  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
+  interface Ports {
+    forwards: { port: number; fault: string | null }[];
+    listening: { port: number }[];
+  }
+  const ports = () => thawJson<Ports>(["port", "site"]);
+  await until(async () => (await ports()).listening.some(({ port }) => port === 8000), "it to listen");
+  const host = (await ports()).forwards[0]?.port ?? 0;
+  const ask = async () =>
+    (await fetch(`http://127.0.0.1:${host}/`, { signal: AbortSignal.timeout(30_000) })).text();
+  expect(await ask()).toBe("inside\n");
+  expect((await thaw(["pause", "site"])).exitCode).toBe(0);
+  expect(await ask()).toBe("inside\n");
+  await killDaemon();
+  expect((await thaw(["ls"])).stdout).toContain(`${host}:8000`);
+  expect(await ask()).toBe("inside\n");
+  const taken = await thaw(["create", "--name", "two", "-p", `${host}:8000`]);
+  expect([taken.exitCode, taken.stderr]).toEqual([125, expect.stringContaining("is taken")]);
+  expect((await thaw(["ls"])).stdout).not.toContain("two");
+});

@@ -37,6 +37,7 @@ export const sampleSandbox: Sandbox = {
   thawMs: 92,
   replay: null,
   network: { mode: "none", unavailable: null },
+  ports: [],
   next: null,
   expiresAt: null,
   execs: [],

@@ -1,0 +1,30 @@
+/** Ports of the host that lead into a sandbox. */
+import { z } from "zod";
+import { forward, forwardRequest, portsState } from "../../api/schema.ts";
+import type { App, DaemonContext } from "../context.ts";
+
+const params = z.object({ sandbox: z.string().max(200) });
+const oneParams = params.extend({ port: z.coerce.number().int().min(1).max(65_535) });
+
+export function portRoutes(app: App, { engine }: DaemonContext): void {
+  app.get(
+    "/v1/sandboxes/:sandbox/ports",
+    { schema: { params, response: { 200: portsState } } },
+    async (request) => engine.ports(request.params.sandbox),
+  );
+
+  app.post(
+    "/v1/sandboxes/:sandbox/ports",
+    { schema: { params, body: forwardRequest, response: { 200: forward } } },
+    async (request) => engine.addForward(request.params.sandbox, request.body),
+  );
+
+  app.delete(
+    "/v1/sandboxes/:sandbox/ports/:port",
+    { schema: { params: oneParams } },
+    async (request, reply) => {
+      await engine.removeForward(request.params.sandbox, request.params.port);
+      return reply.code(204).send();
+    },
+  );
+}
