@@ -27,7 +27,7 @@ export async function findPolicy(
     throw new ThawError("usage", `can't read ${path}: ${error.message}`, { cause: error });
   });
   if (text === null) return none;
-  const { parse } = await import("yaml");
+  const { parse } = await import("./yaml.ts");
   const fault = (why: string): ThawError =>
     new ThawError("usage", `${path}: ${why}`, {
       hint: "stores: [{store: oci:registry.example/failures, encryptTo: [age1…]}]",

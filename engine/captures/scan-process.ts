@@ -1,10 +1,10 @@
 /**
- * Scans in a process of its own: it reads hundreds of megabytes, and the daemon serves meanwhile. It has the lowest priority, and is what the
- * kernel ends first when memory runs out. A line of JSON goes in, one comes out; it ends when its daemon does.
+ * Scans in a process of its own: it reads hundreds of megabytes, and the daemon serves meanwhile. Machines go before it, but it is not starved,
+ * since somebody may wait to publish what it reads. It is what the kernel ends first when memory runs out. A line of JSON goes in, one comes out; it ends when its daemon does.
  */
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { constants, setPriority } from "node:os";
+import { setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { type SecretScan, secretScan } from "../../api/case-file.ts";
@@ -14,6 +14,8 @@ import type { CapturePart } from "./case-file.ts";
 import { type Scanned, scanCapture } from "./scan.ts";
 
 const FIRST_TO_END = "500";
+/** Under load a third of what a machine gets. */
+const NICE = 5;
 
 export interface ScanJob {
   capture: Scanned<CapturePart>;
@@ -38,7 +40,7 @@ export async function scanInProcess(script: string, job: ScanJob, signal: AbortS
 
 /** The process's side. */
 export async function serveScan(): Promise<void> {
-  setPriority(constants.priority.PRIORITY_LOW);
+  setPriority(NICE);
   writeFileSync("/proc/self/oom_score_adj", FIRST_TO_END);
   const lines = createInterface({ input: process.stdin });
   lines.once("close", () => process.exit(1));

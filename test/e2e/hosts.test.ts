@@ -1,8 +1,10 @@
 /** Another host: this one, through a real sshd. */
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { execa, type Options } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPaths } from "../../client/paths.ts";
@@ -160,11 +162,11 @@ describe("the verbs, through ssh", () => {
 describe("ssh that fails", () => {
   test("drops in the middle: no line is lost or seen twice", async () => {
     const script = "for i in $(seq 60); do echo $i; sleep 0.1; done; exit 5";
+    const { stdout: id } = await there(["exec", "-d", "web", "--", "sh", "-c", script]);
+    const logged = there(["logs", "-f", "web", String(id).trim()]);
     const running = there(["run", "--", "sh", "-c", script]);
-    const logged = (async () => {
-      const { stdout } = await there(["exec", "-d", "web", "--", "sh", "-c", script]);
-      return there(["logs", "-f", "web", String(stdout).trim()]);
-    })();
+    // A connection that drops before anything was heard is a host that can't be reached.
+    await Promise.all([once(logged.stdout as Readable, "data"), once(running.stdout as Readable, "data")]);
     for (let drops = 0; drops < 2; drops++) {
       await new Promise((resolve) => setTimeout(resolve, 2500));
       expect(await sshd.drop()).toBeGreaterThan(0);
