@@ -87,7 +87,10 @@ test("a machine that does not die: listed as removing, its name taken, also by t
   expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
   const pid = await standStill("tough", "thaw-keeper");
   const refused = await thaw(["rm", "tough"]);
-  expect([refused.exitCode, refused.stderr]).toEqual([124, expect.stringMatching(/tough is not removed yet/)]);
+  expect([refused.exitCode, refused.stderr]).toEqual([
+    124,
+    expect.stringMatching(/tough is not removed yet/),
+  ]);
   expect(await row("tough")).toMatchObject({ state: "removing", reason: expect.any(String) });
   await killDaemon();
   expect(await stateOf("tough")).toBe("removing");
