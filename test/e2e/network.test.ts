@@ -51,7 +51,7 @@ test("a failed run says what it was kept from; with the rule that it names, the 
     "denied: registry.test:443 (1×, curl) · allow it with --allow registry.test",
   );
   const allowed = await thaw(["run", "--allow", `host:${port}`, "--", "curl", "-sS", url]);
-  expect([allowed.exitCode, allowed.stdout]).toEqual([0, `hello host.thaw.internal:${port}`]);
+  expect([allowed.exitCode, allowed.stdout]).toEqual([0, `hello host.thaw.internal:${port}\n`]);
 });
 
 test("a policy is shown, changed while it runs, and noted; forks have it; connections of an earlier life are reset", async () => {
@@ -130,7 +130,7 @@ test("the host's maximum, mistakes all at once, and a replay that reaches nothin
     writeFileSync(config, "");
   }
   const suggested = await thaw(["network", "suggest", "latest"]);
-  expect(suggested.stdout).toBe(`--allow host:${port}`);
+  expect(suggested.stdout).toBe(`--allow host:${port}\n`);
   const replay = await thaw([
     "replay",
     "latest",
