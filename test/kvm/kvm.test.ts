@@ -1,0 +1,119 @@
+/**
+ * thaw under KVM and under systemd: in an emulated machine whose CPU has virtualisation, so that it can be shown where
+ * there is no KVM. The steps build on one another.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
+import { thaw as onThisHost, type SandboxRow } from "../helpers/thaw.ts";
+import { fillData } from "./data.ts";
+import { kvmImage } from "./image.ts";
+import { type Answer, EmulatedMachine } from "./machine.ts";
+
+const isRoot = process.getuid?.() === 0;
+const TEMPLATE = "test/kvm/template.yaml";
+const FROM = ["--snapshot", "small"];
+const WAIT_MS = 240_000;
+
+describe.skipIf(!isRoot)("in an emulated machine with KVM (needs root)", () => {
+  const dir = isRoot ? mkdtempSync("/tmp/thaw-kvm-machine-") : "";
+  let machine: EmulatedMachine;
+  let coldBootMs = 0;
+
+  /** What a test measures is printed; no test fails on a clock. */
+  const say = (line: string) => process.stdout.write(`nested KVM: ${line}\n`);
+  const sh = (script: string): Promise<Answer> => machine.run(["sh", "-c", script]);
+  const thaw = (...args: string[]): Promise<Answer> => machine.run(["thaw", ...args]);
+  const ok = async (...args: string[]): Promise<string> => {
+    const { code, out, err } = await thaw(...args);
+    expect(code, `thaw ${args.join(" ")}: ${err}\n${out}`).toBe(0);
+    return out;
+  };
+  const inside = (sandbox: string, script: string) => ok("exec", sandbox, "--", "sh", "-c", script);
+  const rows = async () => JSON.parse(await ok("ls", "--json")) as SandboxRow[];
+  const row = async (name: string) => (await rows()).find((one) => one.name === name);
+  /** Waits until `condition` holds in the machine. */
+  const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
+    const end = performance.now() + WAIT_MS;
+    while (!(await condition())) {
+      if (performance.now() < end) continue;
+      throw new Error(`waited in vain for ${what}\n${(await sh("journalctl -u thaw -n 30")).out}`);
+    }
+  };
+
+  beforeAll(async () => {
+    const built = await onThisHost(["template", "build", TEMPLATE]);
+    expect(built.exitCode, String(built.stderr)).toBe(0);
+    const image = await kvmImage();
+    machine = await EmulatedMachine.make({ image, dir, data: (folder) => fillData(folder, testHome()) });
+    await machine.start();
+  });
+  afterAll(async () => {
+    // Kept by hand, to look into it: ssh with its key and port.
+    if (process.env.THAW_KEEP_HOME !== undefined) return;
+    await machine?.cutPower();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  test("systemd runs the daemon: installed, enabled, its socket its group's, its journal its log", async () => {
+    await ok("daemon", "install", "--system");
+    await until("its socket", async () => {
+      return (await sh("stat -c %a:%U:%G /run/thaw/thaw.sock")).out === "660:root:thaw";
+    });
+    expect((await sh("systemctl is-enabled thaw; systemctl is-active thaw")).out).toBe("enabled\nactive");
+    await sh("useradd --groups thaw ann; useradd ben");
+    const ann = await machine.run(["runuser", "-u", "ann", "--", "thaw", "ls", "--json"]);
+    expect([ann.code, ann.out], ann.err).toEqual([0, "[]"]);
+    const there = ["HOME=/tmp", "THAW_SOCKET=/run/thaw/thaw.sock"];
+    const ben = await machine.run(["runuser", "-u", "ben", "--", "env", ...there, "thaw", "ls"]);
+    expect(ben.code).toBe(125);
+    expect(ben.err).toMatch(/not allowed to use the daemon's socket[\s\S]*hint: join its group/);
+    await until("its journal", async () => (await sh("journalctl -u thaw")).out.includes('"msg":"ready"'));
+  });
+
+  test("KVM is proven by a guest that starts, a template is built, and a run is labelled kvm", async () => {
+    const { code, err } = await thaw("template", "build", "/data/template.yaml");
+    expect(code, err).toBe(0);
+    const [, minutes = 0, seconds] = /small +boot +(?:(\d+)m )?([\d.]+)s/.exec(err) ?? [];
+    coldBootMs = (Number(minutes) * 60 + Number(seconds)) * 1000;
+    expect(coldBootMs, err).toBeGreaterThan(0);
+    expect(err).not.toContain("emulated");
+    expect(await ok("doctor")).toMatch(/kvm .*a guest was started with it at .*, CPU model qemu64-v1/);
+    const ran = await thaw(
+      "run",
+      ...FROM,
+      "--",
+      "sh",
+      "-c",
+      "uname -r; grep -o hypervisor /proc/cpuinfo; exit 7",
+    );
+    expect([ran.code, ran.out], ran.err).toEqual([7, expect.stringMatching(/^6\.1\.\S+\nhypervisor$/)]);
+    await ok("create", ...FROM, "--name", "a");
+    expect(await ok("ls")).toMatch(/\ba\b.* kvm\b/);
+    expect((await row("a"))?.isolation).toBe("kvm");
+  });
+
+  test("a thaw is several times as fast as a cold boot of the same machine", async () => {
+    const times = new Map<string, number>();
+    for (const line of (await ok("events", "--json")).split("\n")) {
+      const { type, name, time } = JSON.parse(line) as { type: string; name: string; time: string };
+      if (name === "a") times.set(type, Date.parse(time));
+    }
+    const thawMs = (times.get("sandbox.running") ?? Number.NaN) - (times.get("sandbox.creating") ?? 0);
+    const ratio = (coldBootMs / thawMs).toFixed(1);
+    say(`thaw ${thawMs} ms, cold boot ${coldBootMs} ms: ${ratio} times as fast`);
+    expect(thawMs).toBeGreaterThan(0);
+  });
+
+  test("a machine that runs is forked and frozen; its copies go on where it was", async () => {
+    await inside("a", "echo state > /dev/shm/s; nohup sleep 99999 >/dev/null 2>&1 </dev/null &");
+    const forked = JSON.parse(await ok("fork", "a", "--name", "b", "--json"));
+    expect(forked.method).toBe("difference");
+    say(`a fork's pause ${Math.round(forked.pauseMs)} ms`);
+    expect(await inside("b-1", "cat /dev/shm/s; pgrep -c sleep; hostname")).toBe("state\n1\nb-1");
+    await ok("rm", "b-1");
+    await ok("freeze", "a", "mine:1");
+    const look = ["sh", "-c", "cat /dev/shm/s; pgrep -c sleep"];
+    expect(await ok("run", "--snapshot", "mine:1", "--", ...look)).toBe("state\n1");
+  });
+});
