@@ -116,4 +116,13 @@ describe.skipIf(!isRoot)("in an emulated machine with KVM (needs root)", () => {
     const look = ["sh", "-c", "cat /dev/shm/s; pgrep -c sleep"];
     expect(await ok("run", "--snapshot", "mine:1", "--", ...look)).toBe("state\n1");
   });
+
+  test("a failure is captured, verified, replayed and run again", async () => {
+    const fail = ["sh", "-c", "echo x > /dev/shm/evidence; exit 3"];
+    const failed = await thaw("run", ...FROM, "--capture", "on-failure", "--", ...fail);
+    expect(failed.code, failed.err).toBe(3);
+    expect(await ok("replay", "latest", "--", "cat", "/dev/shm/evidence")).toBe("x");
+    await ok("capture", "verify", "latest");
+    expect(await ok("rerun", "latest", "-n", "2")).toMatch(/2 of 2 failed/);
+  });
 });
