@@ -28,6 +28,7 @@ fi
 
 : >"$reports/debian13.json"
 root=$(mktemp -d /tmp/thaw-debian13-XXXXXX)
+chmod 755 "$root" # it becomes the / of users who are not root
 trap 'rm -rf --one-file-system "$root"' EXIT
 inside() { bash test/hosts/enter.sh "$root" "$@"; }
 
