@@ -15,7 +15,7 @@ const machines = {
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 } },
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 120_000 } },
       { test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], testTimeout: 120_000 } },
       { test: { name: "conformance", include: ["test/conformance/**/*.test.ts"], ...machines } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], ...machines } },

@@ -50,7 +50,7 @@ export async function create(flags: CreateFlags): Promise<void> {
     );
     reporter[Symbol.dispose]();
     sayUnavailable(sandbox.info);
-    if (flags.json === true) printJson(sandbox);
+    if (flags.json === true) printJson(sandbox.info);
     else writeOut(`${sandbox.name}\n`);
   });
 }

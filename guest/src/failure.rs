@@ -57,10 +57,14 @@ impl Failure {
 }
 
 /// `text`, cut at a character's boundary when it is too long for a message.
-pub fn clipped(mut text: String) -> String {
-    if text.len() > MAX_MESSAGE_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
-    }
+pub fn clipped(text: String) -> String {
+    cut(text, MAX_MESSAGE_BYTES)
+}
+
+/// The beginning of `text`, of at most `most` bytes, cut at a character's boundary.
+pub fn cut(mut text: String, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
     text
 }
 

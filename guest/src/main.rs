@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::ExitCode;
 use thaw_agent::agent::{Agent, Config};
 use thaw_agent::exec::crash_handler;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     match serve(&socket, config, network) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::line(&format!("{}: {error}", socket.display()));
+            log::line(&format!("{}: {error}", Path::new(&socket).display()));
             ExitCode::FAILURE
         }
     }

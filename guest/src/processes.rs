@@ -2,7 +2,7 @@
 //! costs few calls.
 
 use crate::exec::stat::Stat;
-use crate::failure::{Context, Failure};
+use crate::failure::{Context, Failure, cut};
 use crate::jobs::Worker;
 use crate::message::{ListeningSocket, Process, Processes};
 use crate::protocol::MAX_PAYLOAD_BYTES;
@@ -101,9 +101,7 @@ fn look(pid: i32) -> Option<Process> {
 pub fn command_of(words: &[u8]) -> String {
     let words = &words[..words.len().min(MAX_COMMAND_BYTES)];
     let words: Vec<u8> = words.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
-    let mut text = String::from_utf8_lossy(&words).trim_end().to_string();
-    text.truncate(text.floor_char_boundary(MAX_COMMAND_BYTES));
-    text
+    cut(String::from_utf8_lossy(&words).trim_end().to_string(), MAX_COMMAND_BYTES)
 }
 
 /// The sockets of a table that listen, each with its inode.
@@ -132,7 +130,7 @@ fn listening(protocol: &str, line: &str) -> Option<(u64, ListeningSocket)> {
 /// Words of 32 bits in hexadecimal, each as the processor holds it.
 fn address_of(digits: &str) -> Option<String> {
     let words = digits.as_bytes().chunks(8).map(|word| {
-        let word = u32::from_str_radix(str::from_utf8(word).ok()?, 16).ok()?;
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
         Some(word.to_ne_bytes())
     });
     let bytes = words.collect::<Option<Vec<_>>>()?.concat();

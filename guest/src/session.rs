@@ -141,7 +141,7 @@ impl Agent {
     }
 
     fn request(&mut self, stream: u32, payload: &[u8]) {
-        if stream.is_multiple_of(2) || self.streams.contains_key(&stream) {
+        if stream % 2 == 0 || self.streams.contains_key(&stream) {
             return self.fault("a REQUEST on a stream that is not the host's to open");
         }
         if self.streams.len() >= MAX_STREAMS {

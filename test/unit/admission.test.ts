@@ -217,12 +217,14 @@ runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
     limits: { sandboxes: 20, memory: 24_576, overcommit: 2.5, sandbox: { ttl: 172_800_000 } },
     captures: { perRepository: {} },
     runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
+    network: { defaults: {}, dns: [] },
   });
   expect(parseConfig("")).toEqual({
     defaults: {},
     limits: { sandbox: {} },
     captures: { perRepository: {} },
     runner: {},
+    network: { defaults: {}, dns: [] },
   });
 });
 

@@ -141,7 +141,7 @@ test("errors: message and hint, cleaned; JSON when asked for; the right exit cod
   });
   expect(await thaw(server, "run", "--workspace", "/nowhere", "--", "x")).toMatchObject({ code: 2 });
   expect(server.peers).toEqual([]);
-}, 30_000);
+});
 
 test("doctor says why the daemon can't be asked", async () => {
   await using server = await startServer({});
@@ -171,7 +171,7 @@ test("every verb has help with an example", async () => {
     expect(out).toMatch(/Examples?:\n {2}\$ thaw /);
     expect(out).not.toContain("\u001b");
   }
-}, 60_000);
+});
 
 test("words are completed", async () => {
   expect(await complete(["sn"])).toEqual(["snapshot"]);

@@ -247,7 +247,7 @@ test("thaw run NAME, with flags after it, with another command; a command alone 
     { create: {}, exec: { argv: ["true"] } },
   ]);
   expect(requests(server)[3]?.create.source).toBeUndefined();
-}, 30_000);
+});
 
 test("what is refused is refused with the next thing to type, before anything is asked for", async () => {
   await using server = await startDaemon();
@@ -272,7 +272,7 @@ test("what is refused is refused with the next thing to type, before anything is
     /^thaw: thaw\.yaml has 2 mistakes\n {2}thaw\.yaml:3:11: runs\.test\.comand: .*\n.*:3:35: /,
   );
   expect(server.peers).toEqual([]);
-}, 30_000);
+});
 
 test("--list, check and completion", async () => {
   const token = `npm_${"a1".repeat(18)}`;
@@ -291,4 +291,4 @@ test("--list, check and completion", async () => {
   });
   expect((await thaw(server, ["__complete", "--", "run", "t"])).out).toBe("test\n");
   expect(JSON.parse((await thaw(server, ["project", "schema"])).out)).toMatchObject({ title: "thaw.yaml" });
-}, 30_000);
+});

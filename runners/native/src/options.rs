@@ -5,7 +5,7 @@ use crate::sys::c_string;
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A host file or folder to show in the jail.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ impl Options {
         let mut options = Options::default();
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| invalid(format!("{} has no value", name.display())));
+            let mut value =
+                || arguments.next().ok_or_else(|| invalid(format!("{} has no value", Path::new(&name).display())));
             match name.as_bytes() {
                 b"--id" => options.id = text(value()?)?,
                 b"--dir" => options.dir = absolute(value()?)?,
@@ -70,7 +71,7 @@ impl Options {
                         arguments.map(|word| c_string(word.into_vec())).collect::<io::Result<Vec<CString>>>()?;
                     break;
                 }
-                _ => return Err(invalid(format!("unknown option {}", name.display()))),
+                _ => return Err(invalid(format!("unknown option {}", Path::new(&name).display()))),
             }
         }
         if options.command.is_empty() {
@@ -97,7 +98,7 @@ fn absolute(value: OsString) -> io::Result<PathBuf> {
 
 fn number(value: OsString) -> io::Result<u64> {
     let number = value.to_str().and_then(|text| text.parse::<u64>().ok());
-    number.ok_or_else(|| invalid(format!("{} is not a number", value.display())))
+    number.ok_or_else(|| invalid(format!("{} is not a number", Path::new(&value).display())))
 }
 
 fn invalid(message: String) -> io::Error {

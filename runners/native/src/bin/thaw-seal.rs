@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     let sealed = match sealed {
         Ok(sealed) => sealed,
         Err(error) => {
-            eprintln!("thaw-seal: {}: {error}", path.display());
+            eprintln!("thaw-seal: {}: {error}", Path::new(&path).display());
             return ExitCode::FAILURE;
         }
     };
@@ -55,7 +56,7 @@ fn merge(path: &OsStr, pages: &OsStr, out: &OsStr) -> ExitCode {
     match merged {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("thaw-seal: {}: {error}", out.display());
+            eprintln!("thaw-seal: {}: {error}", Path::new(&out).display());
             ExitCode::FAILURE
         }
     }
