@@ -11,6 +11,7 @@ export const eventTypes = [
   "sandbox.removing",
   "sandbox.removed",
   "sandbox.extended",
+  "sandbox.labelled",
   "exec.started",
   "exec.ended",
   "snapshot.created",

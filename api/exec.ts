@@ -77,6 +77,26 @@ export const execRequest = z.object({
   checkpoint: z.boolean().optional(),
 });
 
+/** Default and greatest number of bytes of each channel that a command run in one call answers with. */
+export const OUTPUT_BYTES = { default: 1 << 20, most: 16 << 20 } as const;
+
+/** A command that is run to its end in one call. */
+export const runOnceRequest = execRequest.omit({ tty: true, stdin: true }).extend({
+  /** Output of each channel beyond this is left out. */
+  maxOutputBytes: z.int().min(0).max(OUTPUT_BYTES.most).default(OUTPUT_BYTES.default),
+});
+export const execResult = z.object({
+  /** The command's own; 128 + n when signal n ended it; 124 when it ran out of time. */
+  exitCode: z.int(),
+  /** UTF-8; other bytes become U+FFFD. */
+  stdout: z.string(),
+  stderr: z.string(),
+  /** There was more output than the answer has. */
+  truncated: z.boolean(),
+  exec,
+});
+export const execList = z.object({ execs: z.array(exec) });
+
 export const signalRequest = z.object({
   signal: z.string().max(16),
   to: z.enum(["group", "tree"]).default("group"),
@@ -87,3 +107,5 @@ export type ExecExit = z.infer<typeof execExit>;
 export type Exec = z.infer<typeof exec>;
 export type CiContext = z.infer<typeof ciContext>;
 export type ExecRequest = z.input<typeof execRequest>;
+export type RunOnceRequest = z.input<typeof runOnceRequest>;
+export type ExecResult = z.infer<typeof execResult>;

@@ -100,6 +100,20 @@ export const forkRequest = z.object({
   count: z.int().min(1).max(100).default(1),
   /** Children are named PREFIX-1, PREFIX-2, …; default: by their ids. */
   name: sandboxName.max(36).optional(),
+  /** Added to the parent's. */
+  labels: labels.optional(),
+});
+/** Changes of a sandbox. */
+export const patchRequest = z.object({
+  /** Labels to set; null removes one. The others stay. */
+  labels: z.record(z.string().max(128), z.string().max(1024).nullable()),
+});
+/** A page of a list that is sorted by creation, oldest first. */
+export const pageQuery = z.object({
+  /** How many at most. Default: all. */
+  limit: z.coerce.number().int().min(1).max(1000).optional(),
+  /** `next` of the page before. */
+  after: z.string().max(200).optional(),
 });
 export const extendRequest = z.object({ byMs: lengthMs });
 /** `KEY=VALUE`, or `KEY` with any value. */
@@ -108,6 +122,13 @@ export const waitQuery = z.object({
   for: z.enum(["stopped", "removed", "exec"]).default("stopped"),
   exec: z.string().max(64).optional(),
   timeoutMs: z.coerce.number().pipe(lengthMs).optional(),
+});
+export const sandboxList = z.object({
+  sandboxes: z.array(sandbox),
+  /** Id of the last event before the list was read: `GET /v1/events?since=` goes on from there without a gap. */
+  lastEvent: z.int(),
+  /** What to ask for as `after`; null: this is the last page. */
+  next: z.string().nullable(),
 });
 export const waitResult = z.object({
   state: sandboxState,
@@ -119,4 +140,6 @@ export type Next = z.infer<typeof next>;
 export type Sandbox = z.infer<typeof sandbox>;
 export type CreateRequest = z.input<typeof createRequest>;
 export type ForkRequest = z.input<typeof forkRequest>;
+export type PatchRequest = z.infer<typeof patchRequest>;
+export type SandboxList = z.infer<typeof sandboxList>;
 export type WaitResult = z.infer<typeof waitResult>;

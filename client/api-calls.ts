@@ -21,6 +21,9 @@ export type ByteSource = () => AsyncIterable<Uint8Array>;
 
 type Result = StreamLine & { type: "result" };
 
+/** A result that has `K`. */
+type ResultWith<K extends keyof Result> = Result & { [P in K]-?: NonNullable<Result[P]> };
+
 interface ResultOptions extends ProgressOptions {
   onRun?: (run: RerunRun) => void;
   repeatable?: boolean;
@@ -77,7 +80,7 @@ export class ApiCalls {
     path: string,
     json: unknown,
     options: ResultOptions,
-  ): Promise<Result & { [P in K]-?: NonNullable<Result[P]> }> {
+  ): Promise<ResultWith<K>> {
     const { onProgress, onRun, ...how } = options;
     const { parseLines } = await import("./ndjson.ts");
     const read = async (body: AsyncIterable<Buffer>): Promise<Result> => {
@@ -94,11 +97,16 @@ export class ApiCalls {
     const result = await (await this.#connect()).ask(request, read);
     if (result[field] === undefined)
       throw new ThawError("internal", `the daemon's answer to ${path} has no ${field}`);
-    return result as Result & { [P in K]-?: NonNullable<Result[P]> };
+    return result as ResultWith<K>;
   }
 
   /** A request that creates something: repeated, it creates nothing twice; aborted, nothing is left. */
-  make<K extends keyof Result>(field: K, path: string, json: unknown, options: ProgressOptions) {
+  make<K extends keyof Result>(
+    field: K,
+    path: string,
+    json: unknown,
+    options: ProgressOptions,
+  ): Promise<ResultWith<K>> {
     const request = newRequestId();
     return this.undone(request, options, () => this.result(field, path, json, { ...options, request }));
   }

@@ -37,6 +37,7 @@ export type {
   ExecDefaults,
   ExecExit,
   ExecRequest,
+  ExecResult,
   FileEntry,
   FolderListing,
   ForkRequest,
@@ -54,6 +55,7 @@ export type {
   Next,
   Outline,
   OutlineCheck,
+  PatchRequest,
   PortsState,
   Probe,
   Progress,
@@ -64,6 +66,7 @@ export type {
   RerunRequest,
   RerunRun,
   Resources,
+  RunOnceRequest,
   RunRequest,
   Sandbox as SandboxInfo,
   Snapshot,
@@ -107,7 +110,7 @@ export type { Files, GuestFiles, TreeOptions, WriteOptions } from "./resources/f
 export type { Host, Quarantine } from "./resources/host.ts";
 export type { Network } from "./resources/network.ts";
 export type { Ports } from "./resources/ports.ts";
-export type { Forked, Frozen, Sandbox, SandboxReference } from "./resources/sandbox.ts";
+export type { Forked, Frozen, RunOptions, Sandbox, SandboxReference } from "./resources/sandbox.ts";
 export type { Sandboxes } from "./resources/sandboxes.ts";
 export type { Snapshots, Templates } from "./resources/snapshots.ts";
 export type { Transfers } from "./resources/transfers.ts";

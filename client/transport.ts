@@ -16,7 +16,7 @@ const keptConnections = 8;
 
 /** One request of the API. */
 export interface ApiRequest {
-  method: "GET" | "POST" | "PUT" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   path: string;
   /** Sent as JSON. */
   json?: unknown;

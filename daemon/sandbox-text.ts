@@ -28,8 +28,9 @@ function changing(view: Sandbox): string {
     execs,
     network,
     ports,
+    labels,
   } = view;
-  let key = `${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason}`;
+  let key = `${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason} ${JSON.stringify(labels)}`;
   for (const { address, port, guest } of ports) key += ` ${address} ${port} ${guest}`;
   for (const exec of execs)
     key += `\n${exec.id} ${exec.state} ${exec.endedAt} ${JSON.stringify(exec.captured)}`;

@@ -44,6 +44,7 @@ import { type CreateOptions, create } from "./verbs/create.ts";
 import { extend } from "./verbs/extend.ts";
 import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
 import { type Freeze, freeze } from "./verbs/freeze.ts";
+import { label } from "./verbs/label.ts";
 import { setNetwork } from "./verbs/network.ts";
 import { addForward, portsOf, removeForward } from "./verbs/ports.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
@@ -212,6 +213,10 @@ export class Engine {
   /** Every caller waits for the same end. @param why what its execs end with */
   removeById(id: string, why?: EngineError): Promise<void> {
     return removeSandbox(this.#parts, id, why);
+  }
+
+  label(reference: string, changes: Readonly<Record<string, string | null>>): Promise<Sandbox> {
+    return label(this.#parts, reference, changes);
   }
 
   extend(reference: string, byMs: number): Promise<Sandbox> {

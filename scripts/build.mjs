@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { bundledLicenses } from "./bundled-licenses.ts";
 import { clientDoor } from "./client-door.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -21,7 +22,7 @@ const staged = join(root, "dist.new");
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 rmSync(staged, { recursive: true, force: true });
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: {
     thaw: "cli/main.ts",
@@ -43,6 +44,7 @@ await build({
     js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);',
   },
   plugins: [clientDoor(root)],
+  metafile: true,
   logLevel: "warning",
 });
 
@@ -60,6 +62,7 @@ for (const [crate, names] of Object.entries(programs)) {
 }
 cpSync(join(root, "templates"), join(staged, "templates"), { recursive: true });
 chmodSync(join(staged, "thaw.mjs"), 0o755);
+writeFileSync(join(staged, "THIRD-PARTY-LICENSES.txt"), bundledLicenses(root, Object.keys(metafile.inputs)));
 
 const hash = createHash("sha256");
 for (const path of readdirSync(staged, { recursive: true, withFileTypes: true })

@@ -1,4 +1,5 @@
 import { parseCopies } from "../arguments/count.ts";
+import { collectLabel } from "../arguments/label.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import type { Define } from "../verbs.ts";
 import type { ForkFlags } from "./fork.ts";
@@ -8,6 +9,11 @@ export const define: Define = (command, exit) => {
     .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
     .option("-n, --count <n>", "how many copies", parseCopies, 1)
     .option("--name <prefix>", "name them PREFIX-1, PREFIX-2, …", parseSandboxName)
+    .option(
+      "--label <K=V>",
+      "a label of the copies, beside those of the sandbox (may be repeated)",
+      collectLabel,
+    )
     .option("--json", "print the sandboxes as JSON")
     .addHelpText(
       "after",

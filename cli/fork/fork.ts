@@ -7,12 +7,17 @@ import { createReporter } from "../progress/reporter.ts";
 export interface ForkFlags {
   count: number;
   name?: string;
+  label?: Record<string, string>;
   json?: boolean;
 }
 
 /** `thaw fork`: prints the children's names. */
 export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
-  const request = { count: flags.count, ...(flags.name === undefined ? {} : { name: flags.name }) };
+  const request = {
+    count: flags.count,
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+    ...(flags.label === undefined ? {} : { labels: flags.label }),
+  };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     using interrupt = abortOnSignals();

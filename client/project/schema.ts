@@ -20,20 +20,31 @@ function text(phrase: string, test: RegExp): z.ZodString {
   return z.string(phrase).regex(test, phrase);
 }
 
-/** A string that `parse` makes something of, or throws. */
-function parsed<T>(phrase: string, pattern: RegExp, parse: (text: string) => T) {
-  return text(phrase, pattern).transform((value, context): T => {
-    try {
-      return parse(value);
-    } catch {
-      context.addIssue({ code: "custom", message: phrase });
-      return z.NEVER;
-    }
-  });
+/** A string that `parse` makes a number of, or throws. */
+function parsed(phrase: string, pattern: RegExp, parse: (text: string) => number) {
+  return text(phrase, pattern)
+    .transform((value, context): number => {
+      try {
+        return parse(value);
+      } catch {
+        context.addIssue({ code: "custom", message: phrase });
+        return z.NEVER;
+      }
+    })
+    .pipe(z.number());
 }
 
 const duration = parsed(DURATION_PHRASE, durationPattern, parseDuration);
-const timer = z.union([z.literal("never").transform(() => null), duration], `${DURATION_PHRASE}, or never`);
+const timer = z.union(
+  [
+    z
+      .literal("never")
+      .transform(() => null)
+      .pipe(z.null()),
+    duration,
+  ],
+  `${DURATION_PHRASE}, or never`,
+);
 const flag = z.boolean("true or false");
 const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
 const variablePhrase = "a variable's name: letters, digits and _";

@@ -2,8 +2,11 @@ import type {
   Capture,
   Exec as ExecInfo,
   ExecRequest,
+  ExecResult,
   ForkRequest,
   MachineStats,
+  PatchRequest,
+  RunOnceRequest,
   Sandbox as SandboxInfo,
   Snapshot,
   WaitResult,
@@ -14,6 +17,9 @@ import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
 import { Network } from "./network.ts";
 import { Ports } from "./ports.ts";
+
+/** How a command is run to its end. */
+export interface RunOptions extends Omit<RunOnceRequest, "argv">, CallOptions {}
 
 /** A snapshot of a sandbox that went on. */
 export interface Frozen {
@@ -64,6 +70,17 @@ export class SandboxReference {
     return new Exec(this.api, info, { writer: true });
   }
 
+  /**
+   * Runs a command to its end. Aborted, it leaves no command behind.
+   * @returns its exit code and its output, at most `maxOutputBytes` of each channel (default 1 MiB, at most 16 MiB)
+   */
+  exec(argv: readonly string[], options: RunOptions = {}): Promise<ExecResult> {
+    const { signal, id = newRequestId(), ...request } = options;
+    const json = { argv: [...argv], ...request, id };
+    const how = { method: "POST", path: this.#path("/exec"), answerDeadlineMs: 0, signal } as const;
+    return this.api.undone(id, { signal }, () => this.api.json({ ...how, json }));
+  }
+
   /** Starts a command as an API request has it, and leaves it alone. Aborted meanwhile, it leaves no command behind. */
   startDetached(request: ExecRequest, options: CallOptions = {}): Promise<ExecInfo> {
     const { id = newRequestId() } = request;
@@ -71,6 +88,17 @@ export class SandboxReference {
     return this.api.undone(id, options, () =>
       this.api.json({ method: "POST", path: this.#path("/execs"), json, ...options }),
     );
+  }
+
+  /** The sandbox's commands, as long as their logs are kept. */
+  async execs(options?: CallOptions): Promise<ExecInfo[]> {
+    const path = this.#path("/execs");
+    return (await this.api.json<{ execs: ExecInfo[] }>({ method: "GET", path, ...options })).execs;
+  }
+
+  /** Sets labels; null removes one. The others stay. */
+  setLabels(labels: PatchRequest["labels"], options?: CallOptions): Promise<SandboxInfo> {
+    return this.api.json({ method: "PATCH", path: this.#path(), json: { labels }, ...options });
   }
 
   /** A command by its id, without asking whether it is there. */

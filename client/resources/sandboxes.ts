@@ -1,5 +1,5 @@
-import type { CreateRequest, Sandbox as SandboxInfo } from "../../api/schema.ts";
-import type { ApiCalls, CallOptions, ProgressOptions } from "../api-calls.ts";
+import type { CreateRequest, Sandbox as SandboxInfo, SandboxList } from "../../api/schema.ts";
+import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
 import { Sandbox, SandboxReference, sandboxPath } from "./sandbox.ts";
 
 /** Sandboxes of one host. */
@@ -30,6 +30,19 @@ export class Sandboxes {
       ...call,
     });
     return sandboxes.map((info) => new Sandbox(this.#api, info));
+  }
+
+  /**
+   * Sandboxes sorted by creation, a page at a time. `thaw.events({ since: lastEvent })` goes on from the list without a gap.
+   * @param options limit: at most 1000; after: `next` of the page before, which is null on the last one
+   */
+  async page(
+    options: CallOptions & { limit?: number; after?: string } = {},
+  ): Promise<{ sandboxes: Sandbox[]; lastEvent: number; next: string | null }> {
+    const { limit, after, ...call } = options;
+    const path = withQuery("/v1/sandboxes", { limit: limit?.toString(), after });
+    const list = await this.#api.json<SandboxList>({ method: "GET", path, ...call });
+    return { ...list, sandboxes: list.sandboxes.map((info) => new Sandbox(this.#api, info)) };
   }
 
   /** @param sandbox its id, name, or a unique prefix of its id. @throws ThawError `not-found` */

@@ -1,10 +1,19 @@
 import { z } from "zod";
-import { exec, execRequest, requestId, signalRequest } from "../../api/schema.ts";
+import {
+  exec,
+  execList,
+  execRequest,
+  execResult,
+  requestId,
+  runOnceRequest,
+  signalRequest,
+} from "../../api/schema.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { readToEnd } from "../run-once.ts";
 import { execView } from "../views.ts";
 
 const sandboxParams = z.object({ sandbox: z.string().max(200) });
@@ -18,19 +27,40 @@ export function findExec(engine: Engine, sandbox: string, id: string): Exec {
 }
 
 export function execRoutes(app: App, { engine, requests }: DaemonContext): void {
+  /** Starts a command; a repeated request finds the one that was started. One that was called off is killed. */
+  const start = (reference: string, asked: z.output<typeof execRequest>): Promise<Exec> => {
+    const sandbox = engine.sandbox(reference);
+    const { id } = asked;
+    return requests.run(id, new AbortController().signal, async (signal) => {
+      if (id === undefined || !sandbox.execs.has(id))
+        engine.audit.note("exec", sandbox.record.name, { argv: shownArgv(asked) });
+      const started = await sandbox.exec(asked);
+      if (signal.aborted) await started.signal("KILL", "tree");
+      return started;
+    });
+  };
+
+  app.get(
+    "/v1/sandboxes/:sandbox/execs",
+    { schema: { params: sandboxParams, response: { 200: execList } } },
+    async (request) => ({ execs: [...engine.sandbox(request.params.sandbox).execs.values()].map(execView) }),
+  );
+
   app.post(
     "/v1/sandboxes/:sandbox/execs",
     { schema: { params: sandboxParams, body: execRequest, response: { 200: exec } } },
-    async (request) => {
-      const sandbox = engine.sandbox(request.params.sandbox);
-      const { id } = request.body;
-      return requests.run(id, new AbortController().signal, async (signal) => {
-        if (id === undefined || !sandbox.execs.has(id))
-          engine.audit.note("exec", sandbox.record.name, { argv: shownArgv(request.body) });
-        const started = await sandbox.exec(request.body);
-        if (signal.aborted) await started.signal("KILL", "tree");
-        return execView(started);
-      });
+    async (request) => execView(await start(request.params.sandbox, request.body)),
+  );
+
+  app.post(
+    "/v1/sandboxes/:sandbox/exec",
+    { schema: { params: sandboxParams, body: runOnceRequest, response: { 200: execResult } } },
+    async (request, reply) => {
+      const { maxOutputBytes, ...asked } = request.body;
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
+      const started = await start(request.params.sandbox, { ...asked, stdin: false });
+      return readToEnd(started, { maxOutputBytes, signal: gone.signal });
     },
   );
 

@@ -7,7 +7,10 @@ import {
   freezeRequest,
   labelSelector,
   machineStats,
+  pageQuery,
+  patchRequest,
   sandbox,
+  sandboxList,
   waitQuery,
   waitResult,
 } from "../../api/schema.ts";
@@ -23,7 +26,26 @@ import { sandboxText } from "../sandbox-text.ts";
 import { execView, sandboxView, snapshotView } from "../views.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
-const listQuery = z.object({ label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional() });
+const listQuery = pageQuery.extend({
+  label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional(),
+});
+
+/** Position of a sandbox in lists: by creation, then by id. */
+function cursorOf({ record: { createdAt, id } }: Sandbox): string {
+  return `${createdAt} ${id}`;
+}
+
+function pageOf(
+  sandboxes: readonly Sandbox[],
+  { limit, after }: { limit?: number | undefined; after?: string | undefined },
+): { items: readonly Sandbox[]; next: string | null } {
+  if (limit === undefined && after === undefined) return { items: sandboxes, next: null };
+  const sorted = sandboxes.toSorted((a, b) => (cursorOf(a) < cursorOf(b) ? -1 : 1));
+  const rest = after === undefined ? sorted : sorted.filter((one) => cursorOf(one) > after);
+  const items = rest.slice(0, limit);
+  const last = items.at(-1);
+  return { items, next: last === undefined || items.length === rest.length ? null : cursorOf(last) };
+}
 
 /** A client that went away before it was told may ask again; what nobody asks for is removed. */
 function handOver(engine: Engine, { raw }: FastifyReply, made: readonly Sandbox[]): void {
@@ -54,20 +76,31 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
 
   app.get(
     "/v1/sandboxes",
-    { schema: { querystring: listQuery, response: { 200: z.object({ sandboxes: z.array(sandbox) }) } } },
+    { schema: { querystring: listQuery, response: { 200: sandboxList } } },
     async (request, reply) => {
       const selectors = [request.query.label ?? []].flat();
+      // Before the list is read: an event told twice does no harm, one that is missed does.
+      const lastEvent = engine.events.lastId;
       const chosen = engine.sandboxes.filter(({ record }) => labelsMatch(record.labels, selectors));
-      const texts = chosen.map((one) => sandboxText(one, sandboxView(engine, one)));
+      const page = pageOf(chosen, request.query);
+      const texts = page.items.map((one) => sandboxText(one, sandboxView(engine, one)));
       // Already text: checking a thousand of them against the schema once more takes longer than all the rest.
       return reply
         .type("application/json; charset=utf-8")
-        .send(`{"sandboxes":[${texts.join(",")}]}` as never);
+        .send(
+          `{"sandboxes":[${texts.join(",")}],"lastEvent":${lastEvent},"next":${JSON.stringify(page.next)}}` as never,
+        );
     },
   );
 
   app.get("/v1/sandboxes/:sandbox", answer, async (request) =>
     sandboxView(engine, engine.sandbox(request.params.sandbox)),
+  );
+
+  app.patch(
+    "/v1/sandboxes/:sandbox",
+    { schema: { params, body: patchRequest, response: { 200: sandbox } } },
+    async (request) => sandboxView(engine, await engine.label(request.params.sandbox, request.body.labels)),
   );
 
   app.delete("/v1/sandboxes/:sandbox", { schema: { params } }, async (request, reply) => {

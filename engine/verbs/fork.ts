@@ -14,6 +14,8 @@ export interface ForkOptions extends ResolveOptions {
   count: number;
   /** Children are named PREFIX-1, PREFIX-2, …; absent: by their ids. */
   name?: string | undefined;
+  /** Added to the parent's. */
+  labels?: Record<string, string> | undefined;
   /** Id of the client's request, by which `madeBy` finds the children. */
   request?: string | undefined;
 }
@@ -76,7 +78,7 @@ export function fork(parts: Parts, reference: string, options: ForkOptions): Pro
 async function forkOne(
   parts: Parts,
   of: { child: Child; parent: Sandbox; origin: ForkOrigin; asked: number },
-  { onProgress, signal, request }: ForkOptions,
+  { onProgress, signal, request, labels: added }: ForkOptions,
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
   const { name, resources, labels, defaults, secrets, network } = parent.record;
@@ -84,7 +86,7 @@ async function forkOne(
   const need = await needOf(parts, child, resources, origin.difference?.id ?? origin.snapshot);
   await parts.admission.admit(need, { waitMs: 0, onProgress, signal });
   return thawSandbox(parts, {
-    ...{ ...child, from: `fork of ${name}`, timers, labels, leased: false, request },
+    ...{ ...child, from: `fork of ${name}`, timers, labels: { ...labels, ...added }, leased: false, request },
     ...{
       snapshot: await parts.snapshots.get(origin.snapshot),
       defaults,
