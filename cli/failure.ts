@@ -1,7 +1,8 @@
 import { CommanderError } from "commander";
 import { ThawError } from "../client/index.ts";
+import { signalExitCode } from "./exec-io/signals.ts";
 import { cleanText } from "./format/clean-text.ts";
-import { brokenPipeExitCode, styleErr, writeErr } from "./output.ts";
+import { styleErr, writeErr } from "./output.ts";
 import { verbs } from "./verbs.ts";
 
 /** Whether `--json` was given to thaw, and not to the command behind `--`. */
@@ -33,7 +34,7 @@ function toThawError(error: unknown, argv: readonly string[]): ThawError {
 
 /** Says what failed, and what to type next, on stderr. @returns the exit code. */
 export function reportFailure(error: unknown, argv: readonly string[]): number {
-  if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return brokenPipeExitCode;
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return signalExitCode("SIGPIPE");
   const failure = toThawError(error, argv);
   if (wantsJson(argv)) {
     writeErr(`${JSON.stringify({ error: failure })}\n`);

@@ -5,6 +5,8 @@ import module from "node:module";
 import { join } from "node:path";
 
 const oldestNode = 24;
+/** 128 + SIGPIPE. */
+const brokenPipeExitCode = 141;
 /**
  * V8 compiles hot code on threads of its own. One that waits for a garbage collection while the process exits is waited for in turn, for
  * ever (Node 24). A command that ran long enough to have hot code lets them finish first.
@@ -41,6 +43,13 @@ async function flushed(stream: NodeJS.WriteStream): Promise<void> {
   if (stream.writableLength > 0 && !stream.destroyed)
     await new Promise<void>((resolve) => stream.write("", () => resolve()));
 }
+
+// A reader that has gone ends us quietly, as SIGPIPE does others. Without anybody to hear, what is said on stderr is dropped.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(brokenPipeExitCode);
+});
+process.stderr.on("error", () => {});
 
 const code = await main();
 await Promise.all([flushed(process.stdout), flushed(process.stderr)]);

@@ -26,6 +26,3 @@ export function styleOut(style: Style, text: string): string {
 export function styleErr(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stderr });
 }
-
-/** Ends quietly, as other programs do, when the reader of our output has gone. 128 + SIGPIPE. */
-export const brokenPipeExitCode = 141;

@@ -83,7 +83,9 @@ export async function reachDaemon<T>(
     if (end === undefined || performance.now() - started > forMs) end = performance.now() + forMs;
     if (error instanceof OlderDaemon && options.remote !== undefined)
       throw describeOlderFar(error, options.remote);
-    const remedy = signal?.aborted ? undefined : findRemedy(error, options, { ...how, broke });
+    // A body that ends because of the abort may look like one that was cut off.
+    signal?.throwIfAborted();
+    const remedy = findRemedy(error, options, { ...how, broke });
     if (remedy === undefined || performance.now() >= end)
       throw describeConnectionError(error, options, signal);
     broke ||= isBroken(error);

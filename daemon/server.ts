@@ -28,8 +28,8 @@ import { templateRoutes } from "./routes/templates.ts";
 import { travelRoutes } from "./routes/travel.ts";
 import { refuseOlderSelf } from "./version.ts";
 
-/** A JSON body; uploads stream and have no limit of their own. */
-const BODY_LIMIT_BYTES = 1 << 20;
+/** A JSON body: more than any command that Linux starts, so that one that is too long is told so. Uploads stream and have no limit of their own. */
+const BODY_LIMIT_BYTES = 4 << 20;
 
 export async function createServer(context: DaemonContext): Promise<App> {
   const app: App = fastify({

@@ -1,13 +1,22 @@
+import { ThawError } from "../../client/index.ts";
 import { addExecFlags, detachKeysOption } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ExecCommandFlags } from "./exec.ts";
 
-export const define: Define = (command, exit, words) => {
+/** The command behind the sandbox's name, without the `--` that may stand before it. */
+function commandOf(words: readonly string[]): readonly string[] {
+  const argv = words[0] === "--" ? words.slice(1) : words;
+  if (argv.length === 0)
+    throw new ThawError("usage", "there is no command", { hint: "thaw exec NAME -- COMMAND" });
+  return argv;
+}
+
+export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
     .argument("<command...>", "the command and its arguments")
-    // with a -- flags may stand on either side of the name; without one, what follows the name is the command's
-    .passThroughOptions(!words.includes("--"))
+    // whatever follows the name is the command's, flags too
+    .passThroughOptions()
     .option("-d, --detach", "start the command and print its exec's id");
   addExecFlags(command)
     .addOption(detachKeysOption())
@@ -15,7 +24,8 @@ export const define: Define = (command, exit, words) => {
       "after",
       "\nExamples:\n  $ thaw exec web -- ps aux\n  $ thaw exec -it web -- bash\n  $ thaw exec -d web -- npm run dev",
     )
-    .action(async (sandbox: string, argv: string[], flags: ExecCommandFlags) => {
+    .action(async (sandbox: string, words: string[], flags: ExecCommandFlags) => {
+      const argv = commandOf(words);
       const { execIn } = await import("./exec.ts");
       exit(await execIn(sandbox, argv, flags));
     });

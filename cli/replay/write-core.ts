@@ -1,5 +1,6 @@
 import { open, rename, rm } from "node:fs/promises";
 import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
 import { bring } from "../travel/bring.ts";
@@ -12,16 +13,15 @@ export async function writeCore(
   flags: ReadFlags & { json?: boolean },
 ): Promise<number> {
   const beside = `${path}.part`;
-  const abort = new AbortController();
-  const interrupt = (): void => abort.abort(new Error("interrupted"));
-  process.once("SIGINT", interrupt);
+  using interrupt = abortOnSignals();
+  const { signal } = interrupt;
   let bytes = 0;
   try {
     await withClient(async (client) => {
       const { id } = await client.captures.get(await bring(client, "capture", capture, flags));
       let file: Awaited<ReturnType<typeof open>> | undefined;
       try {
-        for await (const chunk of client.captures.core(id, { signal: abort.signal })) {
+        for await (const chunk of client.captures.core(id, { signal })) {
           file ??= await open(beside, "w", 0o600);
           await file.writeFile(chunk);
           bytes += chunk.length;
@@ -34,8 +34,6 @@ export async function writeCore(
   } catch (error) {
     await rm(beside, { force: true });
     throw error;
-  } finally {
-    process.removeListener("SIGINT", interrupt);
   }
   if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", core: path, bytes })}\n`);
   else writeErr(`thaw: ${path}, ${formatSize(bytes)} · gdb -c ${path}\n`);

@@ -37,12 +37,14 @@ export function eventRoutes(app: App, { engine }: DaemonContext): void {
       const from = last === undefined ? (since ?? (follows ? engine.events.lastId : 0)) : Number(last);
       if (listeners >= MAX_LISTENERS)
         throw new EngineError("no-capacity", `${listeners} of ${MAX_LISTENERS} listeners are there`);
+      // An answer of 400 is possible only before the connection is taken over.
+      const wanted = filterFor(engine, sandbox);
       listeners += 1;
       reply.hijack();
       reply.raw.once("close", () => {
         listeners -= 1;
       });
-      new Listener(engine, reply.raw, filterFor(engine, sandbox)).serve(from, follows);
+      new Listener(engine, reply.raw, wanted).serve(from, follows);
     },
   );
 }

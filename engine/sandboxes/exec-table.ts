@@ -3,9 +3,10 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { CapturePolicy, CiContext } from "../../api/exec.ts";
+import type { ExecDefaults } from "../../api/machine.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { StartParams } from "../../runners/agent/messages.ts";
-import type { EngineError } from "../errors.ts";
+import { EngineError } from "../errors.ts";
 import { holdsCrashes } from "../execs/ending.ts";
 import { Exec } from "../execs/exec.ts";
 import { type ExecRecord, execKind } from "../execs/record.ts";
@@ -88,6 +89,7 @@ export class ExecTable {
     const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...rest } = params;
     const { checkpoint = false, ...request } = rest;
     const { defaults } = host.record;
+    checkLength(request.argv, { ...defaults.env, ...request.env });
     await this.#learnSecrets(request.env ?? {}, mask);
     const hide = (text: string): string => this.hide(text);
     const record: ExecRecord = {
@@ -123,7 +125,7 @@ export class ExecTable {
     await exec.start(agent, {
       ...request,
       env: { ...defaults.env, ...request.env },
-      cwd: request.cwd ?? defaults.workdir,
+      cwd: request.cwd ?? workdirFor(request.user, defaults),
       user: request.user ?? defaults.user,
       ...(holdsCrashes(capture) ? { holdCrashes: true } : {}),
     });
@@ -182,4 +184,24 @@ function requestOf(
     .filter(([name]) => !masked.includes(name))
     .map(([name, value]) => [name, hide(value)]);
   return { argv, env: Object.fromEntries(told), cwd, user, tty, timeoutMs: timeoutMs ?? null };
+}
+
+/** The template's folder is its user's. Another user starts at home, or in `/` (the agent knows which). */
+function workdirFor(user: string | undefined, defaults: ExecDefaults): string | undefined {
+  const [name] = (user ?? defaults.user).split(":", 1);
+  return name === defaults.user.split(":", 1)[0] ? defaults.workdir : undefined;
+}
+
+/** One frame of the agent's protocol carries a command. The rest of the frame is for its other fields. */
+const MAX_COMMAND_BYTES = 60_000;
+
+/** Throws `usage` for arguments and variables that are longer, together and as JSON, than a sandbox takes. */
+function checkLength(argv: readonly string[], env: Readonly<Record<string, string>>): void {
+  const bytes = Buffer.byteLength(JSON.stringify([argv, env]));
+  if (bytes > MAX_COMMAND_BYTES)
+    throw new EngineError(
+      "usage",
+      `the arguments and variables of a command have ${bytes} bytes, ${MAX_COMMAND_BYTES} at most`,
+      { hint: "put what is long into a file (thaw cp), or pass it on stdin (-i)" },
+    );
 }

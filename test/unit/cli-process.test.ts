@@ -181,3 +181,55 @@ test("words are completed", async () => {
   expect(await complete(["completion", "z"])).toEqual(["zsh"]);
   expect(await complete(["run", "--", "l"])).toEqual([]);
 });
+
+/** Starts a command whose streams the test reads itself. */
+function start(server: TestServer, ...args: string[]) {
+  const child = spawn(process.execPath, [main, ...args], { env: environment(server) });
+  let err = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    err += chunk;
+  });
+  const ended = new Promise<Ended>((resolve) =>
+    child.once("close", (code) => resolve({ code: code ?? -1, out: "", err })),
+  );
+  return { child, ended };
+}
+
+test.each([["events"], ["events", "--json"], ["ls", "--json"]])(
+  "a reader that goes away ends %s %s quietly with 141",
+  async (...args) => {
+    const event = { id: 1, time: new Date().toISOString(), type: "daemon.started", target: "d", name: "d" };
+    const data = JSON.stringify({ ...event, sandbox: null, details: { reason: "x".repeat(4000) } });
+    await using server = await startServer({
+      http: (request, response) => {
+        if (!request.url?.startsWith("/v1/events"))
+          return sendJson(response, 200, { sandboxes: Array(3000).fill(sampleSandbox), entries: [] });
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        for (let n = 0; n < 2000; n++) response.write(`id: ${n}\ndata: ${data}\n\n`);
+        response.end();
+      },
+    });
+    const { child, ended } = start(server, ...args);
+    child.stdout.once("data", () => child.stdout.destroy());
+    expect(await ended).toEqual({ code: 141, out: "", err: "" });
+  },
+);
+
+test.each([
+  ["rerun", "latest"],
+  ["replay", "latest", "--core", "core-file"],
+])("Ctrl-C ends %s %s with 130", async (...args) => {
+  const asked = Promise.withResolvers<void>();
+  await using server = await startServer({
+    http: (request, response) => {
+      if (request.url === "/v1/captures/latest") return sendJson(response, 200, { id: "fail-abcd" });
+      response.writeHead(200, { "content-type": "application/octet-stream" });
+      response.write("\n");
+      asked.resolve();
+    },
+  });
+  const { child, ended } = start(server, ...args);
+  await asked.promise;
+  child.kill("SIGINT");
+  expect((await ended).code).toBe(130);
+});

@@ -1,0 +1,67 @@
+/** What of a command line is thaw's, and what is the command's. */
+import { Command } from "commander";
+import { expect, test } from "vitest";
+import { define as defineExec } from "../../cli/exec/command.ts";
+import { define as defineReplay } from "../../cli/replay/command.ts";
+import { define as defineRerun } from "../../cli/rerun/command.ts";
+import { define as defineRun } from "../../cli/run/command.ts";
+import { splitWords } from "../../cli/run/words.ts";
+import type { Define } from "../../cli/verbs.ts";
+
+/** Operands and flags as the verb's action gets them. */
+async function parse(define: Define, words: readonly string[]): Promise<[unknown[], object]> {
+  const command = new Command("verb").exitOverride().configureOutput({ writeErr: () => {} });
+  const got = Promise.withResolvers<[unknown[], object]>();
+  define(command, () => {}, ["verb", ...words]);
+  command.action((...given: unknown[]) => got.resolve([given.slice(0, -2), given.at(-2) as object]));
+  await command.parseAsync([...words], { from: "user" });
+  return got.promise;
+}
+
+test.each([
+  [
+    ["web", "npm", "test", "--", "--watch"],
+    ["npm", "test", "--", "--watch"],
+  ],
+  [
+    ["web", "--", "npm", "test", "--", "--watch"],
+    ["--", "npm", "test", "--", "--watch"],
+  ],
+  [
+    ["web", "sh", "-c", 'echo "$0 $1"', "--", "a"],
+    ["sh", "-c", 'echo "$0 $1"', "--", "a"],
+  ],
+  [
+    ["web", "ls", "-u", "nobody"],
+    ["ls", "-u", "nobody"],
+  ],
+  [["web", "--json"], ["--json"]],
+  [["web", "-"], ["-"]],
+])("exec %j: what follows the name is the command's", async (words, argv) => {
+  expect(await parse(defineExec, words)).toEqual([["web", argv], {}]);
+});
+
+test("exec: flags before the name are thaw's, one -- before the command is removed by its action", async () => {
+  const [operands, flags] = await parse(defineExec, ["-u", "nobody", "-e", "A=b", "web", "--", "id"]);
+  expect(operands).toEqual(["web", ["--", "id"]]);
+  expect(flags).toMatchObject({ user: "nobody", env: { A: "b" } });
+});
+
+test.each([
+  [["--", "printf", "%s\\n", "--", "--watch"], undefined, ["printf", "%s\\n", "--", "--watch"]],
+  [["test", "--", "-u", "x"], "test", ["-u", "x"]],
+  [["--cpus", "2", "test", "--", "--", "x"], "test", ["--", "x"]],
+  [["test"], "test", undefined],
+])("run %j", async (words, run, command) => {
+  const [[operands]] = await parse(defineRun, words);
+  expect(splitWords(operands as string[], ["verb", ...words])).toEqual({ run, command });
+});
+
+test.each([
+  ["replay", defineReplay],
+  ["rerun", defineRerun],
+] as const)("%s: what is behind -- is the command's, word for word", async (_name, define) => {
+  const [operands, flags] = await parse(define, ["latest", "--json", "--", "sh", "-c", "x", "--", "--json"]);
+  expect(operands).toEqual(["latest", ["sh", "-c", "x", "--", "--json"]]);
+  expect(flags).toMatchObject({ json: true });
+});
