@@ -26,6 +26,7 @@ function ask(method: string, path: string, json?: unknown): Promise<Answer> {
 }
 
 beforeAll(async () => {
+  await thaw(["daemon", "start"]);
   ({ socket } = await thawJson<{ socket: string }>(["daemon", "status"]));
 });
 afterAll(() => thaw(["rm", name]));
