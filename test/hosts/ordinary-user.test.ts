@@ -60,7 +60,9 @@ describeThere("an ordinary user", () => {
   });
 
   test("no ranges of ids, no newuidmap: the doctor and the build say which, and what to type", async () => {
-    const tried = asAnn("export THAW_HOME=~/empty; thaw doctor || true; thaw template build base --force 2>&1 || echo exit $?");
+    const tried = asAnn(
+      "export THAW_HOME=~/empty; thaw doctor || true; thaw template build base --force 2>&1 || echo exit $?",
+    );
     const out = await succeeds(`
       sed -i.kept /^ann:/d /etc/subuid; ${tried}; mv /etc/subuid.kept /etc/subuid
       echo ---; chmod -x /usr/bin/newuidmap; ${tried}; chmod +x /usr/bin/newuidmap`);
