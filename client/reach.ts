@@ -3,6 +3,7 @@ import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
 import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
 import { formatSsh, type RemoteHost } from "./contexts/remote.ts";
+import { systemCode } from "./errors.ts";
 import { hostDaemon } from "./host-daemon.ts";
 import type { ThawPaths } from "./paths.ts";
 import { findOwnVersion } from "./version.ts";
@@ -48,8 +49,9 @@ function findRemedy(
   if (isBroken(error)) return repeatable ? wait : undefined;
   if (remote !== undefined) return undefined;
   if (isNobodyThere(error)) {
-    // systemd starts the host's daemon again
-    if (!autostart) return broke && socket === hostDaemon.socket ? wait : undefined;
+    // systemd starts the host's daemon again. One that was stopped has removed its socket; at that of one that was killed nobody accepts.
+    const killed = broke || systemCode(error) === "ECONNREFUSED";
+    if (!autostart) return killed && socket === hostDaemon.socket ? wait : undefined;
     return async () => (await import("./autostart.ts")).startDaemon(options, signal);
   }
   if (autostart && error instanceof OlderDaemon)
