@@ -328,8 +328,8 @@ describe("names and paths", () => {
       "/v1/sandboxes/neighbour/execs",
       { argv: ["echo", "x".repeat(100_000)] },
     );
-    expect([answer.status, answer.body.error?.code]).toEqual([409, "exec-refused"]);
-    expect(answer.body.error.message).toMatch(/65536/);
+    expect([answer.status, answer.body.error?.code]).toEqual([400, "usage"]);
+    expect(answer.body.error.message).toMatch(/have 10\d{4} bytes, 60000 at most/);
   });
 
   test("a tree that leaves its folder is refused", async () => {
