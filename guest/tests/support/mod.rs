@@ -179,6 +179,20 @@ impl Host {
         }
     }
 
+    /// Whether a frame arrives within a while that `is_meant`; others are dropped.
+    pub fn hears(&mut self, milliseconds: u64, is_meant: impl Fn(&Frame) -> bool) -> bool {
+        let end = Instant::now() + Duration::from_millis(milliseconds);
+        let mut heard = false;
+        while !heard && Instant::now() < end {
+            if matches!(decode(&self.received), Decoded::Frame(_)) {
+                heard = self.try_receive().is_some_and(|frame| is_meant(&frame));
+            } else {
+                self.is_quiet(20);
+            }
+        }
+        heard
+    }
+
     /// Whether nothing arrives for a while.
     pub fn is_quiet(&mut self, milliseconds: u64) -> bool {
         self.stream.set_read_timeout(Some(Duration::from_millis(milliseconds))).unwrap();
