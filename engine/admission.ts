@@ -56,8 +56,8 @@ export function defaultLimits(totalMib: number): Limits {
 export class Admission {
   /** Other ones count from the next request on. */
   limits: Limits;
-  /** Asked each time: why no new machine is started now, whatever the figures say; null: nothing. */
-  pressure: () => string | null = () => null;
+  /** Asked each time: why no new machine is started now, with so much memory available, whatever the other figures say; null: nothing. */
+  pressure: (availableMib: number) => string | null = () => null;
   readonly #host: () => HostMemory;
   readonly #runner: RunnerMemory;
   /** Sizes of machines, by sandbox; 0 when its machine has ended. */
@@ -202,15 +202,16 @@ export class Admission {
   }
 
   #lacksMemory(neededMib: number): string | null {
-    return this.pressure() ?? lacksMemory(neededMib, this.claims, this.limits);
+    const { claims } = this;
+    return this.pressure(claims.availableMib) ?? lacksMemory(neededMib, claims, this.limits);
   }
 
   /** Whether there is room but for those that are starting, or wait for that. */
   #fitsOnceStarted(need: Need): boolean {
-    if (this.pressure() !== null) return false;
     if (this.#starting.size === 0 || this.#line.some(({ brief }) => !brief)) return false;
     if (this.#lacksPlace(need, this.#line.length) !== null) return false;
     const { claims } = this;
+    if (this.pressure(claims.availableMib) !== null) return false;
     const fullMib = claims.fullMib + claims.startingMib;
     return lacksMemory(this.#needed(need), { ...claims, fullMib, startingMib: 0 }, this.limits) === null;
   }

@@ -75,7 +75,8 @@ export class MemoryPressure<O extends Owner> {
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
     this.#timer.unref();
     // Without machines there is nothing that could be let go: then the figures alone decide.
-    this.#options.admission.pressure = () => (this.#hasMachines ? (this.#current()?.reason ?? null) : null);
+    this.#options.admission.pressure = (availableMib) =>
+      this.#hasMachines ? (this.#current(availableMib)?.reason ?? null) : null;
   }
 
   close(): void {
@@ -104,11 +105,10 @@ export class MemoryPressure<O extends Owner> {
       .some(({ record }) => record.state === "running" || record.state === "paused");
   }
 
-  #current(): Pressure | null {
-    const { admission } = this.#options;
+  #current(availableMib = this.#options.admission.claims.availableMib): Pressure | null {
     const stalledMsAgo = this.#stalledAt === null ? null : performance.now() - this.#stalledAt;
-    const { reserveMib } = admission.limits;
-    return pressureOf(admission.claims.availableMib, { reserveMib, stalledMsAgo });
+    const { reserveMib } = this.#options.admission.limits;
+    return pressureOf(availableMib, { reserveMib, stalledMsAgo });
   }
 
   /** One step for a stall; as many as it takes while there is next to nothing. */
