@@ -16,23 +16,32 @@ const querystring = z.object({
 });
 
 export function networkRoutes(app: App, { engine }: DaemonContext): void {
+  const networkOf = async (reference: string) => {
+    const { network } = engine.sandbox(reference);
+    await network.ready();
+    return network;
+  };
+
   app.get(
     "/v1/sandboxes/:sandbox/network",
     { schema: { params, response: { 200: networkState } } },
-    async (request) => engine.sandbox(request.params.sandbox).network.state,
+    async (request) => (await networkOf(request.params.sandbox)).state,
   );
 
   app.put(
     "/v1/sandboxes/:sandbox/network",
     { schema: { params, body: networkRequest, response: { 200: networkState } } },
-    async (request) => (await engine.setNetwork(request.params.sandbox, request.body)).network.state,
+    async (request) => {
+      const { id } = await engine.setNetwork(request.params.sandbox, request.body);
+      return (await networkOf(id)).state;
+    },
   );
 
   app.get(
     "/v1/sandboxes/:sandbox/network/log",
     { schema: { params, querystring } },
     async (request, reply) => {
-      const { network } = engine.sandbox(request.params.sandbox);
+      const network = await networkOf(request.params.sandbox);
       const { follow, denied } = request.query;
       const gone = new AbortController();
       reply.raw.on("close", () => gone.abort());

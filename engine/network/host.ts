@@ -2,16 +2,17 @@
 import type { NetworkPolicy } from "../../api/network.ts";
 import type { HostConfig } from "../config.ts";
 import { extended, noNetwork } from "./policy.ts";
+import { resolveName } from "./resolver.ts";
 
 export interface HostNetwork {
   /** No machine reaches more; null: there is no maximum. */
   maximum(): NetworkPolicy | null;
-  /** Servers that names are asked of; none: the host's own. */
-  dns(): readonly string[];
+  /** Addresses of a name, from the servers that the configuration names, or else the host's own. Rejects with a reason for people. */
+  resolve(name: string): Promise<string[]>;
 }
 
 /** A host that says nothing. */
-export const NO_MAXIMUM: HostNetwork = { maximum: () => null, dns: () => [] };
+export const NO_MAXIMUM: HostNetwork = { maximum: () => null, resolve: resolveName };
 
 export function hostNetwork(config: Pick<HostConfig, "value">): HostNetwork {
   return {
@@ -19,6 +20,6 @@ export function hostNetwork(config: Pick<HostConfig, "value">): HostNetwork {
       const { maximum } = config.value.network;
       return maximum === undefined ? null : extended(noNetwork("config.yaml"), maximum, "config.yaml");
     },
-    dns: () => config.value.network.dns,
+    resolve: (name) => resolveName(name, { servers: config.value.network.dns }),
   };
 }

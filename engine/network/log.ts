@@ -30,6 +30,7 @@ export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
   #tokens = BURST_LINES;
   #tokensAt: number;
   #writing: Promise<void> = Promise.resolve();
+  #restored: Promise<void> | undefined;
 
   /** @param dir the sandbox's folder */
   constructor(dir: string, now: () => number = () => performance.now()) {
@@ -40,8 +41,13 @@ export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
     this.#tokensAt = now();
   }
 
-  /** Reads what an earlier daemon wrote. Lines that can't be read are left out. */
-  async restore(): Promise<void> {
+  /** Reads what an earlier daemon wrote, once, before anything is added. Lines that can't be read are left out. */
+  restore(): Promise<void> {
+    this.#restored ??= this.#read();
+    return this.#restored;
+  }
+
+  async #read(): Promise<void> {
     for (const file of [OLDER_FILE, FILE]) {
       const text = await readFile(join(this.#dir, file), "utf8").catch(() => "");
       for (const line of text.split("\n")) {

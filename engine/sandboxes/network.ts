@@ -5,7 +5,6 @@ import { Egress } from "../network/egress.ts";
 import { type HostNetwork, NO_MAXIMUM } from "../network/host.ts";
 import { NetworkLog } from "../network/log.ts";
 import { EffectivePolicy } from "../network/policy.ts";
-import { resolveName } from "../network/resolver.ts";
 import type { SandboxRecord } from "./record.ts";
 
 const FEATURE = "egress";
@@ -18,6 +17,7 @@ export class SandboxNetwork {
   readonly #egress: Egress;
   readonly log: NetworkLog;
   #unavailable: string | null = null;
+  #isInherited = false;
 
   constructor(record: SandboxRecord, dir: string, host: HostNetwork = NO_MAXIMUM) {
     this.#record = record;
@@ -26,8 +26,18 @@ export class SandboxNetwork {
     this.#egress = new Egress({
       policy: this.#effective(),
       log: this.log,
-      resolve: (name) => resolveName(name, { servers: host.dns() }),
+      resolve: host.resolve,
     });
+  }
+
+  /** An earlier daemon has left its log. It is read when somebody wants it, and not while the daemon starts. */
+  inherit(): void {
+    this.#isInherited = true;
+  }
+
+  /** Resolves when the log has all that was noted. */
+  async ready(): Promise<void> {
+    if (this.#isInherited) await this.log.restore();
   }
 
   /** Why there is no way out of its guest, where its policy would have one. */

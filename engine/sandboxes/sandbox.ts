@@ -192,11 +192,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Reads back what an earlier daemon wrote of its execs. Its machine is not asked before `adopt`. */
   async restore(): Promise<void> {
     this.#adoption = { begin: () => this.#adopt(), over: null };
-    await Promise.all([
-      this.#execs.restore(),
-      this.network.log.restore(),
-      this.forwards.restore(this.record.forwards),
-    ]);
+    this.network.inherit();
+    await Promise.all([this.#execs.restore(), this.forwards.restore(this.record.forwards)]);
   }
 
   /** Takes up the machine of an earlier daemon. Never rejects: a dead one is `failed`, one that does not answer `unresponsive`. */
@@ -208,6 +205,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async #adopt(): Promise<void> {
+    // Before its machine may add to it.
+    await this.network.ready();
     try {
       if (this.record.frozen) await this.#link.clear();
       else await clearFrozen(this.dir);

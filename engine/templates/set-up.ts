@@ -9,7 +9,6 @@ import { Egress } from "../network/egress.ts";
 import type { HostNetwork } from "../network/host.ts";
 import { NetworkLog } from "../network/log.ts";
 import { EffectivePolicy, extended, noNetwork } from "../network/policy.ts";
-import { resolveName } from "../network/resolver.ts";
 import { type OnProgress, phase } from "../progress.ts";
 import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
@@ -32,7 +31,7 @@ export async function setUp(agent: Agent, recipe: Recipe, options: SetUpOptions)
   const egress = new Egress({
     policy: new EffectivePolicy(policy, host.maximum()),
     log,
-    resolve: (name) => resolveName(name, { servers: host.dns() }),
+    resolve: host.resolve,
   });
   egress.serve(agent);
   try {
