@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
+import { signalExitCode } from "../api/exit-code.ts";
 import { ThawError } from "../client/index.ts";
-import { signalExitCode } from "./exec-io/signals.ts";
 import { cleanText } from "./format/clean-text.ts";
 import { styleErr, writeErr } from "./output.ts";
 import { verbs } from "./verbs.ts";

@@ -1,6 +1,6 @@
 /** A command that is run to its end: its output, as much as is asked for, and its exit code. */
-import { constants } from "node:os";
 import { channel } from "../api/channels.ts";
+import { exitCodeOf } from "../api/exit-code.ts";
 import type { ExecResult } from "../api/schema.ts";
 import { EngineError } from "../engine/errors.ts";
 import type { Exec } from "../engine/execs/exec.ts";
@@ -31,19 +31,13 @@ export async function readToEnd(
   const view = execView(exec);
   if (view.error !== null)
     throw new EngineError(view.error.code, view.error.message, { hint: view.error.hint });
+  if (view.exit === null) throw new EngineError("internal", "the command ended without an exit");
   const text = (of: 1 | 2): string => Buffer.concat(kept[of]).toString("utf8");
   return {
-    exitCode: exitCodeOf(exec),
+    exitCode: exitCodeOf(view.exit),
     stdout: text(channel.stdout),
     stderr: text(channel.stderr),
     truncated,
     exec: view,
   };
-}
-
-function exitCodeOf({ record: { exit } }: Exec): number {
-  if (exit === null) throw new EngineError("internal", "the command ended without an exit");
-  if (exit.timedOut) return 124;
-  if (exit.signal === null) return exit.code ?? 125;
-  return 128 + (constants.signals[`SIG${exit.signal.replace(/^SIG/, "")}` as NodeJS.Signals] ?? 0);
 }

@@ -1,4 +1,4 @@
 /** The entry of the process that scans a capture for secrets. */
 import { serveScan } from "../engine/captures/scan-process.ts";
 
-await serveScan();
+serveScan();

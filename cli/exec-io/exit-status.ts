@@ -1,6 +1,6 @@
+import { exitCodeOf } from "../../api/exit-code.ts";
 import { type ExecInfo, ThawError } from "../../client/index.ts";
 import { formatElapsed } from "../format/age.ts";
-import { signalExitCode } from "./signals.ts";
 
 /** How our own process ends after an exec. */
 export interface ExitStatus {
@@ -17,13 +17,12 @@ export function readExitStatus(exec: ExecInfo): ExitStatus {
   if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
   const { exit } = exec;
   if (exit === null) throw new ThawError("internal", "the command ended without an exit");
-  if (exit.timedOut) {
+  const code = exitCodeOf(exit);
+  if (exit.timedOut)
     return {
-      code: 124,
-      explanation: `timed out after ${formatElapsed(exit.durationMs)} (--timeout), exit code 124`,
+      code,
+      explanation: `timed out after ${formatElapsed(exit.durationMs)} (--timeout), exit code ${code}`,
     };
-  }
-  const code = exit.signal === null ? (exit.code ?? 125) : signalExitCode(exit.signal);
   return {
     code,
     explanation: exit.oom ? `the sandbox ran out of memory (--memory), exit code ${code}` : undefined,

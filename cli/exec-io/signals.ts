@@ -1,14 +1,9 @@
-import { constants } from "node:os";
+import { signalExitCode } from "../../api/exit-code.ts";
 import { ThawError } from "../../client/index.ts";
 
 /** Signals that are passed on to the guest. */
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 const impatienceMs = 2000;
-
-/** The exit code of a process that a signal ended: 128 + its number. */
-export function signalExitCode(signal: string): number {
-  return 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
-}
 
 /** Thrown when our own signals ended things: the exit code says which. */
 export class Interrupted extends ThawError {

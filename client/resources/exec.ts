@@ -3,6 +3,7 @@ import { type ApiCalls, type CallOptions, withQuery } from "../api-calls.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "../channels.ts";
 import type { LogChunk, LogOptions } from "../logs.ts";
 import { OutputQueue } from "../output-queue.ts";
+import { sandboxPath } from "./sandbox-path.ts";
 
 /** How a command is started. */
 export interface StartOptions extends Omit<ExecRequest, "argv">, CallOptions {}
@@ -58,7 +59,7 @@ export class ExecReference {
   async wait(options: CallOptions & { timeoutMs?: number } = {}): Promise<ExecInfo> {
     const { timeoutMs, ...call } = options;
     const query = { for: "exec", exec: this.id, timeoutMs: timeoutMs?.toString() };
-    const path = withQuery(`/v1/sandboxes/${encodeURIComponent(this.sandbox)}/wait`, query);
+    const path = withQuery(sandboxPath(this.sandbox, "/wait"), query);
     const how = { method: "GET", path, answerDeadlineMs: 0 } as const;
     const { exec } = await this.api.json<WaitResult>({ ...how, ...call });
     return exec ?? this.get(call);
@@ -91,7 +92,7 @@ export class ExecReference {
   }
 
   #path(rest = ""): string {
-    return `/v1/sandboxes/${encodeURIComponent(this.sandbox)}/execs/${encodeURIComponent(this.id)}${rest}`;
+    return sandboxPath(this.sandbox, `/execs/${encodeURIComponent(this.id)}${rest}`);
   }
 }
 

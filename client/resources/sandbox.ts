@@ -17,6 +17,7 @@ import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
 import { Network } from "./network.ts";
 import { Ports } from "./ports.ts";
+import { sandboxPath } from "./sandbox-path.ts";
 
 /** How a command is run to its end. */
 export interface RunOptions extends Omit<RunOnceRequest, "argv">, CallOptions {}
@@ -37,10 +38,6 @@ export interface Forked {
   pauseMs: number;
   /** `freeze` where the host can't take a difference. */
   method: "difference" | "freeze";
-}
-
-export function sandboxPath(sandbox: string, rest = ""): string {
-  return `/v1/sandboxes/${encodeURIComponent(sandbox)}${rest}`;
 }
 
 /** A sandbox that is named, whether it is there or not: by its id, its name, or a unique prefix of its id. */

@@ -1,6 +1,7 @@
 import type { CreateRequest, Sandbox as SandboxInfo, SandboxList } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
-import { Sandbox, SandboxReference, sandboxPath } from "./sandbox.ts";
+import { Sandbox, SandboxReference } from "./sandbox.ts";
+import { sandboxPath } from "./sandbox-path.ts";
 
 /** Sandboxes of one host. */
 export class Sandboxes {

@@ -22,6 +22,7 @@ import { bytesFor } from "../../engine/captures/check.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { goneSignal } from "../gone.ts";
 import { streamWork } from "../ndjson.ts";
 import { requestIdOf } from "../requests.ts";
 import { captureView } from "../views.ts";
@@ -191,12 +192,6 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
 function needAgent(agent: Agent | null): Agent {
   if (agent) return agent;
   throw new EngineError("internal", "a captured machine without an agent");
-}
-
-function goneSignal({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
-  return gone.signal;
 }
 
 /** Answers with bytes that are there only after some work: until then it can still fail with a status. */

@@ -13,6 +13,7 @@ import { EngineError } from "../../engine/errors.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { goneSignal } from "../gone.ts";
 import { readToEnd } from "../run-once.ts";
 import { execView } from "../views.ts";
 
@@ -57,10 +58,9 @@ export function execRoutes(app: App, { engine, requests }: DaemonContext): void 
     { schema: { params: sandboxParams, body: runOnceRequest, response: { 200: execResult } } },
     async (request, reply) => {
       const { maxOutputBytes, ...asked } = request.body;
-      const gone = new AbortController();
-      reply.raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
+      const signal = goneSignal(reply);
       const started = await start(request.params.sandbox, { ...asked, stdin: false });
-      return readToEnd(started, { maxOutputBytes, signal: gone.signal });
+      return readToEnd(started, { maxOutputBytes, signal });
     },
   );
 

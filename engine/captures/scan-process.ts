@@ -1,6 +1,7 @@
 /**
  * Scans in a process of its own: it reads hundreds of megabytes, and the daemon serves meanwhile. Machines go before it, but it is not starved,
- * since somebody may wait to publish what it reads. It is what the kernel ends first when memory runs out. A line of JSON goes in, one comes out; it ends when its daemon does.
+ * since somebody may wait to publish what it reads. It is what the kernel ends first when memory runs out. A line of JSON goes in, one comes
+ * out; it ends when its daemon does.
  */
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -39,7 +40,7 @@ export async function scanInProcess(script: string, job: ScanJob, signal: AbortS
 }
 
 /** The process's side. */
-export async function serveScan(): Promise<void> {
+export function serveScan(): void {
   setPriority(NICE);
   writeFileSync("/proc/self/oom_score_adj", FIRST_TO_END);
   const lines = createInterface({ input: process.stdin });

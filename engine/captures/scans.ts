@@ -50,9 +50,9 @@ export class Scans {
     const { store, admission, scanPath } = this.#context;
     const secrets = await this.#store.secrets(capture.id);
     const snapshot = await store.get(capture.manifest.base.snapshot);
-    const base = (await this.#hasRun(snapshot)) ? read(snapshot) : null;
+    const base = (await this.#hasRun(snapshot)) ? partsOf(snapshot) : null;
     const scan = await admission.withHelper(() =>
-      scanInProcess(scanPath, { capture: read(capture), base, secrets }, this.#leaving),
+      scanInProcess(scanPath, { capture: partsOf(capture), base, secrets }, this.#leaving),
     );
     await this.#store.note(capture.id, { scan });
     const kinds = [...new Set(scan.findings.map(({ kind }) => kind))];
@@ -70,6 +70,7 @@ export class Scans {
   }
 }
 
-function read<P extends { name: string }>({ dir, manifest }: Scanned<P>): Scanned<P> {
+/** All that the process that scans has to know of it. */
+function partsOf<P extends { name: string }>({ dir, manifest }: Scanned<P>): Scanned<P> {
   return { dir, manifest: { parts: manifest.parts } };
 }

@@ -20,33 +20,40 @@ export interface HttpTarget {
   failed(reason: string): void;
 }
 
-const targets = new WeakMap<object, HttpTarget>();
-const agents = new WeakMap<object, Agent>();
+/** What a connection of the guest's is served with. */
+interface Served {
+  target: HttpTarget;
+  /** One connection to the destination, used again for the next request. */
+  agent: Agent;
+}
+
+const served = new WeakMap<object, Served>();
 
 const server = createServer({ keepAliveTimeout: 0 });
 server.on("request", (message: IncomingMessage, response: ServerResponse) => {
-  const target = targets.get(message.socket);
+  const by = served.get(message.socket);
   message.on("error", () => {});
   response.on("error", () => {});
-  if (!target) return void response.destroy();
-  forward(message, response, target).catch(() => response.destroy());
+  if (!by) return void response.destroy();
+  forward(message, response, by).catch(() => response.destroy());
 });
 server.on("upgrade", (message: IncomingMessage, guest: Duplex, head: Buffer) => {
   guest.on("error", () => {});
-  const target = targets.get(message.socket);
-  if (!target) return void guest.destroy();
-  upgrade(message, guest, head, target).catch(() => guest.destroy());
+  const by = served.get(message.socket);
+  if (!by) return void guest.destroy();
+  upgrade(message, guest, head, by.target).catch(() => guest.destroy());
 });
 server.on("connect", (message: IncomingMessage, guest: Duplex) => {
   guest.on("error", () => {});
-  const reason = `a CONNECT to ${(message.url ?? "").slice(0, 200)} within a connection to ${targets.get(message.socket)?.name}`;
-  targets.get(message.socket)?.refused(reason);
+  const target = served.get(message.socket)?.target;
+  const reason = `a CONNECT to ${(message.url ?? "").slice(0, 200)} within a connection to ${target?.name}`;
+  target?.refused(reason);
   guest.end(
     `HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\nthaw: ${reason}\n`,
   );
 });
 server.on("clientError", (error: NodeJS.ErrnoException, guest: Duplex) => {
-  const target = targets.get(guest);
+  const target = served.get(guest)?.target;
   if (error.code?.startsWith("HPE_") || error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
     target?.refused(`not a request that can be read: ${error.code}`);
     if (guest.writable) return void guest.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
@@ -56,9 +63,15 @@ server.on("clientError", (error: NodeJS.ErrnoException, guest: Duplex) => {
 
 /** Serves the requests of a connection until it closes. What was read of it before must have been put back. */
 export function relayHttp(guest: Duplex, target: HttpTarget): void {
-  targets.set(guest, target);
   const agent = new Agent({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
-  agents.set(guest, agent);
+  agent.createConnection = ((_options: unknown, done: (error: Error | null, socket?: Socket) => void) => {
+    target.dial().then(
+      (socket) => done(null, socket),
+      (error: Error) => done(error),
+    );
+    return undefined;
+  }) as unknown as Agent["createConnection"];
+  served.set(guest, { target, agent });
   guest.once("close", () => agent.destroy());
   server.emit("connection", guest);
 }
@@ -117,7 +130,7 @@ function endToEnd({ rawHeaders, headers }: IncomingMessage): string[] {
 async function forward(
   message: IncomingMessage,
   response: ServerResponse,
-  target: HttpTarget,
+  { target, agent }: Served,
 ): Promise<void> {
   const wrong = fault(message, target);
   if (wrong !== null) {
@@ -132,7 +145,7 @@ async function forward(
   const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const outgoing = request({
     ...{ method: message.method ?? "GET", path: message.url ?? "/", headers, setHost: false },
-    agent: agentOf(message, target),
+    agent,
   });
   outgoing.on("error", reject);
   outgoing.once("response", resolve);
@@ -175,19 +188,6 @@ async function upgrade(
   upstream.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
   if (head.length > 0) upstream.write(head);
   await join(guest, upstream);
-}
-
-/** One connection to the destination for each of the guest's, used again for its next request. */
-function agentOf(message: IncomingMessage, target: HttpTarget): Agent {
-  const agent = agents.get(message.socket) ?? new Agent();
-  agent.createConnection = ((_options: unknown, done: (error: Error | null, socket?: Socket) => void) => {
-    target.dial().then(
-      (socket) => done(null, socket),
-      (error: Error) => done(error),
-    );
-    return undefined;
-  }) as unknown as Agent["createConnection"];
-  return agent;
 }
 
 /** The rest of the request may never come: the connection ends with the answer. */
