@@ -14,6 +14,7 @@ export * from "./machine.ts";
 export * from "./messages.ts";
 export * from "./network.ts";
 export * from "./ports.ts";
+export * from "./preview.ts";
 export * from "./sandbox.ts";
 export * from "./snapshot.ts";
 export * from "./text.ts";

@@ -54,6 +54,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "forward ports of this host into a sandbox, and list what listens in it",
     load: () => import("./port/command.ts"),
   },
+  preview: {
+    description: "print an address at which a browser sees a port of a sandbox",
+    load: () => import("./preview/command.ts"),
+  },
   network: {
     description: "show and change what a sandbox may reach, and see what it did",
     load: () => import("./network/command.ts"),

@@ -57,6 +57,8 @@ export type {
   OutlineCheck,
   PatchRequest,
   PortsState,
+  Preview,
+  PreviewRequest,
   Probe,
   Progress,
   PruneReport,

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Engine } from "../engine/engine.ts";
+import type { Previews } from "./preview/previews.ts";
 import type { Requests } from "./requests.ts";
 
 export interface Version {
@@ -17,6 +18,7 @@ export interface Version {
 export interface DaemonContext {
   engine: Engine;
   requests: Requests;
+  previews: Previews;
   version: Version;
   startedAt: string;
   /** Whose members the socket lets in; null: its owner only. */

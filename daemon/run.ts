@@ -8,6 +8,7 @@ import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { describeHolder, lockHome } from "./lock.ts";
+import { Previews } from "./preview/previews.ts";
 import { Requests } from "./requests.ts";
 import { createServer } from "./server.ts";
 import { tellSystemdReady } from "./systemd.ts";
@@ -15,7 +16,10 @@ import { tellSystemdReady } from "./systemd.ts";
 const OOM_SCORE = -500;
 
 const { values } = parseArgs({
-  options: { home: { type: "string" }, socket: { type: "string" }, group: { type: "string" } },
+  options: {
+    ...{ home: { type: "string" }, socket: { type: "string" }, group: { type: "string" } },
+    "preview-listen": { type: "string" },
+  },
 });
 const { home, socket, group } = values;
 if (home === undefined || socket === undefined) fail("usage: daemon --home DIR --socket PATH [--group NAME]");
@@ -58,8 +62,13 @@ const engine = await Engine.open({
   fail([error.message, ...(error.details ?? []), ...(error.hint ? [`hint: ${error.hint}`] : [])].join("\n")),
 );
 
+const previews = new Previews({
+  engine,
+  listen: values["preview-listen"] ?? process.env.THAW_PREVIEW_LISTEN,
+});
 const server = await createServer({
   engine,
+  previews,
   requests: new Requests(engine),
   version,
   startedAt: new Date().toISOString(),
@@ -69,6 +78,7 @@ const server = await createServer({
 rmSync(socket, { force: true });
 await server.listen({ path: socket });
 void engine.begin();
+previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
 if (group === undefined) chmodSync(socket, 0o600);
 else openToGroup(socket, group);
 void tellSystemdReady();
@@ -93,6 +103,7 @@ function shutDown(): void {
   server.log.info("leaving; machines go on");
   rmSync(socket as string, { force: true });
   setTimeout(() => process.exit(0), paced(5000)).unref();
+  previews.close();
   void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
 }
 

@@ -21,6 +21,7 @@ import { infoRoutes } from "./routes/info.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { networkRoutes } from "./routes/network.ts";
 import { portRoutes } from "./routes/ports.ts";
+import { previewRoutes } from "./routes/previews.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
@@ -86,6 +87,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
         quarantineRoutes,
         networkRoutes,
         portRoutes,
+        previewRoutes,
       ],
     ])
       add(routes, context);

@@ -77,6 +77,25 @@ const config = z.strictObject({
         .default([]),
     })
     .default({ defaults: {}, dns: [] }),
+  /** Where browsers see what listens in sandboxes. */
+  preview: z
+    .strictObject({
+      /** ADDRESS:PORT. Default: a port of the loopback addresses that stays the same, from the first preview on. */
+      listen: z.string().refine(isServer, "ADDRESS:PORT").optional(),
+      /** Names of it, `<port>-<sandbox>.<domain>`, lead to the listener. */
+      domain: z
+        .string()
+        .regex(
+          /^(?=.{1,190}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
+          "a domain, in lower case",
+        )
+        .optional(),
+      /** What a browser's address begins with, where a proxy stands in front: https://previews.example.com. */
+      base: z.string().refine(isOrigin, "an http or https address without a path").optional(),
+      /** Names of the listener itself. */
+      hosts: z.array(z.string().max(253)).max(32).default([]),
+    })
+    .default({ hosts: [] }),
   /** How machines are run. */
   runner: z
     .strictObject({
@@ -100,6 +119,11 @@ function isServer(text: string): boolean {
   const parts = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
   const address = parts?.[1] ?? parts?.[2] ?? text;
   return isIP(address) !== 0 && (parts?.[3] === undefined || Number(parts[3]) <= 65_535);
+}
+
+function isOrigin(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`;
 }
 
 export type Config = z.infer<typeof config>;

@@ -47,6 +47,7 @@ import { type Freeze, freeze } from "./verbs/freeze.ts";
 import { label } from "./verbs/label.ts";
 import { setNetwork } from "./verbs/network.ts";
 import { addForward, portsOf, removeForward } from "./verbs/ports.ts";
+import { endPreviews, sharePreview } from "./verbs/previews.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
 
@@ -238,6 +239,19 @@ export class Engine {
 
   removeForward(reference: string, port: number): Promise<void> {
     return removeForward(this.#parts, this.sandbox(reference), port);
+  }
+
+  /** What the configuration says of previews, as it is now. */
+  previewSettings(): Config["preview"] {
+    return this.#parts.config.required().preview;
+  }
+
+  sharePreview(sandbox: Sandbox, grant: { port: number; publicUntil: string | null }): Promise<void> {
+    return sharePreview(this.#parts, sandbox, grant);
+  }
+
+  endPreviews(reference: string, port: number): Promise<void> {
+    return endPreviews(this.#parts, this.sandbox(reference), port);
   }
 
   build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {

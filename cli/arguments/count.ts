@@ -14,6 +14,13 @@ export function parseCopies(text: string): number {
   throw new InvalidArgumentError("It is not a number from 1 to 100.");
 }
 
+/** Parses a port, 1 to 65535. */
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError("A port is a number from 1 to 65535.");
+}
+
 /** Parses a number of lines, 0 and more. */
 export function parseLines(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);

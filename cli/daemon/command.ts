@@ -12,9 +12,16 @@ export const define: Define = (command, exit) => {
   command
     .command("start")
     .description("start the daemon, unless it runs")
+    .option(
+      "--preview-listen <address:port>",
+      "where previews are served; preview.listen in config.yaml stays when the daemon is started again",
+    )
     .option("--json", "print what runs as JSON")
-    .addHelpText("after", "\nExample:\n  $ thaw daemon start")
-    .action(async (flags: JsonFlag) => {
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ thaw daemon start\n  $ thaw daemon start --preview-listen 127.0.0.1:7380",
+    )
+    .action(async (flags: JsonFlag & { previewListen?: string }) => {
       const { start } = await import("./start.ts");
       await start(flags);
       exit(0);

@@ -1,10 +1,11 @@
+import { parsePort } from "../arguments/count.ts";
 import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "the sandbox, by its name or id")
     .argument("[forward...]", "[ADDRESS:]HOST:GUEST; HOST 0 takes any port")
-    .option("--rm <port>", "end the forward of this port of the host", Number)
+    .option("--rm <port>", "end the forward of this port of the host", parsePort)
     .option("--json", "print forwards and what listens inside as JSON")
     .addHelpText(
       "after",

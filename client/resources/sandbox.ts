@@ -17,6 +17,7 @@ import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
 import { Network } from "./network.ts";
 import { Ports } from "./ports.ts";
+import { Previews } from "./previews.ts";
 import { sandboxPath } from "./sandbox-path.ts";
 
 /** How a command is run to its end. */
@@ -50,6 +51,8 @@ export class SandboxReference {
   readonly network: Network;
   /** Ports of the host that lead into it. */
   readonly ports: Ports;
+  /** What listens in it, shown in browsers. */
+  readonly previews: Previews;
 
   /** Made by `thaw.sandboxes`. */
   constructor(api: ApiCalls, reference: string) {
@@ -58,6 +61,7 @@ export class SandboxReference {
     this.files = new Files(api, sandboxPath(reference));
     this.network = new Network(api, sandboxPath(reference));
     this.ports = new Ports(api, sandboxPath(reference));
+    this.previews = new Previews(api, sandboxPath(reference));
   }
 
   /** Starts a command. Aborted meanwhile, it leaves no command behind. @throws ThawError `exec-not-found`, `exec-not-executable` */

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Forward } from "../../api/ports.ts";
 import { EngineError } from "../errors.ts";
 import { join, reset } from "../network/join.ts";
+import { listenOn, portOf } from "./listen.ts";
 
 const LOOPBACK = ["127.0.0.1", "::1"];
 /** Connections of one sandbox at a time. Beyond, they are reset. */
@@ -11,8 +12,6 @@ const MAX_CONNECTIONS = 1_024;
 const MAX_FORWARDS = 64;
 /** A connection waits as long for a sandbox that is being woken. */
 const WAKE_MS = 30_000;
-/** Tries to find one port that is free on both loopback addresses. */
-const TRIES = 8;
 
 /** What forwards need of their sandbox. */
 export interface ForwardHost {
@@ -38,17 +37,17 @@ export class Forwards {
   async open({ address, port, guest }: Forward): Promise<Forward> {
     if (this.#servers.size >= MAX_FORWARDS)
       throw new EngineError("conflict", `sandbox ${this.#host.name} has ${MAX_FORWARDS} forwards already`);
-    for (let tries = 1; ; tries += 1) {
-      try {
-        const servers = await this.#listen(address === null ? LOOPBACK : [address], port, guest);
-        const got = portOf(servers[0]) ?? port;
-        this.#servers.set(got, servers);
-        return { address, port: got, guest };
-      } catch (error) {
-        // The port that was free on the first address is taken on the second.
-        const { code } = error as NodeJS.ErrnoException;
-        if (port !== 0 || code !== "EADDRINUSE" || tries >= TRIES) throw explain(error, address, port);
-      }
+    try {
+      const servers = await listenOn(
+        () => this.#server(guest),
+        address === null ? LOOPBACK : [address],
+        port,
+      );
+      const got = portOf(servers[0]) ?? port;
+      this.#servers.set(got, servers);
+      return { address, port: got, guest };
+    } catch (error) {
+      throw explain(error, address, port);
     }
   }
 
@@ -74,29 +73,8 @@ export class Forwards {
     for (const port of [...this.#servers.keys()]) this.close(port);
   }
 
-  async #listen(addresses: readonly string[], port: number, guest: number): Promise<Server[]> {
-    const servers: Server[] = [];
-    try {
-      for (const address of addresses) {
-        const server = createServer(
-          { allowHalfOpen: true, noDelay: true },
-          (socket) => void this.#carry(socket, guest),
-        );
-        const wanted = portOf(servers[0]) ?? port;
-        try {
-          await listening(server, address, wanted);
-          servers.push(server);
-        } catch (error) {
-          // A host without IPv6.
-          const { code = "" } = error as NodeJS.ErrnoException;
-          if (servers.length === 0 || !["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(code)) throw error;
-        }
-      }
-      return servers;
-    } catch (error) {
-      for (const server of servers) server.close();
-      throw error;
-    }
+  #server(guest: number): Server {
+    return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => void this.#carry(socket, guest));
   }
 
   /** Each connection stands alone: what becomes of it ends no other. */
@@ -119,22 +97,6 @@ export class Forwards {
       this.#connections.delete(socket);
     }
   }
-}
-
-function portOf(server: Server | undefined): number | undefined {
-  const address = server?.address();
-  return typeof address === "object" ? address?.port : undefined;
-}
-
-function listening(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host, port, ipv6Only: true }, () => {
-      server.off("error", reject);
-      server.on("error", () => {});
-      resolve();
-    });
-  });
 }
 
 function explain(error: unknown, address: string | null, port: number): EngineError {

@@ -5,6 +5,7 @@ import { sandboxStates } from "../../api/closed-lists.ts";
 import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { networkPolicy } from "../../api/network.ts";
 import { forward } from "../../api/ports.ts";
+import { previewGrant } from "../../api/preview.ts";
 import { noNetwork } from "../network/policy.ts";
 import { sealedSecrets } from "../secrets/sealed.ts";
 import { recordKind } from "../state/record.ts";
@@ -100,6 +101,8 @@ export const sandboxRecord = z.object({
   network: networkPolicy.default(() => noNetwork()),
   /** Ports of the host that lead into it. */
   forwards: z.array(forward).default([]),
+  /** Who may look at ports of it without a link. */
+  previews: z.array(previewGrant).default([]),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

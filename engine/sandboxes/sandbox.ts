@@ -1,6 +1,7 @@
 /** A sandbox: what may be asked of it, its state, and the order in which it changes. States and what they allow: state.ts. */
 
 import { EventEmitter, once } from "node:events";
+import type { Duplex } from "node:stream";
 import type { SandboxState } from "../../api/closed-lists.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
@@ -108,7 +109,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.network = new SandboxNetwork(record, dir, hostNetwork);
     this.forwards = new Forwards({
       name: record.name,
-      dial: (port) => this.use("exec", (agent) => agent.dial({ port })),
+      dial: (port) => this.dial(port),
       acquireUse: () => this.acquireUse(),
     });
     const persist = () => this.persist();
@@ -263,6 +264,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     } finally {
       release();
     }
+  }
+
+  /** A connection to a port in it; it is woken first. Throws as `use`. */
+  dial(port: number): Promise<Duplex> {
+    return this.use("exec", (agent) => agent.dial({ port }));
   }
 
   async pause(): Promise<void> {

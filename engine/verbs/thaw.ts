@@ -103,7 +103,7 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
     network: made.network ?? noNetwork(),
-    forwards: [],
+    ...{ forwards: [], previews: [] },
     ...{ reason: null, thawMs: null, heldBy: null, frozen: null },
     ...{ ownSnapshot: null, machineId: null, machine: null },
   };

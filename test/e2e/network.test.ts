@@ -173,3 +173,31 @@ test("a forward wakes its sandbox and returns after a killed daemon; one that ca
   expect([taken.exitCode, taken.stderr]).toEqual([125, expect.stringContaining("is taken")]);
   expect((await thaw(["ls"])).stdout).not.toContain("two");
 });
+
+test("a preview wakes its sandbox; its link is good for that port only, and its cookie after a killed daemon", async () => {
+  const answer = `while(my $c=$s->accept){ my $r=""; while(<$c>){ last if /^\\r/; $r.=$_ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\n$r"; close $c }`;
+  const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8000,Listen=>5) or die; ${answer}`;
+  expect((await thaw(["create", "--name", "site"])).exitCode).toBe(0);
+  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
+  const made = await thawJson<{ url: string; expiresAt: string }>(["preview", "site", "8000"]);
+  const { search, port: own, hostname } = new URL(made.url);
+  expect(hostname).toBe("8000-site.localhost");
+  // By path: not every resolver knows names below localhost.
+  const page = `http://127.0.0.1:${own}/site/8000/`;
+  const get = (url: string, headers: Record<string, string> = {}) =>
+    fetch(url, { redirect: "manual", headers, signal: AbortSignal.timeout(60_000) });
+  const entered = await get(`${page}${search}`);
+  expect(entered.status).toBe(303);
+  const cookie = entered.headers.get("set-cookie")?.split(";")[0] ?? "";
+  const body = async () => (await get(`${page}a`, { cookie })).text();
+  await until(async () => (await body()).startsWith("GET /a"), "it to listen");
+  expect(await body()).not.toContain("thaw-");
+  expect((await get(page)).status).toBe(403);
+  expect((await thaw(["pause", "site"])).exitCode).toBe(0);
+  expect(await body()).toContain("GET /a");
+  await killDaemon();
+  expect((await thaw(["ls"])).stdout).toContain("site");
+  expect(await body()).toContain("GET /a");
+  expect((await thaw(["preview", "site", "8000", "--rm"])).exitCode).toBe(0);
+  expect((await get(page, { cookie })).status).toBe(403);
+});

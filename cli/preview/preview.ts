@@ -1,0 +1,22 @@
+import { withClient } from "../connect.ts";
+import { formatUntil } from "../format/next.ts";
+import { printJson, writeErr, writeOut } from "../output.ts";
+
+export interface PreviewFlags {
+  ttl?: number;
+  public?: boolean;
+  rm?: boolean;
+  json?: boolean;
+}
+
+/** `thaw preview`: the address goes to stdout, alone. */
+export async function preview(name: string, port: number, flags: PreviewFlags): Promise<void> {
+  const { ttl, public: isPublic = false, rm = false, json = false } = flags;
+  if (rm) return withClient((client) => client.sandboxes.at(name).previews.end(port));
+  const request = { port, public: isPublic, ...(ttl === undefined ? {} : { ttlMs: ttl }) };
+  const made = await withClient((client) => client.sandboxes.at(name).previews.create(request));
+  if (json) return printJson(made);
+  writeOut(`${made.url}\n`);
+  const who = made.public ? "anyone who knows the address" : "anyone who has this link";
+  writeErr(`open to ${who}, for ${formatUntil(made.expiresAt)}; thaw preview ${name} ${port} --rm ends it\n`);
+}
