@@ -75,10 +75,12 @@ const server = await createServer({
   shutDown,
   group: group ?? null,
 });
+// Whoever finds this daemon finds its ports as well.
+await engine.openPorts();
+await previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
 rmSync(socket, { force: true });
 await server.listen({ path: socket });
 void engine.begin();
-previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
 if (group === undefined) chmodSync(socket, 0o600);
 else openToGroup(socket, group);
 void tellSystemdReady();

@@ -96,6 +96,12 @@ export class Engine {
     return engine;
   }
 
+  /** Listens again at the ports that lead into sandboxes. Connections wait until the sandbox is adopted. */
+  async openPorts(): Promise<void> {
+    const live = this.sandboxes.filter(({ record }) => record.state !== "removing");
+    await Promise.all(live.map(({ forwards, record }) => forwards.restore(record.forwards)));
+  }
+
   /** Clients can come: adopts the machines of an earlier daemon and starts the timers. Resolves when every machine was asked. */
   async begin(): Promise<void> {
     const { leases, lifecycle } = this.#parts;

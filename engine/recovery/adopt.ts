@@ -72,6 +72,8 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
 /** A sandbox whose record was mended. */
 export async function readAgain(parts: Parts, id: string): Promise<void> {
   const later = await readSandbox(parts, id, false);
+  const sandbox = parts.registry.present.find((one) => one.id === id);
+  await sandbox?.forwards.restore(sandbox.record.forwards);
   await later();
 }
 

@@ -194,7 +194,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   async restore(): Promise<void> {
     this.#adoption = { begin: () => this.#adopt(), over: null };
     this.network.inherit();
-    await Promise.all([this.#execs.restore(), this.forwards.restore(this.record.forwards)]);
+    await this.#execs.restore();
   }
 
   /** Takes up the machine of an earlier daemon. Never rejects: a dead one is `failed`, one that does not answer `unresponsive`. */
