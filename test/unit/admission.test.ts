@@ -218,6 +218,7 @@ runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
     captures: { perRepository: {} },
     runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
     network: { defaults: {}, dns: [] },
+    preview: { hosts: [] },
   });
   expect(parseConfig("")).toEqual({
     defaults: {},
@@ -225,6 +226,7 @@ runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
     captures: { perRepository: {} },
     runner: {},
     network: { defaults: {}, dns: [] },
+    preview: { hosts: [] },
   });
 });
 
