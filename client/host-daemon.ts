@@ -1,5 +1,10 @@
 /** The host's own daemon, that `thaw daemon install --system` sets up: one for every user of a group. */
 import { accessSync, constants, existsSync } from "node:fs";
+import { paced } from "../host/pace.ts";
+
+const ASK_SYSTEMD_MS = 5_000;
+/** Units in these states have no daemon, and get none by waiting. */
+const DOWN = /^(inactive|failed|unknown|)$/;
 
 export const hostDaemon = {
   home: "/var/lib/thaw",
@@ -20,4 +25,17 @@ export function hasHostDaemon({ unit, socket }: { unit: string; socket: string }
   } catch {
     return false;
   }
+}
+
+/** Whether systemd runs it or is about to: a daemon that was killed is away until its successor listens. Never rejects. */
+export async function isKeptBySystemd(): Promise<boolean> {
+  const { execFile } = await import("node:child_process");
+  return new Promise((resolve) => {
+    execFile(
+      "systemctl",
+      ["is-active", "thaw.service"],
+      { timeout: paced(ASK_SYSTEMD_MS) },
+      (_error, state) => resolve(!DOWN.test(state.trim())),
+    );
+  });
 }

@@ -3,8 +3,7 @@ import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
 import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
 import { formatSsh, type RemoteHost } from "./contexts/remote.ts";
-import { systemCode } from "./errors.ts";
-import { hostDaemon } from "./host-daemon.ts";
+import { hostDaemon, isKeptBySystemd } from "./host-daemon.ts";
 import type { ThawPaths } from "./paths.ts";
 import { findOwnVersion } from "./version.ts";
 
@@ -38,20 +37,19 @@ export interface AttemptOptions {
 }
 
 /** What can be done about a failed attempt: undefined when it is final. */
-function findRemedy(
+async function findRemedy(
   error: unknown,
   options: ReachOptions,
-  { broke, signal, repeatable = true }: AttemptOptions & { broke: boolean },
-): (() => Promise<void>) | undefined {
+  { signal, repeatable = true }: AttemptOptions,
+): Promise<(() => Promise<void>) | undefined> {
   const { autostart = true, remote, socket } = options;
   const wait = async (): Promise<void> => {};
   if (error instanceof DaemonLeaving) return wait;
   if (isBroken(error)) return repeatable ? wait : undefined;
   if (remote !== undefined) return undefined;
   if (isNobodyThere(error)) {
-    // systemd starts the host's daemon again. One that was stopped has removed its socket; at that of one that was killed nobody accepts.
-    const killed = broke || systemCode(error) === "ECONNREFUSED";
-    if (!autostart) return killed && socket === hostDaemon.socket ? wait : undefined;
+    // Of a host's daemon that was killed the socket is left, then nothing, until the next one listens.
+    if (!autostart) return socket === hostDaemon.socket && (await isKeptBySystemd()) ? wait : undefined;
     return async () => (await import("./autostart.ts")).startDaemon(options, signal);
   }
   if (autostart && error instanceof OlderDaemon)
@@ -71,7 +69,6 @@ export async function reachDaemon<T>(
 ): Promise<T> {
   const { signal } = how;
   let end: number | undefined;
-  let broke = false;
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     const started = performance.now();
     let error: unknown;
@@ -87,10 +84,9 @@ export async function reachDaemon<T>(
       throw describeOlderFar(error, options.remote);
     // A body that ends because of the abort may look like one that was cut off.
     signal?.throwIfAborted();
-    const remedy = findRemedy(error, options, { ...how, broke });
+    const remedy = await findRemedy(error, options, how);
     if (remedy === undefined || performance.now() >= end)
       throw describeConnectionError(error, options, signal);
-    broke ||= isBroken(error);
     await remedy();
     await pause(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(() => {});
     signal?.throwIfAborted();
