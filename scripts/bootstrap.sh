@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bootstrap.sh [--tests|--bench]: installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust toolchain, the
-# guest agent, the host's helpers. With --tests also what only its tests need; with --bench also the peer that the bench measures against.
+# bootstrap.sh [--tests|--bench|--quickstart]: installs what this checkout needs, and only what is missing: npm packages, Debian packages, a Rust
+# toolchain, the guest agent, the host's helpers. With --tests also what only its tests need; with --bench also the peer that the bench measures against;
+# with --quickstart also what the first build of the template `base` fetches. What does not need the other is done at the same time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/rust.sh
@@ -19,7 +20,7 @@ case "${1:-}" in
   --bench) apt_packages+=("${test_packages[@]}" podman runc) ;;
 esac
 
-missing=()
+missing=() missing_rust=()
 if like_debian; then
   installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' | sed -n 's/ installed$//p')
 elif tools_are_there && rust_is_fine; then
@@ -29,44 +30,83 @@ else
   exit 1
 fi
 for package in "${apt_packages[@]}"; do grep -qx "$package" <<<"$installed" || missing+=("$package"); done
-rust_is_fine || missing+=("${rust_packages[@]}")
-if [ ${#missing[@]} -gt 0 ]; then
-  [ "$(id -u)" -ne 0 ] || apt-get update -qq
-  # Debian 12 has the newer Rust of its browsers beside its own, others have none.
-  if ! apt-cache show cargo-web >/dev/null 2>&1; then
-    missing=("${missing[@]/#cargo-web/cargo}") && missing=("${missing[@]/#rustc-web/rustc}")
-  fi
-  if [ "$(id -u)" -ne 0 ]; then
-    echo "missing packages; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
-    exit 1
-  fi
-  say "apt-get install ${missing[*]}"
-  # Tests start an sshd and a registry of their own: the packages' must not begin to listen, now or with the next boot.
-  deny=/usr/sbin/policy-rc.d
-  if [[ " ${missing[*]} " =~ " "(openssh-server|docker-registry)" " && ! -e $deny ]]; then
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-    printf '#!/bin/sh\nexit 101\n' >"$deny" && chmod 755 "$deny"
-  fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  if [[ " ${missing[*]} " == *" openssh-server "* ]] && command -v systemctl >/dev/null; then
-    systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
-  fi
-  if [[ " ${missing[*]} " == *" docker-registry "* ]] && command -v systemctl >/dev/null; then
-    systemctl disable --quiet docker-registry.service 2>/dev/null || true
-  fi
-  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
-fi
+rust_is_fine || missing_rust=("${rust_packages[@]}")
 
-stamp=node_modules/.thaw-lock
-if ! cmp -s package-lock.json "$stamp" || [ ! -x node_modules/.bin/node ]; then
+# Debian 12 has the newer Rust of its browsers beside its own, others have none.
+choose_rust() {
+  apt-cache show cargo-web >/dev/null 2>&1 && return
+  missing_rust=("${missing_rust[@]/#cargo-web/cargo}") && missing_rust=("${missing_rust[@]/#rustc-web/rustc}")
+}
+
+install_packages() {
+  [ $# -gt 0 ] || return 0
+  say "apt-get install $*"
+  # Tests start an sshd and a registry of their own: the packages' must not begin to listen, now or with the next boot.
+  local service
+  if [[ " $* " =~ " "(openssh-server|docker-registry)" " && ! -e /usr/sbin/policy-rc.d ]]; then
+    denied=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' >"$denied" && chmod 755 "$denied"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  command -v systemctl >/dev/null || return 0
+  for service in "openssh-server ssh.service ssh.socket" "docker-registry docker-registry.service"; do
+    # shellcheck disable=SC2086 # the units' names
+    [[ " $* " != *" ${service%% *} "* ]] || systemctl disable --quiet ${service#* } 2>/dev/null || true
+  done
+}
+
+install_npm() {
+  local stamp=node_modules/.thaw-lock
+  if cmp -s package-lock.json "$stamp" && [ -x node_modules/.bin/node ]; then return; fi
   say "npm ci"
   npm ci --no-audit --no-fund --loglevel=error >&2
   cp package-lock.json "$stamp"
-fi
+}
 
-say "guest agent"
-(cd guest && cargo build --release --quiet)
-say "host helpers"
-(cd runners/native && cargo build --release --quiet)
+compile() {
+  say "guest agent"
+  (cd guest && cargo build --release --quiet)
+  say "host helpers"
+  (cd runners/native && cargo build --release --quiet)
+}
+
+# What fails here is told by the build that needs it.
+prefetch() {
+  say "root file system and kernel of the template base"
+  node_modules/.bin/node scripts/prefetch-base.ts 2>/dev/null || true
+}
+
+# Each job is a process group, so that none outlives this script.
+background=() denied=""
+begin() { set -m; "$@" </dev/null & set +m; background+=($!); }
+clean_up() {
+  local job
+  for job in "${background[@]}"; do kill -- "-$job" 2>/dev/null || true; done
+  [ -z "$denied" ] || rm -f "$denied"
+}
+trap clean_up EXIT
+
+if [ $((${#missing[@]} + ${#missing_rust[@]})) -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    choose_rust
+    echo "missing packages; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]} ${missing_rust[*]}" >&2
+    exit 1
+  fi
+  begin install_npm
+  apt-get update -qq
+  choose_rust
+  # The compilers first: they have the longest work before them, while the rest is installed.
+  install_packages "${missing_rust[@]}"
+  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
+else
+  begin install_npm
+fi
+npm_job=${background[0]}
+begin compile
+compile_job=${background[1]}
+install_packages "${missing[@]}"
+wait "$npm_job"
+if [ "${1:-}" = --quickstart ]; then prefetch; fi
+wait "$compile_job"
 say "bundle"
 node_modules/.bin/node scripts/build.mjs

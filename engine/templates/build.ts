@@ -1,8 +1,7 @@
 /** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
-import { chmod, constants, copyFile, mkdir, rm, stat } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { chmod, constants, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { sha256 } from "../../durable/digest.ts";
-import { publishListed } from "../../durable/inventory.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 import type { KernelSource, Machine, MachineNeeds, Resources, Runner } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
@@ -10,9 +9,9 @@ import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import type { HostNetwork } from "../network/host.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
-import { buildRootfs } from "../rootfs/build.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
-import { keptRootfs, ROOT_DISK } from "../rootfs/kept.ts";
+import { keptRootfs } from "../rootfs/kept.ts";
+import { makeRootfs, rootfsDir, suiteOf } from "../rootfs/make.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -135,33 +134,16 @@ async function rootfs(
   recipe: Recipe,
   { onProgress, signal }: BuildOptions,
 ): Promise<string> {
-  const suite = suiteOf(recipe);
-  const packages = [...new Set(recipe.packages)].sort();
-  const dir = join(
-    context.home.rootfs,
-    sha256(JSON.stringify([suite, packages, recipe.resources.disk])).slice(0, 16),
-  );
+  const { home, runner } = context;
   const diskMib = recipe.resources.disk;
-  const kept = await keptRootfs(dir, { diskMib, runner: context.runner, signal });
+  const kept = await keptRootfs(rootfsDir(home, recipe), { diskMib, runner, signal });
   if (kept !== null) return kept;
-  const disk = join(dir, ROOT_DISK);
-  await needHost(context.runner, true);
-  await phase(
+  await needHost(runner, true);
+  return phase(
     onProgress,
-    { subject: recipe.name, phase: "root file system", detail: (size: number) => mib(size) },
-    async () => {
-      const draft = join(context.home.rootfs, `.${randomId()}`);
-      await mkdir(draft);
-      try {
-        await buildRootfs({ suite, packages, diskMib, outputDisk: join(draft, ROOT_DISK), signal });
-        await publishListed(draft, dir);
-        return (await stat(disk)).size;
-      } finally {
-        await rm(draft, { recursive: true, force: true });
-      }
-    },
+    { subject: recipe.name, phase: "root file system", detail: (disk: string) => mib(statSync(disk).size) },
+    () => makeRootfs(home, recipe, signal),
   );
-  return disk;
 }
 
 interface Plan {
@@ -171,10 +153,6 @@ interface Plan {
   resources: Resources;
   about: Pick<Manifest, "template" | "variantOf" | "bootedFrom" | "warm" | "defaults">;
   kernel: Pick<KernelSource, "suite" | "version">;
-}
-
-function suiteOf({ from }: Recipe): string {
-  return from.slice("debian:".length);
 }
 
 /** The kernel that a disk was used with; where it is not here any more, the newest of its suite. */

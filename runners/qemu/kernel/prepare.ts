@@ -10,14 +10,17 @@ import { fetchKernel, SUITE_FILE } from "./fetch.ts";
 import { isKept } from "./kept.ts";
 import { CHOICE, CHOICE_FILE } from "./parts.ts";
 
-export interface PrepareKernelOptions extends KernelSource {
+export interface FindKernelOptions extends KernelSource {
   /** Folder that holds one folder per kernel and agent. */
   kernelsDir: string;
-  /** The static guest agent. */
-  agentPath: string;
   /** Called with one line of what is being done. */
   onProgress?: (line: string) => void;
   signal?: AbortSignal;
+}
+
+export interface PrepareKernelOptions extends FindKernelOptions {
+  /** The static guest agent. */
+  agentPath: string;
 }
 
 export interface PreparedKernel {
@@ -36,8 +39,6 @@ export interface PreparedKernel {
 export async function prepareKernel(options: PrepareKernelOptions): Promise<PreparedKernel> {
   const { kernelsDir, signal } = options;
   const agent = await readFile(options.agentPath);
-  await mkdir(kernelsDir, { recursive: true });
-
   const version = await findKernel(options);
   const parts = join(kernelsDir, version);
   const list = await readFile(join(parts, "modules.list"), "utf8");
@@ -55,10 +56,11 @@ export async function prepareKernel(options: PrepareKernelOptions): Promise<Prep
 }
 
 /**
- * One that was kept by an older version, without modules that are looked for now, is fetched again; where that fails it is used as it is. A
- * version that was asked for is used as it is.
+ * Returns the version of a kernel of the suite whose parts are in `kernelsDir`, fetched when there is none. One that was kept by an older version,
+ * without modules that are looked for now, is fetched again; where that fails it is used as it is. A version that was asked for is used as it is.
  */
-async function findKernel(options: PrepareKernelOptions): Promise<string> {
+export async function findKernel(options: FindKernelOptions): Promise<string> {
+  await mkdir(options.kernelsDir, { recursive: true });
   const fetch = () => fetchKernel({ ...options, publish });
   const kept = await keptKernel(options);
   if (kept === undefined) return fetch();
@@ -77,7 +79,7 @@ async function isChosen(parts: string): Promise<boolean> {
 }
 
 /** The wanted version when it is here, else the newest of the suite that is. What is not whole is as good as not here. */
-async function keptKernel({ kernelsDir, suite, version }: PrepareKernelOptions): Promise<string | undefined> {
+async function keptKernel({ kernelsDir, suite, version }: FindKernelOptions): Promise<string | undefined> {
   const found = (await readdir(kernelsDir)).filter((name) => /^[0-9].*-cloud-amd64$/.test(name));
   const whole = await Promise.all(found.map((name) => isKept(join(kernelsDir, name))));
   const kept = found.filter((_, index) => whole[index]);

@@ -1,0 +1,51 @@
+/** The root file system of a recipe, made and published among those that are kept. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { sha256 } from "../../durable/digest.ts";
+import { publishListed } from "../../durable/inventory.ts";
+import type { Home } from "../home.ts";
+import { randomId } from "../ids.ts";
+import type { Recipe } from "../templates/recipe.ts";
+import { buildRootfs } from "./build.ts";
+import { ROOT_DISK } from "./kept.ts";
+
+type RootfsRecipe = Pick<Recipe, "from" | "packages" | "resources">;
+
+/** Debian release of a recipe, e.g. `bookworm`. */
+export function suiteOf({ from }: Pick<Recipe, "from">): string {
+  return from.slice("debian:".length);
+}
+
+/** The folder where this recipe's root file system is, or will be. */
+export function rootfsDir({ rootfs }: Pick<Home, "rootfs">, recipe: RootfsRecipe): string {
+  const ingredients = [suiteOf(recipe), packagesOf(recipe), recipe.resources.disk];
+  return join(rootfs, sha256(JSON.stringify(ingredients)).slice(0, 16));
+}
+
+/** @returns path of the disk. Rejects as {@link buildRootfs} does. */
+export async function makeRootfs(
+  home: Pick<Home, "rootfs">,
+  recipe: RootfsRecipe,
+  signal: AbortSignal,
+): Promise<string> {
+  const dir = rootfsDir(home, recipe);
+  const draft = join(home.rootfs, `.${randomId()}`);
+  await mkdir(draft);
+  try {
+    await buildRootfs({
+      suite: suiteOf(recipe),
+      packages: packagesOf(recipe),
+      diskMib: recipe.resources.disk,
+      outputDisk: join(draft, ROOT_DISK),
+      signal,
+    });
+    await publishListed(draft, dir);
+    return join(dir, ROOT_DISK);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+function packagesOf({ packages }: RootfsRecipe): string[] {
+  return [...new Set(packages)].sort();
+}
