@@ -1,39 +1,48 @@
-//! Turns `protocol.json`, which the host reads too, into Rust constants.
+//! Turns `protocol.json`, which the host reads too, into Rust constants. It has names, numbers, and objects of them: no crate is needed to read it.
 
-use serde_json::Value;
 use std::{env, fmt::Write, fs, path::Path};
 
 fn main() {
     println!("cargo:rerun-if-changed=protocol.json");
     println!("cargo:rerun-if-changed=build.rs");
     let text = fs::read_to_string("protocol.json").expect("protocol.json is readable");
-    let protocol: Value = serde_json::from_str(&text).expect("protocol.json is JSON");
+    let spaced = text.replace('{', " { ").replace('}', " } ").replace([':', ','], " ");
+    let mut tokens = spaced.split_whitespace().peekable();
+    assert_eq!(tokens.next(), Some("{"), "protocol.json is an object");
     let mut code = String::new();
-    for (name, value) in protocol.as_object().expect("protocol.json is an object") {
-        match value {
-            Value::Object(members) => {
-                // frameTypes and channels: one byte each on the wire.
-                for (member, number) in members {
-                    let number = number.as_u64().expect("a number");
-                    let prefix = if name == "channels" { "CHANNEL_" } else { "" };
-                    let member = constant_name(member);
-                    writeln!(code, "pub const {prefix}{member}: u8 = {number};").expect("writes");
-                }
-            }
-            Value::Number(number) => {
-                let kind = match name.as_str() {
-                    "magic" | "trailer" => "u8",
-                    "version" | "oldestVersion" => "u32",
-                    _ => "usize",
-                };
-                let name = constant_name(name);
-                writeln!(code, "pub const {name}: {kind} = {number};").expect("writes");
-            }
-            other => panic!("protocol.json: {name} has an unexpected value {other}"),
+    while let Some(name) = tokens.next_if(|&token| token != "}") {
+        if tokens.next_if_eq(&"{").is_none() {
+            let kind = match unquoted(name) {
+                "magic" | "trailer" => "u8",
+                "version" | "oldestVersion" => "u32",
+                _ => "usize",
+            };
+            write_constant(&mut code, "", name, kind, tokens.next());
+            continue;
         }
+        // frameTypes and channels: one byte each on the wire.
+        let prefix = if unquoted(name) == "channels" { "CHANNEL_" } else { "" };
+        while let Some(member) = tokens.next_if(|&token| token != "}") {
+            write_constant(&mut code, prefix, member, "u8", tokens.next());
+        }
+        tokens.next();
     }
     let out = Path::new(&env::var("OUT_DIR").expect("OUT_DIR is set")).join("protocol.rs");
     fs::write(out, code).expect("the constants are written");
+}
+
+fn write_constant(code: &mut String, prefix: &str, name: &str, kind: &str, value: Option<&str>) {
+    let number: u64 =
+        value.and_then(|token| token.parse().ok()).unwrap_or_else(|| panic!("protocol.json: {name} has no number"));
+    let name = constant_name(unquoted(name));
+    writeln!(code, "pub const {prefix}{name}: {kind} = {number};").expect("writes");
+}
+
+fn unquoted(token: &str) -> &str {
+    token
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or_else(|| panic!("protocol.json: {token} is not a name"))
 }
 
 /// `maxPayloadBytes` to `MAX_PAYLOAD_BYTES`; names already in capitals stay as they are.
