@@ -22,6 +22,8 @@ const HOSTNAME: &str = "/etc/hostname";
 const HOSTS: &str = "/etc/hosts";
 const MACHINE_ID: &str = "/etc/machine-id";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// What a clone changes.
+const FILES: [&str; 4] = [HOSTNAME, HOSTS, MACHINE_ID, BOOT_ID];
 
 /// `struct rand_pool_info` with its bytes.
 #[repr(C)]
@@ -33,22 +35,37 @@ struct Entropy {
 
 /// Before a freeze: lays the files ready that each clone will change.
 pub fn prepare() {
-    for path in [HOSTNAME, HOSTS, MACHINE_ID, BOOT_ID] {
+    for path in FILES {
         if let Err(error) = kept_file::keep(path) {
             log::line(&format!("keep {path}: {error}"));
         }
     }
 }
 
-/// Applies every part; returns what could not be.
-pub fn apply(identity: &Identity) -> Vec<String> {
-    let parts = [
+/// Whether every file that a clone changes lies ready.
+pub fn is_prepared() -> bool {
+    FILES.iter().all(|path| kept_file::is_kept(path))
+}
+
+/// Applies what the kernel keeps; returns what could not be.
+pub fn apply_to_kernel(identity: &Identity) -> Vec<String> {
+    errors([
         ("clock", set_clock(&identity.time_ns)),
         ("entropy", add_entropy(&identity.entropy)),
         ("hostname", set_hostname(&identity.hostname)),
+    ])
+}
+
+/// Writes what is kept in files; returns what could not be.
+pub fn apply_to_files(identity: &Identity) -> Vec<String> {
+    errors([
+        ("hosts", write_hostname(&identity.hostname)),
         ("machine-id", set_machine_id(&identity.machine_id)),
         ("boot-id", set_boot_id(&identity.boot_id)),
-    ];
+    ])
+}
+
+fn errors<const N: usize>(parts: [(&str, io::Result<()>); N]) -> Vec<String> {
     let failed = parts.into_iter().filter_map(|(part, result)| Some(format!("{part}: {}", result.err()?)));
     failed.collect()
 }
@@ -74,13 +91,23 @@ fn add_entropy(base64: &str) -> io::Result<()> {
     }
 }
 
-fn set_hostname(name: &str) -> io::Result<()> {
+fn is_hostname(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed)
+}
+
+fn set_hostname(name: &str) -> io::Result<()> {
+    if !is_hostname(name) {
         return Err(invalid());
     }
     // SAFETY: the pointer and length describe the name.
-    sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })?;
+    sys::check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(|_| ())
+}
+
+fn write_hostname(name: &str) -> io::Result<()> {
+    if !is_hostname(name) {
+        return Err(invalid());
+    }
     let before = kept_file::read(HOSTNAME).unwrap_or_default();
     kept_file::write(HOSTNAME, &format!("{name}\n"))?;
     let hosts = kept_file::read(HOSTS).unwrap_or_default();
@@ -142,6 +169,7 @@ mod tests {
             machine_id: "xyz".to_string(),
             boot_id: "xyz".to_string(),
         };
-        assert_eq!(apply(&identity).len(), 5);
+        assert_eq!(apply_to_kernel(&identity).len(), 3);
+        assert_eq!(apply_to_files(&identity).len(), 3);
     }
 }

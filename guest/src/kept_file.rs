@@ -33,6 +33,10 @@ pub fn keep(path: &'static str) -> io::Result<()> {
     Ok(())
 }
 
+pub fn is_kept(path: &str) -> bool {
+    kept().contains_key(path)
+}
+
 /// What the file at `path` holds.
 pub fn read(path: &str) -> io::Result<String> {
     let kept = kept();

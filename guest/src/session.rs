@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::frame::{Address, Header};
 use crate::identity;
 use crate::input::{Input, Parsed};
-use crate::message::{Event, Hello, Response, Unwelcome, Welcome};
+use crate::message::{Event, Hello, Identity, Response, Unwelcome, Welcome};
 use crate::poll::Token;
 use crate::protocol::*;
 use serde::Serialize;
@@ -89,10 +89,20 @@ impl Agent {
             self.link.send(address.json(WELCOME, &answer).unwrap_or_default());
             return false;
         }
+        let identity = hello.identity.as_ref().filter(|identity| self.boot_id.as_ref() != Some(&identity.boot_id));
+        let mut files = None;
         if session != self.session {
             self.end_session();
             self.session = session;
-            self.identify(&hello);
+            files = identity.filter(|_| self.config.apply_identity);
+            // Without an identity the errors of the last one stand: a clone that is still its twin says so in every session.
+            if let Some(identity) = identity {
+                self.boot_id = Some(identity.boot_id.clone());
+                self.identity_errors = files.map(identity::apply_to_kernel).unwrap_or_default();
+            }
+            if !identity::is_prepared() {
+                self.identity_errors.extend(files.take().map(identity::apply_to_files).unwrap_or_default());
+            }
             self.host_takes_connections = hello.features.iter().any(|feature| feature == EGRESS);
         }
         let answer = Welcome {
@@ -106,17 +116,21 @@ impl Agent {
             missing: self.network_error.iter().map(|why| (EGRESS.to_string(), why.clone())).collect(),
         };
         self.link.send(address.json(WELCOME, &answer).unwrap_or_default());
-        true
+        if let Some(identity) = files {
+            self.write_identity(identity);
+        }
+        self.session != 0
     }
 
-    fn identify(&mut self, hello: &Hello) {
-        // Without an identity the errors of the last one stand: a clone that is still its twin says so in every session.
-        let Some(identity) = &hello.identity else { return };
-        if self.boot_id.as_ref() == Some(&identity.boot_id) {
-            return;
+    /// Writes the identity's files, which lie ready, while the answer is on its way. No request is taken before. Should one fail all the same the
+    /// session ends, and every later one tells why.
+    fn write_identity(&mut self, identity: &Identity) {
+        self.link.flush();
+        let errors = identity::apply_to_files(identity);
+        if let Some(error) = errors.first() {
+            self.fault(&format!("the identity: {error}"));
         }
-        self.identity_errors = if self.config.apply_identity { identity::apply(identity) } else { Vec::new() };
-        self.boot_id = Some(identity.boot_id.clone());
+        self.identity_errors.extend(errors);
     }
 
     fn take_frame(&mut self, header: &Header, payload: &[u8]) {

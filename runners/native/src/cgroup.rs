@@ -1,6 +1,5 @@
 //! The limits of a machine: a cgroup of its own (v2, or v1 where only that has controllers), rlimits beside it or instead.
 
-use crate::jail::Child;
 use crate::sys::{c_string, open, open_process, signal_process};
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,6 +45,14 @@ pub struct Group {
     pub mechanism: Mechanism,
     /// One folder in version 2, one for each controller in version 1.
     dirs: Vec<PathBuf>,
+}
+
+/// How a new process becomes a member. One that others move holds up every thread that starts or ends on the host, for some ten milliseconds.
+pub enum Entrance {
+    /// It is made there.
+    Folder(OwnedFd),
+    /// Its first thread writes "0" to each.
+    Files(Vec<OwnedFd>),
 }
 
 impl Group {
@@ -123,22 +130,14 @@ impl Group {
         None
     }
 
-    /// Files to which a process writes "0" to become a member.
-    pub fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
-        let entrance =
-            |dir: &PathBuf| open(&c_string(dir.join("cgroup.procs").as_os_str().as_bytes())?, libc::O_WRONLY);
-        self.dirs.iter().map(entrance).collect()
-    }
-
-    /// Makes a process a member. One that has ended already is none.
-    pub fn admit(&self, child: &Child) -> io::Result<()> {
-        for dir in &self.dirs {
-            match fs::write(dir.join("cgroup.procs"), child.pid.to_string()) {
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
-                result => result?,
-            }
-        }
-        Ok(())
+    pub fn entrance(&self) -> io::Result<Entrance> {
+        let open = |path: PathBuf, how| open(&c_string(path.as_os_str().as_bytes())?, how);
+        Ok(match (self.mechanism, self.dirs.first()) {
+            (Mechanism::V2, Some(dir)) => Entrance::Folder(open(dir.clone(), libc::O_PATH | libc::O_DIRECTORY)?),
+            _ => Entrance::Files(
+                self.dirs.iter().map(|dir| open(dir.join("tasks"), libc::O_WRONLY)).collect::<io::Result<_>>()?,
+            ),
+        })
     }
 
     /// How many processes of it the kernel has killed for want of memory.

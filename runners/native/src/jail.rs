@@ -1,7 +1,7 @@
 //! Starts a process in a jail: no network, no host processes, an empty root with `/usr` and the files that it is given, no rights, and as
 //! root a user id of its own. The process is a child of the caller and PID 1 of its namespace, so that killing it leaves nothing.
 
-use crate::cgroup::{Mechanism, set_rlimits};
+use crate::cgroup::{Entrance, Mechanism, set_rlimits};
 use crate::options::{Bind, Options};
 use crate::sys::{c_string, check, open, owned, pipe, user};
 use std::ffi::{CStr, CString};
@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 const DEVICES: [(&str, u32, u32); 5] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
 const OLD_ROOT: &str = "/.old";
+/// From linux/sched.h: it does not fit the type that the C library's other flags have.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
@@ -31,8 +33,8 @@ pub struct Jail<'a> {
     /// The user id to become; only root can.
     pub uid: Option<u32>,
     pub mechanism: Mechanism,
-    /// Where a "0" is written to be a member of a cgroup.
-    pub entrances: &'a [OwnedFd],
+    /// Of its cgroup.
+    pub entrance: &'a Entrance,
     /// Standard input, output and error.
     pub stdio: [RawFd; 3],
     /// What becomes descriptors 3, 4, ….
@@ -60,6 +62,10 @@ pub fn start(jail: &Jail) -> io::Result<Child> {
         if user() != 0 {
             arguments.flags |= libc::CLONE_NEWUSER as u64;
         }
+    }
+    if let Entrance::Folder(folder) = jail.entrance {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = folder.as_raw_fd() as u64;
     }
     arguments.pidfd = &raw mut process as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
@@ -97,7 +103,9 @@ type Caller = (u32, u32);
 fn enter(jail: &Jail, caller: Caller, reporter: RawFd) -> io::Result<Never> {
     let options = jail.options;
     let own_user = jail.uid.is_some();
-    step("cgroup", jail.entrances.iter().try_for_each(|file| write_fd(file, b"0")))?;
+    if let Entrance::Files(files) = jail.entrance {
+        step("cgroup", files.iter().try_for_each(|file| write_fd(file, b"0")))?;
+    }
     step("out-of-memory score", raise_oom_score(options.oom_score))?;
     if options.jailed {
         if caller.0 != 0 {

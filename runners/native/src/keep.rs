@@ -85,17 +85,16 @@ fn launch(options: &Options, listener: UnixListener, group: Group) -> io::Result
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let descriptors: Vec<RawFd> =
             sockets.iter().map(AsRawFd::as_raw_fd).chain(inherited.iter().map(AsRawFd::as_raw_fd)).collect();
+        let entrance = group.entrance()?;
         let child = start(&Jail {
             options,
             base: dir,
             uid: uid.as_ref().map(|uid| uid.uid),
             mechanism: group.mechanism,
-            entrances: &[],
+            entrance: &entrance,
             stdio: [null.as_raw_fd(), null.as_raw_fd(), stderr_writer.as_raw_fd()],
             descriptors: &descriptors,
         })?;
-        // Joining takes the kernel some 15 ms, in which QEMU gets ready; its guest does not run before the daemon has heard of this keeper.
-        group.admit(&child).inspect_err(|_| kill(&child))?;
         Ok((uid, child, File::from(stderr)))
     };
     match made() {

@@ -34,13 +34,13 @@ fn run() -> io::Result<u8> {
     let group = options.cgroup.as_ref().map_or(Group::none(), |name| Group::make(name, &options.id, &options.limits));
     // The folder and the cgroup are those of all tools, and stay.
     fs::create_dir_all(&options.dir)?;
-    let started = group.entrances().and_then(|entrances| {
+    let started = group.entrance().and_then(|entrance| {
         start(&Jail {
             options: &options,
             base: &options.dir,
             uid: uid.as_ref().map(|uid| uid.uid),
             mechanism: group.mechanism,
-            entrances: &entrances,
+            entrance: &entrance,
             stdio: [0, 1, 2],
             descriptors: &[],
         })
