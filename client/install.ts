@@ -48,8 +48,12 @@ async function publishLauncher(home: string, { node, script }: InstalledDaemon):
   const text = `#!/bin/sh\nexec ${quoteForShell(node)} ${quoteForShell(join(dirname(script), "thaw.mjs"))} "$@"\n`;
   const path = join(home, "thaw");
   if ((await readFile(path, "utf8").catch(() => "")) === text) return;
+  await replaceFile(path, text, 0o755);
+}
+
+async function replaceFile(path: string, text: string, mode = 0o644): Promise<void> {
   const temporary = `${path}.tmp-${process.pid}-${newRequestId()}`;
-  await writeFile(temporary, text, { mode: 0o755 });
+  await writeFile(temporary, text, { mode });
   await rename(temporary, path);
 }
 
@@ -86,6 +90,12 @@ export async function installDaemon(home: string): Promise<InstalledDaemon> {
     if (!(await exists(daemon))) {
       await publishFolder(daemon, (folder) =>
         cp(build.folder, folder, { recursive: true, preserveTimestamps: true }),
+      );
+    } else if ((readVersion(daemon)?.built ?? 0) < build.built) {
+      // The same code, built again after another: it is the newest now.
+      await replaceFile(
+        join(daemon, "version.json"),
+        await readFile(join(build.folder, "version.json"), "utf8"),
       );
     }
     if (!(await exists(runtime))) {

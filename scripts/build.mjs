@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { bundledLicenses } from "./bundled-licenses.ts";
 import { clientDoor } from "./client-door.ts";
+import { leanHttp } from "./lean-http.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -43,7 +44,7 @@ const { metafile } = await build({
   banner: {
     js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);',
   },
-  plugins: [clientDoor(root)],
+  plugins: [clientDoor(root), leanHttp()],
   metafile: true,
   logLevel: "warning",
 });

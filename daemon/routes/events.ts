@@ -71,7 +71,7 @@ class Listener {
     this.#raw.flushHeaders();
     this.#cursor = since;
     // What is asked for is no longer kept, or is of another log than this.
-    if ((since > 0 && since < events.oldestId - 1) || since > events.lastId) {
+    if ((since > 0 && events.hasForgotten(since)) || since > events.lastId) {
       this.#raw.write(
         `event: gap\ndata: ${JSON.stringify({ since, oldest: events.oldestId, last: events.lastId })}\n\n`,
       );
@@ -95,7 +95,7 @@ class Listener {
     const { events } = this.#engine;
     if (this.#full || this.#raw.destroyed || this.#raw.writableEnded) return;
     for (;;) {
-      if (this.#cursor > 0 && this.#cursor < events.oldestId - 1) return void this.#raw.destroy();
+      if (this.#cursor > 0 && events.hasForgotten(this.#cursor)) return void this.#raw.destroy();
       const piece = events.after(this.#cursor, PIECE);
       const end = piece.at(-1);
       if (!end) break;

@@ -20,26 +20,30 @@ export class EventLog {
   readonly #path: string;
   readonly #limits: EventLogLimits;
   readonly #listeners = new Set<() => void>();
+  /** This daemon's own begin here. */
+  readonly #firstId: number;
+  /** Without those of earlier daemons until somebody asks for them: to read thousands of events would hold up a daemon's start. */
   #ring: Event[] = [];
-  #nextId = 1;
+  #hasPast = false;
+  #nextId: number;
   #fileBytes = 0;
   /** Why the last line could not be written; events go on in memory. */
   #failure: Error | null = null;
 
-  private constructor(path: string, limits: EventLogLimits) {
+  private constructor(path: string, limits: EventLogLimits, firstId: number) {
     this.#path = path;
     this.#limits = limits;
+    this.#firstId = firstId;
+    this.#nextId = firstId;
   }
 
-  /** Reads what earlier daemons wrote. A half-written last line is cut off. */
+  /** Goes on where earlier daemons ended. A half-written last line is cut off. */
   static open(path: string, limits: EventLogLimits = LIMITS): EventLog {
-    const log = new EventLog(path, limits);
-    const older = readLines(olderPath(path));
-    const newer = readLines(path);
+    const newer = readFile(path);
+    const lastId = lastIdIn(newer.lines) ?? lastIdIn(readFile(olderPath(path)).lines) ?? 0;
+    const log = new EventLog(path, limits, lastId + 1);
     if (newer.torn) log.#cut(newer.bytes);
     log.#fileBytes = newer.bytes;
-    log.#ring = [...older.events, ...newer.events].slice(-limits.events);
-    log.#nextId = (log.#ring.at(-1)?.id ?? 0) + 1;
     return log;
   }
 
@@ -49,7 +53,14 @@ export class EventLog {
 
   /** The oldest id that can be replayed; one past the last when there is none. */
   get oldestId(): number {
+    this.#readPast();
     return this.#ring[0]?.id ?? this.#nextId;
+  }
+
+  /** Whether events after this id are not kept any more. */
+  hasForgotten(id: number): boolean {
+    if (id + 1 < this.#firstId) this.#readPast();
+    return id + 1 < (this.#ring[0]?.id ?? this.#nextId);
   }
 
   get failure(): Error | null {
@@ -62,15 +73,28 @@ export class EventLog {
     this.#write(`${JSON.stringify(entry)}\n`);
     this.#ring.push(entry);
     // In pieces: shifting an array of thousands for each event is not free.
-    if (this.#ring.length > this.#limits.events * 1.1) this.#ring = this.#ring.slice(-this.#limits.events);
+    if (this.#ring.length > this.#limits.events * 1.1) {
+      this.#ring = this.#ring.slice(-this.#limits.events);
+      this.#hasPast = true;
+    }
     for (const listener of this.#listeners) listener();
     return entry;
   }
 
   /** Events after an id, at most `limit`, oldest first. */
   after(id: number, limit = Number.POSITIVE_INFINITY): Event[] {
-    const start = Math.max(0, id + 1 - this.oldestId);
+    if (id + 1 < this.#firstId) this.#readPast();
+    const start = Math.max(0, id + 1 - (this.#ring[0]?.id ?? this.#nextId));
     return this.#ring.slice(start, start + limit);
+  }
+
+  #readPast(): void {
+    if (this.#hasPast) return;
+    this.#hasPast = true;
+    const past = [olderPath(this.#path), this.#path]
+      .flatMap((path) => readFile(path).lines.flatMap(parseEvent))
+      .filter(({ id }) => id < this.#firstId);
+    this.#ring = [...past, ...this.#ring].slice(-this.#limits.events);
   }
 
   /** Calls back after each event. Returns how to stop. */
@@ -107,25 +131,32 @@ function olderPath(path: string): string {
   return path.replace(/\.jsonl$/, ".1.jsonl");
 }
 
-function readLines(path: string): { events: Event[]; bytes: number; torn: boolean } {
+/** Its whole lines. Of a file that can't be read: none. */
+function readFile(path: string): { lines: string[]; bytes: number; torn: boolean } {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch {
-    return { events: [], bytes: 0, torn: false };
+    return { lines: [], bytes: 0, torn: false };
   }
   const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-  const events = whole.split("\n").flatMap((line) => {
-    const parsed = event.safeParse(parseJson(line));
-    return parsed.success ? [parsed.data] : [];
-  });
-  return { events, bytes: Buffer.byteLength(whole), torn: whole.length < text.length };
+  return {
+    lines: whole.split("\n"),
+    bytes: Buffer.byteLength(whole),
+    torn: whole.length < text.length,
+  };
 }
 
-function parseJson(line: string): unknown {
+function lastIdIn(lines: readonly string[]): number | undefined {
+  const last = lines.findLast((line) => parseEvent(line).length > 0);
+  return last === undefined ? undefined : parseEvent(last)[0]?.id;
+}
+
+/** The event, or nothing. */
+function parseEvent(line: string): Event[] {
   try {
-    return JSON.parse(line);
+    return [event.parse(JSON.parse(line))];
   } catch {
-    return null;
+    return [];
   }
 }

@@ -56,6 +56,22 @@ test("the file is bounded, and so is what can be replayed", () => {
   expect(again.after(490).map(({ id }) => id)).toEqual([491, 492, 493, 494, 495, 496, 497, 498, 499, 500]);
 });
 
+test("what earlier daemons wrote is there also when it is asked for late; what was rotated away is known to be gone", () => {
+  const limits = { events: 50, fileBytes: 4000 };
+  const first = EventLog.open(path, limits);
+  for (let i = 0; i < 10; i++) first.append(happening(`n${i}`));
+  const second = EventLog.open(path, limits);
+  for (let i = 0; i < 5; i++) second.append(happening("own"));
+  expect(second.hasForgotten(10)).toBe(false);
+  expect(second.hasForgotten(0)).toBe(false);
+  expect(second.after(7).map(({ id }) => id)).toEqual([8, 9, 10, 11, 12, 13, 14, 15]);
+  const third = EventLog.open(path, limits);
+  for (let i = 0; i < 200; i++) third.append(happening("x".repeat(20)));
+  expect(third.hasForgotten(14)).toBe(true);
+  expect(third.hasForgotten(third.lastId)).toBe(false);
+  expect(third.after(0)[0]?.id).toBe(third.oldestId);
+});
+
 test("a disk that refuses does not stop events", () => {
   const log = EventLog.open(join(folder, "no-such-folder", "events.jsonl"));
   expect(log.append(happening("a")).id).toBe(1);
