@@ -52,6 +52,7 @@ export async function killDaemon(): Promise<void> {
 
 /** Machines of this run's state folder: their processes name their sandbox. */
 export async function machineProcesses(id: string): Promise<number[]> {
-  const { stdout } = await execa("pgrep", ["-f", `thaw-${id}`], { reject: false });
+  const { stdout, exitCode, message } = await execa("pgrep", ["-f", `thaw-${id}`], { reject: false });
+  if (exitCode !== 0 && exitCode !== 1) throw new Error(message);
   return String(stdout).split("\n").filter(Boolean).map(Number).filter(isAlive);
 }

@@ -14,7 +14,7 @@ const asAnn = (script: string): string => `runuser --login ann --command ${quote
 describeThere("an ordinary user", () => {
   beforeAll(async () => {
     await succeeds(`
-      apt-get install -y -qq --no-install-recommends uidmap procps >/dev/null
+      apt-get install -y -qq --no-install-recommends uidmap >/dev/null
       useradd --create-home --shell /bin/bash ann
       mkdir -p /home/ann/.cargo/bin
       mv /usr/bin/cargo /usr/bin/rustc /home/ann/.cargo/bin/
