@@ -19,6 +19,7 @@ export interface ReachOptions extends ThawPaths {
 const repeatMs = 30_000;
 const firstPauseMs = 5;
 const longestPauseMs = 250;
+const systemdPauseMs = 100;
 
 function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
   const own = findOwnVersion().version;
@@ -36,6 +37,9 @@ export interface AttemptOptions {
   repeatable?: boolean | undefined;
 }
 
+/** To ask systemd is a process each time: where that is slow it is asked less often, so that the daemon gets on. */
+const waitForSystemd = (): Promise<void> => pause(paced(systemdPauseMs));
+
 /** What can be done about a failed attempt: undefined when it is final. */
 async function findRemedy(
   error: unknown,
@@ -49,7 +53,8 @@ async function findRemedy(
   if (remote !== undefined) return undefined;
   if (isNobodyThere(error)) {
     // Of a host's daemon that was killed the socket is left, then nothing, until the next one listens.
-    if (!autostart) return socket === hostDaemon.socket && (await isKeptBySystemd()) ? wait : undefined;
+    if (!autostart)
+      return socket === hostDaemon.socket && (await isKeptBySystemd()) ? waitForSystemd : undefined;
     return async () => (await import("./autostart.ts")).startDaemon(options, signal);
   }
   if (autostart && error instanceof OlderDaemon)
