@@ -1,5 +1,5 @@
 /**
- * thaw under KVM and under systemd: in an emulated machine whose CPU has virtualisation, so that it can be shown where
+ * thaw under KVM, under systemd, and over reboots of its host: in an emulated machine whose CPU has virtualisation, so that it can be shown where
  * there is no KVM. The steps build on one another.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -10,13 +10,21 @@ import { fillData } from "./data.ts";
 import { kvmImage } from "./image.ts";
 import { type Answer, EmulatedMachine } from "./machine.ts";
 
-const isRoot = process.getuid?.() === 0;
+/** Why no such machine can be made; undefined when it can. */
+const missing = process.env.THAW_KVM_MISSING ?? (process.getuid?.() === 0 ? undefined : "it is made as root");
+/** The short form leaves these out: each takes minutes, and what comes after does not build on them. */
+const longTest = test.skipIf(process.env.THAW_KVM_SHORT === "1");
 const TEMPLATE = "test/kvm/template.yaml";
 const FROM = ["--snapshot", "small"];
 const WAIT_MS = 240_000;
 
-describe.skipIf(!isRoot)("in an emulated machine with KVM (needs root)", () => {
-  const dir = isRoot ? mkdtempSync("/tmp/thaw-kvm-machine-") : "";
+interface Row extends SandboxRow {
+  frozen: boolean;
+}
+
+const NAME = "in an emulated machine with KVM";
+describe.skipIf(missing !== undefined)(missing === undefined ? NAME : `${NAME} (${missing})`, () => {
+  const dir = missing === undefined ? mkdtempSync("/tmp/thaw-kvm-machine-") : "";
   let machine: EmulatedMachine;
   let coldBootMs = 0;
 
@@ -30,7 +38,7 @@ describe.skipIf(!isRoot)("in an emulated machine with KVM (needs root)", () => {
     return out;
   };
   const inside = (sandbox: string, script: string) => ok("exec", sandbox, "--", "sh", "-c", script);
-  const rows = async () => JSON.parse(await ok("ls", "--json")) as SandboxRow[];
+  const rows = async () => JSON.parse(await ok("ls", "--json")) as Row[];
   const row = async (name: string) => (await rows()).find((one) => one.name === name);
   /** Waits until `condition` holds in the machine. */
   const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
@@ -39,6 +47,17 @@ describe.skipIf(!isRoot)("in an emulated machine with KVM (needs root)", () => {
       if (performance.now() < end) continue;
       throw new Error(`waited in vain for ${what}\n${(await sh("journalctl -u thaw -n 30")).out}`);
     }
+  };
+  const daemonPid = async () => (await sh("systemctl show --property MainPID --value thaw")).out;
+  const machines = async () => (await sh("pgrep -f 'process=[t]haw-vm' | sort")).out;
+  const freeze = async (name: string): Promise<void> => {
+    if ((await row(name))?.state === "running") await ok("pause", name);
+    await until(`${name} to be frozen`, async () => (await row(name))?.frozen === true);
+  };
+  /** What was published is whole: every byte of snapshots and captures; the captured machine goes on. */
+  const expectWhole = async (...snapshots: string[]): Promise<void> => {
+    for (const snapshot of snapshots) await ok("snapshot", "verify", snapshot);
+    await ok("capture", "verify", "latest");
   };
 
   beforeAll(async () => {
@@ -124,5 +143,63 @@ describe.skipIf(!isRoot)("in an emulated machine with KVM (needs root)", () => {
     expect(await ok("replay", "latest", "--", "cat", "/dev/shm/evidence")).toBe("x");
     await ok("capture", "verify", "latest");
     expect(await ok("rerun", "latest", "-n", "2")).toMatch(/2 of 2 failed/);
+  });
+
+  longTest(
+    "systemd starts a killed daemon again, stops and starts it: machines and commands go on",
+    async () => {
+      const tick = "while :; do echo tick >> /dev/shm/ticks; sleep 1; done";
+      await ok("exec", "-d", "a", "--", "sh", "-c", tick);
+      const [before, first] = [await machines(), await daemonPid()];
+      await sh(`kill -KILL ${first}`);
+      await until("another daemon", async () => !["0", first].includes(await daemonPid()));
+      expect(await inside("a", "cat /dev/shm/s")).toBe("state");
+      await sh("systemctl stop thaw");
+      expect((await thaw("ls")).err).toMatch(/systemctl/);
+      expect(await machines()).toBe(before);
+      await sh("systemctl start thaw");
+      const compare = "a=$(wc -l < /dev/shm/ticks); sleep 3; [ $(wc -l < /dev/shm/ticks) -gt $a ]";
+      expect(await inside("a", `${compare} && echo it goes on`)).toBe("it goes on");
+      expect(await machines()).toBe(before);
+    },
+  );
+
+  test("the host is rebooted: what was frozen comes back, the rest is told, what was published is whole", async () => {
+    await ok("create", ...FROM, "--name", "cold", "--stop-after", "1s");
+    await inside("cold", "echo kept > /dev/shm/s");
+    await ok("create", ...FROM, "--name", "still");
+    await ok("pause", "still");
+    await freeze("cold");
+    await machine.reboot();
+    await until("the daemon", async () => (await thaw("ls")).code === 0);
+    const told = async () => (await rows()).filter(({ state }) => state === "failed").length;
+    await until("both to be told", async () => (await told()) === 2);
+    for (const name of ["a", "still"]) expect((await row(name))?.reason).toMatch(/the host was restarted/);
+    expect((await sh("systemctl --failed --quiet")).out).toBe("");
+    expect(await row("cold")).toMatchObject({ state: "stopped", frozen: true });
+    expect(await inside("cold", "cat /dev/shm/s; hostname")).toBe("kept\ncold");
+    expect((await row("cold"))?.isolation).toBe("kvm");
+    await ok("rm", "a", "still");
+    await expectWhole("small", "mine:1");
+  });
+
+  longTest("the host loses its power: the same, and what was being made is whole or not there", async () => {
+    await freeze("cold");
+    await ok("create", ...FROM, "--name", "hot");
+    await ok("freeze", "hot", "mine:2");
+    await sh(
+      "nohup thaw freeze hot mine:3 >/dev/null 2>&1 & while ! ls /var/lib/thaw/builds | grep -q .; do :; done",
+    );
+    await machine.cutPower();
+    await machine.start();
+    await until("the daemon", async () => (await thaw("ls")).code === 0);
+    await until("it to be told", async () => (await row("hot"))?.state === "failed");
+    expect((await row("hot"))?.reason).toContain("the host was restarted");
+    expect(await inside("cold", "cat /dev/shm/s")).toBe("kept");
+    await expectWhole("small", "mine:1", "mine:2");
+    const interrupted = await thaw("snapshot", "verify", "mine:3");
+    if (interrupted.code !== 0) expect(interrupted.err).toMatch(/no snapshot mine:3/);
+    await until("nothing half made", async () => (await sh("ls /var/lib/thaw/builds")).out === "");
+    expect(await ok("run", "--snapshot", "mine:2", "--", "echo", "fine")).toBe("fine");
   });
 });

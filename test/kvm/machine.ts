@@ -1,5 +1,6 @@
 /**
- * An emulated machine whose CPU has AMD's virtualisation, so that `/dev/kvm` works in it on a host that has none. It is reached by ssh, through a port on loopback.
+ * An emulated machine whose CPU has AMD's virtualisation, so that `/dev/kvm` works in it on a host that has none. Its disks outlive it: it can be
+ * rebooted, and lose its power. It is reached by ssh, through a port on loopback.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
@@ -66,11 +67,11 @@ export class EmulatedMachine {
       stdio: ["ignore", log, log],
     });
     this.#process = child;
-    await this.#reached();
+    await this.reached();
   }
 
-  /** Resolves once it answers on ssh. */
-  async #reached(): Promise<void> {
+  /** Resolves once it answers on ssh: after `start`, and after a reboot. */
+  async reached(): Promise<void> {
     const child = this.#process;
     const end = performance.now() + BOOT_MS;
     while (!(await greets(this.#port))) {
@@ -103,7 +104,19 @@ export class EmulatedMachine {
     return { code: exitCode, out: stdout, err: stderr };
   }
 
-  /** Ends it as a lost power would. */
+  /** Reboots it as its operator would, and resolves once it answers again. */
+  async reboot(): Promise<void> {
+    const before = await this.#bootId();
+    await this.run(["systemctl", "reboot"]);
+    for (;;) {
+      await execa("ssh", [...this.#ssh(), "-O", "exit", "machine"], { reject: false });
+      await this.reached();
+      if ((await this.#bootId()) !== before) return;
+      await sleep(500);
+    }
+  }
+
+  /** Its power goes, without warning. */
   async cutPower(): Promise<void> {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -111,6 +124,10 @@ export class EmulatedMachine {
     child.kill("SIGKILL");
     await gone;
     await execa("ssh", [...this.#ssh(), "-O", "exit", "machine"], { reject: false });
+  }
+
+  async #bootId(): Promise<string> {
+    return (await this.run(["cat", "/proc/sys/kernel/random/boot_id"])).out;
   }
 
   /** One CPU: with several, QEMU's emulation once broke kernel code that was being patched. */
