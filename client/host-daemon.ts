@@ -1,5 +1,5 @@
 /** The host's own daemon, that `thaw daemon install --system` sets up: one for every user of a group. */
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { paced } from "../host/pace.ts";
 
 const ASK_SYSTEMD_MS = 5_000;
@@ -19,12 +19,21 @@ export const hostDaemon = {
 export function hasHostDaemon({ unit, socket }: { unit: string; socket: string } = hostDaemon): boolean {
   if (!existsSync(unit)) return false;
   if (process.getuid?.() === 0) return true;
+  // While it is started again there is no socket whose rights would tell.
+  if (!existsSync(socket)) return isMember(hostDaemon.group);
   try {
     accessSync(socket, constants.W_OK);
     return true;
   } catch {
     return false;
   }
+}
+
+function isMember(group: string): boolean {
+  const line = readFileSync("/etc/group", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith(`${group}:`));
+  return process.getgroups?.().includes(Number(line?.split(":")[2])) ?? false;
 }
 
 /** Whether systemd runs it or is about to: a daemon that was killed is away until its successor listens. Never rejects. */
