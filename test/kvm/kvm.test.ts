@@ -16,7 +16,7 @@ const missing = process.env.THAW_KVM_MISSING ?? (process.getuid?.() === 0 ? unde
 const longTest = test.skipIf(process.env.THAW_KVM_SHORT === "1");
 const TEMPLATE = "test/kvm/template.yaml";
 const FROM = ["--snapshot", "small"];
-const WAIT_MS = 240_000;
+const WAIT_MS = 600_000;
 
 interface Row extends SandboxRow {
   frozen: boolean;

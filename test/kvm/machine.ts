@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { quoteForShell } from "../../client/shell-quote.ts";
 
-const BOOT_MS = 300_000;
+const BOOT_MS = 600_000;
 const COMMAND_MS = 600_000;
 
 export interface Answer {

@@ -9,7 +9,7 @@ export default defineConfig({
     maxWorkers: 1,
     // Each step needs those before it.
     bail: 1,
-    testTimeout: 900_000,
+    testTimeout: 1_800_000,
     hookTimeout: 900_000,
   },
 });
