@@ -3,8 +3,9 @@ import { captureNotes, caseFile } from "./case-file.ts";
 import { replayLevels } from "./closed-lists.ts";
 import { execExit, trigger } from "./exec.ts";
 import { fileType } from "./guest.ts";
+import { listEnd, pageQuery } from "./page.ts";
 import { partVerdict } from "./snapshot.ts";
-import { argument, envName } from "./text.ts";
+import { argument, envName, MAX_WORDS } from "./text.ts";
 
 export const replayLevel = z.enum(replayLevels);
 export const levelVerdict = z.object({
@@ -26,8 +27,9 @@ export const captureList = z.object({
   captures: z.array(capture),
   /** Those that are damaged, or of another version. */
   unreadable: z.array(z.object({ id: z.string(), reason: z.string() })),
+  ...listEnd,
 });
-export const captureQuery = z.object({
+export const captureQuery = pageQuery.extend({
   trigger: trigger.optional(),
   repository: z.string().max(1024).optional(),
   ref: z.string().max(1024).optional(),
@@ -74,7 +76,7 @@ export const rerunRequest = z.object({
   /** How many at a time. */
   jobs: z.int().min(1).max(64).default(2),
   /** Instead of the recorded command. */
-  argv: z.array(argument).min(1).max(10_000).optional(),
+  argv: z.array(argument).min(1).max(MAX_WORDS).optional(),
   /** Over the recorded environment; values that were secret are not in that. */
   env: z.record(envName, argument).default({}),
 });

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { triggers } from "./closed-lists.ts";
 import { apiError } from "./error.ts";
-import { argument, envName, lengthMs, requestId, shortText } from "./text.ts";
+import { listEnd } from "./page.ts";
+import { argument, envName, lengthMs, MAX_WORDS, requestId, shortText } from "./text.ts";
 
 export const trigger = z.enum(triggers);
 
@@ -28,6 +29,7 @@ export const execState = z.enum(["starting", "running", "exited", "failed"]);
 export const exec = z.object({
   id: z.string(),
   sandbox: z.string(),
+  /** The beginning of it, where it is long: 16,384 characters. */
   argv: z.array(z.string()),
   cwd: z.string().nullable(),
   user: z.string().nullable(),
@@ -60,7 +62,7 @@ export const ciContext = z.strictObject({
 export const execRequest = z.object({
   /** Idempotency: a second request with the same id answers with the first one's exec. */
   id: requestId.optional(),
-  argv: z.array(argument).min(1).max(10_000),
+  argv: z.array(argument).min(1).max(MAX_WORDS),
   env: z.record(envName, argument).default({}),
   cwd: argument.optional(),
   user: z.string().max(128).optional(),
@@ -95,7 +97,7 @@ export const execResult = z.object({
   truncated: z.boolean(),
   exec,
 });
-export const execList = z.object({ execs: z.array(exec) });
+export const execList = z.object({ execs: z.array(exec), ...listEnd });
 
 export const signalRequest = z.object({
   signal: z.string().max(16),
@@ -108,4 +110,5 @@ export type Exec = z.infer<typeof exec>;
 export type CiContext = z.infer<typeof ciContext>;
 export type ExecRequest = z.input<typeof execRequest>;
 export type RunOnceRequest = z.input<typeof runOnceRequest>;
+export type ExecList = z.infer<typeof execList>;
 export type ExecResult = z.infer<typeof execResult>;

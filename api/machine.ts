@@ -30,6 +30,31 @@ export const execDefaults = z.strictObject({
   workdir: z.string(),
 });
 /** What the machine's process uses of the host. */
+/** What one sandbox's machine uses of the host. */
+export const sandboxStats = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.string(),
+  /** Proportional share of memory, shared pages divided among those that map them. */
+  pssBytes: z.int(),
+  rssBytes: z.int(),
+  /** Processor time since its machine began. */
+  cpuMs: z.number(),
+  /** Of one processor, since the sample before; null in the first sample that has it. */
+  cpuPercent: z.number().nullable(),
+});
+export const statsSample = z.object({
+  time: z.string(),
+  host: z.object({ memoryMib: z.int(), availableMib: z.int(), cpus: z.int() }),
+  sandboxes: z.array(sandboxStats),
+});
+export const statsQuery = z.object({
+  /** `1`: a sample after each interval, until the client goes. */
+  follow: z.enum(["0", "1"]).default("0"),
+  intervalMs: z.coerce.number().int().min(1000).max(3_600_000).default(2000),
+});
+export type SandboxStats = z.infer<typeof sandboxStats>;
+export type StatsSample = z.infer<typeof statsSample>;
 export const machineStats = z.object({ pssBytes: z.int(), rssBytes: z.int(), cpuMs: z.number() });
 export type Resources = z.infer<typeof resources>;
 export type MachineNeeds = z.infer<typeof machineNeeds>;

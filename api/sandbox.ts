@@ -3,6 +3,7 @@ import { sandboxStates } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
 import { isolation, resources } from "./machine.ts";
 import { networkModes, networkRequest } from "./network.ts";
+import { listEnd } from "./page.ts";
 import { forward, forwardRequest } from "./ports.ts";
 import { lengthMs, reference, sandboxName } from "./text.ts";
 
@@ -108,13 +109,6 @@ export const patchRequest = z.object({
   /** Labels to set; null removes one. The others stay. */
   labels: z.record(z.string().max(128), z.string().max(1024).nullable()),
 });
-/** A page of a list that is sorted by creation, oldest first. */
-export const pageQuery = z.object({
-  /** How many at most. Default: all. */
-  limit: z.coerce.number().int().min(1).max(1000).optional(),
-  /** `next` of the page before. */
-  after: z.string().max(200).optional(),
-});
 export const extendRequest = z.object({ byMs: lengthMs });
 /** `KEY=VALUE`, or `KEY` with any value. */
 export const labelSelector = z.string().min(1).max(1200);
@@ -123,13 +117,7 @@ export const waitQuery = z.object({
   exec: z.string().max(64).optional(),
   timeoutMs: z.coerce.number().pipe(lengthMs).optional(),
 });
-export const sandboxList = z.object({
-  sandboxes: z.array(sandbox),
-  /** Id of the last event before the list was read: `GET /v1/events?since=` goes on from there without a gap. */
-  lastEvent: z.int(),
-  /** What to ask for as `after`; null: this is the last page. */
-  next: z.string().nullable(),
-});
+export const sandboxList = z.object({ sandboxes: z.array(sandbox), ...listEnd });
 export const waitResult = z.object({
   state: sandboxState,
   reason: z.string().nullable(),

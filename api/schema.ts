@@ -13,6 +13,7 @@ export * from "./host.ts";
 export * from "./machine.ts";
 export * from "./messages.ts";
 export * from "./network.ts";
+export * from "./page.ts";
 export * from "./ports.ts";
 export * from "./preview.ts";
 export * from "./sandbox.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { execDefaults, machineNeeds, resources } from "./machine.ts";
+import { listEnd } from "./page.ts";
 import { tag } from "./text.ts";
 
 export const filePart = z.object({
@@ -24,6 +25,8 @@ export const snapshot = z.object({
   /** Why it can't be thawed on this host; empty when it can. */
   incompatible: z.array(z.string()),
 });
+
+export const snapshotList = z.object({ snapshots: z.array(snapshot), ...listEnd });
 
 export const template = z.object({
   name: z.string(),
@@ -54,6 +57,7 @@ export const verifyReport = z.object({
 });
 
 export type Snapshot = z.infer<typeof snapshot>;
+export type SnapshotList = z.infer<typeof snapshotList>;
 export type Template = z.infer<typeof template>;
 export type BuildRequest = z.input<typeof buildRequest>;
 export type FreezeRequest = z.input<typeof freezeRequest>;

@@ -17,11 +17,10 @@ export const envName = z
   .string()
   .regex(/^[^=\0]+$/, "no = and no NUL in a name")
   .max(4096);
-/** What Linux takes as one argument or variable. */
-export const argument = z
-  .string()
-  .max(131_072)
-  .regex(/^[^\0]*$/, "no NUL");
+/** Words of a command: more than Linux takes. */
+export const MAX_WORDS = 250_000;
+/** An argument or variable. How long a command may be is said by `tooLong`, with the way round. */
+export const argument = z.string().regex(/^[^\0]*$/, "no NUL");
 /** At most a year. */
 export const lengthMs = z.int().min(1).max(MAX_DURATION_MS);
 

@@ -3,6 +3,7 @@ import { signalExitCode } from "../api/exit-code.ts";
 import { ThawError } from "../client/index.ts";
 import { cleanText } from "./format/clean-text.ts";
 import { styleErr, writeErr } from "./output.ts";
+import { writeResult } from "./result-file.ts";
 import { verbs } from "./verbs.ts";
 
 /** Whether `--json` was given to thaw, and not to the command behind `--`. */
@@ -36,7 +37,8 @@ function toThawError(error: unknown, argv: readonly string[]): ThawError {
 export function reportFailure(error: unknown, argv: readonly string[]): number {
   if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") return signalExitCode("SIGPIPE");
   const failure = toThawError(error, argv);
-  if (wantsJson(argv)) {
+  const written = writeResult({ type: "error", exitCode: failure.exitCode, error: failure });
+  if (wantsJson(argv) && !written) {
     writeErr(`${JSON.stringify({ error: failure })}\n`);
     return failure.exitCode;
   }

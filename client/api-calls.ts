@@ -32,6 +32,8 @@ interface ResultOptions extends ProgressOptions {
 
 /** How long the daemon may take to read all parts of an artifact, or to thaw a capture. */
 export const SLOW_ANSWER_MS = 600_000;
+/** Downloads in a row that break without a byte that is new. */
+const MAX_CUT_OFF = 5;
 /** How long the daemon may take to undo a request that was aborted. */
 const UNDO_MS = 25_000;
 
@@ -64,9 +66,40 @@ export class ApiCalls {
     yield* await this.send(request);
   }
 
+  /** Bytes that are the same each time they are asked for: a connection that breaks is made again, and they go on where they were. */
+  async *sameBytes(request: ApiRequest): AsyncGenerator<Buffer, void> {
+    let given = 0;
+    for (let cutOff = 0; ; ) {
+      let at = 0;
+      try {
+        for await (const chunk of await this.send(request)) {
+          const rest = chunk.subarray(Math.min(chunk.length, Math.max(0, given - at)));
+          at += chunk.length;
+          if (rest.length === 0) continue;
+          given = at;
+          cutOff = 0;
+          yield rest;
+        }
+        return;
+      } catch (error) {
+        // An answer of the daemon's is final.
+        if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
+        if (++cutOff > MAX_CUT_OFF) throw error;
+      }
+    }
+  }
+
   /** @returns the answer as the daemon's schema has it */
   async json<T>(request: ApiRequest): Promise<T> {
     return (await (await this.#connect()).ask(request, readJson)) as T;
+  }
+
+  /** An answer that has `field`. @throws ThawError `daemon-unreachable` for one without */
+  async with<T extends object>(field: keyof T & string, request: ApiRequest): Promise<T> {
+    const value = await this.json<T | null>(request);
+    if (typeof value === "object" && value !== null && field in value) return value;
+    const { NotThaw } = await import("./answer.ts");
+    throw new NotThaw(`its answer to ${request.path} has no ${field}`);
   }
 
   async nothing(request: ApiRequest): Promise<void> {

@@ -1,3 +1,4 @@
+import { NotThaw } from "./answer.ts";
 import { formatSsh } from "./contexts/remote.ts";
 import { systemCode, ThawError } from "./errors.ts";
 import { hostDaemon } from "./host-daemon.ts";
@@ -48,6 +49,8 @@ export function describeConnectionError(
       cause: error,
     });
   }
+  if (isNotHttp(error))
+    return new NotThaw(`it does not speak HTTP at ${socket}: ${message}`, { cause: error });
   const code = systemCode(error);
   if (code === "EACCES" || code === "EPERM") {
     return new ThawError("daemon-unreachable", `not allowed to use the daemon's socket ${socket}`, {

@@ -35,6 +35,8 @@ export async function* followEvents(open: Open, options: EventOptions): AsyncGen
         last = sent.id ?? last;
         pause = pauseMs.least;
         if (sent.type === "gap") options.onGap?.(JSON.parse(sent.data));
+        // Too slow: what was missed comes with the next connection.
+        else if (sent.type === "dropped") break;
         else if (sent.data !== "") yield JSON.parse(sent.data) as Event;
       }
       if (!follow) return;

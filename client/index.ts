@@ -36,6 +36,7 @@ export type {
   Exec as ExecInfo,
   ExecDefaults,
   ExecExit,
+  ExecList,
   ExecRequest,
   ExecResult,
   FileEntry,
@@ -72,6 +73,8 @@ export type {
   RunRequest,
   Sandbox as SandboxInfo,
   Snapshot,
+  SnapshotList,
+  StatsSample,
   StatusMessage,
   Template,
   VerifyReport,
@@ -90,6 +93,7 @@ export { hostDaemon } from "./host-daemon.ts";
 export { installDaemon } from "./install.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
+export type { ListEnd, PageOptions } from "./pages.ts";
 export { findPaths, type ThawPaths } from "./paths.ts";
 export { findProjectFile } from "./project/find.ts";
 export { projectJsonSchema } from "./project/json-schema.ts";

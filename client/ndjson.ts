@@ -1,9 +1,13 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { NotThaw } from "./answer.ts";
 import { ThawError } from "./errors.ts";
 
 /** The longest line accepted: what a daemon says in one is far smaller. */
 const maxLineBytes = 4 << 20;
+/** Before a connection that broke is made again. */
+const AGAIN_MS = 100;
 
-/** Parses lines of JSON as they arrive. @throws ThawError `internal` for a line that is too long or not JSON. */
+/** Parses lines of JSON as they arrive. @throws ThawError `internal` for a line that is too long; NotThaw for one that is not JSON. */
 export async function* parseLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<unknown, void> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -17,12 +21,29 @@ export async function* parseLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
   if (rest !== "") yield parseLine(rest);
 }
 
+/** Lines that don't end while they are followed: a connection that breaks is made again. */
+export async function* followLines<T>(
+  open: () => Promise<AsyncIterable<Uint8Array>>,
+  { follow, signal }: { follow: boolean; signal?: AbortSignal | undefined },
+): AsyncGenerator<T, void> {
+  for (;;) {
+    try {
+      for await (const line of parseLines(await open())) yield line as T;
+      if (!follow) return;
+    } catch (error) {
+      const broke = error instanceof ThawError && error.code === "daemon-unreachable";
+      if (!broke || !follow) throw error;
+    }
+    signal?.throwIfAborted();
+    await pause(AGAIN_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {});
+    signal?.throwIfAborted();
+  }
+}
+
 function parseLine(line: string): unknown {
   try {
     return JSON.parse(line) as unknown;
   } catch (error) {
-    throw new ThawError("internal", `the daemon's answer is not JSON: ${line.slice(0, 80)}`, {
-      cause: error,
-    });
+    throw new NotThaw(`its answer is not JSON: ${JSON.stringify(line.slice(0, 80))}`, { cause: error });
   }
 }

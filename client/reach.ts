@@ -11,8 +11,15 @@ import { findOwnVersion } from "./version.ts";
 export interface ReachOptions extends ThawPaths {
   /** Start a daemon when there is none, replace one that is older than this client. Default true. */
   autostart?: boolean | undefined;
+  /** Somebody else starts the daemon again when it was killed, as systemd does the host's: it is waited for. Default: systemd is asked about the host's. */
+  supervised?: boolean | undefined;
   /** The daemon of another host: the paths play no part, and to start and to replace it is the far thaw's business. */
   remote?: RemoteHost | undefined;
+}
+
+/** Whether an older daemon is replaced. One that is not serves as far as it knows what is asked. */
+export function mayReplace({ autostart = true, remote }: ReachOptions): boolean {
+  return autostart && remote === undefined;
 }
 
 /** How long a request is repeated while its daemon is killed, replaced or started. */
@@ -40,21 +47,29 @@ export interface AttemptOptions {
 /** To ask systemd is a process each time: where that is slow it is asked less often, so that the daemon gets on. */
 const waitForSystemd = (): Promise<void> => pause(paced(systemdPauseMs));
 
+/** How to wait for a daemon that this client does not start; undefined when nobody else starts it either. */
+async function findSupervisor({
+  supervised,
+  socket,
+}: ReachOptions): Promise<(() => Promise<void>) | undefined> {
+  if (supervised !== undefined) return supervised ? async () => {} : undefined;
+  return socket === hostDaemon.socket && (await isKeptBySystemd()) ? waitForSystemd : undefined;
+}
+
 /** What can be done about a failed attempt: undefined when it is final. */
 async function findRemedy(
   error: unknown,
   options: ReachOptions,
   { signal, repeatable = true }: AttemptOptions,
 ): Promise<(() => Promise<void>) | undefined> {
-  const { autostart = true, remote, socket } = options;
+  const { autostart = true, remote } = options;
   const wait = async (): Promise<void> => {};
   if (error instanceof DaemonLeaving) return wait;
   if (isBroken(error)) return repeatable ? wait : undefined;
   if (remote !== undefined) return undefined;
   if (isNobodyThere(error)) {
     // Of a host's daemon that was killed the socket is left, then nothing, until the next one listens.
-    if (!autostart)
-      return socket === hostDaemon.socket && (await isKeptBySystemd()) ? waitForSystemd : undefined;
+    if (!autostart) return findSupervisor(options);
     return async () => (await import("./autostart.ts")).startDaemon(options, signal);
   }
   if (autostart && error instanceof OlderDaemon)

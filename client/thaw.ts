@@ -1,6 +1,7 @@
-import type { Event, RunRequest } from "../api/schema.ts";
-import { ApiCalls, type CallOptions } from "./api-calls.ts";
+import type { Event, RunRequest, StatsSample } from "../api/schema.ts";
+import { ApiCalls, type CallOptions, withQuery } from "./api-calls.ts";
 import type { ExecConnection, ExecHandlers } from "./channels.ts";
+import { checkCommand } from "./check-command.ts";
 import { findPaths } from "./paths.ts";
 import type { ReachOptions } from "./reach.ts";
 import { Captures } from "./resources/captures.ts";
@@ -60,8 +61,23 @@ export class Thaw implements AsyncDisposable {
     yield* followEvents((path, signal) => this.#api.send({ method: "GET", path, signal }), options);
   }
 
+  /**
+   * What all sandboxes use of the host: one sample, or with `follow` one after each interval. A connection that breaks is made again.
+   * @param options intervalMs: at least 1000. Default 2000
+   */
+  async *stats(
+    options: CallOptions & { follow?: boolean; intervalMs?: number } = {},
+  ): AsyncGenerator<StatsSample, void> {
+    const { follow = false, intervalMs, signal } = options;
+    const query = { follow: follow ? "1" : "0", intervalMs: intervalMs?.toString() };
+    const { followLines } = await import("./ndjson.ts");
+    const open = () => this.#api.send({ method: "GET", path: withQuery("/v1/stats", query), signal });
+    yield* followLines<StatsSample>(open, { follow, signal });
+  }
+
   /** Thaws a sandbox, runs a command in it and removes it when the connection ends, in whatever way. */
   async run(request: RunRequest, handlers: ExecHandlers = {}): Promise<ExecConnection> {
+    checkCommand(request.exec);
     const { ExecConnection } = await import("./channels.ts");
     return new ExecConnection(this.#api.options, { run: request }, handlers).open();
   }

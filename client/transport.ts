@@ -4,8 +4,9 @@ import { throwAnswer, versionHeaders } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
 import { findConnector } from "./connector.ts";
 import { ThawError } from "./errors.ts";
-import { type ReachOptions, reachDaemon } from "./reach.ts";
+import { mayReplace, type ReachOptions, reachDaemon } from "./reach.ts";
 import { readJson } from "./read-json.ts";
+import { newRequestId } from "./request-id.ts";
 
 // An import would evaluate every export of node:http, WebSocket and fetch among them, and so double the start of a short command.
 const http = process.getBuiltinModule("node:http");
@@ -24,9 +25,9 @@ export interface ApiRequest {
   stream?: () => AsyncIterable<Uint8Array>;
   /** How long the answer may take to begin; 0 = no limit. Default 60 s. */
   answerDeadlineMs?: number;
-  /** Its id when it creates something: the daemon answers a repeated one with what the first has made. */
+  /** Its id: the daemon answers a repeated one with what the first has made. Default: one of its own for all but GET. */
   request?: string | undefined;
-  /** Whether it may be sent again when its connection breaks; one that creates something carries an id for that. Default true. */
+  /** Whether it may be sent again when its connection breaks. Default true. */
   repeatable?: boolean | undefined;
   /** Ask even a daemon that is older than this client: to look at it, or to end it. */
   anyVersion?: boolean;
@@ -60,11 +61,12 @@ export class Transport {
    */
   async ask<T>(request: ApiRequest, read: (body: AsyncIterable<Buffer>) => Promise<T>): Promise<T> {
     let tries = 0;
+    const named = nameRequest(request);
     const attempt = async (): Promise<T> => {
       tries += 1;
-      return read(this.#readBody(await this.#sendAgain(request, tries), request.signal));
+      return read(this.#readBody(await this.#sendAgain(named, tries), named.signal));
     };
-    return reachDaemon(this.#options, attempt, request);
+    return reachDaemon(this.#options, attempt, named);
   }
 
   /** What a repeated DELETE does not find was removed by the one before. */
@@ -92,7 +94,7 @@ export class Transport {
     try {
       const answer = await awaitAnswer(outgoing, request);
       if ((answer.statusCode ?? 0) < 400) return answer;
-      return await throwAnswer(answer.statusCode ?? 0, () => readJson(answer));
+      return await throwAnswer(answer, () => readJson(answer));
     } catch (error) {
       outgoing.destroy();
       if (signal?.aborted) throw signal.reason;
@@ -101,7 +103,8 @@ export class Transport {
   }
 
   #start(request: ApiRequest): ClientRequest {
-    const headers: Record<string, string> = request.anyVersion === true ? {} : versionHeaders();
+    const headers: Record<string, string> =
+      request.anyVersion === true ? {} : versionHeaders({ build: mayReplace(this.#options) });
     const json = request.json === undefined ? undefined : Buffer.from(JSON.stringify(request.json));
     if (json !== undefined) {
       headers["content-type"] = "application/json";
@@ -138,6 +141,12 @@ export class Transport {
 }
 
 async function* nothing(): AsyncGenerator<Buffer, void> {}
+
+/** By its id the daemon knows a request that comes again. */
+function nameRequest(request: ApiRequest): ApiRequest {
+  if (request.method === "GET" || request.request !== undefined) return request;
+  return { ...request, request: newRequestId() };
+}
 
 /** Sends the stream, if there is one, and waits for the answer to begin. */
 async function awaitAnswer(outgoing: ClientRequest, request: ApiRequest): Promise<IncomingMessage> {

@@ -2,7 +2,7 @@ import { WebSocket } from "ws";
 import { paced } from "../host/pace.ts";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { findConnector } from "./connector.ts";
-import type { ReachOptions } from "./reach.ts";
+import { mayReplace, type ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 
 const openDeadlineMs = 60_000;
@@ -36,7 +36,7 @@ export async function openWebSocket(options: {
   const ws = new WebSocket(`ws://thaw${options.path}`, {
     createConnection: connect,
     headers: {
-      ...versionHeaders(),
+      ...versionHeaders({ build: mayReplace(options.reach) }),
       ...(options.request === undefined ? {} : { "thaw-request": options.request }),
     },
     perMessageDeflate: false,
@@ -57,7 +57,7 @@ export async function openWebSocket(options: {
     resolve();
   });
   ws.once("unexpected-response", (request, response) => {
-    throwAnswer(response.statusCode ?? 0, () => readJson(response))
+    throwAnswer(response, () => readJson(response))
       .catch(reject)
       .finally(() => request.destroy());
   });

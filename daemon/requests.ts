@@ -52,6 +52,15 @@ export class Requests {
     return working;
   }
 
+  /** As `run`, for what takes moments and is not interrupted. `work` gets the request's id. */
+  once<T>(
+    { headers }: { headers: IncomingHttpHeaders },
+    work: (id: string | undefined) => Promise<T>,
+  ): Promise<T> {
+    const id = requestIdOf(headers);
+    return this.run(id, new AbortController().signal, () => work(id));
+  }
+
   /** Calls a request off: ends it, and removes or kills what it has made. */
   async cancel(id: string): Promise<void> {
     this.#cancelled.add(id);

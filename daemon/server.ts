@@ -1,18 +1,15 @@
 /** The HTTP server: routes, errors, the OpenAPI document, and the WebSocket upgrades beside them. */
-import swagger from "@fastify/swagger";
+import swagger, { type FastifyDynamicSwaggerOptions } from "@fastify/swagger";
 import { fastify, LogController } from "fastify";
-import {
-  jsonSchemaTransform,
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from "fastify-type-provider-zod";
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
 import { callingAs } from "../engine/caller.ts";
 import { EngineError } from "../engine/errors.ts";
 import { callerOf } from "./caller.ts";
 import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { refuseUnread, sendError } from "./errors.ts";
+import { openApiOptions, operationOf } from "./openapi/document.ts";
 import { captureRoutes } from "./routes/captures.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/execs.ts";
@@ -25,12 +22,16 @@ import { previewRoutes } from "./routes/previews.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
+import { statsRoutes } from "./routes/stats.ts";
 import { templateRoutes } from "./routes/templates.ts";
 import { travelRoutes } from "./routes/travel.ts";
 import { refuseOlderSelf } from "./version.ts";
 
-/** A JSON body: more than any command that Linux starts, so that one that is too long is told so. Uploads stream and have no limit of their own. */
-const BODY_LIMIT_BYTES = 4 << 20;
+/** A JSON body: the longest command, where each byte is six in JSON, and more. Uploads stream and have no limit of their own. */
+const BODY_LIMIT_BYTES = 16 << 20;
+
+/** The document has a specification of its own. */
+const anyObject = z.looseObject({});
 
 export async function createServer(context: DaemonContext): Promise<App> {
   const app: App = fastify({
@@ -50,10 +51,15 @@ export async function createServer(context: DaemonContext): Promise<App> {
       request.log.error({ err: error }, "request failed");
     sendError(reply, error);
   });
-  app.setNotFoundHandler((request, reply) =>
-    sendError(reply, new EngineError("not-found", `there is no ${request.method} ${request.url}`)),
-  );
-  app.addHook("onRequest", async (request) => {
+  app.setNotFoundHandler((request, reply) => {
+    const asked = `${request.method} ${request.url.slice(0, 200)}`;
+    sendError(
+      reply.header("thaw-no-route", "1"),
+      new EngineError("not-found", `this daemon knows no ${asked}`),
+    );
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    void reply.header("thaw-version", context.version.version);
     // A newer client must be able to end this daemon.
     if (!request.url.startsWith("/v1/shutdown")) refuseOlderSelf(context, request.headers);
   });
@@ -62,16 +68,13 @@ export async function createServer(context: DaemonContext): Promise<App> {
   app.addHook("preValidation", (request, _reply, done) =>
     callingAs(callerOf(context, request.headers), done),
   );
-  await app.register(swagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: {
-        title: "thaw daemon",
-        version: context.version.version,
-        description: "docs/API.md describes the WebSocket channels.",
-      },
-    },
-    transform: jsonSchemaTransform,
+  await app.register(
+    swagger,
+    openApiOptions(context.version.version) as unknown as FastifyDynamicSwaggerOptions,
+  );
+  app.addHook("onRoute", (route) => {
+    // Fastify answers HEAD for every GET.
+    if (route.method !== "HEAD") operationOf(route);
   });
   await app.register(async (plugin) => {
     const routes = plugin.withTypeProvider<ZodTypeProvider>() as App;
@@ -88,10 +91,15 @@ export async function createServer(context: DaemonContext): Promise<App> {
         networkRoutes,
         portRoutes,
         previewRoutes,
+        statsRoutes,
       ],
     ])
       add(routes, context);
-    routes.get("/v1/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+    routes.get(
+      "/v1/openapi.json",
+      { schema: { response: { 200: anyObject } } },
+      async () => app.swagger() as never,
+    );
   });
   const closeChannels = serveChannels(app.server, context, app.log);
   app.addHook("preClose", async () => closeChannels());

@@ -46,6 +46,7 @@ import { type Fork, type ForkOptions, fork } from "./verbs/fork.ts";
 import { type Freeze, freeze } from "./verbs/freeze.ts";
 import { label } from "./verbs/label.ts";
 import { setNetwork } from "./verbs/network.ts";
+import { pauseOrResume } from "./verbs/pause.ts";
 import { addForward, portsOf, removeForward } from "./verbs/ports.ts";
 import { endPreviews, sharePreview } from "./verbs/previews.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
@@ -226,8 +227,13 @@ export class Engine {
     return label(this.#parts, reference, changes);
   }
 
-  extend(reference: string, byMs: number): Promise<Sandbox> {
-    return extend(this.#parts, reference, byMs);
+  /** Asked again by the same request, it is answered by the state that it has brought about. */
+  pauseOrResume(verb: "pause" | "resume", reference: string, request: string | undefined): Promise<Sandbox> {
+    return pauseOrResume(this.#parts, verb, reference, request);
+  }
+
+  extend(reference: string, options: Parameters<typeof extend>[2]): Promise<Sandbox> {
+    return extend(this.#parts, reference, options);
   }
 
   /** What it may reach from now on, beyond the host's defaults. */
@@ -239,8 +245,8 @@ export class Engine {
     return portsOf(this.sandbox(reference));
   }
 
-  addForward(reference: string, forward: ForwardRequest): Promise<Forward> {
-    return addForward(this.#parts, this.sandbox(reference), forward);
+  addForward(reference: string, forward: ForwardRequest, request?: string): Promise<Forward> {
+    return addForward(this.#parts, this.sandbox(reference), forward, request);
   }
 
   removeForward(reference: string, port: number): Promise<void> {
@@ -260,7 +266,7 @@ export class Engine {
     return endPreviews(this.#parts, this.sandbox(reference), port);
   }
 
-  build(source: SourceRequest, options: ResolveOptions & { force: boolean }): Promise<StoredSnapshot> {
+  build(source: SourceRequest, options: Parameters<typeof build>[2]): Promise<StoredSnapshot> {
     return build(this.#parts, source, options);
   }
 

@@ -13,6 +13,8 @@ export interface Home {
   captures: string;
   /** Snapshots and captures that come in from elsewhere. One folder each, until it is whole. */
   imports: string;
+  /** What reruns have found so far. One file a request. */
+  reruns: string;
   /** Parts of snapshots, compressed to travel. */
   wire: string;
   /** Snapshots being made. One folder a machine, named by its id. */
@@ -42,6 +44,7 @@ export function openHome(root: string): Home {
     sandboxes: join(root, "sandboxes"),
     captures: join(root, "captures"),
     imports: join(root, "imports"),
+    reruns: join(root, "reruns"),
     wire: join(root, "wire"),
     builds: join(root, "builds"),
     rootfs: join(root, "rootfs"),
@@ -55,7 +58,7 @@ export function openHome(root: string): Home {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     for (const dir of [
       ...[home.kernels, home.snapshots, home.tags, home.sandboxes],
-      ...[home.captures, home.imports, home.wire, home.builds, home.rootfs],
+      ...[home.captures, home.imports, home.reruns, home.wire, home.builds, home.rootfs],
     ])
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);

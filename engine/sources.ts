@@ -62,7 +62,10 @@ export class Sources {
     return this.#context.runner.incompatibilities({ dir: snapshot.dir, id: snapshot.id, resources, needs });
   }
 
-  async build(recipe: Recipe, options: ResolveOptions & { force?: boolean }): Promise<StoredSnapshot> {
+  async build(
+    recipe: Recipe,
+    options: ResolveOptions & { force?: boolean; request?: string | undefined },
+  ): Promise<StoredSnapshot> {
     const key = this.#key(recipe);
     const present = options.force ? null : await this.built(recipe);
     if (present) {
@@ -73,7 +76,9 @@ export class Sources {
       key,
       { onEvent: options.onProgress, signal: options.signal },
       async (onProgress, signal) => {
-        const built = await buildTemplate(this.#context, recipe, key, { onProgress, signal });
+        const built = await buildTemplate(this.#context, recipe, key, {
+          ...{ onProgress, signal, request: options.request },
+        });
         await this.#context.store.tag(built.id, tagOf(recipe));
         return built;
       },

@@ -1,4 +1,4 @@
-import { detachKeysOption } from "../exec-io/flags.ts";
+import { detachKeysOption, resultFileOption } from "../exec-io/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { AttachFlags } from "./attach.ts";
 
@@ -11,6 +11,7 @@ export const define: Define = (command, exit) => {
     .option("-i, --interactive", "pass stdin on though it is no terminal")
     .addOption(detachKeysOption())
     .option("--json", "the result as a line of JSON on stderr")
+    .addOption(resultFileOption())
     .addHelpText(
       "after",
       `

@@ -32,6 +32,8 @@ const maxFileBytes = 64 * 2 ** 30;
 /** Zeros of this size are left out, so that holes stay holes. */
 const holeBytes = 65_536;
 const zeros = Buffer.alloc(holeBytes);
+/** Of a tree whose connection breaks. */
+const MAX_TRIES = 3;
 
 async function find(files: GuestFiles, from: GuestOperand, signal: AbortSignal): Promise<GuestPlace> {
   const place = await findInGuest(files, { path: from.path, signal });
@@ -155,6 +157,18 @@ async function receiveFile(
   return { entries: 1, bytes: meter.bytes, skipped: [], notes: describeLost(new LostAttributes(), place) };
 }
 
+/** A tree can't be gone on with: when its daemon is killed in the middle, it is begun anew. */
+async function againWhenCutOff<T>(receive: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await receive();
+    } catch (error) {
+      const cutOff = error instanceof ThawError && error.code === "daemon-unreachable";
+      if (!cutOff || tries === MAX_TRIES) throw error;
+    }
+  }
+}
+
 async function receiveTree(
   files: GuestFiles,
   place: GuestPlace & { sandbox: string },
@@ -164,12 +178,16 @@ async function receiveTree(
   const there = lookAt(target);
   if (there !== undefined && !there.isDirectory())
     throw new ThawError("conflict", `${target} is not a folder`, { hint: "remove it, or give another name" });
-  const tree = meter.count(files.tree(place.path, { signal }));
-  const reduced: SkippedEntry[] = [];
-  const onReduced = (entry: SkippedEntry): number => reduced.push(entry);
-  const lost = new LostAttributes();
-  const onAttributes = (path: Buffer, names: string[]): void => lost.add(path, names);
-  const result = await unpackTree(tree, target, { overwrite: true, onReduced, onAttributes, signal });
+  const receive = async () => {
+    const tree = meter.count(files.tree(place.path, { signal }));
+    const reduced: SkippedEntry[] = [];
+    const onReduced = (entry: SkippedEntry): number => reduced.push(entry);
+    const lost = new LostAttributes();
+    const onAttributes = (path: Buffer, names: string[]): void => lost.add(path, names);
+    const result = await unpackTree(tree, target, { overwrite: true, onReduced, onAttributes, signal });
+    return { reduced, lost, result };
+  };
+  const { reduced, lost, result } = await againWhenCutOff(receive);
   if (there === undefined) chmodSync(target, place.entry.mode & 0o777);
   const notes = describeLost(lost, place);
   return { ...result, reduced, notes, entries: result.entries + 1 };

@@ -1,5 +1,6 @@
 import type { ExecInfo } from "../../client/index.ts";
 import { styleErr, writeErr } from "../output.ts";
+import { writeResult } from "../result-file.ts";
 import { sayCaptured } from "./captured.ts";
 import { readExitStatus } from "./exit-status.ts";
 
@@ -13,8 +14,11 @@ export function reportEnd(exec: ExecInfo | undefined, flags: { json?: boolean })
   if (exec === undefined) return 0;
   if (exec.error !== null && flags.json !== true) sayCaptured(exec);
   const status = readExitStatus(exec);
-  if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, exec })}\n`);
-  else {
+  const result = { type: "result", exitCode: status.code, exec } as const;
+  const written = writeResult(result);
+  if (flags.json === true) {
+    if (!written) writeErr(`${JSON.stringify(result)}\n`);
+  } else {
     if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
     sayCaptured(exec);
   }

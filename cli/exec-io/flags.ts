@@ -8,6 +8,7 @@ import { collectEnv } from "../arguments/env.ts";
 import { collectMask, findShort, minSecretBytes, readSecrets } from "../arguments/mask.ts";
 import { parseUser } from "../arguments/user.ts";
 import { styleErr, writeErr } from "../output.ts";
+import { openResultFile } from "../result-file.ts";
 import { readTerminalSize } from "./terminal.ts";
 
 /** Flags of everything that runs a command. */
@@ -52,7 +53,16 @@ export function addExecFlags(command: Command): Command {
       "--checkpoint",
       "with --capture: keep the machine as it is before the command too, for thaw rerun",
     )
-    .option("--json", "progress and result as lines of JSON on stderr");
+    .option("--json", "progress and result as lines of JSON on stderr")
+    .addOption(resultFileOption());
+}
+
+/** The flag for a result that the guest can't forge. */
+export function resultFileOption(): Option {
+  return new Option(
+    "--result-file <file>",
+    "write the result as a line of JSON to this file, apart from what the guest writes (/dev/fd/3: a descriptor)",
+  ).argParser(openResultFile);
 }
 
 /** The flag for the keys that leave an exec running. */

@@ -8,6 +8,7 @@ import { nameOurselves } from "../exec-io/own-name.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { printJson, writeOut } from "../output.ts";
+import { writeResult } from "../result-file.ts";
 
 /** Flags of `thaw exec`. */
 export interface ExecCommandFlags extends ExecFlags {
@@ -63,6 +64,7 @@ export async function execIn(
       const { signal } = interrupt;
       const exec = await client.sandboxes.at(sandbox).startDetached(planExec(argv, flags), { signal });
       if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
+      writeResult({ type: "result", exec });
       if (flags.json === true) printJson(exec);
       else writeOut(`${exec.id}\n`);
       return 0;

@@ -3,6 +3,7 @@ import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
+import { writeResult } from "../result-file.ts";
 import { bring } from "../travel/bring.ts";
 import type { ReadFlags } from "../travel/flags.ts";
 
@@ -35,7 +36,9 @@ export async function writeCore(
     await rm(beside, { force: true });
     throw error;
   }
-  if (flags.json === true) writeErr(`${JSON.stringify({ type: "result", core: path, bytes })}\n`);
+  const result = { type: "result", core: path, bytes } as const;
+  const written = writeResult(result);
+  if (flags.json === true && !written) writeErr(`${JSON.stringify(result)}\n`);
   else writeErr(`thaw: ${path}, ${formatSize(bytes)} · gdb -c ${path}\n`);
   return 0;
 }

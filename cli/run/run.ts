@@ -15,6 +15,7 @@ import { checkTerminal } from "../exec-io/terminal.ts";
 import { sayUnavailable } from "../network/unavailable.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { createReporter, type ProgressReporter } from "../progress/reporter.ts";
+import { writeResult } from "../result-file.ts";
 import { bringSource } from "../travel/bring.ts";
 import { sayDenied } from "./denied.ts";
 import { planRun, type RunFlags, type RunPlan, type RunWords, requestRun } from "./plan.ts";
@@ -93,9 +94,11 @@ export async function run(words: RunWords, flags: RunFlags): Promise<number> {
     if (exec === undefined) throw new ThawError("internal", "the run was left");
     if (exec.error !== null && flags.json !== true) sayCaptured(exec);
     const status = readExitStatus(exec);
-    if (flags.json === true)
-      writeErr(`${JSON.stringify({ type: "result", exitCode: status.code, sandbox, exec })}\n`);
-    else {
+    const result = { type: "result", exitCode: status.code, sandbox, exec } as const;
+    const written = writeResult(result);
+    if (flags.json === true) {
+      if (!written) writeErr(`${JSON.stringify(result)}\n`);
+    } else {
       if (status.explanation !== undefined) writeErr(`${styleErr("red", "thaw:")} ${status.explanation}\n`);
       sayCaptured(exec);
     }

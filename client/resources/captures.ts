@@ -38,14 +38,14 @@ export class Captures {
     this.#api = api;
   }
 
-  /** Newest first. */
+  /** Newest first; with `limit` and `after` a page at a time. */
   list(query: CaptureQuery = {}, options?: CallOptions): Promise<CaptureList> {
     const asked = Object.entries(query).map(([name, value]): [string, string | undefined] => [
       name,
       value?.toString(),
     ]);
     const path = withQuery("/v1/captures", Object.fromEntries(asked));
-    return this.#api.json({ method: "GET", path, ...options });
+    return this.#api.with<CaptureList>("captures", { method: "GET", path, ...options });
   }
 
   get(capture: string, options?: CallOptions): Promise<Capture> {
@@ -90,7 +90,7 @@ export class Captures {
     options: CapturedFileOptions = {},
   ): AsyncGenerator<Uint8Array, void> {
     const { level, ...call } = options;
-    return this.#api.bytes(this.#slow(withQuery(capturePath(capture, "/files"), { path, level }), call));
+    return this.#api.sameBytes(this.#slow(withQuery(capturePath(capture, "/files"), { path, level }), call));
   }
 
   /** Files of a captured machine as those of a sandbox. @throws ThawError `unsupported`, on use, where its memory can't be thawed */
@@ -98,13 +98,21 @@ export class Captures {
     return new GuestFiles(this.#api, capturePath(capture), SLOW_ANSWER_MS);
   }
 
-  /** Runs a capture's command again, many times, from the state just before it. */
+  /** Runs a capture's command again, many times, from the state just before it. Goes on where it was when the daemon is killed meanwhile. */
   async rerun(
     capture: string,
     request: RerunRequest = {},
     options: ProgressOptions & { onRun?: (run: RerunRun) => void } = {},
   ): Promise<Rerun> {
-    return (await this.#api.result("rerun", capturePath(capture, "/rerun"), request, options)).rerun;
+    const { onRun, ...how } = options;
+    const told = new Set<number>();
+    const tellOnce = (run: RerunRun): void => {
+      if (told.has(run.number)) return;
+      told.add(run.number);
+      onRun?.(run);
+    };
+    const path = capturePath(capture, "/rerun");
+    return (await this.#api.result("rerun", path, request, { ...how, onRun: tellOnce })).rerun;
   }
 
   /** A capture that does not need the QEMU build it was taken by: itself, or one made of it. */
@@ -118,8 +126,11 @@ export class Captures {
     return this.#api.json({ method: "PUT", path, json: { pinned }, ...options });
   }
 
-  remove(capture: string, options?: CallOptions): Promise<void> {
-    return this.#api.nothing({ method: "DELETE", path: capturePath(capture), ...options });
+  /** Removes a capture. */
+  async remove(capture: string, options?: CallOptions): Promise<void> {
+    // Asked again, `latest` would be another one.
+    const id = capture === "latest" ? (await this.get(capture, options)).id : capture;
+    return this.#api.nothing({ method: "DELETE", path: capturePath(id), ...options });
   }
 
   #slow(path: string, options: CallOptions = {}) {

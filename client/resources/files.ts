@@ -34,7 +34,7 @@ export class GuestFiles {
 
   /** Reads a file, chunk by chunk. */
   read(path: string, options?: CallOptions): AsyncGenerator<Uint8Array, void> {
-    return this.api.bytes(this.#get("/files", { path }, options));
+    return this.api.sameBytes(this.#get("/files", { path }, options));
   }
 
   /** Reads a whole file into memory. */
@@ -49,7 +49,10 @@ export class GuestFiles {
     return new TextDecoder().decode(await this.readAll(path, options));
   }
 
-  /** Reads a file or folder as a tree stream. Unpack it with `unpackTree` only. */
+  /**
+   * Reads a file or folder as a tree stream. Unpack it with `unpackTree` only.
+   * @throws ThawError `daemon-unreachable` when the connection breaks: the tree is begun anew then
+   */
   tree(path: string, options?: CallOptions): AsyncGenerator<Uint8Array, void> {
     return this.api.bytes(this.#get("/tree", { path, attributes: "1" }, options));
   }

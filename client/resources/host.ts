@@ -48,8 +48,9 @@ export class Quarantine {
   /** Oldest first. */
   async list(options?: CallOptions): Promise<QuarantineEntry[]> {
     const path = "/v1/quarantine";
-    return (await this.#api.json<{ entries: QuarantineEntry[] }>({ method: "GET", path, ...options }))
-      .entries;
+    return (
+      await this.#api.with<{ entries: QuarantineEntry[] }>("entries", { method: "GET", path, ...options })
+    ).entries;
   }
 
   /** Puts an entry back in its place and reads it again. @param entry its id, or the unique id of the thing */

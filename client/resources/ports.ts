@@ -19,7 +19,7 @@ export class Ports {
 
   /** Adds a forward. A connection to it wakes the sandbox. @returns the forward, with the port it got. @throws ThawError `conflict` */
   add(forward: ForwardRequest, options?: CallOptions): Promise<Forward> {
-    return this.#api.json({ method: "POST", path: this.#path, json: forward, repeatable: false, ...options });
+    return this.#api.json({ method: "POST", path: this.#path, json: forward, ...options });
   }
 
   /** Ends the forward of a port of the host, with its connections. */

@@ -1,6 +1,7 @@
 import type {
   Capture,
   Exec as ExecInfo,
+  ExecList,
   ExecRequest,
   ExecResult,
   ForkRequest,
@@ -12,6 +13,8 @@ import type {
   WaitResult,
 } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
+import { checkCommand } from "../check-command.ts";
+import { type PageOptions, pageParameters } from "../pages.ts";
 import { newRequestId } from "../request-id.ts";
 import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
@@ -75,15 +78,17 @@ export class SandboxReference {
    * Runs a command to its end. Aborted, it leaves no command behind.
    * @returns its exit code and its output, at most `maxOutputBytes` of each channel (default 1 MiB, at most 16 MiB)
    */
-  exec(argv: readonly string[], options: RunOptions = {}): Promise<ExecResult> {
+  async exec(argv: readonly string[], options: RunOptions = {}): Promise<ExecResult> {
     const { signal, id = newRequestId(), ...request } = options;
     const json = { argv: [...argv], ...request, id };
+    checkCommand(json);
     const how = { method: "POST", path: this.#path("/exec"), answerDeadlineMs: 0, signal } as const;
     return this.api.undone(id, { signal }, () => this.api.json({ ...how, json }));
   }
 
   /** Starts a command as an API request has it, and leaves it alone. Aborted meanwhile, it leaves no command behind. */
-  startDetached(request: ExecRequest, options: CallOptions = {}): Promise<ExecInfo> {
+  async startDetached(request: ExecRequest, options: CallOptions = {}): Promise<ExecInfo> {
+    checkCommand(request);
     const { id = newRequestId() } = request;
     const json = { ...request, id };
     return this.api.undone(id, options, () =>
@@ -94,7 +99,14 @@ export class SandboxReference {
   /** The sandbox's commands, as long as their logs are kept. */
   async execs(options?: CallOptions): Promise<ExecInfo[]> {
     const path = this.#path("/execs");
-    return (await this.api.json<{ execs: ExecInfo[] }>({ method: "GET", path, ...options })).execs;
+    return (await this.api.with<{ execs: ExecInfo[] }>("execs", { method: "GET", path, ...options })).execs;
+  }
+
+  /** The same, sorted by their start, a page at a time. */
+  execPage(options: CallOptions & PageOptions = {}): Promise<ExecList> {
+    const { limit, after, ...call } = options;
+    const path = withQuery(this.#path("/execs"), pageParameters({ limit, after }));
+    return this.api.json({ method: "GET", path, ...call });
   }
 
   /** Sets labels; null removes one. The others stay. */
@@ -120,7 +132,7 @@ export class SandboxReference {
   /** Extends the sandbox's time to live by `byMs`. @throws ThawError `conflict` when it has none */
   extend(byMs: number, options?: CallOptions): Promise<SandboxInfo> {
     const path = this.#path("/extend");
-    return this.api.json({ method: "POST", path, json: { byMs }, repeatable: false, ...options });
+    return this.api.json({ method: "POST", path, json: { byMs }, ...options });
   }
 
   /** Waits until the sandbox is `stopped` (or failed, or removed), `removed`, or until an exec in it has ended. */
@@ -149,8 +161,7 @@ export class SandboxReference {
 
   /** Captures the sandbox as it is now. The sandbox goes on. */
   capture(options?: CallOptions): Promise<Capture> {
-    const request = newRequestId();
-    return this.api.json({ method: "POST", path: this.#path("/captures"), request, ...options });
+    return this.api.json({ method: "POST", path: this.#path("/captures"), ...options });
   }
 
   /** What the sandbox's machine uses of the host. */

@@ -1,5 +1,6 @@
 import type { CreateRequest, Sandbox as SandboxInfo, SandboxList } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
+import { type ListEnd, type PageOptions, pageParameters } from "../pages.ts";
 import { Sandbox, SandboxReference } from "./sandbox.ts";
 import { sandboxPath } from "./sandbox-path.ts";
 
@@ -25,7 +26,7 @@ export class Sandboxes {
     const { labels = [], ...call } = options;
     const query = new URLSearchParams(labels.map((label): [string, string] => ["label", label]));
     const path = labels.length === 0 ? "/v1/sandboxes" : `/v1/sandboxes?${query}`;
-    const { sandboxes } = await this.#api.json<{ sandboxes: SandboxInfo[] }>({
+    const { sandboxes } = await this.#api.with<{ sandboxes: SandboxInfo[] }>("sandboxes", {
       method: "GET",
       path,
       ...call,
@@ -35,14 +36,11 @@ export class Sandboxes {
 
   /**
    * Sandboxes sorted by creation, a page at a time. `thaw.events({ since: lastEvent })` goes on from the list without a gap.
-   * @param options limit: at most 1000; after: `next` of the page before, which is null on the last one
    */
-  async page(
-    options: CallOptions & { limit?: number; after?: string } = {},
-  ): Promise<{ sandboxes: Sandbox[]; lastEvent: number; next: string | null }> {
+  async page(options: CallOptions & PageOptions = {}): Promise<{ sandboxes: Sandbox[] } & ListEnd> {
     const { limit, after, ...call } = options;
-    const path = withQuery("/v1/sandboxes", { limit: limit?.toString(), after });
-    const list = await this.#api.json<SandboxList>({ method: "GET", path, ...call });
+    const path = withQuery("/v1/sandboxes", pageParameters({ limit, after }));
+    const list = await this.#api.with<SandboxList>("sandboxes", { method: "GET", path, ...call });
     return { ...list, sandboxes: list.sandboxes.map((info) => new Sandbox(this.#api, info)) };
   }
 

@@ -1,5 +1,12 @@
-import type { BuildRequest, Snapshot, Template, VerifyReport } from "../../api/schema.ts";
-import { type ApiCalls, type CallOptions, type ProgressOptions, SLOW_ANSWER_MS } from "../api-calls.ts";
+import type { BuildRequest, Snapshot, SnapshotList, Template, VerifyReport } from "../../api/schema.ts";
+import {
+  type ApiCalls,
+  type CallOptions,
+  type ProgressOptions,
+  SLOW_ANSWER_MS,
+  withQuery,
+} from "../api-calls.ts";
+import { type PageOptions, pageParameters } from "../pages.ts";
 
 /** Recipes that ship with the daemon. */
 export class Templates {
@@ -11,7 +18,8 @@ export class Templates {
 
   async list(options?: CallOptions): Promise<Template[]> {
     const path = "/v1/templates";
-    return (await this.#api.json<{ templates: Template[] }>({ method: "GET", path, ...options })).templates;
+    return (await this.#api.with<{ templates: Template[] }>("templates", { method: "GET", path, ...options }))
+      .templates;
   }
 
   /** Builds a template into a snapshot. One that was built before is answered at once, unless `force` is set. */
@@ -34,7 +42,15 @@ export class Snapshots {
 
   async list(options?: CallOptions): Promise<Snapshot[]> {
     const path = "/v1/snapshots";
-    return (await this.#api.json<{ snapshots: Snapshot[] }>({ method: "GET", path, ...options })).snapshots;
+    return (await this.#api.with<{ snapshots: Snapshot[] }>("snapshots", { method: "GET", path, ...options }))
+      .snapshots;
+  }
+
+  /** Snapshots sorted by creation, a page at a time. */
+  page(options: CallOptions & PageOptions = {}): Promise<SnapshotList> {
+    const { limit, after, ...call } = options;
+    const path = withQuery("/v1/snapshots", pageParameters({ limit, after }));
+    return this.#api.json({ method: "GET", path, ...call });
   }
 
   get(snapshot: string, options?: CallOptions): Promise<Snapshot> {

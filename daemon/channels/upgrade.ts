@@ -15,8 +15,8 @@ import { serveAttach } from "./attach.ts";
 import { Connection } from "./connection.ts";
 import { serveRun } from "./run.ts";
 
-/** Stdin comes in small pieces; a run request may carry a large environment. */
-const MAX_MESSAGE_BYTES = 4 << 20;
+/** Stdin comes in small pieces; a run request may carry the longest command, where each byte is six in JSON. */
+const MAX_MESSAGE_BYTES = 16 << 20;
 /** A client that does not answer a close is not waited for. */
 const CLOSE_MS = 200;
 const ATTACH = /^\/v1\/sandboxes\/([^/]+)\/execs\/([^/]+)\/attach$/;

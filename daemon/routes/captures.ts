@@ -24,6 +24,7 @@ import type { Agent } from "../../runners/agent/agent.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { goneSignal } from "../gone.ts";
 import { streamWork } from "../ndjson.ts";
+import { pageOf } from "../page.ts";
 import { requestIdOf } from "../requests.ts";
 import { captureView } from "../views.ts";
 
@@ -43,10 +44,16 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
       schema: { querystring: captureQuery, response: { 200: captureList } },
     },
     async (request) => {
+      const lastEvent = engine.events.lastId;
       const all = await store.list();
       const chosen = all.filter(({ file }) => fits(file, request.query));
-      const captures = await Promise.all(chosen.map((one) => captureView(engine, one)));
-      return { captures, unreadable: await store.unreadable() };
+      const { items, next } = pageOf(chosen, request.query, {
+        idOf: ({ id }) => id,
+        createdAt: ({ file }) => file.createdAt,
+        newestFirst: true,
+      });
+      const captures = await Promise.all(items.map((one) => captureView(engine, one)));
+      return { captures, unreadable: await store.unreadable(), lastEvent, next };
     },
   );
 
@@ -141,13 +148,16 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
     { schema: { params, body: rerunRequest } },
     async (request, reply) => {
       const { id } = await store.get(request.params.capture);
-      await streamWork(reply, async ({ onProgress, say, signal }) => ({
-        rerun: await engine.rerun(id, {
-          ...request.body,
-          ...{ onProgress, signal },
-          onRun: (run) => say({ type: "run", run }),
-        }),
-      }));
+      const asked = requestIdOf(request.headers);
+      await streamWork(reply, ({ onProgress, say, signal }) =>
+        requests.run(asked, signal, async (either) => ({
+          rerun: await engine.rerun(id, {
+            ...request.body,
+            ...{ onProgress, signal: either, request: asked },
+            onRun: (run) => say({ type: "run", run }),
+          }),
+        })),
+      );
     },
   );
 
@@ -180,10 +190,8 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
     "/v1/sandboxes/:sandbox/captures",
     { schema: { params: z.object({ sandbox: z.string().max(200) }), response: { 200: capture } } },
     async (request) => {
-      const id = requestIdOf(request.headers);
       // It is not called off: what is frozen is frozen within seconds.
-      const { signal } = new AbortController();
-      const made = await requests.run(id, signal, () => engine.capture(request.params.sandbox, id));
+      const made = await requests.once(request, (id) => engine.capture(request.params.sandbox, id));
       return captureView(engine, made);
     },
   );

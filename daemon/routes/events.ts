@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
+import type { FastifyBaseLogger } from "fastify";
 import { z } from "zod";
-import type { Event } from "../../api/event.ts";
+import type { EventRecord } from "../../api/event.ts";
 import { eventsQuery } from "../../api/schema.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/errors.ts";
@@ -13,6 +14,8 @@ const PIECE = 200;
 const PING_MS = 15_000;
 /** A listener that takes nothing for this long is dropped. */
 const SLOW_MS = 30_000;
+/** The reason waits this long to be taken. */
+const GOODBYE_MS = 5_000;
 
 /** `GET /v1/events`: server-sent events. A listener that is too slow loses its connection, not events: it comes back with the last id it had. */
 export function eventRoutes(app: App, { engine }: DaemonContext): void {
@@ -44,7 +47,7 @@ export function eventRoutes(app: App, { engine }: DaemonContext): void {
       reply.raw.once("close", () => {
         listeners -= 1;
       });
-      new Listener(engine, reply.raw, wanted).serve(from, follows);
+      new Listener(engine, { raw: reply.raw, log: request.log }, wanted).serve(from, follows);
     },
   );
 }
@@ -53,14 +56,20 @@ export function eventRoutes(app: App, { engine }: DaemonContext): void {
 class Listener {
   readonly #engine: Engine;
   readonly #raw: ServerResponse;
-  readonly #wanted: (event: Event) => boolean;
+  readonly #log: FastifyBaseLogger;
+  readonly #wanted: (event: EventRecord) => boolean;
   #cursor = 0;
   #follows = true;
   #full = false;
 
-  constructor(engine: Engine, raw: ServerResponse, wanted: (event: Event) => boolean) {
+  constructor(
+    engine: Engine,
+    to: { raw: ServerResponse; log: FastifyBaseLogger },
+    wanted: (event: EventRecord) => boolean,
+  ) {
     this.#engine = engine;
-    this.#raw = raw;
+    this.#raw = to.raw;
+    this.#log = to.log;
     this.#wanted = wanted;
   }
 
@@ -95,7 +104,8 @@ class Listener {
     const { events } = this.#engine;
     if (this.#full || this.#raw.destroyed || this.#raw.writableEnded) return;
     for (;;) {
-      if (this.#cursor > 0 && events.hasForgotten(this.#cursor)) return void this.#raw.destroy();
+      if (this.#cursor > 0 && events.hasForgotten(this.#cursor))
+        return this.#drop(`events after ${this.#cursor} are no longer kept`);
       const piece = events.after(this.#cursor, PIECE);
       const end = piece.at(-1);
       if (!end) break;
@@ -106,9 +116,17 @@ class Listener {
     if (!this.#follows) this.#raw.end();
   }
 
+  /** Says why, to a listener that reads after all, and to the log. */
+  #drop(reason: string): void {
+    this.#log.warn({ reason, after: this.#cursor }, "a listener of events was dropped");
+    this.#raw.end(`event: dropped\ndata: ${JSON.stringify({ reason })}\n\n`);
+    const late = setTimeout(() => this.#raw.destroy(), GOODBYE_MS);
+    this.#raw.once("close", () => clearTimeout(late));
+  }
+
   #waitForRoom(): void {
     this.#full = true;
-    const slow = setTimeout(() => this.#raw.destroy(), SLOW_MS);
+    const slow = setTimeout(() => this.#drop(`nothing was read for ${SLOW_MS / 1000} s`), SLOW_MS);
     this.#raw.once("close", () => clearTimeout(slow));
     this.#raw.once("drain", () => {
       clearTimeout(slow);
@@ -118,12 +136,12 @@ class Listener {
   }
 }
 
-function format(event: Event): string {
+function format(event: EventRecord): string {
   return `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
 /** One that is gone is still found by the id and the name it had. */
-function filterFor(engine: Engine, reference: string | undefined): (event: Event) => boolean {
+function filterFor(engine: Engine, reference: string | undefined): (event: EventRecord) => boolean {
   if (reference === undefined) return () => true;
   let id = reference;
   try {

@@ -4,6 +4,7 @@ import {
   execList,
   execRequest,
   execResult,
+  pageQuery,
   requestId,
   runOnceRequest,
   signalRequest,
@@ -14,6 +15,7 @@ import type { Exec } from "../../engine/execs/exec.ts";
 import { shownArgv } from "../../engine/secrets/shown-argv.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { goneSignal } from "../gone.ts";
+import { pageOf } from "../page.ts";
 import { readToEnd } from "../run-once.ts";
 import { execView } from "../views.ts";
 
@@ -43,8 +45,16 @@ export function execRoutes(app: App, { engine, requests }: DaemonContext): void 
 
   app.get(
     "/v1/sandboxes/:sandbox/execs",
-    { schema: { params: sandboxParams, response: { 200: execList } } },
-    async (request) => ({ execs: [...engine.sandbox(request.params.sandbox).execs.values()].map(execView) }),
+    { schema: { params: sandboxParams, querystring: pageQuery, response: { 200: execList } } },
+    async (request) => {
+      const lastEvent = engine.events.lastId;
+      const all = [...engine.sandbox(request.params.sandbox).execs.values()];
+      const { items, next } = pageOf(all, request.query, {
+        idOf: ({ record }) => record.id,
+        createdAt: ({ record }) => record.startedAt,
+      });
+      return { execs: items.map(execView), lastEvent, next };
+    },
   );
 
   app.post(

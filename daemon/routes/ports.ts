@@ -6,7 +6,7 @@ import type { App, DaemonContext } from "../context.ts";
 const params = z.object({ sandbox: z.string().max(200) });
 const oneParams = params.extend({ port: z.coerce.number().int().min(1).max(65_535) });
 
-export function portRoutes(app: App, { engine }: DaemonContext): void {
+export function portRoutes(app: App, { engine, requests }: DaemonContext): void {
   app.get(
     "/v1/sandboxes/:sandbox/ports",
     { schema: { params, response: { 200: portsState } } },
@@ -16,7 +16,8 @@ export function portRoutes(app: App, { engine }: DaemonContext): void {
   app.post(
     "/v1/sandboxes/:sandbox/ports",
     { schema: { params, body: forwardRequest, response: { 200: forward } } },
-    async (request) => engine.addForward(request.params.sandbox, request.body),
+    async (request) =>
+      requests.once(request, (id) => engine.addForward(request.params.sandbox, request.body, id)),
   );
 
   app.delete(

@@ -21,6 +21,7 @@ import type { Sandbox } from "../../engine/sandboxes/sandbox.ts";
 import { waitFor } from "../../engine/sandboxes/wait.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
+import { pageOf } from "../page.ts";
 import { requestIdOf } from "../requests.ts";
 import { sandboxText } from "../sandbox-text.ts";
 import { execView, sandboxView, snapshotView } from "../views.ts";
@@ -29,23 +30,6 @@ const params = z.object({ sandbox: z.string().max(200) });
 const listQuery = pageQuery.extend({
   label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional(),
 });
-
-/** Position of a sandbox in lists: by creation, then by id. */
-function cursorOf({ record: { createdAt, id } }: Sandbox): string {
-  return `${createdAt} ${id}`;
-}
-
-function pageOf(
-  sandboxes: readonly Sandbox[],
-  { limit, after }: { limit?: number | undefined; after?: string | undefined },
-): { items: readonly Sandbox[]; next: string | null } {
-  if (limit === undefined && after === undefined) return { items: sandboxes, next: null };
-  const sorted = sandboxes.toSorted((a, b) => (cursorOf(a) < cursorOf(b) ? -1 : 1));
-  const rest = after === undefined ? sorted : sorted.filter((one) => cursorOf(one) > after);
-  const items = rest.slice(0, limit);
-  const last = items.at(-1);
-  return { items, next: last === undefined || items.length === rest.length ? null : cursorOf(last) };
-}
 
 /** A client that went away before it was told may ask again; what nobody asks for is removed. */
 function handOver(engine: Engine, { raw }: FastifyReply, made: readonly Sandbox[]): void {
@@ -82,7 +66,10 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
       // Before the list is read: an event told twice does no harm, one that is missed does.
       const lastEvent = engine.events.lastId;
       const chosen = engine.sandboxes.filter(({ record }) => labelsMatch(record.labels, selectors));
-      const page = pageOf(chosen, request.query);
+      const page = pageOf(chosen, request.query, {
+        idOf: ({ id }) => id,
+        createdAt: ({ record }) => record.createdAt,
+      });
       const texts = page.items.map((one) => sandboxText(one, sandboxView(engine, one)));
       // Already text: checking a thousand of them against the schema once more takes longer than all the rest.
       return reply
@@ -108,24 +95,22 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
     return reply.code(204).send();
   });
 
-  app.post("/v1/sandboxes/:sandbox/pause", answer, async (request) => {
-    const found = engine.sandbox(request.params.sandbox);
-    await found.pause();
-    engine.audit.note("pause", found.record.name, { id: found.id });
-    return sandboxView(engine, found);
-  });
-
-  app.post("/v1/sandboxes/:sandbox/resume", answer, async (request) => {
-    const found = engine.sandbox(request.params.sandbox);
-    await found.resume();
-    engine.audit.note("resume", found.record.name, { id: found.id });
-    return sandboxView(engine, found);
-  });
+  for (const verb of ["pause", "resume"] as const)
+    app.post(`/v1/sandboxes/:sandbox/${verb}`, answer, async (request) => {
+      const { sandbox: reference } = request.params;
+      const found = await requests.once(request, (id) => engine.pauseOrResume(verb, reference, id));
+      return sandboxView(engine, found);
+    });
 
   app.post(
     "/v1/sandboxes/:sandbox/extend",
     { schema: { params, body: extendRequest, response: { 200: sandbox } } },
-    async (request) => sandboxView(engine, await engine.extend(request.params.sandbox, request.body.byMs)),
+    async (request) => {
+      const { sandbox: reference } = request.params;
+      const { byMs } = request.body;
+      const found = await requests.once(request, (id) => engine.extend(reference, { byMs, request: id }));
+      return sandboxView(engine, found);
+    },
   );
 
   app.get(

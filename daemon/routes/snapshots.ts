@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { snapshot, tagRequest, verifyReport } from "../../api/schema.ts";
+import { pageQuery, snapshot, snapshotList, tagRequest, verifyReport } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { pageOf } from "../page.ts";
 import { snapshotView } from "../views.ts";
 
 const params = z.object({ snapshot: z.string().max(200) });
@@ -11,10 +12,16 @@ export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get(
     "/v1/snapshots",
-    { schema: { response: { 200: z.object({ snapshots: z.array(snapshot) }) } } },
-    async () => {
+    { schema: { querystring: pageQuery, response: { 200: snapshotList } } },
+    async (request) => {
+      const lastEvent = engine.events.lastId;
       const [all, tags] = await Promise.all([engine.snapshots.list(), engine.snapshots.tags()]);
-      return { snapshots: await Promise.all(all.map((one) => snapshotView(engine, one, tags))) };
+      const { items, next } = pageOf(all, request.query, {
+        idOf: ({ id }) => id,
+        createdAt: ({ manifest }) => manifest.createdAt,
+      });
+      const snapshots = await Promise.all(items.map((one) => snapshotView(engine, one, tags)));
+      return { snapshots, lastEvent, next };
     },
   );
 

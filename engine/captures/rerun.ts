@@ -17,6 +17,7 @@ import type { StoredSnapshot } from "../snapshots/store.ts";
 import type { Captures } from "./captures.ts";
 import { LEFT_OUT } from "./check.ts";
 import { differenceOrigin, makeRoom } from "./replay.ts";
+import { RerunProgress } from "./rerun-progress.ts";
 import type { StoredCapture } from "./store.ts";
 
 export interface RerunOptions {
@@ -30,6 +31,8 @@ export interface RerunOptions {
   onProgress: OnProgress;
   onRun: (run: Run) => void;
   signal: AbortSignal;
+  /** Id of the client's request: asked again, the runs that there are already count. */
+  request?: string | undefined;
 }
 
 export interface Run {
@@ -73,7 +76,8 @@ export async function rerun(host: RerunHost, capture: StoredCapture, options: Re
   const request = await requestOf(host, capture);
   const base = await host.store.get(capture.manifest.base.snapshot);
   const start = await openStart(host, capture, base, options);
-  const kept = new Map([[capture.file.fingerprint, capture.id]]);
+  const progress = await RerunProgress.open(host.home.reruns, options.request);
+  const kept = keptCaptures(capture, progress.runs.values());
   const gate = new Gate(jobs);
   const abort = new AbortController();
   const either = AbortSignal.any([signal, abort.signal]);
@@ -82,11 +86,11 @@ export async function rerun(host: RerunHost, capture: StoredCapture, options: Re
       Array.from({ length: count }, (_, index) =>
         gate.run(async () => {
           either.throwIfAborted();
-          const one = await runOnce(
-            host,
-            { capture, request, start, kept, number: index + 1 },
-            { ...options, signal: either },
-          );
+          const number = index + 1;
+          const what = { capture, request, start, kept, number };
+          const one =
+            progress.runs.get(number) ?? (await runOnce(host, what, { ...options, signal: either }));
+          await progress.note(one);
           onRun(one);
           return one;
         }),
@@ -100,6 +104,14 @@ export async function rerun(host: RerunHost, capture: StoredCapture, options: Re
   } finally {
     await start.origin?.release();
   }
+}
+
+/** By fingerprint: the first capture, and what earlier runs were captured as. */
+function keptCaptures(capture: StoredCapture, runs: Iterable<Run>): Map<string, string> {
+  const kept = new Map([[capture.file.fingerprint, capture.id]]);
+  for (const run of runs)
+    if (run.capture !== null && run.fingerprint !== null) kept.set(run.fingerprint, run.capture);
+  return kept;
 }
 
 /** Wilson's score interval at 95 %. */

@@ -4,7 +4,7 @@
  */
 
 import { appendFileSync, readFileSync, renameSync, truncateSync } from "node:fs";
-import { type Event, event } from "../../api/event.ts";
+import { type EventRecord, eventRecord } from "../../api/event.ts";
 
 export interface EventLogLimits {
   /** Kept for replay. */
@@ -14,7 +14,7 @@ export interface EventLogLimits {
 }
 const LIMITS: EventLogLimits = { events: 10_000, fileBytes: 4 << 20 };
 
-type Happening = Omit<Event, "id" | "time">;
+type Happening = Omit<EventRecord, "id" | "time">;
 
 export class EventLog {
   readonly #path: string;
@@ -23,7 +23,7 @@ export class EventLog {
   /** This daemon's own begin here. */
   readonly #firstId: number;
   /** Without those of earlier daemons until somebody asks for them: to read thousands of events would hold up a daemon's start. */
-  #ring: Event[] = [];
+  #ring: EventRecord[] = [];
   #hasPast = false;
   #nextId: number;
   #fileBytes = 0;
@@ -67,8 +67,8 @@ export class EventLog {
     return this.#failure;
   }
 
-  append(happening: Happening): Event {
-    const entry: Event = { id: this.#nextId, time: new Date().toISOString(), ...happening };
+  append(happening: Happening): EventRecord {
+    const entry: EventRecord = { id: this.#nextId, time: new Date().toISOString(), ...happening };
     this.#nextId += 1;
     this.#write(`${JSON.stringify(entry)}\n`);
     this.#ring.push(entry);
@@ -82,7 +82,7 @@ export class EventLog {
   }
 
   /** Events after an id, at most `limit`, oldest first. */
-  after(id: number, limit = Number.POSITIVE_INFINITY): Event[] {
+  after(id: number, limit = Number.POSITIVE_INFINITY): EventRecord[] {
     if (id + 1 < this.#firstId) this.#readPast();
     const start = Math.max(0, id + 1 - (this.#ring[0]?.id ?? this.#nextId));
     return this.#ring.slice(start, start + limit);
@@ -153,9 +153,9 @@ function lastIdIn(lines: readonly string[]): number | undefined {
 }
 
 /** The event, or nothing. */
-function parseEvent(line: string): Event[] {
+function parseEvent(line: string): EventRecord[] {
   try {
-    return [event.parse(JSON.parse(line))];
+    return [eventRecord.parse(JSON.parse(line))];
   } catch {
     return [];
   }

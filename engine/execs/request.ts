@@ -1,10 +1,11 @@
 /** What a capture keeps of the request that failed. */
 import { z } from "zod";
+import { MAX_WORDS } from "../../api/text.ts";
 import { recordKind } from "../state/record.ts";
 
 /** What is needed to run the command again. Values that were said to be secret are not in it. */
 export const recordedRequest = z.strictObject({
-  argv: z.array(z.string()).min(1).max(10_000),
+  argv: z.array(z.string()).min(1).max(MAX_WORDS),
   env: z.record(z.string(), z.string()),
   cwd: z.string().nullable(),
   user: z.string().nullable(),

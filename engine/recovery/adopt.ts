@@ -42,7 +42,8 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   };
   const awaited = record.leased || record.request?.answered === false;
   // Half made, or nobody's: not worth a line unless its machine does not die.
-  if (record.state === "creating" || record.state === "removed" || (awaited && clientsGone))
+  const needed = !record.temporary && !(awaited && clientsGone);
+  if (record.state === "creating" || record.state === "removed" || !needed)
     return () =>
       clearSandbox(parts, id).catch(async () => {
         list();

@@ -2,9 +2,10 @@
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { LONG_COMMAND_HINT, shortened, tooLong } from "../../api/command-length.ts";
 import type { CapturePolicy, CiContext } from "../../api/exec.ts";
 import type { ExecDefaults } from "../../api/machine.ts";
-import type { Agent } from "../../runners/agent/agent.ts";
+import { type Agent, fitsFrame } from "../../runners/agent/agent.ts";
 import type { StartParams } from "../../runners/agent/messages.ts";
 import { EngineError } from "../errors.ts";
 import { holdsCrashes } from "../execs/ending.ts";
@@ -21,6 +22,8 @@ import type { SandboxRecord } from "./record.ts";
 
 /** Finished execs kept with their logs, per sandbox. */
 const KEPT_EXECS = 100;
+/** Names of variables in an exec's record. */
+const SHOWN_VARIABLES = 1000;
 
 export interface ExecParams extends Omit<StartParams, "id"> {
   id?: string | undefined;
@@ -89,14 +92,15 @@ export class ExecTable {
     const { id = randomId(), timeoutMs, capture = "never", mask = [], ci = null, ...rest } = params;
     const { checkpoint = false, ...request } = rest;
     const { defaults } = host.record;
-    checkLength(request.argv, { ...defaults.env, ...request.env });
+    checkLength(agent, request.argv, { ...defaults.env, ...request.env });
     await this.#learnSecrets(request.env ?? {}, mask);
     const hide = (text: string): string => this.hide(text);
+    const argv = request.argv.map(hide);
     const record: ExecRecord = {
       id,
       sandbox: host.record.id,
-      argv: request.argv.map(hide),
-      envNames: Object.keys(request.env ?? {}),
+      argv: shortened(argv),
+      envNames: Object.keys(request.env ?? {}).slice(0, SHOWN_VARIABLES),
       cwd: request.cwd ?? null,
       user: request.user ?? null,
       tty: request.tty !== undefined,
@@ -117,7 +121,7 @@ export class ExecTable {
     this.all.set(id, exec);
     host.follow(exec);
     if (capture !== "never") {
-      await exec.keepRequest(requestOf(record, request.env ?? {}, timeoutMs, hide));
+      await exec.keepRequest(requestOf({ ...record, argv }, request.env ?? {}, timeoutMs, hide));
       await host.prepareCapture(exec);
     }
     void this.#dropOld();
@@ -192,16 +196,16 @@ function workdirFor(user: string | undefined, defaults: ExecDefaults): string | 
   return name === defaults.user.split(":", 1)[0] ? defaults.workdir : undefined;
 }
 
-/** One frame of the agent's protocol carries a command. The rest of the frame is for its other fields. */
-const MAX_COMMAND_BYTES = 60_000;
-
-/** Throws `usage` for arguments and variables that are longer, together and as JSON, than a sandbox takes. */
-function checkLength(argv: readonly string[], env: Readonly<Record<string, string>>): void {
-  const bytes = Buffer.byteLength(JSON.stringify([argv, env]));
-  if (bytes > MAX_COMMAND_BYTES)
-    throw new EngineError(
-      "usage",
-      `the arguments and variables of a command have ${bytes} bytes, ${MAX_COMMAND_BYTES} at most`,
-      { hint: "put what is long into a file (thaw cp), or pass it on stdin (-i)" },
-    );
+/** Throws `usage` for a command that Linux would not take, or an older agent. */
+function checkLength(agent: Agent, argv: readonly string[], env: Readonly<Record<string, string>>): void {
+  const fault = tooLong({ argv, env });
+  if (fault !== undefined) throw new EngineError("usage", fault, { hint: LONG_COMMAND_HINT });
+  if (agent.takesLongCommands || fitsFrame({ argv: [...argv], env })) return;
+  throw new EngineError(
+    "usage",
+    "the sandbox's agent is older and takes no command of more than 57,000 bytes",
+    {
+      hint: `make a sandbox of a template that is built anew (thaw template build); or ${LONG_COMMAND_HINT}`,
+    },
+  );
 }

@@ -78,6 +78,10 @@ export const sandboxRecord = z.object({
   keep: z.boolean(),
   /** The client's request that made it. Asked again by the same id, it is the answer; what nobody was answered ends as a lease does. */
   request: z.object({ id: z.string(), answered: z.boolean() }).nullable().default(null),
+  /** Made for work of the daemon's own, as a rerun's: with that daemon gone, nobody needs it. */
+  temporary: z.boolean().default(false),
+  /** Ids of the last requests that changed it, written with the change. One that comes again changes nothing. */
+  changes: z.array(z.string()).default([]),
   thawMs: z.number().nullable(),
   /** A capture thawed again: it reaches nobody and has no secrets. */
   replay: z

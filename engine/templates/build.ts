@@ -15,6 +15,7 @@ import { makeRootfs, rootfsDir, suiteOf } from "../rootfs/make.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
+import { writeAsked } from "../state/asked.ts";
 import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
 import { setUp } from "./set-up.ts";
@@ -41,6 +42,8 @@ export interface BuildContext {
 export interface BuildOptions {
   onProgress: OnProgress;
   signal: AbortSignal;
+  /** Id of the client's request, kept with the snapshot. */
+  request?: string | undefined;
 }
 
 /** Builds, publishes and tags. Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
@@ -164,7 +167,7 @@ function sameKernel({ kernel }: MachineNeeds): Plan["kernel"] {
 async function bootAndFreeze(
   context: BuildContext,
   { subject, disks, resources, about, kernel: from }: Plan,
-  { onProgress, signal }: BuildOptions,
+  { onProgress, signal, request }: BuildOptions,
   work: (agent: Agent) => Promise<void>,
 ): Promise<StoredSnapshot> {
   const { runner, store } = context;
@@ -242,6 +245,7 @@ async function bootAndFreeze(
       },
       async () => {
         await machine?.freeze(draft);
+        if (request !== undefined) await writeAsked(draft, { request });
         return store.publish(
           draft,
           { createdAt: new Date().toISOString(), ...about, resources, needs },

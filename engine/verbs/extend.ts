@@ -1,14 +1,20 @@
 import { EngineError } from "../errors.ts";
 import { checkTtl } from "../lifecycle/time-limits.ts";
 import type { Parts } from "../parts.ts";
+import { hasChanged, noteChange } from "../sandboxes/changes.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { checkVerb } from "../sandboxes/state.ts";
 
-/** Extends its time to live. Throws `conflict` when it has none. */
-export async function extend(parts: Parts, reference: string, byMs: number): Promise<Sandbox> {
+/** Extends its time to live, once for a request. Throws `conflict` when it has none. */
+export async function extend(
+  parts: Parts,
+  reference: string,
+  { byMs, request }: { byMs: number; request?: string | undefined },
+): Promise<Sandbox> {
   const { registry, config, lifecycle, audit, events } = parts;
   const sandbox = registry.find(reference);
   const { id, record } = sandbox;
+  if (hasChanged(record, request)) return sandbox;
   checkVerb("extend", record);
   const { expiresAt } = record.timers;
   if (expiresAt === null)
@@ -16,6 +22,7 @@ export async function extend(parts: Parts, reference: string, byMs: number): Pro
   const end = Date.parse(expiresAt) + byMs;
   checkTtl(config.required(), record.name, end - Date.parse(record.createdAt));
   record.timers.expiresAt = new Date(end).toISOString();
+  noteChange(record, request);
   await sandbox.persist();
   lifecycle.poke();
   const details = { expiresAt: record.timers.expiresAt };

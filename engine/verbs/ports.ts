@@ -2,22 +2,28 @@
 import type { Forward, ForwardRequest, PortsState } from "../../api/ports.ts";
 import { EngineError } from "../errors.ts";
 import type { Parts } from "../parts.ts";
+import { forgetChange, hasChanged, noteChange } from "../sandboxes/changes.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { checkVerb } from "../sandboxes/state.ts";
 
-/** Throws `conflict` or `usage` when it can't listen; the sandbox is as it was then. */
+/** Listens, once for a request. Throws `conflict` or `usage` when it can't listen; the sandbox is as it was then. */
 export async function addForward(
   { audit }: Pick<Parts, "audit">,
   sandbox: Sandbox,
   { address, port, guest }: ForwardRequest,
+  request?: string,
 ): Promise<Forward> {
   const { record } = sandbox;
+  const made = record.forwards.findLast((one) => one.guest === guest && (port === 0 || one.port === port));
+  if (made !== undefined && hasChanged(record, request)) return made;
   checkVerb("extend", record);
   const forward = await sandbox.forwards.open({ address: address ?? null, port, guest });
   record.forwards = [...record.forwards, forward];
+  noteChange(record, request);
   try {
     await sandbox.persist();
   } catch (error) {
+    forgetChange(record, request);
     await removeForward({ audit }, sandbox, forward.port).catch(() => {});
     throw error;
   }

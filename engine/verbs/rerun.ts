@@ -51,7 +51,7 @@ async function thawForRerun(
     await admission.admit(need, { ...options, waitMs: RERUN_WAIT_MS });
     return await thaws.run(() =>
       thawSandbox(parts, {
-        ...{ id, name, from: "rerun", timers: noTimers(), labels: {}, leased: true, asked },
+        ...{ id, name, from: "rerun", timers: noTimers(), labels: {}, leased: true, temporary: true, asked },
         ...from,
         signal: options.signal,
       }),

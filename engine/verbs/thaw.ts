@@ -29,6 +29,8 @@ export interface NewSandbox {
   leased: boolean;
   /** Leased only until its command has ended. */
   keep?: boolean | undefined;
+  /** Nobody needs it when this daemon is gone. */
+  temporary?: boolean | undefined;
   /** Id of the client's request. */
   request?: string | undefined;
   snapshot: StoredSnapshot;
@@ -104,6 +106,8 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     secrets: secrets ?? null,
     network: made.network ?? noNetwork(),
     ...{ forwards: [], previews: [] },
+    temporary: made.temporary ?? false,
+    changes: [],
     ...{ reason: null, thawMs: null, heldBy: null, frozen: null },
     ...{ ownSnapshot: null, machineId: null, machine: null },
   };

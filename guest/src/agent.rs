@@ -2,6 +2,7 @@
 
 use crate::exec::Execs;
 use crate::exec::cgroup::Cgroups;
+use crate::exec::words::KeptWords;
 use crate::jobs::{Job, Jobs};
 use crate::link::Link;
 use crate::network::Network;
@@ -45,6 +46,7 @@ pub struct Agent {
     /// The last stream opened from here.
     pub(crate) last_stream: u32,
     pub(crate) execs: Execs,
+    pub(crate) words: KeptWords,
     pub(crate) jobs: Jobs,
     /// Where crashes are handed over, once an exec wants them held.
     pub(crate) crashes: Option<UnixDatagram>,
@@ -88,6 +90,7 @@ impl Agent {
             streams: BTreeMap::new(),
             last_stream: 0,
             execs: Execs::new(Cgroups::new(config.is_init)),
+            words: KeptWords::default(),
             jobs,
             crashes: None,
             boot_id: None,

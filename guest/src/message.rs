@@ -101,6 +101,15 @@ pub struct Start {
     pub stdin: bool,
     #[serde(default)]
     pub hold_crashes: bool,
+    /// Arguments and variables came before, by `words`: this many arguments. `argv` and `env` are empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<usize>,
+}
+
+/// Arguments and variables of the exec `id` follow as bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Words {
+    pub id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

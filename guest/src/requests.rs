@@ -1,6 +1,7 @@
 //! Which request goes where.
 
 use crate::agent::Agent;
+use crate::exec::words;
 use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::identity;
@@ -23,6 +24,11 @@ impl Agent {
         let operation: Operation = serde_json::from_slice(payload).map_err(|error| malformed(&error))?;
         match operation.op.as_ref() {
             "start" => self.start(stream, parse(payload)?),
+            "words" => {
+                let request = parse(payload)?;
+                let kept = self.words.clone();
+                self.start_job(stream, move |worker| words::receive(worker, request, &kept));
+            }
             "attach" => self.attach(stream, parse(payload)?),
             "signal" => {
                 let request: Signal = parse(payload)?;

@@ -16,6 +16,9 @@ const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Feature: connections that leave the machine are offered to the host.
 const EGRESS: &str = "egress";
 
+/// Feature: arguments and variables of a command may come before its `start`, by `words`.
+const WORDS: &str = "words";
+
 impl Agent {
     /// Handles every whole frame received so far.
     pub(crate) fn take_frames(&mut self) {
@@ -112,7 +115,7 @@ impl Agent {
             execs: self.execs.ids(),
             faults: self.faults,
             errors: self.identity_errors.clone(),
-            features: self.network.iter().map(|_| EGRESS.to_string()).collect(),
+            features: self.features(),
             missing: self.network_error.iter().map(|why| (EGRESS.to_string(), why.clone())).collect(),
         };
         self.link.send(address.json(WELCOME, &answer).unwrap_or_default());
@@ -120,6 +123,11 @@ impl Agent {
             self.write_identity(identity);
         }
         self.session != 0
+    }
+
+    fn features(&self) -> Vec<String> {
+        let egress = self.network.as_ref().map(|_| EGRESS);
+        egress.into_iter().chain([WORDS]).map(str::to_string).collect()
     }
 
     /// Writes the identity's files, which lie ready, while the answer is on its way. No request is taken before. Should one fail all the same the

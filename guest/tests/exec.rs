@@ -218,3 +218,33 @@ fn only_what_has_ended_is_forgotten_and_its_children_live_on() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+#[test]
+fn words_come_before_their_start() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let mut run = |id: &str, words: &[u8], count: usize| {
+        let stream = host.request(json!({ "op": "words", "id": id }));
+        host.upload(stream, words);
+        let kept = host.answer(stream);
+        if kept["error"].is_object() {
+            return Err(kept["error"]["kind"].clone());
+        }
+        let stream = host.request(json!({ "op": "start", "id": id, "argv": [], "words": count }));
+        let started = host.answer(stream);
+        if started["error"].is_object() {
+            return Err(started["error"]["kind"].clone());
+        }
+        Ok(String::from_utf8(host.finish(stream).out).unwrap())
+    };
+    assert_eq!(run("a", b"sh\0-c\0echo $1 $X\0sh\0\xc3\xa9\0X=y=z\0", 5), Ok("é y=z\n".to_string()));
+    let long = [b"printf\0%s\0".to_vec(), vec![b'a'; 131_071], b"\0".to_vec()].concat();
+    assert_eq!(run("b", &long, 3).map(|out| out.len()), Ok(131_071));
+    let longer = [b"true\0".to_vec(), vec![b'a'; 131_072], b"\0".to_vec()].concat();
+    assert_eq!(run("c", &longer, 2), Err(json!("limit")));
+    assert_eq!(run("d", b"true\0", 2), Err(json!("invalid")));
+    assert_eq!(run("e", b"true\0novalue\0", 1), Err(json!("invalid")));
+    assert_eq!(run("f", b"\xff\0", 1), Err(json!("invalid")));
+    assert_eq!(run("g", &vec![b'a'; (2 << 20) + 1], 1), Err(json!("limit")));
+    assert_eq!(host.error_kind(json!({ "op": "start", "id": "h", "argv": [], "words": 1 })), "not-found");
+}

@@ -23,8 +23,14 @@ import {
   type StartParams,
   startOk,
   type Welcome,
+  WORDS_FEATURE,
 } from "./messages.ts";
-import { EXEC_WINDOW_BYTES, STREAM_WINDOW_BYTES, UPLOAD_WINDOW_BYTES } from "./protocol.ts";
+import {
+  EXEC_WINDOW_BYTES,
+  MAX_PAYLOAD_BYTES,
+  STREAM_WINDOW_BYTES,
+  UPLOAD_WINDOW_BYTES,
+} from "./protocol.ts";
 import { AgentSession, type OpenOptions } from "./session.ts";
 import type { AgentStream, StreamHandlers } from "./stream.ts";
 
@@ -38,6 +44,8 @@ const ANSWER_DEADLINE_MS = 30_000;
 const CLOCK_DEADLINE_MS = 5_000;
 const QUIESCE_DEADLINE_MS = 120_000;
 const SYNC_SINCE_VERSION = 2;
+/** Of a frame with a `start`, for all but its arguments and variables. */
+const OTHER_FIELDS_BYTES = 8_192;
 
 export interface ExecStream {
   stream: AgentStream;
@@ -61,8 +69,19 @@ export class Agent {
     return new Agent(session, welcome);
   }
 
-  start(params: StartParams, handlers: StreamHandlers): Promise<ExecStream> {
-    return this.#exec("start", params, handlers);
+  /** Whether it takes a command that one frame does not hold: older agents don't. */
+  get takesLongCommands(): boolean {
+    return this.welcome.features.includes(WORDS_FEATURE);
+  }
+
+  /** Arguments and variables that one frame does not hold go ahead as bytes. */
+  async start(params: StartParams, handlers: StreamHandlers): Promise<ExecStream> {
+    if (!this.takesLongCommands || fitsFrame(params)) return this.#exec("start", params, handlers);
+    const { argv, env = {}, ...rest } = params;
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const words = Buffer.from([...argv, ...variables].map((word) => `${word}\0`).join(""));
+    await this.#upload("words", { id: params.id }, [words], nothing);
+    return this.#exec("start", { ...rest, argv: [], words: argv.length }, handlers);
   }
 
   attach(params: { id: string; out: number; err: number }, handlers: StreamHandlers): Promise<ExecStream> {
@@ -221,7 +240,7 @@ export class Agent {
   async #upload<T extends z.ZodType>(
     op: string,
     params: object,
-    source: AsyncIterable<Buffer>,
+    source: AsyncIterable<Buffer> | Iterable<Buffer>,
     schema: T,
   ): Promise<z.infer<T>> {
     const stream = this.session.open(op, params, { shape: UPLOAD_SHAPE });
@@ -250,6 +269,13 @@ export class Agent {
       clearTimeout(timer);
     }
   }
+}
+
+/** @returns whether a request to start this fits one frame, with room for the agent's own words */
+export function fitsFrame(params: Pick<StartParams, "argv" | "env">): boolean {
+  return (
+    Buffer.byteLength(JSON.stringify([params.argv, params.env])) <= MAX_PAYLOAD_BYTES - OTHER_FIELDS_BYTES
+  );
 }
 
 export type { Identity };

@@ -106,6 +106,9 @@ export interface Identity {
   bootId: string;
 }
 
+/** An agent's feature: a command of any length that Linux takes. */
+export const WORDS_FEATURE = "words";
+
 export interface StartParams {
   id: string;
   argv: string[];

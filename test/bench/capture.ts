@@ -24,7 +24,7 @@ export async function measureCapture(world: World): Promise<Row[]> {
       const { id, failedAt, returnedAt } = await fail(world, used, true);
       const created = await events.of("capture.created", id);
       stored.push(created.at - failedAt);
-      shares.push((Number(created.event.details.storedBytes) / used.usedBytes) * 100);
+      shares.push((storedBytes(created.event) / used.usedBytes) * 100);
       // The trial thaw behind it would weigh on the next sample.
       await events.of("capture.verified", id);
       const before = last(captures);
@@ -165,4 +165,8 @@ class Heard {
       this.#news.promise.catch(() => {});
     }
   }
+}
+
+function storedBytes(event: Event): number {
+  return event.type === "capture.created" ? (event.details.storedBytes ?? 0) : 0;
 }

@@ -233,7 +233,7 @@ describe("ssh that fails", () => {
     expect(stderr).toMatch(/can't run \/nope\/ssh[\s\S]*openssh-client/);
   });
 
-  test("a newer client says so, and leaves the far daemon alone", async () => {
+  test("a newer client is served, and leaves the far daemon alone", async () => {
     const newer = mkdtempSync(join(tmpdir(), "thaw-newer-"));
     try {
       cpSync("dist", newer, { recursive: true });
@@ -248,8 +248,7 @@ describe("ssh that fails", () => {
         [join(newer, "thaw.mjs"), "--context", "self", "ls"],
         { reject: false, env: { ...thawEnv(), ...env } },
       );
-      expect(exitCode).toBe(125);
-      expect(stderr).toMatch(/thaw at 127\.0\.0\.1 is older[\s\S]*update thaw there/);
+      expect([exitCode, stderr]).toEqual([0, ""]);
       expect(await daemonPid()).toBe(before);
     } finally {
       rmSync(newer, { recursive: true, force: true });

@@ -263,11 +263,22 @@ describe("execs", () => {
     expect((await run.exit).signal).toBe("SIGTERM");
   });
 
-  test("a request larger than a frame is refused and the next one works", async () => {
+  test("a command larger than a frame goes ahead as bytes", async () => {
     const { agent } = await open();
-    await expect(start(agent, { argv: ["echo", "x".repeat(70_000)] })).rejects.toMatchObject({
+    const run = await start(agent, {
+      argv: ["sh", "-c", 'printf %s "$1" | wc -c; echo $X', "sh", "é".repeat(50_000)],
+      env: { X: "y=z" },
+    });
+    expect((await run.exit).code).toBe(0);
+    expect(run.text()).toBe("100000\ny=z\n");
+    await expect(start(agent, { argv: ["true", "x".repeat(131_072)] })).rejects.toMatchObject({
       kind: "limit",
     });
+  });
+
+  test("a request larger than a frame is refused and the next one works", async () => {
+    const { agent } = await open();
+    await expect(agent.stat(`/${"x".repeat(70_000)}`)).rejects.toMatchObject({ kind: "limit" });
     expect((await sh(agent, "echo fine")).text()).toBe("fine\n");
   });
 

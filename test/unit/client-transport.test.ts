@@ -1,4 +1,9 @@
-import { expect, test } from "vitest";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
 import { Thaw } from "../../client/index.ts";
 import { sampleSandbox, sendJson, startServer, type TestScript, type TestServer } from "./client-server.ts";
 
@@ -19,7 +24,8 @@ test("references are encoded, and requests name the client's build", async () =>
       "/v1/snapshots/node%3A24",
       "/v1/sandboxes/a%2Fb/execs/..%2Fx",
     ]);
-    expect(server.requests[0]?.headers["thaw-client-built"]).toMatch(/^\d+$/);
+    // A daemon that this client may not replace serves it whatever its build.
+    expect(server.requests[0]?.headers).not.toHaveProperty("thaw-client-built");
     expect(server.requests[0]?.headers["thaw-client-version"]).toMatch(/^\d+\.\d+\.\d+/);
   });
 });
@@ -31,13 +37,50 @@ test("an error answer becomes a ThawError with its hint", async () => {
   });
 });
 
-test("an answer that is not the API's is an error all the same", async () => {
-  await withServer(
-    { http: (_request, response) => response.writeHead(502).end("<html>") },
-    async (client) => {
-      await expect(client.sandboxes.list()).rejects.toMatchObject({ code: "internal" });
+describe("what is not thaw's daemon is named as such", () => {
+  const asked = (client: Thaw) => client.sandboxes.list();
+  const json = { "content-type": "application/json" };
+  test.each<[string, NonNullable<TestScript["http"]>, RegExp]>([
+    ["an error page", (_q, a) => a.writeHead(502).end("<html>"), /answered 502 without an error of thaw's/],
+    ["a page", (_q, a) => a.writeHead(200).end("<html>"), /not JSON: "<html>"/],
+    ["nothing", (_q, a) => a.writeHead(200).end(), /not JSON: ""/],
+    ["an answer that is cut", (_q, a) => a.writeHead(200, json).end('{"sandboxes":[{"id":'), /not JSON/],
+    ["another's JSON", (_q, a) => a.writeHead(200, json).end('{"Containers":3}'), /has no sandboxes/],
+    ["a list", (_q, a) => a.writeHead(200, json).end("[]"), /has no sandboxes/],
+    ["no HTTP", (_q, a) => void a.socket?.end("SSH-2.0-OpenSSH_9.2\r\n"), /does not speak HTTP/],
+  ])("%s", async (_what, http, said) => {
+    await withServer({ http }, async (client) => {
+      await expect(asked(client)).rejects.toMatchObject({
+        code: "daemon-unreachable",
+        message: expect.stringMatching(said),
+        hint: expect.stringContaining("thaw daemon status"),
+      });
+    });
+  });
+
+  test("lines that are not JSON", async () => {
+    await withServer({ http: (_request, response) => void response.end("hello\n") }, async (client) => {
+      await expect(client.templates.build({ template: "base" })).rejects.toMatchObject({
+        message: expect.stringContaining('not JSON: "hello"'),
+      });
+    });
+  });
+});
+
+test("a daemon that does not know a request yet: both versions are said", async () => {
+  const script: TestScript = {
+    http: (_request, response) => {
+      response.setHeader("thaw-version", "0.0.9").setHeader("thaw-no-route", "1");
+      sendJson(response, 404, { error: { code: "not-found", message: "this daemon knows no GET /v1/x" } });
     },
-  );
+  };
+  await withServer(script, async (client) => {
+    await expect(client.host.info()).rejects.toMatchObject({
+      code: "daemon-mismatch",
+      message: expect.stringMatching(/its version is 0\.0\.9, this client's \d+\.\d+\.\d+/),
+      hint: expect.stringContaining("thaw daemon stop"),
+    });
+  });
 });
 
 test("progress comes line by line, however it is cut", async () => {
@@ -126,5 +169,27 @@ test("a daemon older than the client says so", async () => {
   const error = { code: "daemon-mismatch", message: "this daemon is older" };
   await withServer({ http: (_request, response) => sendJson(response, 426, { error }) }, async (client) => {
     await expect(client.host.info()).rejects.toMatchObject({ code: "daemon-mismatch" });
+  });
+});
+
+describe("a daemon that somebody else starts", () => {
+  /** A socket at which nobody accepts: what a daemon that was killed leaves. */
+  async function leaveDeadSocket(folder: string): Promise<void> {
+    const script = `require("net").createServer().listen(${JSON.stringify(join(folder, "thaw.sock"))}, () => process.kill(process.pid, "SIGKILL"))`;
+    await once(spawn(process.execPath, ["-e", script]), "exit");
+  }
+
+  test("and that was killed is waited for, also by a request that comes only then", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "thaw-killed-"));
+    await leaveDeadSocket(folder);
+    const reach = { socket: join(folder, "thaw.sock"), home: folder, autostart: false };
+    await using client = new Thaw({ ...reach, supervised: true });
+    const asked = client.snapshots.get("node");
+    await expect(new Thaw(reach).snapshots.get("node")).rejects.toMatchObject({ code: "daemon-unreachable" });
+    rmSync(reach.socket);
+    const script: TestScript = { http: (_request, response) => sendJson(response, 200, { id: "s1" }) };
+    await using server = await startServer(script, folder);
+    expect(await asked).toEqual({ id: "s1" });
+    expect(server.requests.length).toBe(1);
   });
 });

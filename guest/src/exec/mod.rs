@@ -15,6 +15,7 @@ pub mod stat;
 mod stdin;
 mod tree;
 pub mod users;
+pub mod words;
 
 use crate::message::Process;
 use crate::processes;

@@ -16,10 +16,16 @@ impl Agent {
         if self.execs.find(&request.id).is_some() {
             return self.attach(stream, Attach { id: request.id, out: 0, err: 0 });
         }
-        match self.spawn(&request) {
+        match self.with_words(request).and_then(|request| self.spawn(&request)) {
             Ok(number) => self.attach_to(stream, number),
             Err(failure) => self.refuse(stream, failure),
         }
+    }
+
+    fn with_words(&self, request: Start) -> Result<Start, Failure> {
+        let Some(count) = request.words else { return Ok(request) };
+        let (argv, env) = self.words.take(&request.id, count)?;
+        Ok(Start { argv, env, ..request })
     }
 
     fn spawn(&mut self, request: &Start) -> Result<u32, Failure> {

@@ -1,0 +1,57 @@
+/** How long a command may be: as long as Linux takes it. */
+
+/** Of one argument or variable (`NAME=value`), in bytes, with the NUL at its end. */
+export const MAX_WORD_BYTES = 131_072;
+/** Of all of them, with a pointer to each. */
+export const MAX_COMMAND_BYTES = 2 << 20;
+/** What the agent adds to a command's own variables: PATH, HOME and others, and the program's path. */
+const ADDED_BYTES = 8_192;
+const POINTER_BYTES = 8;
+
+/** The way round for a command that is too long. */
+export const LONG_COMMAND_HINT = "put what is long into a file (thaw cp), or pass it on stdin (-i)";
+
+interface Command {
+  argv: readonly string[];
+  env?: Readonly<Record<string, string>> | undefined;
+}
+
+/** @returns what of a command is too long, in words; undefined when Linux takes it */
+export function tooLong({ argv, env = {} }: Command): string | undefined {
+  let total = ADDED_BYTES;
+  const count = (bytes: number): void => {
+    total += bytes + 1 + POINTER_BYTES;
+  };
+  for (const [index, word] of argv.entries()) {
+    const bytes = Buffer.byteLength(word);
+    if (bytes >= MAX_WORD_BYTES) return `argument ${index} has ${bytes} bytes, ${MAX_WORD_BYTES - 1} at most`;
+    count(bytes);
+  }
+  for (const [name, value] of Object.entries(env)) {
+    const bytes = Buffer.byteLength(name) + 1 + Buffer.byteLength(value);
+    if (bytes >= MAX_WORD_BYTES)
+      return `the variable ${name.slice(0, 100)} has ${bytes} bytes with its name, ${MAX_WORD_BYTES - 1} at most`;
+    count(bytes);
+  }
+  if (total <= MAX_COMMAND_BYTES) return undefined;
+  return `the arguments and variables of the command have ${total} bytes with a pointer to each, ${MAX_COMMAND_BYTES} at most`;
+}
+
+/** Of a command's arguments as records and lists show them. */
+const SHOWN_CHARS = 16_384;
+const SHOWN_WORDS = 1000;
+
+/** The beginning of a command: what is longer is left out, and said so in the last word. */
+export function shortened(argv: readonly string[]): string[] {
+  const shown: string[] = [];
+  let room = SHOWN_CHARS;
+  for (const [index, word] of argv.entries()) {
+    if (word.length >= room || (index === SHOWN_WORDS - 1 && argv.length > SHOWN_WORDS)) {
+      const left = argv.length - index - 1;
+      return [...shown, `${word.slice(0, room)}…${left > 0 ? ` and ${left} more` : ""}`];
+    }
+    shown.push(word);
+    room -= word.length + 1;
+  }
+  return shown;
+}
