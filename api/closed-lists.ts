@@ -30,3 +30,6 @@ export type ReplayLevel = (typeof replayLevels)[number];
 
 export const fileTypes = ["file", "dir", "symlink", "fifo", "socket", "block", "char"] as const;
 export type FileType = (typeof fileTypes)[number];
+
+/** What happens to destinations that no rule names. `audit`: as `open`, and each is noted. Private ranges stay closed in all of them. */
+export const networkModes = ["none", "open", "audit"] as const;

@@ -1,9 +1,8 @@
 /** What a sandbox may reach, and what it did. docs/NETWORK.md. */
 import { z } from "zod";
+import { networkModes } from "./closed-lists.ts";
 import { parseRule } from "./network-rule.ts";
 
-/** What happens to destinations that no rule names. `audit`: as `open`, and each is noted. Private ranges stay closed in all of them. */
-export const networkModes = ["none", "open", "audit"] as const;
 export const networkMode = z.enum(networkModes, "none, open or audit");
 
 const MAX_RULES = 500;

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { sandboxStates } from "./closed-lists.ts";
+import { networkModes, sandboxStates } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
 import { isolation, resources } from "./machine.ts";
-import { networkModes, networkRequest } from "./network.ts";
+import { networkRequest } from "./network.ts";
 import { listEnd } from "./page.ts";
 import { forward, forwardRequest } from "./ports.ts";
 import { lengthMs, reference, sandboxName } from "./text.ts";

@@ -14,8 +14,8 @@
  *
  * Another host: `new Thaw({ remote: parseRemote("ci-3", "ssh://ann@ci-3") })`; the one the command line works on: `chooseContext().remote`.
  */
+export { networkModes } from "../api/closed-lists.ts";
 export { type ErrorCode, errorCodes } from "../api/error-codes.ts";
-export { networkModes } from "../api/network.ts";
 export { mistakesIn, suggestedRules, warningsIn } from "../api/network-rule.ts";
 export type {
   ApiError,

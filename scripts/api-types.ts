@@ -21,13 +21,15 @@ interface Json {
 }
 
 /** `export type NAME = z.infer<typeof SCHEMA>` of all files in api/. */
-export function findTypes(root: string): { name: string; schema: z.ZodType; io: "input" | "output" }[] {
+export function findTypes(
+  root: string,
+): { name: string; constant: string; schema: z.ZodType; io: "input" | "output" }[] {
   const text = readdirSync(join(root, "api"))
     .map((file) => readFileSync(join(root, "api", file), "utf8"))
     .join("\n");
   return [...text.matchAll(/^export type (\w+) = z\.(infer|input)<typeof (\w+)>;$/gm)].map(
     ([, name = "", kind, constant = ""]) => ({
-      name,
+      ...{ name, constant },
       schema: (schemas as unknown as Record<string, z.ZodType>)[constant] as z.ZodType,
       io: kind === "input" ? "input" : "output",
     }),
@@ -79,16 +81,43 @@ function printObject({ properties, required = [], additionalProperties }: Json, 
   return `{\n${fields.join("")}${indent}}`;
 }
 
+/** What the comments in front of a schema's own fields say, by schema and field. */
+function readDocs(root: string): Map<string, Map<string, string>> {
+  const docs = new Map<string, Map<string, string>>();
+  for (const file of readdirSync(join(root, "api"))) {
+    const text = readFileSync(join(root, "api", file), "utf8");
+    for (const [, schema = "", body = ""] of text.matchAll(/^export const (\w+) = ([\s\S]*?)^\S.*;$/gm)) {
+      const fields = [...body.matchAll(/^( {2,4})\/\*\* (.*?) \*\/\n\1(\w+):/gm)];
+      docs.set(schema, new Map(fields.map(([, , doc = "", field = ""]) => [field, doc])));
+    }
+  }
+  return docs;
+}
+
+/** Gives the fields of a schema what its comments say of them. */
+function withDocs(json: Json, docs: ReadonlyMap<string, string> | undefined): Json {
+  if (docs === undefined || json.properties === undefined) return json;
+  const properties = Object.entries(json.properties).map(([name, field]): [string, Json] => {
+    const description = field.description ?? docs.get(name);
+    return [name, description === undefined ? field : { ...field, description }];
+  });
+  return { ...json, properties: Object.fromEntries(properties) };
+}
+
 /** @returns the text of a declaration file with every type of the API */
 export function printApiTypes(root: string): string {
   const types = findTypes(root);
+  const docs = readDocs(root);
   const registry = z.registry<{ id: string }>();
   for (const { name, schema } of types) registry.add(schema, { id: name });
   const convert = (io: "input" | "output") =>
     z.toJSONSchema(registry, { io, uri: (id) => id, unrepresentable: "any" }).schemas as Record<string, Json>;
   const json = { input: convert("input"), output: convert("output") };
   return types
-    .map(({ name, io }) => `export type ${name} = ${print(json[io][name] ?? {}, "")};\n`)
+    .map(({ name, constant, io }) => {
+      const shape = withDocs(json[io][name] ?? {}, docs.get(constant));
+      return `export type ${name} = ${print(shape, "")};\n`;
+    })
     .join("\n");
 }
 

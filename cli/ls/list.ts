@@ -53,11 +53,13 @@ export interface ListFlags {
 
 /** `thaw ls`. */
 export async function list(flags: ListFlags): Promise<void> {
-  const { sandboxes, quarantined } = await withClient(async (client) => ({
-    sandboxes: (await client.sandboxes.list({ labels: flags.label })).map(({ info }) => info),
-    // After the first request, which starts the daemon when there is none. The list does not fail for it.
-    quarantined: await client.quarantine.list().catch(() => []),
-  }));
+  const [sandboxes, quarantined] = await withClient((client) =>
+    Promise.all([
+      client.sandboxes.list({ labels: flags.label }).then((all) => all.map(({ info }) => info)),
+      // The list does not fail for it.
+      client.quarantine.list().catch(() => []),
+    ]),
+  );
   if (flags.json === true) printJson(sandboxes);
   else writeOut(formatSandboxes(sandboxes));
   for (const { kind, what, from, reason } of quarantined)

@@ -16,7 +16,7 @@ export async function measureLs({ thaw, env, runs, signal }: World): Promise<Row
       name: "thaw ls, whole process",
       ours: figure("ms", samples.ours),
       against: peer("node -e 0", "ms", samples.against),
-      target: { of: "ratio", bound: "at most", value: 4 },
+      target: { of: "ratio", bound: "at most", value: 2.2 },
     },
   ];
 }

@@ -21,6 +21,7 @@ import { measureEvents, measureList } from "./records.ts";
 import { measureRerun } from "./rerun.ts";
 import { type Row, ratioOf, verdictOf } from "./row.ts";
 import { measureRun } from "./run.ts";
+import { measureSdk } from "./sdk.ts";
 import { formatTable } from "./table.ts";
 import { measureBoot, measureThaw } from "./thaw.ts";
 import { measureWorkspace } from "./workspace.ts";
@@ -32,6 +33,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   boot: measureBoot,
   run: measureRun,
   ls: measureLs,
+  sdk: measureSdk,
   burst: measureBurst,
   memory: measureMemory,
   idle: measureIdle,

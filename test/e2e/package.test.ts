@@ -43,6 +43,13 @@ describe("the package", () => {
       expect(licences).toMatch(new RegExp(`^${name} \\d`, "m"));
   });
 
+  test("declares what the fields of the API mean", () => {
+    const types = readFileSync(join(installed, "dist/client.d.ts"), "utf8");
+    expect(types).toContain("/** Stopped, and a request thaws it again. */");
+    expect(types).toMatch(/maxOutputBytes\?: number/);
+    expect(types.match(/^ {2}\/\*\* /gm)?.length).toBeGreaterThan(100);
+  });
+
   test("type-checks strictly, without types of other packages", async () => {
     const checked = await execa(resolve("node_modules/.bin/tsc"), ["-p", project], { reject: false });
     expect(checked.stdout).toBe("");
