@@ -14,6 +14,8 @@ export const eventTypes = [
   "sandbox.removed",
   "sandbox.extended",
   "sandbox.labelled",
+  "port.opened",
+  "port.closed",
   "exec.started",
   "exec.ended",
   "snapshot.created",

@@ -38,6 +38,8 @@ export const sandbox = z.object({
   network: z.object({ mode: z.enum([...networkModes, "rules"]), unavailable: z.string().nullable() }),
   /** Ports of the host that lead into it. */
   ports: z.array(forward),
+  /** Ports that programs in it listen at, as it last told. */
+  listening: z.array(z.int()),
   /** null: nothing, as things are. */
   next: next.nullable(),
   /** Its hard end. */

@@ -28,9 +28,11 @@ function changing(view: Sandbox): string {
     execs,
     network,
     ports,
+    listening,
     labels,
   } = view;
   let key = `${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason} ${JSON.stringify(labels)}`;
+  key += ` ${listening.join()}`;
   for (const { address, port, guest } of ports) key += ` ${address} ${port} ${guest}`;
   for (const exec of execs)
     key += `\n${exec.id} ${exec.state} ${exec.endedAt} ${JSON.stringify(exec.captured)}`;

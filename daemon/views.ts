@@ -21,6 +21,7 @@ export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
     ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay },
     frozen: sandbox.record.frozen !== null,
     ports: sandbox.record.forwards,
+    listening: [...sandbox.listening],
     network: { mode: sandbox.network.mode, unavailable: sandbox.network.unavailable },
     isolation: sandbox.isolation,
     next: engine.next(sandbox),

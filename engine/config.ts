@@ -6,6 +6,7 @@ import { networkLayer } from "../api/network.ts";
 import { duration, size } from "../api/text.ts";
 import type { Probe } from "../runners/runner.ts";
 import { EngineError } from "./errors.ts";
+import { proxyUrl } from "./network/upstream.ts";
 import { checkYaml } from "./yaml-file.ts";
 
 const orNever = z.union(
@@ -75,6 +76,17 @@ const config = z.strictObject({
         .array(z.string().refine(isServer, "an address of a server, with or without :PORT"))
         .max(8)
         .default([]),
+      /** The proxy that leads out of the company, instead of the one that the daemon's environment names; `off`: none. */
+      proxy: z
+        .string()
+        .refine((text) => text === "off" || proxyUrl(text) !== null, "off, or an http or https address")
+        .optional(),
+      /** What is reached without it: names with all below them, addresses, CIDR, each with or without :PORT. */
+      noProxy: z.array(z.string().min(1).max(260)).max(256).optional(),
+      /** Certificates of authorities for sandboxes that reach anything, as files in PEM; `off`: none. Default: those that were added to this host. */
+      ca: z
+        .union([z.literal("off"), z.array(z.string().startsWith("/")).max(16)], "off, or a list of files")
+        .optional(),
     })
     .default({ defaults: {}, dns: [] }),
   /** Where browsers see what listens in sandboxes. */

@@ -162,7 +162,7 @@ export class Sources {
   }
 
   #key(recipe: Recipe): string {
-    const { description: _description, tag: _tag, ...matters } = recipe;
+    const { description: _description, tag: _tag, sandboxes: _sandboxes, ...matters } = recipe;
     return sha256(JSON.stringify([matters, this.#agentDigest, this.#context.runner.name])).slice(0, 16);
   }
 }

@@ -14,11 +14,13 @@ function describeState(sandbox: SandboxInfo): string {
   return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
 }
 
-/** HOST:GUEST; the host's address where it is not the loopback. */
-function formatForwards({ ports }: SandboxInfo): string {
-  return ports
-    .map(({ address, port, guest }) => `${address === null ? "" : `${address}:`}${port}:${guest}`)
-    .join(", ");
+/** HOST:GUEST, with the host's address where it is not the loopback; then what listens and no forward leads to. */
+function formatPorts({ ports, listening }: SandboxInfo): string {
+  const forwarded = ports.map(
+    ({ address, port, guest }) => `${address === null ? "" : `${address}:`}${port}:${guest}`,
+  );
+  const others = listening.filter((port) => !ports.some(({ guest }) => guest === port));
+  return [...forwarded, ...others].join(", ");
 }
 
 /** The table of sandboxes; of several hosts, where one names its context. */
@@ -27,7 +29,7 @@ export function formatSandboxes(
   nowMs?: number,
 ): string {
   const everywhere = sandboxes.some(({ context }) => context !== undefined);
-  const forwarded = sandboxes.some(({ ports }) => ports.length > 0);
+  const forwarded = sandboxes.some((sandbox) => formatPorts(sandbox) !== "");
   const rows = sandboxes.map((sandbox) => [
     ...(everywhere ? [sandbox.context ?? ""] : []),
     sandbox.name,
@@ -38,7 +40,7 @@ export function formatSandboxes(
     formatSize(sandbox.resources.memoryMib * 2 ** 20),
     formatAge(sandbox.createdAt, nowMs),
     formatNext(sandbox.next, nowMs),
-    ...(forwarded ? [formatForwards(sandbox)] : []),
+    ...(forwarded ? [formatPorts(sandbox)] : []),
     sandbox.id,
   ]);
   const titles = forwarded ? [...header.slice(0, -1), "PORTS", ...header.slice(-1)] : header;

@@ -1,10 +1,12 @@
-import type { MachineStats, SandboxInfo, Thaw } from "../../client/index.ts";
+import type { MachineStats, NetworkState, SandboxInfo, Thaw } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 
 const spanMs = 1000;
+
+type NetworkTotals = NetworkState["totals"];
 
 interface Reading {
   atMs: number;
@@ -19,6 +21,8 @@ export interface SandboxStats extends MachineStats {
   /** Of one processor. */
   cpuPercent: number;
   memoryMib: number;
+  /** What it reached, what it was kept from, and bytes from the guest and to it. */
+  network: NetworkTotals;
 }
 
 async function read(client: Thaw, { id }: SandboxInfo): Promise<Reading | null> {
@@ -42,12 +46,23 @@ async function measure(client: Thaw, named: readonly string[]): Promise<SandboxS
   const infos = chosen.map(({ info }) => info);
   const before = await Promise.all(infos.map((sandbox) => read(client, sandbox)));
   await new Promise((resolve) => setTimeout(resolve, chosen.length === 0 ? 0 : spanMs));
-  const after = await Promise.all(infos.map((sandbox) => read(client, sandbox)));
+  const [after, networks] = await Promise.all([
+    Promise.all(infos.map((sandbox) => read(client, sandbox))),
+    Promise.all(
+      infos.map(({ id }) =>
+        client.sandboxes
+          .at(id)
+          .network.state()
+          .catch(() => null),
+      ),
+    ),
+  ]);
   return infos.flatMap(({ id, name, state, resources }, index) => {
     const [first, second] = [before[index], after[index]];
-    if (!first || !second) return [];
+    const network = networks[index]?.totals;
+    if (!first || !second || !network) return [];
     const cpuPercent = (100 * (second.stats.cpuMs - first.stats.cpuMs)) / (second.atMs - first.atMs);
-    return [{ id, name, state, ...second.stats, cpuPercent, memoryMib: resources.memoryMib }];
+    return [{ id, name, state, ...second.stats, cpuPercent, memoryMib: resources.memoryMib, network }];
   });
 }
 
@@ -62,6 +77,13 @@ export async function stats(named: readonly string[], flags: { json?: boolean })
     `${formatSize(row.pssBytes)} of ${formatSize(row.memoryMib * 2 ** 20)}`,
     formatSize(row.rssBytes),
     `${(row.cpuMs / 1000).toFixed(1)}s`,
+    `${formatSize(row.network.sent)} / ${formatSize(row.network.received)}`,
+    String(row.network.denied),
   ]);
-  writeOut(formatTable(["NAME", "STATE", "CPU", "MEMORY", "RSS", "CPU TIME"], cells));
+  writeOut(
+    formatTable(
+      ["NAME", "STATE", "CPU", "MEMORY", "RSS", "CPU TIME", "NET SENT / RECEIVED", "DENIED"],
+      cells,
+    ),
+  );
 }

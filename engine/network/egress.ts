@@ -4,13 +4,14 @@
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { NetworkEntry } from "../../api/network.ts";
 import { HOST_NAME } from "../../api/network-rule.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
 import type { Connect } from "../../runners/agent/messages.ts";
 import type { Offer } from "../../runners/agent/offers.ts";
-import { unmapped } from "./addresses.ts";
+import { closedReason, unmapped } from "./addresses.ts";
 import { dial } from "./dial.ts";
 import { type FirstBytes, firstBytes } from "./first-bytes.ts";
 import { Refused, refuseHttp, relayHttp } from "./http-relay.ts";
@@ -18,6 +19,7 @@ import { bothClosed, reset } from "./join.ts";
 import type { NetworkLog } from "./log.ts";
 import type { Destination, EffectivePolicy, Verdict } from "./policy.ts";
 import { sshDisconnect } from "./ssh-disconnect.ts";
+import { credentials, dialProxy, dialThrough, NO_UPSTREAM, type Upstream } from "./upstream.ts";
 
 const FIRST_BYTES_MS = 10_000;
 /** A program that is told why it was refused reads that within this. */
@@ -25,15 +27,23 @@ const FAREWELL_MS = 10_000;
 const HTTP_PORT = 80;
 const SSH_PORT = 22;
 const LOOPBACK = ["127.0.0.1", "::1"];
+/** Addresses that are tried through a proxy. */
+const MAX_PROXIED = 3;
+/** A host behind a proxy may resolve no names at all: a listed name does not wait longer for that. */
+const BLIND_MS = 1_000;
 
 export interface EgressOptions {
   policy: EffectivePolicy;
   log: NetworkLog;
   /** Rejects with a reason for people. */
   resolve(name: string): Promise<string[]>;
+  /** The proxy that this host has to use. */
+  upstream?: (() => Upstream) | undefined;
   /** From its first byte on, a connection says within this what it is. */
   firstBytesMs?: number;
 }
+
+type Dial = (signal: AbortSignal) => Promise<Socket>;
 
 interface Open {
   destination: Destination;
@@ -43,11 +53,14 @@ interface Open {
 export class Egress {
   readonly #log: NetworkLog;
   readonly #resolve: EgressOptions["resolve"];
+  readonly #upstream: () => Upstream;
   readonly #firstBytesMs: number;
   readonly #open = new Set<Open>();
   #policy: EffectivePolicy;
 
-  constructor({ policy, log, resolve, firstBytesMs = FIRST_BYTES_MS }: EgressOptions) {
+  constructor(options: EgressOptions) {
+    const { policy, log, resolve, upstream = () => NO_UPSTREAM, firstBytesMs = FIRST_BYTES_MS } = options;
+    this.#upstream = upstream;
     this.#firstBytesMs = firstBytesMs;
     this.#policy = policy;
     this.#log = log;
@@ -103,11 +116,13 @@ export class Egress {
     const { name, port } = destination;
     const abort = new AbortController();
     guest.once("close", () => abort.abort());
-    let addresses: Promise<string[]> | null = null;
+    let reach: Promise<Dial> | null = null;
     const connect = async (): Promise<Socket> => {
-      addresses ??= this.#pinned(destination);
-      addresses.catch(() => {});
-      const socket = await dial(await addresses, port, abort.signal);
+      reach ??= this.#reach(destination, verdict);
+      reach.catch(() => {});
+      return watched(await (await reach)(abort.signal));
+    };
+    const watched = (socket: Socket): Socket => {
       record.dialled(socket);
       guest.once("close", () => (guest.errored ? reset(socket) : socket.destroySoon()));
       return socket;
@@ -120,7 +135,9 @@ export class Egress {
       const { first, rest } = await sniff(guest, this.#firstBytesMs);
       if (first.kind === "other" && rest.length === 0 && guest.destroyed) return;
       if (first.kind !== "http") throw new Refused(`what was sent to ${name}:${port} is not HTTP/1`);
-      return this.#http(guest, { name, port, connect, record });
+      const proxy = this.#upstream().plain(name, port);
+      const plain = proxy && { proxy, dial: async () => watched(await dialProxy(proxy, abort.signal)) };
+      return this.#http(guest, { name, port, connect, record, plain });
     }
     const upstream = await connect();
     // Some servers speak first.
@@ -153,15 +170,52 @@ export class Egress {
 
   #http(
     guest: Duplex,
-    to: { name: string; port: number; connect: () => Promise<Socket>; record: Record },
+    to: {
+      name: string;
+      port: number;
+      connect: () => Promise<Socket>;
+      record: Record;
+      /** The proxy that takes such requests as they are. */
+      plain?: { proxy: URL; dial: () => Promise<Socket> } | null;
+    },
   ): void {
-    const { name, port, connect, record } = to;
+    const { name, port, connect, record, plain = null } = to;
     record.protocol = "http";
     relayHttp(guest, {
-      ...{ name, port, dial: connect },
+      ...{ name, port, dial: plain?.dial ?? connect, tunnel: connect },
+      through: plain && { prefix: `http://${name}:${port}`, headers: credentials(plain.proxy) },
       refused: (reason) => void record.denied(reason),
       failed: (reason) => record.failed(reason),
     });
+  }
+
+  /** How this connection is made, each time anew. A name that a rule lists is the proxy's to resolve; others are pinned to an open address. */
+  async #reach(destination: Destination, { byName }: Verdict): Promise<Dial> {
+    const { name, address, port } = destination;
+    const isOurs = name === HOST_NAME || (name === null && closedReason(address) !== null);
+    const proxy = isOurs ? null : this.#upstream().tunnel(name ?? address, port);
+    if (proxy !== null && name !== null && byName) {
+      await this.#notOnlyClosed(destination);
+      return (signal) => dialThrough(proxy, name, port, signal);
+    }
+    const addresses = await this.#pinned(destination);
+    if (proxy === null) return (signal) => dial(addresses, port, signal);
+    return (signal) =>
+      firstOf(addresses.slice(0, MAX_PROXIED), (one) => dialThrough(proxy, one, port, signal));
+  }
+
+  /** As far as this host can tell within a moment. */
+  async #notOnlyClosed(destination: Destination): Promise<void> {
+    const abort = new AbortController();
+    const late = sleep(BLIND_MS, undefined, { signal: abort.signal }).catch(() => {});
+    const checked = this.#pinned(destination).then(
+      () => {},
+      (error: Error) => {
+        if (error instanceof Refused) throw error;
+      },
+    );
+    checked.catch(() => {});
+    await Promise.race([checked, late]).finally(() => abort.abort());
   }
 
   /** The addresses that are dialled for this connection, whatever the name leads to later. */
@@ -228,6 +282,21 @@ class Record {
       ...{ verdict: this.#verdict, rule: this.#rule, reason: this.#reason },
     };
   }
+}
+
+async function firstOf<T>(
+  addresses: readonly string[],
+  dialOne: (address: string) => Promise<T>,
+): Promise<T> {
+  let fault: unknown;
+  for (const address of addresses) {
+    try {
+      return await dialOne(address);
+    } catch (error) {
+      fault = error;
+    }
+  }
+  throw fault;
 }
 
 async function raw(guest: Duplex, upstream: Socket): Promise<void> {

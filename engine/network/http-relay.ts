@@ -14,6 +14,10 @@ export interface HttpTarget {
   port: number;
   /** A connection to the pinned address. Rejects with a reason for people. */
   dial(): Promise<Socket>;
+  /** A connection to it for what is no request any more, where `dial` leads to a proxy. Default: `dial`. */
+  tunnel?: (() => Promise<Socket>) | undefined;
+  /** `dial` leads to a proxy, which is told the whole address, and who asks. */
+  through?: { prefix: string; headers: Record<string, string> } | null | undefined;
   /** A request was for something else. */
   refused(reason: string): void;
   /** The destination could not be reached. */
@@ -142,9 +146,10 @@ async function forward(
   if (encoding !== undefined) headers.push("Transfer-Encoding", "chunked");
   else if (length === undefined && message.method !== "GET" && message.method !== "HEAD")
     headers.push("Content-Length", "0");
+  headers.push(...Object.entries(target.through?.headers ?? {}).flat());
   const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const outgoing = request({
-    ...{ method: message.method ?? "GET", path: message.url ?? "/", headers, setHost: false },
+    ...{ method: message.method ?? "GET", path: pathFor(target, message.url), headers, setHost: false },
     agent,
   });
   outgoing.on("error", reject);
@@ -169,6 +174,12 @@ async function forward(
   await pipeline(incoming, response);
 }
 
+/** A proxy gets the whole address. */
+function pathFor({ through }: HttpTarget, url = "/"): string {
+  if (!through || /^http:/i.test(url)) return url;
+  return url === "*" ? through.prefix : `${through.prefix}${url}`;
+}
+
 /** WebSockets and the like: the answer decides, then bytes go both ways. */
 async function upgrade(
   message: IncomingMessage,
@@ -181,7 +192,7 @@ async function upgrade(
     target.refused(wrong);
     return void guest.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
   }
-  const upstream = await target.dial();
+  const upstream = await (target.tunnel ?? target.dial)();
   const lines = [`${message.method} ${message.url} HTTP/1.1`];
   for (let at = 0; at + 1 < message.rawHeaders.length; at += 2)
     lines.push(`${message.rawHeaders[at]}: ${message.rawHeaders[at + 1]}`);

@@ -60,6 +60,15 @@ export class Policy {
     }
   }
 
+  /** Names that are denied at every port. */
+  get refusedNames(): string[] {
+    return this.#deny.flatMap((rule) => {
+      const { target } = rule;
+      if (target.kind !== "name" || !isEveryPort(rule)) return [];
+      return [target.below ? `*.${target.name}` : target.name];
+    });
+  }
+
   /** Deny rules win; then the first match; then the mode. Nothing is resolved for it. */
   judge(destination: Destination): Verdict {
     const denied = this.#deny.find((rule) => matches(rule, destination));
@@ -93,6 +102,9 @@ export class Policy {
   }
 }
 
+/** The most that a guest's resolver is told. */
+const MAX_REFUSED = 500;
+
 /** A sandbox's policy within what its host allows at most. */
 export class EffectivePolicy {
   readonly #own: Policy;
@@ -105,6 +117,11 @@ export class EffectivePolicy {
 
   get mode(): NetworkMode {
     return this.#own.mode;
+  }
+
+  /** Names that are denied at every port: `evil.test`, `*.evil.test`. */
+  get refusedNames(): string[] {
+    return [...this.#own.refusedNames, ...(this.#maximum?.refusedNames ?? [])].slice(0, MAX_REFUSED);
   }
 
   judge(destination: Destination): Verdict {
@@ -122,6 +139,10 @@ export class EffectivePolicy {
   addressFault(address: string, port: number): string | null {
     return this.#own.addressFault(address, port) ?? this.#maximum?.addressFault(address, port) ?? null;
   }
+}
+
+function isEveryPort({ ports }: Rule): boolean {
+  return ports.some(([first, last]) => first <= 1 && last >= 65_535);
 }
 
 function refused(rule: Placed | null, reason: string, from = ""): Verdict {

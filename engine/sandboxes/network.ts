@@ -5,6 +5,7 @@ import { Egress } from "../network/egress.ts";
 import { type HostNetwork, NO_MAXIMUM } from "../network/host.ts";
 import { NetworkLog } from "../network/log.ts";
 import { EffectivePolicy } from "../network/policy.ts";
+import { trustAuthorities } from "./authorities.ts";
 import type { SandboxRecord } from "./record.ts";
 
 const FEATURE = "egress";
@@ -17,7 +18,10 @@ export class SandboxNetwork {
   readonly #egress: Egress;
   readonly log: NetworkLog;
   #unavailable: string | null = null;
+  #untrusted: string | null = null;
   #isInherited = false;
+  #agent: Agent | null = null;
+  #isRefusing = false;
 
   constructor(record: SandboxRecord, dir: string, host: HostNetwork = NO_MAXIMUM) {
     this.#record = record;
@@ -27,6 +31,7 @@ export class SandboxNetwork {
       policy: this.#effective(),
       log: this.log,
       resolve: host.resolve,
+      upstream: host.upstream,
     });
   }
 
@@ -40,11 +45,26 @@ export class SandboxNetwork {
     if (this.#isInherited) await this.log.restore();
   }
 
+  /** Has its guest trust what its host does, if it reaches anything. Never rejects: why it does not is in `unavailable`. */
+  async trust(agent: Agent): Promise<void> {
+    const record = this.#record;
+    if (this.mode === "none" || record.trusted || record.replay !== null) return;
+    const authorities = await this.#host.authorities();
+    if (authorities.length === 0) return;
+    try {
+      const env = await trustAuthorities(agent, authorities);
+      record.defaults = { ...record.defaults, env: { ...env, ...record.defaults.env } };
+      record.trusted = true;
+    } catch (error) {
+      this.#untrusted = `its guest did not take the certificates of this host: ${(error as Error).message}`;
+    }
+  }
+
   /** Why there is no way out of its guest, where its policy would have one. */
   get unavailable(): string | null {
     const { mode, rules } = this.#record.network;
     const wanted = mode !== "none" || rules.some(({ action }) => action === "allow");
-    return wanted ? this.#unavailable : null;
+    return wanted ? (this.#unavailable ?? this.#untrusted) : null;
   }
 
   get mode(): NetworkPolicy["mode"] | "rules" {
@@ -69,11 +89,23 @@ export class SandboxNetwork {
         ? TOO_OLD
         : `its guest's kernel can't redirect connections: ${why}`;
     this.#egress.serve(agent);
+    this.#agent = agent;
+    this.#refuse();
   }
 
   /** The record or the host's configuration has changed: counts for new connections at once, and ends what it does not allow. */
   refresh(): void {
     this.#egress.setPolicy(this.#effective());
+    this.#refuse();
+  }
+
+  /** Only saves the guest a connection that would be denied: nobody waits for it. */
+  #refuse(): void {
+    const { refusedNames } = this.#effective();
+    if (refusedNames.length === 0 && !this.#isRefusing) return;
+    if (this.#agent?.tellsPorts !== true) return;
+    this.#isRefusing = true;
+    void this.#agent.refuseNames(refusedNames).catch(() => {});
   }
 
   #effective(): EffectivePolicy {

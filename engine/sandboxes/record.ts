@@ -103,6 +103,8 @@ export const sandboxRecord = z.object({
   machineId: z.string().nullable().default(null),
   /** What it may reach. */
   network: networkPolicy.default(() => noNetwork()),
+  /** Its guest trusts the authorities of its host. */
+  trusted: z.boolean().default(false),
   /** Ports of the host that lead into it. */
   forwards: z.array(forward).default([]),
   /** Who may look at ports of it without a link. */

@@ -35,6 +35,7 @@ import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
 import { identityOf, stepClock } from "./identity.ts";
 import { consoleLines, inspectGuest, syncGuest } from "./inspect.ts";
+import { ListeningPorts, type PortsChange } from "./listening-ports.ts";
 import { MachineLink } from "./machine-link.ts";
 import { SandboxNetwork } from "./network.ts";
 import { Reach } from "./reach.ts";
@@ -58,6 +59,8 @@ interface SandboxEvents {
   delayed: [reason: string];
   /** It was removed, and nothing is left. */
   gone: [];
+  /** Programs in it began or ceased to listen. */
+  portsChanged: [PortsChange];
   execStarted: [Exec];
   execEnded: [Exec];
 }
@@ -88,6 +91,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   #removal: Removal | null = null;
   /** null: it has none of an earlier daemon. */
   #adoption: { begin: () => Promise<void>; over: Promise<void> | null } | null = null;
+  readonly #listening = new ListeningPorts((change) => this.emit("portsChanged", change));
   readonly #uses = new UseCount();
   #gone = false;
   /** Its record could not be written for want of room. */
@@ -123,7 +127,10 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#link = new MachineLink(runner, {
       ...{ record, dir },
       ended: (end) => void this.#ended(end),
-      connected: (agent) => this.network.serve(agent),
+      connected: (agent) => {
+        this.network.serve(agent);
+        this.#listening.follow(agent);
+      },
       lost: (why) => void this.#sessionLost(why),
       grew: () => this.emit("diskGrew"),
     });
@@ -187,6 +194,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       await machine.stop();
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
+    await this.network.trust(this.#link.needAgent(this.record));
     this.#move("running", null);
   }
 
@@ -242,6 +250,13 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     return this.#uses.take();
   }
 
+  /** Its record says that it reaches something else now. */
+  async networkChanged(): Promise<void> {
+    this.network.refresh();
+    if (this.record.state === "running" && this.#link.agent) await this.network.trust(this.#link.agent);
+    await this.persist();
+  }
+
   /** Keeps it from being idle. Call the result to release. */
   acquireUse(): () => void {
     return this.#uses.acquire();
@@ -264,6 +279,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     } finally {
       release();
     }
+  }
+
+  /** Ports that programs in it listen at, as it last told; none when it has no machine. */
+  get listening(): readonly number[] {
+    return isLive(this.record.state) || this.record.frozen ? this.#listening.ports : [];
   }
 
   /** A connection to a port in it; it is woken first. Throws as `use`. */

@@ -1,6 +1,6 @@
 /** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
 import { z } from "zod";
-import { networkRule } from "../../api/network.ts";
+import { networkLayer, networkRule } from "../../api/network.ts";
 import { size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { checkYaml } from "../yaml-file.ts";
@@ -35,8 +35,10 @@ export const recipe = z.strictObject({
       disk: size.default(4096),
     })
     .default({ cpus: 1, memory: 512, disk: 4096 }),
-  /** What setup steps may reach. Sandboxes of the template have a policy of their own. */
+  /** What setup steps may reach. */
   network: z.array(networkRule).max(100).default([]),
+  /** What its sandboxes start with. */
+  sandboxes: z.strictObject({ network: networkLayer.default({}) }).default({ network: {} }),
 });
 
 export type Recipe = z.infer<typeof recipe>;

@@ -32,6 +32,7 @@ export async function setUp(agent: Agent, recipe: Recipe, options: SetUpOptions)
     policy: new EffectivePolicy(policy, host.maximum()),
     log,
     resolve: host.resolve,
+    upstream: host.upstream,
   });
   egress.serve(agent);
   try {

@@ -51,9 +51,9 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
     const limits = config.required();
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
     const id = randomId();
-    const network = networkOf(limits, options);
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
     const timers = timersFor(limits, name, options, clock.wall());
+    const network = await networkOf(parts, limits, options);
     registry.claim(name);
     let replay: Replay | undefined;
     try {
@@ -104,8 +104,16 @@ async function openPorts(
 }
 
 /** A replay reaches nothing, whatever the host's defaults. */
-function networkOf(config: Config, { source, network }: CreateOptions): NetworkPolicy {
-  if (source.capture === undefined) return policyFor(config, network);
+async function networkOf(
+  { sources }: Parts,
+  config: Config,
+  { source, network }: CreateOptions,
+): Promise<NetworkPolicy> {
+  if (source.capture === undefined) {
+    if (source.snapshot !== undefined) return policyFor(config, network);
+    const { name, sandboxes } = await sources.recipe(source);
+    return policyFor(config, network, { name, layer: sandboxes.network });
+  }
   if (network !== undefined && network.length > 0)
     throw new EngineError("usage", "a replay reaches nothing: network can't be given with capture");
   return noNetwork("replay");

@@ -105,7 +105,7 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
     network: made.network ?? noNetwork(),
-    ...{ forwards: [], previews: [] },
+    ...{ forwards: [], previews: [], trusted: false },
     temporary: made.temporary ?? false,
     changes: [],
     ...{ reason: null, thawMs: null, heldBy: null, frozen: null },

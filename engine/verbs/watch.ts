@@ -29,6 +29,10 @@ export function watch(parts: Parts, sandbox: Sandbox): Watched {
     grew();
     if (record.heldBy !== null) room.disk.held();
   });
+  sandbox.on("portsChanged", ({ opened, closed }) => {
+    for (const port of opened) tell("port.opened", { port });
+    for (const port of closed) tell("port.closed", { port });
+  });
   sandbox.on("diskGrew", grew);
   if (record.heldBy !== null) room.disk.held();
   sandbox.on("ended", () => {

@@ -361,6 +361,18 @@ pub struct ListeningSocket {
     pub pid: Option<i32>,
 }
 
+/// Names that the resolver is to refuse.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refuse {
+    pub names: Vec<String>,
+}
+
+/// Ports that programs listen at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ports {
+    pub ports: Vec<u16>,
+}
+
 /// REQUEST of the agent: a listener accepted a connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {

@@ -8,6 +8,7 @@ use crate::message::{ListeningSocket, Process, Processes};
 use crate::protocol::MAX_PAYLOAD_BYTES;
 use crate::sys;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -59,6 +60,13 @@ pub fn processes(worker: &mut Worker, ended: Vec<Process>, own_ports: &[u16]) ->
     }
     worker.finish(answer);
     Ok(())
+}
+
+/// The ports that programs listen at, in order, without `own_ports`.
+pub fn listening_ports(own_ports: &[u16]) -> Vec<u16> {
+    let sockets = [table("tcp", "/proc/net/tcp"), table("tcp6", "/proc/net/tcp6")].concat();
+    let ports = sockets.into_iter().map(|(_, socket)| socket.port).filter(|port| !own_ports.contains(port));
+    ports.collect::<BTreeSet<_>>().into_iter().take(MAX_SOCKETS).collect()
 }
 
 /// Every process there is.

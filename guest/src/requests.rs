@@ -6,8 +6,8 @@ use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::identity;
 use crate::machine;
-use crate::message::{Clock, Forget, Nothing, Operation, Ping, Release, Resize, Signal};
-use crate::network::Network;
+use crate::message::{Clock, Forget, Nothing, Operation, Ping, Refuse, Release, Resize, Signal};
+use crate::network::{Network, listening};
 use crate::processes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,6 +85,17 @@ impl Agent {
                 let ended = self.execs.ended();
                 let own = self.network.as_ref().map(Network::own_ports).unwrap_or_default();
                 self.start_job(stream, move |worker| processes::processes(worker, ended, &own));
+            }
+            "listening" => {
+                let own = self.network.as_ref().map(Network::own_ports).unwrap_or_default();
+                self.start_job(stream, move |worker| listening::watch(worker, &own));
+            }
+            "refuse" => {
+                let request: Refuse = parse(payload)?;
+                if let Some(network) = &self.network {
+                    network.refuse(request.names);
+                }
+                self.answer(stream, Nothing {});
             }
             "stats" => self.answer_with(stream, machine::stats()),
             "clock" => {

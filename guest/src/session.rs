@@ -13,6 +13,8 @@ use serde::Serialize;
 /// Told to hosts in the WELCOME.
 const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Feature: the operations `listening` and `refuse`.
+const PORTS: &str = "ports";
 /// Feature: connections that leave the machine are offered to the host.
 const EGRESS: &str = "egress";
 
@@ -127,7 +129,7 @@ impl Agent {
 
     fn features(&self) -> Vec<String> {
         let egress = self.network.as_ref().map(|_| EGRESS);
-        egress.into_iter().chain([WORDS]).map(str::to_string).collect()
+        egress.into_iter().chain([WORDS, PORTS]).map(str::to_string).collect()
     }
 
     /// Writes the identity's files, which lie ready, while the answer is on its way. No request is taken before. Should one fail all the same the

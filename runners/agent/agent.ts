@@ -16,6 +16,7 @@ import {
   type Crash,
   type Identity,
   listenOk,
+  portsLine,
   type Processes,
   processesOk,
   quiesceOk,
@@ -46,6 +47,16 @@ const QUIESCE_DEADLINE_MS = 120_000;
 const SYNC_SINCE_VERSION = 2;
 /** Of a frame with a `start`, for all but its arguments and variables. */
 const OTHER_FIELDS_BYTES = 8_192;
+
+const MAX_PORTS_CHARS = 4_096;
+
+function readJson<T extends z.ZodType>(line: string, schema: T): z.infer<T> | null {
+  try {
+    return schema.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
+}
 
 export interface ExecStream {
   stream: AgentStream;
@@ -171,6 +182,35 @@ export class Agent {
     const stream = this.session.open("listen", { port }, { shape: BOTH_SHAPE });
     const ok = await this.#within(stream, stream.answer(listenOk), ANSWER_DEADLINE_MS);
     return { listener: stream.id, port: ok.port ?? port, close: () => stream.reset("closed") };
+  }
+
+  /** Whether it knows `watchPorts` and `refuseNames`. */
+  get tellsPorts(): boolean {
+    return this.welcome.features.includes("ports");
+  }
+
+  /** Calls `onPorts` with all ports that programs listen at, now and whenever they change, until the session ends. */
+  async watchPorts(onPorts: (ports: number[]) => void): Promise<void> {
+    const stream = this.session.open("listening", {}, { shape: DOWNLOAD_SHAPE });
+    const lines = duplexOf(stream);
+    lines.on("error", () => {});
+    await this.#within(stream, stream.answer(nothing), ANSWER_DEADLINE_MS);
+    let partial = "";
+    lines.on("data", (chunk: Buffer) => {
+      const [last = "", ...whole] = `${partial}${chunk.toString("latin1")}`.split("\n").reverse();
+      partial = last;
+      if (partial.length > MAX_PORTS_CHARS) return void lines.destroy();
+      for (const line of whole.reverse()) {
+        const told = readJson(line, portsLine);
+        if (told === null) return void lines.destroy();
+        onPorts(told.ports);
+      }
+    });
+  }
+
+  /** Has the guest's resolver refuse names; `*.example.com`: all below it. */
+  async refuseNames(names: readonly string[]): Promise<void> {
+    await this.#ask("refuse", { names }, nothing);
   }
 
   /** Sets the guest's clock to the host's. An agent that is too old for that refuses with `unsupported`. */

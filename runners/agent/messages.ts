@@ -76,6 +76,8 @@ export const connect = z.object({
 export const guestRequest = z.discriminatedUnion("op", [accepted, connect]);
 
 export const readOk = z.object({ size: z.number().min(0) });
+/** Ports that programs in the guest listen at. */
+export const portsLine = z.object({ ports: z.array(z.int().min(0).max(65_535)).max(128) });
 export const listenOk = z.object({ port: z.int().min(0).max(65_535).nullish() });
 export const quiesceOk = z.object({ freeBytes: z.number().min(0) });
 

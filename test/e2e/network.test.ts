@@ -1,8 +1,11 @@
 /** What sandboxes reach: real machines, servers on this host's loopback, names that a resolver of the test's own answers. */
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { createServer as createHttps } from "node:https";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
@@ -200,4 +203,31 @@ test("a preview wakes its sandbox; its link is good for that port only, and its 
   expect(await body()).toContain("GET /a");
   expect((await thaw(["preview", "site", "8000", "--rm"])).exitCode).toBe(0);
   expect((await get(page, { cookie })).status).toBe(403);
+});
+
+test("a guest that reaches something trusts the authorities of its host, unless that is off", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "thaw-authority-"));
+  const [key, cert] = [join(dir, "key.pem"), join(dir, "company.crt")];
+  const about =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=company -addext subjectAltName=DNS:host.thaw.internal";
+  await execa("openssl", [...about.split(" "), "-keyout", key, "-out", cert]);
+  const secure = createHttps({ key: readFileSync(key), cert: readFileSync(cert) }, (_request, response) => {
+    response.end("trusted\n");
+  });
+  await new Promise<void>((done) => secure.listen(0, "127.0.0.1", done));
+  const { port: at } = secure.address() as AddressInfo;
+  const config = join(testHome(), "config.yaml");
+  const run = () => thaw(["run", "--allow", `host:${at}`, "--", "sh", "-c", script]);
+  const script = `curl -sS https://host.thaw.internal:${at}/; git ls-remote https://host.thaw.internal:${at}/x 2>&1 | grep -c certificate; openssl s_client -connect host.thaw.internal:${at} -CApath /etc/ssl/certs </dev/null 2>&1 | grep "Verify return" | head -n 1; cat $NODE_EXTRA_CA_CERTS | grep -c BEGIN`;
+  try {
+    writeFileSync(config, `network: { ca: ["${cert}"] }\n`);
+    const { stdout, stderr } = await run();
+    expect(stdout, String(stderr)).toBe("trusted\n0\nVerify return code: 0 (ok)\n1\n");
+    writeFileSync(config, "network: { ca: off }\n");
+    expect((await run()).stdout).not.toContain("trusted");
+  } finally {
+    writeFileSync(config, "");
+    secure.close();
+    rmSync(dir, { recursive: true });
+  }
 });

@@ -38,6 +38,7 @@ export const sampleSandbox: Sandbox = {
   replay: null,
   network: { mode: "none", unavailable: null },
   ports: [],
+  listening: [],
   next: null,
   expiresAt: null,
   execs: [],

@@ -12,6 +12,7 @@ import type { NetworkLayer } from "../../api/network.ts";
 import { Egress } from "../../engine/network/egress.ts";
 import { NetworkLog } from "../../engine/network/log.ts";
 import { EffectivePolicy, extended, noNetwork } from "../../engine/network/policy.ts";
+import { upstreamOf } from "../../engine/network/upstream.ts";
 import { runGuestStep } from "../../engine/templates/guest-step.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 
@@ -289,6 +290,75 @@ describe.runIf(isRoot)("connections by name", { timeout: 60_000 }, () => {
   });
 });
 
+describe.runIf(isRoot)("through the host's own proxy", { timeout: 60_000 }, () => {
+  const seen: string[] = [];
+  let proxy = 0;
+  /** It resolves names by itself, to this test's address. */
+  const start = async (): Promise<void> => {
+    seen.length = 0;
+    const server = createHttp((message, response) => {
+      seen.push(`${message.method} ${message.url} ${message.headers["proxy-authorization"] ?? ""}`);
+      response.end("by the proxy\n");
+    });
+    server.on("connect", (message, socket, head) => {
+      const { url = "" } = message;
+      seen.push(`CONNECT ${url} ${message.headers["proxy-authorization"] ?? ""}`);
+      const port = Number(url.split(":").at(-1));
+      if (url.startsWith("no.test")) return void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+      const upstream = connect({ port, host: ADDRESS, allowHalfOpen: true }, () => {
+        socket.write("HTTP/1.1 200 OK\r\n\r\n");
+        upstream.write(head);
+        socket.pipe(upstream).pipe(socket);
+      });
+      upstream.on("error", () => socket.destroy());
+    });
+    proxy = await listening(server);
+    const env = {
+      HTTPS_PROXY: `http://me:a%20b@${ADDRESS}:${proxy}`,
+      HTTP_PROXY: `${ADDRESS}:${proxy}`,
+      NO_PROXY: "direct.test,10.0.0.0/8",
+    };
+    const upstream = () => upstreamOf({ env });
+    egress = new Egress({ policy: policyOf({}), log, resolve, upstream, firstBytesMs: 500 });
+    egress.serve(agent);
+  };
+  const who = `Basic ${Buffer.from("me:a b").toString("base64")}`;
+
+  test("names that rules list are the proxy's to resolve; without it what NO_PROXY names", async () => {
+    await start();
+    const port = await tls((_message, response) => response.end("over TLS"));
+    names["direct.test"] = [ADDRESS];
+    allow(`web.test:${port},80`, `direct.test:${port}`, `no.test:${port}`);
+    expect((await run(`curl -sSk https://web.test:${port}/`)).text).toContain("over TLS");
+    expect(seen).toEqual([`CONNECT web.test:${port} ${who}`]);
+    expect((await run(`curl -sSk https://direct.test:${port}/`)).text).toContain("over TLS");
+    expect((await run("curl -sS http://web.test/x")).text).toContain("by the proxy");
+    expect(seen.slice(1)).toEqual(["GET http://web.test:80/x "]);
+    expect((await run(`curl -sSk https://no.test:${port}/`)).code).not.toBe(0);
+    await expect
+      .poll(() => log.entries.at(-1)?.reason)
+      .toBe(`the proxy ${ADDRESS}:${proxy} refuses no.test:${port}: status 403`);
+    const other = await run(`curl -sSk --connect-to ::web.test: https://other.test:${port}/`);
+    expect(other.code).not.toBe(0);
+  });
+
+  test("a name that nobody listed is pinned to an open address; one that leads to closed ones is refused", async () => {
+    await start();
+    const port = await tcp((socket) => socket.end("reached"));
+    names["any.test"] = ["203.0.113.7"];
+    names["inner.test"] = ["10.1.2.3"];
+    const read = (name: string) =>
+      node(
+        `require("net").connect(${port}, "${name}").on("error", (e) => console.log(e.code)).pipe(process.stdout)`,
+      );
+    egress.setPolicy(policyOf({ mode: "open", allow: [`inner.test:${port}`] }));
+    expect((await read("any.test")).text).toContain("reached");
+    expect(seen).toEqual([`CONNECT 203.0.113.7:${port} ${who}`]);
+    expect((await read("inner.test")).text).toContain("ECONNRESET");
+    expect(seen).toHaveLength(1);
+  });
+});
+
 describe.runIf(isRoot)("what is denied", { timeout: 60_000 }, () => {
   test("HTTP on port 80 is told why, TLS is reset, SSH is disconnected, a name that leads nowhere is refused", async () => {
     const web = await run("curl -sS -w ' %{http_code}' http://registry.test/x");
@@ -354,6 +424,42 @@ describe.runIf(isRoot)("what is denied", { timeout: 60_000 }, () => {
     await expect.poll(() => log.entries.at(-1)?.reason).toContain("did not come within 0.5 s");
   });
 });
+
+test.runIf(isRoot)(
+  "ports that programs listen at are told as they come and go",
+  { timeout: 60_000 },
+  async () => {
+    const told: number[][] = [];
+    expect(agent.tellsPorts).toBe(true);
+    await agent.watchPorts((ports) => told.push(ports));
+    await expect.poll(() => told).toEqual([[]]);
+    const over = node(
+      `require("net").createServer().listen(8123, "127.0.0.1"); setTimeout(() => process.exit(), 4000)`,
+    );
+    await expect.poll(() => told.at(-1), { timeout: 10_000 }).toEqual([8123]);
+    await over;
+    await expect.poll(() => told.at(-1), { timeout: 10_000 }).toEqual([]);
+  },
+);
+
+test.runIf(isRoot)(
+  "names that are denied at every port are refused by the resolver",
+  { timeout: 60_000 },
+  async () => {
+    const { refusedNames } = policyOf(
+      { deny: ["evil.test:*", "*.worse.test:*", "some.test"] },
+      { deny: ["most.test:*"] },
+    );
+    expect(refusedNames).toEqual(["evil.test", "*.worse.test", "most.test"]);
+    await agent.refuseNames(refusedNames);
+    const asked = await run(
+      "for name in evil.test a.worse.test worse.test some.test; do getent ahostsv4 $name >/dev/null && echo yes || echo no; done",
+    );
+    expect(asked.text).toBe("no\nno\nyes\nyes\n");
+    await agent.refuseNames([]);
+    expect((await run("getent ahostsv4 evil.test")).code).toBe(0);
+  },
+);
 
 test.runIf(isRoot)(
   "300 connections at once, and a shell that still answers",

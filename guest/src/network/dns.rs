@@ -18,11 +18,11 @@ const REFUSED: u8 = 5;
 /// Domains that lead nowhere, whatever a policy allows: RFC 6761, RFC 6762, RFC 7686.
 const NOWHERE: [&str; 3] = ["invalid", "local", "onion"];
 
-/// The answer to a message; None for what is no question. `address` tells the address of a name, given in lower case.
+/// The answer to a message; None for what is no question. `address` tells the address of a name, given in lower case; None: it is refused.
 ///
 /// Only addresses of IPv4 are known. Every other type is answered with no data: a name without IPv6 and without the records that would hide
 /// it from the host (HTTPS, SVCB).
-pub fn answer(message: &[u8], address: impl FnOnce(&str) -> Ipv4Addr) -> Option<Vec<u8>> {
+pub fn answer(message: &[u8], address: impl FnOnce(&str) -> Option<Ipv4Addr>) -> Option<Vec<u8>> {
     let header = message.first_chunk::<HEADER_BYTES>()?;
     let is_answer = header[2] & 0x80 != 0;
     if is_answer {
@@ -42,7 +42,7 @@ pub fn answer(message: &[u8], address: impl FnOnce(&str) -> Ipv4Addr) -> Option<
         Name::Nowhere => (REFUSED, None),
         Name::Host(_) if question.kind != TYPE_A => (0, None),
         Name::Host(name) if name == "localhost" => (0, Some(Ipv4Addr::LOCALHOST)),
-        Name::Host(name) => (0, Some(address(&name))),
+        Name::Host(name) => address(&name).map_or((REFUSED, None), |found| (0, Some(found))),
     };
     Some(reply(header, code, asked, found))
 }
@@ -150,7 +150,7 @@ mod tests {
 
     /// Code, and the address when there is one.
     fn told(message: &[u8]) -> (u8, Option<[u8; 4]>) {
-        let reply = answer(message, |_| ADDRESS).expect("an answer");
+        let reply = answer(message, |_| Some(ADDRESS)).expect("an answer");
         let address = (reply[7] == 1).then(|| *reply.last_chunk::<4>().expect("an address"));
         assert_eq!((&reply[..2], reply[2] & 0x80), (&message[..2], 0x80));
         (reply[3] & 0xf, address)
@@ -162,7 +162,7 @@ mod tests {
         let mut asked = None;
         answer(&query(b"Example.COM", TYPE_A), |name| {
             asked = Some(name.to_string());
-            ADDRESS
+            Some(ADDRESS)
         });
         assert_eq!(asked.as_deref(), Some("example.com"));
         for kind in [28, 65, 64, 16, 15, 33, 255] {
@@ -187,7 +187,7 @@ mod tests {
     fn malformed_messages() {
         let whole = query(b"example.com", TYPE_A);
         for length in 0..whole.len() {
-            let reply = answer(&whole[..length], |_| ADDRESS);
+            let reply = answer(&whole[..length], |_| Some(ADDRESS));
             assert_eq!(reply.map(|reply| reply[3] & 0xf), (length >= HEADER_BYTES).then_some(FORMAT_ERROR), "{length}");
         }
         let mut two = whole.clone();
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(told(&two).0, FORMAT_ERROR);
         let mut response = whole.clone();
         response[2] |= 0x80;
-        assert_eq!(answer(&response, |_| ADDRESS), None);
+        assert_eq!(answer(&response, |_| Some(ADDRESS)), None);
         let mut update = whole.clone();
         update[2] |= 5 << 3;
         assert_eq!(told(&update).0, NOT_IMPLEMENTED);

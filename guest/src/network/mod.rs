@@ -3,6 +3,7 @@
 
 mod dns;
 pub mod interface;
+pub mod listening;
 mod names;
 mod netlink;
 mod outward;
@@ -18,6 +19,7 @@ use rules::Ports;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::PoisonError;
 
 /// The address of `lo` beside 127.0.0.1.
 const OWN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -47,6 +49,11 @@ impl Network {
             interface::index().and_then(|loopback| rules::install(loopback, ports))
         })?;
         Ok(Self { names, listener: Listener::of(listener.into()), ports, last_pid: None })
+    }
+
+    /// Has the resolver refuse names: as they are, or with `*.` before a domain for all below it.
+    pub fn refuse(&self, names: Vec<String>) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).refused = names;
     }
 
     /// Whether a port is this agent's own.

@@ -18,9 +18,19 @@ pub struct Names {
     /// Offsets in the range, oldest first.
     given: VecDeque<u32>,
     last: u32,
+    /// Names that the host allows at no port, whatever it is asked; with `*.` before a domain: all below it.
+    pub refused: Vec<String>,
 }
 
 impl Names {
+    /// Whether the host would turn down every connection to a name. @param name in lower case
+    pub fn is_refused(&self, name: &str) -> bool {
+        self.refused.iter().any(|refused| match refused.strip_prefix("*.") {
+            Some(domain) => name.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            None => name == refused,
+        })
+    }
+
     /// The address of a name, which is given one if it has none. @param name in lower case
     pub fn address(&mut self, name: &str) -> Ipv4Addr {
         if let Some(&offset) = self.by_name.get(name) {
@@ -76,6 +86,17 @@ mod tests {
         }
         assert_eq!(names.name(first), None);
         assert_eq!((names.by_name.len(), names.by_offset.len()), (MAX_NAMES, MAX_NAMES));
+    }
+
+    #[test]
+    fn refused_names() {
+        let names = Names { refused: vec!["evil.test".into(), "*.worse.test".into()], ..Names::default() };
+        for name in ["evil.test", "a.worse.test", "a.b.worse.test"] {
+            assert!(names.is_refused(name), "{name}");
+        }
+        for name in ["a.evil.test", "worse.test", "xworse.test", ".worse.test", "test"] {
+            assert!(!names.is_refused(name), "{name}");
+        }
     }
 
     #[test]

@@ -100,5 +100,8 @@ fn read_within(connection: &mut TcpStream, mut buffer: &mut [u8], start: Instant
 }
 
 fn reply(message: &[u8], names: &SharedNames) -> Option<Vec<u8>> {
-    dns::answer(message, |name| names.lock().unwrap_or_else(PoisonError::into_inner).address(name))
+    dns::answer(message, |name| {
+        let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+        (!names.is_refused(name)).then(|| names.address(name))
+    })
 }
