@@ -461,6 +461,91 @@ test.runIf(isRoot)(
   },
 );
 
+describe.runIf(isRoot)("a hostile guest", { timeout: 120_000 }, () => {
+  const answers = async (): Promise<string> =>
+    (
+      await node(
+        `require("net").connect(${await echo()}, "echo.test").on("error", (e) => console.log(e.code)).end("still here").pipe(process.stdout)`,
+      )
+    ).text;
+  const echo = async (): Promise<number> => {
+    const port = await tcp((socket) => socket.pipe(socket));
+    names["echo.test"] = [ADDRESS];
+    allow(`echo.test:${port}`);
+    return port;
+  };
+
+  test("2,000 connections that are denied, and 10,000 questions for names: counted, not all written", async () => {
+    await echo();
+    const script = `let open = 0, left = 2000, over = 0; const next = () => { while (open < 40 && left > 0) { left--; open++; require("net").connect(9, "192.0.2.9").on("error", () => {}).on("close", () => { open--; over++; if (over === 2000) console.log("over"); else next(); }); } }; next();`;
+    expect((await node(script)).text).toContain("over");
+    await expect.poll(() => log.totals.denied, { timeout: 20_000 }).toBe(2_000);
+    expect(log.totals.dropped).toBeGreaterThan(500);
+    expect(log.entries.length).toBeLessThanOrEqual(1_000);
+    const flood = `const s = require("dgram").createSocket("udp4"); let n = 0; const q = (i) => Buffer.concat([Buffer.from([i >> 8, i & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 6]), Buffer.from(String(100000 + i)), Buffer.from([4]), Buffer.from("test"), Buffer.from([0, 0, 1, 0, 1])]); const go = () => { for (let k = 0; k < 100 && n < 10000; k++) s.send(q(n++), 53, "203.0.113.53"); n < 10000 ? setImmediate(go) : setTimeout(() => { s.close(); console.log("sent"); }, 100); }; go();`;
+    expect((await node(flood)).text).toContain("sent");
+    expect(await answers()).toContain("still here");
+    await agent.ping();
+  });
+
+  test("a name that leads elsewhere at the next lookup: a connection's requests go to the address it had", async () => {
+    const port = await http((_message, response) => response.setHeader("Connection", "close").end("first"));
+    let asked = 0;
+    const resolveOnce = async (): Promise<string[]> => (asked++ === 0 ? [ADDRESS] : ["127.0.0.1"]);
+    egress = new Egress({
+      policy: policyOf({ allow: [`web.test:${port}`, "127.0.0.0/8:*"] }),
+      log,
+      resolve: resolveOnce,
+    });
+    egress.serve(agent);
+    const { text } = await run(`curl -sS http://web.test:${port}/a http://web.test:${port}/b`);
+    expect(text).toContain("firstfirst");
+    expect(asked).toBe(1);
+  });
+
+  test("a container behind a bridge goes the same way, and what is not TCP fails at once there too", async () => {
+    const port = await http((_message, response) => response.end("to a container"));
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const { text } = await run(`
+unshare --net sleep 60 & pid=$!
+for i in $(seq 100); do [ "$(readlink /proc/$pid/ns/net)" != "$(readlink /proc/self/ns/net)" ] && break; sleep 0.05; done
+ip link add veth-thaw type veth peer name eth0 netns $pid && ip addr add 10.77.0.1/24 dev veth-thaw && ip link set veth-thaw up
+echo 1 > /proc/sys/net/ipv4/ip_forward
+inside() { nsenter -t $pid -n "$@"; }
+inside ip addr add 10.77.0.2/24 dev eth0; inside ip link set eth0 up; inside ip link set lo up; inside ip route add default via 10.77.0.1
+inside curl -sS -m 10 http://web.test:${port}/; echo
+inside curl -sS -m 10 http://denied.test/
+inside '${process.execPath}' -e 'const s = require("dgram").createSocket("udp4"); s.connect(9, "203.0.113.9", () => s.send("x")); s.on("error", (e) => { console.log(e.code); s.close(); })'
+kill $pid; ip link del veth-thaw 2>/dev/null; true`);
+    expect(text).toContain("to a container\n");
+    expect(text).toContain("thaw: denied.test:80 is not allowed");
+    expect(text).toContain("ECONNREFUSED");
+  });
+
+  test("without the rules it reaches nothing", async () => {
+    const own = join(dir, "s2");
+    const second = spawn("unshare", ["--net", "--", BINARY, "--socket", own, "--network"], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    try {
+      while (!existsSync(own)) await sleep(5);
+      const other = await Agent.connect(connect(own), { deadlineMs: 10_000 });
+      const port = await echo();
+      egress.serve(other);
+      const lines: string[] = [];
+      const script = `ip route flush table main; ip addr flush dev lo; ip route add default dev lo; timeout 5 bash -c "exec 3<>/dev/tcp/${ADDRESS}/${port}; echo hi >&3; cat <&3" 2>&1 || echo nothing`;
+      await runGuestStep(other, { name: "test", run: script, env: {} }, (line) => lines.push(line));
+      expect(lines.at(-1)).toBe("nothing");
+      await other.ping();
+      other.close();
+    } finally {
+      second.kill("SIGKILL");
+    }
+    expect(await answers()).toContain("still here");
+  });
+});
+
 test.runIf(isRoot)(
   "300 connections at once, and a shell that still answers",
   { timeout: 60_000 },
