@@ -38,17 +38,19 @@ async function addHashed(agent: Agent, authorities: readonly Authority[]): Promi
     if (hash === null) continue;
     for (let number = 0; number < MAX_OF_ONE_HASH; number += 1) {
       const path = `${HASHED_DIR}/${hash}.${number}`;
-      if (await isThere(agent, path)) continue;
-      await write(agent, path, pem);
-      break;
+      const size = await sizeOf(agent, path);
+      if (size === null) await write(agent, path, pem);
+      // It is this one, from an earlier time.
+      if (size === null || size === pem.length) break;
     }
   }
 }
 
-function isThere(agent: Agent, path: string): Promise<boolean> {
+/** null: it is not there. */
+function sizeOf(agent: Agent, path: string): Promise<number | null> {
   return agent.stat(path).then(
-    () => true,
-    () => false,
+    ({ size }) => size,
+    () => null,
   );
 }
 
@@ -74,7 +76,7 @@ function write(agent: Agent, path: string, text: string): Promise<void> {
 
 /** Its store has a form of its own, which its own tool writes. */
 async function addToJava(agent: Agent): Promise<void> {
-  if (!(await isThere(agent, JAVA_STORE))) return;
+  if ((await sizeOf(agent, JAVA_STORE)) === null) return;
   const run = `n=0; d=$(mktemp -d); csplit -s -z -f "$d/c" ${OWN} '/BEGIN CERTIFICATE/' '{*}'
 for f in "$d"/c*; do n=$((n+1)); keytool -importcert -noprompt -keystore ${JAVA_STORE} -storepass changeit -alias "thaw-host-$n" -file "$f" || true; done; rm -r "$d"`;
   await runGuestStep(

@@ -1,6 +1,7 @@
 /** The network of one sandbox: its policy within its host's, its log, and the way out of the machine that it has now. */
 import type { NetworkPolicy, NetworkState } from "../../api/network.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
+import { AgentRefusal } from "../../runners/agent/errors.ts";
 import { Egress } from "../network/egress.ts";
 import { type HostNetwork, NO_MAXIMUM } from "../network/host.ts";
 import { NetworkLog } from "../network/log.ts";
@@ -19,6 +20,7 @@ export class SandboxNetwork {
   readonly log: NetworkLog;
   #unavailable: string | null = null;
   #untrusted: string | null = null;
+  #trusting: Promise<boolean> | null = null;
   #isInherited = false;
   #agent: Agent | null = null;
   #isRefusing = false;
@@ -45,18 +47,33 @@ export class SandboxNetwork {
     if (this.#isInherited) await this.log.restore();
   }
 
-  /** Has its guest trust what its host does, if it reaches anything. Never rejects: why it does not is in `unavailable`. */
-  async trust(agent: Agent): Promise<void> {
+  /**
+   * Has its guest trust what its host does, if it reaches anything. Every caller waits for the same work. Never rejects: why it failed is in
+   * `unavailable`. @returns whether the record has changed
+   */
+  async trust(agent: Agent): Promise<boolean> {
+    const { trusted, replay } = this.#record;
+    if (this.mode === "none" || trusted || replay !== null || this.#untrusted !== null) return false;
+    this.#trusting ??= this.#install(agent).finally(() => {
+      this.#trusting = null;
+    });
+    return this.#trusting;
+  }
+
+  async #install(agent: Agent): Promise<boolean> {
     const record = this.#record;
-    if (this.mode === "none" || record.trusted || record.replay !== null) return;
     const authorities = await this.#host.authorities();
-    if (authorities.length === 0) return;
+    if (authorities.length === 0) return false;
     try {
       const env = await trustAuthorities(agent, authorities);
       record.defaults = { ...record.defaults, env: { ...env, ...record.defaults.env } };
       record.trusted = true;
+      return true;
     } catch (error) {
-      this.#untrusted = `its guest did not take the certificates of this host: ${(error as Error).message}`;
+      // A session that ended, or a machine that stood still, says nothing about the guest: the next command tries again.
+      if (error instanceof AgentRefusal)
+        this.#untrusted = `its guest did not take the certificates of this host: ${(error as Error).message}`;
+      return false;
     }
   }
 

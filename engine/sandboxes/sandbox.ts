@@ -194,8 +194,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       await machine.stop();
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
-    await this.network.trust(this.#link.needAgent(this.record));
     this.#move("running", null);
+    // Its first command waits for that, and nobody else.
+    void this.#trust(this.#link.needAgent(this.record)).catch(() => {});
   }
 
   /** Reads back what an earlier daemon wrote of its execs. Its machine is not asked before `adopt`. */
@@ -238,7 +239,10 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       pty: params.tty !== undefined,
       liveFreeze: captured,
     });
-    return this.use("exec", (agent) => this.#execs.start(agent, params, watch));
+    return this.use("exec", async (agent) => {
+      await this.#trust(agent);
+      return this.#execs.start(agent, params, watch);
+    });
   }
 
   hide(text: string): string {
@@ -253,8 +257,13 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Its record says that it reaches something else now. */
   async networkChanged(): Promise<void> {
     this.network.refresh();
-    if (this.record.state === "running" && this.#link.agent) await this.network.trust(this.#link.agent);
     await this.persist();
+    if (this.record.state === "running" && this.#link.agent) await this.#trust(this.#link.agent);
+  }
+
+  /** Its guest trusts the authorities of its host, if it reaches anything. */
+  async #trust(agent: Agent): Promise<void> {
+    if (await this.network.trust(agent)) await this.persist();
   }
 
   /** Keeps it from being idle. Call the result to release. */

@@ -81,7 +81,7 @@ async function forkOne(
   { onProgress, signal, request, labels: added }: ForkOptions,
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
-  const { name, resources, labels, defaults, secrets, network } = parent.record;
+  const { name, resources, labels, defaults, secrets, network, trusted } = parent.record;
   const timers = timersFor(parts.config.value, child.name, {}, parts.clock.wall());
   const need = await needOf(parts, child, resources, origin.difference?.id ?? origin.snapshot);
   await parts.admission.admit(need, { waitMs: 0, onProgress, signal });
@@ -89,7 +89,7 @@ async function forkOne(
     ...{ ...child, from: `fork of ${name}`, timers, labels: { ...labels, ...added }, leased: false, request },
     ...{
       snapshot: await parts.snapshots.get(origin.snapshot),
-      defaults,
+      ...{ defaults, trusted },
       network,
       origin,
       secrets,

@@ -40,6 +40,8 @@ export interface NewSandbox {
   origin?: ForkOrigin | undefined;
   replay?: (Pick<Replay, "capture" | "level"> & { exact: boolean }) | undefined;
   secrets?: SealedSecrets | null | undefined;
+  /** Its parent trusted the authorities of this host. */
+  trusted?: boolean | undefined;
   /** What it may reach. Default: nothing. */
   network?: NetworkPolicy | undefined;
   /** When it was asked for, by `performance.now`. */
@@ -105,7 +107,7 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
     network: made.network ?? noNetwork(),
-    ...{ forwards: [], previews: [], trusted: false },
+    ...{ forwards: [], previews: [], trusted: made.trusted ?? false },
     temporary: made.temporary ?? false,
     changes: [],
     ...{ reason: null, thawMs: null, heldBy: null, frozen: null },

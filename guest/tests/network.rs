@@ -16,7 +16,7 @@ fn start() -> Option<(Agent, Host)> {
     let mut host = Host::connect(&agent.socket());
     host.features = vec!["egress"];
     let welcome = host.hello();
-    assert_eq!(welcome["features"], json!(["egress", "ports"]), "{welcome}");
+    assert_eq!(welcome["features"], json!(["egress", "words", "ports"]), "{welcome}");
     Some((agent, host))
 }
 

@@ -15,6 +15,7 @@ import { measureIdle } from "./idle.ts";
 import { measureKeeper } from "./keeper.ts";
 import { measureLs } from "./ls.ts";
 import { measureBurst, measureMemory } from "./many.ts";
+import { measureNetwork } from "./network.ts";
 import { measureOutput } from "./output.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
 import { measureEvents, measureList } from "./records.ts";
@@ -47,6 +48,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   capture: measureCapture,
   rerun: measureRerun,
   adopt: measureAdoption,
+  network: measureNetwork,
   // Last: what they move leaves a daemon with a larger heap.
   output: measureOutput,
   workspace: measureWorkspace,

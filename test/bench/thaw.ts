@@ -1,6 +1,7 @@
 /** From the request to the agent's answer: against the floor, and against a cold boot of the same disk. */
 import { chmod, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { CreateRequest } from "../../client/index.ts";
 import { AgentSession } from "../../runners/agent/session.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import { prepareFloor } from "./floor.ts";
@@ -11,9 +12,9 @@ import type { World } from "./world.ts";
 const BOOT_DEADLINE_MS = 60_000;
 
 /** A create request at the client, over the socket, to its result; the sandbox is removed outside the timing. */
-export async function createTimed({ client, signal }: World): Promise<number> {
+export async function createTimed({ client, signal }: World, request: CreateRequest = {}): Promise<number> {
   const start = performance.now();
-  const { id } = await client.sandboxes.create({}, { signal });
+  const { id } = await client.sandboxes.create(request, { signal });
   const elapsed = performance.now() - start;
   await client.sandboxes.at(id).remove();
   return elapsed;
