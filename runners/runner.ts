@@ -323,7 +323,7 @@ export interface Runner {
   ): Promise<{ kernelDir: string; version: string; cached: boolean }>;
   /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
-  /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`. */
+  /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`, but for a proof of KVM that an upgrade of the host asks for again. */
   incompatibilities(snapshot: SnapshotFiles, difference?: Pick<DifferenceFiles, "build">): Promise<string[]>;
   /** Makes one disk of a chain, lowest first, whatever is in those files: they are looked at before, and opened confined. */
   flattenDisk(disks: readonly string[], target: string, diskMib: number, writing: DiskWriting): Promise<void>;

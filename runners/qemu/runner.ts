@@ -18,7 +18,7 @@ import { incompatible } from "./incompatible.ts";
 import { type JailSupport, jailSupport } from "./jail-support.ts";
 import { Keeper, sweep } from "./keeper.ts";
 import { prepareKernel } from "./kernel/prepare.ts";
-import { kvmProof, proveKvm, recallKvm } from "./kvm-proof.ts";
+import { type KvmVerdict, kvmProof, proveKvm, recallKvm } from "./kvm-proof.ts";
 import { runnerMemory } from "./memory.ts";
 import { probe } from "./probe.ts";
 import type { Proof } from "./proof.ts";
@@ -55,6 +55,17 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
   let settings: RunnerSettings = {};
   const { context, difference } = createContext(options, () => settings);
   const thaws = new ThawRecord(context);
+  const kernels = { kernelsDir: join(options.home, "kernels"), agentPath: options.agentPath };
+  /** After an upgrade of the host's kernel or QEMU KVM is proven anew by the first snapshot that needs it, with a kernel that is here. */
+  const kvmFor = async ({ accelerator, kernel: version }: MachineNeeds): Promise<KvmVerdict> => {
+    const known = await context.kvm();
+    if (accelerator !== "kvm" || known.state !== "unproven") return known;
+    const sources = (): never => {
+      throw new RunnerError("start-failed", "nothing is fetched for a proof");
+    };
+    const kept = await prepareKernel({ ...kernels, suite: "bookworm", version, sources }).catch(() => null);
+    return kept === null ? known : context.kvm(kept.dir);
+  };
   const runner: Runner = {
     name: RUNNER_NAME,
     capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
@@ -64,12 +75,9 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     },
     probe: () => probe(context, thaws, options),
     async prepareKernel(source, signal) {
-      const { agentPath, home } = options;
-      const kernelsDir = join(home, "kernels");
       const { dir, version, cached } = await prepareKernel({
         ...source,
-        kernelsDir,
-        agentPath,
+        ...kernels,
         ...(signal ? { signal } : {}),
       });
       return { kernelDir: dir, version, cached };
@@ -80,7 +88,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       const host = {
         ...facts,
         devices: devicesDigest(),
-        kvm: await context.kvm(),
+        kvm: await kvmFor(snapshot.needs),
         kvmCpus: kvmCpusOf(settings),
       };
       return incompatible(snapshot.needs, host, difference?.build);

@@ -44,6 +44,8 @@ describeThere("QEMU", () => {
       thaw exec old -- cat /dev/shm/mark
       thaw fork old --name child 2>&1 | grep -o 'not on this host, made a full snapshot: .*'
       thaw exec child-1 -- cat /dev/shm/mark
+      thaw capture create old >&2
+      thaw replay latest --level memory -- cat /dev/shm/mark
       thaw fork child-1 --name grandchild 2>&1 | grep -c 'not on this host' || true
       thaw exec grandchild-1 -- cat /dev/shm/mark
       kill -9 $(thaw daemon status --json | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).pid')
@@ -58,7 +60,7 @@ describeThere("QEMU", () => {
       thaw replay latest -- cat /root/kept
       thaw rm --all >&2`);
     const [upgraded = "", gone = ""] = out.split("---\n");
-    const [doctor, old, reason, child, again, grandchild, adopted, captured, ...proven] =
+    const [doctor, old, reason, child, whole, again, grandchild, adopted, captured, ...proven] =
       upgraded.split("\n");
     const versions = String.raw` at \S+Z with QEMU 10\.\S+, Linux \S+`;
     expect(proven.join("\n")).toMatch(
@@ -70,8 +72,8 @@ describeThere("QEMU", () => {
     expect(reason).toMatch(
       /it runs under QEMU emulator version .*deb13u\d.*and this host has .*deb13u\d.* now/,
     );
-    expect([old, child, again, grandchild, adopted, captured]).toEqual([
-      ...["of-old", "of-old", "0", "of-old", "of-old", "of-newer"],
+    expect([old, child, whole, again, grandchild, adopted, captured]).toEqual([
+      ...["of-old", "of-old", "of-old", "0", "of-old", "of-old", "of-newer"],
     ]);
     const check = JSON.parse(gone.slice(0, gone.lastIndexOf("}") + 1));
     expect(check.best).toBe("disk");

@@ -193,6 +193,8 @@ describe.skipIf(missing !== undefined)(missing === undefined ? NAME : `${NAME} (
     await sh(
       "nohup thaw freeze hot mine:3 >/dev/null 2>&1 & while ! ls /var/lib/thaw/builds | grep -q .; do :; done",
     );
+    // What was found out is of another kernel afterwards, as when an upgrade was waiting for the next boot.
+    await sh("sed -i '/\"key\"/s/6[.]12[.]/6.11./' /var/lib/thaw/host.json && sync /var/lib/thaw/host.json");
     await machine.cutPower();
     await machine.start();
     await until("the daemon", async () => (await thaw("ls")).code === 0);
