@@ -3,6 +3,7 @@ import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
 import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
 import { formatSsh, type RemoteHost } from "./contexts/remote.ts";
+import { systemCode } from "./errors.ts";
 import { hostDaemon, isKeptBySystemd } from "./host-daemon.ts";
 import type { ThawPaths } from "./paths.ts";
 import { findOwnVersion } from "./version.ts";
@@ -48,12 +49,14 @@ export interface AttemptOptions {
 const waitForSystemd = (): Promise<void> => pause(paced(systemdPauseMs));
 
 /** How to wait for a daemon that this client does not start; undefined when nobody else starts it either. */
-async function findSupervisor({
-  supervised,
-  socket,
-}: ReachOptions): Promise<(() => Promise<void>) | undefined> {
+async function findSupervisor(
+  error: unknown,
+  { supervised, socket }: ReachOptions,
+): Promise<(() => Promise<void>) | undefined> {
   if (supervised !== undefined) return supervised ? async () => {} : undefined;
-  return socket === hostDaemon.socket && (await isKeptBySystemd()) ? waitForSystemd : undefined;
+  if (socket !== hostDaemon.socket) return undefined;
+  // Where systemd can't be asked, the socket that a killed daemon left tells.
+  return systemCode(error) === "ECONNREFUSED" || (await isKeptBySystemd()) ? waitForSystemd : undefined;
 }
 
 /** What can be done about a failed attempt: undefined when it is final. */
@@ -69,7 +72,7 @@ async function findRemedy(
   if (remote !== undefined) return undefined;
   if (isNobodyThere(error)) {
     // Of a host's daemon that was killed the socket is left, then nothing, until the next one listens.
-    if (!autostart) return findSupervisor(options);
+    if (!autostart) return findSupervisor(error, options);
     return async () => (await import("./autostart.ts")).startDaemon(options, signal);
   }
   if (autostart && error instanceof OlderDaemon)
