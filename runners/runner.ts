@@ -8,7 +8,8 @@
  * Every method that waits takes an `AbortSignal` and has a deadline of its own; when it rejects, nothing it made is left behind.
  * Errors are `RunnerError`s: a code, what failed with the value, and a hint that says what to type.
  */
-import type { Duplex } from "node:stream";
+import type { Agent } from "./agent/agent.ts";
+import type { OpenOptions } from "./agent/session.ts";
 
 /** How strongly a machine is separated from its host. Shown wherever a sandbox is shown. */
 export type Isolation = "kvm" | "emulated (jailed)" | "emulated (not jailed)";
@@ -240,8 +241,8 @@ export interface Machine {
    */
   watchDiskGrowth(bytes: number): Promise<void>;
   onDiskGrowth(listener: () => void): void;
-  /** Connects to the agent's port. One connection at a time; the caller closes it. */
-  connect(signal?: AbortSignal): Promise<Duplex>;
+  /** Opens a session with the guest's agent. One at a time; the caller closes it. Rejects with a `SessionError`. */
+  agent(options: OpenOptions): Promise<Agent>;
   pause(): Promise<void>;
   /** Lets the machine run (after `boot` it runs already, after `thaw` too). */
   resume(): Promise<void>;

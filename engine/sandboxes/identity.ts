@@ -1,6 +1,6 @@
 /** Who a machine is after a thaw. Clones of one snapshot are twins until they are told otherwise. */
 import { randomBytes, randomUUID } from "node:crypto";
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import { AgentRefusal } from "../../runners/agent/errors.ts";
 import type { Identity } from "../../runners/agent/messages.ts";
 import type { Machine } from "../../runners/runner.ts";
@@ -10,7 +10,7 @@ import type { SandboxRecord } from "./record.ts";
 /** A hello that took longer gave the guest a time that is already old. */
 const OLD_TIME_MS = 250;
 
-export type ConnectOptions = Parameters<typeof Agent.connect>[1];
+export type ConnectOptions = Parameters<Machine["agent"]>[0];
 
 /**
  * Opens a session with a machine's agent. Throws `agent-fault` when a part of the identity could not be applied, now or when it was thawed:
@@ -18,7 +18,7 @@ export type ConnectOptions = Parameters<typeof Agent.connect>[1];
  */
 export async function connectAgent(machine: Machine, options: ConnectOptions): Promise<Agent> {
   const started = performance.now();
-  const agent = await Agent.connect(await machine.connect(options.signal), options);
+  const agent = await machine.agent(options);
   const { errors } = agent.welcome;
   if (errors.length > 0) {
     agent.close();

@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { chmod, constants, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import type { KernelSource, Machine, MachineNeeds, Resources, Runner } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
@@ -267,16 +267,14 @@ async function greetBooted(machine: Machine, signal: AbortSignal): Promise<Agent
     failed.reject(new EngineError("build-failed", `the machine ended while it booted: ${end.kind}`)),
   );
   try {
-    const connect = machine.connect(signal).then((connection) =>
-      Agent.connect(connection, {
-        deadlineMs: BOOT_DEADLINE_MS,
-        signal,
-        guestIsBetweenFrames: true,
-        identity: freshIdentity("thaw-build"),
-      }),
-    );
-    connect.catch(() => {});
-    return await Promise.race([connect, failed.promise]);
+    const agent = machine.agent({
+      deadlineMs: BOOT_DEADLINE_MS,
+      signal,
+      guestIsBetweenFrames: true,
+      identity: freshIdentity("thaw-build"),
+    });
+    agent.catch(() => {});
+    return await Promise.race([agent, failed.promise]);
   } catch (error) {
     if (signal.aborted) throw new EngineError("cancelled", "the build was cancelled", { cause: error });
     const text = await machine.console().catch(() => "");

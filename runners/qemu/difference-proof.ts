@@ -7,7 +7,7 @@ import { release } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { Agent } from "../agent/agent.ts";
+import type { Agent } from "../agent/agent.ts";
 import {
   type DifferenceVerdict,
   type Machine,
@@ -107,8 +107,7 @@ async function prove(
 }
 
 async function greet(machine: Machine, signal: AbortSignal | undefined): Promise<Agent> {
-  const connection = await machine.connect(signal);
-  return Agent.connect(connection, { deadlineMs: ANSWER_MS, ...(signal ? { signal } : {}) });
+  return machine.agent({ deadlineMs: ANSWER_MS, ...(signal ? { signal } : {}) });
 }
 
 async function check(agent: Agent, mark: string, which: string): Promise<void> {

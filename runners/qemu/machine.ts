@@ -1,9 +1,10 @@
 /** A QEMU process as a `Machine`: the same for one this process started and for one it found. */
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
+import { Agent } from "../agent/agent.ts";
+import type { OpenOptions } from "../agent/session.ts";
 import {
   type Difference,
   type DifferenceOptions,
@@ -106,14 +107,14 @@ export class QemuMachine implements Machine {
     return watchGrowth(this.#qmp, bytes);
   }
 
-  async connect(signal?: AbortSignal): Promise<Duplex> {
-    signal?.throwIfAborted();
+  async agent(options: OpenOptions): Promise<Agent> {
+    options.signal?.throwIfAborted();
     const socket = await this.#openPort();
     this.#port = socket;
     socket.once("close", () => {
       if (this.#port === socket) this.#port = undefined;
     });
-    return socket;
+    return Agent.connect(socket, options);
   }
 
   async pause(): Promise<void> {

@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { Agent } from "../../runners/agent/agent.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import { interleave } from "./interleave.ts";
 import { figure, peer, type Row } from "./row.ts";
@@ -94,7 +93,7 @@ async function openBare({ home, dist, scratch, snapshot, signal }: World): Promi
     for (const dir of [stateDir, runtimeRoot]) rmSync(dir, { recursive: true, force: true });
   };
   try {
-    const agent = await Agent.connect(await machine.connect(signal), { deadlineMs: DEADLINE_MS, signal });
+    const agent = await machine.agent({ deadlineMs: DEADLINE_MS, signal });
     const echo = echoes((write) => void stream.write(Buffer.from(write)));
     const { stream } = await agent.start(
       { id: "keys", argv: ARGV, tty: TTY, stdin: true },

@@ -2,7 +2,6 @@
 import { chmod, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CreateRequest } from "../../client/index.ts";
-import { AgentSession } from "../../runners/agent/session.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import { prepareFloor } from "./floor.ts";
 import { interleave, repeat } from "./interleave.ts";
@@ -85,12 +84,9 @@ async function prepareBoot(world: World): Promise<() => Promise<number>> {
     const start = performance.now();
     const machine = await runner.boot({ id, stateDir, resources, kernelDir, disk }, signal);
     try {
-      const { session } = await AgentSession.open(await machine.connect(), {
-        deadlineMs: BOOT_DEADLINE_MS,
-        signal,
-      });
+      const agent = await machine.agent({ deadlineMs: BOOT_DEADLINE_MS, signal });
       const elapsed = performance.now() - start;
-      session.close();
+      agent.close();
       return elapsed;
     } finally {
       await machine.stop();

@@ -1,6 +1,6 @@
 /** Talks to the agents of machines that a test made. */
 import { freshIdentity } from "../../engine/sandboxes/identity.ts";
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import { type CrashEvent, crashEvent, type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
 import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
 import type { Machine } from "../../runners/runner.ts";
@@ -62,5 +62,5 @@ export async function sh(agent: Agent, script: string): Promise<{ text: string; 
 
 /** A session with a new identity. The guest may be in the middle of a frame: it was frozen while it ran. */
 export async function greet(machine: Machine, hostname: string): Promise<Agent> {
-  return Agent.connect(await machine.connect(), { deadlineMs: 20_000, identity: freshIdentity(hostname) });
+  return machine.agent({ deadlineMs: 20_000, identity: freshIdentity(hostname) });
 }

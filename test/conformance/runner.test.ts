@@ -26,7 +26,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
 import { freshIdentity } from "../../engine/sandboxes/identity.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
-import { Agent } from "../../runners/agent/agent.ts";
+import type { Agent } from "../../runners/agent/agent.ts";
 import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Machine, MachineEnd, MachineRecord, Runner, SnapshotFiles } from "../../runners/runner.ts";
@@ -98,7 +98,7 @@ for (const { runner, another, options } of runners) {
     const agents: Agent[] = [];
 
     const greet = async (machine: Machine, thawed = true): Promise<Agent> => {
-      const agent = await Agent.connect(await machine.connect(), {
+      const agent = await machine.agent({
         deadlineMs: 60_000,
         ...(thawed ? { identity: freshIdentity("conf"), guestIsBetweenFrames: true } : {}),
       });
@@ -561,7 +561,7 @@ for (const { runner, another, options } of runners) {
       const machine = await thawOne();
       await machine.pause();
       const started = Date.now();
-      await expect(Agent.connect(await machine.connect(), { deadlineMs: 700 })).rejects.toMatchObject({
+      await expect(machine.agent({ deadlineMs: 700 })).rejects.toMatchObject({
         kind: "timeout",
       });
       expect(Date.now() - started).toBeGreaterThan(600);
