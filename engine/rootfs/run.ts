@@ -1,6 +1,7 @@
 /** Runs one step of making a root file system. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { EngineError } from "../errors.ts";
 
@@ -29,6 +30,7 @@ export async function runStep(
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", ...options.environment },
   });
+  unprotect(child);
   const last: string[] = [];
   let out = "";
   child.stdout.on("data", (chunk: Buffer) => {

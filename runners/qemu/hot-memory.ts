@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { close, fstat, open } from "node:fs";
 import { promisify } from "node:util";
+import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { RunnerError } from "../runner.ts";
 
@@ -117,6 +118,7 @@ export class HotMemory {
 /** A read-only descriptor of a sealed memfd with a memory file's bytes and a difference's over them. The helper ends before this resolves. */
 async function sealedCopy(sealPath: string, files: readonly [string, ...string[]]): Promise<number> {
   const helper = spawn(sealPath, files, { stdio: ["pipe", "pipe", "pipe"], env: {}, cwd: "/" });
+  unprotect(helper);
   const ended = new Promise<void>((resolve) => {
     helper.once("error", () => resolve());
     helper.once("close", () => resolve());

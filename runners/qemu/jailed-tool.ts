@@ -2,10 +2,12 @@
  * Host tools that open what somebody else wrote: in the jail of machines, where this host has one, as a user without rights, within limits, with
  * nothing but the files they need.
  */
+
 import { spawn } from "node:child_process";
 import { chmod, lchown, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { unprotect } from "../../host/oom-score.ts";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { type JailOptions, jailArgv, type Limits } from "./jail.ts";
@@ -68,6 +70,7 @@ export async function* streamJailed(
     env: { LC_ALL: "C.UTF-8" },
     signal,
   });
+  unprotect(child);
   const ended = new Promise<string | null>((resolve) => {
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => {

@@ -1,5 +1,6 @@
 /** Runs a host tool to its end, with an error that says what to install when it is missing. */
 import { execa } from "execa";
+import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { RunnerError, type RunnerErrorCode } from "../runner.ts";
 
@@ -24,7 +25,7 @@ export async function runTool(
   options: ToolOptions,
 ): Promise<string> {
   const timeoutMs = paced(options.timeoutMs);
-  const result = await execa(command, args, {
+  const process = execa(command, args, {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
     timeout: timeoutMs,
@@ -34,6 +35,8 @@ export async function runTool(
     maxBuffer: 16 * 1024 * 1024,
     reject: false,
   });
+  unprotect(process);
+  const result = await process;
   const complaint = result.failed ? null : (options.complaint?.(result.stderr) ?? null);
   if (!result.failed && complaint === null) return result.stdout;
   options.signal?.throwIfAborted();

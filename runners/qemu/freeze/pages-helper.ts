@@ -1,5 +1,6 @@
 /** Runs `thaw-pages`, which copies the memory that a machine has written. Its steps are described in the helper's source. */
 import { spawn } from "node:child_process";
+import { unprotect } from "../../../host/oom-score.ts";
 import { paced } from "../../../host/pace.ts";
 import { RunnerError } from "../../runner.ts";
 
@@ -31,6 +32,7 @@ export function startPagesHelper(path: string, of: PagesArguments, signal?: Abor
   const inherited = of.inherited === null ? [] : [of.inherited];
   const args = [of.keeper, String(of.memoryBytes), of.out, ...inherited];
   const child = spawn(path, args, { stdio: ["pipe", "pipe", "pipe"], env: {}, cwd: "/" });
+  unprotect(child);
   const steps = new Map(STEPS.map((step) => [step, Promise.withResolvers<string>()]));
   for (const { promise } of steps.values()) promise.catch(() => {});
   const fail = (error: unknown): void => {
