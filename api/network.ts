@@ -76,7 +76,7 @@ export const networkSummary = z.object({
   sent: z.number(),
   received: z.number(),
   processes: z.array(z.string()),
-  /** The rule that decided, or, of what was denied, the one to add. */
+  /** The rule that decided, or, of what was denied, the one to add; null: none, or none would help. */
   rule: z.string().nullable(),
   reason: z.string(),
 });

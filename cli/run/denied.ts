@@ -2,13 +2,12 @@ import type { NetworkSummary } from "../../client/index.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
 
-/** Says of a failed run what it was kept from, and which rule would have allowed it. */
+/** Says of a failed run what it was kept from, and which rule would have allowed it, or why none would. */
 export function sayDenied(denied: readonly NetworkSummary[]): void {
-  for (const { destination, port, count, processes, rule } of denied) {
+  for (const { destination, port, count, processes, rule, reason } of denied) {
     const by = processes.length === 0 ? "" : `, ${processes.join(", ")}`;
     const what = cleanText(`${destination}:${port} (${count}×${by})`);
-    writeErr(
-      `${styleErr("yellow", "denied:")} ${what} · allow it with --allow ${cleanText(rule ?? destination)}\n`,
-    );
+    const cure = rule === null ? reason : `allow it with --allow ${rule}`;
+    writeErr(`${styleErr("yellow", "denied:")} ${what} · ${cleanText(cure)}\n`);
   }
 }

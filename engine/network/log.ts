@@ -8,7 +8,7 @@ import {
   type NetworkTotals,
   networkEntry,
 } from "../../api/network.ts";
-import { ruleFor } from "../../api/network-rule.ts";
+import { ruleToAdd } from "./policy.ts";
 
 const FILE = "network.jsonl";
 const OLDER_FILE = "network.old.jsonl";
@@ -102,7 +102,7 @@ export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
     if (!known && this.#summaries.size >= MAX_DESTINATIONS) return;
     const summary = known ?? {
       ...{ destination, port, verdict, count: 0, sent: 0, received: 0, processes: [], reason },
-      rule: verdict === "denied" ? (rule ?? ruleFor(destination, [port])) : rule,
+      rule: verdict === "denied" ? ruleToAdd(reason) : rule,
     };
     summary.count += 1;
     summary.sent += sent;

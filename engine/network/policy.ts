@@ -102,6 +102,11 @@ export class Policy {
   }
 }
 
+/** The rule that a reason names as its cure; null: no rule would help. */
+export function ruleToAdd(reason: string): string | null {
+  return / --allow (\S+)$/.exec(reason)?.[1] ?? null;
+}
+
 /** The most that a guest's resolver is told. */
 const MAX_REFUSED = 500;
 

@@ -9,6 +9,7 @@ import type { NetworkEntry } from "../../api/network.ts";
 import { suggestedRules } from "../../api/network-rule.ts";
 import { firstBytes } from "../../engine/network/first-bytes.ts";
 import { NetworkLog } from "../../engine/network/log.ts";
+import { noNetwork, Policy } from "../../engine/network/policy.ts";
 import { resolveName } from "../../engine/network/resolver.ts";
 import { sshDisconnect } from "../../engine/network/ssh-disconnect.ts";
 
@@ -183,6 +184,14 @@ describe("the log", () => {
     expect(log.totals).toMatchObject({ denied: 20_000, sent: 20_000, received: 40_000 });
     expect(log.totals.dropped).toBeGreaterThan(10_000);
     expect(statSync(join(dir, "network.jsonl")).size).toBeLessThan(600_000);
+  });
+
+  test("names the rule to add where one would help", () => {
+    const log = new NetworkLog(dir);
+    const { reason } = new Policy(noNetwork()).judge({ name: "a.example", address: "", port: 443 });
+    log.add({ ...entry, reason });
+    log.add({ ...entry, name: "b.example", rule: "b.example", reason: "the TLS server name is c.example" });
+    expect(log.summary.map(({ rule }) => rule).sort()).toEqual(["a.example", null]);
   });
 
   test("suggests the fewest rules", () => {
