@@ -114,6 +114,8 @@ export class Transport {
     if (request.stream !== undefined) headers["content-type"] = "application/octet-stream";
     const outgoing = http.request({
       host: "thaw",
+      // Else Node looks whether the host is an address, by expressions that take as long to compile as the rest of the request.
+      servername: "",
       agent: this.#agent,
       method: request.method,
       path: request.path,
