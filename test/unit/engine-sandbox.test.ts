@@ -9,6 +9,8 @@ import { connectAgent, freshIdentity } from "../../engine/sandboxes/identity.ts"
 import { newPlace, placeOf } from "../../engine/sandboxes/place.ts";
 import { sandboxRecord } from "../../engine/sandboxes/record.ts";
 import { Sandbox } from "../../engine/sandboxes/sandbox.ts";
+import { Agent } from "../../runners/agent/agent.ts";
+import type { OpenOptions } from "../../runners/agent/session.ts";
 import { type Machine, type MachinePlace, type Runner, RunnerError } from "../../runners/runner.ts";
 import { type Pair, socketPair } from "./agent-peer.ts";
 
@@ -113,7 +115,8 @@ describe("what a runner can't do", () => {
 });
 
 describe("a guest that could not take its identity", () => {
-  const machine = () => ({ connect: async () => pair.host }) as unknown as Machine;
+  const machine = () =>
+    ({ agent: (options: OpenOptions) => Agent.connect(pair.host, options) }) as unknown as Machine;
 
   test("gets no session", async () => {
     const connecting = connectAgent(machine(), { deadlineMs: 5000, identity: freshIdentity("web") });
