@@ -115,7 +115,7 @@ export class Transport {
     const outgoing = http.request({
       host: "thaw",
       // Else Node looks whether the host is an address, by expressions that take as long to compile as the rest of the request.
-      servername: "",
+      ...{ servername: "" },
       agent: this.#agent,
       method: request.method,
       path: request.path,
