@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 /**
  * A child inherits the score that this process has lowered for itself. Helpers may use much memory and their work can be done again, so they are
- * not protected. Give it a child of this process that has not been waited for.
+ * not protected. @param child of this process, not waited for yet
  */
 export function unprotect({ pid }: { readonly pid?: number | undefined }): void {
   if (pid === undefined) return;

@@ -133,6 +133,10 @@ function describeJson(response: Json): Json {
   );
 }
 
+function eachLine(name: string): Json {
+  return { 200: { description: `A ${name} a line`, content: content("application/x-ndjson", ref(name)) } };
+}
+
 function answersOf(answer: NonNullable<Operation["answer"]>): Json {
   if ("lines" in answer) {
     const properties = Object.fromEntries(answer.lines.map((name) => [name, fieldOf(name)]));
@@ -159,19 +163,9 @@ function answersOf(answer: NonNullable<Operation["answer"]>): Json {
         },
       };
     case "entries":
-      return {
-        200: {
-          description: "A NetworkEntry a line",
-          content: content("application/x-ndjson", ref("NetworkEntry")),
-        },
-      };
+      return eachLine("NetworkEntry");
     case "stats":
-      return {
-        200: {
-          description: "A StatsSample a line",
-          content: content("application/x-ndjson", ref("StatsSample")),
-        },
-      };
+      return eachLine("StatsSample");
     case "leaving":
       return {
         202: { description: "The daemon ends" },

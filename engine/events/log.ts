@@ -148,8 +148,8 @@ function readFile(path: string): { lines: string[]; bytes: number; torn: boolean
 }
 
 function lastIdIn(lines: readonly string[]): number | undefined {
-  const last = lines.findLast((line) => parseEvent(line).length > 0);
-  return last === undefined ? undefined : parseEvent(last)[0]?.id;
+  for (const line of lines.toReversed()) for (const { id } of parseEvent(line)) return id;
+  return undefined;
 }
 
 /** The event, or nothing. */
