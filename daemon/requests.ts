@@ -71,7 +71,6 @@ export class Requests {
     const running = this.#running.get(id);
     running?.abort.abort(new EngineError("cancelled", "the request was called off"));
     await Promise.race([running?.settled, pause(CANCEL_MS, undefined, { ref: false })]);
-    await Promise.all(this.#engine.madeBy(id).map((sandbox) => this.#engine.removeById(sandbox.id)));
-    for (const sandbox of this.#engine.sandboxes) await sandbox.execs.get(id)?.signal("KILL", "tree");
+    await this.#engine.undo(id);
   }
 }

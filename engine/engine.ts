@@ -51,6 +51,7 @@ import { addForward, portsOf, removeForward } from "./verbs/ports.ts";
 import { endPreviews, sharePreview } from "./verbs/previews.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rerun } from "./verbs/rerun.ts";
+import { undo } from "./verbs/undo.ts";
 
 /** Between the moment in which clients can come and the first machine that is asked. */
 const ANSWER_FIRST_MS = 50;
@@ -187,12 +188,17 @@ export class Engine {
     if (record.request?.answered === false && !record.leased) this.leases.awaitReturn(record.id);
   }
 
+  /** Removes what a request that was called off has made: its sandboxes, its capture, a snapshot that it had not tagged yet; kills its exec. */
+  undo(request: string): Promise<void> {
+    return undo(this.#parts, request);
+  }
+
   create(options: CreateOptions): Promise<Sandbox> {
     return create(this.#parts, options);
   }
 
-  capture(reference: string, request?: string): Promise<StoredCapture> {
-    return capture(this.#parts, reference, request);
+  capture(reference: string, options: Parameters<typeof capture>[2]): Promise<StoredCapture> {
+    return capture(this.#parts, reference, options);
   }
 
   rerun(reference: string, options: RerunOptions): Promise<Rerun> {

@@ -1,4 +1,5 @@
 import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 
@@ -11,9 +12,11 @@ export interface FreezeFlags {
 export async function freeze(sandbox: string, tag: string, flags: FreezeFlags): Promise<void> {
   await withClient(async (client) => {
     using reporter = createReporter(flags);
-    const frozen = await client.sandboxes
-      .at(sandbox)
-      .freeze(tag, { onProgress: (progress) => reporter.show(progress) });
+    using interrupt = abortOnSignals();
+    const frozen = await client.sandboxes.at(sandbox).freeze(tag, {
+      onProgress: (progress) => reporter.show(progress),
+      signal: interrupt.signal,
+    });
     reporter[Symbol.dispose]();
     if (flags.json === true) printJson(frozen);
     else writeOut(`${tag}\n`);

@@ -11,6 +11,7 @@ import { withClient } from "../connect.ts";
 import { conductExec } from "../exec-io/conduct.ts";
 import { reportEnd } from "../exec-io/end.ts";
 import { type ExecFlags, planExec } from "../exec-io/flags.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { checkTerminal } from "../exec-io/terminal.ts";
 import { formatAge, formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -106,7 +107,7 @@ async function replayWith(
   argv: readonly string[],
   flags: ReplayFlags,
 ): Promise<number> {
-  const capture = await client.captures.get(await bring(client, "capture", reference, flags));
+  const capture = await findCapture(client, reference, flags);
   using reporter = createReporter(flags);
   let sandbox: SandboxInfo | undefined;
   const typed = Promise.withResolvers<string>();
@@ -137,6 +138,13 @@ async function replayWith(
   if (flags.keep === true && flags.json !== true)
     writeErr(`thaw: kept as ${sandbox?.name} · thaw shell ${sandbox?.name}\n`);
   return reportEnd(exec, flags);
+}
+
+/** Fetches it first when it lies in a store. Throws `Interrupted`. */
+async function findCapture(client: Thaw, reference: string, flags: ReadFlags): Promise<Capture> {
+  using interrupt = abortOnSignals();
+  const { signal } = interrupt;
+  return client.captures.get(await bring(client, "capture", reference, flags), { signal });
 }
 
 /** A command in a replay of the disk says nothing else of where it runs. */

@@ -1,5 +1,6 @@
 import { readTemplate } from "../arguments/source.ts";
 import { withClient } from "../connect.ts";
+import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
 
@@ -17,8 +18,10 @@ export async function build(template: string, flags: BuildFlags): Promise<void> 
   const request = { ...(await readTemplate(template, flags)), force: flags.force === true };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
+    using interrupt = abortOnSignals();
     const snapshot = await client.templates.build(request, {
       onProgress: (progress) => reporter.show(progress),
+      signal: interrupt.signal,
     });
     reporter[Symbol.dispose]();
     if (flags.json === true) printJson(snapshot);

@@ -29,12 +29,13 @@ export async function pushTo(
   to: string,
   flags: WriteFlags & { json?: boolean },
 ): Promise<void> {
+  using interrupt = abortOnSignals();
   await using opened = await openStore(to, { plainHttp: flags.plainHttp === true, write: true });
   const { store, tag, policy } = opened;
   if (tag?.startsWith("sha256:"))
     throw new ThawError("usage", "a push goes to a tag, not to a digest", { hint: `${store.name}:TAG` });
   const recipients = [...policy.encryptTo, ...(flags.encryptTo ?? [])];
-  const pushed = await carry(kind, reference, store, { ...flags, recipients, tag });
+  const pushed = await carry(kind, reference, store, { ...flags, recipients, tag, signal: interrupt.signal });
   if (flags.json === true) printJson({ ...pushed, reference: `${store.name}:${pushed.tag}` });
   else writeOut(`${store.name}:${pushed.tag}\n`);
 }
@@ -48,9 +49,16 @@ export async function exportTo(
 ): Promise<void> {
   if ((await stat(file).catch(() => null)) !== null)
     throw new ThawError("usage", `${file} is there already`, { hint: "name another file" });
+  // Before there is a file to remove.
+  using interrupt = abortOnSignals();
+  const { signal } = interrupt;
   const { ArchiveWriter } = await import("../../client/index.ts");
   await using store = await ArchiveWriter.create(resolve(file));
-  const pushed = await carry(kind, reference, store, { ...flags, recipients: flags.encryptTo ?? [] });
+  const pushed = await carry(kind, reference, store, {
+    ...flags,
+    recipients: flags.encryptTo ?? [],
+    signal,
+  });
   if (flags.json === true) printJson({ ...pushed, file });
   else writeOut(`${file}\n`);
 }
@@ -59,15 +67,19 @@ async function carry(
   kind: Kind,
   reference: string,
   store: Store,
-  options: WriteFlags & { recipients: readonly string[]; tag?: string | undefined; json?: boolean },
+  options: WriteFlags & {
+    recipients: readonly string[];
+    tag?: string | undefined;
+    json?: boolean;
+    signal: AbortSignal;
+  },
 ): Promise<Pushed> {
   const encryption = await encryptTo(options.recipients);
   return withClient(async (client) => {
-    using interrupt = abortOnSignals();
     using reporter = createReporter(options);
     using meter = new Meter(store.name);
     const lines = new ProgressLines({ quiet: options.json === true });
-    const { signal } = interrupt;
+    const { signal } = options;
     const onProgress = reporter.show.bind(reporter);
     if (kind === "capture" && options.diskOnly === true && options.json !== true) {
       const note = describeDiskAge(await client.captures.get(reference, { signal }));

@@ -159,9 +159,11 @@ export class SandboxReference {
     return { sandboxes: sandboxes.map((info) => new Sandbox(this.api, info)), pauseMs, method };
   }
 
-  /** Captures the sandbox as it is now. The sandbox goes on. */
-  capture(options?: CallOptions): Promise<Capture> {
-    return this.api.json({ method: "POST", path: this.#path("/captures"), ...options });
+  /** Captures the sandbox as it is now. The sandbox goes on. Aborted meanwhile, no capture is left. */
+  capture(options: CallOptions = {}): Promise<Capture> {
+    const request = newRequestId();
+    const how = { method: "POST", path: this.#path("/captures"), request, ...options } as const;
+    return this.api.undone(request, options, () => this.api.json(how));
   }
 
   /** What the sandbox's machine uses of the host. */

@@ -189,9 +189,11 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
   app.post(
     "/v1/sandboxes/:sandbox/captures",
     { schema: { params: z.object({ sandbox: z.string().max(200) }), response: { 200: capture } } },
-    async (request) => {
-      // It is not called off: what is frozen is frozen within seconds.
-      const made = await requests.once(request, (id) => engine.capture(request.params.sandbox, id));
+    async (request, reply) => {
+      const id = requestIdOf(request.headers);
+      const made = await requests.run(id, goneSignal(reply), (signal) =>
+        engine.capture(request.params.sandbox, { request: id, signal }),
+      );
       return captureView(engine, made);
     },
   );

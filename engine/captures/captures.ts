@@ -172,6 +172,10 @@ export class Captures {
     if (known) return known;
     if (exec && sandbox.rejectDuplicate) sandbox.rejectDuplicate(await this.fingerprintOf(exec, ending));
     const { file, dir } = await this.#freeze(sandbox, cause);
+    if (cause.signal?.aborted) {
+      await this.#discard(dir, file.base.snapshot, sandbox);
+      cause.signal.throwIfAborted();
+    }
     return this.#keep(dir, file);
   }
 
@@ -208,6 +212,12 @@ export class Captures {
     await writeRecord(join(dir, TAKEN_FILE), caseKind, file, { survives: "power-loss" });
     this.#storeLater(file.id);
     return takenOf(file);
+  }
+
+  /** Throws away what was frozen, with the snapshot that was made for it where no difference can be taken. */
+  async #discard(dir: string, base: string, sandbox: Subject): Promise<void> {
+    await rm(dir, { recursive: true, force: true });
+    if (base !== sandbox.record.snapshot) await this.#context.store.remove(base);
   }
 
   /** A trial thaw: whether the machine goes on, and how long that takes. The result is kept beside the capture. */
@@ -460,7 +470,7 @@ function describeExec(
 /** Of a guest whose kernel panicked. */
 const nobodyAnswers = Promise.resolve({ processes: [], listening: [] });
 
-/** Nobody listens, and it is not called off: what is frozen is frozen within seconds. */
+/** Nobody listens, and it is not interrupted: what is frozen is frozen within seconds. */
 function quietly(): { onProgress: () => void; signal: AbortSignal } {
   return { onProgress: () => {}, signal: new AbortController().signal };
 }

@@ -14,6 +14,8 @@ export interface Cause {
   console?: string[];
   /** Id of the client's request, kept with the capture. */
   request?: string | undefined;
+  /** Nobody wants the capture any more: what was frozen is thrown away. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface Capturer {

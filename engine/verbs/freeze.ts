@@ -33,6 +33,10 @@ export async function freeze(
     }
     await room.needDisk();
     const frozen = await freezeSandbox(archive.live, sandbox, options);
+    if (options.signal.aborted) {
+      await snapshots.remove(frozen.snapshot.id);
+      options.signal.throwIfAborted();
+    }
     await snapshots.tag(frozen.snapshot.id, tag);
     audit.note("freeze", sandbox.record.name, { snapshot: frozen.snapshot.id, tag });
     return frozen;
