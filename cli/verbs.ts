@@ -51,7 +51,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
   stats: { description: "memory and CPU of sandboxes", load: () => import("./stats/command.ts") },
   port: {
-    description: "forward ports of this host into a sandbox, and list what listens in it",
+    description: "forward ports and unix sockets of this host into a sandbox, and list what listens in it",
     load: () => import("./port/command.ts"),
   },
   preview: {

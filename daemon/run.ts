@@ -50,6 +50,11 @@ const engine = await Engine.open({
   templatesDir: join(installed, "templates"),
   agentPath: join(installed, "agent", "thaw-agent"),
   scanPath: join(installed, "scan.mjs"),
+  hostSockets: {
+    // Its clients are other users, and it is root: it opens nothing that they name.
+    refused: group === undefined ? null : "a daemon of several users makes no sockets for them",
+    ownFolders: [home, runtimeRoot].map((folder) => realpathSync(folder)),
+  },
   runner: createQemuRunner({
     home,
     agentPath: join(installed, "agent", "thaw-agent"),

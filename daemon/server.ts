@@ -38,7 +38,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
     bodyLimit: BODY_LIMIT_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     logger: { level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
-    routerOptions: { maxParamLength: 300 },
+    routerOptions: { maxParamLength: 400 },
     forceCloseConnections: true,
     clientErrorHandler: refuseUnread,
     // What fails before there is a route: a path that is not encoded as one, say.

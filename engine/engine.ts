@@ -30,6 +30,8 @@ import { clearSandbox, readAgain } from "./recovery/adopt.ts";
 import { Heartbeat } from "./recovery/heartbeat.ts";
 import { type Problem, recover } from "./recovery/recover.ts";
 import { Room } from "./room.ts";
+import type { ForwardKey } from "./sandboxes/forwards.ts";
+import type { HostSocketRules } from "./sandboxes/host-socket.ts";
 import { SandboxRegistry } from "./sandboxes/registry.ts";
 import type { Sandbox } from "./sandboxes/sandbox.ts";
 import type { SnapshotStore, StoredSnapshot } from "./snapshots/store.ts";
@@ -66,6 +68,8 @@ export interface EngineOptions {
   agentPath: string;
   /** The bundle of the process that scans for secrets. */
   scanPath: string;
+  /** Default: unix sockets are made anywhere but in the state folder. */
+  hostSockets?: HostSocketRules;
   clock?: Clock;
 }
 
@@ -255,8 +259,8 @@ export class Engine {
     return addForward(this.#parts, this.sandbox(reference), forward, request);
   }
 
-  removeForward(reference: string, port: number): Promise<void> {
-    return removeForward(this.#parts, this.sandbox(reference), port);
+  removeForward(reference: string, key: ForwardKey): Promise<void> {
+    return removeForward(this.#parts, this.sandbox(reference), key);
   }
 
   /** What the configuration says of previews, as it is now. */
@@ -375,7 +379,9 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
     logs.limits = logLimitsOf(value);
     for (const one of registry.present) one.network.refresh();
   };
+  const { hostSockets = { refused: null, ownFolders: [home.root] } } = options;
   const parts: Parts = {
+    hostSockets,
     ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine, logs },
     snapshots: archive.snapshots,
     captures: archive.captures,

@@ -13,6 +13,7 @@ import type { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
 import type { Lifecycle } from "./lifecycle/lifecycle.ts";
 import type { Room } from "./room.ts";
+import type { HostSocketRules } from "./sandboxes/host-socket.ts";
 import type { SandboxRegistry } from "./sandboxes/registry.ts";
 import type { Sandbox } from "./sandboxes/sandbox.ts";
 import type { SnapshotStore } from "./snapshots/store.ts";
@@ -21,6 +22,8 @@ import type { Quarantine } from "./state/quarantine.ts";
 
 export interface Parts {
   readonly home: Home;
+  /** Of forwards. */
+  readonly hostSockets: HostSocketRules;
   readonly config: HostConfig;
   readonly clock: Clock;
   readonly runner: Runner;

@@ -1,14 +1,42 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { socketPathFault } from "../../api/socket-path.ts";
 import type { ForwardRequest } from "../../client/index.ts";
 
-/** Parses `[ADDRESS:]HOST:GUEST`. IPv6 addresses stand in brackets. */
+const MAX_PORT = 65_535;
+const FORMS =
+  "Write [ADDRESS:]HOST:GUEST, such as 8080:8000; HOST 0 takes any port, and each side may be the absolute path of a unix socket.";
+
+/** Parses `[ADDRESS:]HOST:GUEST`. IPv6 addresses stand in brackets. Each side is a port or the absolute path of a unix socket. */
 export function parseForward(text: string): ForwardRequest {
-  const parts = /^(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?(\d{1,5}):(\d{1,5})$/.exec(text);
-  const [host, guest] = [Number(parts?.[2]), Number(parts?.[3])];
-  if (!parts || host > 65_535 || guest < 1 || guest > 65_535)
-    throw new InvalidArgumentError("Write [ADDRESS:]HOST:GUEST, such as 8080:8000; HOST 0 takes any port.");
-  const address = parts[1]?.replace(/[[\]]/g, "");
-  return { port: host, guest, ...(address === undefined ? {} : { address }) };
+  const parts = /^(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?(\d{1,5}|\/[^:]*):(\d{1,5}|\/[^:]*)$/.exec(text);
+  const [, address, host = "", inside = ""] = parts ?? [];
+  const isPath = host.startsWith("/");
+  if (!parts || (isPath && address !== undefined)) throw new InvalidArgumentError(FORMS);
+  const guest = inside.startsWith("/") ? checkPath(inside) : portOf(inside, 1);
+  if (isPath) return { path: checkPath(host), guest };
+  const port = portOf(host, 0);
+  return { port, guest, ...(address === undefined ? {} : { address: address.replace(/[[\]]/g, "") }) };
+}
+
+/** Parses the host's side of a forward there is. */
+export function parseForwardKey(text: string): number | string {
+  if (text.startsWith("/")) return checkPath(text);
+  if (!/^\d{1,5}$/.test(text))
+    throw new InvalidArgumentError("Write a port of the host, or a socket's path.");
+  return portOf(text, 1);
+}
+
+function portOf(text: string, least: number): number {
+  const port = Number(text);
+  if (port < least || port > MAX_PORT)
+    throw new InvalidArgumentError(`${text} is not a port: ${least} to ${MAX_PORT}.`);
+  return port;
+}
+
+function checkPath(path: string): string {
+  const fault = socketPathFault(path);
+  if (fault !== null) throw new InvalidArgumentError(`${path} can't be a socket's path: ${fault}.`);
+  return path;
 }
 
 /** Adds a forward to those given so far. */
@@ -24,7 +52,7 @@ export interface ForwardFlags {
 export function addForwardFlags(command: Command): Command {
   return command.option(
     "-p, --publish <[address:]host:guest>",
-    "forward a port of this host, on 127.0.0.1 and ::1 unless an address is given, into the sandbox (may be repeated)",
+    "forward a port of this host, on 127.0.0.1 and ::1 unless an address is given, into the sandbox; each side may be a unix socket's path (may be repeated)",
     collectForward,
   );
 }

@@ -17,7 +17,7 @@ function describeState(sandbox: SandboxInfo): string {
 /** HOST:GUEST, with the host's address where it is not the loopback; then what listens and no forward leads to. */
 function formatPorts({ ports, listening }: SandboxInfo): string {
   const forwarded = ports.map(
-    ({ address, port, guest }) => `${address === null ? "" : `${address}:`}${port}:${guest}`,
+    ({ address, port, path, guest }) => `${address === null ? "" : `${address}:`}${port ?? path}:${guest}`,
   );
   const others = listening.filter((port) => !ports.some(({ guest }) => guest === port));
   return [...forwarded, ...others].join(", ");

@@ -1,23 +1,29 @@
-import { parsePort } from "../arguments/count.ts";
+import { parseForwardKey } from "../arguments/forward.ts";
 import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "the sandbox, by its name or id")
-    .argument("[forward...]", "[ADDRESS:]HOST:GUEST; HOST 0 takes any port")
-    .option("--rm <port>", "end the forward of this port of the host", parsePort)
+    .argument(
+      "[forward...]",
+      "[ADDRESS:]HOST:GUEST, each a port or a unix socket's path; HOST 0 takes any port",
+    )
+    .option("--rm <host>", "end the forward of this port, or of this socket, of the host", parseForwardKey)
     .option("--json", "print forwards and what listens inside as JSON")
     .addHelpText(
       "after",
       `
 Without forwards: lists those there are, and what listens inside. A forward listens on 127.0.0.1 and ::1, unless an address is given; a connection to it
-wakes a paused or frozen sandbox.
+wakes a paused or frozen sandbox. A unix socket on the host is made for its user only, at an absolute path where nothing is, and removed with the forward.
 
 Examples:
   $ thaw port web 8080:8000
-  $ thaw port web 0:5432`,
+  $ thaw port web 0:5432
+  $ thaw port web /home/me/web.sock:8000      # a socket on the host, a port inside
+  $ thaw port web 8080:/run/app.sock          # a port on the host, a socket inside
+  $ thaw port web --rm /home/me/web.sock`,
     )
-    .action(async (name: string, forwards: string[], flags: { rm?: number; json?: boolean }) => {
+    .action(async (name: string, forwards: string[], flags: { rm?: number | string; json?: boolean }) => {
       const { port } = await import("./port.ts");
       await port(name, forwards, flags);
       exit(0);

@@ -5,21 +5,23 @@ import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 
 export function formatPorts({ forwards, listening }: PortsState): string {
-  const rows = forwards.map(({ address, port, guest }) => [
-    `${address ?? "127.0.0.1, ::1"}:${port}`,
+  const hasFaults = forwards.some(({ fault }) => fault !== null);
+  const rows = forwards.map(({ address, port, path, guest, fault }) => [
+    path ?? `${address ?? "127.0.0.1, ::1"}:${port}`,
     String(guest),
+    ...(hasFaults ? [fault ?? ""] : []),
   ]);
   const inside = listening
     .filter(({ protocol }) => protocol.startsWith("tcp"))
     .map(({ address, port, pid }) => [String(port), address, pid === null ? "" : String(pid)]);
-  return `${formatTable(["HOST", "GUEST"], rows)}\n${formatTable(["LISTENS INSIDE", "ADDRESS", "PROCESS"], inside)}`;
+  return `${formatTable(["HOST", "GUEST", ...(hasFaults ? ["DOES NOT LISTEN"] : [])], rows)}\n${formatTable(["LISTENS INSIDE", "ADDRESS", "PROCESS"], inside)}`;
 }
 
 /** `thaw port`: adds forwards, or ends one, and lists what there is. */
 export async function port(
   name: string,
   forwards: readonly string[],
-  flags: { rm?: number; json?: boolean },
+  flags: { rm?: number | string; json?: boolean },
 ): Promise<void> {
   const parsed = forwards.map(parseForward);
   const state = await withClient(async (client) => {

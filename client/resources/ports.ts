@@ -1,7 +1,7 @@
 import type { Forward, ForwardRequest, PortsState } from "../../api/schema.ts";
 import type { ApiCalls, CallOptions } from "../api-calls.ts";
 
-/** Ports of the host that lead into a sandbox. */
+/** Ports and unix sockets of the host that lead into a sandbox. */
 export class Ports {
   readonly #api: ApiCalls;
   readonly #path: string;
@@ -22,8 +22,12 @@ export class Ports {
     return this.#api.json({ method: "POST", path: this.#path, json: forward, ...options });
   }
 
-  /** Ends the forward of a port of the host, with its connections. */
-  remove(port: number, options?: CallOptions): Promise<void> {
-    return this.#api.nothing({ method: "DELETE", path: `${this.#path}/${port}`, ...options });
+  /** Ends the forward of a port of the host, or of a unix socket's path there, with its connections. */
+  remove(port: number | string, options?: CallOptions): Promise<void> {
+    return this.#api.nothing({
+      method: "DELETE",
+      path: `${this.#path}/${encodeURIComponent(port)}`,
+      ...options,
+    });
   }
 }

@@ -4,7 +4,8 @@ import { forward, forwardRequest, portsState } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
-const oneParams = params.extend({ port: z.coerce.number().int().min(1).max(65_535) });
+/** A port of the host, or the path of a unix socket there. */
+const oneParams = params.extend({ port: z.string().min(1).max(107) });
 
 export function portRoutes(app: App, { engine, requests }: DaemonContext): void {
   app.get(
@@ -24,7 +25,8 @@ export function portRoutes(app: App, { engine, requests }: DaemonContext): void 
     "/v1/sandboxes/:sandbox/ports/:port",
     { schema: { params: oneParams } },
     async (request, reply) => {
-      await engine.removeForward(request.params.sandbox, request.params.port);
+      const { sandbox, port } = request.params;
+      await engine.removeForward(sandbox, /^\d+$/.test(port) ? Number(port) : port);
       return reply.code(204).send();
     },
   );

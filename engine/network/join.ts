@@ -27,8 +27,14 @@ export async function bothClosed(guest: Duplex, upstream: Duplex): Promise<void>
   await Promise.all([ends(guest, upstream), ends(upstream, guest)]);
 }
 
+/** A unix socket can't be reset: it is closed. */
 export function reset(connection: Duplex): void {
   if (connection.destroyed) return;
-  if (connection instanceof Socket) connection.resetAndDestroy();
+  if (connection instanceof Socket && isTcp(connection)) connection.resetAndDestroy();
   else connection.destroy();
+}
+
+/** Node throws when anything else is reset. One that has no handle yet is being made to an address. */
+function isTcp(socket: Socket): boolean {
+  return socket.connecting || socket.localPort !== undefined;
 }

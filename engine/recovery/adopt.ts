@@ -34,6 +34,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   const sandbox = new Sandbox(dir, record, runner, {
     capturer: captures,
     hostNetwork: hostNetwork(parts.config),
+    hostSockets: parts.hostSockets,
   });
   const list = (): void => {
     if (record.state === "removed") record.state = "removing";

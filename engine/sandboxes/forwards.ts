@@ -1,10 +1,12 @@
-/** Ports of this host that lead into one sandbox. They are part of its record; a connection wakes it. */
+/** Ports and unix sockets of this host that lead into one sandbox. They are part of its record; a connection wakes it. */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Forward } from "../../api/ports.ts";
+import type { Forward, ForwardRequest } from "../../api/ports.ts";
 import { EngineError } from "../errors.ts";
 import { join, reset } from "../network/join.ts";
+import { type HostSocketRules, listenAtPath } from "./host-socket.ts";
 import { listenOn, portOf } from "./listen.ts";
+import { holderOf } from "./port-holder.ts";
 
 const LOOPBACK = ["127.0.0.1", "::1"];
 /** Connections of one sandbox at a time. Beyond, they are reset. */
@@ -16,38 +18,73 @@ const WAKE_MS = 30_000;
 /** What forwards need of their sandbox. */
 export interface ForwardHost {
   readonly name: string;
-  /** A connection to a port in it; it is woken first. */
-  dial(port: number): Promise<Duplex>;
+  readonly sockets: HostSocketRules;
+  /** A connection to a port in it, or to a unix socket's path; it is woken first. */
+  dial(to: number | string): Promise<Duplex>;
   /** Keeps it from being idle. Call the result to release. */
   acquireUse(): () => void;
 }
 
+/** By which a forward is named: its port of the host, or its socket's path there. */
+export type ForwardKey = number | string;
+
+export function keyOf({ port, path }: Pick<Forward, "port" | "path">): ForwardKey {
+  return path ?? port ?? 0;
+}
+
+interface Open {
+  servers: Server[];
+  connections: Set<Socket>;
+}
+
 export class Forwards {
   readonly #host: ForwardHost;
-  readonly #servers = new Map<number, Server[]>();
-  readonly #connections = new Set<Socket>();
-  /** Why forwards of its record do not listen, by port of the host. */
-  readonly faults = new Map<number, string>();
+  readonly #open = new Map<ForwardKey, Open>();
+  #connections = 0;
+  /** Why forwards of its record do not listen. */
+  readonly faults = new Map<ForwardKey, string>();
 
   constructor(host: ForwardHost) {
     this.#host = host;
   }
 
   /** Listens. @returns the forward, with the port it got. Throws `conflict` or `usage`; nothing listens then. */
-  async open({ address, port, guest }: Forward): Promise<Forward> {
-    if (this.#servers.size >= MAX_FORWARDS)
+  async open({ address = null, port = null, path = null, guest }: Asked): Promise<Forward> {
+    if (this.#open.size >= MAX_FORWARDS)
       throw new EngineError("conflict", `sandbox ${this.#host.name} has ${MAX_FORWARDS} forwards already`);
-    try {
-      const servers = await listenOn(
-        () => this.#server(guest),
-        address === null ? LOOPBACK : [address],
-        port,
+    const connections = new Set<Socket>();
+    const create = (): Server =>
+      createServer(
+        { allowHalfOpen: true, noDelay: true },
+        (socket) => void this.#carry(socket, guest, connections),
       );
-      const got = portOf(servers[0]) ?? port;
-      this.#servers.set(got, servers);
-      return { address, port: got, guest };
+    if (path !== null) {
+      if (this.#open.has(path)) throw new EngineError("conflict", `${path} is a forward already`);
+      const server = create();
+      await listenAtPath(server, path, this.#host.sockets);
+      this.#open.set(path, { servers: [server], connections });
+      return { address: null, port: null, path, guest };
+    }
+    const asked = port ?? 0;
+    try {
+      const servers = await listenOn(create, address === null ? LOOPBACK : [address], asked);
+      const got = portOf(servers[0]) ?? asked;
+      this.#open.set(got, { servers, connections });
+      return { address, port: got, path: null, guest };
     } catch (error) {
-      throw explain(error, address, port);
+      throw await explain(error, address, asked);
+    }
+  }
+
+  /** All of them, or none: throws as `open`, and nothing of them listens then. */
+  async openAll(asked: readonly ForwardRequest[]): Promise<Forward[]> {
+    const made: Forward[] = [];
+    try {
+      for (const forward of asked) made.push(await this.open(forward));
+      return made;
+    } catch (error) {
+      for (const forward of made) this.close(keyOf(forward));
+      throw error;
     }
   }
 
@@ -55,33 +92,30 @@ export class Forwards {
   async restore(forwards: readonly Forward[]): Promise<void> {
     await Promise.all(
       forwards.map((forward) =>
-        this.open(forward).catch((error: Error) => void this.faults.set(forward.port, error.message)),
+        this.open(forward).catch((error: Error) => void this.faults.set(keyOf(forward), error.message)),
       ),
     );
   }
 
   /** Ends a forward and its connections. @returns whether there was one */
-  close(port: number): boolean {
-    this.faults.delete(port);
-    const servers = this.#servers.get(port);
-    for (const server of servers ?? []) server.close();
-    for (const socket of this.#connections) if (socket.localPort === port) reset(socket);
-    return this.#servers.delete(port);
+  close(key: ForwardKey): boolean {
+    this.faults.delete(key);
+    const open = this.#open.get(key);
+    for (const server of open?.servers ?? []) server.close();
+    for (const socket of open?.connections ?? []) reset(socket);
+    return this.#open.delete(key);
   }
 
   closeAll(): void {
-    for (const port of [...this.#servers.keys()]) this.close(port);
-  }
-
-  #server(guest: number): Server {
-    return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => void this.#carry(socket, guest));
+    for (const key of [...this.#open.keys()]) this.close(key);
   }
 
   /** Each connection stands alone: what becomes of it ends no other. */
-  async #carry(socket: Socket, guest: number): Promise<void> {
+  async #carry(socket: Socket, guest: number | string, connections: Set<Socket>): Promise<void> {
     socket.on("error", () => {});
-    if (this.#connections.size >= MAX_CONNECTIONS) return reset(socket);
-    this.#connections.add(socket);
+    if (this.#connections >= MAX_CONNECTIONS) return reset(socket);
+    this.#connections += 1;
+    connections.add(socket);
     const release = this.#host.acquireUse();
     const late = setTimeout(() => reset(socket), WAKE_MS);
     try {
@@ -94,18 +128,24 @@ export class Forwards {
     } finally {
       clearTimeout(late);
       release();
-      this.#connections.delete(socket);
+      connections.delete(socket);
+      this.#connections -= 1;
     }
   }
 }
 
-function explain(error: unknown, address: string | null, port: number): EngineError {
+/** As a client asks, or as a record has it. */
+type Asked = { [Key in keyof ForwardRequest]: ForwardRequest[Key] | null } & Pick<ForwardRequest, "guest">;
+
+async function explain(error: unknown, address: string | null, port: number): Promise<EngineError> {
   const { code, message } = error as NodeJS.ErrnoException;
   const where = `${address ?? "127.0.0.1 and ::1"} port ${port}`;
-  if (code === "EADDRINUSE")
-    return new EngineError("conflict", `${where} is taken`, {
+  if (code === "EADDRINUSE") {
+    const holder = await holderOf(port);
+    return new EngineError("conflict", `${where} is taken${holder === null ? "" : ` by ${holder}`}`, {
       hint: `0:GUEST takes any port; ss -ltnp 'sport = :${port}' says whose it is`,
     });
+  }
   if (code === "EACCES")
     return new EngineError("usage", `${where}: ports below 1024 need a daemon of root`, {
       hint: "a port from 1024 on, or 0",

@@ -33,6 +33,7 @@ import { explainFailure } from "./explain.ts";
 import { Forwards } from "./forwards.ts";
 import { clearFrozen } from "./frozen.ts";
 import { FrozenMachine, type KeptMachine, type OnWake } from "./frozen-machine.ts";
+import type { HostSocketRules } from "./host-socket.ts";
 import { identityOf, stepClock } from "./identity.ts";
 import { consoleLines, inspectGuest, syncGuest } from "./inspect.ts";
 import { ListeningPorts, type PortsChange } from "./listening-ports.ts";
@@ -73,6 +74,16 @@ export interface ThawOptions {
   frozenLive?: boolean;
 }
 
+/** What a sandbox needs of its host. */
+export interface SandboxContext {
+  capturer?: Capturer | null;
+  hostNetwork?: HostNetwork;
+  /** Default: its forwards make no unix sockets. */
+  hostSockets?: HostSocketRules;
+}
+
+const NO_SOCKETS: HostSocketRules = { refused: "no unix sockets are made here", ownFolders: [] };
+
 export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   readonly record: SandboxRecord;
   readonly dir: string;
@@ -103,7 +114,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     dir: string,
     record: SandboxRecord,
     runner: Runner,
-    { capturer = null, hostNetwork }: { capturer?: Capturer | null; hostNetwork?: HostNetwork } = {},
+    { capturer = null, hostNetwork, hostSockets = NO_SOCKETS }: SandboxContext = {},
   ) {
     super();
     this.setMaxListeners(0);
@@ -113,7 +124,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.network = new SandboxNetwork(record, dir, hostNetwork);
     this.forwards = new Forwards({
       name: record.name,
-      dial: (port) => this.dial(port),
+      sockets: hostSockets,
+      dial: (to) => this.dial(to),
       acquireUse: () => this.acquireUse(),
     });
     const persist = () => this.persist();
@@ -295,9 +307,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     return isLive(this.record.state) || this.record.frozen ? this.#listening.ports : [];
   }
 
-  /** A connection to a port in it; it is woken first. Throws as `use`. */
-  dial(port: number): Promise<Duplex> {
-    return this.use("exec", (agent) => agent.dial({ port }));
+  /** A connection to a port in it, or to a unix socket's path; it is woken first. Throws as `use`. */
+  dial(to: number | string): Promise<Duplex> {
+    return this.use("exec", (agent) => agent.dial(typeof to === "number" ? { port: to } : { path: to }));
   }
 
   async pause(): Promise<void> {

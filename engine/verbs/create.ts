@@ -14,8 +14,6 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
 import { needOf } from "./need.ts";
 import { policyFor } from "./network.ts";
-import { addForward } from "./ports.ts";
-import { removeSandbox } from "./remove.ts";
 import { thawSandbox } from "./thaw.ts";
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {
@@ -70,15 +68,13 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       await admission.admit(need, { waitMs, onProgress, signal });
       const secrets = replay ? await parts.captures.store.secrets(replay.capture.id) : null;
       const { origin, defaults } = replay ?? {};
-      const sandbox = await thaws.run(() =>
+      return await thaws.run(() =>
         thawSandbox(parts, {
           ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
-          ...{ defaults, origin, secrets, network },
+          ...{ defaults, origin, secrets, network, ports: options.ports },
           replay: replay && { ...replay, exact: source.exact === true },
         }),
       );
-      await openPorts(parts, sandbox, options.ports);
-      return sandbox;
     } catch (error) {
       registry.release(name);
       admission.free(id);
@@ -87,20 +83,6 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       await replay?.origin?.release();
     }
   });
-}
-
-/** One that can't listen is not left half made. */
-async function openPorts(
-  parts: Parts,
-  sandbox: Sandbox,
-  ports: readonly ForwardRequest[] = [],
-): Promise<void> {
-  try {
-    for (const forward of ports) await addForward(parts, sandbox, forward);
-  } catch (error) {
-    await removeSandbox(parts, sandbox.id).catch(() => {});
-    throw error;
-  }
 }
 
 /** A replay reaches nothing, whatever the host's defaults. */

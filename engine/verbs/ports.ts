@@ -3,6 +3,7 @@ import type { Forward, ForwardRequest, PortsState } from "../../api/ports.ts";
 import { EngineError } from "../errors.ts";
 import type { Parts } from "../parts.ts";
 import { forgetChange, hasChanged, noteChange } from "../sandboxes/changes.ts";
+import { type ForwardKey, keyOf } from "../sandboxes/forwards.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { checkVerb } from "../sandboxes/state.ts";
 
@@ -10,21 +11,24 @@ import { checkVerb } from "../sandboxes/state.ts";
 export async function addForward(
   { audit }: Pick<Parts, "audit">,
   sandbox: Sandbox,
-  { address, port, guest }: ForwardRequest,
+  asked: ForwardRequest,
   request?: string,
 ): Promise<Forward> {
   const { record } = sandbox;
-  const made = record.forwards.findLast((one) => one.guest === guest && (port === 0 || one.port === port));
+  const { port = null, path = null, guest } = asked;
+  const made = record.forwards.findLast(
+    (one) => one.guest === guest && one.path === path && (port === 0 || one.port === port),
+  );
   if (made !== undefined && hasChanged(record, request)) return made;
   checkVerb("extend", record);
-  const forward = await sandbox.forwards.open({ address: address ?? null, port, guest });
+  const forward = await sandbox.forwards.open(asked);
   record.forwards = [...record.forwards, forward];
   noteChange(record, request);
   try {
     await sandbox.persist();
   } catch (error) {
     forgetChange(record, request);
-    await removeForward({ audit }, sandbox, forward.port).catch(() => {});
+    await removeForward({ audit }, sandbox, keyOf(forward)).catch(() => {});
     throw error;
   }
   audit.note("port", record.name, { id: sandbox.id, ...forward });
@@ -35,25 +39,29 @@ export async function addForward(
 export async function removeForward(
   { audit }: Pick<Parts, "audit">,
   sandbox: Sandbox,
-  port: number,
+  key: ForwardKey,
 ): Promise<void> {
   const { record } = sandbox;
-  const left = record.forwards.filter((forward) => forward.port !== port);
+  const left = record.forwards.filter((forward) => keyOf(forward) !== key);
   if (left.length === record.forwards.length)
-    throw new EngineError("not-found", `sandbox ${record.name} has no forward of port ${port}`, {
-      hint: `thaw port ${record.name}`,
-    });
-  sandbox.forwards.close(port);
+    throw new EngineError(
+      "not-found",
+      `sandbox ${record.name} has no forward of ${typeof key === "number" ? "port " : ""}${key}`,
+      {
+        hint: `thaw port ${record.name}`,
+      },
+    );
+  sandbox.forwards.close(key);
   record.forwards = left;
   await sandbox.persist();
-  audit.note("port rm", record.name, { id: sandbox.id, port });
+  audit.note("port rm", record.name, { id: sandbox.id, host: key });
 }
 
 export async function portsOf(sandbox: Sandbox): Promise<PortsState> {
   const { listening } = await sandbox.inspectGuest();
   const forwards = sandbox.record.forwards.map((forward) => ({
     ...forward,
-    fault: sandbox.forwards.faults.get(forward.port) ?? null,
+    fault: sandbox.forwards.faults.get(keyOf(forward)) ?? null,
   }));
   return { forwards, listening };
 }

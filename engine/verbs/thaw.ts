@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { ExecDefaults } from "../../api/machine.ts";
 import type { NetworkPolicy } from "../../api/network.ts";
+import type { ForwardRequest } from "../../api/ports.ts";
 import type { Replay } from "../captures/replay.ts";
 import { hostNetwork } from "../network/host.ts";
 import { noNetwork } from "../network/policy.ts";
@@ -42,6 +43,8 @@ export interface NewSandbox {
   secrets?: SealedSecrets | null | undefined;
   /** Its parent trusted the authorities of this host. */
   trusted?: boolean | undefined;
+  /** Ports and unix sockets of the host that lead into it. */
+  ports?: readonly ForwardRequest[] | undefined;
   /** What it may reach. Default: nothing. */
   network?: NetworkPolicy | undefined;
   /** When it was asked for, by `performance.now`. */
@@ -58,6 +61,7 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
   const sandbox = new Sandbox(dir, record, parts.runner, {
     capturer: parts.captures,
     hostNetwork: hostNetwork(parts.config),
+    hostSockets: parts.hostSockets,
   });
   const abort = new AbortController();
   const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
@@ -67,6 +71,8 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
   const { tell } = watch(parts, sandbox);
   tell("sandbox.creating", { from, labels: record.labels });
   try {
+    // Before anything is made, and part of the first record: one that can't listen leaves nothing.
+    record.forwards = await sandbox.forwards.openAll(made.ports ?? []);
     const [files] = await Promise.all([
       origin?.files ?? parts.snapshots.checkForThaw(snapshot),
       sandbox.persist(),
@@ -89,6 +95,7 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
   }
   parts.lifecycle.poke();
   parts.audit.note("create", name, { id, from, snapshot: snapshot.id });
+  for (const forward of record.forwards) parts.audit.note("port", name, { id, ...forward });
   return sandbox;
 }
 

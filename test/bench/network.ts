@@ -182,7 +182,7 @@ async function throughForward(world: World, sandbox: string): Promise<{ grownByt
   );
   const { port } = await reference.ports.add({ port: 0, guest: FORWARDED }, { signal });
   const before = (await client.host.info({ signal })).rssBytes;
-  const results = await Promise.all(Array.from({ length: CONNECTIONS }, () => echo(port)));
+  const results = await Promise.all(Array.from({ length: CONNECTIONS }, () => echo(port ?? 0)));
   const after = (await client.host.info({ signal })).rssBytes;
   return { grownBytes: after - before, whole: results.filter(Boolean).length };
 }

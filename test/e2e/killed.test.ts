@@ -198,7 +198,7 @@ const kinds: Kind[] = [
   {
     name: "port --rm",
     before: async () => {
-      forwarded = (await web().ports.add({ port: 0, guest: 81 })).port;
+      forwarded = (await web().ports.add({ port: 0, guest: 81 })).port ?? 0;
     },
     ask: () => cli("port", "web", "--rm", String(forwarded)),
     after: async (told) => {
@@ -339,7 +339,7 @@ let failure = "";
 const frozenFor = new Map<number, string>();
 
 async function removeForwards(): Promise<void> {
-  for (const { port } of (await web().ports.state()).forwards) await web().ports.remove(port);
+  for (const { port } of (await web().ports.state()).forwards) await web().ports.remove(port ?? 0);
 }
 
 async function checksum(folder: string): Promise<string> {

@@ -1,11 +1,12 @@
 /** What sandboxes reach: real machines, servers on this host's loopback, names that a resolver of the test's own answers. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createHttps } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import { Agent, request } from "undici";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
@@ -155,10 +156,18 @@ test("the host's maximum, mistakes all at once, and a replay that reaches nothin
 test("a forward wakes its sandbox and returns after a killed daemon; one that can't listen leaves no sandbox", async () => {
   const answer = `while(my $c=$s->accept){ my $l=<$c>; print $c "HTTP/1.0 200 OK\\r\\n\\r\\ninside\\n"; close $c }`;
   const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8000,Listen=>5) or die; ${answer}`;
-  expect((await thaw(["create", "--name", "site", "-p", "0:8000"])).exitCode).toBe(0);
+  const folder = mkdtempSync(join(tmpdir(), "thaw-sockets-"));
+  const [path, twice] = [join(folder, "site.sock"), join(folder, "twice.sock")];
+  const published = ["-p", "0:8000", "-p", `${path}:8000`];
+  expect((await thaw(["create", "--name", "site", ...published])).exitCode).toBe(0);
   await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
+  const listenUnix = `my $s=IO::Socket::UNIX->new(Local=>"/run/app.sock",Listen=>5) or die; ${answer}`;
+  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::UNIX", "-e", listenUnix]);
+  expect((await thaw(["port", "site", `${twice}:/run/app.sock`])).stdout).toMatch(
+    new RegExp(`${twice} +/run/app.sock`),
+  );
   interface Ports {
-    forwards: { port: number; fault: string | null }[];
+    forwards: { port: number; path: string | null; fault: string | null }[];
     listening: { port: number }[];
   }
   const ports = () => thawJson<Ports>(["port", "site"]);
@@ -166,15 +175,32 @@ test("a forward wakes its sandbox and returns after a killed daemon; one that ca
   const host = (await ports()).forwards[0]?.port ?? 0;
   const ask = async () =>
     (await fetch(`http://127.0.0.1:${host}/`, { signal: AbortSignal.timeout(30_000) })).text();
-  expect(await ask()).toBe("inside\n");
+  const askSocket = async (socketPath: string) => {
+    const dispatcher = new Agent({ connect: { socketPath } });
+    const { body } = await request("http://site/", { dispatcher });
+    return body.text().finally(() => dispatcher.close());
+  };
+  const askAll = async () => [await ask(), await askSocket(path), await askSocket(twice)];
+  const all = ["inside\n", "inside\n", "inside\n"];
+  expect(await askAll()).toEqual(all);
   expect((await thaw(["pause", "site"])).exitCode).toBe(0);
-  expect(await ask()).toBe("inside\n");
+  expect(await askSocket(twice)).toBe("inside\n");
   await killDaemon();
-  expect((await thaw(["ls"])).stdout).toContain(`${host}:8000`);
-  expect(await ask()).toBe("inside\n");
+  expect((await thaw(["ls"])).stdout).toContain(`${host}:8000, ${path}:8000, ${twice}:/run/app.sock`);
+  expect(await askAll()).toEqual(all);
+  expect((await thaw(["port", "site", "--rm", twice])).exitCode).toBe(0);
+  expect(existsSync(twice)).toBe(false);
+  const odd = await thaw(["create", "--name", "odd", "-p", "/proc/odd.sock:8000"]);
+  expect([odd.exitCode, odd.stderr]).toEqual([
+    2,
+    expect.stringContaining("is no place for a forward's socket"),
+  ]);
   const taken = await thaw(["create", "--name", "two", "-p", `${host}:8000`]);
   expect([taken.exitCode, taken.stderr]).toEqual([125, expect.stringContaining("is taken")]);
-  expect((await thaw(["ls"])).stdout).not.toContain("two");
+  expect((await thaw(["ls"])).stdout).not.toMatch(/two|odd/);
+  expect((await thaw(["rm", "site"])).exitCode).toBe(0);
+  expect(existsSync(path)).toBe(false);
+  rmSync(folder, { recursive: true });
 });
 
 test("a preview wakes its sandbox; its link is good for that port only, and its cookie after a killed daemon", async () => {

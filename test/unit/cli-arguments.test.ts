@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { parseCpus } from "../../cli/arguments/count.ts";
 import { parseDuration } from "../../cli/arguments/duration.ts";
 import { collectEnv } from "../../cli/arguments/env.ts";
+import { parseForward } from "../../cli/arguments/forward.ts";
 import { parseMemory } from "../../cli/arguments/memory.ts";
 import { readSource } from "../../cli/arguments/source.ts";
 import { parseTag } from "../../cli/arguments/tag.ts";
@@ -25,6 +26,21 @@ test.each(["", "2", "s", "2 s", "-1s", "1x", "0s", "0.1ms", "400d", "1s2", "1e3s
     expect(() => parseDuration(text)).toThrow();
   },
 );
+
+test.each([
+  ["8080:80", { port: 8080, guest: 80 }],
+  ["0:80", { port: 0, guest: 80 }],
+  ["[::1]:8080:80", { address: "::1", port: 8080, guest: 80 }],
+  ["/tmp/web.sock:80", { path: "/tmp/web.sock", guest: 80 }],
+  ["8080:/run/app.sock", { port: 8080, guest: "/run/app.sock" }],
+  ["10.0.0.1:8080:/run/app.sock", { address: "10.0.0.1", port: 8080, guest: "/run/app.sock" }],
+  ["/tmp/web.sock:/run/app.sock", { path: "/tmp/web.sock", guest: "/run/app.sock" }],
+])("%s is a forward", (text, forward) => expect(parseForward(text)).toEqual(forward));
+test.each([
+  ...["80", "8080:0", "8080:70000", "70000:80", "web.sock:80", "./web.sock:80", "8080:app.sock"],
+  ...["127.0.0.1:/tmp/web.sock:80", "/tmp/../web.sock:80", "/tmp//web.sock:80", "/tmp/web/:80", "/a:b:80"],
+  ...["/tmp/a\nb:80", `/tmp/${"x".repeat(103)}:80`, "/:80", "8080:/"],
+])("%j is no forward", (text) => expect(() => parseForward(text)).toThrow());
 
 test.each([
   ["512M", 512],

@@ -38,7 +38,7 @@ const changes: Partial<Sandbox>[] = [
   { next: { action: "pause", at: "2" } },
   { next: { action: "pause", at: "3" } },
   { expiresAt: "4" },
-  { ports: [{ address: null, port: 8080, guest: 80 }] },
+  { ports: [{ address: null, port: 8080, path: null, guest: 80 }] },
   { listening: [80] },
   { network: { mode: "open", unavailable: null } },
   { network: { mode: "open", unavailable: "too old" } },
