@@ -4,6 +4,7 @@ import type { Capture, Exec, Sandbox, Snapshot, Template } from "../api/schema.t
 import type { StoredCapture } from "../engine/captures/store.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Exec as EngineExec } from "../engine/execs/exec.ts";
+import { shownReason } from "../engine/sandboxes/end-state.ts";
 import type { Sandbox as EngineSandbox } from "../engine/sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../engine/snapshots/store.ts";
 import { tagOf } from "../engine/sources.ts";
@@ -15,10 +16,11 @@ export function execView({ record }: EngineExec): Exec {
 }
 
 export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
-  const { id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay } =
+  const { id, name, state, from, snapshot, resources, labels, createdAt, leased, thawMs, replay } =
     sandbox.record;
   return {
-    ...{ id, name, state, from, snapshot, resources, labels, createdAt, reason, leased, thawMs, replay },
+    ...{ id, name, state, from, snapshot, resources, labels, createdAt, leased, thawMs, replay },
+    reason: shownReason(sandbox.record),
     frozen: sandbox.record.frozen !== null,
     ports: sandbox.record.forwards,
     listening: [...sandbox.listening],

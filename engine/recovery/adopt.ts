@@ -7,7 +7,6 @@ import { recordPath } from "../sandboxes/dir.ts";
 import { placeOf } from "../sandboxes/place.ts";
 import { sandboxKind } from "../sandboxes/record.ts";
 import { Sandbox } from "../sandboxes/sandbox.ts";
-import { ownsMachine } from "../sandboxes/state.ts";
 import { readRecord } from "../state/record.ts";
 import { watch } from "../verbs/watch.ts";
 
@@ -39,7 +38,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   const list = (): void => {
     if (record.state === "removed") record.state = "removing";
     watch(parts, sandbox);
-    admission.adopt(id, ownsMachine(record.state) ? record.resources.memoryMib : 0);
+    admission.adopt(id, sandbox.takesMachine ? record.resources.memoryMib : 0);
   };
   const awaited = record.leased || record.request?.answered === false;
   // Half made, or nobody's: not worth a line unless its machine does not die.

@@ -1,5 +1,6 @@
 /** What a machine's end makes of its sandbox, and the reason in words. Pure. */
 import type { MachineEnd } from "../../runners/runner.ts";
+import type { SandboxRecord } from "./record.ts";
 
 /** The machine stands still and is not over. */
 type Held = Extract<MachineEnd, { kind: "disk-full" | "disk-failed" }>;
@@ -26,6 +27,14 @@ export function heldReason({ kind, detail }: Held, name: string): string {
   return kind === "disk-full"
     ? `paused: ${detail}; it goes on by itself when there is room: thaw rm, thaw prune`
     : `paused: ${detail}; mend it, then thaw resume ${name}`;
+}
+
+/** The reason that people are shown: also that a machine which was ended is still there. */
+export function shownReason({ state, reason, lingers }: SandboxRecord): string | null {
+  // A removal says so itself.
+  if (lingers === null || state === "removing") return reason;
+  const still = `its machine is still there and is ended again by itself: ${lingers}`;
+  return reason === null ? still : `${reason}; ${still}`;
 }
 
 function panicLine(lines: readonly string[]): string {

@@ -53,13 +53,13 @@ export class FrozenMachine {
     if (difference === null) record.ownSnapshot = snapshot;
     this.#host.move("stopped", reason);
     await this.#host.persist();
-    await this.#link.stop();
     await this.#link.clear();
   }
 
   /** Thaws the same machine again; its execs go on. When it can't be thawed it stays frozen. */
   async wake(frozen: Frozen, onWake: OnWake | null): Promise<void> {
-    const { dir } = this.#host;
+    const { dir, record } = this.#host;
+    this.#link.needNone(record);
     const difference = frozenDifference(dir, frozen);
     const abort = new AbortController();
     this.#waking = abort;
@@ -90,7 +90,6 @@ export class FrozenMachine {
     } catch (error) {
       this.#link.hangUp();
       this.#execs.detach();
-      await machine.stop();
       await this.#link.clear();
       throw error;
     }

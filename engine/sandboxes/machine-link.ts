@@ -3,6 +3,7 @@ import type { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
 import type { Machine, MachineEnd, MachineRecord, Runner, ThawSpec } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
+import { Retry } from "../retry.ts";
 import { type ConnectOptions, connectAgent } from "./identity.ts";
 import { newPlace, placeOf } from "./place.ts";
 import type { SandboxRecord } from "./record.ts";
@@ -18,6 +19,10 @@ export interface LinkHost {
   connected(agent: Agent): void;
   /** A session ended that nobody closed. */
   lost(why: SessionError): void;
+  /** A machine that was ended is still there; it is ended again until it is gone. */
+  lingers(why: string): void;
+  /** No machine of it is left on the host. */
+  cleared(): void;
 }
 
 export class MachineLink {
@@ -26,6 +31,16 @@ export class MachineLink {
   #machine: Machine | null = null;
   #agent: Agent | null = null;
   #closed = false;
+  /** Those that are not known to be gone. */
+  readonly #present = new Set<Machine>();
+  /** An earlier daemon's machine could not be cleared away. */
+  #uncleared = false;
+  readonly #retry = new Retry(() =>
+    (this.#uncleared ? this.clear() : this.stop()).then(
+      () => true,
+      () => false,
+    ),
+  );
 
   constructor(runner: Runner, host: LinkHost) {
     this.#runner = runner;
@@ -41,9 +56,10 @@ export class MachineLink {
     return this.#agent;
   }
 
-  /** Makes a machine, which has an id of its own. It has no session yet. */
+  /** Makes a machine, which has an id of its own. It has no session yet. Throws `conflict` while its last one has not ended. */
   async thaw(spec: Omit<ThawSpec, "id" | "stateDir">, signal?: AbortSignal): Promise<Machine> {
     const { record, dir } = this.#host;
+    this.needNone(record);
     const place = await newPlace(record.id, dir);
     return this.#take(await this.#runner.thaw({ ...place, ...spec }, signal));
   }
@@ -80,15 +96,25 @@ export class MachineLink {
     agent?.close();
   }
 
-  /** Ends the machine, if there is one; what it left on the host stays. */
+  /** Ends the machine, if there is one; what it left on the host stays. Rejects when it does not die: that is tried again by itself. */
   async stop(): Promise<void> {
-    await this.#machine?.stop();
+    await this.#untilDone(async () => {
+      for (const machine of this.#present) {
+        await machine.stop();
+        this.#present.delete(machine);
+      }
+    });
   }
 
-  /** Removes what the machine left on this host, be it half made or half gone. */
+  /** Removes what the machine left on this host, be it half made or half gone. Rejects as `stop`. */
   async clear(): Promise<void> {
     this.#machine = null;
-    await this.#runner.clear(await placeOf(this.#host.record.id, this.#host.dir));
+    this.#uncleared = true;
+    await this.#untilDone(async () => {
+      await this.#runner.clear(await placeOf(this.#host.record.id, this.#host.dir));
+      this.#present.clear();
+      this.#uncleared = false;
+    });
   }
 
   /** Takes no machine any more: one whose adoption is still under way is let go of when it comes. */
@@ -100,6 +126,7 @@ export class MachineLink {
   /** The daemon leaves; the machine goes on. */
   async detach(): Promise<void> {
     this.close();
+    this.#retry.stop();
     await this.#machine?.detach();
   }
 
@@ -109,10 +136,35 @@ export class MachineLink {
     throw new EngineError("conflict", `sandbox ${name} has no machine: it is ${state}`);
   }
 
+  /** Throws `conflict` while its last machine has not ended. */
+  needNone({ name }: { name: string }): void {
+    if (!this.#mayHaveMachine) return;
+    throw new EngineError("conflict", `the last machine of sandbox ${name} has not ended yet`, {
+      hint: "that is tried again by itself; then ask again",
+    });
+  }
+
   /** Throws `conflict`. */
   needAgent({ name }: { name: string }): Agent {
     if (this.#agent) return this.#agent;
     throw new EngineError("conflict", `the agent of sandbox ${name} is not reachable now`);
+  }
+
+  /** Whether a machine of it may be on the host, be it one that was ended and does not die. */
+  get #mayHaveMachine(): boolean {
+    return this.#uncleared || this.#present.size > 0;
+  }
+
+  async #untilDone(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      // A removal tries again itself.
+      if (!this.#closed) this.#retry.start();
+      this.#host.lingers((error as Error).message);
+      throw error;
+    }
+    this.#host.cleared();
   }
 
   #take(machine: Machine): Machine {
@@ -121,6 +173,7 @@ export class MachineLink {
       throw new EngineError("cancelled", "its machine is not needed any more");
     }
     this.#machine = machine;
+    this.#present.add(machine);
     this.#host.record.machine = machine.record;
     machine.onEnd((end) => this.#host.ended(end));
     machine.onDiskGrowth(() => this.#host.grew());

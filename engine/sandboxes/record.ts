@@ -109,6 +109,8 @@ export const sandboxRecord = z.object({
   forwards: z.array(forward).default([]),
   /** Who may look at ports of it without a link. */
   previews: z.array(previewGrant).default([]),
+  /** Why its machine, which was ended, is still there. It is ended again, and counts until it is gone. */
+  lingers: z.string().nullable().default(null),
   /** null until the machine runs. */
   machine: machineRecord.nullable(),
 });

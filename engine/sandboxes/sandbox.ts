@@ -42,7 +42,7 @@ import { SandboxNetwork } from "./network.ts";
 import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
 import { Removal } from "./removal.ts";
-import { checkTransition, checkVerb, isLive, isOver, type Verb } from "./state.ts";
+import { checkTransition, checkVerb, isLive, isOver, ownsMachine, type Verb } from "./state.ts";
 import type { GuestReport, Subject } from "./subject.ts";
 import { UseCount } from "./use-count.ts";
 
@@ -60,6 +60,10 @@ interface SandboxEvents {
   delayed: [reason: string];
   /** It was removed, and nothing is left. */
   gone: [];
+  /** Its machine was ended, and is still there. */
+  lingers: [];
+  /** No machine of it is left on the host. */
+  cleared: [];
   /** Programs in it began or ceased to listen. */
   portsChanged: [PortsChange];
   execStarted: [Exec];
@@ -145,6 +149,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       },
       lost: (why) => void this.#sessionLost(why),
       grew: () => this.emit("diskGrew"),
+      lingers: (why) => this.#lingers(why),
+      cleared: () => this.#lingers(null),
     });
     this.#reach = new Reach(
       {
@@ -203,7 +209,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       });
     } catch (error) {
       const text = await machine.console().catch(() => "");
-      await machine.stop();
+      await this.#link.stop();
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
     this.#move("running", null);
@@ -230,7 +236,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     // Before its machine may add to it.
     await this.network.ready();
     try {
-      if (this.record.frozen) await this.#link.clear();
+      if (this.record.frozen || this.record.lingers !== null) await this.#link.clear();
       else await clearFrozen(this.dir);
     } catch (error) {
       // What it left behind is cleared with it.
@@ -600,6 +606,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     await this.#link.stop().catch(() => {});
     await this.persist().catch(() => {});
     this.emit("ended");
+  }
+
+  /** Whether a machine of it takes room on the host, be it one that was ended and does not die. */
+  get takesMachine(): boolean {
+    const { state, lingers } = this.record;
+    return ownsMachine(state) || lingers !== null;
+  }
+
+  #lingers(why: string | null): void {
+    const changed = this.record.lingers !== why;
+    this.record.lingers = why;
+    if (changed) void this.persist().catch(() => {});
+    this.emit(why === null ? "cleared" : "lingers");
   }
 
   async #become(state: "running" | "paused" | "unresponsive", reason: string | null): Promise<void> {

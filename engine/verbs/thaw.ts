@@ -118,6 +118,6 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     temporary: made.temporary ?? false,
     changes: [],
     ...{ reason: null, thawMs: null, heldBy: null, frozen: null },
-    ...{ ownSnapshot: null, machineId: null, machine: null },
+    ...{ ownSnapshot: null, machineId: null, machine: null, lingers: null },
   };
 }

@@ -7,11 +7,12 @@ import { needOf } from "./need.ts";
 /** A frozen sandbox needs room for a machine, as a new one does. */
 export async function wake(
   parts: Parts,
-  { id, record }: Sandbox,
+  sandbox: Sandbox,
   thaw: (files: SnapshotFiles) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const { room, admission, snapshots, thaws, audit } = parts;
+  const { id, record } = sandbox;
   const { name, resources, snapshot } = record;
   try {
     await room.needDisk();
@@ -26,7 +27,8 @@ export async function wake(
     admission.started(id);
     audit.note("wake", name, { id });
   } catch (error) {
-    if (record.frozen) admission.ended(id);
+    if (sandbox.takesMachine) admission.started(id);
+    else admission.ended(id);
     throw asEngineError(error);
   }
 }

@@ -3,7 +3,6 @@ import type { EventType } from "../../api/event.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
-import { ownsMachine } from "../sandboxes/state.ts";
 import { forgetRemoved } from "./remove.ts";
 import { wake } from "./wake.ts";
 
@@ -24,10 +23,14 @@ export function watch(parts: Parts, sandbox: Sandbox): Watched {
   sandbox.on("transition", ({ to, reason }) => {
     // A removal is news when it is over, or takes longer.
     if (to !== "creating" && to !== "removing") tell(`sandbox.${to}`, reason === null ? {} : { reason });
-    if (!ownsMachine(to)) admission.ended(id);
     lifecycle.poke();
     grew();
     if (record.heldBy !== null) room.disk.held();
+  });
+  // A machine that was ended and does not die takes memory as before.
+  sandbox.on("lingers", () => admission.adopt(id, record.resources.memoryMib));
+  sandbox.on("cleared", () => {
+    if (!sandbox.takesMachine) admission.ended(id);
   });
   sandbox.on("portsChanged", ({ opened, closed }) => {
     for (const port of opened) tell("port.opened", { port });

@@ -1,6 +1,8 @@
 /** A daemon comes back to whatever machines there are: it answers at once, and one that does not answer harms nobody else. */
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import {
   daemonPid,
   killDaemon,
@@ -101,6 +103,32 @@ test("a machine that does not die: listed as removing, its name taken, also by t
   stopped.delete(pid);
   await until(async () => (await rows()).length === 0, "it to be tried again", 60_000);
   expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
+});
+
+test("a machine that does not die when its guest has ended counts as memory that is taken, also for the next daemon", async () => {
+  const config = join(testHome(), "config.yaml");
+  // Room for one machine of 256 MiB, what it may take beside that, and a copy of its snapshot's memory.
+  writeFileSync(config, "limits:\n  memory: 1200M\n  overcommit: 1\n");
+  try {
+    expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
+    const pid = await standStill("tough", "thaw-keeper");
+    await thaw(["exec", "-d", "tough", "--", "sh", "-c", "echo o > /proc/sysrq-trigger"]);
+    const lingers = async () =>
+      /powered off; its machine is still there/.test((await row("tough"))?.reason ?? "");
+    await until(lingers, "its end to be noticed", 30_000);
+    const refused = { exitCode: 125, stderr: expect.stringMatching(/no room for sandbox second/) };
+    expect(await thaw(["create", "--name", "second"])).toMatchObject(refused);
+    await killDaemon();
+    expect(await lingers()).toBe(true);
+    expect(await thaw(["create", "--name", "second"])).toMatchObject(refused);
+    process.kill(pid, "SIGCONT");
+    stopped.delete(pid);
+    await until(async () => !(await lingers()), "it to be ended again", 60_000);
+    expect(await stateOf("tough")).toBe("stopped");
+    expect(await thaw(["create", "--name", "second"])).toMatchObject({ exitCode: 0 });
+  } finally {
+    rmSync(config);
+  }
 });
 
 describe("what ends with its client", () => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeSandboxDir } from "../../engine/sandboxes/dir.ts";
+import { shownReason } from "../../engine/sandboxes/end-state.ts";
 import { connectAgent, freshIdentity } from "../../engine/sandboxes/identity.ts";
 import { newPlace, placeOf } from "../../engine/sandboxes/place.ts";
 import { sandboxRecord } from "../../engine/sandboxes/record.ts";
@@ -83,6 +84,30 @@ describe("a machine that does not die", () => {
     expect([sandbox.record.state, freed, await readdir(home)]).toEqual(["removed", true, []]);
     await sandbox.remove();
     expect(asked).toHaveLength(3);
+  });
+});
+
+describe("a machine of an earlier daemon that does not die", () => {
+  test("takes its place until it does, and nothing is thawed in its stead", async () => {
+    const dir = join(home, "abc");
+    await makeSandboxDir(dir);
+    const { runner, asked } = stubborn(2);
+    const frozen = { difference: null };
+    const sandbox = new Sandbox(dir, { ...record(), state: "stopped", frozen }, runner);
+    const told: string[] = [];
+    sandbox.on("lingers", () => told.push("lingers"));
+    const cleared = new Promise<void>((resolve) => sandbox.once("cleared", resolve));
+    await sandbox.restore();
+    await sandbox.adopt();
+    expect([told, sandbox.takesMachine]).toEqual([["lingers"], true]);
+    expect(shownReason(sandbox.record)).toMatch(/^it broke; its machine is still there.*did not end/);
+    await expect(sandbox.resume()).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringContaining("has not ended yet"),
+    });
+    await cleared;
+    expect([asked.length, sandbox.takesMachine, shownReason(sandbox.record)]).toEqual([3, false, "it broke"]);
+    await sandbox.detach();
   });
 });
 
