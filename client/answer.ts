@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { ThawError } from "./errors.ts";
 import { findOwnVersion } from "./version.ts";
 
@@ -34,10 +34,11 @@ function isApiError(body: unknown): boolean {
 }
 
 /** Within a major version of the API a daemon of any version serves any client, as far as it knows what is asked. */
-function describeOtherVersion({ message }: ThawError, version: string): ThawError {
+function describeOtherVersion({ message }: ThawError, headers: IncomingHttpHeaders): ThawError {
   const own = findOwnVersion().version;
+  const { "thaw-version": version, "thaw-restart": restart } = headers;
   return new ThawError("daemon-mismatch", `${message}: its version is ${version}, this client's ${own}`, {
-    hint: "update the older one; here: thaw daemon stop; thaw daemon start",
+    hint: `update the older one; the daemon: ${restart === undefined ? "thaw daemon stop; thaw daemon start" : `thaw daemon install, as its unit was; ${restart}`}`,
   });
 }
 
@@ -51,8 +52,7 @@ export async function throwAnswer(
   if (status !== 503 && !isApiError(body))
     throw new NotThaw(`it answered ${status} without an error of thaw's`);
   const error = ThawError.fromApi(body, `the daemon answered ${status}`);
-  if (headers["thaw-no-route"] !== undefined)
-    throw describeOtherVersion(error, String(headers["thaw-version"]));
+  if (headers["thaw-no-route"] !== undefined) throw describeOtherVersion(error, headers);
   if (status === 503 && error.code === "internal")
     throw new DaemonLeaving("daemon-unreachable", "the daemon is stopping", { hint: "thaw daemon logs" });
   if (status !== 426) throw error;

@@ -21,6 +21,8 @@ export interface DaemonContext {
   previews: Previews;
   version: Version;
   startedAt: string;
+  /** What starts it again where systemd runs it: its clients can't. */
+  restartCommand: string | undefined;
   /** Whose members the socket lets in; null: its owner only. */
   group: string | null;
   /** Ends the daemon; machines go on. */

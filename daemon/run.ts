@@ -11,7 +11,7 @@ import { describeHolder, lockHome } from "./lock.ts";
 import { Previews } from "./preview/previews.ts";
 import { Requests } from "./requests.ts";
 import { createServer } from "./server.ts";
-import { tellSystemdReady } from "./systemd.ts";
+import { findRestartCommand, tellSystemdReady } from "./systemd.ts";
 
 const OOM_SCORE = -500;
 
@@ -79,6 +79,7 @@ const server = await createServer({
   startedAt: new Date().toISOString(),
   shutDown,
   group: group ?? null,
+  restartCommand: findRestartCommand(),
 });
 // Whoever finds this daemon finds its ports as well.
 await engine.openPorts();

@@ -60,6 +60,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
   });
   app.addHook("onRequest", async (request, reply) => {
     void reply.header("thaw-version", context.version.version);
+    if (context.restartCommand !== undefined) void reply.header("thaw-restart", context.restartCommand);
     // A newer client must be able to end this daemon.
     if (!request.url.startsWith("/v1/shutdown")) refuseOlderSelf(context, request.headers);
   });

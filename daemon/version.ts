@@ -4,12 +4,18 @@ import { EngineError } from "../engine/errors.ts";
 import type { DaemonContext } from "./context.ts";
 
 /** A newer client must not be served by older code: it restarts the daemon and asks again. */
-export function refuseOlderSelf({ version }: DaemonContext, headers: IncomingHttpHeaders): void {
+export function refuseOlderSelf(
+  { version, restartCommand }: DaemonContext,
+  headers: IncomingHttpHeaders,
+): void {
   // The same code, built again.
   if (headers["thaw-client-digest"] === version.digest) return;
   if (Number(headers["thaw-client-built"] ?? 0) > version.built) {
     throw new EngineError("daemon-mismatch", `this daemon (${version.version}) is older than its client`, {
-      hint: "thaw daemon stop; the next command starts the new one",
+      hint:
+        restartCommand === undefined
+          ? "thaw daemon stop; the next command starts the new one"
+          : `thaw daemon install puts the new one into systemd's unit; then: ${restartCommand}`,
     });
   }
 }

@@ -81,6 +81,15 @@ test("a daemon that does not know a request yet: both versions are said", async 
       hint: expect.stringContaining("thaw daemon stop"),
     });
   });
+  const http: TestScript["http"] = (request, response) => {
+    response.setHeader("thaw-restart", "sudo systemctl restart thaw.service");
+    return script.http?.(request, response);
+  };
+  await withServer({ http }, async (client) => {
+    const { hint } = await client.host.info().catch((error) => error);
+    expect(hint).toMatch(/sudo systemctl restart thaw\.service$/);
+    expect(hint).not.toContain("daemon stop");
+  });
 });
 
 test("progress comes line by line, however it is cut", async () => {

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { formatUnit, quoteWord } from "../../cli/daemon/units.ts";
 import { whichDaemon } from "../../cli/doctor/doctor.ts";
 import { hasHostDaemon } from "../../client/host-daemon.ts";
+import { findRestartCommand } from "../../daemon/systemd.ts";
 
 test("the unit of a user's daemon", () => {
   const unit = formatUnit({
@@ -75,6 +76,26 @@ test.each([
   ["/100%/$HOME", "/100%%/$$HOME"],
 ])("a word of a unit: %s", (word, quoted) => {
   expect(quoteWord(word)).toBe(quoted);
+});
+
+test.each([
+  ["a host's", "0::/system.slice/thaw.service\n", "sudo systemctl restart thaw.service"],
+  [
+    "cgroup v1",
+    "3:cpu:/\n1:name=systemd:/system.slice/thaw@a.service\n",
+    "sudo systemctl restart thaw@a.service",
+  ],
+  [
+    "a user's",
+    "0::/user.slice/user-1000.slice/user@1000.service/app.slice/thaw.service\n",
+    "systemctl --user restart thaw.service",
+  ],
+  ["no service", "0::/user.slice/user-1000.slice/session-1.scope\n", undefined],
+  ["a name that is none", "0::/system.slice/$(id).service\n", undefined],
+])("what starts a daemon of systemd again: %s", (_name, cgroups, command) => {
+  expect(findRestartCommand("/run/systemd/notify", cgroups)).toBe(command);
+  // Started by a client in a service, such as a CI runner's.
+  expect(findRestartCommand(undefined, cgroups)).toBe(undefined);
 });
 
 test("the host's daemon is there when its unit is and its socket may be used", () => {
