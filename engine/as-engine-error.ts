@@ -16,6 +16,15 @@ const RUNNER_CODES: Record<RunnerError["code"], ErrorCode> = {
   unsupported: "unsupported",
 };
 
+/** What the host's file system refuses, and what to look at. */
+const HOST_FAULTS: Readonly<Record<string, string>> = {
+  EROFS: "the file system of the state folder is read-only: thaw doctor",
+  EPERM: "a file of the state folder is immutable, or another user's: lsattr, ls -l",
+  EACCES: "a file of the state folder is another user's: ls -l",
+  EBUSY: "something is mounted in the state folder: findmnt",
+  EIO: "the disk of the state folder has errors: dmesg",
+};
+
 /** Whether something failed because a disk, a quota or the host's own limit had no room for it. */
 export function isNoSpace(error: unknown): boolean {
   const { code } = error as { code?: string };
@@ -38,10 +47,7 @@ export function asEngineError(error: unknown): EngineError {
   if (name === "AgentRefusal")
     return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
   if (isNoSpace(error)) return new EngineError("no-space", message, { cause: error });
-  if ((error as { code?: string }).code === "EROFS")
-    return new EngineError("host-not-ready", message, {
-      hint: "the file system of the state folder is read-only: thaw doctor",
-      cause: error,
-    });
+  const hint = HOST_FAULTS[(error as { code?: string }).code ?? ""];
+  if (hint !== undefined) return new EngineError("host-not-ready", message, { hint, cause: error });
   return new EngineError("internal", message ?? String(error), { cause: error });
 }

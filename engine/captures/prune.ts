@@ -47,6 +47,8 @@ export interface Pruned {
 export class Pruner {
   readonly #context: PruneContext;
   readonly #turn = new Gate(1);
+  /** What could not be removed this time, and why. */
+  #failed: string[] = [];
 
   constructor(context: PruneContext) {
     this.#context = context;
@@ -55,10 +57,20 @@ export class Pruner {
   /** @returns what went, or with `dryRun` would go. */
   prune({ dryRun }: { dryRun: boolean }): Promise<Pruned> {
     return this.#turn.run(async () => {
+      this.#failed = [];
       const captures = await this.#captures(dryRun);
       const snapshots = await this.#snapshots(captures, dryRun, () => true);
       const needs = await this.#context.unreadable();
       const unclear = needs.filter((one) => one.snapshots === null || one.captures === null);
+      if (this.#failed.length > 0)
+        throw new EngineError(
+          "host-not-ready",
+          `not all could be removed: ${captures.length + snapshots.length} were`,
+          {
+            details: this.#failed,
+            hint: "thaw doctor, then thaw prune again",
+          },
+        );
       const limits = this.#context.budgets() === null ? ["config.yaml"] : [];
       return { captures, snapshots, unreadable: [...limits, ...unclear.map(({ id }) => id)] };
     });
@@ -143,7 +155,7 @@ export class Pruner {
     return dryRun ? removals : this.#remove(removals, (removal) => this.#context.removeSnapshot(removal));
   }
 
-  /** @returns those that went. One that has come into use meanwhile stays. */
+  /** @returns those that went. One that has come into use meanwhile stays; what the host does not let go does not hold up the others. */
   async #remove(
     removals: readonly Removal[],
     remove: (removal: Removal) => Promise<void>,
@@ -156,7 +168,7 @@ export class Pruner {
         removed.push(removal);
       } catch (error) {
         const known = error instanceof EngineError && ["conflict", "not-found"].includes(error.code);
-        if (!known) throw error;
+        if (!known) this.#failed.push(`${removal.id}: ${(error as Error).message}`);
       }
     }
     return removed;

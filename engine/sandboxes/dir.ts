@@ -11,6 +11,9 @@ export function execsDir(sandboxDir: string): string {
   return join(sandboxDir, "execs");
 }
 
+/** In a sandbox's folder. */
+export const RECORD_FILE = "record.json";
+
 export function recordPath(sandboxDir: string): string {
-  return join(sandboxDir, "record.json");
+  return join(sandboxDir, RECORD_FILE);
 }

@@ -1,8 +1,10 @@
 /** The end of a sandbox. A machine that does not die keeps it listed as `removing`: it is tried again by itself, and by everyone who asks. */
-import { rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { asEngineError } from "../as-engine-error.ts";
 import { EngineError } from "../errors.ts";
 import { Retry } from "../retry.ts";
+import { RECORD_FILE } from "./dir.ts";
 
 /** What it needs of its sandbox. Every step may be repeated. */
 export interface RemovalHost {
@@ -62,19 +64,23 @@ export class Removal {
       await host.done(this.why);
     } catch (error) {
       if (this.#done) throw error;
-      const { message } = error as Error;
+      const { code, message, hint } = asEngineError(error);
       host.delayed(message);
       this.#retry.start();
-      throw new EngineError("timeout", `sandbox ${host.name} is not removed yet: ${message}`, {
-        hint: "it is tried again by itself; thaw ls shows it until it is gone",
-        cause: error,
-      });
+      const again = "it is tried again by itself; thaw ls shows it until it is gone";
+      throw new EngineError(
+        code === "internal" ? "timeout" : code,
+        `sandbox ${host.name} is not removed yet: ${message}`,
+        { hint: hint === undefined ? again : `${hint}; ${again}`, cause: error },
+      );
     }
   }
 }
 
-/** Out of sight first: a crash from here on leaves a folder that the next start clears. */
+/** Its record last, so that what can't be removed stays listed; a crash at the end leaves a folder that the next start clears. */
 async function clearAway(dir: string): Promise<void> {
+  for (const name of await readdir(dir).catch(() => []))
+    if (name !== RECORD_FILE) await rm(join(dir, name), { recursive: true, force: true });
   const grave = join(dirname(dir), `.${basename(dir)}`);
   await rename(dir, grave).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;

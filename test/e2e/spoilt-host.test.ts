@@ -1,6 +1,6 @@
 /** A host whose configuration has mistakes, or whose state folder can't be written: the daemon starts, and serves what needs neither. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { smallHome } from "../helpers/small-home.ts";
@@ -75,6 +75,69 @@ describe("a config.yaml with mistakes", () => {
       expect.stringContaining("nothing is made on this host"),
     ]);
     expect((await thaw(["doctor"])).stdout).toMatch(/✗ config .*config\.yaml/);
+  });
+});
+
+describe.runIf(process.getuid?.() === 0)("a sandbox whose folder can't be removed", () => {
+  const rows = () => thawJson<SandboxRow[]>(["ls"]);
+  const stateOf = async (name: string) => (await rows()).find((one) => one.name === name)?.state;
+
+  async function refused(reason: RegExp): Promise<void> {
+    const { exitCode, stderr } = await thaw(["rm", "web"]);
+    expect([exitCode, String(stderr)]).toEqual([125, expect.stringMatching(/web is not removed yet: /)]);
+    expect(stderr).toMatch(reason);
+    expect(stderr).toMatch(/tried again by itself/);
+    const row = (await rows()).find((one) => one.name === "web");
+    expect(row).toMatchObject({ state: "removing", reason: expect.stringMatching(reason) });
+    expect((await thaw(["exec", "other", "--", "echo", "here"])).stdout).toBe("here\n");
+  }
+
+  test("is removing, with the reason, also for the next daemon, and goes once it can; others go on", async () => {
+    for (const name of ["web", "other"]) expect((await thaw(["create", "--name", name])).exitCode).toBe(0);
+    const { id } = (await rows()).find(({ name }) => name === "web") ?? { id: "" };
+    const folder = join(testHome(), "sandboxes", id);
+    // As a file system that turns read-only when its disk fails; keepers and daemon have files open.
+    execFileSync("mount", ["--bind", folder, folder]);
+    try {
+      execFileSync("mount", ["-o", "remount,bind,ro", folder]);
+      await refused(/read-only/i);
+      execFileSync("mount", ["-o", "remount,bind,rw", folder]);
+      await refused(/busy/i);
+      await killDaemon();
+      expect(await stateOf("web")).toBe("removing");
+      await refused(/busy/i);
+    } finally {
+      execFileSync("umount", ["-l", folder]);
+    }
+    await until(async () => (await stateOf("web")) === undefined, "it to be removed by itself", 60_000);
+    expect(await stateOf("other")).toBe("running");
+  });
+
+  test("prune removes what it can, and names what it could not", async () => {
+    const captured = async () => {
+      await thaw(["run", "--capture", "always", "--", "true"]);
+      return (await thawJson<{ id: string }>(["capture", "show", "latest"])).id;
+    };
+    // The first and the latest of a failure stay.
+    const [, stuck = "", loose = ""] = [
+      await captured(),
+      await captured(),
+      await captured(),
+      await captured(),
+    ];
+    writeFileSync(config(), "captures: { maxCount: 1 }\n");
+    const folder = join(testHome(), "captures", stuck);
+    execFileSync("mount", ["--bind", folder, folder]);
+    try {
+      const { exitCode, stderr } = await thaw(["prune"]);
+      expect([exitCode, String(stderr)]).toEqual([125, expect.stringMatching(/not all could be removed/)]);
+      expect(stderr).toMatch(new RegExp(`${stuck}: .*busy`, "i"));
+      expect(existsSync(join(testHome(), "captures", loose))).toBe(false);
+    } finally {
+      execFileSync("umount", ["-l", folder]);
+    }
+    expect((await thaw(["prune"])).exitCode).toBe(0);
+    expect(existsSync(folder)).toBe(false);
   });
 });
 
