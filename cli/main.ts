@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The command line's entry: the only place that ends the process. */
 import { mkdirSync } from "node:fs";
-import module from "node:module";
 import { join } from "node:path";
+import { findPaths } from "../client/index.ts";
 
 const oldestNode = 24;
 /** 128 + SIGPIPE. */
@@ -15,12 +15,11 @@ const hotAfterMs = 500;
 const settleMs = 20;
 
 /** Compiled code is kept between runs: half of a short command's time is compiling. */
-async function enableCache(): Promise<void> {
+function enableCache(): void {
   try {
-    const { findPaths } = await import("../client/index.ts");
     const { home } = findPaths();
     mkdirSync(home, { recursive: true, mode: 0o700 });
-    module.enableCompileCache(join(home, "cache"));
+    process.getBuiltinModule("node:module").enableCompileCache(join(home, "cache"));
   } catch {
     // without a cache it is slower; what is wrong with the folder is said by what needs it
   }
@@ -33,7 +32,7 @@ async function main(): Promise<number> {
     );
     return 125;
   }
-  await enableCache();
+  enableCache();
   const { runProgram } = await import("./program.ts");
   return runProgram(process.argv.slice(2));
 }

@@ -1,10 +1,12 @@
 import type { Progress, RerunRun, StreamLine } from "../api/schema.ts";
+import { NotThaw } from "./answer.ts";
 import { HalfAnswer } from "./connection-error.ts";
 import { ThawError } from "./errors.ts";
+import { parseLines } from "./ndjson.ts";
 import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 import { newRequestId } from "./request-id.ts";
-import type { ApiRequest, Transport } from "./transport.ts";
+import { type ApiRequest, drain, Transport } from "./transport.ts";
 
 /** Options of every call. */
 export interface CallOptions {
@@ -43,23 +45,22 @@ export function withQuery(path: string, query: Record<string, string | undefined
   return parameters.size === 0 ? path : `${path}?${parameters}`;
 }
 
-/** Requests to one daemon. Loads the transport with the first of them. */
+/** Requests to one daemon. Node's http is loaded with the first of them. */
 export class ApiCalls {
   readonly options: Readonly<ReachOptions>;
-  #transport: Promise<Transport> | undefined;
+  #opened: Transport | undefined;
 
   constructor(options: ReachOptions) {
     this.options = options;
   }
 
   async close(): Promise<void> {
-    const transport = await this.#transport;
-    this.#transport = undefined;
-    transport?.close();
+    this.#opened?.close();
+    this.#opened = undefined;
   }
 
   async send(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
-    return (await this.#connect()).request(request);
+    return this.#transport.request(request);
   }
 
   async *bytes(request: ApiRequest): AsyncGenerator<Buffer, void> {
@@ -91,20 +92,18 @@ export class ApiCalls {
 
   /** @returns the answer as the daemon's schema has it */
   async json<T>(request: ApiRequest): Promise<T> {
-    return (await (await this.#connect()).ask(request, readJson)) as T;
+    return (await this.#transport.ask(request, readJson)) as T;
   }
 
   /** An answer that has `field`. @throws ThawError `daemon-unreachable` for one without */
   async with<T extends object>(field: keyof T & string, request: ApiRequest): Promise<T> {
     const value = await this.json<T | null>(request);
     if (typeof value === "object" && value !== null && field in value) return value;
-    const { NotThaw } = await import("./answer.ts");
     throw new NotThaw(`its answer to ${request.path} has no ${field}`);
   }
 
   async nothing(request: ApiRequest): Promise<void> {
-    const { drain } = await import("./transport.ts");
-    await (await this.#connect()).ask(request, drain);
+    await this.#transport.ask(request, drain);
   }
 
   /** Follows an ndjson answer to its result. @throws ThawError `internal` when the result lacks `field` */
@@ -115,7 +114,6 @@ export class ApiCalls {
     options: ResultOptions,
   ): Promise<ResultWith<K>> {
     const { onProgress, onRun, ...how } = options;
-    const { parseLines } = await import("./ndjson.ts");
     const read = async (body: AsyncIterable<Buffer>): Promise<Result> => {
       for await (const parsed of parseLines(body)) {
         const line = parsed as StreamLine;
@@ -127,7 +125,7 @@ export class ApiCalls {
       throw new HalfAnswer();
     };
     const request: ApiRequest = { method: "POST", path, json, answerDeadlineMs: 0, ...how };
-    const result = await (await this.#connect()).ask(request, read);
+    const result = await this.#transport.ask(request, read);
     if (result[field] === undefined)
       throw new ThawError("internal", `the daemon's answer to ${path} has no ${field}`);
     return result as ResultWith<K>;
@@ -158,8 +156,8 @@ export class ApiCalls {
     }
   }
 
-  #connect(): Promise<Transport> {
-    this.#transport ??= import("./transport.ts").then(({ Transport }) => new Transport(this.options));
-    return this.#transport;
+  get #transport(): Transport {
+    this.#opened ??= new Transport(this.options);
+    return this.#opened;
   }
 }

@@ -1,4 +1,5 @@
 /** The host's own daemon, that `thaw daemon install --system` sets up: one for every user of a group. */
+import { execFile } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { paced } from "../host/pace.ts";
 
@@ -38,7 +39,6 @@ function isMember(group: string): boolean {
 
 /** Whether systemd runs it or is about to: a daemon that was killed is away until its successor listens. Never rejects. */
 export async function isKeptBySystemd(): Promise<boolean> {
-  const { execFile } = await import("node:child_process");
   return new Promise((resolve) => {
     execFile(
       "systemctl",

@@ -1,4 +1,6 @@
-/** Makes the id of a request that creates something, or of an exec. Loads node:crypto only where it is needed. */
+import { randomBytes } from "node:crypto";
+
+/** Makes the id of a request that creates something, or of an exec. */
 export function newRequestId(): string {
-  return process.getBuiltinModule("node:crypto").randomBytes(10).toString("hex");
+  return randomBytes(10).toString("hex");
 }

@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage } from "node:http";
+import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import { paced } from "../host/pace.ts";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
@@ -7,9 +7,6 @@ import { ThawError } from "./errors.ts";
 import { mayReplace, type ReachOptions, reachDaemon } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 import { newRequestId } from "./request-id.ts";
-
-// An import would evaluate every export of node:http, WebSocket and fetch among them, and so double the start of a short command.
-const http = process.getBuiltinModule("node:http");
 
 /** How long a daemon may take to begin its answer, unless a request says otherwise. */
 const answerDeadlineMs = 60_000;

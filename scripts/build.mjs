@@ -12,10 +12,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { bundle } from "./bundle.ts";
 import { bundledLicenses } from "./bundled-licenses.ts";
-import { clientDoor } from "./client-door.ts";
-import { leanHttp } from "./lean-http.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -23,37 +21,16 @@ const staged = join(root, "dist.new");
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 rmSync(staged, { recursive: true, force: true });
-// Each by itself: what two of them share would be cut into many small files, and each file that a short command loads costs it time.
-const entries = [
-  { thaw: "cli/main.ts" },
-  { daemon: "daemon/main.ts", scan: "daemon/scan.ts" },
-  { client: "client/index.ts" },
-];
-const built = await Promise.all(
-  entries.map((entryPoints) =>
-    build({
-      absWorkingDir: root,
-      entryPoints,
-      outdir: staged,
-      outExtension: { ".js": ".mjs" },
-      chunkNames: "chunks/[name]-[hash]",
-      bundle: true,
-      splitting: true,
-      format: "esm",
-      platform: "node",
-      target: "node24",
-      minifySyntax: true,
-      legalComments: "linked",
-      banner: {
-        js: 'import{createRequire as thawRequire}from"node:module";const require=thawRequire(import.meta.url);',
-      },
-      plugins: [clientDoor(root), leanHttp()],
-      metafile: true,
-      logLevel: "warning",
-    }),
-  ),
+// Each by itself: what two of them share would be cut into many small files.
+const inputs = new Set(
+  (
+    await Promise.all([
+      bundle({ root, out: staged, entries: { thaw: "cli/main.ts" } }),
+      bundle({ root, out: staged, entries: { daemon: "daemon/main.ts", scan: "daemon/scan.ts" } }),
+      bundle({ root, out: staged, entries: { client: "client/index.ts" } }),
+    ])
+  ).flat(),
 );
-const inputs = new Set(built.flatMap(({ metafile }) => Object.keys(metafile.inputs)));
 
 const programs = {
   guest: ["thaw-agent"],

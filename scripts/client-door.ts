@@ -2,7 +2,7 @@
 // takes each name from the file that exports it.
 import { readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import type { Plugin } from "esbuild";
+import type { Plugin } from "rolldown";
 
 const DOOR = "client/index.ts";
 
@@ -40,13 +40,14 @@ export function clientDoor(root: string): Plugin {
   };
   return {
     name: "client-door",
-    setup(build) {
-      build.onLoad({ filter: /[/\\]cli[/\\].*\.tsx?$/ }, ({ path }) => {
+    load: {
+      filter: { id: /[/\\]cli[/\\].*\.tsx?$/ },
+      handler(path) {
         const from = (file: string): string => {
           const near = relative(dirname(path), file);
           return near.startsWith(".") ? near : `./${near}`;
         };
-        const contents = readFileSync(path, "utf8")
+        const code = readFileSync(path, "utf8")
           .replace(/^import \{([^}]*)\} from "[^"]*\/client\/index\.ts";/gms, (_whole, list: string) =>
             split(list)
               .map((entry) => {
@@ -66,8 +67,8 @@ export function clientDoor(root: string): Plugin {
                 })
                 .join(" "),
           );
-        return { contents, loader: path.endsWith("x") ? "tsx" : "ts" };
-      });
+        return { code, moduleType: path.endsWith("x") ? "tsx" : "ts" };
+      },
     },
   };
 }

@@ -14,6 +14,7 @@ import type {
 } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
 import { checkCommand } from "../check-command.ts";
+import { ThawError } from "../errors.ts";
 import { type PageOptions, pageParameters } from "../pages.ts";
 import { newRequestId } from "../request-id.ts";
 import { Exec, ExecReference, type StartOptions } from "./exec.ts";
@@ -214,7 +215,6 @@ export class Sandbox extends SandboxReference implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { ThawError } = await import("../errors.ts");
     await this.remove().catch((error: unknown) => {
       if (!(error instanceof ThawError && error.code === "not-found")) throw error;
     });

@@ -1,5 +1,5 @@
 /** One file as a store: a tar of an OCI image layout. Written once from front to back; read as somebody else's: only names that belong there. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { systemCode, ThawError } from "../errors.ts";
 import { maxManifestBytes } from "./artifact.ts";
@@ -145,7 +145,7 @@ export class ArchiveWriter extends Archive implements Store {
   async writeBlob(blob: Descriptor, read: ReadBytes, signal: AbortSignal): Promise<void> {
     await this.#write(tarHeader(nameOf(blob.digest), blob.size));
     const at = this.#at;
-    const hash = process.getBuiltinModule("node:crypto").createHash("sha256");
+    const hash = createHash("sha256");
     for await (const chunk of read()) {
       signal.throwIfAborted();
       hash.update(chunk);

@@ -1,4 +1,5 @@
 /** A snapshot, or a capture with its base, from the daemon's host to a store. What is there already does not travel. */
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -200,7 +201,6 @@ async function throughFile(
   bytes: AsyncIterable<Uint8Array>,
   use: (file: Source) => Promise<void>,
 ): Promise<void> {
-  const { createHash } = await import("node:crypto");
   const folder = await mkdtemp(join(tmpdir(), "thaw-push-"));
   try {
     const path = join(folder, "layer");

@@ -1,4 +1,6 @@
 /** Where snapshots and captures travel: a registry, a folder, a file. All of them hold OCI artifacts: blobs by digest, manifests by tag. */
+import { createHash } from "node:crypto";
+import { ThawError } from "../errors.ts";
 
 /** What a blob is, as an OCI manifest names it. */
 export interface Descriptor {
@@ -46,14 +48,13 @@ export async function readSmall(
   limit: number,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  const { ThawError } = await import("../errors.ts");
   if (blob.size > limit)
     throw new ThawError(
       "store-corrupt",
       `${store.name}: ${blob.mediaType} of ${blob.size} bytes; ${limit} is the most`,
     );
   const bytes = await joinBytes(store.readBlob(blob, 0, signal), blob.size);
-  if (digestOf(bytes) !== blob.digest) throw wrongBlob(store.name, blob, ThawError);
+  if (digestOf(bytes) !== blob.digest) throw wrongBlob(store.name, blob);
   return bytes;
 }
 
@@ -74,7 +75,7 @@ export async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
 }
 
 export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${process.getBuiltinModule("node:crypto").createHash("sha256").update(bytes).digest("hex")}`;
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
 /** Passes a blob on and fails at its end when it was another. */
@@ -83,21 +84,16 @@ export async function* checked(
   blob: Descriptor,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
-  const { ThawError } = await import("../errors.ts");
-  const hash = process.getBuiltinModule("node:crypto").createHash("sha256");
+  const hash = createHash("sha256");
   for await (const chunk of store.readBlob(blob, 0, signal)) {
     hash.update(chunk);
     yield chunk;
   }
-  if (`sha256:${hash.digest("hex")}` !== blob.digest) throw wrongBlob(store.name, blob, ThawError);
+  if (`sha256:${hash.digest("hex")}` !== blob.digest) throw wrongBlob(store.name, blob);
 }
 
-function wrongBlob(
-  name: string,
-  { digest }: Descriptor,
-  Failure: typeof import("../errors.ts").ThawError,
-): Error {
-  return new Failure("store-corrupt", `${name} answered with other bytes than ${digest}`, {
+function wrongBlob(name: string, { digest }: Descriptor): ThawError {
+  return new ThawError("store-corrupt", `${name} answered with other bytes than ${digest}`, {
     hint: "nothing of it was kept; push it anew where it came from",
   });
 }

@@ -7,7 +7,7 @@ import { createWriteStream, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { build } from "esbuild";
+import { build } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { openHome } from "../../engine/home.ts";
@@ -65,10 +65,12 @@ describe.skipIf(missing.length > 0)(`power loss${why ? ` (${why})` : ""}`, () =>
     const store = new SnapshotStore(openHome(testHome()));
     snapshot = await store.checkForThaw(await store.get("node:24"));
     const bundle = await build({
-      entryPoints: ["test/fixtures/power-loss/publisher.ts"],
-      ...{ bundle: true, write: false, format: "esm", platform: "node", target: "node24" },
+      input: "test/fixtures/power-loss/publisher.ts",
+      platform: "node",
+      write: false,
+      output: { format: "esm" },
     });
-    program = bundle.outputFiles[0]?.contents ?? new Uint8Array();
+    program = Buffer.from(bundle.output[0].code);
   });
 
   /**

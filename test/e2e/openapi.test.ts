@@ -1,10 +1,10 @@
 /** The OpenAPI document as others use it: a linter passes it, and a public generator makes a client of it that works. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
-import { build } from "esbuild";
 import { generateSource } from "oazapfts";
+import { build } from "rolldown";
 import { Agent, fetch as fetchOver } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Thaw } from "../../client/index.ts";
@@ -88,8 +88,10 @@ test("a client that oazapfts generates makes a sandbox, lists it and runs a comm
   writeFileSync(source, await generateSource(path));
   const bundle = join(folder, "client.mjs");
   await build({
-    ...{ entryPoints: [source], outfile: bundle, bundle: true, format: "esm", platform: "node" },
-    nodePaths: ["node_modules"],
+    input: source,
+    platform: "node",
+    resolve: { modules: [resolve("node_modules")] },
+    output: { file: bundle, format: "esm" },
   });
   const client: Any = await import(bundle);
   const dispatcher = new Agent({ connect: { socketPath: socket } });
