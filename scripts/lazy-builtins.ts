@@ -1,5 +1,5 @@
 // An import of a builtin module evaluates every export of it, whoever asks: node:http's WebSocket and fetch, node:crypto's web crypto. Here each is
-// a module whose exports are looked up when they are used, so that a short command does not wait for what it does not need.
+// a module whose exports are looked up when they are used, so that a start does not wait for what it does not need.
 import { builtinModules } from "node:module";
 import type { Plugin } from "rolldown";
 
@@ -11,40 +11,31 @@ export function lazyBuiltins(): Plugin {
     name: "lazy-builtins",
     resolveId: {
       filter: { id: /^(node:)?[a-z0-9_]+(\/[a-z0-9]+)*$/ },
-      handler(id, importer, { kind }) {
-        const name = id.replace("node:", "");
+      handler(id, importer) {
         // The bundler's own part is what these modules are made with.
-        if (
-          !(builtinModules.includes(name) || builtinModules.includes(id)) ||
-          importer?.startsWith("\0rolldown")
-        )
-          return null;
-        return { id: `${PREFIX}${kind === "require-call" ? "require:" : ""}${name}${SUFFIX}` };
+        if (importer?.startsWith("\0rolldown")) return null;
+        const name = builtinModules.includes(id) ? id : id.replace("node:", "");
+        return builtinModules.includes(name) ? { id: `${PREFIX}${name}${SUFFIX}` } : null;
       },
     },
     load: {
       filter: { id: new RegExp(`^${PREFIX}`) },
-      handler(id) {
-        const name = id.slice(PREFIX.length, -SUFFIX.length);
-        return name.startsWith("require:") ? whole(name.slice("require:".length)) : lazy(name);
-      },
+      handler: (id) => lazyModule(id.slice(PREFIX.length, -SUFFIX.length)),
     },
   };
 }
 
-function whole(name: string): string {
-  return `module.exports = process.getBuiltinModule(${JSON.stringify(name)});`;
-}
-
-function lazy(name: string): string {
-  const builtin = process.getBuiltinModule(name) ?? {};
-  // A function (node:events) has no names to look up later; it is loaded by Node's own start anyway.
-  if (typeof builtin === "function") return whole(name);
-  const names = JSON.stringify(Object.keys(builtin));
+function lazyModule(name: string): string {
+  const load = `process.getBuiltinModule(${JSON.stringify(name)})`;
+  // Modules whose names need their prefix are few, and asked for late. A function (node:events) has no names; Node's own start loads it anyway.
+  const builtin = name.startsWith("node:") ? undefined : process.getBuiltinModule(name);
+  if (typeof builtin !== "object") return `module.exports = ${load};`;
   return `let loaded;
-for (const name of ${names})
+for (const name of ${JSON.stringify(Object.keys(builtin))})
   Object.defineProperty(exports, name, {
-    get: () => (loaded ??= process.getBuiltinModule(${JSON.stringify(name)}))[name],
+    get: () => (loaded ??= ${load})[name],
+    set: (value) => Object.defineProperty(exports, name, { value, writable: true }),
     enumerable: true,
+    configurable: true,
   });`;
 }

@@ -17,7 +17,7 @@ import { type Jar, ticketCookie, ticketsIn } from "./cookies.ts";
 import { isOwnRequest } from "./origin.ts";
 import { FORBIDDEN, MISDIRECTED, type Page, sendPage } from "./pages.ts";
 import { type Place, type Placed, placeOf, takeParameter } from "./place.ts";
-import { relay, relayUpgrade, type Target } from "./relay.ts";
+import type { Target } from "./relay.ts";
 import { addressOf, type Settings, settingsOf } from "./settings.ts";
 import { Tickets } from "./tickets.ts";
 import { Wakers } from "./waking.ts";
@@ -200,6 +200,7 @@ export class Previews {
         text: `Sandbox ${found.record.name} has ${MAX_REQUESTS} of them at a time.`,
       });
     response.once("close", release);
+    const { relay } = await import("./relay.ts");
     await relay(request, response, this.#target(request, { place, sandbox: found, failed }));
   }
 
@@ -215,6 +216,7 @@ export class Previews {
       if (socket.writable)
         socket.end("HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     };
+    const { relayUpgrade } = await import("./relay.ts");
     await relayUpgrade(request, socket, head, this.#target(request, { place, sandbox: found, failed }));
   }
 

@@ -37,11 +37,23 @@ const EMBEDDED: readonly [string, number, number][] = [
   ["2002::", 16, 2],
 ];
 
-const closed = [
-  ...CLOSED_V4.map(([network, bits, what]) => ({ list: listOf(network, bits), what })),
-  ...CLOSED_V6.map(([network, bits, what]) => ({ list: listOf(network, bits), what })),
-];
-const embedded = EMBEDDED.map(([network, bits, at]) => ({ list: listOf(network, bits), at }));
+interface Ranges {
+  closed: { list: BlockList; what: string }[];
+  embedded: { list: BlockList; at: number }[];
+}
+
+let known: Ranges | undefined;
+/** Made when the first address is looked at: a daemon's start does not wait for it. */
+function ranges(): Ranges {
+  known ??= {
+    closed: [...CLOSED_V4, ...CLOSED_V6].map(([network, bits, what]) => ({
+      list: listOf(network, bits),
+      what,
+    })),
+    embedded: EMBEDDED.map(([network, bits, at]) => ({ list: listOf(network, bits), at })),
+  };
+  return known;
+}
 
 export function isIn(list: BlockList, address: string): boolean {
   return list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
@@ -56,6 +68,7 @@ export function closedReason(address: string, own: ReadonlySet<string> = ownAddr
   if (isIP(address) === 0) return "not an address";
   const plain = address.toLowerCase().replace(/%.*$/, "");
   if (own.has(plain)) return "an address of this host";
+  const { closed, embedded } = ranges();
   const found = closed.find(({ list }) => isIn(list, plain));
   if (found) return found.what;
   if (isIP(plain) === 4) return null;

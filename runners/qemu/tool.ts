@@ -1,5 +1,4 @@
 /** Runs a host tool to its end, with an error that says what to install when it is missing. */
-import { execa } from "execa";
 import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { RunnerError, type RunnerErrorCode } from "../runner.ts";
@@ -25,6 +24,7 @@ export async function runTool(
   options: ToolOptions,
 ): Promise<string> {
   const timeoutMs = paced(options.timeoutMs);
+  const { execa } = await import("execa");
   const process = execa(command, args, {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
