@@ -101,7 +101,9 @@ async function measureImport({ dist, env, runs, signal }: World): Promise<Row[]>
 function modulesOf(entry: string, found = new Set<string>()): Set<string> {
   if (found.has(entry)) return found;
   found.add(entry);
-  for (const [, path = ""] of readFileSync(entry, "utf8").matchAll(/(?:^|;)(?:import|export)[^;("]*"(\.[^"]+)"/g))
+  for (const [, path = ""] of readFileSync(entry, "utf8").matchAll(
+    /(?:^|;)(?:import|export)[^;("]*"(\.[^"]+)"/g,
+  ))
     modulesOf(join(dirname(entry), path), found);
   return found;
 }
