@@ -150,3 +150,22 @@ fn a_flood_of_connections_waits_and_the_host_still_asks() {
     }
     offered(&mut host);
 }
+
+#[test]
+fn the_process_of_each_connection_is_told_however_many_it_holds() {
+    let Some((_agent, mut host)) = start() else { return };
+    // More open files than the agent looks at for long.
+    const CONNECTIONS: usize = 1_500;
+    let connect = r#"push @s, IO::Socket::INET->new("10.0.0.1:80") or die for 1..shift; sleep 60"#;
+    let files = r#"open($s[@s], "<", "/dev/null") or die for 1..1200;"#;
+    let script = format!("ulimit -n 8000; exec perl -MIO::Socket::INET -e '{files} {connect}' {CONNECTIONS}");
+    host.start("one", &script, json!({}));
+    let mut told = 0;
+    for _ in 0..CONNECTIONS {
+        let (stream, request) = offered(&mut host);
+        told += usize::from(request["process"] == json!("perl") && request["exec"] == json!("one"));
+        host.send_json(RESPONSE, stream, &json!({ "ok": { "window": 16384 } }));
+    }
+    assert_eq!(told, CONNECTIONS);
+    assert!(host.ask(json!({ "op": "ping" }))["ok"].is_object());
+}

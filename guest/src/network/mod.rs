@@ -32,8 +32,7 @@ pub struct Network {
     names: SharedNames,
     listener: Listener,
     ports: Ports,
-    /// The process that opened the last connection: likely to open the next.
-    last_pid: Option<i32>,
+    search: owner::Search,
 }
 
 impl Network {
@@ -48,7 +47,7 @@ impl Network {
         about("rules of the packet filter (nf_tables, nft_redir, nft_fib_ipv4, nft_reject_ipv4)", {
             interface::index().and_then(|loopback| rules::install(loopback, ports))
         })?;
-        Ok(Self { names, listener: Listener::of(listener.into()), ports, last_pid: None })
+        Ok(Self { names, listener: Listener::of(listener.into()), ports, search: owner::Search::default() })
     }
 
     /// Has the resolver refuse names: as they are, or with `*.` before a domain for all below it.

@@ -1,6 +1,7 @@
 //! Connections that leave: taken from the kernel, offered to the host under the name they are meant for.
 
-use super::{Network, names, owner};
+use super::owner::{self, Owner};
+use super::{Network, names};
 use crate::agent::Agent;
 use crate::message::Connect;
 use crate::poll::{Ready, Token};
@@ -36,54 +37,69 @@ impl Agent {
 
     /// Takes connections that wait, as many as the host may be offered.
     pub(crate) fn take_outward(&mut self) {
-        let mut offered = self.offered();
-        while let Some(network) = &mut self.network {
-            if !network.listener.readable || offered >= MAX_OFFERED || self.streams.len() >= MAX_OPEN {
-                return;
-            }
+        let room = MAX_OFFERED.saturating_sub(self.offered()).min(MAX_OPEN.saturating_sub(self.streams.len()));
+        let mut taken = Vec::new();
+        let Some(network) = &mut self.network else { return };
+        while network.listener.readable && taken.len() < room {
             match accept_inet(network.listener.fd()) {
-                Ok((fd, peer)) => self.offer_outward(fd, peer),
+                Ok((fd, peer)) => taken.push((fd, peer)),
                 Err(error) if error.raw_os_error() == Some(libc::ECONNABORTED) => continue,
                 Err(_) => network.listener.readable = false,
             }
-            offered += 1;
+        }
+        let leaving: Vec<_> = taken.into_iter().filter_map(|(fd, peer)| self.leaving(fd, peer)).collect();
+        let Self { network: Some(network), execs, .. } = self else { return };
+        let owners = leaving.iter().filter_map(|one| one.owner);
+        let pids = network.search.processes_of(owners, execs.pids().chain(processes::pids()));
+        for Leaving { fd, name, target, owner } in leaving {
+            let request = self.connect_request(name, target, owner, owner.and_then(|owner| pids.get(&owner.inode)));
+            self.offer_connection(fd, Token::Outward, &request);
         }
     }
 
-    fn offer_outward(&mut self, fd: OwnedFd, peer: SocketAddrV4) {
-        let Some(target) = original_destination(fd.as_fd()) else { return Socket::unclaimed(fd).reset() };
-        if self.session == 0 || !self.host_takes_connections {
-            return Socket::unclaimed(fd).reset();
-        }
-        let name = self.network.as_ref().and_then(|network| {
+    /// None for a connection that nobody could judge. It is reset.
+    fn leaving(&self, fd: OwnedFd, peer: SocketAddrV4) -> Option<Leaving> {
+        let network = self.network.as_ref()?;
+        let target = original_destination(fd.as_fd()).filter(|_| self.session != 0 && self.host_takes_connections);
+        let name = target.and_then(|target| {
             let names = network.names.lock().unwrap_or_else(PoisonError::into_inner);
             names.name(*target.ip()).map(str::to_string)
         });
         // An address that has lost its name would be judged as an address, which it is not.
-        if name.is_none() && names::is_synthetic(*target.ip()) {
-            return Socket::unclaimed(fd).reset();
+        match target.filter(|target| name.is_some() || !names::is_synthetic(*target.ip())) {
+            Some(target) => Some(Leaving { fd, name, target, owner: owner::find(peer, target) }),
+            None => {
+                Socket::unclaimed(fd).reset();
+                None
+            }
         }
-        let request = self.connect_request(name, target, peer);
-        self.offer_connection(fd, Token::Outward, &request);
     }
 
-    fn connect_request(&mut self, name: Option<String>, target: SocketAddrV4, peer: SocketAddrV4) -> Connect {
-        let found = owner::find(peer, target);
-        let pids = self.network.as_ref().and_then(|network| network.last_pid).into_iter();
-        let pid =
-            found.and_then(|found| owner::process_of(found, pids.chain(self.execs.pids()).chain(processes::pids())));
-        if let (Some(network), Some(_)) = (&mut self.network, pid) {
-            network.last_pid = pid;
-        }
+    fn connect_request(
+        &self,
+        name: Option<String>,
+        target: SocketAddrV4,
+        owner: Option<Owner>,
+        pid: Option<&i32>,
+    ) -> Connect {
+        let pid = pid.copied();
         Connect {
             op: "connect".to_string(),
             name,
             address: target.ip().to_string(),
             port: target.port(),
             pid,
-            uid: found.map(|found| found.uid),
+            uid: owner.map(|owner| owner.uid),
             process: pid.and_then(owner::name_of),
             exec: pid.and_then(|pid| self.execs.exec_of(pid)),
         }
     }
+}
+
+/// A connection that was taken from the kernel and is to be offered to the host.
+struct Leaving {
+    fd: OwnedFd,
+    name: Option<String>,
+    target: SocketAddrV4,
+    owner: Option<Owner>,
 }

@@ -1,19 +1,28 @@
 //! Whose a connection is: the process that opened it, as far as a bounded look tells.
 
 use super::netlink::{Attributes, Batch};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddrV4;
+use std::path::Path;
+use std::time::Instant;
 
 /// From linux/sock_diag.h.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-/// Open files looked at for one connection.
-const MAX_LINKS: usize = 1_024;
+/// Open files looked at in a burst, and those that may be looked at for each second after it.
+const MAX_LINKS: f64 = 16_384.0;
+const LINKS_A_SECOND: f64 = 8_192.0;
+/// Numbers of open files after the last one found that are tried first. They cost a call each.
+const NEAR: i32 = 7;
+const PLACES: usize = 3;
+/// What it costs to learn the number of an open file, against looking at it.
+const LISTED: f64 = 0.25;
 
 /// A socket as the kernel knows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner {
     pub uid: u32,
-    inode: u64,
+    pub inode: u64,
 }
 
 /// The socket in here of a connection. @param local its own address @param remote what it was connected to
@@ -36,19 +45,97 @@ pub fn find(local: SocketAddrV4, remote: SocketAddrV4) -> Option<Owner> {
     Some(Owner { uid: number(64)?, inode: u64::from(number(68)?) })
 }
 
-/// The one of these processes that has the socket open.
-pub fn process_of(owner: Owner, pids: impl Iterator<Item = i32>) -> Option<i32> {
-    let mut links = MAX_LINKS;
-    let socket = format!("socket:[{}]", owner.inode);
-    for pid in pids {
-        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            links = links.checked_sub(1)?;
-            if fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == socket.as_str()) {
-                return Some(pid);
+/// A file that a process has open.
+#[derive(Clone, Copy)]
+struct Place {
+    pid: i32,
+    fd: i32,
+}
+
+/// Finds the processes of connections. Many that come at once share one look at open files, and over time no more than so many are looked at.
+pub struct Search {
+    /// Where the last ones were found: the next is likely in the same process, at the same number or soon after it.
+    last: Vec<Place>,
+    links: f64,
+    refilled: Instant,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { last: Vec::new(), links: MAX_LINKS, refilled: Instant::now() }
+    }
+}
+
+impl Search {
+    /// The processes that have these sockets open, by inode; without those that were not found. @param pids likely ones first; the same may come again
+    pub fn processes_of(
+        &mut self,
+        owners: impl Iterator<Item = Owner>,
+        pids: impl Iterator<Item = i32>,
+    ) -> BTreeMap<u64, i32> {
+        self.refill();
+        let mut found = BTreeMap::new();
+        let mut wanted = BTreeSet::new();
+        for Owner { inode, .. } in owners {
+            match self.near_the_last(inode) {
+                Some(pid) => drop(found.insert(inode, pid)),
+                None => drop(wanted.insert(inode)),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let likely: Vec<_> = self.last.iter().map(|place| place.pid).collect();
+        for pid in likely.into_iter().chain(pids) {
+            if wanted.is_empty() || self.links < 1.0 {
+                break;
+            }
+            if seen.insert(pid) {
+                self.look(pid, &mut wanted, &mut found);
+            }
+        }
+        found
+    }
+
+    fn refill(&mut self) {
+        let now = Instant::now();
+        let since = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.links = (self.links + since * LINKS_A_SECOND).min(MAX_LINKS);
+        self.refilled = now;
+    }
+
+    fn near_the_last(&mut self, inode: u64) -> Option<i32> {
+        let at = |fd: &i32, pid: i32| socket_at(&format!("/proc/{pid}/fd/{fd}")) == Some(inode);
+        let place = self.last.iter_mut().find_map(|place| {
+            let Place { pid, fd } = *place;
+            place.fd = (fd..=fd.saturating_add(NEAR)).find(|fd| at(fd, pid))?;
+            Some(*place)
+        })?;
+        Some(place.pid)
+    }
+
+    /// Moves the sockets that the process has open from `wanted` to `found`. New ones have high numbers, more often than not.
+    fn look(&mut self, pid: i32, wanted: &mut BTreeSet<u64>, found: &mut BTreeMap<u64, i32>) {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let fds = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let fds: Vec<i32> = fds.take(MAX_LINKS as usize).collect();
+        self.links -= fds.len() as f64 * LISTED;
+        for fd in fds.into_iter().rev() {
+            self.links -= 1.0;
+            if self.links < 0.0 || wanted.is_empty() {
+                return;
+            }
+            let socket = socket_at(format!("/proc/{pid}/fd/{fd}"));
+            if let Some(inode) = socket.filter(|inode| wanted.remove(inode)) {
+                found.insert(inode, pid);
+                self.last.truncate(PLACES - 1);
+                self.last.insert(0, Place { pid, fd });
             }
         }
     }
-    None
+}
+
+/// The inode of the socket that a link in /proc/PID/fd leads to.
+fn socket_at(link: impl AsRef<Path>) -> Option<u64> {
+    fs::read_link(link).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// The short name of a process.
