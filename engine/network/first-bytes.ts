@@ -25,16 +25,18 @@ export function firstBytes(seen: Buffer): FirstBytes {
   return httpOrOther(seen);
 }
 
-/** Empty lines before a request are skipped, as servers do. */
+/** Empty lines and spaces before a request are skipped, as some servers do. What any server may take for a request is one. */
 function httpOrOther(seen: Buffer): FirstBytes {
-  const text = seen.toString("latin1", 0, MAX_LINE_BYTES).replace(/^[\r\n]+/, "");
+  const text = seen.toString("latin1", 0, MAX_LINE_BYTES).replace(/^\s+/, "");
   // Requests begin with a method; nothing else that is text and waits for an answer has HTTP/ in its first line.
   if (text !== "" && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(text)) return { kind: "other" };
-  // A method, a space: without them it is no request, however long its first line is.
-  if (/^[^ \n]{33}/.test(text)) return { kind: "other" };
+  // A method, a space or the like: without them it is no request, however long its first line is.
+  if (/^\S{33}/.test(text)) return { kind: "other" };
+  // Letters and a space begin a request, whatever bytes come before the end of the line.
+  const begins = /^[A-Za-z_-]+\s/.test(text);
   const end = text.indexOf("\n");
   if (end < 0) {
-    if (/[^\t\r\x20-\x7e]/.test(text)) return { kind: "other" };
+    if (!begins && /[^\s\x20-\x7e]/.test(text)) return { kind: "other" };
     return seen.length >= MAX_LINE_BYTES
       ? { kind: "broken", why: "a first line that is too long" }
       : { kind: "more" };

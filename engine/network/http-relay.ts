@@ -33,7 +33,7 @@ interface Served {
 
 const served = new WeakMap<object, Served>();
 
-const server = createServer({ keepAliveTimeout: 0 });
+const server = createServer({ keepAliveTimeout: 0, shouldUpgradeCallback: mayUpgrade });
 server.on("request", (message: IncomingMessage, response: ServerResponse) => {
   const by = served.get(message.socket);
   message.on("error", () => {});
@@ -101,7 +101,8 @@ function fault({ url = "", headersDistinct }: IncomingMessage, { name, port }: H
   if (!names(host, name, port))
     return `a request for Host ${host.slice(0, 200)} within a connection to ${name}`;
   if (url.startsWith("/") || url === "*") return null;
-  const { host: meant } = URL.canParse(url) ? new URL(url) : { host: "" };
+  // Compared as it is written: parsers of addresses differ in what they make of odd ones.
+  const meant = /^http:\/\/([^/?#\\@\s]+)(?:[/?].*)?$/is.exec(url)?.[1] ?? "";
   return names(meant, name, port)
     ? null
     : `a request for ${url.slice(0, 200)} within a connection to ${name}`;
@@ -122,11 +123,13 @@ const HOP_BY_HOP = new Set(
 /** A message's headers that go on to the next hop: names and values in turn. */
 function endToEnd({ rawHeaders, headers }: IncomingMessage): string[] {
   const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
+  // Without the length of its body, a request's body would be the next request.
+  for (const kept of ["host", "content-length"]) named.delete(kept);
   const kept: string[] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const [name = "", value = ""] = rawHeaders.slice(at, at + 2);
     const lower = name.toLowerCase();
-    if (!HOP_BY_HOP.has(lower) && (!named.has(lower) || lower === "host")) kept.push(name, value);
+    if (!HOP_BY_HOP.has(lower) && !named.has(lower)) kept.push(name, value);
   }
   return kept;
 }
@@ -180,7 +183,16 @@ function pathFor({ through }: HttpTarget, url = "/"): string {
   return url === "*" ? through.prefix : `${through.prefix}${url}`;
 }
 
-/** WebSockets and the like: the answer decides, then bytes go both ways. */
+/**
+ * Whether a request may turn its connection into something else. To HTTP/2 and TLS it may not: their names could not be checked. Such requests
+ * are ordinary ones, as for a server that does not know the protocol.
+ */
+function mayUpgrade({ headers }: IncomingMessage): boolean {
+  const hasBody = headers["transfer-encoding"] !== undefined || headers["content-length"] !== undefined;
+  return !hasBody && !/\b(h2c?|http|tls|ssl)\b/i.test(headers.upgrade ?? "");
+}
+
+/** WebSockets and the like: once the server has agreed, bytes go both ways. Until then it is a request like others, with one answer. */
 async function upgrade(
   message: IncomingMessage,
   guest: Duplex,
@@ -192,13 +204,35 @@ async function upgrade(
     target.refused(wrong);
     return void guest.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
   }
-  const upstream = await (target.tunnel ?? target.dial)();
-  const lines = [`${message.method} ${message.url} HTTP/1.1`];
-  for (let at = 0; at + 1 < message.rawHeaders.length; at += 2)
-    lines.push(`${message.rawHeaders[at]}: ${message.rawHeaders[at + 1]}`);
-  upstream.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
-  if (head.length > 0) upstream.write(head);
-  await join(guest, upstream);
+  const connection = await (target.tunnel ?? target.dial)();
+  const headers = [...endToEnd(message), "Connection", "Upgrade", "Upgrade", message.headers.upgrade ?? ""];
+  const outgoing = request({
+    ...{ method: message.method ?? "GET", path: message.url ?? "/", headers, setHost: false },
+    createConnection: () => connection,
+  });
+  guest.once("close", () => outgoing.destroy());
+  outgoing.on("error", () => guest.destroy());
+  outgoing.once("upgrade", (answer: IncomingMessage, upstream: Socket, first: Buffer) => {
+    guest.write(headOf(answer));
+    if (first.length > 0) upstream.unshift(first);
+    if (head.length > 0) upstream.write(head);
+    join(guest, upstream).catch(() => {});
+  });
+  outgoing.once("response", (answer: IncomingMessage) => {
+    // Its body ends with the connection.
+    guest.write(headOf(answer, ["Connection", "close"]));
+    answer.pipe(guest);
+    answer.on("error", () => guest.destroy());
+  });
+  outgoing.end();
+}
+
+/** The first line and headers of an answer; of one that does not upgrade without those of its connection. */
+function headOf(answer: IncomingMessage, instead?: string[]): string {
+  const headers = instead ? [...endToEnd(answer), ...instead] : answer.rawHeaders;
+  const lines = [`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}`];
+  for (let at = 0; at + 1 < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
+  return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
 /** The rest of the request may never come: the connection ends with the answer. */

@@ -182,11 +182,100 @@ describe.runIf(isRoot)("connections by name", { timeout: 60_000 }, () => {
       await bash(`GET / HTTP/1.1\\r\\nHost: web.test:${port}\\r\\nHost: other.test\\r\\n\\r\\n`),
     ).toMatch(/40[03]/);
     expect(await bash(`\\r\\nGET / HTTP/1.1\\r\\nHost: other.test\\r\\n\\r\\n`)).toContain("403");
+    const absolute = (url: string) => `GET ${url} HTTP/1.1\\r\\nHost: web.test:${port}\\r\\n\\r\\n`;
+    expect(await bash(absolute(`http://web.test:${port}@other.test/`))).toContain("403");
+    expect(await bash(absolute("https://web.test/"))).toContain("403");
+    expect(await bash(` GET / HTTP/1.1\\r\\nHost: other.test\\r\\n\\r\\n`)).toMatch(/40[03]|^$/);
+    expect(await bash(`GET\\t/${"a".repeat(40)}\\tHTTP/1.1\\r\\nHost: other.test\\r\\n\\r\\n`)).toContain(
+      "400",
+    );
     expect(await bash(`PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n`)).not.toContain("secret");
     expect(served).toBe(0);
     await expect
       .poll(() => log.summary.filter(({ verdict }) => verdict === "denied").length)
       .toBeGreaterThan(0);
+  });
+
+  test("a request is never hidden in the body of another, or behind an upgrade that the server does not make", async () => {
+    const seen: string[] = [];
+    const server = createHttp((message, response) => {
+      let body = "";
+      message.on("data", (chunk: Buffer) => (body += chunk));
+      message.on("end", () => {
+        seen.push(`${message.method} ${message.headers.host?.split(":")[0]} ${body.length}`);
+        response.end("served");
+      });
+    });
+    // An ordinary server: it knows no upgrade and goes on with the next request.
+    const port = await listening(server);
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const send = (...requests: string[]) => {
+      const hex = requests.map((text) => Buffer.from(text).toString("hex"));
+      return node(
+        `const s = require("net").connect(${port}, "web.test"); for (const r of ${JSON.stringify(hex)}) s.write(Buffer.from(r, "hex")); s.on("data", (d) => process.stdout.write(d)).on("error", () => {}); setTimeout(() => s.destroy(), 800)`,
+      );
+    };
+    const hidden = "GET /hidden HTTP/1.1\r\nHost: other.test\r\n\r\n";
+    const head = `Host: web.test:${port}\r\n`;
+    await send(
+      `GET / HTTP/1.1\r\n${head}Connection: content-length\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`,
+    );
+    await send(
+      `DELETE / HTTP/1.1\r\n${head}Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    );
+    for (const protocol of ["websocket", "h2c", "TLS/1.0, HTTP/1.1", "other"])
+      await send(`GET / HTTP/1.1\r\n${head}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`, hidden);
+    expect(seen).toEqual([
+      `GET web.test ${hidden.length}`,
+      `DELETE web.test ${hidden.length}`,
+      ...Array.from({ length: 4 }, () => "GET web.test 0"),
+    ]);
+  });
+
+  test("a WebSocket: bytes both ways once the server has agreed, and its answer when it does not", async () => {
+    const server = createHttp((_message, response) =>
+      response.writeHead(426, { "X-Why": "no" }).end("not here"),
+    );
+    server.on("upgrade", (message, socket, first) => {
+      if (message.url !== "/ws")
+        return void socket.end("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone");
+      socket.write(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi ",
+      );
+      if (first.length > 0) socket.write(first);
+      socket.pipe(socket);
+    });
+    const port = await listening(server);
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const ask = (path: string) =>
+      node(
+        `const q = require("http").request("http://web.test:${port}${path}", { headers: { Connection: "Upgrade", Upgrade: "websocket" } }); q.on("upgrade", (a, s, h) => { process.stdout.write(a.statusCode + " " + h); s.on("data", (d) => process.stdout.write(d)).on("end", () => s.end()); s.end("there"); }).on("response", (a) => { process.stdout.write(a.statusCode + " "); a.pipe(process.stdout); }).end()`,
+      );
+    expect((await ask("/ws")).text).toContain("101 hi there");
+    expect((await ask("/none")).text).toContain("404 none");
+  });
+
+  test("a hello or a request that trickles ends in time, byte after byte or not", async () => {
+    let served = 0;
+    const port = await http((_message, response) => {
+      served += 1;
+      response.end();
+    });
+    names["web.test"] = [ADDRESS];
+    allow(`web.test:${port}`);
+    const trickle = (text: Buffer) =>
+      node(
+        `const b = Buffer.from("${text.toString("hex")}", "hex"), s = require("net").connect(${port}, "web.test"); let at = 0; const t = setInterval(() => s.write(b.subarray(at, ++at)), 100); s.on("error", () => {}).on("close", () => { clearInterval(t); console.log("closed after " + at); })`,
+      );
+    const begun = Buffer.from(`GET / HTTP/1.1\r\nHost: web.test:${port}\r\nA: ${"a".repeat(400)}`);
+    for (const text of [begun, Buffer.concat([Buffer.from("160301ffff01", "hex"), Buffer.alloc(400)])]) {
+      const { text: told } = await trickle(text);
+      expect(Number(/closed after (\d+)/.exec(told)?.[1])).toBeLessThan(100);
+      await expect.poll(() => log.entries.at(-1)?.reason).toContain("did not come within 0.5 s");
+    }
+    expect(served).toBe(0);
   });
 
   test("TLS: the name in the hello must be the name that was allowed", async () => {

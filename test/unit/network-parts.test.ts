@@ -82,6 +82,13 @@ describe("first bytes", () => {
     ["*1\r\n$4\r\nPING\r\n", "other"],
     ["\x00\x00\x00\x08\x04\xd2\x16\x2f", "other"],
     ["", "more"],
+    // What only some servers take for a request.
+    [" GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http"],
+    [`GET\t/${"a".repeat(40)}\tHTTP/1.1\r\nHost: a\r\n\r\n`, "http"],
+    ["GET /\xe9", "more"],
+    ["GET /\x01", "more"],
+    ["AMQP\x00\x00\x09\x01", "other"],
+    ["0032git-upload-pack /a\0host=b\0", "other"],
   ])("%j: %s", (text, kind) => {
     expect(firstBytes(Buffer.from(text, "latin1")).kind).toBe(kind);
   });

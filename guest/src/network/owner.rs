@@ -103,7 +103,7 @@ impl Search {
     }
 
     fn near_the_last(&mut self, inode: u64) -> Option<i32> {
-        let at = |fd: &i32, pid: i32| socket_at(&format!("/proc/{pid}/fd/{fd}")) == Some(inode);
+        let at = |fd: &i32, pid: i32| socket_at(format!("/proc/{pid}/fd/{fd}")) == Some(inode);
         let place = self.last.iter_mut().find_map(|place| {
             let Place { pid, fd } = *place;
             place.fd = (fd..=fd.saturating_add(NEAR)).find(|fd| at(fd, pid))?;
