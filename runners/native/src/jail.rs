@@ -49,6 +49,7 @@ pub struct Child {
 
 /// Starts the command. Resolves once it is executed; the error names the step that failed.
 pub fn start(jail: &Jail) -> io::Result<Child> {
+    step("scheduling", leave_real_time())?;
     let (report, reporter) = pipe()?;
     // SAFETY: cannot fail.
     let caller = (user(), unsafe { libc::getegid() });
@@ -130,6 +131,19 @@ fn enter(jail: &Jail, caller: Caller, reporter: RawFd) -> io::Result<Never> {
 
 fn step<T>(name: &str, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+}
+
+/// A machine whose daemon has real-time priority would keep every other process from running; and a cgroup of version 1 takes no such process
+/// without a share of real time (EINVAL).
+fn leave_real_time() -> io::Result<()> {
+    // SAFETY: of this process.
+    let policy = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if policy != libc::SCHED_FIFO && policy != libc::SCHED_RR {
+        return Ok(());
+    }
+    let normal = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure lives for the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal) }).map(|_| ())
 }
 
 /// A process may always raise its own score, and hands it down. One that the daemon has lowered is the daemon's alone.

@@ -17,8 +17,13 @@ struct Kept {
 }
 
 fn keep(name: &str, options: &[&str], command: &[&str]) -> Kept {
+    keep_by(Command::new(env!("CARGO_BIN_EXE_thaw-keeper")), name, options, command)
+}
+
+/// @param keeper the program, with how it is started
+fn keep_by(mut keeper: Command, name: &str, options: &[&str], command: &[&str]) -> Kept {
     let dir = std::env::temp_dir().join(format!("tkr-{}-{name}", std::process::id()));
-    let mut process = Command::new(env!("CARGO_BIN_EXE_thaw-keeper"))
+    let mut process = keeper
         .args(["run", "--id", name, "--dir"])
         .arg(&dir)
         .args(LIMITS)
@@ -96,6 +101,23 @@ fn a_machine_is_killed_once_and_its_end_is_a_signal() {
     assert!(kept.ask("kill 5000").contains("\"end\":{\"kind\":\"signal\",\"signal\":9}"));
     assert!(!is_alive(&pid));
     assert!(kept.ask("nonsense").contains("error"));
+}
+
+#[test]
+fn a_machine_has_no_real_time_priority_and_is_limited_whatever_its_daemon_has() {
+    let mut keeper = Command::new("chrt");
+    keeper.args(["--fifo", "1", env!("CARGO_BIN_EXE_thaw-keeper")]);
+    if !Command::new("chrt").args(["--fifo", "1", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no real-time priority is given here");
+        return;
+    }
+    let cgroup = format!("thaw-test-{}", std::process::id());
+    let kept = keep_by(keeper, "fifo", &["--cgroup", &cgroup], &["/bin/sh", "-c", "chrt -p $$ >&2"]);
+    let said = kept.ask("wait");
+    for root in ["", "memory", "pids", "cpu"] {
+        let _ = fs::remove_dir(PathBuf::from("/sys/fs/cgroup").join(root).join(&cgroup));
+    }
+    assert!(said.contains("SCHED_OTHER") && said.contains("\"code\":0}"), "{said}");
 }
 
 #[test]
