@@ -1,11 +1,10 @@
 //! What a request can fail with, as the host sees it.
 
-use serde::{Deserialize, Serialize};
+use crate::json::{messages, names};
 use std::io;
 
 /// The kinds of docs/PROTOCOL.md.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Invalid,
     Unsupported,
@@ -19,16 +18,29 @@ pub enum Kind {
     Denied,
 }
 
+names!(Kind {
+    Invalid = "invalid",
+    Unsupported = "unsupported",
+    NotFound = "not-found",
+    NotExecutable = "not-executable",
+    NoUser = "no-user",
+    Io = "io",
+    Limit = "limit",
+    Exists = "exists",
+    Refused = "refused",
+    Denied = "denied",
+});
+
 /// Hosts refuse longer messages.
 const MAX_MESSAGE_BYTES: usize = 1_024;
 
-/// A failed request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub kind: Kind,
-    pub message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub errno: Option<i32>,
+messages! {
+    /// A failed request.
+    pub struct Failure {
+        pub kind: Kind,
+        pub message: String,
+        pub errno: Option<i32> = omitted,
+    }
 }
 
 impl Failure {

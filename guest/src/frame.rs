@@ -1,7 +1,7 @@
 //! Frames: the fixed header, the payload and the trailer, as in docs/PROTOCOL.md.
 
+use crate::json::Json;
 use crate::protocol::*;
-use serde::Serialize;
 
 /// The header's fields that vary, checked for their limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,11 +127,10 @@ impl Address {
     }
 
     /// A whole frame with a JSON payload, or None when the JSON is too long for a frame.
-    pub fn json(&self, kind: u8, value: &impl Serialize) -> Option<Vec<u8>> {
+    pub fn json(&self, kind: u8, value: &dyn Json) -> Option<Vec<u8>> {
         let mut frame = Vec::with_capacity(256);
         frame.resize(HEADER_BYTES, 0);
-        // Values of the agent's own making: string keys, no failing implementations.
-        serde_json::to_writer(&mut frame, value).ok()?;
+        value.write(&mut frame);
         let length = frame.len() - HEADER_BYTES;
         if length > MAX_PAYLOAD_BYTES {
             return None;

@@ -4,9 +4,10 @@
 use crate::agent::{Agent, Stream};
 use crate::failure::{Failure, Kind};
 use crate::frame::Address;
+use crate::json::Json;
+use crate::message::Nothing;
 use crate::protocol::*;
 use crate::sys;
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -206,7 +207,7 @@ impl Worker {
     }
 
     /// Answers the request, with more to follow.
-    pub fn answer(&mut self, value: impl Serialize) {
+    pub fn answer(&mut self, value: impl Json) {
         self.answered = true;
         self.send(self.address.response(Ok(value)), false);
     }
@@ -217,14 +218,14 @@ impl Worker {
     }
 
     /// Answers the request and closes the stream.
-    pub fn finish(&mut self, value: impl Serialize) {
+    pub fn finish(&mut self, value: impl Json) {
         self.send(self.address.response(Ok(value)), true);
     }
 
     fn fail(&mut self, failure: Failure) {
         let frame = match self.answered {
             true => self.address.reset(&failure),
-            false => self.address.response::<()>(Err(failure)),
+            false => self.address.response::<Nothing>(Err(failure)),
         };
         self.send(frame, true);
     }

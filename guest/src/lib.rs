@@ -10,6 +10,7 @@ pub mod identity;
 pub mod init;
 pub mod input;
 pub mod jobs;
+pub mod json;
 pub mod kept_file;
 pub mod link;
 pub mod log;

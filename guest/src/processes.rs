@@ -4,10 +4,10 @@
 use crate::exec::stat::Stat;
 use crate::failure::{Context, Failure, cut};
 use crate::jobs::Worker;
+use crate::json::{self, Json};
 use crate::message::{ListeningSocket, Process, Processes};
 use crate::protocol::MAX_PAYLOAD_BYTES;
 use crate::sys;
-use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -76,8 +76,8 @@ pub fn pids() -> impl Iterator<Item = i32> {
 }
 
 /// Takes what `item` needs, with a comma, off the room there is.
-fn fits(item: &impl Serialize, room: &mut usize) -> bool {
-    let bytes = serde_json::to_vec(item).map_or(usize::MAX, |json| json.len() + 1);
+fn fits(item: &dyn Json, room: &mut usize) -> bool {
+    let bytes = json::to_vec(item).len() + 1;
     let left = room.checked_sub(bytes);
     *room = left.unwrap_or(*room);
     left.is_some()
@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn lists_end_with_the_room() {
         let mut room = 9;
-        assert!(fits(&"ab", &mut room));
-        assert!(!fits(&"abc", &mut room));
-        assert!(fits(&"a", &mut room));
+        assert!(fits(&"ab".to_string(), &mut room));
+        assert!(!fits(&"abc".to_string(), &mut room));
+        assert!(fits(&"a".to_string(), &mut room));
         assert_eq!(room, 0);
     }
 }

@@ -5,12 +5,11 @@ use crate::exec::words;
 use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::identity;
+use crate::json::{self, Json};
 use crate::machine;
 use crate::message::{Clock, Forget, Nothing, Operation, Ping, Refuse, Release, Resize, Signal};
 use crate::network::{Network, listening};
 use crate::processes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 impl Agent {
     /// Handles a REQUEST.
@@ -21,8 +20,8 @@ impl Agent {
     }
 
     fn try_dispatch(&mut self, stream: u32, payload: &[u8]) -> Result<(), Failure> {
-        let operation: Operation = serde_json::from_slice(payload).map_err(|error| malformed(&error))?;
-        match operation.op.as_ref() {
+        let operation: Operation = parse(payload)?;
+        match operation.op.as_str() {
             "start" => self.start(stream, parse(payload)?),
             "words" => {
                 let request = parse(payload)?;
@@ -121,7 +120,7 @@ impl Agent {
         Ok(Nothing {})
     }
 
-    fn answer_with(&mut self, stream: u32, result: Result<impl Serialize, Failure>) {
+    fn answer_with(&mut self, stream: u32, result: Result<impl Json, Failure>) {
         match result {
             Ok(value) => self.answer(stream, value),
             Err(failure) => self.refuse(stream, failure),
@@ -129,10 +128,6 @@ impl Agent {
     }
 }
 
-fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(payload).map_err(|error| malformed(&error))
-}
-
-fn malformed(error: &serde_json::Error) -> Failure {
-    Failure::invalid(format!("malformed request: {error}"))
+fn parse<T: Json>(payload: &[u8]) -> Result<T, Failure> {
+    json::from_slice(payload).map_err(|error| Failure::invalid(format!("malformed request: {error}")))
 }

@@ -5,10 +5,10 @@ use crate::failure::{Failure, Kind};
 use crate::frame::{Address, Header};
 use crate::identity;
 use crate::input::{Input, Parsed};
-use crate::message::{Event, Hello, Identity, Response, Unwelcome, Welcome};
+use crate::json::{self, Json};
+use crate::message::{Event, Hello, Identity, Nothing, Response, Unwelcome, Welcome};
 use crate::poll::Token;
 use crate::protocol::*;
-use serde::Serialize;
 
 /// Told to hosts in the WELCOME.
 const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -83,9 +83,9 @@ impl Agent {
         if session == 0 {
             return false;
         }
-        let Ok(hello) = serde_json::from_slice::<Hello>(payload) else { return false };
+        let Ok(hello) = json::from_slice::<Hello>(payload) else { return false };
         let address = Address { session, stream: 0 };
-        let (oldest, newest) = hello.versions;
+        let [oldest, newest] = hello.versions;
         let version = newest.min(VERSION);
         if version < oldest.max(OLDEST_VERSION) {
             let error =
@@ -229,7 +229,7 @@ impl Agent {
     }
 
     /// Answers a request.
-    pub(crate) fn answer(&mut self, stream: u32, value: impl Serialize) {
+    pub(crate) fn answer(&mut self, stream: u32, value: impl Json) {
         let address = Address { session: self.session, stream };
         self.link.send(address.response(Ok(value)));
     }
@@ -238,7 +238,7 @@ impl Agent {
     pub(crate) fn refuse(&mut self, stream: u32, failure: Failure) {
         let address = Address { session: self.session, stream };
         self.streams.remove(&stream);
-        self.link.send(address.response::<()>(Err(failure)));
+        self.link.send(address.response::<Nothing>(Err(failure)));
     }
 
     /// Ends a stream both ways. On stream 0: the session.
@@ -257,14 +257,14 @@ impl Agent {
 
 impl Address {
     /// A RESPONSE.
-    pub fn response<T: Serialize>(&self, result: Result<T, Failure>) -> Vec<u8> {
+    pub fn response<T: Json>(&self, result: Result<T, Failure>) -> Vec<u8> {
         let response = match result {
             Ok(value) => Response::Ok(value),
             Err(failure) => Response::Error(failure),
         };
         self.json(RESPONSE, &response).unwrap_or_else(|| {
             let failure = Failure::new(Kind::Limit, "the answer is too long for a frame");
-            self.json(RESPONSE, &Response::<()>::Error(failure)).unwrap_or_default()
+            self.json(RESPONSE, &Response::<Nothing>::Error(failure)).unwrap_or_default()
         })
     }
 

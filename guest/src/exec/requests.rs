@@ -4,7 +4,7 @@ use super::{Exec, pty, signals, start};
 use crate::agent::{Agent, Stream};
 use crate::failure::{Context, Failure, Kind};
 use crate::log;
-use crate::message::{Attach, Attached, Forget, Nothing, Receivers, Resize, Signal, Start};
+use crate::message::{Attach, Attached, Forget, Nothing, Receivers, Resize, Signal, Size, Start};
 use crate::poll::Token;
 use crate::protocol::*;
 use crate::sys;
@@ -130,7 +130,7 @@ impl Agent {
             return Err(Failure::invalid("the exec has no terminal"));
         }
         if let Some(terminal) = exec.out.fd() {
-            pty::resize(terminal, &request.size).context("resize")?;
+            pty::resize(terminal, &Size { rows: request.rows, cols: request.cols }).context("resize")?;
         }
         Ok(Nothing {})
     }

@@ -3,6 +3,7 @@
 use super::{absolute, attributes};
 use crate::failure::{Context, Failure};
 use crate::jobs::Worker;
+use crate::json;
 use crate::message::{Entry, List, Listing, Stat};
 use crate::protocol::MAX_PAYLOAD_BYTES;
 use crate::sys;
@@ -45,7 +46,7 @@ pub fn list(worker: &mut Worker, request: &List) -> Result<(), Failure> {
         // Gone since it was read.
         let Ok(metadata) = fs::symlink_metadata(&full) else { continue };
         let entry = entry(Path::new(&name), &full, &metadata);
-        bytes += serde_json::to_vec(&entry).map_or(0, |json| json.len() + 1);
+        bytes += json::to_vec(&entry).len() + 1;
         if bytes > ENTRIES_BYTES || listing.entries.len() >= limit {
             listing.truncated = true;
             break;

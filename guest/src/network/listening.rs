@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use crate::jobs::Worker;
+use crate::json::Json;
 use crate::message::{Nothing, Ports};
 use crate::processes;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub fn watch(worker: &mut Worker, own_ports: &[u16]) -> Result<(), Failure> {
         let ports = processes::listening_ports(own_ports);
         if told.as_ref() != Some(&ports) {
             let mut frame = worker.data_frame();
-            serde_json::to_writer(&mut frame, &Ports { ports: ports.clone() }).unwrap_or_default();
+            Ports { ports: ports.clone() }.write(&mut frame);
             frame.push(b'\n');
             worker.send_data(frame)?;
             told = Some(ports);

@@ -4,10 +4,10 @@ use super::address::{self, Address};
 use super::socket::{Phase, Socket};
 use crate::agent::{Agent, Stream};
 use crate::failure::{Context, Failure};
+use crate::json::{self, Json};
 use crate::message::{Accepted, Endpoint, Listening, Response, Taken};
 use crate::poll::Token;
 use crate::protocol::*;
-use serde::Serialize;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -106,7 +106,7 @@ impl Agent {
     }
 
     /// Opens a stream for a connection with a request of the agent's. @param from see `Phase::Offered`
-    pub(crate) fn offer_connection(&mut self, fd: OwnedFd, from: Token, request: &impl Serialize) {
+    pub(crate) fn offer_connection(&mut self, fd: OwnedFd, from: Token, request: &dyn Json) {
         self.last_stream = self.last_stream.wrapping_add(2);
         let stream = self.last_stream;
         if stream == 0 || self.streams.contains_key(&stream) || self.poll.add(&fd, Token::Socket(stream)).is_err() {
@@ -123,7 +123,7 @@ impl Agent {
     pub(crate) fn offered_answer(&mut self, stream: u32, payload: &[u8]) {
         let Some(Stream::Socket(socket)) = self.streams.get_mut(&stream) else { return };
         let Phase::Offered { from } = socket.phase else { return };
-        match serde_json::from_slice::<Response<Taken>>(payload) {
+        match json::from_slice::<Response<Taken>>(payload) {
             Ok(Response::Ok(Taken { window })) => {
                 socket.taken(window);
                 self.work.push(Token::Socket(stream));
