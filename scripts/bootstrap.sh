@@ -71,8 +71,9 @@ compile() {
   (cd runners/native && cargo build --release --quiet)
 }
 
-# What fails here is told by the build that needs it.
+# prefetch PID: once that process, which installs Node, has ended. What fails here is told by the build that needs it.
 prefetch() {
+  tail --pid="$1" --sleep-interval=0.1 -f /dev/null
   say "root file system and kernel of the template base"
   node_modules/.bin/node scripts/prefetch-base.ts 2>/dev/null || true
 }
@@ -96,18 +97,18 @@ if [ $((${#missing[@]} + ${#missing_rust[@]})) -gt 0 ]; then
   begin install_npm
   apt-get update -qq
   choose_rust
-  # The compilers first: they have the longest work before them, while the rest is installed.
-  install_packages "${missing_rust[@]}"
-  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
 else
   begin install_npm
 fi
 npm_job=${background[0]}
-begin compile
-compile_job=${background[1]}
 install_packages "${missing[@]}"
-wait "$npm_job"
-if [ "${1:-}" = --quickstart ]; then prefetch; fi
-wait "$compile_job"
+# It has the longest work before it; the compilers are installed meanwhile.
+if [ "${1:-}" = --quickstart ]; then begin prefetch "$npm_job"; fi
+if [ ${#missing_rust[@]} -gt 0 ]; then
+  install_packages "${missing_rust[@]}"
+  rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
+fi
+compile
+for job in "${background[@]}"; do wait "$job"; done
 say "bundle"
 node_modules/.bin/node scripts/build.mjs
