@@ -2,6 +2,7 @@
 import type { Agent } from "../../runners/agent/agent.ts";
 import { AgentRefusal } from "../../runners/agent/errors.ts";
 import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
+import type { AgentStream } from "../../runners/agent/stream.ts";
 import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
 
@@ -35,6 +36,8 @@ export async function runGuestStep(
   const abort = () => ended.reject(new EngineError("cancelled", "the build was cancelled"));
   signal?.addEventListener("abort", abort);
   try {
+    // Output may come with the answer, in one read.
+    const started = Promise.withResolvers<AgentStream>();
     const { stream } = await agent.start(
       {
         id,
@@ -48,7 +51,7 @@ export async function runGuestStep(
           const lines = (partial + piece.toString("utf8")).split("\n");
           partial = (lines.pop() ?? "").slice(-MAX_LINE_CHARS);
           for (const text of lines) line(text.slice(0, MAX_LINE_CHARS));
-          queueMicrotask(() => stream.consume(channel, piece.length));
+          void started.promise.then((stream) => stream.consume(channel, piece.length));
         },
         onEvent: (event) => {
           const exit = exitEvent.safeParse(event);
@@ -59,6 +62,7 @@ export async function runGuestStep(
         },
       },
     );
+    started.resolve(stream);
     const exit = await ended.promise;
     if (partial !== "") line(partial);
     await agent.forget(id).catch(() => {});

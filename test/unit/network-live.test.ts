@@ -1,5 +1,5 @@
 /** The way out, against the real agent in a network namespace of its own and real servers on this host. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttp, type RequestListener } from "node:http";
 import { createServer as createHttps } from "node:https";
@@ -13,11 +13,15 @@ import { Egress } from "../../engine/network/egress.ts";
 import { NetworkLog } from "../../engine/network/log.ts";
 import { EffectivePolicy, extended, noNetwork } from "../../engine/network/policy.ts";
 import { upstreamOf } from "../../engine/network/upstream.ts";
+import { trustAuthorities } from "../../engine/sandboxes/authorities.ts";
+import { SandboxNetwork } from "../../engine/sandboxes/network.ts";
+import type { SandboxRecord } from "../../engine/sandboxes/record.ts";
 import { runGuestStep } from "../../engine/templates/guest-step.ts";
 import { Agent } from "../../runners/agent/agent.ts";
 
 const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
 const isRoot = process.getuid?.() === 0;
+const hasKeytool = spawnSync("keytool", ["-help"]).error === undefined;
 /** Nobody else's on this host: tests run side by side. */
 const ADDRESS = `127.${process.pid % 250}.${(process.pid >> 8) % 250}.80`;
 
@@ -550,6 +554,80 @@ test.runIf(isRoot)(
   },
 );
 
+describe.runIf(isRoot)("a guest that lacks something", { timeout: 60_000 }, () => {
+  /** Runs `work` with an agent that `command` starts. */
+  const withAgent = async <T>(command: string[], work: (agent: Agent) => Promise<T>): Promise<T> => {
+    const own = join(dir, "lacking");
+    rmSync(own, { force: true });
+    const [program = "", ...args] = [...command, BINARY, "--socket", own];
+    const process = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+    const ended = new Promise<never>((_done, fail) => process.once("error", fail));
+    try {
+      while (!existsSync(own)) await Promise.race([sleep(5), ended]);
+      const other = await Agent.connect(connect(own), { deadlineMs: 10_000 });
+      return await work(other).finally(() => other.close());
+    } finally {
+      process.kill("SIGKILL");
+    }
+  };
+  /** Why a sandbox that may reach something reaches nothing, and what its commands say. */
+  const lacking = async (other: Agent): Promise<[string | null, string]> => {
+    const record = {
+      network: extended(noNetwork(), { allow: ["web.test"] }, "command line"),
+      replay: null,
+    } as unknown as SandboxRecord;
+    const network = new SandboxNetwork(record, dir);
+    network.serve(other);
+    const lines: string[] = [];
+    await runGuestStep(other, { name: "test", run: "echo works", env: {} }, (line) => lines.push(line));
+    return [network.unavailable, lines.join("\n")];
+  };
+
+  test("a kernel that takes no rules: the reason is told, and commands run", async () => {
+    // Without the right to change them, as without the modules, the kernel refuses.
+    const command = [
+      "unshare",
+      "--net",
+      "setpriv",
+      "--bounding-set",
+      "-net_admin",
+      "--inh-caps",
+      "-net_admin",
+    ];
+    const [why, said] = await withAgent([...command, "sh", "-c", `exec "$@" --network`, "sh"], lacking);
+    expect(why).toMatch(/^its guest's kernel can't redirect connections: .+: Operation not permitted/);
+    expect(said).toBe("works");
+  });
+
+  test("an agent that knows of no network: it is too old, and commands run", async () => {
+    const [why, said] = await withAgent(["unshare", "--net"], lacking);
+    expect(why).toContain("too old for a network; build the template again");
+    expect(said).toBe("works");
+  });
+
+  test.runIf(hasKeytool)(
+    "Java's own store has the authority, which its own tool reads back (needs keytool on the PATH)",
+    async () => {
+      const authority = { pem: readFileSync(join(dir, "cert.pem"), "latin1"), hash: null };
+      const tmpfs =
+        "for d in /etc/ssl/certs /usr/local/share/ca-certificates; do mount -t tmpfs none $d; done";
+      const store = "/etc/ssl/certs/java/cacerts";
+      const make = `mkdir /etc/ssl/certs/java; keytool -genkeypair -keyalg EC -dname CN=shipped -alias shipped -keystore ${store} -storepass changeit -keypass changeit >/dev/null 2>&1`;
+      const command = ["unshare", "--mount", "--net", "sh", "-c", `${tmpfs}; ${make}; exec "$@"`, "sh"];
+      const listed = await withAgent(command, async (other) => {
+        await trustAuthorities(other, [authority, authority]);
+        const lines: string[] = [];
+        const run = `keytool -list -rfc -keystore ${store} -storepass changeit 2>/dev/null`;
+        await runGuestStep(other, { name: "test", run, env: {} }, (line) => lines.push(line));
+        return lines.join("\n");
+      });
+      expect(listed).toContain("Alias name: shipped");
+      expect(listed).toContain("Alias name: thaw-host-1");
+      expect(listed.replaceAll("\r", "")).toContain(authority.pem.trim());
+    },
+  );
+});
+
 describe.runIf(isRoot)("a hostile guest", { timeout: 120_000 }, () => {
   const answers = async (): Promise<string> =>
     (
@@ -634,6 +712,32 @@ kill $pid; ip link del veth-thaw 2>/dev/null; true`);
     expect(await answers()).toContain("still here");
   });
 });
+
+test.runIf(isRoot)(
+  "3,000 streams held open by a guest: as many as a sandbox has, the others wait, and it still answers",
+  { timeout: 120_000 },
+  async () => {
+    const port = await tcp((socket) => socket.pipe(socket));
+    names["echo.test"] = [ADDRESS];
+    allow(`echo.test:${port}`);
+    const holding = node(
+      `let open = 0, errors = {}; const net = require("net"); const tell = (why) => { console.log(why, "held " + open, JSON.stringify(errors)); process.exit(); }; for (let i = 0; i < 3000; i++) { const s = net.connect(${port}, "echo.test"); s.on("error", (e) => { errors[e.code] = (errors[e.code] ?? 0) + 1; }).once("data", () => { if (++open === 1000) setTimeout(() => tell("time"), 500); }); s.write("x".repeat(40)); } process.on("beforeExit", () => tell("idle"))`,
+    );
+    await expect.poll(() => sockets.size, { timeout: 60_000 }).toBeGreaterThan(1_000);
+    const before = performance.now();
+    await agent.ping();
+    expect((await run("echo here")).text).toContain("here");
+    expect(performance.now() - before).toBeLessThan(10_000);
+    const { text: told } = await holding;
+    const held = Number(/held (\d+)/.exec(told)?.[1]);
+    expect(held, told).toBeGreaterThanOrEqual(1_000);
+    expect(held).toBeLessThanOrEqual(2_048);
+    const text = async () =>
+      (await node(`require("net").connect(${port}, "echo.test").end("again").pipe(process.stdout)`)).text;
+    expect(await text()).toContain("again");
+    await expect.poll(() => log.totals.allowed, { timeout: 20_000 }).toBeGreaterThan(1_000);
+  },
+);
 
 test.runIf(isRoot)(
   "300 connections at once, and a shell that still answers",

@@ -8,6 +8,7 @@ use crate::poll::{Ready, Token};
 use crate::processes;
 use crate::protocol::*;
 use crate::sockets::{MAX_OFFERED, Socket, accept_inet, original_destination};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
@@ -51,8 +52,21 @@ impl Agent {
         let Self { network: Some(network), execs, .. } = self else { return };
         let owners = leaving.iter().filter_map(|one| one.owner);
         let pids = network.search.processes_of(owners, execs.pids().chain(processes::pids()));
+        let programs: BTreeSet<_> = pids.values().copied().collect();
+        let programs: BTreeMap<_, _> = programs.into_iter().map(|pid| (pid, self.program(pid))).collect();
         for Leaving { fd, name, target, owner } in leaving {
-            let request = self.connect_request(name, target, owner, owner.and_then(|owner| pids.get(&owner.inode)));
+            let pid = owner.and_then(|owner| pids.get(&owner.inode)).copied();
+            let program = pid.and_then(|pid| programs.get(&pid)).cloned().unwrap_or_default();
+            let request = Connect {
+                op: "connect".to_string(),
+                name,
+                address: target.ip().to_string(),
+                port: target.port(),
+                pid,
+                uid: owner.map(|owner| owner.uid),
+                process: program.name,
+                exec: program.exec,
+            };
             self.offer_connection(fd, Token::Outward, &request);
         }
     }
@@ -75,25 +89,16 @@ impl Agent {
         }
     }
 
-    fn connect_request(
-        &self,
-        name: Option<String>,
-        target: SocketAddrV4,
-        owner: Option<Owner>,
-        pid: Option<&i32>,
-    ) -> Connect {
-        let pid = pid.copied();
-        Connect {
-            op: "connect".to_string(),
-            name,
-            address: target.ip().to_string(),
-            port: target.port(),
-            pid,
-            uid: owner.map(|owner| owner.uid),
-            process: pid.and_then(owner::name_of),
-            exec: pid.and_then(|pid| self.execs.exec_of(pid)),
-        }
+    fn program(&self, pid: i32) -> Program {
+        Program { name: owner::name_of(pid), exec: self.execs.exec_of(pid) }
     }
+}
+
+/// What a process is called, and the exec that it belongs to.
+#[derive(Clone, Default)]
+struct Program {
+    name: Option<String>,
+    exec: Option<String>,
 }
 
 /// A connection that was taken from the kernel and is to be offered to the host.

@@ -118,17 +118,21 @@ impl Search {
         let fds = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let fds: Vec<i32> = fds.take(MAX_LINKS as usize).collect();
         self.links -= fds.len() as f64 * LISTED;
+        let mut highest = None;
         for fd in fds.into_iter().rev() {
             self.links -= 1.0;
             if self.links < 0.0 || wanted.is_empty() {
-                return;
+                break;
             }
             let socket = socket_at(format!("/proc/{pid}/fd/{fd}"));
             if let Some(inode) = socket.filter(|inode| wanted.remove(inode)) {
                 found.insert(inode, pid);
-                self.last.truncate(PLACES - 1);
-                self.last.insert(0, Place { pid, fd });
+                highest = highest.max(Some(fd));
             }
+        }
+        if let Some(fd) = highest {
+            self.last.truncate(PLACES - 1);
+            self.last.insert(0, Place { pid, fd });
         }
     }
 }
