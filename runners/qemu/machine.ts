@@ -29,6 +29,8 @@ const EXIT_TIMEOUT_MS = 2_000;
 /** For an operation under way to let its machine go on. */
 const DETACH_TIMEOUT_MS = 5_000;
 const SETTLE_MAX_DELAY_MS = 60_000;
+/** A flattening that cuts have ended this often in a row is let come to its end: each cut makes the chain deeper. */
+const MAX_INTERRUPTED = 24;
 
 export interface QemuMachineOptions {
   record: MachineRecord;
@@ -47,7 +49,7 @@ export interface LiveOperations {
   dumpMemory(source: LiveSource): Promise<string>;
   /** Finishes a cut that a failed step or a killed daemon left: the machine goes on if it ran before. */
   finishCut(source: LiveSource): Promise<void>;
-  /** Keeps the disk's chain shallow. */
+  /** Keeps the disk's chain shallow. The machine may be paused and continued meanwhile, but not cut. */
   flatten(source: LiveSource, signal: AbortSignal): Promise<void>;
 }
 
@@ -72,6 +74,9 @@ export class QemuMachine implements Machine {
   #leaving = false;
   /** Aborted when this process lets go of the machine or ends it. */
   readonly #left = new AbortController();
+  /** Under way beside what is asked of the machine. */
+  #flattening: { abort: AbortController; over: Promise<void> } | null = null;
+  #interrupted = 0;
   /** Paused by a full disk, and told so. */
   #held = false;
   /** The connection to the agent, while there is one. */
@@ -198,7 +203,8 @@ export class QemuMachine implements Machine {
     this.#leaving = true;
     this.#left.abort();
     // A machine that stands still for an operation under way would stay so until the next daemon.
-    await Promise.race([this.#turn, sleep(paced(DETACH_TIMEOUT_MS), undefined, { ref: false })]);
+    const settled = Promise.all([this.#turn, this.#flattening?.over]);
+    await Promise.race([settled, sleep(paced(DETACH_TIMEOUT_MS), undefined, { ref: false })]);
     this.#qmp.close();
     this.#watch.close();
   }
@@ -217,7 +223,10 @@ export class QemuMachine implements Machine {
       const message = `machine ${this.record.id} was booted, not thawed: it can't be frozen while it runs`;
       return Promise.reject(new RunnerError("unsupported", message));
     }
-    const done = this.#inTurn(() => work(live, this.#source));
+    const done = this.#inTurn(async () => {
+      await this.#endFlattening();
+      return work(live, this.#source);
+    });
     done.then(
       () => this.settle(),
       () => this.settle(),
@@ -225,19 +234,34 @@ export class QemuMachine implements Machine {
     return done;
   }
 
-  /**
-   * Finishes an unfinished cut, and keeps the disk's chain shallow. What is asked of the machine next waits for it. A cut gives the machine
-   * another file to grow, so that is told too.
-   */
+  /** Finishes an unfinished cut, and begins to keep the disk's chain shallow. A cut gives the machine another file to grow, so that is told too. */
   settle(attempt = 0): void {
     this.#tellGrowth();
     this.#inTurn(() => this.#finishCut()).then(
-      () =>
-        this.#inTurn(async () => this.#live?.flatten(this.#source, this.#left.signal))
-          .then(() => this.#tellGrowth())
-          .catch(() => {}),
+      () => this.#inTurn(async () => this.#flatten()),
       () => this.#settleLater(attempt),
     );
+  }
+
+  /** Begins. Nobody waits for it. */
+  #flatten(): void {
+    if (this.#live === undefined || this.#leaving || this.#flattening !== null) return;
+    const abort = new AbortController();
+    const over = this.#live
+      .flatten(this.#source, AbortSignal.any([abort.signal, this.#left.signal]))
+      .catch(() => {})
+      .then(() => {
+        this.#flattening = null;
+        this.#interrupted = abort.signal.aborted ? this.#interrupted + 1 : 0;
+        this.#tellGrowth();
+      });
+    this.#flattening = { abort, over };
+  }
+
+  /** Before a cut. What was copied is not copied again by the next one, unless the disk is cut. */
+  async #endFlattening(): Promise<void> {
+    if (this.#interrupted < MAX_INTERRUPTED) this.#flattening?.abort.abort();
+    await this.#flattening?.over;
   }
 
   /** QEMU did not answer: a machine that stands still must not have to wait for the next operation. */

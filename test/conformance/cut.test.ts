@@ -287,4 +287,27 @@ describe.skipIf(missing.length > 0)(`a cut that fails${why ? ` (${why})` : ""}`,
     await isWell();
     await cutsAgain();
   });
+
+  test("while the chain is flattened the machine is paused, continued and cut at once; flattened it is later", async () => {
+    let streams = 0;
+    // It would take hours.
+    relay.onCommand = (name) => {
+      if (name !== "block-stream") return undefined;
+      streams += 1;
+      return { arguments: { speed: 1 } };
+    };
+    while (streams === 0) await machine.takeDifference(folder("taken"));
+    await machine.pause();
+    expect(await machine.state()).toBe("paused");
+    await machine.resume();
+    await isWell();
+    await machine.takeDifference(folder("taken"));
+    await until(async () => streams === 2, "it to be begun again");
+    relay.onCommand = () => undefined;
+    await cutsAgain();
+    const overlays = (): number => readdirSync(join(machine.record.stateDir, "disk")).length;
+    await until(async () => overlays() <= 2, "the overlays that were flattened to go");
+    overlaysAreWhole();
+    await isWell();
+  });
 });

@@ -19,7 +19,7 @@ export type Fault =
   | "answered-wrong"
   /** QEMU does it; no answer comes. */
   | "unanswered"
-  /** QEMU gets these arguments instead. */
+  /** QEMU gets these arguments, too, or instead. */
   | { arguments: Record<string, unknown> }
   | undefined;
 
@@ -82,7 +82,9 @@ export class QmpRelay implements AsyncDisposable {
       if (fault === "refused") return client.write(`${error(command.id, "refused by the test")}\n`);
       names.set(command.id, { name: command.execute, fault });
       if (typeof fault !== "object") return machine.write(`${line}\n`);
-      return machine.write(`${JSON.stringify({ ...command, arguments: fault.arguments })}\n`);
+      return machine.write(
+        `${JSON.stringify({ ...command, arguments: { ...command.arguments, ...fault.arguments } })}\n`,
+      );
     });
     lines(machine, (line) => {
       const { id } = JSON.parse(line) as { id?: number };
