@@ -175,7 +175,13 @@ export class Engine {
 
   /** The sandboxes that the request with this id has made, also under an earlier daemon. */
   madeBy(request: string): Sandbox[] {
-    return this.sandboxes.filter(({ record }) => record.request?.id === request);
+    return this.sandboxes
+      .flatMap((sandbox) => {
+        const made = sandbox.record.request;
+        return made?.id === request ? [{ sandbox, index: made.index }] : [];
+      })
+      .sort((one, other) => one.index - other.index)
+      .map(({ sandbox }) => sandbox);
   }
 
   /** Its client was told of it: from now on it stays though nobody asks for it again. */

@@ -76,8 +76,14 @@ export const sandboxRecord = z.object({
   leased: z.boolean(),
   /** Leased until its command has ended, then kept. */
   keep: z.boolean(),
-  /** The client's request that made it. Asked again by the same id, it is the answer; what nobody was answered ends as a lease does. */
-  request: z.object({ id: z.string(), answered: z.boolean() }).nullable().default(null),
+  /**
+   * The client's request that made it. Asked again by the same id, it is the answer, at its place among those it made; what
+   * nobody was answered ends as a lease does.
+   */
+  request: z
+    .object({ id: z.string(), answered: z.boolean(), index: z.int().default(0) })
+    .nullable()
+    .default(null),
   /** Made for work of the daemon's own, as a rerun's: with that daemon gone, nobody needs it. */
   temporary: z.boolean().default(false),
   /** Ids of the last requests that changed it, written with the change. One that comes again changes nothing. */

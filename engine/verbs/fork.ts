@@ -29,6 +29,8 @@ export interface Fork {
 interface Child {
   id: string;
   name: string;
+  /** Its place among them. */
+  index: number;
 }
 
 /** Children of a sandbox as it is now, all or none. Each has an identity and a disk of its own; their memory is shared. */
@@ -41,7 +43,7 @@ export function fork(parts: Parts, reference: string, options: ForkOptions): Pro
     const parent = registry.find(reference);
     const children: Child[] = Array.from({ length: options.count }, (_, index) => {
       const id = randomId();
-      return { id, name: options.name === undefined ? id : `${options.name}-${index + 1}` };
+      return { id, name: options.name === undefined ? id : `${options.name}-${index + 1}`, index };
     });
     const claimed: string[] = [];
     let origin: ForkOrigin | undefined;

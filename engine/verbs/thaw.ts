@@ -34,6 +34,8 @@ export interface NewSandbox {
   temporary?: boolean | undefined;
   /** Id of the client's request. */
   request?: string | undefined;
+  /** Its place among those that the request makes. Default 0. */
+  index?: number | undefined;
   snapshot: StoredSnapshot;
   /** Instead of the snapshot's. */
   defaults?: ExecDefaults | undefined;
@@ -109,7 +111,8 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     defaults: defaults ?? snapshot.manifest.defaults,
     createdAt: new Date().toISOString(),
     keep: keep ?? false,
-    request: made.request === undefined ? null : { id: made.request, answered: false },
+    request:
+      made.request === undefined ? null : { id: made.request, answered: false, index: made.index ?? 0 },
     derived: origin !== undefined,
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
