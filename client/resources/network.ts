@@ -1,6 +1,10 @@
 import type { NetworkEntry, NetworkRequest, NetworkState } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, withQuery } from "../api-calls.ts";
-import { parseLines } from "../ndjson.ts";
+import { ThawError } from "../errors.ts";
+import { followLines } from "../ndjson.ts";
+
+/** As many as the daemon keeps, and so tells again after a connection that broke. */
+const REMEMBERED = 1_000;
 
 /** What a sandbox may reach, and what it did. */
 export class Network {
@@ -23,13 +27,33 @@ export class Network {
     return this.#api.json({ method: "PUT", path: this.#path, json: layers, ...options });
   }
 
-  /** Connections that have ended, oldest first. @param options follow: wait for more; denied: only those that were denied */
+  /**
+   * Connections that have ended, oldest first. Following ends with the sandbox; a connection to the daemon that breaks is made again.
+   * @param options follow: wait for more; denied: only those that were denied
+   */
   async *log(
     options: CallOptions & { follow?: boolean; denied?: boolean } = {},
   ): AsyncGenerator<NetworkEntry, void> {
     const { follow = false, denied = false, signal } = options;
     const query = { follow: follow ? "1" : "0", denied: denied ? "1" : "0" };
-    const body = await this.#api.send({ method: "GET", path: withQuery(`${this.#path}/log`, query), signal });
-    for await (const line of parseLines(body)) yield line as NetworkEntry;
+    const path = withQuery(`${this.#path}/log`, query);
+    const told = new Set<string>();
+    let began = false;
+    const open = async (): Promise<AsyncIterable<Uint8Array>> => {
+      const body = await this.#api.send({ method: "GET", path, signal });
+      began = true;
+      return body;
+    };
+    try {
+      for await (const entry of followLines<NetworkEntry>(open, { follow, signal })) {
+        const line = JSON.stringify(entry);
+        if (follow && told.has(line)) continue;
+        if (told.size === REMEMBERED) for (const oldest of told.keys().take(1)) told.delete(oldest);
+        told.add(line);
+        yield entry;
+      }
+    } catch (error) {
+      if (!(began && error instanceof ThawError && error.code === "not-found")) throw error;
+    }
   }
 }

@@ -331,6 +331,27 @@ const kinds: Kind[] = [
       }),
     undo: () => web().exec(["true"]),
   },
+  {
+    name: "network log -f",
+    ask: (n) =>
+      call(async () => {
+        const names = [1, 2, 3, 4].map((index) => `x${index}.killed-${n}.example.com`);
+        // What is asked for while no daemon is there is not logged: until it was denied by one.
+        const asks = names.map(
+          (name) => `until curl -sm5 http://${name}/ | grep -q allow; do sleep 0.1; done`,
+        );
+        await web().startDetached({ argv: ["sh", "-c", asks.join("; ")], id: `asks-${n}` });
+        const lines: string[] = [];
+        const wanted = new Set(names);
+        for await (const entry of web().network.log({ follow: true })) {
+          lines.push(JSON.stringify(entry));
+          wanted.delete(entry.name ?? "");
+          if (wanted.size === 0) break;
+        }
+        return new Set(lines).size === lines.length;
+      }),
+    after: async (told) => expect(told).toMatchObject({ exitCode: 0, stdout: "true" }),
+  },
 ];
 
 let expires = 0;
