@@ -1,4 +1,6 @@
 /** What sandboxes reach: real machines, servers on this host's loopback, names that a resolver of the test's own answers. */
+
+import { createSocket } from "node:dgram";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createHttps } from "node:https";
@@ -201,6 +203,47 @@ test("a forward wakes its sandbox and returns after a killed daemon; one that ca
   expect((await thaw(["rm", "site"])).exitCode).toBe(0);
   expect(existsSync(path)).toBe(false);
   rmSync(folder, { recursive: true });
+});
+
+test("a host whose DNS is slow, or that has none: a program hears of it within 10 s; totals, ports and their events are told", async () => {
+  const silent = createSocket("udp4");
+  await new Promise<void>((done) => silent.bind(0, "127.0.0.1", done));
+  const config = join(testHome(), "config.yaml");
+  const dns = (at: number) => writeFileSync(config, `network: { dns: ["127.0.0.1:${at}"] }\n`);
+  const ask = (name: string) => `curl -sS -w '%{time_total}' http://${name}/`;
+  try {
+    dns(silent.address().port);
+    const allowed = ["--allow", "slow.test", "--allow", "none.test", "--allow", `host:${port}`];
+    expect((await thaw(["create", "--name", "dns", ...allowed])).exitCode).toBe(0);
+    const [slow, meanwhile] = await Promise.all([
+      inside("dns", ask("slow.test")),
+      inside("dns", `curl -sS http://host.thaw.internal:${port}/`),
+    ]);
+    expect(slow.text).toContain("the host's resolver did not answer for slow.test");
+    expect(Number(/[\d.]+$/.exec(slow.text)?.[0])).toBeLessThan(10);
+    expect(meanwhile.text).toContain("hello");
+    dns(1);
+    // Reads the configuration again.
+    expect((await thaw(["network", "set", "dns", ...allowed])).exitCode).toBe(0);
+    expect((await inside("dns", ask("none.test"))).text).toContain("the host has no resolver that answers");
+  } finally {
+    writeFileSync(config, "");
+    silent.close();
+  }
+  const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8100,Listen=>5) or die; sleep 1 until -e "/tmp/stop"`;
+  await thaw(["exec", "-d", "dns", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
+  await until(async () => String((await thaw(["ls"])).stdout).includes("8100"), "it to listen");
+  await inside("dns", "touch /tmp/stop");
+  await until(async () => !String((await thaw(["ls"])).stdout).includes("8100"), "it to be gone");
+  const events = String((await thaw(["events", "dns"])).stdout);
+  expect(events).toMatch(/port\.opened.*port\.closed/s);
+  const [row] = await thawJson<{ network: { allowed: number; failed: number; received: number } }[]>([
+    "stats",
+    "dns",
+  ]);
+  expect(row?.network.allowed).toBeGreaterThan(0);
+  expect(row?.network.failed).toBeGreaterThanOrEqual(2);
+  expect(row?.network.received).toBeGreaterThan(0);
 });
 
 test("a preview wakes its sandbox; its link is good for that port only, and its cookie after a killed daemon", async () => {
