@@ -7,7 +7,7 @@ import { recordPath } from "../sandboxes/dir.ts";
 import { placeOf } from "../sandboxes/place.ts";
 import { sandboxKind } from "../sandboxes/record.ts";
 import { Sandbox } from "../sandboxes/sandbox.ts";
-import { readRecord } from "../state/record.ts";
+import { readRecordNow } from "../state/record.ts";
 import { watch } from "../verbs/watch.ts";
 
 /** Work to be done on a sandbox once the daemon answers. */
@@ -22,7 +22,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   const { home, runner, captures, admission, leases, quarantine } = parts;
   const dir = join(home.sandboxes, id);
   const path = recordPath(dir);
-  const read = await readRecord(path, sandboxKind);
+  const read = readRecordNow(path, sandboxKind);
   if (read.state === "unreadable") {
     // Its machine may run, and uses paths in the folder: everything stays as it is.
     quarantine.mark({ kind: "sandbox", what: id, path, reason: read.reason });

@@ -1,6 +1,6 @@
 /** The execs of one sandbox: started, restored after the daemon was away, dropped when there are too many. */
 
-import { readdir } from "node:fs/promises";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { LONG_COMMAND_HINT, shortened, tooLong } from "../../api/command-length.ts";
 import type { CapturePolicy, CiContext } from "../../api/exec.ts";
@@ -16,7 +16,7 @@ import { randomId } from "../ids.ts";
 import { SecretMatcher } from "../secrets/matcher.ts";
 import { sealSecrets } from "../secrets/sealed.ts";
 import type { Suspect } from "../state/quarantine.ts";
-import { readRecord } from "../state/record.ts";
+import { readRecordNow } from "../state/record.ts";
 import { execsDir } from "./dir.ts";
 import type { SandboxRecord } from "./record.ts";
 
@@ -71,10 +71,10 @@ export class ExecTable {
   }
 
   async restore(): Promise<void> {
-    for (const name of await readdir(this.#dir).catch(() => [])) {
+    for (const name of namesIn(this.#dir)) {
       if (!name.endsWith(".json") || name.startsWith(".")) continue;
       const path = join(this.#dir, name);
-      const read = await readRecord(path, execKind);
+      const read = readRecordNow(path, execKind);
       if (read.state === "unreadable")
         this.unreadable.push({
           ...{ kind: "exec", what: `${this.#host.record.id}.${name}`, path, reason: read.reason },
@@ -208,4 +208,12 @@ function checkLength(agent: Agent, argv: readonly string[], env: Readonly<Record
       hint: `make a sandbox of a template that is built anew (thaw template build); or ${LONG_COMMAND_HINT}`,
     },
   );
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
+  }
 }
