@@ -14,7 +14,7 @@ export function formatPorts({ forwards, listening }: PortsState): string {
   const inside = listening
     .filter(({ protocol }) => protocol.startsWith("tcp"))
     .map(({ address, port, pid }) => [String(port), address, pid === null ? "" : String(pid)]);
-  return `${formatTable(["HOST", "GUEST", ...(hasFaults ? ["DOES NOT LISTEN"] : [])], rows)}\n${formatTable(["LISTENS INSIDE", "ADDRESS", "PROCESS"], inside)}`;
+  return `${formatTable(["HOST", "GUEST", ...(hasFaults ? ["DOES NOT LISTEN"] : [])], rows)}\n${formatTable(["LISTENS INSIDE", "ADDRESS", "PID"], inside)}`;
 }
 
 /** `thaw port`: adds forwards, or ends one, and lists what there is. */

@@ -1,4 +1,4 @@
-/** What all sandboxes use of the host: once, or again and again. */
+/** What all sandboxes use of the host: once, or after each interval. */
 import { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { type StatsSample, statsQuery } from "../../api/schema.ts";

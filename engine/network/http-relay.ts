@@ -14,7 +14,7 @@ export interface HttpTarget {
   port: number;
   /** A connection to the pinned address. Rejects with a reason for people. */
   dial(): Promise<Socket>;
-  /** A connection to it for what is no request any more, where `dial` leads to a proxy. Default: `dial`. */
+  /** A connection straight to the name, for an upgraded stream, where `dial` leads to a proxy. Default: `dial`. */
   tunnel?: (() => Promise<Socket>) | undefined;
   /** `dial` leads to a proxy, which is told the whole address, and who asks. */
   through?: { prefix: string; headers: Record<string, string> } | null | undefined;

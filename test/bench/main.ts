@@ -66,8 +66,15 @@ interface Options {
 function parseOptions(): Options {
   const text = { type: "string" } as const;
   const { values } = parseArgs({
-    options: { only: { ...text, multiple: true }, runs: text, json: text, home: text },
+    options: {
+      ...{ only: { ...text, multiple: true }, runs: text, json: text, home: text },
+      help: { type: "boolean", short: "h" },
+    },
   });
+  if (values.help === true) {
+    process.stdout.write(`${USAGE}\n`);
+    process.exit(0);
+  }
   const only = values.only ?? Object.keys(GROUPS);
   const unknown = only.filter((name) => !(name in GROUPS));
   const runs = values.runs === undefined ? undefined : Number(values.runs);
