@@ -61,6 +61,10 @@ install_npm() {
   if cmp -s package-lock.json "$stamp" && [ -x node_modules/.bin/node ]; then return; fi
   say "npm ci"
   npm ci --no-audit --no-fund --loglevel=error >&2
+  # An older Node, such as Debian 12's, leaves out optional packages that are not for it; what is built is built by the Node that was installed.
+  if ! node_modules/.bin/node -e 'import("rolldown")' 2>/dev/null; then
+    PATH="$PWD/node_modules/.bin:$PATH" npm install --no-save --no-audit --no-fund --loglevel=error >&2
+  fi
   cp package-lock.json "$stamp"
 }
 
