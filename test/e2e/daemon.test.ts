@@ -53,7 +53,8 @@ describe("a daemon that is killed", () => {
     await until(async () => (await rows()).some(({ state }) => state === "running"), "the run to start");
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await killDaemon();
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    // The run's client starts the next one.
+    await until(async () => (await thaw(["daemon", "status"])).exitCode === 0, "the next daemon");
     await killDaemon();
     const { stdout, exitCode, stderr } = await running;
     expect(String(stdout).trim().split("\n").map(Number), String(stderr)).toEqual(

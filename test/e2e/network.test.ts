@@ -274,6 +274,40 @@ test("a preview wakes its sandbox; its link is good for that port only, and its 
   expect((await get(page, { cookie })).status).toBe(403);
 });
 
+test("a container inside has a network of its own, and goes the guest's way out", async () => {
+  const url = `http://host.thaw.internal:${port}/`;
+  expect((await thaw(["create", "--name", "web", "--allow", `host:${port}`])).exitCode).toBe(0);
+  const made = await inside(
+    "web",
+    `set -e
+    ip netns add one
+    ip link add outside type veth peer name inside
+    ip link set inside netns one
+    ip link add bridge0 type bridge
+    ip link set outside master bridge0
+    ip addr add 10.88.0.1/24 dev bridge0
+    ip link set bridge0 up
+    ip link set outside up
+    ip netns exec one ip addr add 10.88.0.2/24 dev inside
+    ip netns exec one ip link set inside up
+    ip netns exec one ip route add default via 10.88.0.1
+    mkdir -p /etc/netns/one
+    echo nameserver 8.8.8.8 >/etc/netns/one/resolv.conf`,
+  );
+  expect(made).toEqual({ exitCode: 0, text: "" });
+  const within = (command: string) => inside("web", `ip netns exec one ${command}`);
+  expect((await within(`curl -sS --retry 5 --retry-all-errors ${url}`)).text).toContain("hello");
+  expect((await within("curl -sS http://registry.test/")).text).toContain("registry.test:80 is not allowed");
+  expect((await within("curl -sS http://192.0.2.1/")).text).toContain("192.0.2.1:80 is not allowed");
+  // Not TCP: told at once.
+  const start = performance.now();
+  expect(
+    (await within("bash -c 'echo >/dev/udp/192.0.2.1/443 && timeout 20 cat </dev/udp/192.0.2.1/443'"))
+      .exitCode,
+  ).not.toBe(124);
+  expect(performance.now() - start).toBeLessThan(20_000);
+});
+
 test("a guest that reaches something trusts the authorities of its host, unless that is off", async () => {
   const dir = mkdtempSync(join(tmpdir(), "thaw-authority-"));
   const [key, cert] = [join(dir, "key.pem"), join(dir, "company.crt")];

@@ -15,6 +15,9 @@ export const NETWORK_MODULES = [
   "tcp_diag",
 ] as const;
 
+/** What containers inside the guest need for networks of their own; their way out is the guest's. */
+export const CONTAINER_MODULES = ["veth", "bridge"] as const;
+
 /** The names a module says it depends on, read from the `depends=` entry of its `.modinfo` section. */
 export function moduleDependencies(module: Buffer): string[] {
   const start = module.indexOf("\0depends=", 0, "latin1");

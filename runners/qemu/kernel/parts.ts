@@ -5,6 +5,7 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { RunnerError } from "../../runner.ts";
 import { runTool } from "../tool.ts";
 import {
+  CONTAINER_MODULES,
   loadOrder,
   MODULE_SUFFIX,
   moduleDependencies,
@@ -15,7 +16,7 @@ import {
 
 /** File in a kernel's folder: the modules that were looked for in its package. */
 export const CHOICE_FILE = "modules.choice";
-const CHOSEN_MODULES = [...WANTED_MODULES, ...NETWORK_MODULES];
+const CHOSEN_MODULES = [...WANTED_MODULES, ...NETWORK_MODULES, ...CONTAINER_MODULES];
 export const CHOICE = `${CHOSEN_MODULES.join(" ")}\n`;
 
 /** The largest module of Debian's kernels has some 10 MB. */
