@@ -16,6 +16,7 @@ import { measureKeeper } from "./keeper.ts";
 import { measureLs } from "./ls.ts";
 import { measureBurst, measureMemory } from "./many.ts";
 import { measureNetwork } from "./network.ts";
+import { measureNpm } from "./npm.ts";
 import { measureOutput } from "./output.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
 import { measureEvents, measureList } from "./records.ts";
@@ -49,6 +50,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   rerun: measureRerun,
   adopt: measureAdoption,
   network: measureNetwork,
+  npm: measureNpm,
   // Last: what they move leaves a daemon with a larger heap.
   output: measureOutput,
   workspace: measureWorkspace,
