@@ -274,6 +274,24 @@ test("a preview wakes its sandbox; its link is good for that port only, and its 
   expect((await get(page, { cookie })).status).toBe(403);
 });
 
+test("a sandbox that wakes has its connections of before reset, and makes new ones", async () => {
+  const url = `http://host.thaw.internal:${port}`;
+  expect(
+    (await thaw(["create", "--name", "web", "--stop-after", "1s", "--allow", `host:${port}`])).exitCode,
+  ).toBe(0);
+  const download = `curl -sSN ${url}/slow >/out 2>&1; echo "exit $?" >>/out`;
+  await inside("web", `setsid -f sh -c '${download}' >/dev/null </dev/null`);
+  await until(async () => (await inside("web", "cat /out")).text === "begun", "the download to begin");
+  expect((await thaw(["pause", "web"])).exitCode).toBe(0);
+  const frozen = async () => (await thawJson<{ frozen: boolean }[]>(["ls"])).every((row) => row.frozen);
+  await until(frozen, "it to be frozen", 60_000);
+  await until(
+    async () => /reset by peer\nexit 56$/.test((await inside("web", "cat /out")).text),
+    "the download to be reset",
+  );
+  expect((await inside("web", `curl -sS ${url}/`)).text).toContain("hello");
+});
+
 test("a container inside has a network of its own, and goes the guest's way out", async () => {
   const url = `http://host.thaw.internal:${port}/`;
   expect((await thaw(["create", "--name", "web", "--allow", `host:${port}`])).exitCode).toBe(0);
