@@ -292,6 +292,23 @@ test("a sandbox that wakes has its connections of before reset, and makes new on
   expect((await inside("web", `curl -sS ${url}/`)).text).toContain("hello");
 });
 
+test("sandboxes of a template start with its policy", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-network-"));
+  const recipe = readFileSync("templates/base/template.yaml", "utf8").replaceAll(
+    /^(name|tag): .*/gm,
+    "$1: open-port",
+  );
+  const policy = `sandboxes: { network: { allow: ["host:${port}"] } }\n`;
+  writeFileSync(join(folder, "template.yaml"), recipe + policy);
+  const create = await thaw(["create", "--template", folder, "--name", "web"]);
+  expect(create.exitCode, String(create.stderr)).toBe(0);
+  rmSync(folder, { recursive: true });
+  expect((await thaw(["network", "show", "web"])).stdout).toMatch(
+    new RegExp(`allow +host:${port} +template open-port`),
+  );
+  expect((await inside("web", `curl -sS http://host.thaw.internal:${port}/`)).text).toContain("hello");
+});
+
 test("a container inside has a network of its own, and goes the guest's way out", async () => {
   const url = `http://host.thaw.internal:${port}/`;
   expect((await thaw(["create", "--name", "web", "--allow", `host:${port}`])).exitCode).toBe(0);
