@@ -340,6 +340,31 @@ test("a container inside has a network of its own, and goes the guest's way out"
   expect((await within(quic)).text).toContain("Connection refused");
 });
 
+test("previews are served where config.yaml says, or the daemon's flag", async () => {
+  expect((await thaw(["create", "--name", "web"])).exitCode).toBe(0);
+  const config = join(testHome(), "config.yaml");
+  const where = async (...flags: string[]) => {
+    expect((await thaw(["daemon", "stop"])).exitCode).toBe(0);
+    expect((await thaw(["daemon", "start", ...flags])).exitCode).toBe(0);
+    const { stdout, stderr } = await thaw(["preview", "web", "8000"]);
+    return `${String(stdout).split("?")[0]}${stderr}`;
+  };
+  writeFileSync(
+    config,
+    "preview: { listen: 127.0.0.1:0, domain: previews.example.com, base: https://previews.example.com }",
+  );
+  try {
+    expect(await where()).toMatch(/^https:\/\/8000-web\.previews\.example\.com\//);
+  } finally {
+    rmSync(config);
+  }
+  expect(await where("--preview-listen", "127.0.0.2:7381")).toMatch(/^http:\/\/8000-web\.localhost:7381\//);
+  const answer = await request("http://127.0.0.2:7381/", { headers: { host: "8000-web.localhost:7381" } });
+  expect(answer.statusCode).toBe(403);
+  await answer.body.dump();
+  expect((await thaw(["daemon", "stop"])).exitCode).toBe(0);
+});
+
 test("a guest that reaches something trusts the authorities of its host, unless that is off", async () => {
   const dir = mkdtempSync(join(tmpdir(), "thaw-authority-"));
   const [key, cert] = [join(dir, "key.pem"), join(dir, "company.crt")];
