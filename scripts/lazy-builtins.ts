@@ -25,13 +25,16 @@ export function lazyBuiltins(): Plugin {
   };
 }
 
-function lazyModule(name: string): string {
+/** @returns a CommonJS module that stands for the builtin one */
+export function lazyModule(name: string): string {
   const load = `process.getBuiltinModule(${JSON.stringify(name)})`;
-  // Modules whose names need their prefix are few, and asked for late. A function (node:events) has no names; Node's own start loads it anyway.
+  // Modules whose names need their prefix are few, and asked for late. What is a function (node:events) or inherits (node:process) is more than
+  // its names; Node's own start loads it anyway.
   const builtin = name.startsWith("node:") ? undefined : process.getBuiltinModule(name);
-  if (typeof builtin !== "object") return `module.exports = ${load};`;
+  if (typeof builtin !== "object" || Object.getPrototypeOf(builtin) !== Object.prototype)
+    return `module.exports = ${load};`;
   return `let loaded;
-for (const name of ${JSON.stringify(Object.keys(builtin))})
+for (const name of ${JSON.stringify(Object.getOwnPropertyNames(builtin))})
   Object.defineProperty(exports, name, {
     get: () => (loaded ??= ${load})[name],
     set: (value) => Object.defineProperty(exports, name, { value, writable: true }),
