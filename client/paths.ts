@@ -3,13 +3,11 @@ import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { MAX_SOCKET_PATH_BYTES } from "../api/socket-path.ts";
 import { ThawError } from "./errors.ts";
 import { hasHostDaemon, hostDaemon } from "./host-daemon.ts";
 
 type Environment = Record<string, string | undefined>;
-
-/** A unix socket's path has room for this many bytes (`sun_path`, less its NUL). */
-export const maxSocketBytes = 107;
 
 /** Where the daemon keeps its state and where it listens. */
 export interface ThawPaths {
@@ -50,10 +48,10 @@ export function findPaths(env: Environment = process.env): ThawPaths {
   const folder = home === standard ? runtime : join(runtime, `h-${shortHash(home)}`);
   const socket = env.THAW_SOCKET ? resolve(env.THAW_SOCKET) : join(folder, "thaw.sock");
   const bytes = Buffer.byteLength(socket);
-  if (bytes > maxSocketBytes) {
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
     throw new ThawError(
       "usage",
-      `the socket's path ${socket} has ${bytes} bytes; ${maxSocketBytes} is the limit`,
+      `the socket's path ${socket} has ${bytes} bytes; ${MAX_SOCKET_PATH_BYTES} is the limit`,
       {
         hint: "set THAW_SOCKET (or XDG_RUNTIME_DIR) to a shorter path, e.g. THAW_SOCKET=/tmp/thaw.sock",
       },

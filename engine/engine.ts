@@ -173,15 +173,9 @@ export class Engine {
     return this.#parts.registry.find(reference);
   }
 
-  /** The sandboxes that the request with this id has made, also under an earlier daemon. */
+  /** The sandboxes that the request with this id has made, in the order in which it is answered; also under an earlier daemon. */
   madeBy(request: string): Sandbox[] {
-    return this.sandboxes
-      .flatMap((sandbox) => {
-        const made = sandbox.record.request;
-        return made?.id === request ? [{ sandbox, index: made.index }] : [];
-      })
-      .sort((one, other) => one.index - other.index)
-      .map(({ sandbox }) => sandbox);
+    return this.#parts.registry.madeBy(request);
   }
 
   /** Its client was told of it: from now on it stays though nobody asks for it again. */

@@ -28,8 +28,8 @@ export function lazyBuiltins(): Plugin {
 /** @returns a CommonJS module that stands for the builtin one */
 export function lazyModule(name: string): string {
   const load = `process.getBuiltinModule(${JSON.stringify(name)})`;
-  // Modules whose names need their prefix are few, and asked for late. What is a function (node:events) or inherits (node:process) is more than
-  // its names; Node's own start loads it anyway.
+  // A module that is a function (node:events), or that inherits (node:process), is more than its own names. Node loads those when it starts. The
+  // modules that exist only with the prefix (node:sqlite) are required late.
   const builtin = name.startsWith("node:") ? undefined : process.getBuiltinModule(name);
   if (typeof builtin !== "object" || Object.getPrototypeOf(builtin) !== Object.prototype)
     return `module.exports = ${load};`;

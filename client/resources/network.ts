@@ -47,9 +47,9 @@ export class Network {
     try {
       for await (const entry of followLines<NetworkEntry>(open, { follow, signal })) {
         const line = JSON.stringify(entry);
-        if (follow && told.has(line)) continue;
-        if (told.size === REMEMBERED) for (const oldest of told.keys().take(1)) told.delete(oldest);
-        told.add(line);
+        if (told.has(line)) continue;
+        if (follow) told.add(line);
+        if (told.size > REMEMBERED) for (const oldest of told.keys().take(1)) told.delete(oldest);
         yield entry;
       }
     } catch (error) {

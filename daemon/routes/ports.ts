@@ -1,11 +1,12 @@
 /** Ports of the host that lead into a sandbox. */
 import { z } from "zod";
 import { forward, forwardRequest, portsState } from "../../api/schema.ts";
+import { MAX_SOCKET_PATH_BYTES } from "../../api/socket-path.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
 /** A port of the host, or the path of a unix socket there. */
-const oneParams = params.extend({ port: z.string().min(1).max(107) });
+const oneParams = params.extend({ port: z.string().min(1).max(MAX_SOCKET_PATH_BYTES) });
 
 export function portRoutes(app: App, { engine, requests }: DaemonContext): void {
   app.get(

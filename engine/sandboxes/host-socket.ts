@@ -12,7 +12,7 @@ export interface HostSocketRules {
   ownFolders: readonly string[];
 }
 
-/** Of the kernel: a socket there would take the place of a device or of a service's. */
+/** Folders of the kernel's devices and files: no socket is made in them. */
 const SYSTEM_FOLDERS = ["/dev", "/proc", "/sys"];
 const GROUP_WRITE = 0o020;
 const OTHERS_WRITE = 0o002;

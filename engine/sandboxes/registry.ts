@@ -21,6 +21,14 @@ export class SandboxRegistry {
     return [...this.#byId.values()];
   }
 
+  /** Those that the request with this id has made, in the order in which it is answered. */
+  madeBy(request: string): Sandbox[] {
+    const index = ({ record }: Sandbox): number => record.request?.index ?? 0;
+    return this.present
+      .filter(({ record }) => record.request?.id === request)
+      .sort((one, other) => index(one) - index(other));
+  }
+
   get size(): number {
     return this.#byId.size;
   }

@@ -34,7 +34,7 @@ export interface NewSandbox {
   temporary?: boolean | undefined;
   /** Id of the client's request. */
   request?: string | undefined;
-  /** Its place among those that the request makes. Default 0. */
+  /** A request may make several sandboxes: which of them this is. Default 0. */
   index?: number | undefined;
   snapshot: StoredSnapshot;
   /** Instead of the snapshot's. */
@@ -73,7 +73,7 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
   const { tell } = watch(parts, sandbox);
   tell("sandbox.creating", { from, labels: record.labels });
   try {
-    // Before anything is made, and part of the first record: one that can't listen leaves nothing.
+    // The forwards listen before the machine is made, and the first record has them: when one can't listen, nothing is left.
     record.forwards = await sandbox.forwards.openAll(made.ports ?? []);
     const [files] = await Promise.all([
       origin?.files ?? parts.snapshots.checkForThaw(snapshot),

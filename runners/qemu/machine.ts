@@ -74,7 +74,7 @@ export class QemuMachine implements Machine {
   #leaving = false;
   /** Aborted when this process lets go of the machine or ends it. */
   readonly #left = new AbortController();
-  /** Under way beside what is asked of the machine. */
+  /** QEMU folds the chain of disks, while other commands are sent to the machine. */
   #flattening: { abort: AbortController; over: Promise<void> } | null = null;
   #interrupted = 0;
   /** Paused by a full disk, and told so. */

@@ -336,7 +336,7 @@ const kinds: Kind[] = [
     ask: (n) =>
       call(async () => {
         const names = [1, 2, 3, 4].map((index) => `x${index}.killed-${n}.example.com`);
-        // What is asked for while no daemon is there is not logged: until it was denied by one.
+        // While no daemon runs, nothing is logged: each name is asked for until a daemon denies it.
         const asks = names.map(
           (name) => `until curl -sm5 http://${name}/ | grep -q allow; do sleep 0.1; done`,
         );

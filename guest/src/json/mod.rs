@@ -21,7 +21,7 @@ pub enum Value {
     Object(Vec<(String, Value)>),
 }
 
-/// Why bytes are not what was expected.
+/// The bytes are not JSON, or not the message that was expected: why.
 #[derive(Debug)]
 pub struct Malformed(String);
 

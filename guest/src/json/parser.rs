@@ -153,7 +153,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What comes after a backslash.
+    /// Reads what follows a backslash in a string.
     fn escaped(&mut self) -> Result<char, Malformed> {
         let Some(byte) = self.peek() else { return Err(self.unexpected()) };
         let plain = match byte {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// From linux/sock_diag.h.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-/// Open files looked at in a burst, and those that may be looked at for each second after it.
+/// A search may look at this many open files at once, and for each second after that at as many more as the next line says.
 const MAX_LINKS: f64 = 16_384.0;
 const LINKS_A_SECOND: f64 = 8_192.0;
 /// Numbers of open files after the last one found that are tried first. They cost a call each.
