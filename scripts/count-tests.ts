@@ -1,14 +1,25 @@
 // Adds up the reports in a folder: vitest's (*.json) and what `cargo test` printed (*.txt). A report that can't be read counts as a failed
-// test: suites make theirs, empty, before they begin. Exit 1 when something failed or nothing ran.
+// test: suites make theirs, empty, before they begin. What failed is told again, with its reason, just above the sum: who sees only the end
+// of a long log sees it. Exit 1 when something failed or nothing ran.
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
+
+// Of one failure, in characters: a message may hold all that a command printed.
+const LONGEST_REASON = 2000;
 
 interface VitestReport {
   numPassedTests: number;
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests?: number;
-  testResults: { status: string; assertionResults: unknown[] }[];
+  testResults: VitestFile[];
+}
+interface VitestFile {
+  name: string;
+  status: string;
+  message: string;
+  assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
 }
 interface Counts {
   passed: number;
@@ -16,12 +27,27 @@ interface Counts {
   skipped: number;
 }
 
+function tellFailure(test: string, reason: string): void {
+  const text = stripVTControlCharacters(reason);
+  console.log(
+    `FAILED ${test}\n${text.length > LONGEST_REASON ? `${text.slice(0, LONGEST_REASON)} …` : text}\n`,
+  );
+}
+
 function countVitest(text: string): Counts {
   const report: VitestReport = JSON.parse(text);
-  // A file that could not even be loaded has no tests to count.
-  const unloaded = report.testResults.filter(
-    ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
-  ).length;
+  // A file that could not even be loaded, or whose hook failed, has no failed test to count.
+  let unloaded = 0;
+  for (const { name, status, message, assertionResults } of report.testResults) {
+    const file = relative(process.cwd(), name);
+    const failed = assertionResults.filter((test) => test.status === "failed");
+    for (const test of failed)
+      tellFailure(`${file}: ${test.fullName}`, test.failureMessages?.join("\n") ?? "");
+    if (status === "failed" && failed.length === 0) {
+      unloaded += 1;
+      tellFailure(file, message);
+    }
+  }
   return {
     passed: report.numPassedTests,
     failed: report.numFailedTests + unloaded,
@@ -30,6 +56,7 @@ function countVitest(text: string): Counts {
 }
 
 function countCargo(text: string): Counts {
+  for (const [, test] of text.matchAll(/^---- (.+) stdout ----$/gm)) tellFailure(`cargo: ${test}`, "");
   const summaries = [...text.matchAll(/test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/g)];
   const sum = (group: number): number => summaries.reduce((all, match) => all + Number(match[group]), 0);
   return { passed: sum(1), failed: sum(2), skipped: sum(3) };
