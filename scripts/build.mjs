@@ -1,4 +1,4 @@
-// Bundles the CLI, the daemon and the client into dist/, beside the static Rust programs and the templates they come with.
+// Bundles the CLI, the daemon, the client and the Action into dist/, beside the static Rust programs and the templates they come with.
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -28,6 +28,15 @@ const inputs = new Set(
       bundle({ root, out: staged, entries: { thaw: "cli/main.ts" } }),
       bundle({ root, out: staged, entries: { daemon: "daemon/main.ts", scan: "daemon/scan.ts" } }),
       bundle({ root, out: staged, entries: { client: "client/index.ts" } }),
+      ...(existsSync(join(root, "action/post.ts"))
+        ? [
+            bundle({
+              root,
+              out: staged,
+              entries: { "action/main": "action/main.ts", "action/post": "action/post.ts" },
+            }),
+          ]
+        : []),
     ])
   ).flat(),
 );

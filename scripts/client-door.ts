@@ -1,10 +1,12 @@
-// The CLI imports the client through client/index.ts only. A bundle of that file whole would be loaded by every command, so the bundler
-// takes each name from the file that exports it.
+// The CLI, the Action and what belongs to GitHub import the client through client/index.ts only. A bundle of that file whole would be loaded by
+// every command, so the bundler takes each name from the file that exports it.
 import { readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import type { Plugin } from "rolldown";
 
 const DOOR = "client/index.ts";
+/** Folders whose files come through it. */
+const USERS = ["cli", "action", "github"];
 
 interface Exported {
   file: string;
@@ -41,7 +43,7 @@ export function clientDoor(root: string): Plugin {
   return {
     name: "client-door",
     load: {
-      filter: { id: /[/\\]cli[/\\].*\.tsx?$/ },
+      filter: { id: USERS.map((folder) => `${root}/${folder}/**/*.{ts,tsx}`) },
       handler(path) {
         const from = (file: string): string => {
           const near = relative(dirname(path), file);
