@@ -102,9 +102,17 @@ describe("counting", () => {
   });
 
   test("a suite that wrote no report has failed; so has a file that could not be loaded", async () => {
-    writeFileSync(join(dir, "one.json"), vitest(3, 0, 0, [{ status: "failed", assertionResults: [] }]));
+    const unloaded = {
+      name: join(process.cwd(), "a.test.ts"),
+      status: "failed",
+      message: "no export b",
+      assertionResults: [],
+    };
+    writeFileSync(join(dir, "one.json"), vitest(3, 0, 0, [unloaded]));
     writeFileSync(join(dir, "two.json"), "");
-    expect(await count()).toMatchObject({ stdout: "3 passed, 2 failed, 0 skipped", exitCode: 1 });
+    const { stdout, exitCode } = await count();
+    expect(stdout).toBe("FAILED a.test.ts\nno export b\n\n3 passed, 2 failed, 0 skipped");
+    expect(exitCode).toBe(1);
   });
 
   test("nothing ran: that is a failure", async () => {
