@@ -84,6 +84,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "check the project file, print its schema",
     load: () => import("./project/command.ts"),
   },
+  ci: {
+    description: "write a workflow that is safe for strangers' pull requests, and check those that are there",
+    load: () => import("./ci/command.ts"),
+  },
   prune: {
     description: "remove captures over budget, and snapshots that nothing needs",
     load: () => import("./prune/command.ts"),
