@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { bundle } from "./bundle.ts";
 import { bundledLicenses } from "./bundled-licenses.ts";
+import { rustLicenses } from "./rust-licenses.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -55,7 +56,8 @@ for (const [crate, names] of Object.entries(programs)) {
 }
 cpSync(join(root, "templates"), join(staged, "templates"), { recursive: true });
 chmodSync(join(staged, "thaw.mjs"), 0o755);
-writeFileSync(join(staged, "THIRD-PARTY-LICENSES.txt"), bundledLicenses(root, [...inputs]));
+const licenses = `${bundledLicenses(root, [...inputs])}\n${rustLicenses(root)}`;
+writeFileSync(join(staged, "THIRD-PARTY-LICENSES.txt"), licenses);
 
 const hash = createHash("sha256");
 for (const path of readdirSync(staged, { recursive: true, withFileTypes: true })

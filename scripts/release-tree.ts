@@ -13,11 +13,15 @@ const LARGE = 1 << 30;
 export function writeReleaseTree(root: string, folder: string): void {
   const gitDir = mkdtempSync(join(tmpdir(), "thaw-release-git-"));
   const git = (...args: string[]): Buffer =>
-    execFileSync("git", ["-c", "core.compression=0", "-c", "core.autocrlf=false", ...args], {
-      cwd: root,
-      env: { ...process.env, GIT_DIR: gitDir, GIT_WORK_TREE: root, GIT_CONFIG_GLOBAL: "/dev/null" },
-      maxBuffer: LARGE,
-    });
+    execFileSync(
+      "git",
+      ["-c", "core.compression=0", "-c", "core.autocrlf=false", "-c", "tar.umask=0022", ...args],
+      {
+        cwd: root,
+        env: { ...process.env, GIT_DIR: gitDir, GIT_WORK_TREE: root, GIT_CONFIG_GLOBAL: "/dev/null" },
+        maxBuffer: LARGE,
+      },
+    );
   try {
     git("init", "--quiet");
     git("add", "--all");

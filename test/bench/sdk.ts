@@ -1,8 +1,9 @@
 /** What the SDK costs beside the plainest way to do the same. */
 import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { runTimed } from "./command.ts";
 import { interleave } from "./interleave.ts";
+import { modulesOf } from "./modules.ts";
 import { figure, peer, type Row } from "./row.ts";
 import type { World } from "./world.ts";
 
@@ -95,15 +96,4 @@ async function measureImport({ dist, env, runs, signal }: World): Promise<Row[]>
       target: { of: "ours", bound: "at most", value: 400 / 1024 },
     },
   ];
-}
-
-/** A module and those that it imports at once; what it imports later is not loaded with it. */
-function modulesOf(entry: string, found = new Set<string>()): Set<string> {
-  if (found.has(entry)) return found;
-  found.add(entry);
-  for (const [, path = ""] of readFileSync(entry, "utf8").matchAll(
-    /(?:^|;)(?:import|export)[^;("]*"(\.[^"]+)"/g,
-  ))
-    modulesOf(join(dirname(entry), path), found);
-  return found;
 }

@@ -1,0 +1,97 @@
+/** What a release uploads, in its order: nothing that others can use is there before what it needs. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { sha256 } from "./release-build.ts";
+import { archiveName, packageName, type Release, type Upload } from "./release-steps.ts";
+
+/** @throws Error when a file is not what was tested */
+export function verifySums(out: string): void {
+  for (const line of readFileSync(join(out, "SHA256SUMS"), "utf8").trim().split("\n")) {
+    const [sum, name = ""] = line.split("  ");
+    if (sha256(join(out, name)) !== sum)
+      throw new Error(`${name} is not what was built: its checksum differs`);
+  }
+}
+
+export function planUpload(release: Release): Upload[] {
+  const { out, version, root } = release;
+  const tag = `v${version}`;
+  const files = [archiveName(release), packageName(release), "SHA256SUMS"].map((name) => join(out, name));
+  return [
+    {
+      what: `tag ${tag}: this commit's files and dist/`,
+      commands: [
+        `git commit-tree TREE -p HEAD -m "thaw ${version}"`,
+        `git push origin COMMIT:refs/tags/${tag}`,
+      ],
+      run: () => pushTag(release, tag),
+    },
+    command(root, "a draft of the release", [
+      "gh",
+      ...["release", "create", tag, "--draft", "--verify-tag", "--title", `thaw ${version}`],
+      ...["--notes-file", join(out, "NOTES.md"), ...files],
+    ]),
+    command(root, "the npm package, with its provenance", [
+      "npm",
+      ...["publish", join(out, packageName(release)), "--provenance", "--access", "public"],
+    ]),
+    ...snapshots(release),
+  ];
+}
+
+function command(cwd: string, what: string, argv: string[]): Upload {
+  const [program = "", ...args] = argv;
+  return {
+    what,
+    commands: [argv.join(" ")],
+    run: () => void execFileSync(program, args, { cwd, stdio: "inherit" }),
+  };
+}
+
+/** One snapshot of each template that is shipped: built here, and pushed to the registry of the repository's owner. */
+function snapshots({ root, version }: Release): Upload[] {
+  const owner = (process.env.GITHUB_REPOSITORY ?? "thaw-ci/thaw").toLowerCase();
+  return readdirSync(join(root, "templates")).map((template) => {
+    const thaw = (...args: string[]): string[] => [join(root, "dist/thaw.mjs"), ...args];
+    const built = thaw("template", "build", template);
+    const recipe = parse(readFileSync(join(root, "templates", template, "template.yaml"), "utf8"));
+    const tag: string = recipe.tag ?? template;
+    const store = `oci:ghcr.io/${owner}/snapshots:${template}-${version}`;
+    return {
+      what: `the snapshot of the template ${template}`,
+      commands: [`thaw template build ${template}`, `thaw snapshot push ${tag} ${store}`],
+      run: () => {
+        execFileSync(process.execPath, built, { stdio: "inherit" });
+        execFileSync(process.execPath, thaw("snapshot", "push", tag, store), { stdio: "inherit" });
+      },
+    };
+  });
+}
+
+/** Commits what was tested, not what lies around, on top of the commit that it was built from. */
+export function pushTag(release: Release, tag: string): void {
+  const work = mkdtempSync(join(tmpdir(), "thaw-tag-"));
+  try {
+    const tree = join(work, "tree");
+    mkdirSync(tree);
+    execFileSync("tar", ["-xzf", join(release.out, archiveName(release)), "-C", tree]);
+    const gitDir = execFileSync("git", ["rev-parse", "--absolute-git-dir"], {
+      cwd: release.root,
+      encoding: "utf8",
+    }).trim();
+    const env = { ...process.env, GIT_DIR: gitDir, GIT_WORK_TREE: tree, GIT_INDEX_FILE: join(work, "index") };
+    const git = (...args: string[]): string =>
+      execFileSync("git", args, { cwd: tree, encoding: "utf8", env }).trim();
+    git("add", "--all", "--force", ".");
+    const commit = git("commit-tree", git("write-tree"), "-p", "HEAD", "-m", `thaw ${release.version}`);
+    execFileSync("git", ["push", "origin", `${commit}:refs/tags/${tag}`], {
+      cwd: release.root,
+      stdio: "inherit",
+    });
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
