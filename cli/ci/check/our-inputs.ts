@@ -24,5 +24,20 @@ export const ourInputs: readonly string[] = [
     "retention",
     "encrypt-to",
   ],
-  ...["rerun-on-failure", "isolation", "keep", "preview", "expose", "ttl", "comment", "github-token"],
+  ...[
+    "rerun-on-failure",
+    "isolation",
+    "keep",
+    "preview",
+    "expose",
+    "ttl",
+    "comment",
+    "github-token",
+    "matrix",
+  ],
+];
+
+/** Those that this version's Action refuses. */
+export const notYet: readonly string[] = [
+  ...["repository", "ref", "token", "cache", "retention", "preview", "expose", "comment"],
 ];
