@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import { findFiles } from "../../../cli/ci/check/files.ts";
 import { judge } from "../../../cli/ci/check/judge.ts";
 import { notYet, ourInputs } from "../../../cli/ci/check/our-inputs.ts";
+import { rules } from "../../../cli/ci/check/rules.ts";
 import { readSource } from "../../../cli/ci/check/source.ts";
 import { type Answers, checkAnswers, mistakesOf } from "../../../cli/ci/init/answers.ts";
 import { projectText, workflowText } from "../../../cli/ci/init/texts.ts";
@@ -70,6 +71,11 @@ describe("workflows of this repository", () => {
     );
     expect([...notYet].sort()).toEqual(refused.sort());
   });
+});
+
+test("docs/ACTION.md names every input and every rule", () => {
+  const page = readFileSync("docs/ACTION.md", "utf8");
+  for (const name of [...ourInputs, ...rules.map(({ id }) => id)]) expect(page).toContain(`\`${name}\``);
 });
 
 describe("what thaw ci init writes", () => {
