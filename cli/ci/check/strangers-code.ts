@@ -1,6 +1,6 @@
 /** Where a job puts a stranger's code on the runner, and whether it then runs it there. */
 import { findExpressions, flowsOf, type Path } from "./expressions.ts";
-import { taintOf } from "./taint.ts";
+import { behind, taintOf } from "./taint.ts";
 import { hasAny, PRIVILEGED, PULL_REQUEST } from "./triggers.ts";
 import type { Value } from "./value.ts";
 import { isOurs, type Job, type Step } from "./workflow.ts";
@@ -8,16 +8,21 @@ import { isOurs, type Job, type Step } from "./workflow.ts";
 /** What a checkout may be told without fetching a stranger's code. */
 const OF_THE_REPOSITORY = new Set([
   ...[
-    "github.sha",
-    "github.ref",
-    "github.ref_name",
     "github.base_ref",
     "github.repository",
-    "github.workflow_sha",
+    "github.event.before",
+    "github.event.repository.default_branch",
   ],
-  ...["github.event.pull_request.base.sha", "github.event.pull_request.base.ref", "github.event.before"],
-  ...["github.event.repository.default_branch", "github.event.repository.full_name", "github.workflow_ref"],
+  ...[
+    "github.event.repository.full_name",
+    "github.event.pull_request.base.sha",
+    "github.event.pull_request.base.ref",
+  ],
   ...["github.event.pull_request.base.repo.full_name", "github.event.pull_request.base.repo.default_branch"],
+]);
+/** With a pull request's own events they are the pull request; with all others the repository's. */
+const OF_THE_EVENT = new Set([
+  ...["github.sha", "github.ref", "github.ref_name", "github.workflow_sha", "github.workflow_ref"],
 ]);
 
 /** Commands that fetch a pull request by its number or name. */
@@ -26,48 +31,59 @@ const FETCHES = [
   /\bgit\b[^\n]*\bpull\/[^\s]*\/(?:head|merge)\b/,
   /\bgit\b[^\n]*\brefs\/pull\//,
 ];
-const GIT_WITH_VARIABLE =
-  /\bgit\s+(?:-\S+\s+\S+\s+)*(?:fetch|checkout|switch|pull|merge|clone|worktree|reset)\b[^\n]*\$\{?(\w+)/g;
+const GIT =
+  /\bgit\s+(?:-\S+\s+\S+\s+)*(?:fetch|checkout|switch|pull|merge|clone|worktree|reset|rebase)\b[^\n]*/g;
 
 export function isCheckout(step: Step): boolean {
   return step.action?.name === "actions/checkout";
 }
 
-function isSafeReference(value: Value): boolean {
+/** Whether a path leads to the repository's own code, whoever started the step. */
+function isOwn(path: Path, step: Step, left = 4): boolean {
+  const name = path.join(".");
+  if (path[0] === "vars" || OF_THE_REPOSITORY.has(name)) return true;
+  if (OF_THE_EVENT.has(name)) return !hasAny(step.triggers, PULL_REQUEST);
+  if ((path[0] !== "env" && path[0] !== "matrix") || left === 0) return false;
+  return behind(path, step).every(({ paths }) => paths.every((inner) => isOwn(inner, step, left - 1)));
+}
+
+function isSafeReference(value: Value, step: Step): boolean {
   const text = value.text ?? "";
   if (/\brefs\/pull\//.test(text)) return false;
-  return findExpressions(text).every(({ body }) =>
-    flowsOf(body).every((path: Path) => OF_THE_REPOSITORY.has(path.join("."))),
-  );
+  return findExpressions(text).every(({ body }) => flowsOf(body).every((path) => isOwn(path, step)));
 }
 
 /** The input of a checkout that names a stranger's code; the step itself where it does so by default. */
 function strangersCheckout(step: Step): Value | undefined {
-  const given = [step.input("ref"), step.input("repository")].filter((value) => value?.text !== undefined);
-  const unsafe = given.find((value) => value !== undefined && !isSafeReference(value));
+  const [ref, repository] = ["ref", "repository"].map((name) => {
+    const value = step.input(name);
+    return value?.text === undefined || value.text.trim() === "" ? undefined : value;
+  });
+  const unsafe = [ref, repository].find((value) => value !== undefined && !isSafeReference(value, step));
   if (unsafe !== undefined) return unsafe;
-  if (given.length > 0) return undefined;
-  return hasAny(step.triggers, PULL_REQUEST) ? (step.uses ?? step.value) : undefined;
+  const isDefault = ref === undefined && (repository?.text ?? "${").includes("${");
+  return isDefault && hasAny(step.triggers, PULL_REQUEST) ? (step.uses ?? step.value) : undefined;
 }
 
 /** A command that fetches a pull request's code. */
 function strangersFetch(step: Step): Value | undefined {
   const { run } = step;
-  const text = run?.text;
+  const text = run?.text?.replaceAll(/\\\n/g, " ");
   if (run === undefined || text === undefined) return undefined;
   if (FETCHES.some((pattern) => pattern.test(text))) return run;
-  for (const [command, name = ""] of text.matchAll(GIT_WITH_VARIABLE)) {
-    const paths = [
-      ["env", name.toLowerCase()],
-      ...findExpressions(command).flatMap(({ body }) => flowsOf(body)),
-    ];
+  for (const [command] of text.matchAll(GIT)) {
+    const variables = [...command.matchAll(/\$\{?(\w+)/g)].map(([, name = ""]) => [
+      "env",
+      name.toLowerCase(),
+    ]);
+    const paths = [...variables, ...findExpressions(command).flatMap(({ body }) => flowsOf(body))];
     if (paths.some((path) => taintOf(path, step) !== undefined || isHead(path, step))) return run;
   }
   return undefined;
 }
 
 /** A commit or number of a pull request: no text that could be a command, and yet a stranger's code. */
-function isHead(path: Path, step: Step): boolean {
+function isHead(path: Path, step: Step, left = 4): boolean {
   const name = path.join(".");
   if (
     /^github\.event\.(?:pull_request\.(?:head\.|merge_commit_sha|number)|workflow_run\.head_|number|issue\.number)/.test(
@@ -75,12 +91,8 @@ function isHead(path: Path, step: Step): boolean {
     )
   )
     return true;
-  if (path[0] !== "env" || path[1] === undefined) return false;
-  const value = [step.value, step.job.value, step.job.workflow.root]
-    .map((scope) => scope.get("env")?.get(path[1] ?? ""))
-    .find((found) => found !== undefined);
-  const inside = findExpressions(value?.text ?? "").flatMap(({ body }) => flowsOf(body));
-  return inside.some((inner) => inner[0] !== "env" && isHead(inner, step));
+  if (path[0] !== "env" || left === 0) return false;
+  return behind(path, step).some(({ paths }) => paths.some((inner) => isHead(inner, step, left - 1)));
 }
 
 /** A step that puts a stranger's code on the runner, and what of it does. */

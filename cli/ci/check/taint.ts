@@ -78,12 +78,24 @@ const LISTING_ACTIONS = new Set([
   ...["trilom/file-changes-action", "xt0rted/pull-request-comment-branch", "actions/github-script"],
 ]);
 
+/** What only people with rights to write, or the repository's settings, put into an event. */
+const WRITERS_KEYS = new Set([
+  "release",
+  "deployment",
+  "deployment_status",
+  "client_payload",
+  "milestone",
+  "ref",
+  "base_ref",
+  "inputs",
+]);
+
 /** Whether a path of the event is text that somebody outside chose. */
 function isEventText(path: Path): boolean {
   const rest = path.slice(2);
   const last = rest.at(-1);
   if (last === undefined) return true;
-  if (rest[0] === "inputs") return false;
+  if (WRITERS_KEYS.has(rest[0] ?? "")) return false;
   if (rest[0] === "repository" && rest.length === 2) return last === "description" || last === "homepage";
   if (rest[0] === "pull_request" && rest[1] === "base") return false;
   if (last === "name" && REPOSITORY_KEYS.has(rest.at(-2) ?? "")) return false;
@@ -107,7 +119,7 @@ function isCallersText({ workflow }: Job, name: string | undefined): boolean {
 }
 
 /** The values that a path stands for, with the job in whose scope they are. */
-function behind(path: Path, step: Step): { paths: Path[]; step: Step }[] {
+export function behind(path: Path, step: Step): { paths: Path[]; step: Step }[] {
   const [context, name = "", third, output = ""] = path;
   const { job } = step;
   const { root, jobs } = job.workflow;

@@ -37,6 +37,19 @@ function without(triggers: ReadonlySet<string>, left: ReadonlySet<string>): Read
 /** Events of which a fork's pull request is one. */
 const OF_FORKS = new Set([...PULL_REQUEST, "pull_request_target"]);
 
+/** What tells a fork from the repository when it is compared with the repository's own. */
+const NAMES_OF_FORKS = new Set([
+  ...[
+    `${HEAD_REPOSITORY}.full_name`,
+    `${HEAD_REPOSITORY}.owner.login`,
+    "github.event.pull_request.head.user.login",
+  ],
+]);
+
+function isNamed(names: readonly (string | undefined)[]): boolean {
+  return ["github.repository", "github.repository_owner"].some((name) => names.includes(name));
+}
+
 /** What `a == b` leaves of the events; undefined when it says nothing of them. */
 function narrowEqual(
   triggers: ReadonlySet<string>,
@@ -51,7 +64,9 @@ function narrowEqual(
   const isFork =
     names.includes(`${HEAD_REPOSITORY}.fork`) && (value === "false") === isEqual && value !== undefined;
   const isOwn =
-    names.includes(`${HEAD_REPOSITORY}.full_name`) && names.includes("github.repository") && isEqual;
+    isEqual &&
+    names.some((name) => NAMES_OF_FORKS.has(name ?? "")) &&
+    (isNamed(names) || value !== undefined);
   if (isFork || isOwn) return without(triggers, OF_FORKS);
   // a pull request's own ref is refs/pull/…; with the other events it is the default branch's
   if (names.includes("github.ref") && isEqual && value?.startsWith("refs/heads/") === true)

@@ -3,7 +3,7 @@ import type { Hit, Rule } from "../finding.ts";
 import { runsStrangersCode } from "../strangers-code.ts";
 import { isStrangers } from "../triggers.ts";
 import type { Value } from "../value.ts";
-import { isOurs, type Job, type Workflow } from "../workflow.ts";
+import { isOurs, type Job, type Step, type Workflow } from "../workflow.ts";
 
 const GUARD = "`if: github.event.pull_request.head.repo.full_name == github.repository`";
 
@@ -31,9 +31,20 @@ function* inJob(job: Job): Generator<Hit> {
 /** What our action passes into the sandbox. */
 const PASSED = ["secrets", "env", "run"];
 
+/** Variables of the job and the workflow that the step passes on by their names. */
+function passedByName(step: Step): Value[] {
+  const names = ["secrets", "env"].flatMap((name) => (step.input(name)?.text ?? "").split(/\s+/));
+  return [step.job.value, step.job.workflow.root]
+    .flatMap((scope) => scope.get("env")?.entries ?? [])
+    .filter(({ name }) => names.includes(name))
+    .map(({ value }) => value);
+}
+
 function* inSandbox(job: Job): Generator<Hit> {
   for (const step of job.steps.filter((step) => isOurs(step) && isStrangers(step.triggers)))
-    for (const at of [...PASSED.map(step.input), step.value.get("env")].flatMap(secretsIn))
+    for (const at of [...PASSED.map(step.input), step.value.get("env"), ...passedByName(step)].flatMap(
+      secretsIn,
+    ))
       yield {
         at,
         message:
