@@ -75,7 +75,7 @@ const LISTING_ACTIONS = new Set([
     "jitterbit/get-changed-files",
     "tj-actions/branch-names",
   ],
-  ...["trilom/file-changes-action", "xt0rted/pull-request-comment-branch", "actions/github-script"],
+  ...["trilom/file-changes-action", "xt0rted/pull-request-comment-branch"],
 ]);
 
 /** What only people with rights to write, or the repository's settings, put into an event. */

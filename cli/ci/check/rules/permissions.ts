@@ -45,7 +45,7 @@ export const writesForStrangers: Rule = {
         told.add(at.node);
         yield {
           at,
-          message: `a pull request's code runs in the job ${job.id}, whose token may write ${name}: it can use the token where GitHub gives it one that writes`,
+          message: `a pull request's code runs in the job ${job.id} and can use its token, which may write ${name} (of the events, pull_request alone makes a fork's read only)`,
           repair:
             "let this job read only, and do what writes in a job of its own that runs none of the pull request's code",
         };
