@@ -16,7 +16,12 @@ function* inputsOf(step: Step): Generator<Hit> {
 
 function* policyOf(step: Step): Generator<Hit> {
   const network = step.input("network");
-  if (network?.text?.trim().toLowerCase() === "open")
+  if (
+    network?.text
+      ?.toLowerCase()
+      .split(/[\s,]+/)
+      .includes("open") === true
+  )
     yield {
       at: network,
       message: "the code in the sandbox may reach every address, and send away whatever it was given",

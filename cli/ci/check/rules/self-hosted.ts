@@ -5,10 +5,19 @@ import { isOurs, type Job, type Workflow } from "../workflow.ts";
 /** Labels of GitHub's own runners. */
 const HOSTED = /^(?:ubuntu|windows|macos)-(?:latest|slim|[\w.-]*\d[\w.-]*)$/;
 
-function isSelfHosted({ runsOn, value }: Job): boolean {
+/** Whether a label that an expression makes can be one's own: by what stands in it, or in the matrix. */
+function canBeSelfHosted(label: string, { value }: Job): boolean {
+  const matrix = label.includes("matrix") ? (value.get("strategy")?.get("matrix")?.scalars() ?? []) : [];
+  return [label, ...matrix.map(({ text }) => text ?? "")].some((text) => /self-hosted/i.test(text));
+}
+
+function isSelfHosted(job: Job): boolean {
+  const { runsOn, value } = job;
   if (runsOn.includes("self-hosted")) return true;
-  if (value.get("runs-on")?.isMap === true) return !runsOn.some((label) => HOSTED.test(label));
-  return runsOn.length > 0 && !runsOn.some((label) => HOSTED.test(label) || label.includes("${{"));
+  if (runsOn.some((label) => label.includes("${")))
+    return runsOn.some((label) => canBeSelfHosted(label, job));
+  const isHosted = runsOn.some((label) => HOSTED.test(label));
+  return !isHosted && (runsOn.length > 0 || value.get("runs-on")?.isMap === true);
 }
 
 export const selfHosted: Rule = {

@@ -2,7 +2,7 @@ import type { Hit, Rule } from "../finding.ts";
 import type { Value } from "../value.ts";
 import { parseUses, type Workflow } from "../workflow.ts";
 
-const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
+const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i;
 const DIGEST = /@sha256:[0-9a-f]{64}$/;
 
 function* pinned(at: Value | undefined): Generator<Hit> {
