@@ -3,36 +3,6 @@ import { z } from "zod";
 import { apiError } from "./error.ts";
 import { execExit } from "./exec.ts";
 
-export const eventTypes = [
-  "sandbox.creating",
-  "sandbox.running",
-  "sandbox.paused",
-  "sandbox.unresponsive",
-  "sandbox.stopped",
-  "sandbox.failed",
-  "sandbox.removing",
-  "sandbox.removed",
-  "sandbox.extended",
-  "sandbox.labelled",
-  "port.opened",
-  "port.closed",
-  "exec.started",
-  "exec.ended",
-  "snapshot.created",
-  "snapshot.tagged",
-  "snapshot.removed",
-  "capture.created",
-  "capture.failed",
-  "capture.verified",
-  "capture.scanned",
-  "capture.removed",
-  "template.built",
-  "daemon.started",
-  "daemon.stopped",
-  "clock.jumped",
-] as const;
-export type EventType = (typeof eventTypes)[number];
-
 const common = {
   /** Rises by one for each event of a host, also over restarts of its daemon. */
   id: z.int().min(1),
@@ -45,14 +15,7 @@ const common = {
   sandbox: z.string().nullable(),
 };
 
-/** An event as it is kept: details of an older or a newer thaw may be others. */
-export const eventRecord = z.object({
-  ...common,
-  type: z.enum(eventTypes),
-  details: z.record(z.string(), z.unknown()),
-});
-
-function eventOf<T extends EventType, D extends z.ZodRawShape>(type: T, details: D) {
+function eventOf<T extends string, D extends z.ZodRawShape>(type: T, details: D) {
   return z.object({ ...common, type: z.literal(type), details: z.object(details) });
 }
 
@@ -61,7 +24,8 @@ const reason = z.string().optional();
 const imported = z.boolean().optional();
 const freed = { reason, bytes: z.number().optional() };
 
-export const event = z.discriminatedUnion("type", [
+/** The one list of what is told: a type that is not here is told by nobody. */
+const events = [
   eventOf("sandbox.creating", { from: z.string(), labels: z.record(z.string(), z.string()) }),
   eventOf("sandbox.running", { reason }),
   eventOf("sandbox.paused", { reason }),
@@ -85,12 +49,27 @@ export const event = z.discriminatedUnion("type", [
   eventOf("capture.verified", { ok: z.boolean(), resumeMs: z.number().optional(), reason }),
   eventOf("capture.scanned", { kinds: z.array(z.string()) }),
   eventOf("capture.removed", freed),
+  eventOf("port.opened", { port: z.int() }),
+  eventOf("port.closed", { port: z.int() }),
   eventOf("template.built", { snapshot: z.string() }),
   eventOf("daemon.started", { sandboxes: z.int() }),
   eventOf("daemon.stopped", { sandboxes: z.int() }),
   eventOf("clock.jumped", { jumpMs: z.int() }),
-]);
+] as const;
+
+export const event = z.discriminatedUnion("type", events);
 export type Event = z.infer<typeof event>;
+export type EventType = Event["type"];
+/** What is told with events of a type. */
+export type EventDetails<T extends EventType> = Extract<Event, { type: T }>["details"];
+const eventTypes: EventType[] = events.map(({ shape }) => shape.type.value);
+
+/** An event as it is kept: details of an older or a newer thaw may be others. */
+export const eventRecord = z.object({
+  ...common,
+  type: z.enum(eventTypes),
+  details: z.record(z.string(), z.unknown()),
+});
 /** As the engine makes and keeps it. */
 export type EventRecord = z.infer<typeof eventRecord>;
 

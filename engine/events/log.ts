@@ -4,7 +4,7 @@
  */
 
 import { appendFileSync, readFileSync, renameSync, truncateSync } from "node:fs";
-import { type EventRecord, eventRecord } from "../../api/event.ts";
+import { type EventDetails, type EventRecord, type EventType, eventRecord } from "../../api/event.ts";
 
 export interface EventLogLimits {
   /** Kept for replay. */
@@ -14,7 +14,10 @@ export interface EventLogLimits {
 }
 const LIMITS: EventLogLimits = { events: 10_000, fileBytes: 4 << 20 };
 
-type Happening = Omit<EventRecord, "id" | "time">;
+interface Happening<T extends EventType> extends Pick<EventRecord, "target" | "name" | "sandbox"> {
+  type: T;
+  details: EventDetails<T>;
+}
 
 export class EventLog {
   readonly #path: string;
@@ -67,7 +70,7 @@ export class EventLog {
     return this.#failure;
   }
 
-  append(happening: Happening): EventRecord {
+  append<T extends EventType>(happening: Happening<T>): EventRecord {
     const entry: EventRecord = { id: this.#nextId, time: new Date().toISOString(), ...happening };
     this.#nextId += 1;
     this.#write(`${JSON.stringify(entry)}\n`);

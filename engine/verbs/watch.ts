@@ -1,5 +1,5 @@
 /** Adds a sandbox to the registry, and reports what becomes of it: events, admission, timers, leases, logs. */
-import type { EventType } from "../../api/event.ts";
+import type { EventDetails, EventType } from "../../api/event.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
@@ -7,7 +7,7 @@ import { forgetRemoved } from "./remove.ts";
 import { wake } from "./wake.ts";
 
 export interface Watched {
-  tell(type: EventType, details: Record<string, unknown>): void;
+  tell<T extends EventType>(type: T, details: EventDetails<T>): void;
 }
 
 export function watch(parts: Parts, sandbox: Sandbox): Watched {
@@ -41,7 +41,7 @@ export function watch(parts: Parts, sandbox: Sandbox): Watched {
   sandbox.on("ended", () => {
     if (record.leased) leases.afterEnd(id);
   });
-  const tellExec = (type: EventType, { record: exec }: Exec, details: Record<string, unknown>) =>
+  const tellExec = <T extends EventType>(type: T, { record: exec }: Exec, details: EventDetails<T>) =>
     events.append({ type, target: exec.id, name: record.name, sandbox: id, details });
   sandbox.on("execStarted", (exec) => tellExec("exec.started", exec, { argv: exec.record.argv.slice(0, 8) }));
   sandbox.on("execEnded", (exec) => {
