@@ -28,10 +28,8 @@ interface Counts {
 }
 
 function tellFailure(test: string, reason: string): void {
-  const text = stripVTControlCharacters(reason);
-  console.log(
-    `FAILED ${test}\n${text.length > LONGEST_REASON ? `${text.slice(0, LONGEST_REASON)} …` : text}\n`,
-  );
+  const text = stripVTControlCharacters(reason).slice(0, LONGEST_REASON);
+  console.log(`FAILED ${test}\n${text}${text.length < LONGEST_REASON ? "" : " …"}`.trimEnd());
 }
 
 function countVitest(text: string): Counts {

@@ -61,7 +61,8 @@ test("frozen and woken, twice, and over a killed daemon: processes, files, logs 
   let counted = 0;
   for (const round of ["first", "second", "third"]) {
     await frozen("web");
-    expect(await machineProcesses(id)).toEqual([]);
+    // It is told when the record is on disk; the machine is ended after that.
+    await until(async () => (await machineProcesses(id)).length === 0, "the machine to go");
     const stopped = await row("web");
     expect(stopped).toMatchObject({ id, state: "stopped", labels: { kept: "yes" } });
     expect(stopped?.execs.find((one) => one.id === exec)?.state).toBe("running");

@@ -102,17 +102,35 @@ describe("counting", () => {
   });
 
   test("a suite that wrote no report has failed; so has a file that could not be loaded", async () => {
-    const unloaded = {
-      name: join(process.cwd(), "a.test.ts"),
-      status: "failed",
-      message: "no export b",
-      assertionResults: [],
-    };
-    writeFileSync(join(dir, "one.json"), vitest(3, 0, 0, [unloaded]));
+    const file = { name: join(process.cwd(), "test/a.test.ts"), status: "failed", message: "no such module" };
+    writeFileSync(join(dir, "one.json"), vitest(3, 0, 0, [{ ...file, assertionResults: [] }]));
     writeFileSync(join(dir, "two.json"), "");
     const { stdout, exitCode } = await count();
-    expect(stdout).toBe("FAILED a.test.ts\nno export b\n\n3 passed, 2 failed, 0 skipped");
+    expect(stdout).toBe("FAILED test/a.test.ts\nno such module\n3 passed, 2 failed, 0 skipped");
     expect(exitCode).toBe(1);
+  });
+
+  test("what failed is told before the sum, with its reason, and not at any length", async () => {
+    const passed = { status: "passed", fullName: "fine" };
+    const failed = {
+      status: "failed",
+      fullName: "a > b",
+      failureMessages: [`\u001b[31mno\n${"x".repeat(9000)}`],
+    };
+    const skipped = { status: "pending", fullName: "skipped by its hook" };
+    const files = [
+      { name: "a.test.ts", status: "failed", message: "", assertionResults: [passed, failed] },
+      { name: "b.test.ts", status: "failed", message: "its hook failed", assertionResults: [skipped] },
+    ];
+    writeFileSync(join(dir, "one.json"), vitest(1, 1, 1, files));
+    writeFileSync(
+      join(dir, "cargo.txt"),
+      "---- frame::tests::short stdout ----\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;",
+    );
+    const { stdout } = await count();
+    expect(stdout).toMatch(/^FAILED cargo: frame::tests::short\nFAILED a\.test\.ts: a > b\nno\nx+ …\n/);
+    expect(stdout).toMatch(/FAILED b\.test\.ts\nits hook failed\n1 passed, 3 failed, 1 skipped$/);
+    expect(stdout.length).toBeLessThan(3000);
   });
 
   test("nothing ran: that is a failure", async () => {
