@@ -56,14 +56,20 @@ install_packages() {
   done
 }
 
+# What only checks and tests need is a workspace of its own (test/package.json), which a quickstart leaves out.
 install_npm() {
-  local stamp=node_modules/.thaw-lock
-  if cmp -s package-lock.json "$stamp" && [ -x node_modules/.bin/node ]; then return; fi
+  local stamp=node_modules/.thaw-lock options=(--no-audit --no-fund --loglevel=error)
+  is_installed() { cmp -s package-lock.json "$1" && [ -x node_modules/.bin/node ]; }
+  if is_installed "$stamp"; then return; fi
+  if [ "$1" = --quickstart ]; then
+    stamp+=-quickstart options+=(--workspaces=false)
+    if is_installed "$stamp"; then return; fi
+  fi
   say "npm ci"
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  npm ci "${options[@]}" >&2
   # An older Node, such as Debian 12's, leaves out optional packages that are not for it; what is built is built by the Node that was installed.
   if ! node_modules/.bin/node -e 'import("rolldown")' 2>/dev/null; then
-    PATH="$PWD/node_modules/.bin:$PATH" npm install --no-save --no-audit --no-fund --loglevel=error >&2
+    PATH="$PWD/node_modules/.bin:$PATH" npm install --no-save "${options[@]}" >&2
   fi
   cp package-lock.json "$stamp"
 }
@@ -105,11 +111,11 @@ if [ $((${#missing[@]} + ${#missing_rust[@]})) -gt 0 ]; then
     echo "missing packages; run: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]} ${missing_rust[*]}" >&2
     exit 1
   fi
-  begin install_npm
+  begin install_npm "${1:-}"
   apt-get update -qq
   choose_rust
 else
-  begin install_npm
+  begin install_npm "${1:-}"
 fi
 npm_job=${background[0]}
 install_packages "${missing[@]}"
