@@ -20,7 +20,7 @@ import {
   writeSync,
 } from "node:fs";
 import { copyFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
@@ -33,6 +33,7 @@ import type { Machine, MachineEnd, MachineRecord, Runner, SnapshotFiles } from "
 import { pidOf } from "../helpers/keeper.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { isAlive, thaw, thawJson, until } from "../helpers/thaw.ts";
+import { patient, settings, template } from "./this-host.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -43,13 +44,14 @@ const qemuOptions = {
   sealPath: resolve("dist/agent/thaw-seal"),
   runtimeRoot: join(dir, "run"),
 };
+const qemu = (options = qemuOptions): Runner => {
+  const runner = createQemuRunner(options);
+  runner.configure(settings);
+  return runner;
+};
 /** Each with how another process makes one like it. */
 const runners: { runner: Runner; another: () => Runner; options: object }[] = [
-  {
-    runner: createQemuRunner(qemuOptions),
-    another: () => createQemuRunner(qemuOptions),
-    options: qemuOptions,
-  },
+  { runner: qemu(), another: qemu, options: qemuOptions },
 ];
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -94,12 +96,14 @@ for (const { runner, another, options } of runners) {
 
   describe.skipIf(missing.length > 0)(`${runner.name}${why ? ` (${why})` : ""}`, () => {
     let snapshot: SnapshotFiles;
+    /** Of the template: machines are booted from its disk. */
+    let built: { id: string; resources: SnapshotFiles["resources"] };
     const machines: Machine[] = [];
     const agents: Agent[] = [];
 
     const greet = async (machine: Machine, thawed = true): Promise<Agent> => {
       const agent = await machine.agent({
-        deadlineMs: 60_000,
+        deadlineMs: patient(60_000),
         ...(thawed ? { identity: freshIdentity("conf"), guestIsBetweenFrames: true } : {}),
       });
       agents.push(agent);
@@ -122,7 +126,9 @@ for (const { runner, another, options } of runners) {
     };
 
     beforeAll(async () => {
-      expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+      const { exitCode, stderr } = await thaw(["template", "build", template], { timeout: patient(300_000) });
+      expect(exitCode, String(stderr)).toBe(0);
+      built = await thawJson(["snapshot", "inspect", basename(template, ".yaml")]);
     });
     afterEach(async () => {
       for (const agent of agents.splice(0)) agent.close();
@@ -130,17 +136,16 @@ for (const { runner, another, options } of runners) {
     });
 
     test("boots, answers, is quiesced and frozen; the process is gone and the files are whole", async () => {
-      const { id } = await thawJson<{ id: string }>(["snapshot", "inspect", "base"]);
       const { kernelDir } = await runner.prepareKernel({ suite: "bookworm", sources: async () => null });
       const where = place();
       const draft = join(where.stateDir, "snapshot");
       mkdirSync(draft);
       await copyFile(
-        join(testHome(), "snapshots", id, "disk.qcow2"),
+        join(testHome(), "snapshots", built.id, "disk.qcow2"),
         join(draft, "disk.qcow2"),
         constants.COPYFILE_FICLONE,
       );
-      const resources = { cpus: 1, memoryMib: 256, diskMib: 4096 };
+      const { resources } = built;
       const machine = await runner.boot({
         ...where,
         resources,
@@ -164,7 +169,7 @@ for (const { runner, another, options } of runners) {
       expect(existsSync(runtimeDir)).toBe(false);
       snapshot = { dir: draft, id: "conformance", resources, needs: await runner.needs(kernelDir) };
       expect(await runner.incompatibilities(snapshot)).toEqual([]);
-      expect(statSync(join(draft, "memory")).size).toBe(256 << 20);
+      expect(statSync(join(draft, "memory")).size).toBe(resources.memoryMib << 20);
       expect(statSync(join(draft, "memory")).blocks * 512).toBeLessThan(150 << 20);
       for (const file of ["memory", "devices", "disk.qcow2"])
         expect(statSync(join(draft, file)).mode & 0o222).toBe(0);

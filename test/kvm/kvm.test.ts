@@ -6,14 +6,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
 import { thaw as onThisHost, type SandboxRow } from "../helpers/thaw.ts";
-import { fillData } from "./data.ts";
+import { fillData, fillSuite, RUN_SUITE } from "./data.ts";
 import { kvmImage } from "./image.ts";
 import { type Answer, EmulatedMachine } from "./machine.ts";
 
 /** Why no such machine can be made; undefined when it can. */
 const missing = process.env.THAW_KVM_MISSING ?? (process.getuid?.() === 0 ? undefined : "it is made as root");
 /** The short form leaves these out: each takes minutes, and what comes after does not build on them. */
-const longTest = test.skipIf(process.env.THAW_KVM_SHORT === "1");
+const short = process.env.THAW_KVM_SHORT === "1";
+const longTest = test.skipIf(short);
 const TEMPLATE = "test/kvm/template.yaml";
 const FROM = ["--snapshot", "small"];
 const WAIT_MS = 600_000;
@@ -64,7 +65,11 @@ describe.skipIf(missing !== undefined)(missing === undefined ? NAME : `${NAME} (
     const built = await onThisHost(["template", "build", TEMPLATE]);
     expect(built.exitCode, String(built.stderr)).toBe(0);
     const image = await kvmImage();
-    machine = await EmulatedMachine.make({ image, dir, data: (folder) => fillData(folder, testHome()) });
+    const data = async (folder: string): Promise<void> => {
+      await fillData(folder, testHome());
+      if (!short) fillSuite(folder, testHome());
+    };
+    machine = await EmulatedMachine.make({ image, dir, data });
     await machine.start();
   });
   afterAll(async () => {
@@ -164,6 +169,16 @@ describe.skipIf(missing !== undefined)(missing === undefined ? NAME : `${NAME} (
       expect(await inside("a", `${compare} && echo it goes on`)).toBe("it goes on");
       expect(await machines()).toBe(before);
     },
+  );
+
+  longTest(
+    "the conformance suite passes",
+    async () => {
+      const { code, out, err } = await machine.run(["sh", "-c", RUN_SUITE], { timeoutMs: 3_600_000 });
+      say(out.split("\n").slice(-6).join("\n"));
+      expect(code, `${out.slice(-10_000)}\n${err.slice(-5000)}`).toBe(0);
+    },
+    3_700_000,
   );
 
   test("the host is rebooted: what was frozen comes back, the rest is told, what was published is whole", async () => {

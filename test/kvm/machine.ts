@@ -91,13 +91,13 @@ export class EmulatedMachine {
   }
 
   /** Runs a command in it as root. Never rejects on an exit code. */
-  async run(argv: readonly string[], options: { input?: string } = {}): Promise<Answer> {
+  async run(argv: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<Answer> {
     const { exitCode, stdout, stderr } = await execa(
       "ssh",
       [...this.#ssh(), "machine", argv.map(quoteForShell).join(" ")],
       {
         reject: false,
-        timeout: COMMAND_MS,
+        timeout: options.timeoutMs ?? COMMAND_MS,
         input: options.input ?? "",
       },
     );

@@ -1,0 +1,15 @@
+/** What the suite must know of a host that is not a common one, from THAW_TEST_HOST: JSON with any of these. */
+import type { RunnerSettings } from "../../runners/runner.ts";
+
+interface ThisHost {
+  /** As in the daemon's config.yaml. */
+  runner?: RunnerSettings;
+  /** A template's name or file, whose machines are made. Debian 12. */
+  template?: string;
+}
+
+const { runner = {}, template = "base" } = JSON.parse(process.env.THAW_TEST_HOST ?? "{}") as ThisHost;
+
+export { runner as settings, template };
+/** @returns a deadline on this host that is `ms` on a common one */
+export const patient = (ms: number): number => ms * (runner.slow ?? 1);
