@@ -1,15 +1,27 @@
 /** Command lines that make a root file system, pure. */
 
-/** What every image leaves out; `apt` inside the machine goes on leaving it out. */
-const LEAN_DPKG = [
-  "path-exclude=/usr/share/man/*",
-  "path-exclude=/usr/share/info/*",
-  "path-exclude=/usr/share/doc/*",
-  "path-include=/usr/share/doc/*/copyright",
-  "path-exclude=/usr/share/locale/*",
-  "path-include=/usr/share/locale/locale.alias",
-  "path-exclude=/usr/share/lintian/*",
-] as const;
+/** What every image leaves out of /usr/share, and what it keeps of that. */
+const LEFT_OUT = ["man", "info", "doc", "locale", "lintian"] as const;
+const KEPT = ["doc/*/copyright", "locale/locale.alias"] as const;
+
+/** For dpkg, while the image is made and in the machine. A machine's disk is an overlay that is thrown away: nobody waits for it. */
+const DPKG_SETTINGS = [
+  ...LEFT_OUT.map((folder) => `path-exclude=/usr/share/${folder}/*`),
+  ...KEPT.map((path) => `path-include=/usr/share/${path}`),
+  "force-unsafe-io",
+];
+
+/**
+ * mmdebstrap, told of paths to leave out, sends each package through a filter in Python: as long as all the rest of its unpacking. dpkg
+ * leaves them out by itself; what was unpacked before there was a dpkg is removed at the end.
+ */
+const LEAVE_OUT = `mkdir -p "$1"/etc/dpkg/dpkg.cfg.d && printf "%s\\n" ${DPKG_SETTINGS.map((line) => `"${line}"`).join(" ")} > "$1"/etc/dpkg/dpkg.cfg.d/thaw`;
+const REMOVE_LEFT_OUT = [
+  'cd "$1"/usr/share',
+  `mkdir -p ${LEFT_OUT.join(" ")}`,
+  `find ${LEFT_OUT.join(" ")} -mindepth 1 ! -type d ${KEPT.map((path) => `! -path "${path}"`).join(" ")} -delete`,
+  `find ${LEFT_OUT.join(" ")} -mindepth 1 -type d -empty -delete`,
+].join(" && ");
 
 const LEAN_APT = [
   'APT::Install-Recommends "false"',
@@ -41,9 +53,10 @@ export function debootstrapArgv(options: DebootstrapOptions): string[] {
   return [
     ...["--mode=root", "--variant=minbase", "--format=directory"],
     ...(options.packages.length === 0 ? [] : [`--include=${options.packages.join(",")}`]),
-    ...LEAN_DPKG.map((option) => `--dpkgopt=${option}`),
+    `--setup-hook=${LEAVE_OUT}`,
     ...[...LEAN_APT, ...options.aptOptions].map((option) => `--aptopt=${option}`),
     `--customize-hook=${FORGET_IDENTITY}`,
+    `--customize-hook=${REMOVE_LEFT_OUT}`,
     options.suite,
     options.tree,
     ...options.sources,

@@ -71,18 +71,13 @@ test("command line of mmdebstrap", () => {
     --variant=minbase
     --format=directory
     --include=git,curl
-    --dpkgopt=path-exclude=/usr/share/man/*
-    --dpkgopt=path-exclude=/usr/share/info/*
-    --dpkgopt=path-exclude=/usr/share/doc/*
-    --dpkgopt=path-include=/usr/share/doc/*/copyright
-    --dpkgopt=path-exclude=/usr/share/locale/*
-    --dpkgopt=path-include=/usr/share/locale/locale.alias
-    --dpkgopt=path-exclude=/usr/share/lintian/*
+    --setup-hook=mkdir -p "$1"/etc/dpkg/dpkg.cfg.d && printf "%s\\n" "path-exclude=/usr/share/man/*" "path-exclude=/usr/share/info/*" "path-exclude=/usr/share/doc/*" "path-exclude=/usr/share/locale/*" "path-exclude=/usr/share/lintian/*" "path-include=/usr/share/doc/*/copyright" "path-include=/usr/share/locale/locale.alias" "force-unsafe-io" > "$1"/etc/dpkg/dpkg.cfg.d/thaw
     --aptopt=APT::Install-Recommends "false"
     --aptopt=APT::Install-Suggests "false"
     --aptopt=Acquire::Languages "none"
     --aptopt=Acquire::Check-Date "false"
     --customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/systemd/random-seed "$1"/var/lib/dbus/machine-id "$1"/etc/resolv.conf "$1"/etc/hostname && : > "$1"/etc/machine-id && printf "thaw\\n" > "$1"/etc/hostname && printf "127.0.0.1 localhost\\n::1 localhost\\n" > "$1"/etc/hosts
+    --customize-hook=cd "$1"/usr/share && mkdir -p man info doc locale lintian && find man info doc locale lintian -mindepth 1 ! -type d ! -path "doc/*/copyright" ! -path "locale/locale.alias" -delete && find man info doc locale lintian -mindepth 1 -type d -empty -delete
     bookworm
     /scratch/tree
     deb http://mirror.example/debian bookworm main"
