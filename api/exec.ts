@@ -55,6 +55,8 @@ export const ciContext = z.strictObject({
   runId: shortText.optional(),
   attempt: shortText.optional(),
   job: shortText.optional(),
+  /** The values of the job's matrix, as `NAME=VALUE, …`. */
+  matrix: shortText.optional(),
   step: shortText.optional(),
   actor: shortText.optional(),
 });

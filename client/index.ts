@@ -82,6 +82,7 @@ export type {
 } from "../api/schema.ts";
 export type { ByteSource, CallOptions, ProgressOptions } from "./api-calls.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
+export { readCiContext } from "./ci-context.ts";
 export { isNobodyThere } from "./connection-error.ts";
 export { type Contexts, findConfigFolder, localContext, readContexts } from "./contexts/config.ts";
 export { type ChosenContext, chooseContext, findRemote } from "./contexts/find.ts";
@@ -121,6 +122,7 @@ export type { Sandboxes } from "./resources/sandboxes.ts";
 export type { Snapshots, Templates } from "./resources/snapshots.ts";
 export type { Transfers } from "./resources/transfers.ts";
 export { buildRunRequest, overrideSettings, type RunSettings } from "./run-settings.ts";
+export { type SentWorkspace, sendWorkspace } from "./send-workspace.ts";
 export { quoteForShell } from "./shell-quote.ts";
 export { LastLines } from "./ssh/last-lines.ts";
 export { ArchiveWriter } from "./stores/archive.ts";

@@ -1,9 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { ThawError } from "../../client/index.ts";
 
-/** The daemon looks for no shorter ones: they would be found everywhere. */
-export const minSecretBytes = 6;
-
 /** Adds a variable's name to those given so far. */
 export function collectMask(name: string, before: readonly string[] = []): readonly string[] {
   if (name === "" || name.includes("="))
@@ -25,11 +22,4 @@ export function readSecrets(
       });
     }),
   );
-}
-
-/** Names whose values are too short to be masked. */
-export function findShort(secrets: Readonly<Record<string, string>>): string[] {
-  return Object.entries(secrets)
-    .filter(([, value]) => Buffer.byteLength(value) < minSecretBytes)
-    .map(([name]) => name);
 }

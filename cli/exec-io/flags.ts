@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander";
-import type { CapturePolicy, ExecRequest } from "../../client/index.ts";
+import { findShort, MIN_SECRET_BYTES } from "../../api/mask.ts";
+import { type CapturePolicy, type ExecRequest, readCiContext } from "../../client/index.ts";
 import { parseCapture } from "../arguments/capture.ts";
-import { readCiContext } from "../arguments/ci-context.ts";
+
 import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
 import { collectEnv } from "../arguments/env.ts";
-import { collectMask, findShort, minSecretBytes, readSecrets } from "../arguments/mask.ts";
+import { collectMask, readSecrets } from "../arguments/mask.ts";
 import { parseUser } from "../arguments/user.ts";
 import { styleErr, writeErr } from "../output.ts";
 import { openResultFile } from "../result-file.ts";
@@ -93,7 +94,7 @@ export function planMask({ mask, env }: ExecFlags): { env?: Record<string, strin
   if (mask === undefined) return {};
   const secrets = readSecrets(mask, { ...process.env, ...env });
   for (const name of findShort(secrets))
-    writeErr(`${styleErr("yellow", "thaw:")} ${name} is not masked: fewer than ${minSecretBytes} bytes\n`);
+    writeErr(`${styleErr("yellow", "thaw:")} ${name} is not masked: fewer than ${MIN_SECRET_BYTES} bytes\n`);
   return { env: { ...env, ...secrets }, mask: [...mask] };
 }
 

@@ -1,5 +1,5 @@
-import { buildRunRequest, type RunRequest, type RunSettings } from "../../client/index.ts";
-import { readCiContext } from "../arguments/ci-context.ts";
+import { buildRunRequest, type RunRequest, type RunSettings, readCiContext } from "../../client/index.ts";
+
 import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
 import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";

@@ -3,12 +3,10 @@ import {
   collectWorkspace,
   type SandboxInfo,
   type SkippedEntry,
-  sendEntries,
+  sendWorkspace as send,
   showPath,
   type Thaw,
-  ThawError,
   type Workspace,
-  workspacePath,
 } from "../../client/index.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
@@ -35,7 +33,7 @@ function warnOfSkipped(skipped: readonly SkippedEntry[]): void {
   if (skipped.length > shownSkipped) warn(`not sent: ${skipped.length - shownSkipped} more`);
 }
 
-/** Copies the workspace into the sandbox, owned by the user the command runs as. @returns what was sent. */
+/** Copies the workspace into the sandbox, and says what was left out. */
 export async function sendWorkspace(
   client: Thaw,
   sandbox: SandboxInfo,
@@ -46,30 +44,13 @@ export async function sendWorkspace(
     verbose: boolean;
     signal: AbortSignal;
   },
-): Promise<{ entries: number; bytes: number }> {
-  const { signal, keep, verbose } = options;
-  const owner = options.user ?? (await client.snapshots.get(sandbox.snapshot, { signal })).defaults.user;
-  const { entries, notes, countLeftOut } = await options.workspace;
-  for (const note of notes) warn(note);
-  const to = { path: workspacePath, user: owner, keep, signal };
-  const {
-    skipped,
-    notes: lost,
-    ...sent
-  } = await sendEntries(client.sandboxes.at(sandbox.id).files, () => entries, to);
+): Promise<void> {
+  const { user, keep, verbose, signal } = options;
+  const workspace = await options.workspace;
+  const { skipped, notes, entries, bytes } = await send(client, sandbox, { workspace, user, keep, signal });
+  for (const note of notes) warn(cleanText(note));
   warnOfSkipped(skipped);
-  for (const note of lost) warn(cleanText(note));
-  const broken = skipped.find((entry) => entry.broken === true);
-  if (broken !== undefined)
-    throw new ThawError(
-      "conflict",
-      `the workspace could not be sent: ${showPath(broken.path)}: ${broken.reason}`,
-    );
-  if (verbose) {
-    const leftOut = (await countLeftOut()) + skipped.length;
-    writeErr(
-      `workspace: ${sent.entries} files and folders, ${sent.bytes} bytes · ${leftOut} files left out\n`,
-    );
-  }
-  return sent;
+  if (!verbose) return;
+  const leftOut = (await workspace.countLeftOut()) + skipped.length;
+  writeErr(`workspace: ${entries} files and folders, ${bytes} bytes · ${leftOut} files left out\n`);
 }

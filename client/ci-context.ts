@@ -1,9 +1,15 @@
-import type { CiContext } from "../../client/index.ts";
+import type { CiContext } from "../api/schema.ts";
 
 const longest = 1024;
 
-/** What a CI system says of itself in our environment; undefined outside of one. */
-export function readCiContext(env: NodeJS.ProcessEnv): CiContext | undefined {
+/**
+ * What a CI system says of itself in the environment, for the case file of a capture; undefined outside of one.
+ * @param more what the environment doesn't tell, e.g. the values of a job's matrix
+ */
+export function readCiContext(
+  env: Readonly<Record<string, string | undefined>>,
+  more: Partial<CiContext> = {},
+): CiContext | undefined {
   if (env.GITHUB_ACTIONS !== "true") return undefined;
   const pr = /^refs\/pull\/(\d+)\//.exec(env.GITHUB_REF ?? "")?.[1];
   const found: Record<keyof CiContext, string | undefined> = {
@@ -15,8 +21,10 @@ export function readCiContext(env: NodeJS.ProcessEnv): CiContext | undefined {
     runId: env.GITHUB_RUN_ID,
     attempt: env.GITHUB_RUN_ATTEMPT,
     job: env.GITHUB_JOB,
+    matrix: undefined,
     step: env.GITHUB_ACTION,
     actor: env.GITHUB_ACTOR,
+    ...more,
   };
   const told = Object.entries(found).flatMap(([name, value]): [string, string][] =>
     value ? [[name, value.slice(0, longest)]] : [],
