@@ -132,6 +132,7 @@ export { find as findInStore, type Pulled, type PullOptions, pull, readOutlines 
 export { type Pushed, type PushOptions, push, type Sending } from "./stores/push.ts";
 export { isStoreReference } from "./stores/reference.ts";
 export type { Store } from "./stores/store.ts";
+export { readTemplate } from "./template-source.ts";
 export { type EventsOptions, Thaw } from "./thaw.ts";
 export { LostAttributes } from "./tree/attributes.ts";
 export { showPath } from "./tree/format.ts";
@@ -141,5 +142,6 @@ export { SourceFolder } from "./tree/source-folder.ts";
 export { type UnpackLimits, type UnpackOptions, type UnpackResult, unpackTree } from "./tree/unpack.ts";
 export { walkFolder } from "./tree/walk.ts";
 export { type BuildVersion, findOwnVersion } from "./version.ts";
+export { compileGlob } from "./workspace/glob.ts";
 export { collectWorkspace, type Workspace } from "./workspace.ts";
 export { workspacePath } from "./workspace-path.ts";

@@ -4,6 +4,7 @@ import type { PackEntry } from "./tree/pack.ts";
 import { SourceFolder } from "./tree/source-folder.ts";
 import { Breather } from "./workspace/breather.ts";
 import { Entries } from "./workspace/entries.ts";
+import { excludeEntries } from "./workspace/exclude.ts";
 import { addNestedRepository, addRepository } from "./workspace/git-folder.ts";
 import {
   bareLayer,
@@ -38,6 +39,8 @@ export interface Workspace {
 export interface WorkspaceOptions {
   /** Leave out what git ignores. Default true. */
   ignore?: boolean;
+  /** Rules as in a .gitignore, for what git tracks too. A repository's own folder stays whole. */
+  exclude?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -162,7 +165,7 @@ function describeFilters(filters: ReadonlySet<string>): string[] {
  * @throws ThawError `usage` when it is not a folder, or when it can't be told what git ignores.
  */
 export async function collectWorkspace(path: string, options: WorkspaceOptions = {}): Promise<Workspace> {
-  const { ignore = true, signal } = options;
+  const { ignore = true, exclude, signal } = options;
   const folder = openWorkspace(path);
   const breather = new Breather(signal);
   const notes: string[] = [];
@@ -182,7 +185,8 @@ export async function collectWorkspace(path: string, options: WorkspaceOptions =
         `${folder.path} is no git repository: ${count} files that its .gitignore files name are not sent (--no-ignore sends them)`,
       );
     }
-    return { entries: entries.list(), notes, countLeftOut };
+    const list = entries.list();
+    return { entries: exclude === undefined ? list : excludeEntries(list, exclude), notes, countLeftOut };
   } finally {
     folder.release();
   }

@@ -1,4 +1,4 @@
-import { readTemplate } from "../arguments/source.ts";
+import { readTemplate } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
@@ -15,7 +15,7 @@ export interface BuildFlags {
 
 /** `thaw template build`: prints the snapshot's tag, or its id when it has none. */
 export async function build(template: string, flags: BuildFlags): Promise<void> {
-  const request = { ...(await readTemplate(template, flags)), force: flags.force === true };
+  const request = { ...(await readTemplate(template, { file: flags.file })), force: flags.force === true };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     using interrupt = abortOnSignals();

@@ -1,0 +1,121 @@
+/** What becomes of a capture: where it is kept, and what runs from the same state say. */
+import { hostname } from "node:os";
+import { type CiContext, type Rerun, type Thaw, ThawError } from "../client/index.ts";
+import { formatBytes } from "./format.ts";
+import type { GuestLog } from "./log.ts";
+import type { StepPlan } from "./plan.ts";
+import { describeError } from "./reader.ts";
+
+/** A capture as the summary tells of it. */
+export interface KeptCapture {
+  id: string;
+  /** Where it is: its id on this host, or `oci:HOST/NAME:TAG`. */
+  reference: string;
+  replayCommand: string;
+  /** For how long the machine stood still. */
+  pauseMs: number;
+  changedBytes: number;
+  /** Why it is not where it was to be kept. */
+  notKept: string | undefined;
+}
+
+const MAX_TAG_CHARS = 128;
+
+/** `8812-1-test-ubuntu-24-fail7k2qxz`: run, attempt, job, matrix, step, and the capture's own, so that nothing is overwritten. */
+export function tagFor(id: string, ci: CiContext | undefined): string {
+  const clean = (text: string | undefined): string =>
+    (text ?? "").replaceAll(/[^A-Za-z0-9_.-]+/g, "-").replaceAll(/^[-.]+|[-.]+$/g, "");
+  const matrix = ci?.matrix?.replaceAll(/[^=,]+=/g, "");
+  const step = ci?.step?.replace(/^__/, "");
+  const parts = [ci?.runId, ci?.attempt, ci?.job, matrix, step].map(clean).filter((part) => part !== "");
+  const own = clean(id);
+  const name = parts.join("-").slice(0, MAX_TAG_CHARS - own.length - 1);
+  return name === "" ? own : `${name}-${own}`;
+}
+
+/** Copies a capture to its store for `captureTimeoutMs` at most. What could not be copied stays on the host, and is named. */
+export async function keepCapture(
+  captured: { id: string; pauseMs: number; changedBytes: number },
+  plan: StepPlan,
+  { client, log, signal }: { client: Thaw; log: GuestLog; signal: AbortSignal },
+): Promise<KeptCapture> {
+  const { id } = captured;
+  const onHost = { ...captured, reference: id, replayCommand: `thaw replay ${id}`, notKept: undefined };
+  const { captureStore, captureTimeoutMs } = plan;
+  if (captureStore === undefined) return onHost;
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(captureTimeoutMs)]);
+  const to = `${captureStore}:${tagFor(id, plan.ci)}`;
+  await log.say(`copying ${id} to ${to}`);
+  try {
+    const { encryptTo, openStore, push } = await import("../client/index.ts");
+    await using opened = await openStore(to, { plainHttp: false, write: true });
+    const { store, tag, policy } = opened;
+    const encryption = await encryptTo([...policy.encryptTo, ...plan.recipients]);
+    const pushed = await push(client, store, "capture", id, { tag, encryption, signal: deadline });
+    await store.finish();
+    await log.say(`${id}: ${formatBytes(pushed.sentBytes)} sent${pushed.encrypted ? ", encrypted" : ""}`);
+    return { ...onHost, reference: to, replayCommand: `thaw replay ${to}` };
+  } catch (error) {
+    signal.throwIfAborted();
+    const why = deadline.aborted
+      ? `it was not there after ${Math.round(captureTimeoutMs / 1000)} s (capture-timeout)`
+      : describeError(error);
+    const notKept = `the capture stays on ${hostname()} as ${id}: ${why}`;
+    await log.say(notKept);
+    return { ...onHost, notKept };
+  }
+}
+
+/** The flake verdict: the failed run counts too, so runs that pass make it flaky. */
+export function verdictOf({ failed, runs }: Pick<Rerun, "failed" | "runs">): "flaky" | "broken" {
+  return failed < runs.length ? "flaky" : "broken";
+}
+
+/** Runs the failed command again, from the state before it. Undefined when there is no such state. */
+export async function rerunFailed(
+  id: string,
+  plan: StepPlan,
+  { client, log, signal }: { client: Thaw; log: GuestLog; signal: AbortSignal },
+): Promise<Rerun | undefined> {
+  const { reruns, secrets } = plan;
+  if (reruns === 0) return undefined;
+  let done = 0;
+  try {
+    return await client.captures.rerun(
+      id,
+      { count: reruns, env: { ...secrets } },
+      {
+        signal,
+        onRun: ({ failed }) => {
+          done += 1;
+          void log.say(`run ${done} of ${reruns}: ${failed ? "failed" : "passed"}`);
+        },
+      },
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof ThawError)) throw error;
+    await log.say(`not run again: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+const LOOK_EVERY_MS = 200;
+
+/** The capture that the daemon takes of a cancelled step, once it is there. @param forMs how long to look */
+export async function findCancelled(
+  client: Thaw,
+  sandbox: string,
+  forMs: number,
+): Promise<string | undefined> {
+  const { setTimeout: pause } = await import("node:timers/promises");
+  const end = performance.now() + forMs;
+  while (performance.now() < end) {
+    const signal = AbortSignal.timeout(Math.max(1, end - performance.now()));
+    const { captures } = await client.captures.list({ trigger: "cancel", limit: 20 }, { signal });
+    const found = captures.find((capture) => capture.sandbox.id === sandbox);
+    if (found !== undefined) return found.id;
+    await pause(LOOK_EVERY_MS);
+  }
+  return undefined;
+}

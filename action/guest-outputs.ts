@@ -1,0 +1,70 @@
+/** Outputs that a script has set: its GITHUB_OUTPUT is a file of the guest, and so is anything that the guest made of it. */
+
+/** What the runner takes of an output, by its documentation. */
+const MAX_VALUE_BYTES = 1 << 20;
+export const MAX_FILE_BYTES = 4 << 20;
+
+export interface GuestOutputs {
+  values: Map<string, string>;
+  /** What was not taken, and why. Names are the guest's. */
+  refused: string[];
+}
+
+interface Entry {
+  name: string;
+  value: string;
+}
+
+/**
+ * Reads a file as the runner does: `NAME=VALUE`, or `NAME<<DELIMITER`, lines, `DELIMITER`. The last value of a name counts. Only names that
+ * are asked for are taken. A file that breaks the format is read up to there.
+ */
+export function parseGuestOutputs(content: Uint8Array, names: readonly string[]): GuestOutputs {
+  const values = new Map<string, string>();
+  const refused: string[] = [];
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(content);
+  } catch {
+    return { values, refused: ["the file for outputs is not UTF-8"] };
+  }
+  const unknown = new Set<string>();
+  for (const entry of entriesOf(text)) {
+    if (typeof entry === "string") refused.push(entry);
+    else if (!names.includes(entry.name)) unknown.add(entry.name.slice(0, 100));
+    else if (entry.value.includes("\0")) refused.push(`${entry.name} has a NUL`);
+    else if (Buffer.byteLength(entry.value) > MAX_VALUE_BYTES)
+      refused.push(`${entry.name} has more than ${MAX_VALUE_BYTES} bytes`);
+    else values.set(entry.name, entry.value);
+  }
+  for (const name of [...unknown].slice(0, 20))
+    refused.push(`${JSON.stringify(name)} is not listed in \`outputs\``);
+  if (unknown.size > 20) refused.push(`${unknown.size - 20} more are not listed in \`outputs\``);
+  return { values, refused };
+}
+
+/** Entries in order; a text says what is wrong, and is the last. */
+function* entriesOf(text: string): Generator<Entry | string, void> {
+  const lines = text.split("\n");
+  for (let at = 0; at < lines.length; at += 1) {
+    const line = (lines[at] ?? "").replace(/\r$/, "");
+    if (line === "") continue;
+    const [, name, sign, rest] = /^(.*?)(=|<<)(.*)$/s.exec(line) ?? [];
+    if (name === undefined || name === "" || rest === undefined || (sign === "<<" && rest === "")) {
+      yield `line ${at + 1} of the file for outputs is neither NAME=VALUE nor NAME<<DELIMITER`;
+      return;
+    }
+    if (sign === "=") {
+      yield { name, value: rest };
+      continue;
+    }
+    let end = at + 1;
+    while (end < lines.length && (lines[end] ?? "").replace(/\r$/, "") !== rest) end += 1;
+    if (end === lines.length) {
+      yield `${JSON.stringify(name.slice(0, 100))} has no end: its delimiter does not come again`;
+      return;
+    }
+    yield { name, value: lines.slice(at + 1, end).join("\n") };
+    at = end;
+  }
+}

@@ -1,0 +1,216 @@
+/** The inputs and outputs of the Action. action.yml is written from this table (scripts/write-schemas.ts). */
+
+export interface InputDefinition {
+  name: string;
+  description: string;
+  default?: string;
+  /** Why the input is refused in this version. */
+  notYet?: string;
+}
+
+export const INPUTS = [
+  { name: "run", description: "The script. Default with `name`: the run's own command." },
+  {
+    name: "shell",
+    description:
+      "bash, sh, python, or a command with {0} for the script's file. Default: bash -eo pipefail where the guest has bash, else sh -e.",
+  },
+  {
+    name: "working-directory",
+    description: "The script's folder in the sandbox, relative to /workspace or absolute.",
+  },
+  {
+    name: "template",
+    description:
+      "What to thaw: a template by its name (thaw.yaml's or a shipped one) or its path. Default: base.",
+  },
+  {
+    name: "snapshot",
+    description: "What to thaw: a snapshot by its tag or id, or from a store (oci:HOST/REPOSITORY:TAG).",
+  },
+  { name: "name", description: "What to thaw and run: a run of thaw.yaml by its name." },
+  {
+    name: "sandbox",
+    description: "Continue in the sandbox of an earlier step (its output `sandbox`), which has `keep: job`.",
+  },
+  {
+    name: "workspace",
+    description:
+      "The folder that is copied to /workspace. Default: the checkout, as git sees it. none: nothing.",
+  },
+  {
+    name: "exclude",
+    description: "What of the workspace is left out: lines as in .gitignore. They go for tracked files too.",
+  },
+  {
+    name: "repository",
+    description: "Fetch this repository inside the sandbox instead of copying a checkout.",
+    notYet: "check the code out with actions/checkout and leave `workspace` as it is",
+  },
+  {
+    name: "ref",
+    description: "With repository: the commit, branch or tag to fetch.",
+    notYet: "it goes with `repository`",
+  },
+  {
+    name: "token",
+    description: "With repository: the token to fetch with. It stays on the host.",
+    notYet: "it goes with `repository`",
+  },
+  {
+    name: "env",
+    description:
+      "Variables of the script, one a line: NAME=VALUE, or NAME for the step's own value. Nothing else of the runner's environment goes in.",
+  },
+  {
+    name: "secrets",
+    description: "The same for secret ones. They are masked in the log and in what is kept of a failure.",
+  },
+  {
+    name: "network",
+    description:
+      "What the sandbox may reach: none, open or audit, and rules such as @npm, api.example.com or !ads.example.com. With `sandbox`: from this step on.",
+  },
+  { name: "cpus", description: "Processors, 1 to 64." },
+  { name: "memory", description: "Memory, such as 512M or 2G." },
+  { name: "timeout", description: "End the script after this long, such as 90s or 10m; exit code 124." },
+  { name: "queue-timeout", description: "Wait this long for room on a busy host. Default: 10m." },
+  {
+    name: "cache",
+    description: "Folders that survive the machine.",
+    notYet: "bake what does not change into a template, or copy it in with the workspace",
+  },
+  {
+    name: "artifacts",
+    description:
+      "Files and folders of /workspace that are copied back to the checkout, also after a failure: globs, one a line.",
+  },
+  { name: "patch", description: "Write what the script changed in the workspace to this file, as a patch." },
+  {
+    name: "outputs",
+    description: "Names that the script may set in $GITHUB_OUTPUT. Each becomes the output `guest-NAME`.",
+  },
+  {
+    name: "capture",
+    description:
+      "When the whole machine is kept: on-failure (the default), always, never, or ends of the script such as timeout,oom,cancel.",
+  },
+  {
+    name: "capture-store",
+    description: "Where a capture is kept: host, or a registry (oci:HOST/REPOSITORY).",
+    default: "host",
+  },
+  {
+    name: "capture-timeout",
+    description:
+      "How long copying a capture to its store may hold the job. What is not there by then stays on the host.",
+    default: "2m",
+  },
+  {
+    name: "retention",
+    description: "How long a capture is kept.",
+    notYet: "a host keeps captures as `captures` in its config.yaml says, a registry as its own rules say",
+  },
+  {
+    name: "encrypt-to",
+    description: "age recipients (age1…) that a capture in a store is encrypted to.",
+  },
+  {
+    name: "rerun-on-failure",
+    description: "Run a failed script again this often, at once, from the same state: is it flaky?",
+  },
+  {
+    name: "isolation",
+    description: "kvm: fail rather than run emulated. any: say in the summary what it is.",
+    default: "any",
+  },
+  {
+    name: "keep",
+    description:
+      "How long the sandbox stays: false (this step), job (until the job's end), true (after the job, see ttl).",
+    default: "false",
+  },
+  {
+    name: "preview",
+    description: "Keep the sandbox as the pull request's preview.",
+    notYet: "`keep: true` keeps a sandbox; thaw preview makes a link to one",
+  },
+  {
+    name: "expose",
+    description: "Ports that the preview shows.",
+    notYet: "it goes with `preview`",
+  },
+  {
+    name: "ttl",
+    description:
+      "With keep: remove the sandbox this long after its creation. Default: 6h, with keep: true 24h.",
+  },
+  {
+    name: "comment",
+    description: "What is written to the pull request.",
+    notYet: "it goes with `preview`",
+  },
+  {
+    name: "github-token",
+    description: "The token that comments and deployments are written with.",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the runner fills it in
+    default: "${{ github.token }}",
+  },
+  {
+    name: "matrix",
+    description: "The job's matrix, for the names of captures. Leave it as it is.",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the runner fills it in
+    default: "${{ toJSON(matrix) }}",
+  },
+] as const satisfies readonly InputDefinition[];
+
+export type InputName = (typeof INPUTS)[number]["name"];
+
+export const OUTPUTS = [
+  {
+    name: "exit-code",
+    description: "The script's exit code; 124: out of time, 125: thaw failed, 130: cancelled.",
+  },
+  {
+    name: "outcome",
+    description: "success, failure, timeout, cancelled, or error (thaw's own).",
+  },
+  { name: "sandbox", description: "The sandbox's name, while it is kept." },
+  { name: "capture", description: "The capture of the failure: its id, or where it is in its store." },
+  { name: "replay-command", description: "The command that opens the capture." },
+  { name: "preview-url", description: "Where the preview is seen." },
+  {
+    name: "flake-verdict",
+    description: "With rerun-on-failure: flaky (some runs passed) or broken (all failed).",
+  },
+] as const;
+
+/** Of the outputs that the guest sets. */
+export const GUEST_PREFIX = "guest-";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+export type InputValues = Readonly<Record<InputName, string>>;
+
+/** The variable that the runner passes an input by. */
+export function variableOf(name: string): string {
+  return `INPUT_${name.replaceAll(" ", "_").toUpperCase()}`;
+}
+
+/** Each input's value, trimmed at its end; empty when it was not given and has no default. */
+export function readInputs(env: Environment): InputValues {
+  const values = INPUTS.map((input) => {
+    const given = env[variableOf(input.name)]?.trimEnd() ?? "";
+    // The runner fills in expressions.
+    const fixed = "default" in input && !input.default.startsWith("${{") ? input.default : "";
+    return [input.name, given.trim() === "" ? fixed : given];
+  });
+  return Object.fromEntries(values) as InputValues;
+}
+
+/** Inputs that were given and do not exist, in lower case. */
+export function findUnknownInputs(env: Environment): string[] {
+  const known = new Set<string>(INPUTS.map(({ name }) => variableOf(name)));
+  return Object.keys(env)
+    .filter((name) => name.startsWith("INPUT_") && !known.has(name))
+    .map((name) => name.slice("INPUT_".length).toLowerCase());
+}

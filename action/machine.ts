@@ -1,0 +1,167 @@
+/** The step's command in its sandbox: a new one, or that of an earlier step. */
+import {
+  buildRunRequest,
+  type ExecConnection,
+  type ExecInfo,
+  type NetworkSummary,
+  type Sandbox,
+  type SandboxInfo,
+  type StatusMessage,
+  type Thaw,
+  ThawError,
+  workspacePath,
+} from "../client/index.ts";
+import type { GuestLog } from "./log.ts";
+import type { StepPlan } from "./plan.ts";
+import { tellProgress } from "./progress.ts";
+import type { StepState } from "./state.ts";
+import { beginWorkspace, type SentToGuest, sendToGuest } from "./workspace.ts";
+
+/** What a step is run with. */
+export interface StepContext {
+  client: Thaw;
+  log: GuestLog;
+  /** Aborts when the runner cancels the step. */
+  signal: AbortSignal;
+  save: (state: StepState) => void;
+}
+
+/** A command that came to its end. */
+export interface Ended {
+  sandbox: SandboxInfo;
+  exec: ExecInfo;
+  denied: readonly NetworkSummary[];
+  sent: SentToGuest | undefined;
+}
+
+/** Whether something is to be read from the sandbox when the command has ended. */
+export function wantsFiles({ outputs, artifacts, patch }: StepPlan): boolean {
+  return outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
+}
+
+/** @throws ThawError `unsupported` for a machine that is emulated where that is not wanted */
+function checkIsolation(plan: StepPlan, { isolation }: SandboxInfo): void {
+  if (plan.isolation === "any" || isolation === "kvm") return;
+  throw new ThawError(
+    "unsupported",
+    `isolation: kvm was asked for, and this host's sandboxes are ${isolation}`,
+    {
+      hint: "thaw doctor says why; isolation: any accepts it",
+    },
+  );
+}
+
+/** Thaws a sandbox, sends the workspace and runs the command. When the step dies, so does the sandbox. */
+export async function runInNew(plan: StepPlan, context: StepContext): Promise<Ended> {
+  const { client, log, signal, save } = context;
+  const { workspace: folder } = plan.settings;
+  const keep = plan.keep !== "step" || wantsFiles(plan);
+  const request = buildRunRequest({ argv: plan.argv, settings: { ...plan.settings, keep }, ci: plan.ci });
+  const created = Promise.withResolvers<SandboxInfo>();
+  created.promise.catch(() => {});
+  let denied: readonly NetworkSummary[] = [];
+  const onStatus = (message: StatusMessage): void => {
+    if (message.type === "progress") tellProgress(log, message);
+    if (message.type === "exit") denied = message.denied ?? [];
+    if (message.type !== "created") return;
+    save({ sandbox: message.sandbox.id, fate: plan.keep === "after" ? "leave" : "remove", over: false });
+    created.resolve(message.sandbox);
+  };
+  const workspace =
+    folder === undefined ? undefined : beginWorkspace(folder, { exclude: plan.exclude, signal });
+  const { stdout, stderr } = log;
+  const connection = await client.run(
+    { ...request, hold: true },
+    { stdout: stdout.push, stderr: stderr.push, onStatus, signal },
+  );
+  const sandbox = await Promise.race([created.promise, connection.result.then(() => created.promise)]);
+  let sent: SentToGuest | undefined;
+  try {
+    checkIsolation(plan, sandbox);
+    if (workspace !== undefined) sent = await sendToGuest(plan, sandbox, { ...context, workspace });
+    await log.openFence();
+    connection.start();
+    const exec = await connection.result;
+    return { sandbox, exec, denied, sent };
+  } finally {
+    connection.close();
+    await log.closeFence();
+  }
+}
+
+/** Destinations that were denied, as often as they were since `before`. */
+function since(now: readonly NetworkSummary[], before: readonly NetworkSummary[]): NetworkSummary[] {
+  const key = ({ destination, port, verdict }: NetworkSummary): string => `${destination} ${port} ${verdict}`;
+  const counts = new Map(before.map((summary) => [key(summary), summary.count]));
+  return now
+    .map((summary) => ({ ...summary, count: summary.count - (counts.get(key(summary)) ?? 0) }))
+    .filter(({ verdict, count }) => verdict === "denied" && count > 0);
+}
+
+/** How long a cancelled command has to end by itself: the runner gives us 10 s in all. */
+const POLITE_MS = 2_000;
+
+/** Runs the command in the sandbox of an earlier step, which stays. */
+export async function runInside(name: string, plan: StepPlan, context: StepContext): Promise<Ended> {
+  const { client, log, signal, save } = context;
+  const sandbox = await findSandbox(client, name, signal);
+  checkIsolation(plan, sandbox.info);
+  const { settings } = plan;
+  if (settings.network !== undefined) await sandbox.network.set(settings.network, { signal });
+  const before = (await sandbox.network.state({ signal })).destinations;
+  const workspace =
+    settings.workspace === undefined
+      ? undefined
+      : beginWorkspace(settings.workspace, { exclude: plan.exclude, signal });
+  const sent = workspace && (await sendToGuest(plan, sandbox.info, { ...context, workspace }));
+  const { exec: request } = buildRunRequest({ argv: plan.argv, settings, ci: plan.ci });
+  const cwd = request.cwd ?? (await findWorkspace(sandbox, signal));
+  const { argv, ...how } = request;
+  const started = await sandbox.start(argv, { ...how, ...(cwd === undefined ? {} : { cwd }), signal });
+  save({ sandbox: sandbox.id, exec: started.id, fate: "leave", over: false });
+  await log.openFence();
+  const cancel = async (): Promise<void> => {
+    await started.signal("INT").catch(() => {});
+    const isOver = await started.wait({ timeoutMs: POLITE_MS }).then(
+      () => true,
+      () => false,
+    );
+    if (!isOver) await started.kill().catch(() => {});
+  };
+  signal.addEventListener("abort", cancel, { once: true });
+  let connection: ExecConnection | undefined;
+  try {
+    connection = await started.attach({ stdout: log.stdout.push, stderr: log.stderr.push });
+    const exec = await connection.result;
+    const { destinations } = await sandbox.network.state();
+    return { sandbox: sandbox.info, exec, denied: since(destinations, before), sent };
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    connection?.close();
+    await log.closeFence();
+  }
+}
+
+/** The workspace, where an earlier step has sent one. */
+async function findWorkspace(sandbox: Sandbox, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    const { type } = await sandbox.files.stat(workspacePath, { signal });
+    return type === "dir" ? workspacePath : undefined;
+  } catch (error) {
+    if (error instanceof ThawError && error.code === "not-found") return undefined;
+    throw error;
+  }
+}
+
+/** @throws ThawError `not-found` with what an earlier step needs */
+async function findSandbox(client: Thaw, name: string, signal: AbortSignal): Promise<Sandbox> {
+  try {
+    return await client.sandboxes.get(name, { signal });
+  } catch (error) {
+    if (!(error instanceof ThawError && error.code === "not-found")) throw error;
+    throw new ThawError("not-found", `there is no sandbox ${name} on this host`, {
+      hint: "`keep: job` in the earlier step keeps its sandbox until the job's end",
+      cause: error,
+    });
+  }
+}

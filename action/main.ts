@@ -1,0 +1,110 @@
+/** The main step of the Action: inputs → plan → step → summary and outputs. */
+import { randomUUID } from "node:crypto";
+import { error as annotateError, setOutput, setSecret, warning } from "@actions/core";
+import { findShort, MIN_SECRET_BYTES } from "../api/mask.ts";
+import { Thaw, ThawError } from "../client/index.ts";
+import { abortOnCancel } from "./cancel.ts";
+import { GUEST_PREFIX } from "./inputs.ts";
+import { GuestLog } from "./log.ts";
+import { neutralise } from "./neutralise.ts";
+import { isHosted, isJobContainer } from "./place.ts";
+import { planStep, type StepPlan } from "./plan.ts";
+import { describeError, InputMistakes } from "./reader.ts";
+import { saveStepState } from "./state.ts";
+import type { StepResult } from "./step.ts";
+
+const started = performance.now();
+
+function refuseContainer(): void {
+  if (!isJobContainer(process.env)) return;
+  throw new ThawError("unsupported", "this job runs in a container, where thaw can't make machines", {
+    hint: "remove `container:` from the job: the step's sandbox takes its place, with an image of its own (template:)",
+  });
+}
+
+/** The runner masks them in the log; the daemon masks them in what the guest writes and in what is kept. */
+async function maskSecrets({ secrets }: StepPlan, log: GuestLog): Promise<void> {
+  for (const value of Object.values(secrets))
+    for (const line of [value, ...value.split("\n")]) if (line.trim() !== "") setSecret(line);
+  for (const name of findShort(secrets))
+    await log.say(`${name} is not masked in what is kept of a failure: fewer than ${MIN_SECRET_BYTES} bytes`);
+}
+
+function setOutputs(result: StepResult): void {
+  setOutput("exit-code", result.exitCode);
+  setOutput("outcome", result.outcome);
+  if (result.stays && result.sandbox !== undefined) setOutput("sandbox", result.sandbox.name);
+  if (result.capture !== undefined) {
+    setOutput("capture", result.capture.reference);
+    setOutput("replay-command", result.capture.replayCommand);
+  }
+  for (const [name, value] of result.brought?.outputs ?? []) setOutput(GUEST_PREFIX + name, value);
+}
+
+/** A failure before there was a step. */
+function fail(error: unknown): void {
+  const lines = error instanceof InputMistakes ? [error.message, ...error.details] : [describeError(error)];
+  annotateError(neutralise(lines.join("\n")));
+  setOutput("outcome", "error");
+  setOutput("exit-code", 125);
+  process.exitCode = 1;
+}
+
+async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<void> {
+  const { annotate, describeEnd, summarise } = await import("./report.ts");
+  for (const note of result.notes) await log.say(note);
+  for (const { destination, port, count, rule, reason } of result.exitCode === 0 ? [] : result.denied)
+    await log.say(
+      `denied: ${destination}:${port} (${count}×) · ${rule === null ? reason : `add ${rule} to network:`}`,
+    );
+  if (result.capture !== undefined)
+    await log.say(`kept as ${result.capture.reference} · ${result.capture.replayCommand}`);
+  await log.say(`${plan.title} · ${describeEnd(result)}`);
+  setOutputs(result);
+  if (result.rerun !== undefined) {
+    const { verdictOf } = await import("./capture.ts");
+    setOutput("flake-verdict", verdictOf(result.rerun));
+  }
+  const { addToSummary } = await import("./summary.ts");
+  const totalMs = performance.now() - started;
+  await addToSummary(summarise(result, { plan, output: log.lastLines(40), totalMs })).catch(
+    (error: unknown) => warning(`no job summary: ${describeError(error)}`),
+  );
+  if (result.exitCode !== 0) annotateError(neutralise(annotate(result, plan.title)));
+  process.exitCode = result.exitCode;
+}
+
+async function main(): Promise<void> {
+  const log = new GuestLog({ token: randomUUID() });
+  using cancel = abortOnCancel();
+  let plan: StepPlan;
+  try {
+    refuseContainer();
+    plan = await planStep(process.env, { random: randomUUID() });
+  } catch (error) {
+    return fail(error);
+  }
+  await maskSecrets(plan, log);
+  await using client = new Thaw();
+  const { signal } = cancel;
+  const { runStep } = await import("./step.ts");
+  if (isHosted(process.env)) {
+    const { prepareHosted } = await import("./host.ts");
+    await prepareHosted(client, { env: process.env, log, signal });
+  }
+  const result = await runStep(plan, { client, log, signal, save: saveStepState });
+  if (result.outcome === "error" && result.sandbox === undefined) {
+    const { explainHost } = await import("./host.ts");
+    const missing = await explainHost(client);
+    if (missing !== undefined) result.error += `\n${missing}`;
+  }
+  await tell(result, plan, log);
+}
+
+try {
+  await main();
+} catch (error) {
+  fail(error);
+}
+// Sockets of the daemon that are still open hold nothing up.
+process.exit();

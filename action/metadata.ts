@@ -1,0 +1,27 @@
+/** action.yml, as GitHub reads it. */
+import { stringify } from "yaml";
+import { INPUTS, type InputDefinition, OUTPUTS } from "./inputs.ts";
+
+function describe({ description, default: value, notYet }: InputDefinition) {
+  const text = notYet === undefined ? description : `Not supported yet: ${description}`;
+  return { description: text, required: false, ...(value === undefined ? {} : { default: value }) };
+}
+
+export function actionMetadata(): string {
+  const metadata = {
+    name: "thaw",
+    description:
+      "Runs a step in a microVM thawed from a snapshot. When it fails, the whole machine is kept, to be stood in later.",
+    author: "thaw",
+    branding: { icon: "box", color: "blue" },
+    inputs: Object.fromEntries(INPUTS.map((input) => [input.name, describe(input)])),
+    outputs: Object.fromEntries(OUTPUTS.map(({ name, description }) => [name, { description }])),
+    runs: {
+      using: "node24",
+      main: "dist/action/main.mjs",
+      post: "dist/action/post.mjs",
+      "post-if": "always()",
+    },
+  };
+  return stringify(metadata, { lineWidth: 120 });
+}

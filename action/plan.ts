@@ -1,0 +1,249 @@
+/** Inputs become a plan, or all their mistakes at once. Nothing is started here, and only files of the checkout are read. */
+import { statSync } from "node:fs";
+import { parseCapturePolicy } from "../api/capture-policy.ts";
+import { parseDuration } from "../api/duration.ts";
+import { parseMemory } from "../api/size.ts";
+import {
+  type CapturePolicy,
+  type CiContext,
+  isTemplatePath,
+  type RunSettings,
+  readCiContext,
+  readTemplate,
+  workspacePath,
+} from "../client/index.ts";
+import {
+  parseChoice,
+  parseCount,
+  parseKeep,
+  parseMatrix,
+  parseNetwork,
+  parseOutputNames,
+  parsePatterns,
+  parseSandbox,
+  parseSource,
+  parseStore,
+  parseVariables,
+  parseWords,
+  quote,
+} from "./fields.ts";
+import { guestPath, resolveInside } from "./inside.ts";
+import { isPublicRepository } from "./place.ts";
+import { InputReader } from "./reader.ts";
+import { checkShell, commandFor, titleOf } from "./script.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Until when a sandbox stays: the step's end, the job's, or its time to live. */
+export type Keep = "step" | "job" | "after";
+
+/** What a step does. */
+export interface StepPlan {
+  /** For people. */
+  title: string;
+  argv: readonly string[];
+  settings: RunSettings;
+  /** The sandbox of an earlier step to continue in. */
+  sandbox: string | undefined;
+  /** The checkout: where what comes back goes. */
+  folder: string;
+  /** Rules as in .gitignore. */
+  exclude: string | undefined;
+  /** Values of the secret variables, by name. */
+  secrets: Readonly<Record<string, string>>;
+  /** Names that the guest may set. */
+  outputs: readonly string[];
+  /** The guest's file for them. */
+  outputFile: string | undefined;
+  /** Globs of files of /workspace. */
+  artifacts: readonly string[];
+  /** A file of this host. */
+  patch: string | undefined;
+  capture: CapturePolicy;
+  /** A repository of a registry, as `oci:HOST/NAME`; undefined: the host. */
+  captureStore: string | undefined;
+  captureTimeoutMs: number;
+  /** age recipients. */
+  recipients: readonly string[];
+  reruns: number;
+  isolation: "kvm" | "any";
+  keep: Keep;
+  ci: CiContext | undefined;
+}
+
+const DEFAULT_QUEUE_MS = 600_000;
+const DEFAULT_CAPTURE_TIMEOUT_MS = 120_000;
+const HOUR_MS = 3_600_000;
+/**
+ * Times to live where none was given. `step`: the longest job there is, for the case that neither the step nor its post step came to remove
+ * the sandbox.
+ */
+const DEFAULT_TTL_MS: Readonly<Record<Keep, number>> = {
+  step: 120 * HOUR_MS,
+  job: 6 * HOUR_MS,
+  after: 24 * HOUR_MS,
+};
+
+/** Inputs that contradict each other, or say nothing alone. */
+function checkTogether(reader: InputReader): void {
+  if (!reader.has("run") && !reader.has("name")) reader.refuse("run", "missing: what is to be run?");
+  reader.exclude("template", ["snapshot"], "a sandbox is thawed from one of them");
+  const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout", "keep", "ttl"] as const;
+  reader.exclude("sandbox", made, "they say how a new sandbox is made");
+  reader.require("shell", ["run"]);
+  reader.require("exclude", reader.has("sandbox") ? ["workspace"] : ["run", "name"]);
+  if (reader.read("keep", (text) => text) === "false" || !reader.has("keep"))
+    reader.require("ttl", ["sandbox"]);
+}
+
+/** What is kept of a failure, where and for whom. */
+async function readCapture(reader: InputReader, env: Environment, project: CapturePolicy | undefined) {
+  const capture = reader.read("capture", parseCapturePolicy) ?? project ?? "on-failure";
+  const captureStore = reader.read("capture-store", parseStore);
+  const recipients =
+    (await reader.readLater("encrypt-to", async (text) => {
+      const { encryptTo } = await import("../client/index.ts");
+      return (await encryptTo(parseWords(text)))?.recipients ?? [];
+    })) ?? [];
+  const reruns = reader.read("rerun-on-failure", parseCount(0, 1000)) ?? 0;
+  if (capture === "never" && reruns > 0)
+    reader.refuse("rerun-on-failure", "it needs a capture, and capture is never");
+  if (captureStore === undefined && reader.has("encrypt-to"))
+    reader.refuse("encrypt-to", "it goes with capture-store: oci:…; what stays on the host is not encrypted");
+  if (captureStore !== undefined && !reader.has("encrypt-to") && isPublicRepository(env) !== false)
+    reader.refuse(
+      "capture-store",
+      "the repository is public, or the event does not say that it is private, and a capture holds the machine's whole memory: give encrypt-to, or keep it on the host",
+    );
+  const captureTimeoutMs = reader.read("capture-timeout", parseDuration) ?? DEFAULT_CAPTURE_TIMEOUT_MS;
+  return { capture, captureStore, recipients, reruns, captureTimeoutMs };
+}
+
+/** Leaves out what is undefined. */
+function given<T extends object>(settings: { [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** What is thawed, where inputs say it. */
+async function readSource(reader: InputReader, folder: string): Promise<RunSettings["source"]> {
+  const snapshot = reader.read("snapshot", parseSource);
+  if (snapshot !== undefined) return { snapshot };
+  return reader.readLater("template", async (text) => {
+    const template = parseSource(text);
+    return readTemplate(isTemplatePath(template) ? resolveInside(folder, template) : template, {
+      from: folder,
+    });
+  });
+}
+
+/** The folder that goes in; undefined for none. */
+function readWorkspace(reader: InputReader, folder: string): string | undefined {
+  return reader.read("workspace", (text) => {
+    if (/^(none|false)$/i.test(text.trim())) return undefined;
+    const path = resolveInside(folder, text.trim());
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return path;
+    throw new RangeError(`${quote(text)} is not a folder`);
+  });
+}
+
+/** What inputs say of the run, and only that. */
+async function readSettings(
+  reader: InputReader,
+  options: { env: Environment; folder: string; keep: Keep },
+): Promise<{ settings: RunSettings; secrets: Record<string, string> }> {
+  const { env, folder, keep } = options;
+  const secrets = reader.read("secrets", (text) => parseVariables(text, env)) ?? {};
+  const variables = reader.read("env", (text) => parseVariables(text, env)) ?? {};
+  const settings = given<RunSettings>({
+    source: await readSource(reader, folder),
+    workspace: readWorkspace(reader, folder),
+    workdir: reader.read("working-directory", (path) => guestPath(workspacePath, path.trim())),
+    env: { CI: "true", ...variables, ...secrets },
+    mask: Object.keys(secrets),
+    network: reader.read("network", parseNetwork),
+    cpus: reader.read("cpus", parseCount(1, 64)),
+    memoryMib: reader.read("memory", (text) => parseMemory(text.trim())),
+    timeoutMs: reader.read("timeout", (text) => parseDuration(text.trim())),
+    waitMs: reader.read("queue-timeout", (text) => parseDuration(text.trim())),
+    ttlMs:
+      reader.read("ttl", (text) => parseDuration(text.trim())) ??
+      (keep === "step" ? undefined : DEFAULT_TTL_MS[keep]),
+  });
+  return { settings, secrets };
+}
+
+interface Command {
+  title: string;
+  argv: readonly string[];
+  settings: RunSettings;
+}
+
+/** A run of the project file with what the inputs say over it. */
+async function planNamed(
+  reader: InputReader,
+  name: string,
+  options: { folder: string; over: RunSettings; command: readonly string[] | undefined },
+): Promise<Command | undefined> {
+  const { folder, over, command } = options;
+  const { loadProject, planProjectRun } = await import("../client/index.ts");
+  return reader.readLater("name", async () => {
+    const project = await loadProject({ from: folder });
+    if (project === undefined) throw new RangeError(`there is no thaw.yaml in ${folder}`);
+    // What thaw.yaml passes on comes from what the workflow allows, not from the runner's environment.
+    const environment = { ...over.env };
+    const { argv, settings } = await planProjectRun(project, name, {
+      over,
+      environment,
+      ...(command === undefined ? {} : { command }),
+    });
+    const { runs, defaults } = project.content;
+    const saysWorkspace = (runs[name]?.workspace ?? defaults.workspace) !== undefined;
+    const workspace = saysWorkspace || reader.has("workspace") ? {} : { workspace: folder };
+    return { title: name, argv, settings: { ...settings, ...workspace } };
+  });
+}
+
+/**
+ * The plan of a step.
+ * @param options random: makes the name of the guest's file for outputs one of its own
+ * @throws InputMistakes
+ */
+export async function planStep(env: Environment, { random }: { random: string }): Promise<StepPlan> {
+  const reader = new InputReader(env);
+  const folder = env.GITHUB_WORKSPACE || process.cwd();
+  checkTogether(reader);
+  const keep = reader.read("keep", parseKeep) ?? "step";
+  const { settings: over, secrets } = await readSettings(reader, { env, folder, keep });
+  const outputs = reader.read("outputs", parseOutputNames) ?? [];
+  const outputFile = outputs.length === 0 ? undefined : `/tmp/github-output-${random}`;
+  if (outputFile !== undefined) over.env = { ...over.env, GITHUB_OUTPUT: outputFile };
+  const shell = reader.read("shell", (text) => checkShell(text.trim()));
+  const script = reader.read("run", (text) => text);
+  const command = script === undefined ? undefined : commandFor(script, { shell, output: outputFile });
+  const name = reader.read("name", (text) => text.trim());
+  const sandbox = reader.read("sandbox", parseSandbox);
+  const planned =
+    name === undefined
+      ? { title: titleOf(script ?? ""), argv: command ?? [], settings: over }
+      : await planNamed(reader, name, { folder, over, command });
+  const settings: RunSettings = { waitMs: DEFAULT_QUEUE_MS, ...planned?.settings };
+  // An earlier step has sent the checkout already.
+  const sends = name === undefined && !reader.has("workspace") && sandbox === undefined;
+  if (sends) settings.workspace = folder;
+  const patch = reader.read("patch", (path) => resolveInside(folder, path.trim()));
+  const artifacts = reader.read("artifacts", parsePatterns) ?? [];
+  const matrix = reader.read("matrix", parseMatrix);
+  const captures = await readCapture(reader, env, settings.capture);
+  const isolation = reader.read("isolation", parseChoice(["any", "kvm"] as const)) ?? "any";
+  reader.finish();
+  if (outputs.length > 0 || artifacts.length > 0 || patch !== undefined)
+    settings.ttlMs ??= DEFAULT_TTL_MS.step;
+  return {
+    title: planned?.title ?? "",
+    argv: planned?.argv ?? [],
+    settings: { ...settings, capture: captures.capture },
+    ...{ sandbox, folder, secrets, outputs, outputFile, artifacts, patch, isolation, keep, ...captures },
+    exclude: reader.read("exclude", (text) => text),
+    ci: readCiContext(env, matrix ? { matrix } : {}),
+  };
+}

@@ -1,0 +1,146 @@
+/** A step's result in words: the job summary's Markdown and the one line of an annotation. */
+
+import { verdictOf } from "./capture.ts";
+import { formatBytes, formatMs } from "./format.ts";
+import { codeBlock, escapeMarkdown, inlineCode } from "./markdown.ts";
+import type { StepPlan } from "./plan.ts";
+import type { StepResult } from "./step.ts";
+
+/** GitHub drops a summary of more than 1 MiB whole; all steps of a job have one each. */
+export const MAX_SUMMARY_BYTES = 1_000_000;
+const LAST_LINES = 40;
+const MAX_LINE_CHARS = 2_000;
+const MAX_DENIED = 20;
+const MAX_NOTES = 50;
+
+/** `exit 1 after 41 s`. */
+export function describeEnd({ outcome, exitCode, exec, error }: StepResult): string {
+  const after = exec?.exit ? ` after ${formatMs(exec.exit.durationMs)}` : "";
+  if (outcome === "cancelled") return "cancelled";
+  if (outcome === "timeout") return `out of time${after}`;
+  if (outcome === "error") return error === undefined ? "thaw failed" : `thaw failed: ${error}`;
+  if (exec?.exit?.oom) return `out of memory${after}`;
+  if (exec?.exit?.signal) return `ended by SIG${exec.exit.signal.replace(/^SIG/, "")}${after}`;
+  return `exit ${exitCode}${after}`;
+}
+
+function networkOf(result: StepResult, plan: StepPlan): string {
+  const layer = plan.settings.network?.at(-1);
+  const rules = (layer?.allow ?? []).map((rule) => rule.replace(/^@/, ""));
+  const mode = layer?.mode ?? (rules.length > 0 ? undefined : (result.sandbox?.network.mode ?? "none"));
+  const allowed = [...(mode === undefined ? [] : [mode]), ...rules].slice(0, 10).join(", ");
+  const denied = result.denied.reduce((sum, { count }) => sum + count, 0);
+  return `network: ${escapeMarkdown(allowed)}${denied === 0 ? "" : ` (${denied} denied)`}`;
+}
+
+function originOf(result: StepResult, plan: StepPlan): string {
+  if (result.sandbox === undefined) return "no sandbox was made";
+  const from = `microVM from ${inlineCode(result.sandbox.from)} on ${inlineCode(result.host)}`;
+  const continued = plan.sandbox === undefined ? "" : `, continued in ${inlineCode(result.sandbox.name)}`;
+  return `${from}${continued} · isolated by ${escapeMarkdown(result.sandbox.isolation)} · ${networkOf(result, plan)}`;
+}
+
+/** The row of times: what there was, and how long it took. */
+function timeline({ sandbox, sent, exec, capture, pulled }: StepResult, totalMs: number): string[] {
+  const cells: [string, string][] = [];
+  if (pulled !== undefined)
+    cells.push([
+      "pull",
+      pulled.bytes === 0 ? "cached" : `${formatMs(pulled.ms)}, ${formatBytes(pulled.bytes)}`,
+    ]);
+  if (sandbox?.thawMs != null) cells.push(["thaw", formatMs(sandbox.thawMs)]);
+  if (sent !== undefined) cells.push(["workspace", `${formatMs(sent.ms)}, ${formatBytes(sent.bytes)}`]);
+  if (exec?.exit) cells.push(["run", formatMs(exec.exit.durationMs)]);
+  if (capture !== undefined && capture.changedBytes > 0)
+    cells.push(["capture", `${formatMs(capture.pauseMs)}, ${formatBytes(capture.changedBytes)}`]);
+  cells.push(["released", formatMs(totalMs)]);
+  const row = (words: readonly string[]): string => `| ${words.join(" | ")} |`;
+  return [
+    row(cells.map(([name]) => name)),
+    row(cells.map(() => "---")),
+    row(cells.map(([, value]) => value)),
+  ];
+}
+
+function captureLines({ capture, rerun, host }: StepResult): string[] {
+  const lines: string[] = [];
+  if (capture !== undefined) {
+    const where = capture.reference === capture.id ? ` on ${inlineCode(host)}` : "";
+    const open = capture.reference === capture.id ? "" : " · in a checkout of the branch: `thaw open`";
+    lines.push(`**Stand in it:** ${inlineCode(capture.replayCommand)}${where}${open}  `);
+    if (capture.notKept !== undefined)
+      lines.push(`**Not in its store:** ${escapeMarkdown(capture.notKept)}  `);
+  }
+  if (rerun !== undefined) {
+    const percent = (share: number): string => String(Math.round(share * 100));
+    const [low, high] = rerun.interval;
+    const share = `${percent(rerun.failed / rerun.runs.length)} %, 95 %: ${percent(low)}–${percent(high)} %`;
+    const verdict = verdictOf(rerun) === "flaky" ? "Flaky" : "Broken";
+    lines.push(
+      `**${verdict}:** ${rerun.failed} of ${rerun.runs.length} reruns from the same state failed (${share})  `,
+    );
+  }
+  return lines;
+}
+
+function deniedLines({ denied }: StepResult): string[] {
+  const lines = denied.slice(0, MAX_DENIED).map(({ destination, port, count, rule, reason }) => {
+    const cure =
+      rule === null ? escapeMarkdown(reason) : `add ${inlineCode(rule)} to ${inlineCode("network:")}`;
+    return `<details><summary>Denied: ${escapeMarkdown(`${destination}:${port}`)} (${count}×)</summary>\n\n${cure}\n\n</details>`;
+  });
+  if (denied.length > MAX_DENIED) lines.push(`… and ${denied.length - MAX_DENIED} more`);
+  return lines;
+}
+
+function lastLines(lines: readonly string[]): string[] {
+  const shown = lines
+    .slice(-LAST_LINES)
+    .map((line) => (line.length <= MAX_LINE_CHARS ? line : `${line.slice(0, MAX_LINE_CHARS)}…`));
+  if (shown.every((line) => line.trim() === "")) return [];
+  return [`<details><summary>Last ${shown.length} lines</summary>`, "", codeBlock(shown), "", "</details>"];
+}
+
+/** The job summary of a step. Text of the guest, of files and of inputs is shown and never obeyed. */
+export function summarise(
+  result: StepResult,
+  { plan, output, totalMs }: { plan: StepPlan; output: readonly string[]; totalMs: number },
+): string {
+  const mark = result.outcome === "success" ? "✓" : "✗";
+  const notes = result.notes
+    .slice(0, MAX_NOTES)
+    .map((note) => `- ${escapeMarkdown(note.slice(0, MAX_LINE_CHARS))}`);
+  if (result.notes.length > MAX_NOTES) notes.push(`- … and ${result.notes.length - MAX_NOTES} more`);
+  const blocks = [
+    [`### ${mark} ${escapeMarkdown(plan.title)} · ${escapeMarkdown(describeEnd(result))}`],
+    [originOf(result, plan)],
+    timeline(result, totalMs),
+    captureLines(result),
+    notes,
+    deniedLines(result),
+    result.outcome === "success" ? [] : lastLines(output),
+  ];
+  const text = blocks
+    .filter((block) => block.length > 0)
+    .map((block) => block.join("\n"))
+    .join("\n\n");
+  return cut(`${text}\n`);
+}
+
+/** Never more than GitHub takes. What is cut off says so. */
+function cut(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= MAX_SUMMARY_BYTES) return text;
+  const note = `\n\n</details>\n\n${bytes.length - MAX_SUMMARY_BYTES} bytes of this summary were cut off.\n`;
+  return `${bytes
+    .subarray(0, MAX_SUMMARY_BYTES - note.length)
+    .toString("utf8")
+    .replace(/�$/, "")}${note}`;
+}
+
+/** A failure in one annotation: what, how and how to stand in it. */
+export function annotate(result: StepResult, title: string): string {
+  const lines = [`${title}: ${describeEnd(result)}`];
+  if (result.capture !== undefined) lines.push(`stand in it: ${result.capture.replayCommand}`);
+  return lines.join("\n");
+}

@@ -1,0 +1,207 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { variableOf } from "../../../action/inputs.ts";
+import { planStep, type StepPlan } from "../../../action/plan.ts";
+import { InputMistakes } from "../../../action/reader.ts";
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "thaw-plan-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function plan(inputs: Record<string, string>, env: Record<string, string> = {}): Promise<StepPlan> {
+  const given = Object.entries(inputs).map(([name, value]) => [variableOf(name), value]);
+  return planStep({ GITHUB_WORKSPACE: folder, ...env, ...Object.fromEntries(given) }, { random: "r1" });
+}
+
+async function mistakes(
+  inputs: Record<string, string>,
+  env: Record<string, string> = {},
+): Promise<readonly string[]> {
+  const error = await plan(inputs, env).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(InputMistakes);
+  return (error as InputMistakes).details;
+}
+
+function eventOf(repository: object): Record<string, string> {
+  const file = join(folder, "event.json");
+  writeFileSync(file, JSON.stringify({ repository }));
+  return { GITHUB_EVENT_PATH: file };
+}
+
+describe("a plan", () => {
+  test("a script alone: base, the checkout, captured on failure, gone with the step", async () => {
+    const { title, argv, settings, keep, capture, reruns } = await plan({
+      run: "set -x\n# first\nnpm test\n",
+    });
+    expect({ title, keep, capture, reruns }).toEqual({
+      title: "npm test",
+      keep: "step",
+      capture: "on-failure",
+      reruns: 0,
+    });
+    expect(argv.slice(0, 2)).toEqual(["sh", "-c"]);
+    expect(argv[2]).toContain("bash -eo pipefail");
+    expect(argv[3]).toBe("set -x\n# first\nnpm test");
+    expect(settings).toMatchObject({ workspace: folder, env: { CI: "true" }, waitMs: 600_000 });
+    expect(settings.ttlMs).toBeUndefined();
+  });
+
+  test("nothing of the runner's environment goes in by itself", async () => {
+    const env = { MINE: "mine", OTHER: "other", ACTIONS_RUNTIME_TOKEN: "t", GITHUB_ENV: "/e" };
+    const { settings, secrets } = await plan(
+      { run: "true", env: "MINE\nB=two words", secrets: "TOKEN=s3cret-value" },
+      env,
+    );
+    expect(settings.env).toEqual({ CI: "true", MINE: "mine", B: "two words", TOKEN: "s3cret-value" });
+    expect(settings.mask).toEqual(["TOKEN"]);
+    expect(secrets).toEqual({ TOKEN: "s3cret-value" });
+    const refused = await mistakes(
+      { run: "true", env: "ACTIONS_RUNTIME_TOKEN\nGITHUB_ENV=x\nABSENT\n9x=1" },
+      env,
+    );
+    expect(refused.join()).toMatch(
+      /ACTIONS_RUNTIME_TOKEN is the runner's own.*GITHUB_ENV is.*ABSENT has no value.*"9x" is not/,
+    );
+  });
+
+  test("modes and rules of the network", async () => {
+    const { settings } = await plan({ run: "true", network: "none\n@npm, api.example.com !ads.example.com" });
+    expect(settings.network).toEqual([
+      { mode: "none", allow: ["@npm", "api.example.com"], deny: ["ads.example.com"], from: "workflow" },
+    ]);
+  });
+
+  test("outputs have a file of the guest that nobody knows before, and a sandbox that stays until it was read", async () => {
+    const { outputFile, settings, outputs, argv } = await plan({ run: "true", outputs: "version, digest" });
+    expect(outputs).toEqual(["version", "digest"]);
+    expect(outputFile).toBe("/tmp/github-output-r1");
+    expect(settings.env?.GITHUB_OUTPUT).toBe(outputFile);
+    expect(argv[2]).toContain("$GITHUB_OUTPUT");
+    expect(settings.ttlMs).toBe(120 * 3_600_000);
+  });
+
+  test("a run of thaw.yaml: its command, its settings, and variables only as the workflow allows", async () => {
+    writeFileSync(
+      join(folder, "thaw.yaml"),
+      "version: 1\nruns:\n  test:\n    command: npm test\n    template: node\n    capture: always\n    pass: [HOME, MINE]\n",
+    );
+    const { title, argv, settings, capture } = await plan(
+      { name: "test", env: "MINE" },
+      { HOME: "/root", MINE: "m" },
+    );
+    expect({ title, capture }).toEqual({ title: "test", capture: "always" });
+    expect(argv).toEqual(["sh", "-e", "-c", "npm test"]);
+    expect(settings).toMatchObject({ source: { template: "node" }, workspace: folder });
+    expect(settings.env).toEqual({ CI: "true", MINE: "m" });
+    expect((await mistakes({ name: "tst" })).join()).toMatch(/name: .*no run tst.*did you mean test/);
+  });
+
+  test("where it came from, with the matrix", async () => {
+    const env = { GITHUB_ACTIONS: "true", GITHUB_RUN_ID: "7", GITHUB_JOB: "test" };
+    const { ci } = await plan({ run: "true", matrix: '{"os":"linux","node":24}' }, env);
+    expect(ci).toEqual({ runId: "7", job: "test", matrix: "os=linux, node=24" });
+  });
+});
+
+describe("mistakes are told all at once", () => {
+  test("unknown inputs, wrong values and contradictions, with the nearest that is right", async () => {
+    const found = await mistakes({
+      rn: "x",
+      template: "node",
+      snapshot: "node:24",
+      timeout: "10",
+      cpus: "many",
+      memory: "2",
+      capture: "on-falure",
+      isolation: "kvn",
+      network: "none open",
+      keep: "forever",
+      outputs: "a b=c",
+      artifacts: "../x",
+      "queue-timeout": "soon",
+      "rerun-on-failure": "-1",
+      cache: "node_modules",
+    });
+    const text = found.join("\n");
+    expect(found.length).toBeGreaterThanOrEqual(15);
+    expect(text).toMatch(/^rn: there is no such input; did you mean run/m);
+    expect(text).toMatch(/^run: missing/m);
+    expect(text).toMatch(/^snapshot: not together with template/m);
+    expect(text).toMatch(/^timeout: It is not a duration: write 500ms, 2s, 10m/m);
+    expect(text).toMatch(/^cpus: "many" is not a number from 1 to 64/m);
+    expect(text).toMatch(/^memory: /m);
+    expect(text).toMatch(/^capture: "on-falure" is none of/m);
+    expect(text).toMatch(/^isolation: "kvn" is not a choice: did you mean kvm/m);
+    expect(text).toMatch(/^network: only one of/m);
+    expect(text).toMatch(/^keep: "forever" is not a choice/m);
+    expect(text).toMatch(/^outputs: "b=c"/m);
+    expect(text).toMatch(/^artifacts: "\.\.\/x"/m);
+    expect(text).toMatch(/^queue-timeout: /m);
+    expect(text).toMatch(/^rerun-on-failure: /m);
+    expect(text).toMatch(/^cache: not supported yet/m);
+  });
+
+  test.each([
+    [{ run: "true", sandbox: "web", template: "node" }, /^template: not together with sandbox/],
+    [{ run: "true", sandbox: "web", keep: "job" }, /^keep: not together with sandbox/],
+    [{ run: "true", ttl: "1h" }, /^ttl: it goes with/],
+    [{ name: "x", shell: "bash" }, /shell: it goes with run/],
+    [{ run: "true", shell: "zsh" }, /^shell: "zsh" is not bash, sh, python/],
+    [{ run: "true", capture: "never", "rerun-on-failure": "3" }, /^rerun-on-failure: it needs a capture/],
+    [{ run: "true", "encrypt-to": "age1qx" }, /^encrypt-to: /],
+    [{ run: "true", "capture-store": "artifact" }, /^capture-store: artifact is not supported yet/],
+    [{ run: "true", "capture-store": "oci:ghcr.io/a/b:tag" }, /^capture-store: .*a tag of its own/],
+    [{ run: "true", workspace: "nowhere" }, /^workspace: "nowhere" is not a folder/],
+    [{ run: "true", template: "./none" }, /^template: can't read the template/],
+    [{ run: "true", repository: "a/b" }, /^repository: not supported yet/],
+    [{ run: "true", preview: "true" }, /^preview: not supported yet/],
+  ])("%j", async (inputs, what) => {
+    expect((await mistakes(inputs)).join("\n")).toMatch(what);
+  });
+
+  test("a capture leaves a public repository's host encrypted only", async () => {
+    const store = { run: "true", "capture-store": "oci:localhost:5000/failures" };
+    expect((await mistakes(store, eventOf({ private: false }))).join()).toMatch(
+      /capture-store: the repository is public/,
+    );
+    expect((await mistakes(store)).join()).toMatch(
+      /capture-store: the repository is public, or the event does not say/,
+    );
+    expect(await plan(store, eventOf({ private: true }))).toMatchObject({
+      captureStore: store["capture-store"],
+    });
+    expect((await mistakes(store, eventOf({ private: true, visibility: "public" }))).join()).toMatch(
+      /public/,
+    );
+    const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    const encrypted = await plan({ ...store, "encrypt-to": recipient }, eventOf({ private: false }));
+    expect(encrypted.recipients).toEqual([recipient]);
+  });
+
+  test("a link of the checkout leads nowhere", async () => {
+    mkdirSync(join(folder, "app"));
+    symlinkSync("/etc", join(folder, "out"));
+    symlinkSync("/nowhere/at/all", join(folder, "dangling"));
+    expect((await plan({ run: "true", workspace: "app" })).settings.workspace).toBe(join(folder, "app"));
+    expect((await mistakes({ run: "true", workspace: "out" })).join()).toMatch(/leads out of the checkout/);
+    expect((await mistakes({ run: "true", template: "./out/passwd" })).join()).toMatch(
+      /leads out of the checkout/,
+    );
+    expect((await mistakes({ run: "true", patch: "out/x.patch" })).join()).toMatch(
+      /leads out of the checkout/,
+    );
+    expect((await mistakes({ run: "true", patch: "dangling" })).join()).toMatch(/leads out of the checkout/);
+    expect((await mistakes({ run: "true", patch: "../x.patch" })).join()).toMatch(
+      /leads out of the checkout/,
+    );
+    expect((await plan({ run: "true", patch: "new/x.patch" })).patch).toBe(join(folder, "new/x.patch"));
+  });
+});
