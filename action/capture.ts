@@ -1,5 +1,6 @@
 /** What becomes of a capture: where it is kept, and what runs from the same state say. */
 import { hostname } from "node:os";
+import { setTimeout as pause } from "node:timers/promises";
 import { type CiContext, type Rerun, type Thaw, ThawError } from "../client/index.ts";
 import { formatBytes } from "./format.ts";
 import type { GuestLog } from "./log.ts";
@@ -108,7 +109,6 @@ export async function findCancelled(
   sandbox: string,
   forMs: number,
 ): Promise<string | undefined> {
-  const { setTimeout: pause } = await import("node:timers/promises");
   const end = performance.now() + forMs;
   while (performance.now() < end) {
     const signal = AbortSignal.timeout(Math.max(1, end - performance.now()));

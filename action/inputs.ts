@@ -127,8 +127,7 @@ export const INPUTS = [
   {
     name: "keep",
     description:
-      "How long the sandbox stays: false (this step), job (until the job's end), true (after the job, see ttl).",
-    default: "false",
+      "How long the sandbox stays: false (this step, the default), job (until the job's end), true (after the job, see ttl).",
   },
   {
     name: "preview",

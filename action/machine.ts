@@ -23,7 +23,8 @@ export interface StepContext {
   log: GuestLog;
   /** Aborts when the runner cancels the step. */
   signal: AbortSignal;
-  save: (state: StepState) => void;
+  /** Called as soon as there is something to clean up. */
+  save: (state: StepState, sandbox: SandboxInfo) => void;
 }
 
 /** A command that came to its end. */
@@ -64,7 +65,8 @@ export async function runInNew(plan: StepPlan, context: StepContext): Promise<En
     if (message.type === "progress") tellProgress(log, message);
     if (message.type === "exit") denied = message.denied ?? [];
     if (message.type !== "created") return;
-    save({ sandbox: message.sandbox.id, fate: plan.keep === "after" ? "leave" : "remove", over: false });
+    const fate = plan.keep === "after" ? "leave" : "remove";
+    save({ sandbox: message.sandbox.id, fate, over: false }, message.sandbox);
     created.resolve(message.sandbox);
   };
   const workspace =
@@ -118,7 +120,7 @@ export async function runInside(name: string, plan: StepPlan, context: StepConte
   const cwd = request.cwd ?? (await findWorkspace(sandbox, signal));
   const { argv, ...how } = request;
   const started = await sandbox.start(argv, { ...how, ...(cwd === undefined ? {} : { cwd }), signal });
-  save({ sandbox: sandbox.id, exec: started.id, fate: "leave", over: false });
+  save({ sandbox: sandbox.id, exec: started.id, fate: "leave", over: false }, sandbox.info);
   await log.openFence();
   const cancel = async (): Promise<void> => {
     await started.signal("INT").catch(() => {});

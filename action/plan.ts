@@ -85,15 +85,15 @@ const DEFAULT_TTL_MS: Readonly<Record<Keep, number>> = {
 };
 
 /** Inputs that contradict each other, or say nothing alone. */
-function checkTogether(reader: InputReader): void {
+function checkTogether(reader: InputReader, keep: Keep): void {
   if (!reader.has("run") && !reader.has("name")) reader.refuse("run", "missing: what is to be run?");
   reader.exclude("template", ["snapshot"], "a sandbox is thawed from one of them");
-  const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout", "keep", "ttl"] as const;
+  const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout"] as const;
   reader.exclude("sandbox", made, "they say how a new sandbox is made");
   reader.require("shell", ["run"]);
-  reader.require("exclude", reader.has("sandbox") ? ["workspace"] : ["run", "name"]);
-  if (reader.read("keep", (text) => text) === "false" || !reader.has("keep"))
-    reader.require("ttl", ["sandbox"]);
+  if (reader.has("sandbox") && keep !== "step")
+    reader.refuse("keep", "the step that made the sandbox says it");
+  if (reader.has("ttl") && keep === "step") reader.refuse("ttl", "it goes with keep: job or keep: true");
 }
 
 /** What is kept of a failure, where and for whom. */
@@ -211,8 +211,8 @@ async function planNamed(
 export async function planStep(env: Environment, { random }: { random: string }): Promise<StepPlan> {
   const reader = new InputReader(env);
   const folder = env.GITHUB_WORKSPACE || process.cwd();
-  checkTogether(reader);
   const keep = reader.read("keep", parseKeep) ?? "step";
+  checkTogether(reader, keep);
   const { settings: over, secrets } = await readSettings(reader, { env, folder, keep });
   const outputs = reader.read("outputs", parseOutputNames) ?? [];
   const outputFile = outputs.length === 0 ? undefined : `/tmp/github-output-${random}`;

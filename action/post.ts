@@ -6,26 +6,39 @@ import { readStepState } from "./state.ts";
 /** A runner gives post steps five minutes after a cancel. */
 const DEADLINE_MS = 200_000;
 
-async function ignoreMissing(work: Promise<unknown>): Promise<void> {
-  await work.catch((error: unknown) => {
-    if (!(error instanceof ThawError && error.code === "not-found")) throw error;
-  });
+/** How long the daemon may take to keep a machine whose step was killed, and to remove it. */
+const LEASE_END_MS = 60_000;
+
+async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof ThawError && error.code === "not-found") return undefined;
+    throw error;
+  }
 }
 
 async function cleanUp(): Promise<void> {
   const state = readStepState();
-  if (state === undefined) return;
+  if (state === undefined || (state.fate === "leave" && state.over)) return;
   const signal = AbortSignal.timeout(DEADLINE_MS);
-  // Where there is no daemon, there is nothing that one could remove but what the next one finds.
   await using client = new Thaw();
-  const sandbox = client.sandboxes.at(state.sandbox);
-  if (state.exec !== undefined && !state.over)
+  const sandbox = await ignoreMissing(client.sandboxes.get(state.sandbox, { signal }));
+  if (sandbox === undefined) return;
+  if (state.exec !== undefined) {
     await ignoreMissing(sandbox.execAt(state.exec).kill({ signal }));
-  if (state.fate === "remove" || !state.over) {
-    if (state.exec !== undefined) return;
-    await ignoreMissing(sandbox.remove({ signal }));
-    info(`thaw: sandbox ${state.sandbox} is removed`);
+    return;
   }
+  // The daemon is about to end it, and may be keeping the machine first.
+  const wait = { signal, timeoutMs: LEASE_END_MS };
+  if (sandbox.info.leased || sandbox.info.state === "removing")
+    await ignoreMissing(sandbox.wait({ for: "removed" }, wait).catch(ignoreTimeout));
+  await ignoreMissing(sandbox.remove({ signal }));
+  info(`thaw: sandbox ${sandbox.name} is removed`);
+}
+
+function ignoreTimeout(error: unknown): void {
+  if (!(error instanceof ThawError && error.code === "timeout")) throw error;
 }
 
 try {

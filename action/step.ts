@@ -140,9 +140,10 @@ export async function runStep(plan: StepPlan, given: StepContext): Promise<StepR
   let state: StepState | undefined;
   const context: StepContext = {
     ...given,
-    save: (saved) => {
+    save: (saved, sandbox) => {
       state = saved;
-      given.save(saved);
+      result.sandbox = sandbox;
+      given.save(saved, sandbox);
     },
   };
   try {
@@ -167,6 +168,7 @@ export async function runStep(plan: StepPlan, given: StepContext): Promise<StepR
       result.exitCode = error instanceof ThawError ? error.exitCode : 125;
     }
   }
-  if (state !== undefined) given.save({ ...state, over: true });
+  if (state !== undefined && result.sandbox !== undefined)
+    given.save({ ...state, over: true }, result.sandbox);
   return result;
 }

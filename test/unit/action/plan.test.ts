@@ -151,8 +151,8 @@ describe("mistakes are told all at once", () => {
 
   test.each([
     [{ run: "true", sandbox: "web", template: "node" }, /^template: not together with sandbox/],
-    [{ run: "true", sandbox: "web", keep: "job" }, /^keep: not together with sandbox/],
-    [{ run: "true", ttl: "1h" }, /^ttl: it goes with/],
+    [{ run: "true", sandbox: "web", keep: "job" }, /^keep: the step that made the sandbox/],
+    [{ run: "true", ttl: "1h", keep: "false" }, /^ttl: it goes with/],
     [{ name: "x", shell: "bash" }, /shell: it goes with run/],
     [{ run: "true", shell: "zsh" }, /^shell: "zsh" is not bash, sh, python/],
     [{ run: "true", capture: "never", "rerun-on-failure": "3" }, /^rerun-on-failure: it needs a capture/],
