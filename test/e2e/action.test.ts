@@ -27,10 +27,12 @@ interface CaptureRow {
 }
 
 const sandboxes = async (): Promise<string[]> =>
-  (await thawJson<{ sandboxes: SandboxRow[] }>(["ls"])).sandboxes.map(({ name }) => name);
-const capturesOf = async (): Promise<CaptureRow[]> =>
-  (await thawJson<{ captures: CaptureRow[] }>(["capture", "ls"])).captures;
+  (await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name);
+const capturesOf = (): Promise<CaptureRow[]> => thawJson<CaptureRow[]>(["capture", "ls"]);
 const logOf = ({ log }: StepResult): string => log.join("\n");
+/** Annotations are shown too. */
+const saidBy = ({ log, honoured }: StepResult): string =>
+  [...log, ...honoured.map(({ data }) => data)].join("\n");
 
 describe("a step", () => {
   test("fails as its script does; the machine is kept, and the summary says how to stand in it", async () => {
@@ -86,7 +88,9 @@ describe("a step", () => {
     expect(log).toContain("artifacts: nothing matches none/*");
     const patch = readFileSync(join(folder, "step.patch"), "utf8").replace(/\nchanged\n/, "\n+changed\n");
     expect(patch).toContain("+changed");
-    execFileSync("git", ["apply", "--check", "step.patch"], { cwd: folder });
+    const clone = join(job.folders.temp, "clone");
+    execFileSync("git", ["clone", "-q", folder, clone]);
+    execFileSync("git", ["apply", "--check", join(folder, "step.patch")], { cwd: clone });
     expect(await sandboxes()).toEqual([]);
   });
 
@@ -96,7 +100,7 @@ describe("a step", () => {
       with: { run: "true", timeout: "10", template: "nod", nme: "x", capture: "sometimes" },
     });
     expect(step).toMatchObject({ conclusion: "failure", outputs: { outcome: "error" } });
-    const log = logOf(step);
+    const log = saidBy(step);
     for (const part of [
       "timeout: It is not a duration",
       "nme: there is no such input; did you mean name",
@@ -104,7 +108,7 @@ describe("a step", () => {
     ])
       expect(log).toContain(part);
     const unknown = await job.step({ with: { run: "true", template: "nod" } });
-    expect(logOf(unknown)).toMatch(/nod.*did you mean node/);
+    expect(saidBy(unknown)).toMatch(/nod.*did you mean node/);
   });
 
   test("no command of a guest is honoured, nothing of the runner is inside, secrets are masked", async () => {
@@ -139,8 +143,8 @@ describe("two steps, one sandbox", () => {
     const sandbox = first.outputs.sandbox ?? "";
     const second = await job.step({
       with: {
-        run: "cat /opt/state; ls hello.sh; timeout 20 getent hosts registry.npmjs.org || true; timeout 20 sh -c 'exec 3<>/dev/tcp/registry.npmjs.org/443' || exit 7",
-        sandbox: "${{ steps.first.outputs.sandbox }}",
+        run: "cat /opt/state; ls hello.sh; timeout 20 bash -c 'exec 3<>/dev/tcp/registry.npmjs.org/443; cat <&3' || true; exit 7",
+        sandbox,
         network: "none",
         shell: "bash",
       },
@@ -149,6 +153,7 @@ describe("two steps, one sandbox", () => {
     expect(logOf(second)).toContain("hello.sh");
     expect(second.outputs).toMatchObject({ sandbox, outcome: "failure" });
     expect(second.outputs.capture).toMatch(/^fail-/);
+    expect(logOf(second)).toMatch(/denied: registry.npmjs.org:443 .*add registry.npmjs.org to network:/);
     expect(await sandboxes()).toEqual([sandbox]);
     await job.end();
     expect(await sandboxes()).toEqual([]);
@@ -236,7 +241,7 @@ describe("a capture in a store", () => {
     const event = join(job.folders.temp, "public.json");
     writeFileSync(event, JSON.stringify({ repository: { full_name: "acme/shop", visibility: "public" } }));
     await using open = makeJob({ event });
-    expect(logOf(await open.step({ with: { run: "exit 5", "capture-store": store } }))).toMatch(
+    expect(saidBy(await open.step({ with: { run: "exit 5", "capture-store": store } }))).toMatch(
       /repository is public/,
     );
   });
