@@ -111,7 +111,7 @@ export async function findCancelled(
 ): Promise<string | undefined> {
   const end = performance.now() + forMs;
   while (performance.now() < end) {
-    const signal = AbortSignal.timeout(Math.max(1, end - performance.now()));
+    const signal = AbortSignal.timeout(Math.max(1, Math.ceil(end - performance.now())));
     const { captures } = await client.captures.list({ trigger: "cancel", limit: 20 }, { signal });
     const found = captures.find((capture) => capture.sandbox.id === sandbox);
     if (found !== undefined) return found.id;

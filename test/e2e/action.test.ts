@@ -178,7 +178,7 @@ describe("a step that does not come to its end", () => {
       with: { run: 'trap "" INT TERM; echo READY; sleep 300', capture: "cancel", workspace: "none" },
     });
     await step.line(/READY/);
-    step.process.cancel();
+    await step.process.cancel();
     const ended = await step.result;
     expect(ended).toMatchObject({
       conclusion: "cancelled",
@@ -233,7 +233,12 @@ describe("a capture in a store", () => {
     expect(replay).toBe(`thaw replay ${capture}`);
     expect((await thaw(["capture", "check", capture], { env: login })).exitCode).toBe(0);
     const lost = await job.step({
-      with: { run: "exit 6", "capture-store": "oci:127.0.0.1:9/failures", workspace: "none" },
+      with: {
+        run: "exit 6",
+        "capture-store": "oci:127.0.0.1:9/failures",
+        "capture-timeout": "5s",
+        workspace: "none",
+      },
     });
     expect(lost.exitCode).toBe(6);
     expect(lost.outputs.capture).toMatch(/^fail-/);
