@@ -64,7 +64,8 @@ export async function init(flags: InitFlags): Promise<number> {
   const changed = planned.filter(({ before, text }) => before !== text);
   writeFiles(root, changed);
   const { findings } = judge([{ file: WORKFLOW, path: WORKFLOW, source: parseSource(workflow) }]);
-  const warnings = [action.warning, proposal.note, ...findings.map(({ message }) => message)].filter(
+  const note = answers.command === proposal.command ? proposal.note : undefined;
+  const warnings = [action.warning, note, ...findings.map(({ message }) => message)].filter(
     (text) => text !== undefined,
   );
   if (flags.json === true)

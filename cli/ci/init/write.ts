@@ -11,6 +11,9 @@ export interface Planned {
   before: string | undefined;
 }
 
+/** What is there is compared line by line with what would be. */
+const MAX_BYTES = 65_536;
+
 function refuse(path: string, why: string): ThawError {
   return new ThawError("usage", `${path} ${why}; nothing was written`, {
     hint: "move it away, then run this again",
@@ -33,6 +36,7 @@ export function planFiles(root: string, texts: Readonly<Record<string, string>>)
     checkFolder(root, path);
     const stats = lstatSync(join(root, path), { throwIfNoEntry: false });
     if (stats !== undefined && !stats.isFile()) throw refuse(path, "is not a file");
+    if ((stats?.size ?? 0) > MAX_BYTES) throw refuse(path, `has more than ${MAX_BYTES} bytes`);
     return { path, text, before: stats === undefined ? undefined : readFileSync(join(root, path), "utf8") };
   });
 }
