@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { Job, type StepResult } from "../test/action-runner/job.ts";
+import { makeReleaseCommit } from "./release-commit.ts";
 import { archiveName, packageName, type Release } from "./release-steps.ts";
 import { writeReleaseTree } from "./release-tree.ts";
 import { NO_TEXT } from "./rust-licenses.ts";
@@ -44,16 +45,32 @@ export async function makeRelease(release: Release, { machines }: { machines: bo
     rmSync(tree, { recursive: true, force: true });
   }
   say("the npm package");
-  execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", out], {
-    cwd: root,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  packWithCommit(release);
   checkPackage(release);
   const sums = [archiveName(release), packageName(release)].map(
     (name) => `${sha256(join(out, name))}  ${name}\n`,
   );
   writeFileSync(join(out, "SHA256SUMS"), sums.join(""));
   process.stdout.write(sums.join(""));
+}
+
+/**
+ * Packs dist/ with the commit that the tag will name: `thaw ci init` writes it into workflows. The tag's own files can't hold it, and the
+ * checkout's are as before.
+ */
+function packWithCommit(release: Release): void {
+  const { root, out } = release;
+  const path = join(root, "dist/version.json");
+  const before = readFileSync(path, "utf8");
+  const named = { ...JSON.parse(before), commit: makeReleaseCommit(release), isRelease: true };
+  try {
+    writeFileSync(path, `${JSON.stringify(named)}\n`);
+    execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", out], {
+      ...{ cwd: root, stdio: ["ignore", "ignore", "inherit"] },
+    });
+  } finally {
+    writeFileSync(path, before);
+  }
 }
 
 export function sha256(path: string): string {

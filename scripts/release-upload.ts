@@ -1,10 +1,10 @@
 /** What a release uploads, in its order: nothing that others can use is there before what it needs. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { sha256 } from "./release-build.ts";
+import { makeReleaseCommit } from "./release-commit.ts";
 import { archiveName, packageName, type Release, type Upload } from "./release-steps.ts";
 
 /** @throws Error when a file is not what was tested */
@@ -71,27 +71,10 @@ function snapshots({ root, version }: Release): Upload[] {
   });
 }
 
-/** Commits what was tested, not what lies around, on top of the commit that it was built from. */
+/** Pushes the commit of what was tested. */
 export function pushTag(release: Release, tag: string): void {
-  const work = mkdtempSync(join(tmpdir(), "thaw-tag-"));
-  try {
-    const tree = join(work, "tree");
-    mkdirSync(tree);
-    execFileSync("tar", ["-xzf", join(release.out, archiveName(release)), "-C", tree]);
-    const gitDir = execFileSync("git", ["rev-parse", "--absolute-git-dir"], {
-      cwd: release.root,
-      encoding: "utf8",
-    }).trim();
-    const env = { ...process.env, GIT_DIR: gitDir, GIT_WORK_TREE: tree, GIT_INDEX_FILE: join(work, "index") };
-    const git = (...args: string[]): string =>
-      execFileSync("git", args, { cwd: tree, encoding: "utf8", env }).trim();
-    git("add", "--all", "--force", ".");
-    const commit = git("commit-tree", git("write-tree"), "-p", "HEAD", "-m", `thaw ${release.version}`);
-    execFileSync("git", ["push", "origin", `${commit}:refs/tags/${tag}`], {
-      cwd: release.root,
-      stdio: "inherit",
-    });
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
+  execFileSync("git", ["push", "origin", `${makeReleaseCommit(release)}:refs/tags/${tag}`], {
+    cwd: release.root,
+    stdio: "inherit",
+  });
 }

@@ -7,6 +7,7 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { sha256 } from "../../scripts/release-build.ts";
+import { makeReleaseCommit } from "../../scripts/release-commit.ts";
 import type { Release } from "../../scripts/release-steps.ts";
 import { writeReleaseTree } from "../../scripts/release-tree.ts";
 import { planUpload, pushTag, verifySums } from "../../scripts/release-upload.ts";
@@ -60,6 +61,7 @@ test("the tag holds exactly the archive, on top of the commit; the checkout's in
   execFileSync("tar", ["-czf", join(out, "thaw-1.2.3.tar.gz"), "-C", join(folder, "tree"), "."]);
   writeFileSync(join(root, "later.ts"), "not tested\n");
   const before = git("status", "--porcelain");
+  const commit = makeReleaseCommit(release());
   pushTag(release(), "v1.2.3");
   const origin = (...args: string[]): string =>
     execFileSync("git", ["-C", join(folder, "origin"), ...args], { encoding: "utf8" }).trim();
@@ -68,6 +70,7 @@ test("the tag holds exactly the archive, on top of the commit; the checkout's in
     "dist/main.mjs",
     "source.ts",
   ]);
+  expect(origin("rev-parse", "v1.2.3")).toBe(commit);
   expect(origin("rev-parse", "v1.2.3^")).toBe(git("rev-parse", "HEAD"));
   expect(git("status", "--porcelain")).toBe(before);
 });
