@@ -30,6 +30,13 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** Copies a build. Its folders are ours to empty again, though the build's may be read-only: an action's are. */
+async function copyBuild(from: string, to: string): Promise<void> {
+  await cp(from, to, { recursive: true, preserveTimestamps: true });
+  for (const entry of await readdir(to, { recursive: true, withFileTypes: true }))
+    if (entry.isDirectory()) await chmod(join(entry.parentPath, entry.name), 0o755);
+}
+
 /** Makes `target` whole or not at all: `fill` a temporary folder beside it, then one rename. Whoever comes second is content. */
 async function publishFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporary = `${target}.tmp-${process.pid}-${newRequestId()}`;
@@ -88,9 +95,7 @@ export async function installDaemon(home: string): Promise<InstalledDaemon> {
   const runtime = join(versions, `node-${process.versions.node}`);
   try {
     if (!(await exists(daemon))) {
-      await publishFolder(daemon, (folder) =>
-        cp(build.folder, folder, { recursive: true, preserveTimestamps: true }),
-      );
+      await publishFolder(daemon, (folder) => copyBuild(build.folder, folder));
     } else if ((readVersion(daemon)?.built ?? 0) < build.built) {
       // The same code, built again after another: it is the newest now.
       await replaceFile(

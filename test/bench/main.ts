@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { measureAction } from "./action.ts";
 import { measureAdoption } from "./adopt.ts";
 import { measureAttach } from "./attach.ts";
 import { measureCapture } from "./capture.ts";
@@ -36,6 +37,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   run: measureRun,
   ls: measureLs,
   sdk: measureSdk,
+  action: measureAction,
   burst: measureBurst,
   memory: measureMemory,
   idle: measureIdle,
