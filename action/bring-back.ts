@@ -12,7 +12,7 @@ import {
 } from "../client/index.ts";
 import { findMatches, type Match } from "./find-matches.ts";
 import { type GuestOutputs, MAX_FILE_BYTES, parseGuestOutputs } from "./guest-outputs.ts";
-import { resolveInside } from "./inside.ts";
+import { refuseArtifact, resolveInside } from "./inside.ts";
 import type { StepPlan } from "./plan.ts";
 import { describeError } from "./reader.ts";
 
@@ -70,6 +70,8 @@ async function copyBack(
   options: { folder: string; signal: AbortSignal; notes: string[] },
 ): Promise<void> {
   const { folder, signal, notes } = options;
+  const refused = refuseArtifact(match.path.split("/"));
+  if (refused !== undefined) throw new RangeError(refused);
   const target = resolveInside(folder, match.path);
   await mkdir(dirname(target), { recursive: true });
   const source = join(workspacePath, match.path);
@@ -78,6 +80,7 @@ async function copyBack(
     const limits = { entries: MAX_ARTIFACT_ENTRIES, bytes: MAX_ARTIFACT_BYTES };
     const { skipped } = await unpackTree(files.tree(source, { signal }), target, {
       overwrite: true,
+      leaveOut: (parts) => refuseArtifact(parts.map((part) => part.toString("latin1"))),
       limits,
       signal,
     });

@@ -36,3 +36,11 @@ function tryRealPath(path: string): string | undefined {
 export function guestPath(base: string, path: string): string {
   return isAbsolute(path) ? join("/", path) : join(base, path);
 }
+
+/**
+ * Why no guest may bring it into the checkout: git obeys a repository's own files, and steps on the runner, such as the checkout's own
+ * post step, run git there.
+ */
+export function refuseArtifact(parts: readonly string[]): string | undefined {
+  return parts.some((part) => part.toLowerCase() === ".git") ? "git would obey it on the runner" : undefined;
+}

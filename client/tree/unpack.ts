@@ -33,6 +33,8 @@ export interface UnpackOptions {
   limits?: Partial<UnpackLimits>;
   /** Replace files and links that are there. Default: an error. */
   overwrite?: boolean;
+  /** Why an entry is left out, told as skipped; undefined: it is unpacked. Asked for each entry, also for those in a folder that is left out. */
+  leaveOut?: (parts: readonly Buffer[]) => string | undefined;
   onSkipped?: (skipped: SkippedEntry) => void;
   /** Told what of an entry is not kept here: rights to run as somebody else. */
   onReduced?: (reduced: SkippedEntry) => void;
@@ -143,12 +145,24 @@ class Unpacker {
         path: header.path,
         reason: `mode ${header.mode.toString(8)} without its first digit`,
       });
+    const leftOut = this.#options.leaveOut?.(parts);
+    if (leftOut !== undefined) return this.#passOver(type, header, leftOut);
     if (type === kind.directory) this.#destination.makeFolder(header, parts);
     else if (type === kind.file) await this.#applyFile(header, parts);
     else if (type === kind.symlink) await this.#applySymlink(header, parts);
     else if (type === kind.link) await this.#applyLink(header, parts);
     else await this.#applySkipped(header);
     this.#describable = type === kind.directory || type === kind.file ? header.path : undefined;
+  }
+
+  /** Reads an entry that is not unpacked. */
+  async #passOver(type: number, { path }: RecordHeader, reason: string): Promise<void> {
+    this.#describable = type === kind.directory || type === kind.file ? path : undefined;
+    if (type === kind.file) {
+      const size = (await this.#read(8)).readBigUInt64LE();
+      await this.#applyExtents(undefined, path, Number(size));
+    } else if (type !== kind.directory) await this.#readText();
+    this.#skip(path, reason);
   }
 
   async #applySkipped({ path }: RecordHeader): Promise<void> {
@@ -202,7 +216,7 @@ class Unpacker {
   }
 
   /** @returns where the last extent ends. */
-  async #applyExtents(fd: number, path: Buffer, size: number): Promise<number> {
+  async #applyExtents(fd: number | undefined, path: Buffer, size: number): Promise<number> {
     for (let end = 0; ; ) {
       const extent = await this.#read(extentBytes);
       const start = extent.readBigUInt64LE(0);
@@ -219,10 +233,10 @@ class Unpacker {
     }
   }
 
-  async #writeExtent(fd: number, start: number, length: number): Promise<void> {
+  async #writeExtent(fd: number | undefined, start: number, length: number): Promise<void> {
     for (let at = 0; at < length; ) {
       const data = await this.#reader.readSome(length - at);
-      for (let done = 0; done < data.length; )
+      for (let done = 0; fd !== undefined && done < data.length; )
         done += writeSync(fd, data, done, data.length - done, start + at + done);
       at += data.length;
     }

@@ -69,10 +69,16 @@ describe("a step", () => {
       "mkdir -p out/deep reports && echo a >out/deep/a.txt && ln -s /etc/passwd out/link",
       "echo 1 >reports/1.xml; echo 2 >reports/2.xml; echo 3 >reports/3.txt",
       "rm evil; mkdir evil; echo x >evil/x",
+      "mkdir -p out/.git .git/hooks && echo x >out/.git/config && echo x >.git/hooks/post-checkout",
       "echo changed >>hello.sh",
     ].join("\n");
     const step = await job.step({
-      with: { run, outputs: "version", artifacts: "out\nreports/*.xml\nevil/x\nnone/*", patch: "step.patch" },
+      with: {
+        run,
+        outputs: "version",
+        artifacts: "out\nreports/*.xml\nevil/x\nnone/*\n.git/hooks/*",
+        patch: "step.patch",
+      },
     });
     expect(step.conclusion).toBe("success");
     expect(step.outputs).toMatchObject({ "guest-version": "1.2\nEOF", outcome: "success" });
@@ -82,7 +88,11 @@ describe("a step", () => {
     expect(existsSync(join(folder, "reports/3.txt"))).toBe(false);
     expect(lstatSync(join(folder, "out/link"), { throwIfNoEntry: false })).toBeUndefined();
     expect(existsSync("/etc/x")).toBe(false);
+    for (const path of ["out/.git", ".git/hooks/post-checkout"])
+      expect(existsSync(join(folder, path))).toBe(false);
     const log = logOf(step);
+    expect(log).toMatch(/out: not copied: \.git\/config: git would obey it on the runner/);
+    expect(log).toContain("artifacts: .git/hooks/*: git would obey it on the runner");
     expect(log).toContain('output not set: "PATH" is not listed in `outputs`');
     expect(log).toMatch(/evil\/x.*leads out of the checkout/);
     expect(log).toContain("artifacts: nothing matches none/*");

@@ -355,3 +355,20 @@ test("limits end a stream", async () => {
   const data = craft({ kind: kind.file, path: "f", rest: file(4n, [0n, "abcd"]) });
   await expect(unpack(data, { limits: { bytes: 3 } })).rejects.toThrow(/3 bytes/);
 });
+
+test("what is left out is read to its end and told; the rest is unpacked", async () => {
+  mkdirSync(join(from, "a/secret/b"), { recursive: true });
+  writeFileSync(join(from, "a/secret/b/large"), randomBytes(300_000));
+  truncateSync(join(from, "a/secret/b/large"), 900_000);
+  symlinkSync("b", join(from, "a/secret/link"));
+  writeFileSync(join(from, "a/secret/1"), "1");
+  linkSync(join(from, "a/secret/1"), join(from, "a/secret/2"));
+  writeFileSync(join(from, "a/z"), "z");
+  const { skipped } = await unpack(await pack(from), {
+    leaveOut: (parts) => (parts.some((part) => String(part) === "secret") ? "no" : undefined),
+  });
+  const told = skipped.map(({ path, reason }) => `${path} ${reason}`).sort();
+  expect(told).toEqual(["", "/1", "/2", "/b", "/b/large", "/link"].map((path) => `a/secret${path} no`));
+  expect(readdirSync(join(to, "a"))).toEqual(["z"]);
+  expect(readFileSync(join(to, "a/z"), "utf8")).toBe("z");
+});
