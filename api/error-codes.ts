@@ -23,6 +23,8 @@ export const errorCodes = [
   "store-unreachable",
   "store-denied",
   "store-corrupt",
+  "github-unreachable",
+  "github-denied",
   "daemon-unreachable",
   "daemon-mismatch",
   "unsupported",

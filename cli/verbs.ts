@@ -76,6 +76,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "thaw a captured failure and stand in it",
     load: () => import("./replay/command.ts"),
   },
+  open: {
+    description: "find the newest failed run of this branch on GitHub and stand in it",
+    load: () => import("./open/command.ts"),
+  },
   rerun: {
     description: "run a captured failure's command again and again: flaky or broken?",
     load: () => import("./rerun/command.ts"),

@@ -142,6 +142,7 @@ export { SourceFolder } from "./tree/source-folder.ts";
 export { type UnpackLimits, type UnpackOptions, type UnpackResult, unpackTree } from "./tree/unpack.ts";
 export { walkFolder } from "./tree/walk.ts";
 export { type BuildVersion, findOwnVersion } from "./version.ts";
+export { type Checkout, findCheckout } from "./workspace/checkout.ts";
 export { compileGlob } from "./workspace/glob.ts";
 export { collectWorkspace, type Workspace } from "./workspace.ts";
 export { workspacePath } from "./workspace-path.ts";

@@ -34,6 +34,8 @@ const STATUS: Record<ErrorCode, number> = {
   "store-unreachable": 502,
   "store-denied": 403,
   "store-corrupt": 502,
+  "github-unreachable": 502,
+  "github-denied": 403,
   "daemon-unreachable": 502,
   internal: 500,
 };

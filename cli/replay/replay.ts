@@ -92,13 +92,15 @@ export async function replay(
     const { listFiles } = await import("./list-files.ts");
     return listFiles(reference, argv, flags);
   }
-  if (argv.length === 0 && process.stdin.isTTY !== true) {
-    throw new ThawError("usage", "a shell in the replay needs a terminal, and stdin is none", {
-      hint: `thaw replay ${reference} -- COMMAND`,
-    });
-  }
-  checkTerminal(flags);
+  checkShell(argv, flags, `thaw replay ${reference} -- COMMAND`);
   return withClient((client) => replayWith(client, reference, argv, flags));
+}
+
+/** Refuses a shell without a terminal. @throws ThawError `usage` with `hint` */
+export function checkShell(argv: readonly string[], flags: ReplayFlags, hint: string): void {
+  if (argv.length === 0 && process.stdin.isTTY !== true)
+    throw new ThawError("usage", "a shell in the replay needs a terminal, and stdin is none", { hint });
+  checkTerminal(flags);
 }
 
 async function replayWith(

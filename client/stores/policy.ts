@@ -9,9 +9,11 @@ export interface StorePolicy {
   /** Recipients that whatever is pushed there is encrypted to. */
   encryptTo: readonly string[];
   plainHttp: boolean;
+  /** The file has an entry for it: the user knows this store. */
+  isNamed: boolean;
 }
 
-const none: StorePolicy = { encryptTo: [], plainHttp: false };
+const none: StorePolicy = { encryptTo: [], plainHttp: false, isNamed: false };
 
 /**
  * The first entry whose `store` is the store's name or a beginning of it at a slash. @throws ThawError `usage` when the file is not of its shape:
@@ -48,7 +50,7 @@ export async function findPolicy(
     if (!Array.isArray(encryptTo) || !encryptTo.every((one) => typeof one === "string"))
       throw fault(`${store}: encryptTo is no list of recipients`);
     if (typeof plainHttp !== "boolean") throw fault(`${store}: plainHttp is neither true nor false`);
-    if (covers(store, name)) return { encryptTo, plainHttp };
+    if (covers(store, name)) return { encryptTo, plainHttp, isNamed: true };
   }
   return none;
 }

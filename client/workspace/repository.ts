@@ -200,7 +200,7 @@ function checkWorkTree(gitDir: Place, settings: readonly GitSetting[], workTree:
   });
 }
 
-function openRepository(workTree: Place): Repository | undefined {
+function openRepository(workTree: Place, options: { index: boolean }): Repository | undefined {
   const tree = show(workTree);
   const git = placeIn(workTree, ".git");
   const gitDir = findGitDir(git, tree);
@@ -218,7 +218,7 @@ function openRepository(workTree: Place): Repository | undefined {
     throw new Unusable(`${show(git)} names ${show(gitDir)}, which does not name ${tree}`, {
       hint: `git -C ${tree} config core.worktree ${tree}`,
     });
-  const index = readIndex(gitDir, all);
+  const index = options.index ? readIndex(gitDir, all) : undefined;
   return { workTree, gitDir, commonDir, moved, settings, worktreeSettings, index };
 }
 
@@ -237,11 +237,15 @@ export function releaseRepository({ gitDir, commonDir, workTree }: Repository): 
 
 /**
  * Reads the repository whose files lie in a folder, without git.
+ * @param options index: read the index too (default true)
  * @returns undefined when there is none, `Unusable` when there is one that can't be used.
  */
-export function readRepository(workTree: Place): Repository | Unusable | undefined {
+export function readRepository(
+  workTree: Place,
+  options: { index: boolean } = { index: true },
+): Repository | Unusable | undefined {
   try {
-    const repository = openRepository(workTree);
+    const repository = openRepository(workTree, options);
     if (repository !== undefined) releaseRepository(repository);
     return repository;
   } catch (error) {
