@@ -1,6 +1,6 @@
 /** The main step of the Action: inputs → plan → step → summary and outputs. */
 import { randomUUID } from "node:crypto";
-import { error as annotateError, setOutput, setSecret, warning } from "@actions/core";
+import { error as annotateError, notice, setOutput, setSecret, warning } from "@actions/core";
 import { findShort, MIN_SECRET_BYTES } from "../api/mask.ts";
 import { Thaw, ThawError } from "../client/index.ts";
 import { abortOnCancel } from "./cancel.ts";
@@ -60,6 +60,11 @@ async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<
   if (result.capture !== undefined)
     await log.say(`kept as ${result.capture.reference} · ${result.capture.replayCommand}`);
   await log.say(`${plan.title} · ${describeEnd(result)}`);
+  if (result.capture !== undefined) {
+    const { announce } = await import("./announce.ts");
+    const announced = announce(result, { step: plan.title, ending: describeEnd(result) });
+    if (announced !== undefined) notice(neutralise(announced.message), { title: announced.title });
+  }
   setOutputs(result);
   if (result.rerun !== undefined) {
     const { verdictOf } = await import("./capture.ts");
