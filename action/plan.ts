@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { parseCapturePolicy } from "../api/capture-policy.ts";
 import { parseDuration } from "../api/duration.ts";
+import { suggestNearest } from "../api/nearest.ts";
 import { parseMemory } from "../api/size.ts";
 import {
   type CapturePolicy,
@@ -31,6 +32,7 @@ import { guestPath, resolveInside } from "./inside.ts";
 import { isPublicRepository } from "./place.ts";
 import { InputReader } from "./reader.ts";
 import { checkShell, commandFor, titleOf } from "./script.ts";
+import { findShippedTemplates } from "./shipped.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -136,6 +138,15 @@ async function readSource(reader: InputReader, folder: string): Promise<RunSetti
   });
 }
 
+/** Names the shipped templates where there are other mistakes to tell; else the daemon says what it does not know. */
+async function checkTemplate(reader: InputReader, source: RunSettings["source"]): Promise<void> {
+  const name = source?.template;
+  const shipped = await findShippedTemplates();
+  if (name === undefined || shipped.length === 0 || shipped.includes(name)) return;
+  const list = `the templates are ${shipped.join(", ")}`;
+  reader.refuse("template", `there is no template ${name}; ${suggestNearest(name, shipped, list)}`);
+}
+
 /** The folder that goes in; undefined for none. */
 function readWorkspace(reader: InputReader, folder: string): string | undefined {
   return reader.read("workspace", (text) => {
@@ -234,6 +245,7 @@ export async function planStep(env: Environment, { random }: { random: string })
   const artifacts = reader.read("artifacts", parsePatterns) ?? [];
   const matrix = reader.read("matrix", parseMatrix);
   const captures = await readCapture(reader, env, settings.capture);
+  if (reader.hasMistakes) await checkTemplate(reader, settings.source);
   const isolation = reader.read("isolation", parseChoice(["any", "kvm"] as const)) ?? "any";
   reader.finish();
   if (outputs.length > 0 || artifacts.length > 0 || patch !== undefined)

@@ -42,6 +42,10 @@ export class InputReader {
     return this.#values[name] !== "";
   }
 
+  get hasMistakes(): boolean {
+    return this.#mistakes.length > 0;
+  }
+
   /** Undefined when it was not given, or is wrong: then that is noted. */
   read<T>(name: InputName, parse: (text: string) => T): T | undefined {
     if (!this.has(name)) return undefined;

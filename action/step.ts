@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { exitCodeOf } from "../api/exit-code.ts";
 import {
+  type ErrorCode,
   type ExecInfo,
   isStoreReference,
   type NetworkSummary,
@@ -28,6 +29,8 @@ export interface StepResult {
   exitCode: number;
   /** thaw's own failure, or why the step was cancelled. */
   error: string | undefined;
+  /** Of thaw's own failure. */
+  code: ErrorCode | undefined;
   sandbox: SandboxInfo | undefined;
   /** The sandbox is there when the step has ended. */
   stays: boolean;
@@ -53,6 +56,7 @@ function emptyResult(): StepResult {
       outcome: "error",
       exitCode: 125,
       error: undefined,
+      code: undefined,
       sandbox: undefined,
       stays: false,
       exec: undefined,
@@ -165,6 +169,7 @@ export async function runStep(plan: StepPlan, given: StepContext): Promise<StepR
     if (error instanceof Cancelled || context.signal.aborted) await cancelled(plan, state, context, result);
     else {
       result.outcome = "error";
+      if (error instanceof ThawError) result.code = error.code;
       result.exitCode = error instanceof ThawError ? error.exitCode : 125;
     }
   }

@@ -1,9 +1,10 @@
 /** The Action as it is released, run by a runner's rules, with real sandboxes. */
 import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parseCaptureNotice } from "../../github/capture-notice.ts";
 import { Job, type StepResult } from "../action-runner/job.ts";
 import { makeReleaseFolder, type ReleaseFolder } from "../action-runner/release-folder.ts";
 import { startRegistry } from "../helpers/registry.ts";
@@ -45,6 +46,12 @@ describe("a step", () => {
     const { capture = "", "replay-command": replay } = step.outputs;
     expect(step.outputs).toMatchObject({ "exit-code": "3", outcome: "failure" });
     expect(replay).toBe(`thaw replay ${capture}`);
+    const notice = step.honoured.find(({ name }) => name === "notice");
+    const { title = null } = notice?.properties ?? {};
+    expect(parseCaptureNotice({ title, message: notice?.data ?? null })).toMatchObject({
+      id: capture,
+      place: { kind: "host", host: hostname() },
+    });
     expect(step.summary).toContain("exit 3 after");
     expect(step.summary).toContain(`**Stand in it:** \`thaw replay ${capture}\``);
     expect(step.summary).toMatch(/isolated by (kvm|emulated \(jailed\))/);
@@ -120,26 +127,6 @@ describe("a step", () => {
     const unknown = await job.step({ with: { run: "true", template: "nod" } });
     expect(saidBy(unknown)).toMatch(/nod.*did you mean node/);
   });
-
-  test("no command of a guest is honoured, nothing of the runner is inside, secrets are masked", async () => {
-    await using job = makeJob();
-    const run = [
-      'echo "::set-output name=x::1"; echo "foo ##[error]bar"; printf "::stop-commands::z\\n"; echo "::add-path::/evil" >&2',
-      'printf "a\\r::error::b\\n"; printf "::set-env name=A::b\\n" >&2',
-      'echo "token is $TOKEN"; env; cat /proc/1/environ || true',
-    ].join("\n");
-    const step = await job.step({ with: { run, secrets: "TOKEN=s3cret-of-the-step" } });
-    expect(step.conclusion).toBe("success");
-    expect(
-      step.honoured.map(({ name }) => name).filter((name) => !/^(add-mask|stop-commands)$/.test(name)),
-    ).toEqual([]);
-    expect(step.fenced).toEqual([]);
-    expect(step).toMatchObject({ leftStopped: false, env: {}, path: [] });
-    const log = logOf(step);
-    expect(log).not.toContain("s3cret-of-the-step");
-    for (const secret of Object.values(job.secrets)) expect(log).not.toContain(secret);
-    expect(log).not.toMatch(/^(GITHUB|RUNNER|ACTIONS|INPUT)_/m);
-  });
 });
 
 describe("two steps, one sandbox", () => {
@@ -168,17 +155,6 @@ describe("two steps, one sandbox", () => {
     await job.end();
     expect(await sandboxes()).toEqual([]);
   });
-
-  test("at once: own sandboxes, no mixed logs", async () => {
-    await using job = makeJob();
-    const steps = ["one", "two"].map((word) =>
-      job.start({ with: { run: `for i in 1 2 3; do echo ${word}; sleep 0.1; done`, workspace: "none" } }),
-    );
-    const [one, two] = await Promise.all(steps.map(({ result }) => result));
-    expect(one && logOf(one)).toMatch(/one\none\none/);
-    expect(one && logOf(one)).not.toContain("two\n");
-    expect(two && logOf(two)).toMatch(/two\ntwo\ntwo/);
-  });
 });
 
 describe("a step that does not come to its end", () => {
@@ -198,16 +174,6 @@ describe("a step that does not come to its end", () => {
     const [newest] = await capturesOf();
     expect(newest).toMatchObject({ trigger: "cancel", id: ended.outputs.capture });
     await job.end();
-  });
-
-  test("killed: its lease ends the sandbox, also without a post step", async () => {
-    await using job = makeJob();
-    const step = job.start({ with: { run: "echo READY; sleep 300", outputs: "x", workspace: "none" } });
-    await step.line(/READY/);
-    step.process.kill();
-    await step.result;
-    job.vanish();
-    await until(async () => (await sandboxes()).length === 0, "the sandbox to go");
   });
 
   test("killed in the sandbox of an earlier step: the command is ended by the post step", async () => {
