@@ -3,7 +3,6 @@ import { randomUUID } from "node:crypto";
 import { error as annotateError, notice, setOutput, setSecret, warning } from "@actions/core";
 import { findShort, MIN_SECRET_BYTES } from "../api/mask.ts";
 import { Thaw, ThawError } from "../client/index.ts";
-import { formatCaptureNotice } from "../github/capture-notice.ts";
 import { abortOnCancel } from "./cancel.ts";
 import { GUEST_PREFIX } from "./inputs.ts";
 import { GuestLog } from "./log.ts";
@@ -51,21 +50,6 @@ function fail(error: unknown): void {
   process.exitCode = 1;
 }
 
-/** `thaw open` finds the capture by it, in a checkout of the branch. */
-function announceCapture({ capture, host }: StepResult, step: string, ending: string): void {
-  if (capture === undefined) return;
-  const { id, reference } = capture;
-  const place =
-    reference === id ? ({ kind: "host", host } as const) : ({ kind: "store", reference } as const);
-  try {
-    const { title, message } = formatCaptureNotice({ id, place, step, ending });
-    notice(neutralise(message), { title });
-  } catch (error) {
-    // A host's name that is no host name, or a registry's that thaw open would not take.
-    if (!(error instanceof RangeError)) throw error;
-  }
-}
-
 async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<void> {
   const { annotate, describeEnd, summarise } = await import("./report.ts");
   for (const note of result.notes) await log.say(note);
@@ -91,7 +75,6 @@ async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<
   await addToSummary(summarise(result, { plan, output: log.lastLines(40), totalMs })).catch(
     (error: unknown) => warning(`no job summary: ${describeError(error)}`),
   );
-  announceCapture(result, plan.title, describeEnd(result));
   if (result.exitCode !== 0) annotateError(neutralise(annotate(result, plan.title)));
   process.exitCode = result.exitCode;
 }
