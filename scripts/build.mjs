@@ -30,15 +30,11 @@ const inputs = new Set(
       bundle({ root, out: staged, entries: { thaw: "cli/main.ts" } }),
       bundle({ root, out: staged, entries: { daemon: "daemon/main.ts", scan: "daemon/scan.ts" } }),
       bundle({ root, out: staged, entries: { client: "client/index.ts" } }),
-      ...(existsSync(join(root, "action/post.ts"))
-        ? [
-            bundle({
-              root,
-              out: staged,
-              entries: { "action/main": "action/main.ts", "action/post": "action/post.ts" },
-            }),
-          ]
-        : []),
+      bundle({
+        root,
+        out: staged,
+        entries: { "action/main": "action/main.ts", "action/post": "action/post.ts" },
+      }),
     ])
   ).flat(),
 );

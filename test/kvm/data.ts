@@ -12,6 +12,8 @@ const SUITE = [
   "dist",
   "durable",
   "engine",
+  "guest/protocol.json",
+  "host",
   "package.json",
   "runners",
   "test",
