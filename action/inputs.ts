@@ -132,12 +132,10 @@ export const INPUTS = [
   {
     name: "preview",
     description: "Keep the sandbox as the pull request's preview.",
-    notYet: "`keep: true` keeps a sandbox; thaw preview makes a link to one",
   },
   {
     name: "expose",
-    description: "Ports that the preview shows.",
-    notYet: "it goes with `preview`",
+    description: "With preview: the port that it shows.",
   },
   {
     name: "ttl",

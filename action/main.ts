@@ -4,11 +4,12 @@ import { error as annotateError, notice, setOutput, setSecret, warning } from "@
 import { findShort, MIN_SECRET_BYTES } from "../api/mask.ts";
 import { Thaw, ThawError } from "../client/index.ts";
 import { abortOnCancel } from "./cancel.ts";
-import { GUEST_PREFIX } from "./inputs.ts";
+import { GUEST_PREFIX, readInputs } from "./inputs.ts";
 import { GuestLog } from "./log.ts";
 import { neutralise } from "./neutralise.ts";
 import { isHosted, isJobContainer } from "./place.ts";
 import { planStep, type StepPlan } from "./plan.ts";
+import type { Preview } from "./preview.ts";
 import { describeError, InputMistakes } from "./reader.ts";
 import { saveStepState } from "./state.ts";
 import type { StepResult } from "./step.ts";
@@ -79,6 +80,30 @@ async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<
   process.exitCode = result.exitCode;
 }
 
+/** Prepares the pull request's preview where one is asked for. @throws ThawError where none can be made */
+async function openPreview(
+  plan: StepPlan,
+  { client, signal }: { client: Thaw; signal: AbortSignal },
+): Promise<Preview | "nothing to run" | undefined> {
+  if (plan.previewPort === undefined) return undefined;
+  const { beginPreview } = await import("./preview.ts");
+  const token = readInputs(process.env)["github-token"];
+  return (await beginPreview(plan, { thaw: client, env: process.env, token, signal })) ?? "nothing to run";
+}
+
+/** What can't be published is told, and is the step's failure only where the preview does not answer. */
+async function finishPreview(preview: Preview, result: StepResult): Promise<void> {
+  try {
+    const url = await preview.finish(result);
+    if (url !== undefined) setOutput("preview-url", url);
+    if (url === undefined) result.stays = false;
+  } catch (error) {
+    result.error = describeError(error);
+    result.outcome = "error";
+    result.exitCode = 125;
+  }
+}
+
 async function main(): Promise<void> {
   const log = new GuestLog({ token: randomUUID() });
   using cancel = abortOnCancel();
@@ -97,7 +122,14 @@ async function main(): Promise<void> {
     const { prepareHosted } = await import("./host.ts");
     await prepareHosted(client, { env: process.env, log, signal });
   }
-  const result = await runStep(plan, { client, log, signal, save: saveStepState });
+  const preview = await openPreview(plan, { client, signal });
+  if (preview === "nothing to run") {
+    setOutput("outcome", "success");
+    setOutput("exit-code", 0);
+    return;
+  }
+  const result = await runStep(preview?.plan ?? plan, { client, log, signal, save: saveStepState });
+  if (preview !== undefined) await finishPreview(preview, result);
   if (result.code === "host-not-ready" || result.code === "build-failed") {
     const { explainHost } = await import("./host.ts");
     const missing = await explainHost(client);

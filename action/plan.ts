@@ -70,6 +70,8 @@ export interface StepPlan {
   reruns: number;
   isolation: "kvm" | "any";
   keep: Keep;
+  /** The port that the pull request's preview shows; undefined: no preview is made. */
+  previewPort: number | undefined;
   ci: CiContext | undefined;
 }
 
@@ -96,6 +98,22 @@ function checkTogether(reader: InputReader, keep: Keep): void {
   if (reader.has("sandbox") && keep !== "step")
     reader.refuse("keep", "the step that made the sandbox says it");
   if (reader.has("ttl") && keep === "step") reader.refuse("ttl", "it goes with keep: job or keep: true");
+}
+
+/** The port of a preview that is asked for. */
+function readPreview(reader: InputReader): number | undefined {
+  const wanted = reader.read("preview", parseChoice(["true", "false"])) === "true";
+  const port = reader.read("expose", parseCount(1, 65_535));
+  if (!wanted) {
+    if (reader.has("expose")) reader.refuse("expose", "it goes with preview: true");
+    return undefined;
+  }
+  if (!reader.has("expose")) reader.refuse("expose", "missing: which port does the preview show?");
+  if (reader.has("sandbox"))
+    reader.refuse("sandbox", "not together with preview: a preview is a sandbox of its own");
+  if (reader.has("keep") && reader.read("keep", parseKeep) !== "after")
+    reader.refuse("keep", "a preview stays: leave keep away, and say how long with ttl");
+  return port;
 }
 
 /** What is kept of a failure, where and for whom. */
@@ -222,7 +240,8 @@ async function planNamed(
 export async function planStep(env: Environment, { random }: { random: string }): Promise<StepPlan> {
   const reader = new InputReader(env);
   const folder = env.GITHUB_WORKSPACE || process.cwd();
-  const keep = reader.read("keep", parseKeep) ?? "step";
+  const previewPort = readPreview(reader);
+  const keep = reader.read("keep", parseKeep) ?? (previewPort === undefined ? "step" : "after");
   checkTogether(reader, keep);
   const { settings: over, secrets } = await readSettings(reader, { env, folder, keep });
   const outputs = reader.read("outputs", parseOutputNames) ?? [];
@@ -254,7 +273,19 @@ export async function planStep(env: Environment, { random }: { random: string })
     title: planned?.title ?? "",
     argv: planned?.argv ?? [],
     settings: { ...settings, capture: captures.capture },
-    ...{ sandbox, folder, secrets, outputs, outputFile, artifacts, patch, isolation, keep, ...captures },
+    ...{
+      sandbox,
+      folder,
+      secrets,
+      outputs,
+      outputFile,
+      artifacts,
+      patch,
+      isolation,
+      keep,
+      previewPort,
+      ...captures,
+    },
     exclude: reader.read("exclude", (text) => text),
     ci: readCiContext(env, matrix ? { matrix } : {}),
   };

@@ -165,7 +165,7 @@ describe("mistakes are told all at once", () => {
     [{ run: "true", workspace: "nowhere" }, /^workspace: "nowhere" is not a folder/],
     [{ run: "true", template: "./none" }, /^template: can't read the template/],
     [{ run: "true", repository: "a/b" }, /^repository: not supported yet/],
-    [{ run: "true", preview: "true" }, /^preview: not supported yet/],
+    [{ run: "true", preview: "true" }, /^expose: missing/],
   ])("%j", async (inputs, what) => {
     expect((await mistakes(inputs)).join("\n")).toMatch(what);
   });

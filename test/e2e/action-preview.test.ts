@@ -1,0 +1,76 @@
+/** The Action with `preview: true`, by a runner's rules, with real sandboxes and a local server of GitHub's API. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { Job, type StepResult } from "../action-runner/job.ts";
+import { makeReleaseFolder } from "../action-runner/release-folder.ts";
+import { Conversation } from "../github/conversation.ts";
+import { GitHubApi } from "../github/server.ts";
+import { type SandboxRow, thawEnv, thawJson } from "../helpers/thaw.ts";
+
+const SHA = "9f3c1e2a4b5d6e7f8091a2b3c4d5e6f708192a3b";
+const SERVE =
+  'my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8080,Listen=>5) or die;' +
+  'while(my $c=$s->accept){ while(<$c>){ last if /^\\r/ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\nhello"; close $c }';
+const names = async (): Promise<string[]> => (await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name);
+
+test("a push shows a preview, a failing one leaves it, the next takes its place, a fork gets none, a close retires it", async () => {
+  using release = makeReleaseFolder();
+  const folder = mkdtempSync(join(tmpdir(), "thaw-preview-"));
+  const talk = new Conversation(SHA);
+  await using api = await GitHubApi.start(talk.handlers);
+  const push = async (
+    run: number,
+    script: string,
+    { action = "synchronize", from = "acme/shop" } = {},
+  ): Promise<StepResult> => {
+    const state = action === "closed" ? "closed" : "open";
+    const head = { sha: SHA, ref: "topic", repo: { full_name: from } };
+    const pull_request = { number: 412, state, user: { login: "ann" }, head };
+    const repository = { full_name: "acme/shop", private: true };
+    const event = join(folder, `event-${run}.json`);
+    writeFileSync(event, JSON.stringify({ action, repository, sender: { login: "ann" }, pull_request }));
+    const env = { ...thawEnv(), GITHUB_API_URL: api.url, GITHUB_RUN_ID: String(run) };
+    await using job = new Job({ action: release.path, event, eventName: "pull_request", env });
+    const inputs = {
+      run: script,
+      preview: "true",
+      expose: "8080",
+      ttl: "1h",
+      workspace: "none",
+      secrets: "TOKEN=s3cret-value",
+    };
+    const step = await job.step({ with: inputs });
+    await job.end();
+    return step;
+  };
+  const serve = `perl -MIO::Socket::INET -e '${SERVE}' >/dev/null 2>&1 &`;
+
+  const first = await push(1, serve);
+  expect(first).toMatchObject({ exitCode: 0, outputs: { outcome: "success" } });
+  expect(first.outputs["preview-url"]).toMatch(/^http/);
+  const [shown] = await names();
+  expect(first.outputs.sandbox).toBe(shown);
+  expect(talk.comments).toHaveLength(1);
+
+  const failed = await push(2, "exit 9");
+  expect(failed).toMatchObject({ exitCode: 9, outputs: { outcome: "failure" } });
+  expect(await names()).toEqual([shown]);
+  expect(talk.comments[0]?.body).toContain("No new preview");
+
+  const second = await push(3, serve);
+  expect(await names()).toEqual([second.outputs.sandbox]);
+
+  const fork = await push(4, serve, { from: "eve/shop" });
+  expect(fork).toMatchObject({ exitCode: 0, outputs: { outcome: "success" } });
+  expect(fork.outputs["preview-url"]).toBeUndefined();
+  expect(await names()).toEqual([second.outputs.sandbox]);
+
+  await push(5, serve, { action: "closed" });
+  expect(await names()).toEqual([]);
+  expect(talk.comments).toHaveLength(1);
+  expect(talk.comments[0]?.body).toContain("retired");
+  expect(api.violations).toEqual([]);
+  rmSync(folder, { recursive: true, force: true });
+});
