@@ -38,6 +38,4 @@ export const ourInputs: readonly string[] = [
 ];
 
 /** Those that this version's Action refuses. */
-export const notYet: readonly string[] = [
-  ...["repository", "ref", "token", "cache", "retention", "preview", "expose", "comment"],
-];
+export const notYet: readonly string[] = [...["repository", "ref", "token", "cache", "retention", "comment"]];
