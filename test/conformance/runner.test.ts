@@ -20,7 +20,7 @@ import {
   writeSync,
 } from "node:fs";
 import { copyFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openHome } from "../../engine/home.ts";
@@ -33,7 +33,7 @@ import type { Machine, MachineEnd, MachineRecord, Runner, SnapshotFiles } from "
 import { pidOf } from "../helpers/keeper.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { isAlive, thaw, thawJson, until } from "../helpers/thaw.ts";
-import { patient, settings, template } from "./this-host.ts";
+import { patient, settings, template, templateSnapshot } from "./this-host.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -128,7 +128,7 @@ for (const { runner, another, options } of runners) {
     beforeAll(async () => {
       const { exitCode, stderr } = await thaw(["template", "build", template], { timeout: patient(300_000) });
       expect(exitCode, String(stderr)).toBe(0);
-      built = await thawJson(["snapshot", "inspect", basename(template, ".yaml")]);
+      built = await thawJson(["snapshot", "inspect", templateSnapshot]);
     });
     afterEach(async () => {
       for (const agent of agents.splice(0)) agent.close();

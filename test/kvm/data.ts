@@ -56,6 +56,6 @@ export function fillSuite(folder: string, home: string): void {
 /** Runs it in the machine, as root in /bin/sh. */
 export const RUN_SUITE = [
   "cd /data/suite && exec env REQUIRE_QEMU=1 REQUIRE_JAIL=1 THAW_TEST_HOME=/data/suite-home",
-  `THAW_TEST_HOST='${JSON.stringify({ runner: RUNNER, template: "test/kvm/template.yaml" })}'`,
+  `THAW_TEST_HOST='${JSON.stringify({ runner: RUNNER, template: "test/kvm/template.yaml", snapshot: "small" })}'`,
   "/data/node node_modules/vitest/vitest.mjs run --config test/kvm/suite.config.ts",
 ].join(" ");

@@ -179,7 +179,7 @@ describe("credentials", () => {
 
 test("the policy of the first entry that fits; one that is not understood is not passed over", async () => {
   const env = { XDG_CONFIG_HOME: folder };
-  expect(await findPolicy("oci:h/a", env)).toEqual({ encryptTo: [], plainHttp: false });
+  expect(await findPolicy("oci:h/a", env)).toEqual({ encryptTo: [], plainHttp: false, isNamed: false });
   const { mkdir } = await import("node:fs/promises");
   await mkdir(join(folder, "thaw"));
   const path = join(folder, "thaw", "stores.yaml");
@@ -187,8 +187,12 @@ test("the policy of the first entry that fits; one that is not understood is not
     path,
     "stores:\n  - {store: 'oci:h/a', encryptTo: [age1x]}\n  - {store: 'oci:h', plainHttp: true}\n",
   );
-  expect(await findPolicy("oci:h/a/b", env)).toEqual({ encryptTo: ["age1x"], plainHttp: false });
-  expect(await findPolicy("oci:h/ab", env)).toEqual({ encryptTo: [], plainHttp: true });
+  expect(await findPolicy("oci:h/a/b", env)).toEqual({
+    encryptTo: ["age1x"],
+    plainHttp: false,
+    isNamed: true,
+  });
+  expect(await findPolicy("oci:h/ab", env)).toEqual({ encryptTo: [], plainHttp: true, isNamed: true });
   await writeFile(path, "stores:\n  - {store: 'oci:h', encryptto: [age1x]}\n");
   await expect(findPolicy("oci:h/a", env)).rejects.toMatchObject({ code: "usage" });
 });
