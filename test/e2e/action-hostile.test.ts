@@ -36,6 +36,7 @@ describe("the runner obeys nothing that a step prints", () => {
     expect(step).toMatchObject({ conclusion: "failure", exitCode: 3, leftStopped: false });
     expect(step.honoured.map(({ name, stream }) => `${name} ${stream}`)).toEqual([
       "stop-commands stdout",
+      "notice stdout",
       "error stdout",
     ]);
     expect(step.summary).not.toMatch(/##\[|^::/m);

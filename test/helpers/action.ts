@@ -17,7 +17,7 @@ export function useAction(): (options?: Omit<JobOptions, "action">) => Job {
 
 /** What the runner obeyed and what of it was not the action's own. */
 export function foreignCommands({ honoured, fenced }: StepResult): string[] {
-  const isOurs = (line: string): boolean =>
-    line.startsWith("::stop-commands::") || line.startsWith("::error::");
+  const ours = ["::stop-commands::", "::error::", "::notice title=thaw capture::"];
+  const isOurs = (line: string): boolean => ours.some((beginning) => line.startsWith(beginning));
   return [...honoured.filter(({ line }) => !isOurs(line)), ...fenced].map(({ line }) => line);
 }
