@@ -20,6 +20,14 @@ export interface KeptCapture {
   notKept: string | undefined;
 }
 
+/** A capture that is on this host only. */
+export function keptOnHost(
+  id: string,
+  { pauseMs, changedBytes }: { pauseMs: number; changedBytes: number },
+): KeptCapture {
+  return { id, reference: id, replayCommand: `thaw replay ${id}`, pauseMs, changedBytes, notKept: undefined };
+}
+
 const MAX_TAG_CHARS = 128;
 
 /** `8812-1-test-ubuntu-24-fail7k2qxz`: run, attempt, job, matrix, step, and the capture's own, so that nothing is overwritten. */
@@ -41,7 +49,7 @@ export async function keepCapture(
   { client, log, signal }: { client: Thaw; log: GuestLog; signal: AbortSignal },
 ): Promise<KeptCapture> {
   const { id } = captured;
-  const onHost = { ...captured, reference: id, replayCommand: `thaw replay ${id}`, notKept: undefined };
+  const onHost = keptOnHost(id, captured);
   const { captureStore, captureTimeoutMs } = plan;
   if (captureStore === undefined) return onHost;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(captureTimeoutMs)]);

@@ -4,7 +4,6 @@ import { access, constants, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { type DoctorReport, type Probe, type Thaw, ThawError } from "../client/index.ts";
 import type { GuestLog } from "./log.ts";
-import { isHosted } from "./place.ts";
 
 const run = promisify(execFile);
 const APT_DEADLINE_MS = 300_000;
@@ -48,9 +47,8 @@ function describeMissing({ probes }: DoctorReport): ThawError {
 /** Installs what is missing on a runner of GitHub's own. @throws ThawError `host-not-ready` */
 export async function prepareHosted(
   client: Thaw,
-  { env, log, signal }: { env: NodeJS.ProcessEnv; log: GuestLog; signal: AbortSignal },
+  { log, signal }: { log: GuestLog; signal: AbortSignal },
 ): Promise<void> {
-  if (!isHosted(env)) return;
   await openKvm(signal);
   const report = await client.host.doctor({ signal });
   const packages = packagesIn(report.probes);

@@ -52,7 +52,7 @@ function fail(error: unknown): void {
 }
 
 async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<void> {
-  const { annotate, describeEnd, summarise } = await import("./report.ts");
+  const { annotate, describeEnd, LAST_LINES, summarise } = await import("./report.ts");
   for (const note of result.notes) await log.say(note);
   for (const { destination, port, count, rule, reason } of result.exitCode === 0 ? [] : result.denied)
     await log.say(
@@ -73,7 +73,7 @@ async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<
   }
   const { addToSummary } = await import("./summary.ts");
   const totalMs = performance.now() - started;
-  await addToSummary(summarise(result, { plan, output: log.lastLines(40), totalMs })).catch(
+  await addToSummary(summarise(result, { plan, output: log.lastLines(LAST_LINES), totalMs })).catch(
     (error: unknown) => warning(`no job summary: ${describeError(error)}`),
   );
   if (result.exitCode !== 0) annotateError(neutralise(annotate(result, plan.title)));
@@ -120,7 +120,7 @@ async function main(): Promise<void> {
   const { runStep } = await import("./step.ts");
   if (isHosted(process.env)) {
     const { prepareHosted } = await import("./host.ts");
-    await prepareHosted(client, { env: process.env, log, signal });
+    await prepareHosted(client, { log, signal });
   }
   const preview = await openPreview(plan, { client, signal });
   if (preview === "nothing to run") {

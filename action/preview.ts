@@ -19,7 +19,6 @@ import {
 } from "./pull-request.ts";
 import type { StepResult } from "./step.ts";
 
-type Changed = Extract<PullRequestEvent, { kind: "changed" }>;
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const ANSWER_MS = 120_000;
@@ -83,7 +82,7 @@ export async function beginPreview(
   }
   const run = { id: Number(env.GITHUB_RUN_ID ?? 0), attempt: Number(env.GITHUB_RUN_ATTEMPT ?? 1) };
   return {
-    plan: withPreview(plan, event, { name: previewName(event, run), secrets: verdict.secrets }),
+    plan: withPreview(plan, { name: previewName(event, run), secrets: verdict.secrets }),
     finish: async (result) => {
       if (result.outcome !== "success" || result.sandbox === undefined) {
         const replayCommand = result.capture?.replayCommand;
@@ -102,11 +101,7 @@ export async function beginPreview(
 }
 
 /** A stranger's code gets no secrets. */
-function withPreview(
-  plan: StepPlan,
-  _event: Changed,
-  { name, secrets }: { name: string; secrets: boolean },
-): StepPlan {
+function withPreview(plan: StepPlan, { name, secrets }: { name: string; secrets: boolean }): StepPlan {
   const settings = { ...plan.settings, name, idleMs: plan.settings.idleMs ?? IDLE_MS };
   if (secrets) return { ...plan, settings };
   const env = Object.fromEntries(

@@ -49,7 +49,11 @@ export class InputReader {
   /** Undefined when it was not given, or is wrong: then that is noted. */
   read<T>(name: InputName, parse: (text: string) => T): T | undefined {
     if (!this.has(name)) return undefined;
-    return this.attempt(name, () => parse(this.#values[name]));
+    try {
+      return parse(this.#values[name]);
+    } catch (error) {
+      return this.#note(name, error);
+    }
   }
 
   /** The same for what takes time. */
@@ -58,20 +62,14 @@ export class InputReader {
     try {
       return await parse(this.#values[name]);
     } catch (error) {
-      return this.attempt(name, () => {
-        throw error;
-      });
+      return this.#note(name, error);
     }
   }
 
-  attempt<T>(name: InputName, work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof RangeError || error instanceof ThawError)) throw error;
-      this.refuse(name, describeError(error));
-      return undefined;
-    }
+  /** Notes what a parser refused. All else is a fault of ours. */
+  #note(name: InputName, error: unknown): undefined {
+    if (!(error instanceof RangeError || error instanceof ThawError)) throw error;
+    this.refuse(name, describeError(error));
   }
 
   refuse(name: InputName, why: string): void {

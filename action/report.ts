@@ -8,7 +8,7 @@ import type { StepResult } from "./step.ts";
 
 /** GitHub drops a summary of more than 1 MiB whole; all steps of a job have one each. */
 export const MAX_SUMMARY_BYTES = 1_000_000;
-const LAST_LINES = 40;
+export const LAST_LINES = 40;
 const MAX_LINE_CHARS = 2_000;
 const MAX_DENIED = 20;
 const MAX_NOTES = 50;
@@ -94,9 +94,9 @@ function deniedLines({ denied }: StepResult): string[] {
 }
 
 function lastLines(lines: readonly string[]): string[] {
-  const shown = lines
-    .slice(-LAST_LINES)
-    .map((line) => (line.length <= MAX_LINE_CHARS ? line : `${line.slice(0, MAX_LINE_CHARS)}…`));
+  const shown = lines.map((line) =>
+    line.length <= MAX_LINE_CHARS ? line : `${line.slice(0, MAX_LINE_CHARS)}…`,
+  );
   if (shown.every((line) => line.trim() === "")) return [];
   return [`<details><summary>Last ${shown.length} lines</summary>`, "", codeBlock(shown), "", "</details>"];
 }

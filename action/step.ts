@@ -13,7 +13,7 @@ import {
 } from "../client/index.ts";
 import { type BroughtBack, bringBack } from "./bring-back.ts";
 import { Cancelled } from "./cancel.ts";
-import { findCancelled, type KeptCapture, keepCapture, rerunFailed } from "./capture.ts";
+import { findCancelled, type KeptCapture, keepCapture, keptOnHost, rerunFailed } from "./capture.ts";
 import { formatBytes, formatMs } from "./format.ts";
 import { type Ended, runInNew, runInside, type StepContext, wantsFiles } from "./machine.ts";
 import type { StepPlan } from "./plan.ts";
@@ -52,17 +52,21 @@ const CANCEL_BUDGET_MS = 6_000;
 
 function emptyResult(): StepResult {
   return {
-    ...{
-      outcome: "error",
-      exitCode: 125,
-      error: undefined,
-      code: undefined,
-      sandbox: undefined,
-      stays: false,
-      exec: undefined,
-    },
-    ...{ denied: [], sent: undefined, brought: undefined, capture: undefined, rerun: undefined, notes: [] },
-    ...{ pulled: undefined, host: hostname() },
+    outcome: "error",
+    exitCode: 125,
+    error: undefined,
+    code: undefined,
+    sandbox: undefined,
+    stays: false,
+    exec: undefined,
+    denied: [],
+    sent: undefined,
+    brought: undefined,
+    capture: undefined,
+    rerun: undefined,
+    notes: [],
+    pulled: undefined,
+    host: hostname(),
   };
 }
 
@@ -127,15 +131,7 @@ async function cancelled(
   const id = await findCancelled(context.client, state.sandbox, CANCEL_BUDGET_MS).catch(() => undefined);
   if (id === undefined)
     result.notes.push("the capture of the cancelled step is still being made: thaw capture ls");
-  else
-    result.capture = {
-      id,
-      reference: id,
-      replayCommand: `thaw replay ${id}`,
-      pauseMs: 0,
-      changedBytes: 0,
-      notKept: undefined,
-    };
+  else result.capture = keptOnHost(id, { pauseMs: 0, changedBytes: 0 });
 }
 
 /** Runs a step. Never throws: what goes wrong is its result. */

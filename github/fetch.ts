@@ -1,4 +1,5 @@
 /** HTTP with GitHub's API: one origin, bounded bodies, proxies, deadlines. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch as undiciFetch } from "undici";
 import { GitHubError } from "./error.ts";
 
@@ -35,16 +36,6 @@ function describe(error: unknown): string {
   let deepest = error as Error & { code?: string };
   while (deepest.cause instanceof Error) deepest = deepest.cause;
   return deepest.message || deepest.code || "no answer";
-}
-
-function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
 }
 
 /** A `fetch` for octokit. GETs that meet a failure of GitHub's own are tried again, twice. */
@@ -85,7 +76,7 @@ export function makeFetch({ origin, signal }: FetchOptions): typeof globalThis.f
     for (const waitMs of mayRepeat ? waitsMs : []) {
       const response = await once(url, init);
       if (!RETRIED.has(response.status)) return response;
-      await wait(waitMs, signal);
+      await sleep(waitMs, undefined, { signal }).catch(() => signal?.throwIfAborted());
     }
     return once(url, init);
   };

@@ -23,8 +23,8 @@ export interface FoundRuns {
 }
 
 interface Asked {
-  pr?: number;
-  run?: NamedRun;
+  pr?: number | undefined;
+  run?: NamedRun | undefined;
   /** At most so many runs. */
   limit: number;
 }

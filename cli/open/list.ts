@@ -53,12 +53,7 @@ export async function list(flags: OpenFlags): Promise<void> {
   const { pr, run, job } = flags;
   const where = await translated(() => findWhere(process.cwd(), flags));
   const listed = await withGitHub({ host: where.host, signal }, async (github) => {
-    const asked = {
-      ...(pr === undefined ? {} : { pr }),
-      ...(run === undefined ? {} : { run }),
-      limit: maxRuns,
-    };
-    const found = await findRuns(github, where, asked);
+    const found = await findRuns(github, where, { pr, run, limit: maxRuns });
     if (found.runs.length === 0 && flags.json !== true) throw nothingFailed(found, where);
     if (flags.json !== true) {
       const { pullRequest, repository } = found;

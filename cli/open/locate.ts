@@ -1,5 +1,5 @@
 import { formatSsh, openStore, readContexts, ThawError } from "../../client/index.ts";
-import type { CaptureNotice, GitHub } from "../../github/index.ts";
+import type { CaptureNotice } from "../../github/index.ts";
 import { askEveryContext } from "../every-context.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
@@ -19,7 +19,7 @@ interface Options {
 }
 
 /** Finds out where a capture can be replayed. @throws ThawError when it can't be, with what would help */
-export async function locate(_github: GitHub, found: Found, options: Options): Promise<Located> {
+export async function locate(found: Found, options: Options): Promise<Located> {
   const { capture } = found;
   if (!("place" in capture)) return { reference: capture.capture.id, context: capture.context };
   const { place } = capture;

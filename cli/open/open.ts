@@ -49,7 +49,7 @@ async function findPlace(flags: OpenFlags): Promise<{ reference: string; context
   return withGitHub({ host: where.host, signal }, async (github) => {
     const found = await findNewest(github, where, flags, signal);
     if (flags.json !== true) writeErr(describe(found));
-    return locate(github, found, { flags, signal });
+    return locate(found, { flags, signal });
   });
 }
 
@@ -60,12 +60,7 @@ async function findNewest(
   signal: AbortSignal,
 ): Promise<Found> {
   const { pr, run } = flags;
-  const asked = {
-    ...(pr === undefined ? {} : { pr }),
-    ...(run === undefined ? {} : { run }),
-    limit: maxRuns,
-  };
-  const runs = await findRuns(github, where, asked);
+  const runs = await findRuns(github, where, { pr, run, limit: maxRuns });
   const [newest] = runs.runs;
   if (newest === undefined) throw nothingFailed(runs, where);
   const ofCommit = runs.runs.filter(({ sha }) => sha === newest.sha);

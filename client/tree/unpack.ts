@@ -140,28 +140,26 @@ class Unpacker {
       throw treeFault(`${this.#limits.depth} folders deep is the limit`);
     if (++this.#result.entries > this.#limits.entries)
       throw treeFault(`${this.#limits.entries} entries are the limit`);
-    if ((type === kind.directory || type === kind.file) && header.mode > 0o777)
+    const isDescribable = type === kind.directory || type === kind.file;
+    const leftOut = this.#options.leaveOut?.(parts);
+    if (leftOut === undefined && isDescribable && header.mode > 0o777)
       this.#options.onReduced?.({
         path: header.path,
         reason: `mode ${header.mode.toString(8)} without its first digit`,
       });
-    const leftOut = this.#options.leaveOut?.(parts);
-    if (leftOut !== undefined) return this.#passOver(type, header, leftOut);
-    if (type === kind.directory) this.#destination.makeFolder(header, parts);
+    if (leftOut !== undefined) await this.#passOver(type, header, leftOut);
+    else if (type === kind.directory) this.#destination.makeFolder(header, parts);
     else if (type === kind.file) await this.#applyFile(header, parts);
     else if (type === kind.symlink) await this.#applySymlink(header, parts);
     else if (type === kind.link) await this.#applyLink(header, parts);
     else await this.#applySkipped(header);
-    this.#describable = type === kind.directory || type === kind.file ? header.path : undefined;
+    this.#describable = isDescribable ? header.path : undefined;
   }
 
   /** Reads an entry that is not unpacked. */
   async #passOver(type: number, { path }: RecordHeader, reason: string): Promise<void> {
-    this.#describable = type === kind.directory || type === kind.file ? path : undefined;
-    if (type === kind.file) {
-      const size = (await this.#read(8)).readBigUInt64LE();
-      await this.#applyExtents(undefined, path, Number(size));
-    } else if (type !== kind.directory) await this.#readText();
+    if (type === kind.file) await this.#applyExtents(undefined, path, await this.#readSize(path));
+    else if (type !== kind.directory) await this.#readText();
     this.#skip(path, reason);
   }
 
@@ -199,23 +197,27 @@ class Unpacker {
   }
 
   async #applyFile(header: RecordHeader, parts: readonly Buffer[]): Promise<void> {
-    const size = (await this.#read(8)).readBigUInt64LE();
-    if (size > BigInt(this.#limits.fileBytes)) {
-      throw treeFault(`${showPath(header.path)} of ${size} bytes; ${this.#limits.fileBytes} is the limit`);
-    }
+    const size = await this.#readSize(header.path);
     const fd = this.#destination.createFile(header.path, parts);
     let end = 0;
     try {
-      end = await this.#applyExtents(fd, header.path, Number(size));
+      end = await this.#applyExtents(fd, header.path, size);
     } catch (error) {
       closeSync(fd);
       throw error;
     }
     this.#lastFile = { path: header.path, parts };
-    this.#destination.finishFile(fd, header, end < size ? Number(size) : undefined);
+    this.#destination.finishFile(fd, header, end < size ? size : undefined);
   }
 
-  /** @returns where the last extent ends. */
+  async #readSize(path: Buffer): Promise<number> {
+    const size = (await this.#read(8)).readBigUInt64LE();
+    if (size > BigInt(this.#limits.fileBytes))
+      throw treeFault(`${showPath(path)} of ${size} bytes; ${this.#limits.fileBytes} is the limit`);
+    return Number(size);
+  }
+
+  /** @param fd undefined: what is read is written nowhere. @returns where the last extent ends. */
   async #applyExtents(fd: number | undefined, path: Buffer, size: number): Promise<number> {
     for (let end = 0; ; ) {
       const extent = await this.#read(extentBytes);

