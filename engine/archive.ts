@@ -1,6 +1,7 @@
 /** What a host keeps: snapshots and captures. Who needs them, what is removed and when, and how they come and go. */
 
 import { join } from "node:path";
+import type { EventDetails } from "../api/event.ts";
 import type { Outline } from "../api/travel.ts";
 import type { Runner } from "../runners/runner.ts";
 import { asEngineError } from "./as-engine-error.ts";
@@ -72,7 +73,7 @@ export class Archive {
     this.#context = context;
     this.snapshots = new SnapshotStore(home, quarantine);
     this.snapshots.onPublished = ({ id, manifest }) =>
-      this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id);
+      this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id, {});
     this.captures = new Captures({
       ...{ ...this.live, ...this.checking, quarantine, scanPath },
       tell: (type, id, details) => {
@@ -202,7 +203,7 @@ export class Archive {
       const imported = await this.imports.commit(key, options);
       const id = imported.kind === "snapshot" ? imported.snapshot.id : imported.capture.id;
       this.#context.audit.note(`${imported.kind} import`, id);
-      if (imported.kind === "snapshot") this.tellSnapshot("snapshot.created", id, id);
+      if (imported.kind === "snapshot") this.tellSnapshot("snapshot.created", id, id, {});
       else
         this.#context.events.append({
           ...{ type: "capture.created", target: id, name: id, sandbox: null },
@@ -285,11 +286,11 @@ export class Archive {
   }
 
   /** Tells the listeners of events about a snapshot. */
-  tellSnapshot(
-    type: "snapshot.created" | "snapshot.tagged" | "snapshot.removed",
+  tellSnapshot<T extends "snapshot.created" | "snapshot.tagged" | "snapshot.removed">(
+    type: T,
     id: string,
     name: string,
-    details: Record<string, unknown> = {},
+    details: EventDetails<T>,
   ): void {
     this.#context.events.append({ type, target: id, name, sandbox: null, details });
   }

@@ -7,6 +7,7 @@ import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type CaseFile, caseFile } from "../../api/case-file.ts";
+import type { EventDetails } from "../../api/event.ts";
 import { captureParts } from "../../api/travel.ts";
 import { isNoSpace } from "../as-engine-error.ts";
 import { Gate } from "../concurrency.ts";
@@ -47,10 +48,10 @@ export interface CaptureContext extends LiveContext, CheckContext {
   quarantine: Quarantine;
   /** The bundle of the process that scans for secrets. */
   scanPath: string;
-  tell(
-    type: "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned",
+  tell<T extends "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned">(
+    type: T,
     id: string,
-    details: Record<string, unknown>,
+    details: EventDetails<T>,
   ): void;
 }
 
@@ -223,7 +224,7 @@ export class Captures {
   /** A trial thaw: whether the machine goes on, and how long that takes. The result is kept beside the capture. */
   async verify(capture: StoredCapture, signal: AbortSignal): Promise<void> {
     const at = new Date().toISOString();
-    const tell = (details: Record<string, unknown>) =>
+    const tell = (details: EventDetails<"capture.verified">) =>
       this.#context.tell("capture.verified", capture.id, details);
     const { resumes, memory } = capture.manifest;
     if (!resumes || memory === "none") {

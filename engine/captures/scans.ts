@@ -1,5 +1,6 @@
 /** Scans for secrets, one at a time: each capture is looked through once, and before anything of it leaves the host. */
 import type { SecretScan } from "../../api/case-file.ts";
+import type { EventDetails } from "../../api/event.ts";
 import { Gate } from "../concurrency.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
@@ -11,7 +12,7 @@ import type { CaptureStore, StoredCapture } from "./store.ts";
 export interface ScanContext extends LiveContext {
   /** The bundle of the process that scans. */
   scanPath: string;
-  tell(type: "capture.scanned", id: string, details: Record<string, unknown>): void;
+  tell(type: "capture.scanned", id: string, details: EventDetails<"capture.scanned">): void;
 }
 
 export class Scans {
