@@ -10,7 +10,7 @@ export { listCaptureNotices } from "./captures.ts";
 export { connectGitHub, type GitHub, type RepositoryName } from "./client.ts";
 export { GitHubError } from "./error.ts";
 export { findParent, findPullRequest, getPullRequest, type PullRequest } from "./pull-requests.ts";
-export { parseRemoteUrl, parseRepository, type RemoteRepository } from "./remote.ts";
+export { nameOf, parseRemoteUrl, parseRepository, type RemoteRepository } from "./remote.ts";
 export {
   getJob,
   getRun,

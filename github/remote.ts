@@ -30,6 +30,11 @@ export function parseRemoteUrl(url: string): RemoteRepository | undefined {
   return found !== undefined && hostPattern.test(own) ? { host: own, ...found } : undefined;
 }
 
+/** `OWNER/NAME`. */
+export function nameOf({ owner, repo }: RepositoryName): string {
+  return `${owner}/${repo}`;
+}
+
 /** `OWNER/NAME` or `HOST/OWNER/NAME`, as a person types it. @throws GitHubError `usage` */
 export function parseRepository(text: string): RepositoryName & { host?: string } {
   const [name, owner, host, ...more] = text.split("/").reverse();

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { listPages, readAnswer } from "../../github/client.ts";
 import { type GitHub, GitHubError } from "../../github/index.ts";
 import { inlineCode } from "../markdown.ts";
-import type { PullRequestHead } from "./event.ts";
+import { keyOf, type PullRequestHead } from "./event.ts";
 
 /** What the comment says. Texts may be a guest's or a pull request's. */
 export interface CommentView {
@@ -27,11 +27,8 @@ const COMMENT_PAGES = 30;
 export const WORKFLOW_AUTHOR = "github-actions[bot]";
 
 /** The hidden line by which a comment is known. */
-export function markerOf({
-  repository: { owner, repo },
-  number,
-}: Pick<PullRequestHead, "repository" | "number">): string {
-  return `<!-- thaw preview ${owner}/${repo}#${number} -->`.toLowerCase();
+export function markerOf(about: Pick<PullRequestHead, "repository" | "number">): string {
+  return `<!-- thaw preview ${keyOf(about)} -->`;
 }
 
 /** A link of Markdown; undefined for what is no address of the web. */

@@ -1,6 +1,6 @@
 /** What a workflow's event says of a pull request. All of it may be a stranger's text. */
 import { z } from "zod";
-import { parseRepository, type RepositoryName } from "../../github/index.ts";
+import { nameOf, parseRepository, type RepositoryName } from "../../github/index.ts";
 
 /** A pull request at one commit. */
 export interface PullRequestHead {
@@ -21,6 +21,11 @@ export type PullRequestEvent =
     } & PullRequestHead)
   | { kind: "closed"; repository: RepositoryName; number: number }
   | { kind: "branch-deleted"; repository: RepositoryName; branch: string };
+
+/** By which a pull request is known everywhere: `owner/name#7`, in lower case. */
+export function keyOf({ repository, number }: Pick<PullRequestHead, "repository" | "number">): string {
+  return `${nameOf(repository)}#${number}`.toLowerCase();
+}
 
 const login = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\[bot\])?$/);
 const repository = z.object({ full_name: z.string().transform((name) => parseRepository(name)) });
@@ -65,7 +70,7 @@ export function readPullRequestEvent(name: string, payload: unknown): PullReques
     sha: pr.head.sha,
     branch: pr.head.ref,
     author: pr.user.login,
-    isFork: pr.head.repo?.full_name.toLowerCase() !== `${own.owner}/${own.repo}`.toLowerCase(),
+    isFork: pr.head.repo?.full_name.toLowerCase() !== nameOf(own).toLowerCase(),
     labeled: action === "labeled" && label !== undefined ? { name: label.name, by: sender.login } : undefined,
   };
 }

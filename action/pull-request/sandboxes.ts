@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Sandbox, type Thaw, ThawError } from "../../client/index.ts";
-import type { RepositoryName } from "../../github/index.ts";
-import type { PullRequestHead } from "./event.ts";
+import { nameOf, type RepositoryName } from "../../github/index.ts";
+import { keyOf, type PullRequestHead } from "./event.ts";
 
 type About = Pick<PullRequestHead, "repository" | "number">;
 
@@ -23,14 +23,6 @@ export interface RunNumber {
   attempt: number;
 }
 
-function ofWhich({ repository: { owner, repo }, number }: About): string {
-  return `${owner}/${repo}#${number}`.toLowerCase();
-}
-
-function nameOf({ owner, repo }: RepositoryName): string {
-  return `${owner}/${repo}`.toLowerCase();
-}
-
 /** `shop-pr-412-9f3c1e`: the repository, the pull request, and what tells pushes and repositories of one name apart. */
 export function previewName(about: About, { id, attempt }: RunNumber): string {
   const slug = about.repository.repo
@@ -39,7 +31,7 @@ export function previewName(about: About, { id, attempt }: RunNumber): string {
     .slice(0, 18)
     .replaceAll(/^-+|-+$/g, "");
   const apart = createHash("sha256")
-    .update(`${ofWhich(about)} ${id} ${attempt}`)
+    .update(`${keyOf(about)} ${id} ${attempt}`)
     .digest("hex")
     .slice(0, 6);
   return `${slug === "" ? "preview" : slug}-pr-${about.number}-${apart}`;
@@ -48,8 +40,8 @@ export function previewName(about: About, { id, attempt }: RunNumber): string {
 /** Labels by which a sandbox is a pull request's preview. */
 export function previewLabels(head: PullRequestHead, { id, attempt }: RunNumber): Record<string, string> {
   return {
-    [LABELS.of]: ofWhich(head),
-    [LABELS.repository]: nameOf(head.repository),
+    [LABELS.of]: keyOf(head),
+    [LABELS.repository]: nameOf(head.repository).toLowerCase(),
     [LABELS.branch]: head.branch.slice(0, 1024),
     [LABELS.sha]: head.sha,
     [LABELS.run]: `${id}-${attempt}`,
@@ -67,7 +59,7 @@ function runOf({ info }: Sandbox): RunNumber {
 
 /** The pull request's previews on this host, that of the newest run first. */
 export async function listPreviews(thaw: Thaw, about: About, signal?: AbortSignal): Promise<Sandbox[]> {
-  const found = await thaw.sandboxes.list({ labels: [`${LABELS.of}=${ofWhich(about)}`], signal });
+  const found = await thaw.sandboxes.list({ labels: [`${LABELS.of}=${keyOf(about)}`], signal });
   return found.sort(
     (a, b) =>
       runOf(b).id - runOf(a).id ||
@@ -82,7 +74,7 @@ export async function findByBranch(
   { repository, branch }: { repository: RepositoryName; branch: string },
   signal?: AbortSignal,
 ): Promise<number[]> {
-  const labels = [`${LABELS.repository}=${nameOf(repository)}`, `${LABELS.branch}=${branch}`];
+  const labels = [`${LABELS.repository}=${nameOf(repository).toLowerCase()}`, `${LABELS.branch}=${branch}`];
   const found = await thaw.sandboxes.list({ labels, signal });
   const numbers = found.map(({ info }) => Number(/#(\d+)$/.exec(info.labels[LABELS.of] ?? "")?.[1] ?? 0));
   return [...new Set(numbers)].filter((number) => number > 0);

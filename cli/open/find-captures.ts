@@ -6,11 +6,11 @@ import {
   type Job,
   listCaptureNotices,
   listFailedJobs,
+  nameOf,
   type RepositoryName,
   type WorkflowRun,
 } from "../../github/index.ts";
 import { askEveryContext } from "../every-context.ts";
-import { nameOf } from "./find-runs.ts";
 
 /** A failed job, and what it announced. */
 export interface JobCaptures {

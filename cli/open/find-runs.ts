@@ -8,6 +8,7 @@ import {
   getRun,
   hasFailed,
   listFailedRuns,
+  nameOf,
   type PullRequest,
   type RepositoryName,
   type WorkflowRun,
@@ -27,10 +28,6 @@ interface Asked {
   run?: NamedRun | undefined;
   /** At most so many runs. */
   limit: number;
-}
-
-export function nameOf({ owner, repo }: RepositoryName): string {
-  return `${owner}/${repo}`;
 }
 
 function isSame(a: RepositoryName, b: RepositoryName): boolean {

@@ -1,4 +1,4 @@
-import type { CaptureNotice, WorkflowRun } from "../../github/index.ts";
+import { type CaptureNotice, nameOf, type WorkflowRun } from "../../github/index.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -7,7 +7,7 @@ import { printJson, writeErr, writeOut } from "../output.ts";
 import { findWhere } from "./checkout.ts";
 import { translated, withGitHub } from "./connect-github.ts";
 import { findJobCaptures, type JobCaptures } from "./find-captures.ts";
-import { findRuns, nameOf, nothingFailed } from "./find-runs.ts";
+import { findRuns, nothingFailed } from "./find-runs.ts";
 import type { OpenFlags } from "./open.ts";
 
 /** Runs that are listed; each is a request, and one more for each failed job. */

@@ -1,5 +1,5 @@
 import { formatSsh, openStore, readContexts, ThawError } from "../../client/index.ts";
-import type { CaptureNotice } from "../../github/index.ts";
+import { type CaptureNotice, nameOf } from "../../github/index.ts";
 import { askEveryContext } from "../every-context.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
@@ -25,12 +25,11 @@ export async function locate(found: Found, options: Options): Promise<Located> {
   const { place } = capture;
   if (place.kind === "store") return locateInStore(place.reference, options);
   if (place.kind === "host") return locateOnHost(found, capture, place.host, options);
-  const { owner, repo } = found.repository;
   throw new ThawError(
     "unsupported",
     `capture ${capture.id} is in the artifact ${place.name} of run ${found.run.id}`,
     {
-      hint: `gh run download ${found.run.id} --repo ${owner}/${repo} --name ${place.name}, then thaw replay ./FILE`,
+      hint: `gh run download ${found.run.id} --repo ${nameOf(found.repository)} --name ${place.name}, then thaw replay ./FILE`,
     },
   );
 }

@@ -1,5 +1,12 @@
 import { ThawError } from "../../client/index.ts";
-import type { CaptureNotice, GitHub, Job, RepositoryName, WorkflowRun } from "../../github/index.ts";
+import {
+  type CaptureNotice,
+  type GitHub,
+  type Job,
+  nameOf,
+  type RepositoryName,
+  type WorkflowRun,
+} from "../../github/index.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -8,7 +15,7 @@ import { checkShell, type ReplayFlags, replay } from "../replay/replay.ts";
 import { findWhere, type Where } from "./checkout.ts";
 import { translated, withGitHub } from "./connect-github.ts";
 import { findJobCaptures, findOnHosts, type HostCapture } from "./find-captures.ts";
-import { type FoundRuns, findRuns, nameOf, nothingFailed } from "./find-runs.ts";
+import { type FoundRuns, findRuns, nothingFailed } from "./find-runs.ts";
 import { describePlace } from "./list.ts";
 import { locate } from "./locate.ts";
 import type { NamedRun } from "./run-argument.ts";
