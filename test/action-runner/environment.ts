@@ -64,7 +64,7 @@ export function githubContext({ workspace }: Folders, event: Event): Record<stri
     repository_owner_id: "1",
     retention_days: "90",
     run_attempt: "1",
-    run_id: "8812",
+    run_id: "5204",
     run_number: "41",
     server_url: "https://github.com",
     sha,
