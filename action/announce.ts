@@ -1,4 +1,4 @@
-/** The notice on the job by which `thaw open` finds what was kept of a step (docs/decisions/0101). */
+/** Announces a step's capture by a notice on the job, where `thaw open` reads it (docs/decisions/0101). */
 import { type CapturePlace, formatCaptureNotice } from "../github/capture-notice.ts";
 import type { KeptCapture } from "./capture.ts";
 

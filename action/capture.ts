@@ -1,4 +1,4 @@
-/** What becomes of a capture: where it is kept, and what runs from the same state say. */
+/** Keeps a step's capture on the host or in a store, and runs the failed command again from the state before it. */
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { type CiContext, type Rerun, type Thaw, ThawError } from "../client/index.ts";

@@ -44,7 +44,7 @@ function describeMissing({ probes }: DoctorReport): ThawError {
   });
 }
 
-/** Installs what is missing on a runner of GitHub's own. @throws ThawError `host-not-ready` */
+/** Installs the missing Debian packages on a GitHub-hosted runner. @throws ThawError `host-not-ready` */
 export async function prepareHosted(
   client: Thaw,
   { log, signal }: { log: GuestLog; signal: AbortSignal },

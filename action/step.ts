@@ -94,7 +94,7 @@ function outcomeOf(exec: ExecInfo): Pick<StepResult, "outcome" | "exitCode"> {
   return { outcome: exitCode === 0 ? "success" : "failure", exitCode };
 }
 
-/** What follows the command: what it made comes back, the sandbox goes, the failure is kept and tried again. */
+/** After the command: copies files back, removes the sandbox, runs a failed command again and keeps the capture. */
 async function finish(plan: StepPlan, { sandbox, exec }: Ended, context: StepContext, result: StepResult) {
   const { client, signal } = context;
   const machine = client.sandboxes.at(sandbox.id);

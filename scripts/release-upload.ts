@@ -1,4 +1,4 @@
-/** What a release uploads, in its order: nothing that others can use is there before what it needs. */
+/** The uploads of a release in their order: each needs those before it. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -12,7 +12,7 @@ import {
 } from "../../github/index.ts";
 import { askEveryContext } from "../every-context.ts";
 
-/** A failed job, and what it announced. */
+/** A failed job, and the captures that its notices name. */
 export interface JobCaptures {
   job: Job;
   captures: CaptureNotice[];

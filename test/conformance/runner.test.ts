@@ -96,7 +96,7 @@ for (const { runner, another, options } of runners) {
 
   describe.skipIf(missing.length > 0)(`${runner.name}${why ? ` (${why})` : ""}`, () => {
     let snapshot: SnapshotFiles;
-    /** Of the template: machines are booted from its disk. */
+    /** The template's snapshot: the tests boot machines from its disk. */
     let built: { id: string; resources: SnapshotFiles["resources"] };
     const machines: Machine[] = [];
     const agents: Agent[] = [];

@@ -13,7 +13,7 @@ import {
 /** More values than any job has, aliases unfolded. */
 const MAX_VALUES = 50_000;
 
-/** One document's nodes, with what its aliases stand for. */
+/** The nodes of one YAML document. An alias is read as the node that it names. */
 export class Nodes {
   readonly #targets = new Map<Node, Node>();
 
