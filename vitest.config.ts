@@ -1,11 +1,15 @@
 import { defineConfig } from "vitest/config";
 
+/** Deadlines are for what never comes: longer than a busy host makes of anything that comes. */
+const patient = { testTimeout: 120_000, expect: { poll: { timeout: 60_000 } } };
+
 /**
  * `unit` and `fuzz` need no machine. The others boot real ones, two files at a time and each worker in a state folder of its own: much of a test
  * waits. A failed test is never tried again: a flaky test is a bug in the test or in the product.
  */
 const machines = {
-  testTimeout: 120_000,
+  ...patient,
+  testTimeout: 300_000,
   hookTimeout: 600_000,
   maxWorkers: 2,
   sequence: { groupOrder: 1 },
@@ -15,8 +19,8 @@ const machines = {
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 120_000 } },
-      { test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], testTimeout: 120_000 } },
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], ...patient } },
+      { test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], ...patient } },
       { test: { name: "conformance", include: ["test/conformance/**/*.test.ts"], ...machines } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], ...machines } },
     ],

@@ -95,7 +95,7 @@ describe.skipIf(missing.length > 0)(`power loss${why ? ` (${why})` : ""}`, () =>
           .map((line) => JSON.parse(line) as Report);
       const enough = () => lines().filter((report) => report.step === step).length >= 2;
       await Promise.race([
-        until(enough, `two reports of ${step}`, 60_000),
+        until(enough, `two reports of ${step}`),
         running.exit.then(({ code }) => {
           throw new Error(`the publisher ended with ${code}: ${running.text()}`);
         }),

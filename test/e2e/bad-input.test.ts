@@ -192,7 +192,7 @@ describe("the host", () => {
     const script = `${hide}; ${process.execPath} ${thawBin} ${quoted}; code=$?; ${process.execPath} ${thawBin} rm --all >/dev/null 2>&1; ${process.execPath} ${thawBin} daemon stop >/dev/null 2>&1; exit $code`;
     return execa("unshare", ["--mount", "--propagation", "private", "sh", "-c", script], {
       reject: false,
-      timeout: 90_000,
+      timeout: 200_000,
       env: { THAW_HOME: home, NO_COLOR: "1", ...env },
     });
   };
@@ -225,7 +225,7 @@ describe("the host", () => {
       const contained = (...args: string[]) =>
         execa("setpriv", ["--bounding-set=-sys_admin", process.execPath, thawBin, ...args], {
           reject: false,
-          timeout: 90_000,
+          timeout: 200_000,
           env: { THAW_HOME: home, NO_COLOR: "1", THAW_JAIL: "required" },
         });
       try {

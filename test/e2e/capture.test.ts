@@ -66,7 +66,7 @@ describe("what is captured", () => {
     expect(one.exec).toMatchObject({ envNames: ["COLOR"], exit: { code: 3 }, lastLines: ["last words"] });
     expect(one.processes.map(({ command }) => command)).toContain("sleep 1000");
     expect(one.storedBytes).toBeLessThan(2 * 2 ** 20);
-    await until(async () => (await show(one.id)).notes.verified !== null, "the trial thaw", 60_000);
+    await until(async () => (await show(one.id)).notes.verified !== null, "the trial thaw");
     expect((await show(one.id)).notes.verified?.ok).toBe(true);
     const shown = String((await thaw(["capture", "show", one.id])).stdout);
     expect(shown).toMatch(/verified +resumes in \d+ ms/);
@@ -195,7 +195,7 @@ describe("a replay", () => {
     await terminal.until(/logout\s+host> \s*$/);
     await terminal.clear();
     await terminal.type("thaw replay latest --level disk");
-    await terminal.until(/its disk, booted anew/, 120_000);
+    await terminal.until(/its disk, booted anew/);
     await terminal.until(/[#$] sh -c 'echo hello there; exit 1'/);
   });
 

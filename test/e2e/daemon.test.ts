@@ -73,7 +73,7 @@ describe("a daemon that is killed", () => {
     await killDaemon();
     client.kill("SIGKILL");
     await client;
-    await until(async () => (await rows()).length === 0, "the lease to end", 30_000);
+    await until(async () => (await rows()).length === 0, "the lease to end");
   });
 });
 

@@ -43,7 +43,7 @@ async function counting(name: string, ...flags: string[]): Promise<{ id: string;
 async function frozen(name: string): Promise<void> {
   const { state } = (await row(name)) as Row;
   if (state === "running") expect((await thaw(["pause", name])).exitCode).toBe(0);
-  await until(async () => (await row(name))?.frozen === true, "it to be frozen", 60_000);
+  await until(async () => (await row(name))?.frozen === true, "it to be frozen");
 }
 
 /** Every number once, in order. */
@@ -110,7 +110,7 @@ test("what wakes it, what does not, and what it allows", async () => {
 test("removed after a while, like whatever is stopped", async () => {
   const { id } = await counting("web", "--remove-after", "2s");
   await thaw(["pause", "web"]);
-  await until(async () => (await row("web")) === undefined, "its removal", 60_000);
+  await until(async () => (await row("web")) === undefined, "its removal");
   await until(() => !existsSync(folder(id)), "its folder to go");
 });
 

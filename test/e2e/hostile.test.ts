@@ -67,7 +67,7 @@ describe("inside", () => {
   test("a fork bomb ends with its time", async () => {
     const { exitCode, stderr } = await thaw(
       ["run", "--timeout", "4s", "--", "sh", "-c", "f() { f | f & }; f; while :; do sleep 1 || :; done"],
-      { timeout: 60_000 },
+      { timeout: 200_000 },
     );
     expect(exitCode, String(stderr)).toBe(124);
   });
@@ -77,7 +77,7 @@ describe("inside", () => {
       "for (1..400) { my $p = fork; if (defined $p && !$p) { $SIG{TERM} = 'IGNORE'; sleep 1000; exit } } print qq(up\\n); sleep 1000";
     const { exitCode, stdout } = await thaw(
       ["run", "--timeout", "8s", "--", "perl", "-e", `$| = 1; ${bomb}`],
-      { timeout: 60_000 },
+      { timeout: 200_000 },
     );
     expect([exitCode, stdout]).toEqual([124, "up\n"]);
   });
@@ -85,7 +85,7 @@ describe("inside", () => {
   test("memory: what takes it all is killed, said to be, and the sandbox lives on", async () => {
     expect((await thaw(["create", "--name", "hungry"])).exitCode).toBe(0);
     const { exitCode, stderr } = await thaw(["exec", "hungry", "--", "tail", "/dev/zero"], {
-      timeout: 60_000,
+      timeout: 200_000,
     });
     expect([exitCode, String(stderr)]).toEqual([137, expect.stringMatching(/out of memory/)]);
     const { body: sandbox } = await ask<{ execs: { exit: { oom: boolean; signal: string } }[] }>(
@@ -100,7 +100,7 @@ describe("inside", () => {
   test("disk: full is the guest's own matter", async () => {
     const script =
       "fallocate -l 3G /a; for n in 1 2 3 4 5 6 7 8; do fallocate -l 200M /b$n; done; head -c 100000000 /dev/urandom > /c; echo; rm -f /a /b* /c; echo still-here";
-    const { stdout, stderr, exitCode } = await thaw(["run", "--", "sh", "-c", script], { timeout: 90_000 });
+    const { stdout, stderr, exitCode } = await thaw(["run", "--", "sh", "-c", script], { timeout: 200_000 });
     expect([exitCode, stdout]).toEqual([0, "\nstill-here\n"]);
     expect(String(stderr)).toMatch(/No space left/);
   });
@@ -117,7 +117,7 @@ describe("inside", () => {
         "-c",
         "date -s 2001-01-01 +%Y; date -s 2037-01-01 +%Y; sleep 60",
       ],
-      { timeout: 60_000 },
+      { timeout: 200_000 },
     );
     expect([exitCode, stdout]).toEqual([124, "2001\n2037\n"]);
     expect(Date.now() - started).toBeLessThan(30_000);
@@ -137,7 +137,7 @@ describe("inside", () => {
   test("garbage into the agent's port, through the agent's own descriptor: the session ends and says what came", async () => {
     const { exitCode, stderr } = await thaw(
       ["run", "--timeout", "60s", "--", "perl", "-e", `${STOLEN_PORT} put("garbage" x 100); sleep 100;`],
-      { timeout: 90_000 },
+      { timeout: 200_000 },
     );
     expect([exitCode, String(stderr)]).toEqual([
       125,
@@ -175,7 +175,7 @@ describe("inside", () => {
     const script =
       "cd /sys/bus/virtio/drivers/virtio_console; for d in virtio*; do echo $d > unbind; done; sleep 300";
     const { exitCode, stderr } = await thaw(["run", "--timeout", "3s", "--", "sh", "-c", script], {
-      timeout: 90_000,
+      timeout: 200_000,
     });
     expect([124, 125], String(stderr)).toContain(exitCode);
     expect(String(stderr)).toMatch(/thaw/);
@@ -192,7 +192,7 @@ describe("inside", () => {
         "-c",
         "echo 1 > /sys/bus/pci/devices/0000:00:03.0/remove; sleep 300",
       ],
-      { timeout: 90_000 },
+      { timeout: 200_000 },
     );
     expect([124, 125], String(stderr)).toContain(exitCode);
   });
@@ -225,7 +225,7 @@ describe("floods", () => {
     channel.send(Buffer.from(`\x03${JSON.stringify({ create: {}, exec: { argv: ["cat", "/dev/zero"] } })}`));
     channel.pause();
     await until(async () => (await rows()).length === 2, "the run to start");
-    await until(async () => (await rows()).length === 1, "it to be dropped", 60_000);
+    await until(async () => (await rows()).length === 1, "it to be dropped");
     expect(rssMib() - before).toBeLessThan(150);
     channel.resume();
     channel.terminate();

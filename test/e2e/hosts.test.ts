@@ -155,7 +155,7 @@ describe("the verbs, through ssh", () => {
     client.kill("SIGKILL");
     await client;
     // it is waited for, as after a network's fault
-    await until(async () => (await rows()).length === 1, "the sandbox to go", 40_000);
+    await until(async () => (await rows()).length === 1, "the sandbox to go");
   });
 });
 

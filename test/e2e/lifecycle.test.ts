@@ -89,13 +89,13 @@ describe("timers", () => {
     await thaw(["exec", "-d", "worker", "--", "sh", "-c", "while [ ! -e /tmp/stop ]; do :; done"]);
     await create("sleeper", "--idle", "3s");
     await thaw(["exec", "-d", "sleeper", "--", "sleep", "600"]);
-    await until(async () => (await stateOf("sleeper")) === "paused", "the idle one to be paused", 60_000);
+    await until(async () => (await stateOf("sleeper")) === "paused", "the idle one to be paused");
     expect((await row("sleeper"))?.reason).toBe("idle for 3 s");
     expect(await stateOf("worker")).toBe("running");
     // a client that is attached, though nothing is done
     expect((await thaw(["exec", "sleeper", "--", "sleep", "6"])).exitCode).toBe(0);
     await thaw(["exec", "worker", "--", "touch", "/tmp/stop"]);
-    await until(async () => (await stateOf("worker")) === "paused", "the worker to be paused", 60_000);
+    await until(async () => (await stateOf("worker")) === "paused", "the worker to be paused");
     const audit = await execa("cat", [join(testHome(), "audit.jsonl")]);
     expect(audit.stdout).toMatch(/"verb":"pause","target":"worker","by":\{"from":"daemon"/);
     expect(audit.stdout).toMatch(
@@ -111,7 +111,7 @@ describe("timers", () => {
     expect((await thaw(["extend", "extended", "1h"])).stdout).toMatch(/extended ends in (1h|59m|60m)/);
     const [short] = [await row("short")];
     await killDaemon();
-    await until(async () => (await stateOf("short")) === "gone", "its end", 60_000);
+    await until(async () => (await stateOf("short")) === "gone", "its end");
     expect(await stateOf("extended")).toBe("running");
     await until(async () => (await machineProcesses(short?.id ?? "")).length === 0, "its machine's end");
     const gone = await thaw(["extend", "short", "1h"]);

@@ -41,7 +41,7 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     const said = await home.thaw("exec", "busy", "--", ...dirty(110, "0.4"));
     expect([said.exitCode, said.stderr]).toEqual([0, ""]);
     // The longest idle first.
-    await until(async () => (await find("first")).state === "stopped", "the first to be frozen", 60_000);
+    await until(async () => (await find("first")).state === "stopped", "the first to be frozen");
     for (const { reason } of (await rows()).filter(({ state }) => state === "stopped"))
       expect(reason).toMatch(
         /^frozen: memory pressure: (tasks stand still for it; )?\d+ MiB are available, 160 MiB are to be kept free; /,

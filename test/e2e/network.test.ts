@@ -284,7 +284,7 @@ test("a sandbox that wakes has its connections of before reset, and makes new on
   await until(async () => (await inside("web", "cat /out")).text === "begun", "the download to begin");
   expect((await thaw(["pause", "web"])).exitCode).toBe(0);
   const frozen = async () => (await thawJson<{ frozen: boolean }[]>(["ls"])).every((row) => row.frozen);
-  await until(frozen, "it to be frozen", 60_000);
+  await until(frozen, "it to be frozen");
   await until(
     async () => /reset by peer\nexit 56$/.test((await inside("web", "cat /out")).text),
     "the download to be reset",

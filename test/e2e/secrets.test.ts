@@ -22,7 +22,7 @@ afterAll(async () => {
 
 const show = (reference = "latest") => thawJson<Capture>(["capture", "show", reference]);
 const scanned = async (): Promise<Capture> => {
-  await until(async () => (await show()).notes.scan !== null, "the scan", 60_000);
+  await until(async () => (await show()).notes.scan !== null, "the scan");
   return show();
 };
 const kinds = ({ notes: { scan } }: Capture) => scan?.findings.map(({ kind, where }) => `${kind} ${where}`);

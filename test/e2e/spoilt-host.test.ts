@@ -109,7 +109,7 @@ describe.runIf(process.getuid?.() === 0)("a sandbox whose folder can't be remove
     } finally {
       execFileSync("umount", ["-l", folder]);
     }
-    await until(async () => (await stateOf("web")) === undefined, "it to be removed by itself", 60_000);
+    await until(async () => (await stateOf("web")) === undefined, "it to be removed by itself");
     expect(await stateOf("other")).toBe("running");
   });
 
@@ -148,11 +148,11 @@ describe.runIf(process.getuid?.() === 0)("a state folder on a read-only file sys
     expect((await home.thaw("create", "--name", "web", "--stop-after", "1s")).exitCode).toBe(0);
     expect((await home.thaw("pause", "web")).exitCode).toBe(0);
     const states = async () => (await home.json<SandboxRow[]>("ls")).map(({ state }) => state);
-    await until(async () => (await states()).includes("stopped"), "web to be frozen", 60_000);
+    await until(async () => (await states()).includes("stopped"), "web to be frozen");
     expect((await home.thaw("daemon", "stop")).exitCode).toBe(0);
     // Until the daemon and the keepers have closed their files.
     const remount = () => spawnSync("mount", ["-o", "remount,ro", home.path]).status === 0;
-    await until(async () => remount(), "the file system to be read-only", 20_000);
+    await until(async () => remount(), "the file system to be read-only");
     try {
       expect((await home.json<SandboxRow[]>("ls")).map(({ name }) => name)).toEqual(["web"]);
       const doctor = await home.thaw("doctor");

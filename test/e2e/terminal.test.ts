@@ -113,7 +113,7 @@ describe("thaw shell", () => {
     await terminal.type("kept=yes");
     await killDaemon();
     await terminal.type("echo still-$kept");
-    await terminal.until("still-yes", 60_000);
+    await terminal.until("still-yes");
     await terminal.type("exit");
     await terminal.until(/host> $/m);
   });

@@ -8,11 +8,11 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Waits for a condition, not for a time. */
+/** Waits for a condition, not for a time: the deadline is for what never comes, and longer than what a busy host makes of any that comes. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  deadlineMs = 20_000,
+  deadlineMs = 120_000,
 ): Promise<void> {
   const end = Date.now() + deadlineMs;
   while (!(await condition())) {

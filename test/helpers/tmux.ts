@@ -64,13 +64,13 @@ export class Terminal implements AsyncDisposable {
   }
 
   /** Waits until the screen shows what is wanted. @returns the screen. */
-  async until(wanted: string | RegExp, deadlineMs = 20_000): Promise<string> {
+  async until(wanted: string | RegExp): Promise<string> {
     let screen = "";
     const shows = async (): Promise<boolean> => {
       screen = await this.screen();
       return typeof wanted === "string" ? screen.includes(wanted) : wanted.test(screen);
     };
-    await until(shows, `the terminal to show ${wanted}`, deadlineMs).catch((error: Error) => {
+    await until(shows, `the terminal to show ${wanted}`).catch((error: Error) => {
       throw new Error(`${error.message}; it shows:\n${screen}`);
     });
     return screen;
