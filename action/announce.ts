@@ -1,5 +1,5 @@
 /** Announces a step's capture by a notice on the job, where `thaw open` reads it (docs/decisions/0101). */
-import { type CapturePlace, formatCaptureNotice } from "../github/capture-notice.ts";
+import { formatCaptureNotice } from "../github/capture-notice.ts";
 import type { KeptCapture } from "./capture.ts";
 
 /**
@@ -7,12 +7,11 @@ import type { KeptCapture } from "./capture.ts";
  * @returns title and message for `core.notice`; undefined when nothing was kept, or where it is can't be told in a notice
  */
 export function announce(
-  { capture, host }: { capture: Pick<KeptCapture, "id" | "reference"> | undefined; host: string },
+  { capture }: { capture: Pick<KeptCapture, "id" | "place"> | undefined },
   about: { step: string; ending: string },
 ): { title: string; message: string } | undefined {
   if (capture === undefined) return undefined;
-  const { id, reference } = capture;
-  const place: CapturePlace = reference === id ? { kind: "host", host } : { kind: "store", reference };
+  const { id, place } = capture;
   try {
     return formatCaptureNotice({ id, place, ...about });
   } catch (error) {

@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { type CiContext, type Rerun, type Thaw, ThawError } from "../client/index.ts";
+import type { CapturePlace } from "../github/capture-notice.ts";
 import { formatBytes } from "./format.ts";
 import type { GuestLog } from "./log.ts";
 import type { StepPlan } from "./plan.ts";
@@ -10,7 +11,8 @@ import { describeError } from "./reader.ts";
 /** A capture as the summary tells of it. */
 export interface KeptCapture {
   id: string;
-  /** Where it is: its id on this host, or `oci:HOST/NAME:TAG`. */
+  place: CapturePlace;
+  /** Its id on the host, `oci:HOST/NAME:TAG`, or `artifact:NAME`. */
   reference: string;
   replayCommand: string;
   /** For how long the machine stood still. */
@@ -20,42 +22,58 @@ export interface KeptCapture {
   notKept: string | undefined;
 }
 
+type Captured = { id: string; pauseMs: number; changedBytes: number };
+
 /** A capture that is on this host only. */
-export function keptOnHost(
-  id: string,
-  { pauseMs, changedBytes }: { pauseMs: number; changedBytes: number },
-): KeptCapture {
-  return { id, reference: id, replayCommand: `thaw replay ${id}`, pauseMs, changedBytes, notKept: undefined };
+export function keptOnHost({ id, pauseMs, changedBytes }: Captured): KeptCapture {
+  const place = { kind: "host", host: hostname() } as const;
+  const replayCommand = `thaw replay ${id}`;
+  return { id, place, reference: id, replayCommand, pauseMs, changedBytes, notKept: undefined };
 }
 
-const MAX_TAG_CHARS = 128;
+const MAX_NAME_CHARS = 128;
 
-/** `8812-1-test-ubuntu-24-fail7k2qxz`: run, attempt, job, matrix, step, and the capture's own, so that nothing is overwritten. */
-export function tagFor(id: string, ci: CiContext | undefined): string {
+/**
+ * `acme-shop-8812-1-test-ubuntu-24-fail7k2qxz`: repository, run, attempt, job, matrix, step, and the capture's own, so that nothing is
+ * overwritten. A tag of a registry, and an artifact's name.
+ */
+export function nameFor(id: string, ci: CiContext | undefined): string {
   const clean = (text: string | undefined): string =>
     (text ?? "").replaceAll(/[^A-Za-z0-9_.-]+/g, "-").replaceAll(/^[-.]+|[-.]+$/g, "");
   const matrix = ci?.matrix?.replaceAll(/[^=,]+=/g, "");
   const step = ci?.step?.replace(/^__/, "");
-  const parts = [ci?.runId, ci?.attempt, ci?.job, matrix, step].map(clean).filter((part) => part !== "");
+  const parts = [ci?.repository, ci?.runId, ci?.attempt, ci?.job, matrix, step]
+    .map(clean)
+    .filter((part) => part !== "");
   const own = clean(id);
-  const name = parts.join("-").slice(0, MAX_TAG_CHARS - own.length - 1);
+  const name = parts.join("-").slice(0, MAX_NAME_CHARS - own.length - 1);
   return name === "" ? own : `${name}-${own}`;
 }
 
 /** Copies a capture to its store for `captureTimeoutMs` at most. What could not be copied stays on the host, and is named. */
 export async function keepCapture(
-  captured: { id: string; pauseMs: number; changedBytes: number },
+  captured: Captured,
   plan: StepPlan,
   { client, log, signal }: { client: Thaw; log: GuestLog; signal: AbortSignal },
 ): Promise<KeptCapture> {
   const { id } = captured;
-  const onHost = keptOnHost(id, captured);
+  const onHost = keptOnHost(captured);
   const { captureStore, captureTimeoutMs } = plan;
-  if (captureStore === undefined) return onHost;
+  if (captureStore.kind === "host") return onHost;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(captureTimeoutMs)]);
-  const to = `${captureStore}:${tagFor(id, plan.ci)}`;
-  await log.say(`copying ${id} to ${to}`);
   try {
+    if (captureStore.kind === "artifact") {
+      const { uploadCapture } = await import("./artifact.ts");
+      const name = nameFor(id, plan.ci);
+      await log.say(`copying ${id} to the artifact ${name}`);
+      const bytes = await uploadCapture(id, { name, plan, client, signal: deadline });
+      await log.say(`${id}: ${formatBytes(bytes)} sent`);
+      const run = plan.runUrl === undefined ? "" : ` --run ${plan.runUrl}`;
+      const replayCommand = `thaw open${run} --id ${id}`;
+      return { ...onHost, place: { kind: "artifact", name }, reference: `artifact:${name}`, replayCommand };
+    }
+    const to = `${captureStore.repository}:${nameFor(id, plan.ci)}`;
+    await log.say(`copying ${id} to ${to}`);
     const { encryptTo, openStore, push } = await import("../client/index.ts");
     await using opened = await openStore(to, { plainHttp: false, write: true });
     const { store, tag, policy } = opened;
@@ -63,7 +81,8 @@ export async function keepCapture(
     const pushed = await push(client, store, "capture", id, { tag, encryption, signal: deadline });
     await store.finish();
     await log.say(`${id}: ${formatBytes(pushed.sentBytes)} sent${pushed.encrypted ? ", encrypted" : ""}`);
-    return { ...onHost, reference: to, replayCommand: `thaw replay ${to}` };
+    const place = { kind: "store", reference: to } as const;
+    return { ...onHost, place, reference: to, replayCommand: `thaw replay ${to}` };
   } catch (error) {
     signal.throwIfAborted();
     const why = deadline.aborted

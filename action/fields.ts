@@ -56,15 +56,20 @@ export function parseKeep(text: string): "step" | "job" | "after" {
   return choice === "true" ? "after" : "step";
 }
 
-/** A repository of a registry; undefined for the host. */
-export function parseStore(text: string): string | undefined {
+/** Where a capture is kept. */
+export type CaptureStore =
+  | { kind: "host" }
+  /** Artifacts of the workflow's run. */
+  | { kind: "artifact" }
+  /** `oci:HOST/NAME`; each capture gets a tag of its own. */
+  | { kind: "registry"; repository: string };
+
+export function parseStore(text: string): CaptureStore {
   const store = text.trim();
-  if (store === "host") return undefined;
-  if (store === "artifact")
-    throw new RangeError("artifact is not supported yet; use host, or oci:HOST/REPOSITORY");
-  if (/^oci:[^@/]+\/[^:@]+$/.test(store)) return store;
+  if (store === "host" || store === "artifact") return { kind: store };
+  if (/^oci:[^@/]+\/[^:@]+$/.test(store)) return { kind: "registry", repository: store };
   throw new RangeError(
-    `${quote(text)} is not host, nor oci:HOST/REPOSITORY; each capture gets a tag of its own`,
+    `${quote(text)} is not host, artifact, nor oci:HOST/REPOSITORY; each capture gets a tag of its own`,
   );
 }
 

@@ -97,7 +97,8 @@ export const INPUTS = [
   },
   {
     name: "capture-store",
-    description: "Where a capture is kept: host, or a registry (oci:HOST/REPOSITORY).",
+    description:
+      "Where a capture is kept: host, artifact (of the workflow's run), or a registry (oci:HOST/REPOSITORY).",
     default: "host",
   },
   {
@@ -108,8 +109,8 @@ export const INPUTS = [
   },
   {
     name: "retention",
-    description: "How long a capture is kept.",
-    notYet: "a host keeps captures as `captures` in its config.yaml says, a registry as its own rules say",
+    description:
+      "How long a capture is kept at most, such as 7d, on the host or as an artifact (in whole days). A host keeps no more than its config.yaml says; a registry keeps by its own rules.",
   },
   {
     name: "encrypt-to",

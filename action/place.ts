@@ -12,6 +12,17 @@ export function isHosted(env: Environment): boolean {
   return env.RUNNER_ENVIRONMENT === "github-hosted";
 }
 
+/** Why no artifact can be written here; undefined where it can. */
+export function findArtifactRefusal(env: Environment): string | undefined {
+  const server = env.GITHUB_SERVER_URL || "https://github.com";
+  const host = URL.canParse(server) ? new URL(server).hostname : server;
+  if (!/^(github\.com|.*\.ghe\.com|.*\.localhost)$/i.test(host))
+    return `${host} is a GitHub Enterprise Server, whose artifact service does not speak the protocol of today's @actions/artifact: use host, or oci:HOST/REPOSITORY`;
+  if (!env.ACTIONS_RESULTS_URL || !env.ACTIONS_RUNTIME_TOKEN)
+    return "the runner names no artifact service (ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN): use host, or oci:HOST/REPOSITORY";
+  return undefined;
+}
+
 const MAX_EVENT_BYTES = 32 << 20;
 
 /** Whether anybody can read the repository; undefined when the event doesn't tell. */

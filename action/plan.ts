@@ -14,6 +14,7 @@ import {
   workspacePath,
 } from "../client/index.ts";
 import {
+  type CaptureStore,
   parseChoice,
   parseCount,
   parseKeep,
@@ -29,7 +30,7 @@ import {
   quote,
 } from "./fields.ts";
 import { guestPath, resolveInside } from "./inside.ts";
-import { isPublicRepository } from "./place.ts";
+import { findArtifactRefusal, isPublicRepository } from "./place.ts";
 import { InputReader } from "./reader.ts";
 import { checkShell, commandFor, titleOf } from "./script.ts";
 import { findShippedTemplates } from "./shipped.ts";
@@ -62,9 +63,10 @@ export interface StepPlan {
   /** A file of this host. */
   patch: string | undefined;
   capture: CapturePolicy;
-  /** A repository of a registry, as `oci:HOST/NAME`; undefined: the host. */
-  captureStore: string | undefined;
+  captureStore: CaptureStore;
   captureTimeoutMs: number;
+  /** How long a capture is kept at most; undefined: as its place says. */
+  retentionMs: number | undefined;
   /** age recipients. */
   recipients: readonly string[];
   reruns: number;
@@ -73,6 +75,8 @@ export interface StepPlan {
   /** The port that the pull request's preview shows; undefined: no preview is made. */
   previewPort: number | undefined;
   ci: CiContext | undefined;
+  /** The page of the workflow run's attempt. */
+  runUrl: string | undefined;
 }
 
 const DEFAULT_QUEUE_MS = 600_000;
@@ -119,7 +123,7 @@ function readPreview(reader: InputReader): number | undefined {
 /** What is kept of a failure, where and for whom. */
 async function readCapture(reader: InputReader, env: Environment, project: CapturePolicy | undefined) {
   const capture = reader.read("capture", parseCapturePolicy) ?? project ?? "on-failure";
-  const captureStore = reader.read("capture-store", parseStore);
+  const captureStore = reader.read("capture-store", parseStore) ?? { kind: "host" };
   const recipients =
     (await reader.readLater("encrypt-to", async (text) => {
       const { encryptTo } = await import("../client/index.ts");
@@ -128,15 +132,33 @@ async function readCapture(reader: InputReader, env: Environment, project: Captu
   const reruns = reader.read("rerun-on-failure", parseCount(0, 1000)) ?? 0;
   if (capture === "never" && reruns > 0)
     reader.refuse("rerun-on-failure", "it needs a capture, and capture is never");
-  if (captureStore === undefined && reader.has("encrypt-to"))
-    reader.refuse("encrypt-to", "it goes with capture-store: oci:…; what stays on the host is not encrypted");
-  if (captureStore !== undefined && !reader.has("encrypt-to") && isPublicRepository(env) !== false)
+  const leaves = captureStore.kind !== "host";
+  if (!leaves && reader.has("encrypt-to"))
+    reader.refuse(
+      "encrypt-to",
+      "it goes with capture-store: artifact or oci:…; what stays on the host is not encrypted",
+    );
+  const refused = captureStore.kind === "artifact" ? findArtifactRefusal(env) : undefined;
+  if (refused !== undefined) reader.refuse("capture-store", refused);
+  if (leaves && !reader.has("encrypt-to") && isPublicRepository(env) !== false)
     reader.refuse(
       "capture-store",
       "the repository is public, or the event does not say that it is private, and a capture holds the machine's whole memory: give encrypt-to, or keep it on the host",
     );
   const captureTimeoutMs = reader.read("capture-timeout", parseDuration) ?? DEFAULT_CAPTURE_TIMEOUT_MS;
-  return { capture, captureStore, recipients, reruns, captureTimeoutMs };
+  const retentionMs = reader.read("retention", (text) => parseDuration(text.trim()));
+  if (captureStore.kind === "registry" && retentionMs !== undefined)
+    reader.refuse(
+      "retention",
+      "not together with a registry, which keeps what it has by its own rules: set them there",
+    );
+  return { capture, captureStore, recipients, reruns, captureTimeoutMs, retentionMs };
+}
+
+function runUrlOf(env: Environment): string | undefined {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: run } = env;
+  if (!server || !repository || !run) return undefined;
+  return `${server}/${repository}/actions/runs/${run}/attempts/${env.GITHUB_RUN_ATTEMPT || "1"}`;
 }
 
 /** Leaves out what is undefined. */
@@ -288,5 +310,6 @@ export async function planStep(env: Environment, { random }: { random: string })
     },
     exclude: reader.read("exclude", (text) => text),
     ci: readCiContext(env, matrix ? { matrix } : {}),
+    runUrl: runUrlOf(env),
   };
 }

@@ -65,8 +65,9 @@ function timeline({ sandbox, sent, exec, capture, pulled }: StepResult, totalMs:
 function captureLines({ capture, rerun, host }: StepResult): string[] {
   const lines: string[] = [];
   if (capture !== undefined) {
-    const where = capture.reference === capture.id ? ` on ${inlineCode(host)}` : "";
-    const open = capture.reference === capture.id ? "" : " · in a checkout of the branch: `thaw open`";
+    const { kind } = capture.place;
+    const where = kind === "host" ? ` on ${inlineCode(host)}` : "";
+    const open = kind === "store" ? " · in a checkout of the branch: `thaw open`" : "";
     lines.push(`**Stand in it:** ${inlineCode(capture.replayCommand)}${where}${open}  `);
     if (capture.notKept !== undefined)
       lines.push(`**Not in its store:** ${escapeMarkdown(capture.notKept)}  `);

@@ -9,6 +9,7 @@ import {
   type NetworkSummary,
   type Rerun,
   type SandboxInfo,
+  type Thaw,
   ThawError,
 } from "../client/index.ts";
 import { type BroughtBack, bringBack } from "./bring-back.ts";
@@ -112,7 +113,22 @@ async function finish(plan: StepPlan, { sandbox, exec }: Ended, context: StepCon
     return;
   }
   if (result.exitCode !== 0) result.rerun = await rerunFailed(captured.id, plan, context);
+  await keepFor(captured.id, plan, context, result);
   result.capture = await keepCapture(captured, plan, context);
+}
+
+/** Tells the host for how long a capture is kept. An older daemon knows no such thing: then its own retention counts. */
+async function keepFor(
+  id: string,
+  { retentionMs }: StepPlan,
+  { client, signal }: { client: Thaw; signal?: AbortSignal },
+  result: StepResult,
+): Promise<void> {
+  if (retentionMs === undefined) return;
+  await client.captures.setMaxAge(id, retentionMs, { signal }).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    result.notes.push(`retention: ${describeError(error)}: the host keeps it as its config.yaml says`);
+  });
 }
 
 /** A step that was cancelled: its sandbox goes with the connection, and the daemon keeps it first where the policy says so. */
@@ -131,7 +147,8 @@ async function cancelled(
   const id = await findCancelled(context.client, state.sandbox, CANCEL_BUDGET_MS).catch(() => undefined);
   if (id === undefined)
     result.notes.push("the capture of the cancelled step is still being made: thaw capture ls");
-  else result.capture = keptOnHost(id, { pauseMs: 0, changedBytes: 0 });
+  else await keepFor(id, plan, { client: context.client }, result);
+  if (id !== undefined) result.capture = keptOnHost({ id, pauseMs: 0, changedBytes: 0 });
 }
 
 /** Runs a step. Never throws: what goes wrong is its result. */

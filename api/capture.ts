@@ -5,7 +5,7 @@ import { execExit, trigger } from "./exec.ts";
 import { fileType } from "./guest.ts";
 import { listEnd, pageQuery } from "./page.ts";
 import { partVerdict } from "./snapshot.ts";
-import { argument, envName, MAX_WORDS } from "./text.ts";
+import { argument, envName, lengthMs, MAX_WORDS } from "./text.ts";
 
 export const replayLevel = z.enum(replayLevels);
 export const levelVerdict = z.object({
@@ -101,6 +101,10 @@ export const rerun = z.object({
   interval: z.tuple([z.number(), z.number()]),
 });
 export const pinRequest = z.object({ pinned: z.boolean() });
+export const retentionRequest = z.object({
+  /** null: no other than the host's. */
+  maxAgeMs: lengthMs.nullable(),
+});
 
 export type Capture = z.infer<typeof capture>;
 export type CaptureList = z.infer<typeof captureList>;

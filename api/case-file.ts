@@ -110,6 +110,8 @@ export const captureNotes = z.object({
     .default(null),
   /** Kept whatever the retention says. */
   pinned: z.boolean().default(false),
+  /** Goes when it is older, whatever the host's retention says, unless it is pinned. null: as the host's says. */
+  maxAgeMs: z.int().positive().nullable().default(null),
   /** What was found when secrets were looked for. null: not done yet. */
   scan: secretScan.nullable().default(null),
 });

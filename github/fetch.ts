@@ -38,12 +38,15 @@ function describe(error: unknown): string {
   return deepest.message || deepest.code || "no answer";
 }
 
+/** Connections with deadlines; by the environment's proxy, but for this machine's own servers. */
+export function makeDispatcher(to: URL): Dispatcher {
+  const limits = { connect: { timeout: connectMs }, headersTimeout: silenceMs, bodyTimeout: silenceMs };
+  return isLoopback(to) ? new Agent(limits) : new EnvHttpProxyAgent(limits);
+}
+
 /** A `fetch` for octokit. GETs that meet a failure of GitHub's own are tried again, twice. */
 export function makeFetch({ origin, signal }: FetchOptions): typeof globalThis.fetch {
-  const limits = { connect: { timeout: connectMs }, headersTimeout: silenceMs, bodyTimeout: silenceMs };
-  const dispatcher: Dispatcher = isLoopback(new URL(origin))
-    ? new Agent(limits)
-    : new EnvHttpProxyAgent(limits);
+  const dispatcher = makeDispatcher(new URL(origin));
   const once = async (url: URL, init: RequestInit): Promise<Response> => {
     try {
       const response = await undiciFetch(url, {

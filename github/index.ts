@@ -1,4 +1,5 @@
 /** GitHub's API as far as thaw uses it. Importing this loads neither octokit nor a network client. */
+export { type Artifact, downloadArtifact, findArtifact } from "./artifacts.ts";
 export {
   CAPTURE_NOTICE_TITLE,
   type CaptureNotice,

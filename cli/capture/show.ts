@@ -16,6 +16,12 @@ function describeVerified({ notes: { verified } }: Capture): string {
   return verified.ok ? `resumes in ${Math.round(verified.resumeMs)} ms` : `no: ${verified.reason}`;
 }
 
+function describeRetention({ createdAt, notes: { pinned, maxAgeMs } }: Capture): string {
+  if (pinned) return "pinned: until it is unpinned or removed";
+  if (maxAgeMs === null) return "";
+  return `until ${new Date(Date.parse(createdAt) + maxAgeMs).toISOString()} at most`;
+}
+
 function describeScan({ notes: { scan } }: Capture): string {
   if (scan === null) return "not looked for yet";
   if (scan.findings.length === 0) return "none found";
@@ -81,6 +87,7 @@ export function formatCase(capture: Capture): string {
     ["fingerprint", capture.fingerprint],
     ["verified", describeVerified(capture)],
     ["secrets", describeScan(capture)],
+    ["kept", describeRetention(capture)],
     ["replays here", capture.replays ?? "no"],
   ];
   const shown = pairs.filter(([, value]) => value !== "");

@@ -23,6 +23,7 @@ function addTargetFlags(command: Command): Command {
     )
     .addOption(new Option("--run <run>", "this run: its number or its address on GitHub").argParser(parseRun))
     .option("--job <name>", "this job of the run: its name, or a part that no other failed job has")
+    .option("--id <capture>", "this capture of the run (default: the first that a failed job announced)")
     .option("--repo <owner/name>", "this repository (default: the checkout's remote)")
     .option("--list", "list failed runs and what was kept of them; open nothing")
     .addOption(

@@ -23,21 +23,27 @@ const maxJobs = 30;
 
 /**
  * The failed jobs of a run, those that announced captures with them.
- * @param options job: a job's name or a part of it, `id` its number; enough: stop at the first job that has some
+ * @param options job: a job's name or a part of it, `id` its number; capture: only that one; enough: stop at the first job that has some
  */
 export async function findJobCaptures(
   github: GitHub,
   repository: RepositoryName,
   run: WorkflowRun,
-  options: { job?: string | undefined; id?: number | undefined; enough?: boolean },
+  options: {
+    job?: string | undefined;
+    id?: number | undefined;
+    capture?: string | undefined;
+    enough?: boolean;
+  },
 ): Promise<JobCaptures[]> {
-  const { id, job, enough = false } = options;
+  const { id, job, capture, enough = false } = options;
   const failed =
     id === undefined ? await listFailedJobs(github, repository, run) : [await getJob(github, repository, id)];
   const asked = job === undefined ? failed : matching(failed, job);
   const found: JobCaptures[] = [];
   for (const one of asked.slice(0, maxJobs)) {
-    const captures = await listCaptureNotices(github, repository, one);
+    const notices = await listCaptureNotices(github, repository, one);
+    const captures = notices.filter((notice) => capture === undefined || notice.id === capture);
     found.push({ job: one, captures });
     if (enough && captures.length > 0) break;
   }

@@ -1,5 +1,5 @@
 import { formatSsh, openStore, readContexts, ThawError } from "../../client/index.ts";
-import { type CaptureNotice, nameOf } from "../../github/index.ts";
+import type { CaptureNotice, GitHub } from "../../github/index.ts";
 import { askEveryContext } from "../every-context.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
@@ -14,6 +14,7 @@ export interface Located {
 }
 
 interface Options {
+  github: GitHub;
   flags: OpenFlags;
   signal: AbortSignal;
 }
@@ -25,13 +26,10 @@ export async function locate(found: Found, options: Options): Promise<Located> {
   const { place } = capture;
   if (place.kind === "store") return locateInStore(place.reference, options);
   if (place.kind === "host") return locateOnHost(found, capture, place.host, options);
-  throw new ThawError(
-    "unsupported",
-    `capture ${capture.id} is in the artifact ${place.name} of run ${found.run.id}`,
-    {
-      hint: `gh run download ${found.run.id} --repo ${nameOf(found.repository)} --name ${place.name}, then thaw replay ./FILE`,
-    },
-  );
+  const here = await askHosts(found, capture, options);
+  if (here.having !== undefined) return { reference: capture.id, context: here.having.context };
+  const { fetchArtifact } = await import("./fetch-artifact.ts");
+  return { reference: await fetchArtifact(found, { id: capture.id, name: place.name }, options) };
 }
 
 /** A registry on this machine or its link, however its address is written: a stranger's notice must not make us talk to it. */
@@ -48,38 +46,49 @@ async function locateInStore(reference: string, { flags, signal }: Options): Pro
     throw new ThawError("store-denied", `the run names a registry on this machine: ${reference}`, {
       hint: "if it is yours, name it in stores.yaml: stores: [{store: oci:HOST/REPOSITORY}]",
     });
+  await checkBefore(reference, { flags, signal });
+  return { reference };
+}
+
+/** Says what can be replayed of a capture in a store, and what that fetches. @throws ThawError when it can't be replayed here */
+export async function checkBefore(
+  reference: string,
+  { flags, signal, name = reference }: Omit<Options, "github"> & { name?: string },
+): Promise<void> {
   const report = await checkInStore(reference, flags);
   signal.throwIfAborted();
   if (report.best === null)
-    throw new ThawError("snapshot-incompatible", `${reference} can't be replayed here`, {
+    throw new ThawError("snapshot-incompatible", `${name} can't be replayed here`, {
       details: report.levels.map(({ level, reasons }) => `${level}: ${reasons.join("; ")}`),
       hint:
-        report.resumesIn.map((context) => `thaw --context ${context} replay ${reference}`).join(", or ") ||
+        report.resumesIn.map((context) => `thaw --context ${context} replay ${name}`).join(", or ") ||
         undefined,
     });
-  if (flags.json !== true) {
-    const fetched =
-      report.downloadBytes === 0 ? "all of it is here" : `${formatSize(report.downloadBytes)} to fetch`;
-    const elsewhere = report.resumesIn.map(
-      (context) => `; as it was: thaw --context ${context} replay ${reference}`,
-    );
-    writeErr(`thaw: ${reference}: ${report.best}, ${fetched}${elsewhere.join("")}\n`);
-  }
-  return { reference };
+  if (flags.json === true) return;
+  const fetched =
+    report.downloadBytes === 0 ? "all of it is here" : `${formatSize(report.downloadBytes)} to fetch`;
+  const elsewhere = report.resumesIn.map(
+    (context) => `; as it was: thaw --context ${context} replay ${name}`,
+  );
+  writeErr(`thaw: ${name}: ${report.best}, ${fetched}${elsewhere.join("")}\n`);
+}
+
+/** Hosts of every context that have the capture, of that run. */
+async function askHosts(found: Found, { id }: CaptureNotice, { signal }: Options) {
+  const answers = await askEveryContext(signal, (client, late) => client.captures.get(id, { signal: late }));
+  const having = answers.find(
+    (answer) => answer.error === undefined && isOfRun(answer.value, found.repository, found.run),
+  );
+  return { answers, having };
 }
 
 async function locateOnHost(
   found: Found,
   notice: CaptureNotice,
   host: string,
-  { signal }: Options,
+  options: Options,
 ): Promise<Located> {
-  const answers = await askEveryContext(signal, (client, late) =>
-    client.captures.get(notice.id, { signal: late }),
-  );
-  const having = answers.find(
-    (answer) => answer.error === undefined && isOfRun(answer.value, found.repository, found.run),
-  );
+  const { answers, having } = await askHosts(found, notice, options);
   if (having !== undefined) return { reference: notice.id, context: having.context };
   const name = host.toLowerCase().split(".")[0] ?? host;
   const remote = readContexts().remotes.get(name);

@@ -25,6 +25,8 @@ export interface OpenFlags extends ReplayFlags {
   pr?: number;
   run?: NamedRun;
   job?: string;
+  /** A capture's. */
+  id?: string;
   repo?: string;
   list?: boolean;
 }
@@ -56,7 +58,7 @@ async function findPlace(flags: OpenFlags): Promise<{ reference: string; context
   return withGitHub({ host: where.host, signal }, async (github) => {
     const found = await findNewest(github, where, flags, signal);
     if (flags.json !== true) writeErr(describe(found));
-    return locate(found, { flags, signal });
+    return locate(found, { github, flags, signal });
   });
 }
 
@@ -73,7 +75,7 @@ async function findNewest(
   const ofCommit = runs.runs.filter(({ sha }) => sha === newest.sha);
   return (
     (await findAnnounced(github, runs, ofCommit, flags)) ??
-    (await findUnannounced(runs, ofCommit, signal)) ??
+    (await findUnannounced(runs, ofCommit, { capture: flags.id, signal })) ??
     nothingKept(runs, ofCommit, flags)
   );
 }
@@ -82,10 +84,10 @@ async function findAnnounced(
   github: GitHub,
   { repository }: FoundRuns,
   ofCommit: readonly WorkflowRun[],
-  { job: name, run: named, json }: OpenFlags,
+  { job: name, run: named, id: wanted, json }: OpenFlags,
 ): Promise<Found | undefined> {
   for (const run of ofCommit) {
-    const options = { job: name, id: named?.job, enough: true };
+    const options = { job: name, id: named?.job, capture: wanted, enough: true };
     const jobs = await findJobCaptures(github, repository, run, options);
     const { job, captures } = jobs.find((one) => one.captures.length > 0) ?? { job: undefined, captures: [] };
     const [capture, ...others] = captures;
@@ -101,25 +103,27 @@ async function findAnnounced(
 async function findUnannounced(
   { repository }: FoundRuns,
   ofCommit: readonly WorkflowRun[],
-  signal: AbortSignal,
+  { capture: wanted, signal }: { capture: string | undefined; signal: AbortSignal },
 ): Promise<Found | undefined> {
   for (const run of ofCommit) {
-    const [capture] = await findOnHosts(repository, run, signal);
+    const onHosts = await findOnHosts(repository, run, signal);
+    const capture = onHosts.find(({ capture: { id } }) => wanted === undefined || id === wanted);
     if (capture !== undefined) return { repository, run, job: undefined, capture };
   }
   return undefined;
 }
 
-function nothingKept({ repository }: FoundRuns, ofCommit: readonly WorkflowRun[], { job }: OpenFlags): never {
+function nothingKept(
+  { repository }: FoundRuns,
+  ofCommit: readonly WorkflowRun[],
+  { job, id }: OpenFlags,
+): never {
   const runs = ofCommit.map(({ id, workflow }) => `${id} (${workflow})`).join(", ");
+  const what = id === undefined ? "nothing was kept of what failed" : `no failed job has kept ${id}`;
   const of = job === undefined ? "" : ` in a failed job called ${job}`;
-  throw new ThawError(
-    "not-found",
-    `nothing was kept of what failed${of}: ${nameOf(repository)}, run ${runs}`,
-    {
-      hint: "older runs: thaw open --list; to keep failures: capture: on-failure in the workflow's step",
-    },
-  );
+  throw new ThawError("not-found", `${what}${of}: ${nameOf(repository)}, run ${runs}`, {
+    hint: "older runs: thaw open --list; to keep failures: capture: on-failure in the workflow's step",
+  });
 }
 
 /** Which run it is, in a line. */

@@ -126,6 +126,12 @@ export class Captures {
     return this.#api.json({ method: "PUT", path, json: { pinned }, ...options });
   }
 
+  /** Says for how long a capture is kept at most, from its making on; null: as long as its host's retention says. @param maxAgeMs 1 ms to a year */
+  setMaxAge(capture: string, maxAgeMs: number | null, options?: CallOptions): Promise<Capture> {
+    const path = capturePath(capture, "/retention");
+    return this.#api.json({ method: "PUT", path, json: { maxAgeMs }, ...options });
+  }
+
   /** Removes a capture. */
   async remove(capture: string, options?: CallOptions): Promise<void> {
     // Asked again, `latest` would be another one.

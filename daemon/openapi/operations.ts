@@ -435,6 +435,15 @@ export const operations: Readonly<Record<string, Operation>> = {
     },
     ...{ example: { pinned: true } },
   },
+  "PUT /v1/captures/:capture/retention": {
+    ...{
+      id: "setCaptureRetention",
+      tag: "captures",
+      summary: "Say for how long a capture is kept at most",
+      errors: [404],
+    },
+    ...{ example: { maxAgeMs: 604_800_000 } },
+  },
   "GET /v1/captures/:capture/core": {
     ...{
       id: "readCore",

@@ -16,6 +16,7 @@ import {
   pruneReport,
   pruneRequest,
   rerunRequest,
+  retentionRequest,
 } from "../../api/schema.ts";
 import { asEngineError } from "../../engine/as-engine-error.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
@@ -168,6 +169,18 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
       const { id } = await store.get(request.params.capture);
       await store.note(id, { pinned: request.body.pinned });
       engine.audit.note(request.body.pinned ? "capture pin" : "capture unpin", id);
+      return view(id);
+    },
+  );
+
+  app.put(
+    "/v1/captures/:capture/retention",
+    { schema: { params, body: retentionRequest, response: { 200: capture } } },
+    async (request) => {
+      const { id } = await store.get(request.params.capture);
+      const { maxAgeMs } = request.body;
+      await store.note(id, { maxAgeMs });
+      engine.audit.note("capture retention", id, { maxAgeMs });
       return view(id);
     },
   );

@@ -103,8 +103,9 @@ export class Pruner {
     const needed = new Set(unreadable.flatMap((one) => [...(one.captures ?? [])]));
     const kept = await Promise.all(
       all.map(async (capture) => {
-        const { pinned } = await captures.notes(capture.id);
-        return describeCapture(capture, pinned || used.has(capture.id) || needed.has(capture.id));
+        const { pinned, maxAgeMs } = await captures.notes(capture.id);
+        const bound = pinned || used.has(capture.id) || needed.has(capture.id);
+        return describeCapture(capture, { bound, maxAgeMs });
       }),
     );
     const removals = decideCaptures(kept, budgets, Date.now());
@@ -200,14 +201,17 @@ export function budgetsOf({ captures }: Config): Budgets {
   };
 }
 
-function describeCapture({ id, manifest, file }: StoredCapture, bound: boolean): KeptCapture {
+function describeCapture(
+  { id, manifest, file }: StoredCapture,
+  noted: Pick<KeptCapture, "bound" | "maxAgeMs">,
+): KeptCapture {
   return {
     id,
     createdAtMs: Date.parse(manifest.createdAt),
     bytes: manifest.parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     repository: file.ci?.repository ?? null,
     fingerprint: file.fingerprint,
-    bound,
+    ...noted,
   };
 }
 

@@ -21,6 +21,8 @@ export interface KeptCapture {
   /** Where its run came from; null: not known. */
   repository: string | null;
   fingerprint: string;
+  /** Of its own; null: none. */
+  maxAgeMs: number | null;
   /** Pinned, replayed, being exported: stays whatever the budgets say. */
   bound: boolean;
 }
@@ -32,7 +34,7 @@ export interface Removal {
 }
 
 /**
- * Per budget, each repository's before the host's: those that are too old go, then the oldest of too many, then the oldest of too many bytes.
+ * First those go that are older than they were to be kept themselves. Then, per budget, each repository's before the host's: those that are too old go, then the oldest of too many, then the oldest of too many bytes.
  * What is bound never goes. The first and the latest of each failure (a repository's captures of one fingerprint) go last, and only for
  * bytes: firsts before latests.
  */
@@ -45,6 +47,10 @@ export function decideCaptures(captures: readonly KeptCapture[], budgets: Budget
   const first = new Set([...failures.values()].map((group) => group[0]?.id));
   const rank = ({ id }: KeptCapture): number => (latest.has(id) ? 2 : first.has(id) ? 1 : 0);
   const removals = new Map<string, Removal>();
+
+  for (const { id, bytes, bound, createdAtMs, maxAgeMs } of oldestFirst)
+    if (!bound && maxAgeMs !== null && nowMs - createdAtMs > maxAgeMs)
+      removals.set(id, { id, bytes, reason: "older than it was to be kept (retention)" });
 
   const apply = (scope: readonly KeptCapture[], budget: Budget, of: string): void => {
     const left = (): KeptCapture[] => scope.filter(({ id }) => !removals.has(id));

@@ -28,7 +28,11 @@ export interface JobSecrets {
 }
 
 export function makeSecrets(): JobSecrets {
-  return { runtimeToken: `runtime-${randomUUID()}`, githubToken: `ghs_${randomUUID().replaceAll("-", "")}` };
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  // Services of a run know the run and the job by the token's scope.
+  const scp = `Actions.GenericRead:00000000 Actions.Results:${randomUUID()}:${randomUUID()}`;
+  const runtimeToken = [part({ alg: "none" }), part({ scp }), randomUUID()].join(".");
+  return { runtimeToken, githubToken: `ghs_${randomUUID().replaceAll("-", "")}` };
 }
 
 export function serviceEnvironment(trackingId: string): Record<string, string> {

@@ -25,6 +25,7 @@ interface CaptureRow {
   id: string;
   trigger: string;
   ci: Record<string, string> | null;
+  notes: { maxAgeMs: number | null };
 }
 
 const sandboxes = async (): Promise<string[]> =>
@@ -39,7 +40,7 @@ describe("a step", () => {
   test("fails as its script does; the machine is kept, and the summary says how to stand in it", async () => {
     await using job = makeJob({ matrix: { os: "linux", node: 24 } });
     const step = await job.step({
-      with: { run: 'cat package.json; echo "<b>&</b>"; exit 3', capture: "on-failure" },
+      with: { run: 'cat package.json; echo "<b>&</b>"; exit 3', capture: "on-failure", retention: "7d" },
     });
     expect(step).toMatchObject({ conclusion: "failure", exitCode: 3, leftStopped: false });
     expect(logOf(step)).toContain('"name": "shop"');
@@ -57,6 +58,7 @@ describe("a step", () => {
     expect(step.summary).toMatch(/isolated by (kvm|emulated \(jailed\))/);
     expect(step.summary).toContain("| thaw | workspace | run | capture | released |");
     const found = (await capturesOf()).find(({ id }) => id === capture);
+    expect(found?.notes.maxAgeMs).toBe(7 * 86_400_000);
     expect(found?.ci).toMatchObject({ repository: "acme/shop", job: "test", matrix: "os=linux, node=24" });
     expect(await sandboxes()).toEqual([]);
     const { posts, orphans, changed } = await job.end();
@@ -205,7 +207,7 @@ describe("a capture in a store", () => {
     const step = await job.step({ with: { run: "exit 5", "capture-store": store, workspace: "none" } });
     const { capture = "", "replay-command": replay } = step.outputs;
     expect(step.exitCode).toBe(5);
-    expect(capture).toMatch(new RegExp(`^${store}:\\d+-\\d+-test-.*fail-[a-z0-9]+$`));
+    expect(capture).toMatch(new RegExp(`^${store}:acme-shop-\\d+-\\d+-test-.*fail-[a-z0-9]+$`));
     expect(replay).toBe(`thaw replay ${capture}`);
     expect((await thaw(["capture", "check", capture], { env: login })).exitCode).toBe(0);
     const lost = await job.step({

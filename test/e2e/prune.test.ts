@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Capture, PruneReport, Snapshot } from "../../client/index.ts";
+import { type Capture, findPaths, type PruneReport, type Snapshot, Thaw } from "../../client/index.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -57,6 +57,18 @@ test("a new capture sends the oldest away, but not the first, the latest, what i
   );
   expect(await captures()).toEqual([first, fourth].sort());
   expect((await prune()).captures).toEqual([]);
+
+  await using client = new Thaw({
+    ...findPaths({ ...process.env, THAW_HOME: testHome() }),
+    autostart: false,
+  });
+  expect((await client.captures.setMaxAge(fourth, 3_600_000)).notes.maxAgeMs).toBe(3_600_000);
+  expect((await thaw(["capture", "show", fourth])).stdout).toMatch(/kept +until .*Z at most/);
+  expect((await prune()).captures).toEqual([]);
+  await client.captures.setMaxAge(fourth, 1);
+  expect((await prune()).captures).toMatchObject([
+    { id: fourth, reason: expect.stringContaining("retention") },
+  ]);
 });
 
 test("a snapshot goes when its tag, its sandboxes and its last capture are gone; templates stay", async () => {

@@ -27,6 +27,17 @@ export interface WorldRun {
   /** `OWNER/NAME` of the branch; default: the repository's own. */
   from?: string;
   jobs?: WorldJob[];
+  artifacts?: WorldArtifact[];
+}
+export interface WorldArtifact {
+  id: number;
+  name: string;
+  bytes: number;
+  /** `sha256:` and hex digits. */
+  digest: string;
+  /** Of the storage. */
+  url: string;
+  expired?: boolean;
 }
 export interface WorldPullRequest {
   number: number;
@@ -105,6 +116,12 @@ function toAnnotations(job: WorldJob): Record<string, unknown>[] {
   }));
 }
 
+function toArtifact({ id, name, bytes, digest, expired = false }: WorldArtifact): Record<string, unknown> {
+  const base =
+    (example("actions/list-workflow-run-artifacts").artifacts as Record<string, unknown>[])[0] ?? {};
+  return { ...base, ...{ id, name, size_in_bytes: bytes, digest, expired } };
+}
+
 /** Handlers that answer about these repositories. */
 export function worldHandlers(repositories: readonly WorldRepository[]): Record<string, Handler> {
   const of = (asked: Asked): WorldRepository | undefined =>
@@ -170,6 +187,17 @@ export function worldHandlers(repositories: readonly WorldRepository[]): Record<
         for (const job of run.jobs ?? [])
           if (String(job.id) === parameters.job_id) return { body: toJob(run, job, 0) };
       return undefined;
+    }),
+    "actions/list-workflow-run-artifacts": within((repository, asked) => ({
+      body: (findRun(repository, asked)?.artifacts ?? [])
+        .filter(({ name }) => asked.parameters.name === undefined || name === asked.parameters.name)
+        .map(toArtifact),
+      wrap: (artifacts, total_count) => ({ total_count, artifacts }),
+    })),
+    "actions/download-artifact": within(({ runs = [] }, { parameters }) => {
+      const artifacts = runs.flatMap((run) => run.artifacts ?? []);
+      const found = artifacts.find(({ id }) => String(id) === parameters.artifact_id);
+      return found === undefined ? undefined : { status: 302, headers: { location: found.url } };
     }),
     "checks/list-annotations": within(({ runs = [] }, { parameters }) => {
       const jobs = runs.flatMap((run) => run.jobs ?? []);

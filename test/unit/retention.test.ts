@@ -26,6 +26,7 @@ const captures: fc.Arbitrary<KeptCapture[]> = fc
       repository: fc.constantFrom(null, "acme/shop", "acme/web"),
       fingerprint: fc.constantFrom("f1", "f2", "f3"),
       bound: fc.boolean(),
+      maxAgeMs: fc.constant(null),
     }),
     { maxLength: 25 },
   )
@@ -99,10 +100,24 @@ test("without budgets nothing goes", () => {
   );
 });
 
+test("one that was to be kept for less goes, as the latest of its failure too, but not while it is bound", () => {
+  const one = { createdAtMs: 0, bytes: 10, repository: null, bound: false, maxAgeMs: 100 };
+  const all = [
+    { ...one, id: "fail-1", fingerprint: "a" },
+    { ...one, id: "fail-2", fingerprint: "b", bound: true },
+    { ...one, id: "fail-3", fingerprint: "c", maxAgeMs: null },
+  ];
+  const budgets = { host: {}, perRepository: {} };
+  expect(decideCaptures(all, budgets, 100)).toEqual([]);
+  expect(decideCaptures(all, budgets, 101)).toEqual([
+    { id: "fail-1", bytes: 10, reason: "older than it was to be kept (retention)" },
+  ]);
+});
+
 test("oldest first, and why", () => {
   const all = [1, 2, 3, 4, 5].map((at) => ({
     ...{ id: `fail-${at}`, createdAtMs: at, bytes: 10, repository: "acme/shop", fingerprint: "f" },
-    bound: at === 2,
+    ...{ bound: at === 2, maxAgeMs: null },
   }));
   expect(decideCaptures(all, { host: {}, perRepository: { maxCount: 3 } }, NOW)).toEqual([
     { id: "fail-3", bytes: 10, reason: "more than the 3 that acme/shop keeps (maxCount)" },

@@ -160,7 +160,12 @@ describe("mistakes are told all at once", () => {
     [{ run: "true", shell: "zsh" }, /^shell: "zsh" is not bash, sh, python/],
     [{ run: "true", capture: "never", "rerun-on-failure": "3" }, /^rerun-on-failure: it needs a capture/],
     [{ run: "true", "encrypt-to": "age1qx" }, /^encrypt-to: /],
-    [{ run: "true", "capture-store": "artifact" }, /^capture-store: artifact is not supported yet/],
+    [{ run: "true", "capture-store": "artefact" }, /^capture-store: .*not host, artifact, nor oci:/],
+    [
+      { run: "true", "capture-store": "oci:ghcr.io/a/b", retention: "7d" },
+      /retention: not together with a registry, which keeps/,
+    ],
+    [{ run: "true", retention: "7" }, /^retention: It is not a duration/],
     [{ run: "true", "capture-store": "oci:ghcr.io/a/b:tag" }, /^capture-store: .*a tag of its own/],
     [{ run: "true", workspace: "nowhere" }, /^workspace: "nowhere" is not a folder/],
     [{ run: "true", template: "./none" }, /^template: can't read the template/],
@@ -179,7 +184,7 @@ describe("mistakes are told all at once", () => {
       /capture-store: the repository is public, or the event does not say/,
     );
     expect(await plan(store, eventOf({ private: true }))).toMatchObject({
-      captureStore: store["capture-store"],
+      captureStore: { kind: "registry", repository: store["capture-store"] },
     });
     expect((await mistakes(store, eventOf({ private: true, visibility: "public" }))).join()).toMatch(
       /public/,
@@ -187,6 +192,27 @@ describe("mistakes are told all at once", () => {
     const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     const encrypted = await plan({ ...store, "encrypt-to": recipient }, eventOf({ private: false }));
     expect(encrypted.recipients).toEqual([recipient]);
+  });
+
+  test("an artifact needs a service that takes it; the same rule of public repositories holds", async () => {
+    const store = { run: "true", "capture-store": "artifact", retention: "36h" };
+    const service = { ACTIONS_RESULTS_URL: "https://results.example/", ACTIONS_RUNTIME_TOKEN: "x.y.z" };
+    const given = { ...service, ...eventOf({ private: true }) };
+    expect(await plan(store, given)).toMatchObject({
+      captureStore: { kind: "artifact" },
+      retentionMs: 36 * 3_600_000,
+    });
+    expect((await mistakes(store, eventOf({ private: true }))).join()).toMatch(/names no artifact service/);
+    expect((await mistakes(store, { ...service, ...eventOf({ private: false }) })).join()).toMatch(/public/);
+    const server = { GITHUB_SERVER_URL: "https://git.acme.example" };
+    eventOf({ private: true });
+    expect((await mistakes(store, { ...given, ...server })).join()).toMatch(
+      /capture-store: git.acme.example is a GitHub Enterprise Server/,
+    );
+    eventOf({ private: true });
+    expect(await plan(store, { ...given, GITHUB_SERVER_URL: "https://acme.ghe.com" })).toMatchObject({
+      captureStore: { kind: "artifact" },
+    });
   });
 
   test("a link of the checkout leads nowhere", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { tagFor, verdictOf } from "../../../action/capture.ts";
+import { nameFor, verdictOf } from "../../../action/capture.ts";
 import { MAX_FILE_BYTES, parseGuestOutputs } from "../../../action/guest-outputs.ts";
 import { packagesIn } from "../../../action/host.ts";
 import { codeBlock, escapeMarkdown, inlineCode } from "../../../action/markdown.ts";
@@ -59,17 +59,24 @@ describe("Markdown", () => {
   });
 });
 
-describe("a capture's tag", () => {
-  const ci = { runId: "8812", attempt: "2", job: "test", matrix: "os=ubuntu-24.04, node=24", step: "__self" };
+describe("a capture's name", () => {
+  const ci = {
+    repository: "acme/shop",
+    runId: "8812",
+    attempt: "2",
+    job: "test",
+    matrix: "os=ubuntu-24.04, node=24",
+    step: "__self",
+  };
 
-  test("names run, attempt, job, matrix, step and itself", () => {
-    expect(tagFor("fail-7k2qxz", ci)).toBe("8812-2-test-ubuntu-24.04-24-self-fail-7k2qxz");
-    expect(tagFor("fail-7k2qxz", undefined)).toBe("fail-7k2qxz");
+  test("names repository, run, attempt, job, matrix, step and itself", () => {
+    expect(nameFor("fail-7k2qxz", ci)).toBe("acme-shop-8812-2-test-ubuntu-24.04-24-self-fail-7k2qxz");
+    expect(nameFor("fail-7k2qxz", undefined)).toBe("fail-7k2qxz");
   });
 
   test("is one that a registry takes, and its own, however long and odd the rest is", () => {
     const long = { ...ci, job: `-ünï/${"x".repeat(300)}`, matrix: `a=${JSON.stringify({ b: "c/d" })}` };
-    const tag = tagFor("fail-7k2qxz", long);
+    const tag = nameFor("fail-7k2qxz", long);
     expect(tag).toMatch(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/);
     expect(tag).toMatch(/-fail-7k2qxz$/);
   });
