@@ -44,18 +44,17 @@ export const INPUTS = [
   },
   {
     name: "repository",
-    description: "Fetch this repository inside the sandbox instead of copying a checkout.",
-    notYet: "check the code out with actions/checkout and leave `workspace` as it is",
+    description:
+      "OWNER/NAME: fetch this repository inside the sandbox instead of copying a checkout. Nothing of it is on the runner.",
   },
   {
     name: "ref",
-    description: "With repository: the commit, branch or tag to fetch.",
-    notYet: "it goes with `repository`",
+    description:
+      "With repository: the commit, branch or tag to fetch, or refs/pull/N/head. Default: the event's commit; of another repository its default branch.",
   },
   {
     name: "token",
-    description: "With repository: the token to fetch with. It stays on the host.",
-    notYet: "it goes with `repository`",
+    description: "With repository: the token to fetch with. It stays on the host. Default: none.",
   },
   {
     name: "env",

@@ -11,6 +11,8 @@ import {
   ThawError,
   workspacePath,
 } from "../client/index.ts";
+import type { Fetched, FoundCode } from "./fetch/fetch.ts";
+import { formatBytes, formatMs } from "./format.ts";
 import type { GuestLog } from "./log.ts";
 import type { StepPlan } from "./plan.ts";
 import { tellProgress } from "./progress.ts";
@@ -33,6 +35,7 @@ export interface Ended {
   exec: ExecInfo;
   denied: readonly NetworkSummary[];
   sent: SentToGuest | undefined;
+  fetched: Fetched | undefined;
 }
 
 /** Whether something is to be read from the sandbox when the command has ended. */
@@ -52,7 +55,26 @@ function checkIsolation(plan: StepPlan, { isolation }: SandboxInfo): void {
   );
 }
 
-/** Thaws a sandbox, sends the workspace and runs the command. When the step dies, so does the sandbox. */
+/** Looks for the commit while the sandbox is made. A failure is told by whoever awaits it. */
+function beginFetch({ code }: StepPlan, signal: AbortSignal): Promise<FoundCode> | undefined {
+  const found = code && import("./fetch/fetch.ts").then(({ findCode }) => findCode(code, signal));
+  found?.catch(() => {});
+  return found;
+}
+
+async function sendCode(
+  code: FoundCode,
+  plan: StepPlan,
+  { sandbox, context: { client, log } }: { sandbox: SandboxInfo; context: StepContext },
+): Promise<Fetched> {
+  const fetched = await code.sendTo(sandbox, { client, user: plan.settings.user });
+  const { repository, reference, commit, bytes, ms } = fetched;
+  const what = reference === undefined ? commit : `${reference} (${commit})`;
+  await log.say(`${repository} ${what} fetched: ${formatBytes(bytes)} in ${formatMs(ms)}`);
+  return fetched;
+}
+
+/** Thaws a sandbox, brings the code in and runs the command. When the step dies, so does the sandbox. */
 export async function runInNew(plan: StepPlan, context: StepContext): Promise<Ended> {
   const { client, log, signal, save } = context;
   const { workspace: folder } = plan.settings;
@@ -71,22 +93,32 @@ export async function runInNew(plan: StepPlan, context: StepContext): Promise<En
   };
   const workspace =
     folder === undefined ? undefined : beginWorkspace(folder, { exclude: plan.exclude, signal });
+  const code = beginFetch(plan, signal);
   const { stdout, stderr } = log;
   const connection = await client.run(
     { ...request, hold: true },
     { stdout: stdout.push, stderr: stderr.push, onStatus, signal },
   );
-  const sandbox = await Promise.race([created.promise, connection.result.then(() => created.promise)]);
   let sent: SentToGuest | undefined;
+  let fetched: Fetched | undefined;
   try {
+    const sandbox = await Promise.race([
+      created.promise,
+      ...[connection.result, code].map(async (first) => {
+        await first;
+        return created.promise;
+      }),
+    ]);
     checkIsolation(plan, sandbox);
     if (workspace !== undefined) sent = await sendToGuest(plan, sandbox, { ...context, workspace });
+    if (code !== undefined) fetched = await sendCode(await code, plan, { sandbox, context });
     await log.openFence();
     connection.start();
     const exec = await connection.result;
-    return { sandbox, exec, denied, sent };
+    return { sandbox, exec, denied, sent, fetched };
   } finally {
     connection.close();
+    code?.then((found) => found[Symbol.asyncDispose]()).catch(() => {});
     await log.closeFence();
   }
 }
@@ -136,7 +168,7 @@ export async function runInside(name: string, plan: StepPlan, context: StepConte
     connection = await started.attach({ stdout: log.stdout.push, stderr: log.stderr.push });
     const exec = await connection.result;
     const { destinations } = await sandbox.network.state();
-    return { sandbox: sandbox.info, exec, denied: since(destinations, before), sent };
+    return { sandbox: sandbox.info, exec, denied: since(destinations, before), sent, fetched: undefined };
   } finally {
     signal.removeEventListener("abort", cancel);
     connection?.close();

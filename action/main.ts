@@ -4,6 +4,7 @@ import { error as annotateError, notice, setOutput, setSecret, warning } from "@
 import { findShort, MIN_SECRET_BYTES } from "../api/mask.ts";
 import { Thaw, ThawError } from "../client/index.ts";
 import { abortOnCancel } from "./cancel.ts";
+import { formsOfToken } from "./fetch/source.ts";
 import { GUEST_PREFIX, readInputs } from "./inputs.ts";
 import { GuestLog } from "./log.ts";
 import { neutralise } from "./neutralise.ts";
@@ -24,7 +25,8 @@ function refuseContainer(): void {
 }
 
 /** The runner masks them in the log; the daemon masks them in what the guest writes and in what is kept. */
-async function maskSecrets({ secrets }: StepPlan, log: GuestLog): Promise<void> {
+async function maskSecrets({ secrets, code }: StepPlan, log: GuestLog): Promise<void> {
+  for (const form of code === undefined ? [] : formsOfToken(code.token)) setSecret(form);
   for (const value of Object.values(secrets))
     for (const line of [value, ...value.split("\n")]) if (line.trim() !== "") setSecret(line);
   for (const name of findShort(secrets))

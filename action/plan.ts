@@ -13,6 +13,7 @@ import {
   readTemplate,
   workspacePath,
 } from "../client/index.ts";
+import { type CodeSource, readCodeSource } from "./fetch/source.ts";
 import {
   type CaptureStore,
   parseChoice,
@@ -52,6 +53,8 @@ export interface StepPlan {
   folder: string;
   /** Rules as in .gitignore. */
   exclude: string | undefined;
+  /** What is fetched instead of a workspace that is copied. */
+  code: CodeSource | undefined;
   /** Values of the secret variables, by name. */
   secrets: Readonly<Record<string, string>>;
   /** Names that the guest may set. */
@@ -254,6 +257,12 @@ async function planNamed(
   });
 }
 
+/** The code takes the place of the workspace, also of one that thaw.yaml names. */
+function fetchInstead(settings: RunSettings): void {
+  delete settings.workspace;
+  settings.workdir ??= workspacePath;
+}
+
 /**
  * The plan of a step.
  * @param options random: makes the name of the guest's file for outputs one of its own
@@ -274,6 +283,7 @@ export async function planStep(env: Environment, { random }: { random: string })
   const command = script === undefined ? undefined : commandFor(script, { shell, output: outputFile });
   const name = reader.read("name", (text) => text.trim());
   const sandbox = reader.read("sandbox", parseSandbox);
+  const code = readCodeSource(reader, env);
   const planned =
     name === undefined
       ? { title: titleOf(script ?? ""), argv: command ?? [], settings: over }
@@ -281,7 +291,8 @@ export async function planStep(env: Environment, { random }: { random: string })
   const settings: RunSettings = { waitMs: DEFAULT_QUEUE_MS, ...planned?.settings };
   // An earlier step has sent the checkout already.
   const sends = name === undefined && !reader.has("workspace") && sandbox === undefined;
-  if (sends) settings.workspace = folder;
+  if (code !== undefined) fetchInstead(settings);
+  else if (sends) settings.workspace = folder;
   const patch = reader.read("patch", (path) => resolveInside(folder, path.trim()));
   const artifacts = reader.read("artifacts", parsePatterns) ?? [];
   const matrix = reader.read("matrix", parseMatrix);
@@ -289,6 +300,7 @@ export async function planStep(env: Environment, { random }: { random: string })
   if (reader.hasMistakes) await checkTemplate(reader, settings.source);
   const isolation = reader.read("isolation", parseChoice(["any", "kvm"] as const)) ?? "any";
   reader.finish();
+  if (code !== undefined && captures.reruns > 0) settings.checkpoint = true;
   if (outputs.length > 0 || artifacts.length > 0 || patch !== undefined)
     settings.ttlMs ??= DEFAULT_TTL_MS.step;
   return {
@@ -303,6 +315,7 @@ export async function planStep(env: Environment, { random }: { random: string })
       outputFile,
       artifacts,
       patch,
+      code,
       isolation,
       keep,
       previewPort,

@@ -46,6 +46,18 @@ function readEvent(env: Environment): PullRequestEvent {
   });
 }
 
+/** An approval is of one commit: a name may lead to another by the time that it is fetched. @throws ThawError `usage` */
+export function checkFetched(
+  { code }: Pick<StepPlan, "code">,
+  { isFork, sha }: { isFork: boolean; sha: string },
+): void {
+  if (code === undefined || !isFork || ("commit" in code.wanted && code.wanted.commit === sha)) return;
+  throw new ThawError("usage", `preview: ref is not the pull request's commit ${sha}`, {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: what to type
+    hint: "ref: ${{ github.event.pull_request.head.sha }}",
+  });
+}
+
 /** Undefined: there is nothing to run, and what there was to do is done. @throws ThawError where no preview can be made */
 export async function beginPreview(
   plan: StepPlan,
@@ -69,6 +81,7 @@ export async function beginPreview(
     await retirePreviews(clients, event);
     return undefined;
   }
+  checkFetched(plan, event);
   const ephemeral = await findEphemeralReason(env);
   if (ephemeral !== undefined) throw new ThawError("unsupported", `preview: ${ephemeral}`);
   const linkMs = plan.settings.ttlMs ?? 24 * HOUR_MS;

@@ -41,7 +41,7 @@ function originOf(result: StepResult, plan: StepPlan): string {
 }
 
 /** The row of times: what there was, and how long it took. */
-function timeline({ sandbox, sent, exec, capture, pulled }: StepResult, totalMs: number): string[] {
+function timeline({ sandbox, sent, fetched, exec, capture, pulled }: StepResult, totalMs: number): string[] {
   const cells: [string, string][] = [];
   if (pulled !== undefined)
     cells.push([
@@ -50,6 +50,7 @@ function timeline({ sandbox, sent, exec, capture, pulled }: StepResult, totalMs:
     ]);
   if (sandbox?.thawMs != null) cells.push(["thaw", formatMs(sandbox.thawMs)]);
   if (sent !== undefined) cells.push(["workspace", `${formatMs(sent.ms)}, ${formatBytes(sent.bytes)}`]);
+  if (fetched !== undefined) cells.push(["fetch", `${formatMs(fetched.ms)}, ${formatBytes(fetched.bytes)}`]);
   if (exec?.exit) cells.push(["run", formatMs(exec.exit.durationMs)]);
   if (capture !== undefined && capture.changedBytes > 0)
     cells.push(["capture", `${formatMs(capture.pauseMs)}, ${formatBytes(capture.changedBytes)}`]);
@@ -60,6 +61,13 @@ function timeline({ sandbox, sent, exec, capture, pulled }: StepResult, totalMs:
     row(cells.map(() => "---")),
     row(cells.map(([, value]) => value)),
   ];
+}
+
+function codeLines({ fetched }: StepResult): string[] {
+  if (fetched === undefined) return [];
+  const { repository, reference, commit } = fetched;
+  const name = reference === undefined ? "" : ` (${inlineCode(reference)})`;
+  return [`code: ${inlineCode(repository)} at ${inlineCode(commit)}${name}, fetched in the sandbox`];
 }
 
 function captureLines({ capture, rerun, host }: StepResult): string[] {
@@ -115,6 +123,7 @@ export function summarise(
   const blocks = [
     [`### ${mark} ${escapeMarkdown(plan.title)} · ${escapeMarkdown(describeEnd(result))}`],
     [originOf(result, plan)],
+    codeLines(result),
     timeline(result, totalMs),
     captureLines(result),
     notes,

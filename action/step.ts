@@ -15,6 +15,7 @@ import {
 import { type BroughtBack, bringBack } from "./bring-back.ts";
 import { Cancelled } from "./cancel.ts";
 import { findCancelled, type KeptCapture, keepCapture, keptOnHost, rerunFailed } from "./capture.ts";
+import type { Fetched } from "./fetch/fetch.ts";
 import { formatBytes, formatMs } from "./format.ts";
 import { type Ended, runInNew, runInside, type StepContext, wantsFiles } from "./machine.ts";
 import type { StepPlan } from "./plan.ts";
@@ -38,6 +39,7 @@ export interface StepResult {
   exec: ExecInfo | undefined;
   denied: readonly NetworkSummary[];
   sent: SentToGuest | undefined;
+  fetched: Fetched | undefined;
   brought: BroughtBack | undefined;
   capture: KeptCapture | undefined;
   rerun: Rerun | undefined;
@@ -62,6 +64,7 @@ function emptyResult(): StepResult {
     exec: undefined,
     denied: [],
     sent: undefined,
+    fetched: undefined,
     brought: undefined,
     capture: undefined,
     rerun: undefined,
@@ -170,8 +173,8 @@ export async function runStep(plan: StepPlan, given: StepContext): Promise<StepR
         ? await runInNew(ready, context)
         : await runInside(plan.sandbox, ready, context);
     context.signal.throwIfAborted();
-    const { sandbox, exec, denied, sent } = ended;
-    Object.assign(result, { sandbox, exec, denied, sent, ...outcomeOf(exec) });
+    const { sandbox, exec, denied, sent, fetched } = ended;
+    Object.assign(result, { sandbox, exec, denied, sent, fetched, ...outcomeOf(exec) });
     await finish(ready, ended, context, result).catch((error: unknown) => {
       context.signal.throwIfAborted();
       // How the step ended is the command's to say.

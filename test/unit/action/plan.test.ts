@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { variableOf } from "../../../action/inputs.ts";
 import { planStep, type StepPlan } from "../../../action/plan.ts";
+import { checkFetched } from "../../../action/preview.ts";
 import { InputMistakes } from "../../../action/reader.ts";
 
 let folder: string;
@@ -169,10 +170,69 @@ describe("mistakes are told all at once", () => {
     [{ run: "true", "capture-store": "oci:ghcr.io/a/b:tag" }, /^capture-store: .*a tag of its own/],
     [{ run: "true", workspace: "nowhere" }, /^workspace: "nowhere" is not a folder/],
     [{ run: "true", template: "./none" }, /^template: can't read the template/],
-    [{ run: "true", repository: "a/b" }, /^repository: not supported yet/],
+    [{ run: "true", repository: "a/b", workspace: "none" }, /^workspace: not together with repository/],
+    [{ run: "true", repository: "a/b", exclude: "x" }, /^exclude: not together with repository/],
+    [{ run: "true", repository: "a/b", sandbox: "web" }, /^sandbox: not together with repository/],
+    [{ run: "true", ref: "main" }, /^ref: it goes with repository/],
+    [{ run: "true", token: "t" }, /^token: it goes with repository/],
+    [{ run: "true", repository: "a/b/c" }, /^repository: "a\/b\/c" is not OWNER\/NAME/],
+    [{ run: "true", repository: "https://h/a/b" }, /^repository: .* is not OWNER\/NAME/],
+    [{ run: "true", repository: "a/.." }, /^repository: .* is not OWNER\/NAME/],
+    [{ run: "true", repository: "a/%2e%2e" }, /^repository: .* is not OWNER\/NAME/],
+    [{ run: "true", repository: "a/b", ref: "a..b" }, /^ref: "a\.\.b" is not a commit's id, a branch/],
+    [{ run: "true", repository: "a/b", ref: "a\nb" }, /^ref: "a\\nb" is not/],
+    [{ run: "true", repository: "a/b", ref: "--upload-pack=x" }, /^ref: /],
+    [{ run: "true", repository: "a/b", token: "a\nb: c" }, /^token: it is not a token/],
     [{ run: "true", preview: "true" }, /^expose: missing/],
   ])("%j", async (inputs, what) => {
     expect((await mistakes(inputs)).join("\n")).toMatch(what);
+  });
+
+  test.each([
+    [{ repository: "acme/shop" }, { commit: "8f".repeat(20) }],
+    [{ repository: "Acme/Shop", ref: "v1.2" }, { name: "v1.2" }],
+    [{ repository: "eve/shop" }, { name: "HEAD" }],
+    [{ repository: "eve/shop", ref: "AB".repeat(32) }, { commit: "ab".repeat(32) }],
+    [{ repository: "eve/shop", ref: "refs/pull/7/merge" }, { name: "refs/pull/7/merge" }],
+  ])("what is fetched: %j", async (inputs, wanted) => {
+    const env = { GITHUB_REPOSITORY: "acme/shop", GITHUB_SHA: "8f".repeat(20) };
+    const { code, settings } = await plan({ run: "true", "rerun-on-failure": "2", ...inputs }, env);
+    expect(code).toMatchObject({ server: "https://github.com", wanted, token: undefined });
+    expect(settings).toMatchObject({ workdir: "/workspace", checkpoint: true });
+    expect(settings.workspace).toBeUndefined();
+  });
+
+  test.each(["http://ghes.example.com", "https://user@ghes.example.com", "ssh://ghes.example.com", "ghes"])(
+    "no code, and no token, goes through %s",
+    async (url) => {
+      const env = { GITHUB_SERVER_URL: url };
+      expect((await mistakes({ run: "true", repository: "a/b", token: "t" }, env)).join()).toMatch(
+        /^repository: GITHUB_SERVER_URL is .*, which is not https:\/\/HOST$/,
+      );
+    },
+  );
+
+  test("a fork's preview is of the commit that was approved, not of a name for it", async () => {
+    const sha = "8f".repeat(20);
+    const planOf = (ref: string): Promise<StepPlan> => plan({ run: "true", repository: "acme/shop", ref });
+    for (const ref of ["refs/pull/7/head", "ab".repeat(20), "main"]) {
+      const other = await planOf(ref);
+      expect(() => checkFetched(other, { isFork: true, sha })).toThrow(/not the pull request's commit/);
+      expect(() => checkFetched(other, { isFork: false, sha })).not.toThrow();
+    }
+    const approved = await planOf(sha);
+    expect(() => checkFetched(approved, { isFork: true, sha })).not.toThrow();
+  });
+
+  test("code that is fetched takes the place of the workspace that thaw.yaml names", async () => {
+    writeFileSync(
+      join(folder, "thaw.yaml"),
+      "version: 1\nruns:\n  test: { workspace: ., command: npm test }\n",
+    );
+    const { code, settings } = await plan({ name: "test", repository: "a/b" });
+    expect(code?.repository).toBe("a/b");
+    expect(settings).toMatchObject({ workdir: "/workspace" });
+    expect(settings.workspace).toBeUndefined();
   });
 
   test("a capture leaves a public repository's host encrypted only", async () => {

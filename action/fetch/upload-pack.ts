@@ -1,0 +1,158 @@
+/** The client's side of git-upload-pack, protocol version 2, gitprotocol-v2(5): references by name, one commit as a pack. */
+import { ThawError } from "../../client/index.ts";
+import { DELIMITER, encodeLine, FLUSH, type Packet, readPackets, textOf } from "./pkt-line.ts";
+import type { RepositoryHttp } from "./repository-http.ts";
+
+/** Capabilities, and references with the beginning of one name. */
+const MAX_TEXT_BYTES = 8 << 20;
+/** A commit has one parent mostly, and octopus merges have few. */
+const MAX_SHALLOW = 64;
+const OBJECT_ID = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
+
+export type ObjectFormat = "sha1" | "sha256";
+
+export interface Reference {
+  name: string;
+  /** What it leads to; of an annotated tag, what that leads to. */
+  commit: string;
+  /** Of a symbolic one such as HEAD: the name that it stands for. */
+  target: string | undefined;
+}
+
+/** A commit without its history. */
+export interface Pack {
+  /** Commits whose parents are left out. */
+  shallow: readonly string[];
+  /** To be read to its end. */
+  data: AsyncIterable<Uint8Array>;
+}
+
+export class UploadPack {
+  readonly format: ObjectFormat;
+  readonly #http: RepositoryHttp;
+  readonly #signal: AbortSignal;
+
+  private constructor(http: RepositoryHttp, format: ObjectFormat, signal: AbortSignal) {
+    this.#http = http;
+    this.format = format;
+    this.#signal = signal;
+  }
+
+  /** Asks what the server can do. @throws ThawError as RepositoryHttp; `unsupported` for an old server */
+  static async open(http: RepositoryHttp, signal: AbortSignal): Promise<UploadPack> {
+    const lines: string[] = [];
+    const answer = http.ask("advertisement", { maxBytes: MAX_TEXT_BYTES, signal });
+    for await (const packet of readPackets(answer))
+      if (typeof packet !== "string") lines.push(textOf(packet));
+    const capabilities = new Map(
+      lines.map((line): [string, string] => {
+        const [name = "", value = ""] = line.split(/=(.*)/s);
+        return [name, value];
+      }),
+    );
+    const commands = capabilities.get("fetch")?.split(" ") ?? [];
+    const format = capabilities.get("object-format") ?? "sha1";
+    const knows =
+      capabilities.has("version 2") && capabilities.has("ls-refs") && commands.includes("shallow");
+    if (!knows || (format !== "sha1" && format !== "sha256"))
+      throw new ThawError("unsupported", `${http.name} does not speak git's protocol 2`, {
+        hint: "GitHub does, and every git server since git 2.18",
+      });
+    return new UploadPack(http, format, signal);
+  }
+
+  /** References whose names begin with one of `prefixes`. */
+  async list(prefixes: readonly string[]): Promise<Reference[]> {
+    const body = this.#command("ls-refs", [
+      "peel",
+      "symrefs",
+      ...prefixes.map((name) => `ref-prefix ${name}`),
+    ]);
+    const found: Reference[] = [];
+    for await (const packet of this.#ask(body, MAX_TEXT_BYTES)) {
+      if (packet === "flush") break;
+      if (packet === "delimiter") throw this.#broken("a list with a second part");
+      const [id = "", name = "", ...attributes] = textOf(packet).split(" ");
+      const attribute = (key: string): string | undefined =>
+        attributes.find((text) => text.startsWith(`${key}:`))?.slice(key.length + 1);
+      const commit = attribute("peeled") ?? id;
+      if (!OBJECT_ID.test(commit) || name === "") throw this.#broken("a reference without an object");
+      found.push({ name, commit, target: attribute("symref-target") });
+    }
+    return found;
+  }
+
+  /** Asks for a commit and its files, without its history. */
+  async fetch(commit: string, { maxBytes }: { maxBytes: number }): Promise<Pack> {
+    const wanted = ["ofs-delta", "no-progress", "deepen 1", `want ${commit}`, "done"];
+    const packets = this.#ask(this.#command("fetch", wanted), maxBytes);
+    const shallow: string[] = [];
+    let section = "";
+    for (;;) {
+      const { value: packet, done } = await packets.next();
+      if (done === true || packet === "flush") throw this.#broken("no pack");
+      if (packet === "delimiter") {
+        section = "";
+        continue;
+      }
+      const line = textOf(packet);
+      if (section === "") {
+        section = line;
+        if (section === "packfile") return { shallow, data: this.#demultiplex(packets) };
+        continue;
+      }
+      const [word, id = ""] = line.split(" ");
+      if (
+        section !== "shallow-info" ||
+        word !== "shallow" ||
+        !OBJECT_ID.test(id) ||
+        shallow.length >= MAX_SHALLOW
+      )
+        throw this.#broken("a part that was not asked for");
+      shallow.push(id);
+    }
+  }
+
+  /** Channel 1 is the pack, 2 progress, 3 the server's last words. */
+  async *#demultiplex(packets: AsyncGenerator<Packet, void>): AsyncGenerator<Uint8Array, void> {
+    for await (const packet of packets) {
+      if (packet === "flush") return;
+      if (packet === "delimiter") throw this.#broken("a part behind the pack");
+      if (packet[0] === 1) yield packet.subarray(1);
+      else if (packet[0] === 3) throw this.#said(textOf(packet.subarray(1)));
+      else if (packet[0] !== 2) throw this.#broken("a channel that there is not");
+    }
+    throw this.#broken("the pack breaks off");
+  }
+
+  async *#ask(body: string, maxBytes: number): AsyncGenerator<Packet, void> {
+    const answer = this.#http.ask("result", { body, maxBytes, signal: this.#signal });
+    for await (const packet of readPackets(answer)) {
+      if (typeof packet !== "string" && packet.subarray(0, 4).equals(ERROR))
+        throw this.#said(textOf(packet.subarray(4)));
+      yield packet;
+    }
+  }
+
+  #command(name: string, lines: readonly string[]): string {
+    const head = [`command=${name}`, "agent=thaw", `object-format=${this.format}`];
+    return `${head.map(encodeLine).join("")}${DELIMITER}${lines.map(encodeLine).join("")}${FLUSH}`;
+  }
+
+  #said(text: string): ThawError {
+    const isMissing = /not our ref|no such remote ref|unknown revision|bad object/i.test(text);
+    return new ThawError(
+      isMissing ? "not-found" : "store-unreachable",
+      `${this.#http.name} says: ${this.#http.show(text)}`,
+      {
+        hint: isMissing ? "is the commit pushed to this repository?" : "run the job again",
+      },
+    );
+  }
+
+  #broken(what: string): ThawError {
+    return new ThawError("store-corrupt", `${this.#http.name} gives an answer that is not git's: ${what}`);
+  }
+}
+
+const ERROR = Buffer.from("ERR ");
