@@ -81,12 +81,8 @@ install_actionlint() {
   GOBIN="$PWD/node_modules/.bin" GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 >&2 || say "actionlint can't be built with $(go version)"
 }
 
-compile() {
-  say "guest agent"
-  (cd guest && cargo build --release --quiet)
-  say "host helpers"
-  (cd runners/native && cargo build --release --quiet)
-}
+# compile CRATE: builds what it holds for dist/.
+compile() { cd "$1" && cargo build --release --quiet; }
 
 # prefetch PID: once that process, which installs Node, has ended. What fails here is told by the build that needs it.
 prefetch() {
@@ -125,7 +121,9 @@ if [ ${#missing_rust[@]} -gt 0 ]; then
   install_packages "${missing_rust[@]}"
   rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
 fi
-compile
+say "guest agent, host helpers"
+begin compile guest
+begin compile runners/native
 for job in "${background[@]}"; do wait "$job"; done
 if [ "${1:-}" = --tests ]; then install_actionlint; fi
 say "bundle"
