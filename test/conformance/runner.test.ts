@@ -222,7 +222,7 @@ for (const { runner, another, options } of runners) {
       const agent = await greet(machine);
       await sh(
         agent,
-        "yes abcdefghijklmnopqrstuvwxyz | head -c 3000000 > /dev/ttyS0; echo the-end > /dev/ttyS0",
+        "yes abcdefghijklmnopqrstuvwxyz | head -c 200000 > /dev/ttyS0; echo the-end > /dev/ttyS0",
       );
       await until(async () => (await machine.console()).includes("the-end"), "the console's end");
       expect((await machine.console()).length).toBeLessThanOrEqual(65_536);
@@ -584,7 +584,7 @@ for (const { runner, another, options } of runners) {
       await sleep(5000);
       const percent = ((await machine.stats()).cpuMs - before) / 50;
       process.stdout.write(`idle: ${percent.toFixed(2)} % of a core\n`);
-      expect(percent).toBeLessThan(3);
+      expect(percent).toBeLessThan(Math.min(50, patient(3)));
     });
   });
 }
