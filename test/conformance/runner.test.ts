@@ -541,9 +541,9 @@ for (const { runner, another, options } of runners) {
     test("a socket's path that is too long is refused with its length, and nothing is made", async () => {
       const runtimeRoot = join(dir, "long".repeat(25));
       const where = place();
-      await expect(
-        createQemuRunner({ ...qemuOptions, runtimeRoot }).thaw({ ...where, snapshot }),
-      ).rejects.toMatchObject({
+      const elsewhere = createQemuRunner({ ...qemuOptions, runtimeRoot });
+      elsewhere.configure(settings);
+      await expect(elsewhere.thaw({ ...where, snapshot })).rejects.toMatchObject({
         code: "unsupported",
         message: expect.stringMatching(/1\d\d bytes.*107/),
         hint: expect.any(String),
