@@ -34,11 +34,30 @@ export async function buildProgram(argv: readonly string[], exit: (code: number)
   return program;
 }
 
+/** Whether no verb is given, and nothing else is asked for: at most the context is named. */
+function isBare(argv: readonly string[]): boolean {
+  return (
+    argv.length === 0 ||
+    (argv.length === 2 && argv[0] === "--context") ||
+    (argv.length === 1 && argv[0]?.startsWith("--context=") === true)
+  );
+}
+
+/** `thaw` alone, on a terminal. @returns the exit code */
+async function openDashboard(argv: readonly string[]): Promise<number> {
+  const context = argv[1] ?? argv[0]?.slice("--context=".length);
+  if (context !== undefined) process.env.THAW_CONTEXT = context;
+  const { openDashboard } = await import("./tui/open.ts");
+  return openDashboard();
+}
+
 /** Runs the command line. Never throws. @returns the exit code. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   let code = 0;
   setPace(measurePace());
   try {
+    const isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+    if (isBare(argv) && isTerminal) return await openDashboard(argv);
     const program = await buildProgram(argv, (reported) => {
       code = reported;
     });
@@ -47,7 +66,13 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     // help that nobody asked for by name is already on stderr
-    if (error instanceof CommanderError && error.code === "commander.help") return 2;
+    if (error instanceof CommanderError && error.code === "commander.help") {
+      if (isBare(argv))
+        writeErr(
+          "\nThe dashboard needs a terminal: thaw. In a pipe: thaw ls, thaw capture ls, with --json.\n",
+        );
+      return 2;
+    }
     return reportFailure(error, argv);
   }
 }

@@ -23,6 +23,8 @@ export async function bundle({ root, out, entries }: BundleOptions): Promise<str
     cwd: root,
     input: entries,
     platform: "node",
+    // of React, what its users run and not what its developers look at
+    transform: { define: { "process.env.NODE_ENV": '"production"' } },
     plugins: [clientDoor(root), lazyBuiltins(), leftOut(), collectStatic(atOnce)],
     checks: { ineffectiveDynamicImport: false },
     logLevel: "warn",

@@ -2,7 +2,7 @@
 import type { Plugin } from "rolldown";
 
 /** Other packages use them where they happen to be installed: beside a bundle they never are. */
-const OPTIONAL = /^(bufferutil|utf-8-validate|supports-color)$/;
+const OPTIONAL = /^(bufferutil|utf-8-validate|supports-color|react-devtools-core)$/;
 /** @actions/artifact zips and unzips with them; the Action uploads a single file as it is and downloads none. */
 const UNUSED = /^(archiver|unzip-stream)$/;
 

@@ -9,7 +9,8 @@ export interface EventsFlags {
   json?: boolean;
 }
 
-function describe({ details }: Event): string {
+/** What is known of an event besides its type and its subject. */
+export function describeEvent({ details }: Event): string {
   const { argv, exit, error, reason } = details as {
     argv?: string[];
     exit?: { code: number | null; signal: string | null } | null;
@@ -32,7 +33,7 @@ export function formatEvent(event: Event): string {
   const id = styleOut("dim", String(event.id).padStart(5));
   const exec = event.type.startsWith("exec.") ? ` ${event.target}` : "";
   const what = cleanText(`${event.type.padEnd(17)} ${event.name}${exec}`);
-  return `${id}  ${time}  ${what.padEnd(40)}  ${cleanText(describe(event)).slice(0, 200)}`.trimEnd();
+  return `${id}  ${time}  ${what.padEnd(40)}  ${cleanText(describeEvent(event)).slice(0, 200)}`.trimEnd();
 }
 
 /** `thaw events`: what is kept, then, when following, what comes. */

@@ -1,0 +1,102 @@
+import { candidates } from "../jump.ts";
+import { showKey } from "../keymap.ts";
+import type { Prompt, State } from "../state/state.ts";
+import { viewOf } from "../views/index.ts";
+import { type Line, type Piece, paint, paintSides, widthOf } from "./text.ts";
+
+const CURSOR = "▏";
+
+function promptLine(prompt: Exclude<Prompt, { kind: "confirm" }>, state: State): Line {
+  const names = { filter: "/", search: "\\", jump: ":", command: "$ ", count: "" } as const;
+  const title = prompt.kind === "count" ? `${prompt.title}: ` : names[prompt.kind];
+  const hints = {
+    filter: "",
+    search: "",
+    jump: candidates(prompt.text, state)
+      .slice(0, 8)
+      .map(({ name }) => name)
+      .join("  "),
+    command: "↵ runs it, esc drops it",
+    count: "↵ begins, esc drops it",
+  } as const;
+  // of a long line the end is seen: it is where one types
+  const room = state.size.cols - widthOf(title) - 3;
+  const text = prompt.text.length > room ? `…${prompt.text.slice(-room + 1)}` : prompt.text;
+  return [
+    { text: ` ${title}`, tone: "accent" },
+    { text, tone: "strong" },
+    { text: CURSOR, tone: "accent" },
+    { text: `  ${hints[prompt.kind]}`, tone: "dim" },
+  ];
+}
+
+/** The question, else what came of the last key, else what is chosen. */
+export function formatBottom(state: State, height: number): string[] {
+  const { prompt, message, size } = state;
+  const { filter, marked } = state.lists[state.view];
+  if (prompt?.kind === "confirm")
+    return [
+      ...prompt.lines
+        .slice(0, height - 1)
+        .map((text, index) =>
+          paint([{ text: ` ${text}`, tone: index === 0 ? "strong" : undefined }], size.cols),
+        ),
+      paint(
+        [
+          { text: " y ", tone: "bad" },
+          { text: "yes   " },
+          { text: "any other key ", tone: "accent" },
+          { text: "no" },
+        ],
+        size.cols,
+      ),
+    ];
+  if (prompt !== undefined) return [paint(promptLine(prompt, state), size.cols)];
+  if (message !== undefined)
+    return [
+      paint(
+        [
+          { text: ` ${message.text}`, tone: message.tone },
+          { text: message.hint === undefined ? "" : `  ${message.hint}`, tone: "dim" },
+        ],
+        size.cols,
+      ),
+    ];
+  const chosen = [
+    filter === "" ? "" : `filter: ${filter}`,
+    marked.size === 0 ? "" : `${marked.size} marked`,
+    ...state.hosts
+      .filter(({ status }) => status === "away")
+      .map(({ context, trouble }) => `${context} is away: ${trouble?.message ?? "it ended"}`),
+  ].filter(Boolean);
+  return [paint([{ text: ` ${chosen.join("  ·  ")}`, tone: "warn" }], size.cols)];
+}
+
+/** The last line: the keys that matter here. */
+export function formatFooter(state: State): string {
+  const view = viewOf(state.view);
+  const keys = (pairs: readonly (readonly [string, string])[]): Piece[] =>
+    pairs.flatMap(([key, label]): Piece[] => [
+      { text: ` ${key}`, tone: "accent" },
+      { text: ` ${label} `, tone: "dim" },
+    ]);
+  if (state.overlay !== undefined)
+    return paint(
+      keys([
+        ["↑↓", "scroll"],
+        ["esc", "close"],
+      ]),
+      state.size.cols,
+    );
+  const everywhere = keys([
+    ["/", "filter"],
+    [":", "go"],
+    ["?", "help"],
+    ["q", "quit"],
+  ]);
+  return paintSides(
+    keys(view.verbs.map(({ key, label }) => [showKey(key), label])),
+    everywhere,
+    state.size.cols,
+  );
+}

@@ -1,0 +1,51 @@
+import { Box, Text } from "ink";
+import { memo, useSyncExternalStore } from "react";
+import type { State } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
+import { formatBottom, formatFooter } from "./bottom.ts";
+import { layOutWindow } from "./layout.ts";
+import { formatList } from "./list.ts";
+import { formatOverlay } from "./overlay.ts";
+import { formatPane } from "./pane.ts";
+import { formatTabs } from "./tabs.ts";
+
+/** Lines that are as wide as the window already: Ink has nothing to measure and to break. */
+const Lines = memo(function Lines({ text, height }: { text: string; height: number }) {
+  return height === 0 ? null : (
+    <Box height={height} flexShrink={0}>
+      <Text wrap="truncate-end">{text}</Text>
+    </Box>
+  );
+});
+
+function Body({ state }: { state: State }) {
+  const { list, pane, bottom } = layOutWindow(state);
+  if (state.overlay !== undefined) {
+    const height = state.size.rows - 2 - bottom;
+    return <Lines text={formatOverlay(state, height).join("\n")} height={height} />;
+  }
+  return (
+    <>
+      <Lines text={formatList(state, list).join("\n")} height={list + 1} />
+      {state.pane.isOpen && <Lines text={formatPane(state, pane).join("\n")} height={pane + 1} />}
+    </>
+  );
+}
+
+/** All of the window. Never higher than the terminal, or it would scroll away. */
+export function Frame({ state }: { state: State }) {
+  const { bottom } = layOutWindow(state);
+  return (
+    <Box flexDirection="column" width={state.size.cols} height={state.size.rows} overflow="hidden">
+      <Lines text={formatTabs(state)} height={1} />
+      <Body state={state} />
+      <Lines text={formatBottom(state, bottom).join("\n")} height={bottom} />
+      <Lines text={formatFooter(state)} height={1} />
+    </Box>
+  );
+}
+
+export function Dashboard({ store }: { store: Store }) {
+  const state = useSyncExternalStore(store.subscribe, () => store.state);
+  return <Frame state={state} />;
+}

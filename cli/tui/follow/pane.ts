@@ -1,0 +1,68 @@
+/** What the pane beneath the list shows of the row with the cursor, as it comes. */
+import { setTimeout as pause } from "node:timers/promises";
+import type { Thaw } from "../../../client/index.ts";
+import type { Line } from "../draw/text.ts";
+import type { Store } from "../state/store.ts";
+import type { Pane, Row } from "../views/view.ts";
+import { troubleOf } from "./host.ts";
+
+/** Lines that are kept; older ones are dropped. */
+export const KEPT_LINES = 5000;
+/** The cursor has to rest on a row this long: who scrolls opens no connection for each row on the way. */
+const SETTLE_MS = 80;
+
+export class PaneFollower {
+  readonly #store: Store;
+  readonly #client: (context: string) => Thaw;
+  #followed: string | undefined;
+  #abort = new AbortController();
+
+  constructor(store: Store, client: (context: string) => Thaw) {
+    this.#store = store;
+    this.#client = client;
+  }
+
+  /** Shows this pane of this row from now on; what is shown already goes on. */
+  show(pane: Pane<Row> | undefined, row: Row | undefined): void {
+    const key =
+      pane === undefined || row === undefined
+        ? undefined
+        : `${pane.title} ${row.key} ${pane.version?.(row) ?? ""}`;
+    if (key === this.#followed) return;
+    this.#followed = key;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    const { of } = this.#store.state.pane;
+    const shown = row === undefined ? undefined : `${pane?.title} ${row.key}`;
+    this.#store.setPane({ of: shown, trouble: undefined, ...(of === shown ? {} : { lines: [], back: 0 }) });
+    if (pane?.follow !== undefined && row !== undefined) void this.#follow(pane, row, this.#abort.signal);
+  }
+
+  close(): void {
+    this.#abort.abort();
+  }
+
+  async #follow(pane: Pane<Row>, row: Row, signal: AbortSignal): Promise<void> {
+    let isFirst = true;
+    try {
+      await pause(SETTLE_MS, undefined, { signal });
+      for await (const { lines, anew = false } of pane.follow?.(this.#client(row.context), row, signal) ??
+        []) {
+        if (signal.aborted) return;
+        this.#add(lines, anew || isFirst);
+        isFirst = false;
+      }
+      if (isFirst) this.#add([], true);
+    } catch (error) {
+      if (!signal.aborted) this.#store.setPane({ trouble: troubleOf(error) });
+    }
+  }
+
+  #add(lines: readonly Line[], anew: boolean): void {
+    const { pane } = this.#store.state;
+    // who has scrolled back stays where they are
+    const back = anew || pane.back === 0 ? 0 : pane.back + lines.length;
+    const kept = anew ? lines : [...pane.lines, ...lines];
+    this.#store.setPane({ lines: kept.slice(-KEPT_LINES), back });
+  }
+}

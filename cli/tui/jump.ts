@@ -1,0 +1,23 @@
+/** Where `:` leads: a view, a verb of this view, or something that a key does everywhere. */
+import { type GlobalAction, globalKeys } from "./keymap.ts";
+import { matches } from "./state/rows.ts";
+import type { State, ViewId } from "./state/state.ts";
+import { viewOf, views } from "./views/index.ts";
+
+export type Target = { name: string } & ({ view: ViewId } | { verb: string } | { action: GlobalAction });
+
+const named: readonly GlobalAction[] = ["help", "jobs", "sort", "group", "quit"];
+
+/** Targets with these letters, those that begin with them first. */
+export function candidates(text: string, state: Pick<State, "view">): Target[] {
+  const wanted = text.toLowerCase();
+  const all: Target[] = [
+    ...views.map(({ id, title }) => ({ name: title.toLowerCase(), view: id })),
+    ...viewOf(state.view).verbs.map(({ label, key }) => ({ name: label, verb: key })),
+    ...globalKeys
+      .filter(({ action }) => named.includes(action))
+      .map(({ action }) => ({ name: action, action })),
+  ];
+  const fitting = all.filter(({ name }) => matches(name, wanted));
+  return fitting.toSorted((a, b) => Number(b.name.startsWith(wanted)) - Number(a.name.startsWith(wanted)));
+}

@@ -1,0 +1,123 @@
+/** Every key of the dashboard. What is pressed, the help and docs/DASHBOARD.md come from here and from the views' verbs. */
+import type { View } from "./views/view.ts";
+
+/** What a key does everywhere. */
+export type GlobalAction =
+  | "quit"
+  | "help"
+  | "jobs"
+  | "filter"
+  | "jump"
+  | "search"
+  | "down"
+  | "up"
+  | "pageDown"
+  | "pageUp"
+  | "first"
+  | "last"
+  | "nextView"
+  | "previousView"
+  | "nextPane"
+  | "previousPane"
+  | "togglePane"
+  | "fullPane"
+  | "scrollUp"
+  | "scrollDown"
+  | "mark"
+  | "markAll"
+  | "sort"
+  | "group"
+  | "copyLines"
+  | "repaint"
+  | "suspend"
+  | "interrupt"
+  | "back";
+
+interface GlobalKey {
+  keys: readonly string[];
+  action: GlobalAction;
+  help: string;
+}
+
+/** Names of keys are those of `keys.ts`. */
+export const globalKeys: readonly GlobalKey[] = [
+  { keys: ["down", "j"], action: "down", help: "next row" },
+  { keys: ["up", "k"], action: "up", help: "row before" },
+  { keys: ["pagedown", "ctrl-f"], action: "pageDown", help: "a window down" },
+  { keys: ["pageup", "ctrl-b"], action: "pageUp", help: "a window up" },
+  { keys: ["home", "g"], action: "first", help: "first row" },
+  { keys: ["end", "G"], action: "last", help: "last row" },
+  { keys: ["right"], action: "nextView", help: "next view" },
+  { keys: ["left"], action: "previousView", help: "view before" },
+  { keys: ["tab"], action: "nextPane", help: "next pane beneath the list" },
+  { keys: ["shift-tab"], action: "previousPane", help: "pane before" },
+  { keys: ["T"], action: "togglePane", help: "show or hide the pane" },
+  { keys: ["w"], action: "fullPane", help: "the pane has the whole window, or its half again" },
+  { keys: ["K", "shift-up"], action: "scrollUp", help: "scroll the pane up" },
+  { keys: ["J", "shift-down"], action: "scrollDown", help: "scroll the pane down; at its end it follows" },
+  { keys: ["/"], action: "filter", help: "show the rows with these letters in this order" },
+  { keys: ["\\"], action: "search", help: "show the lines of the pane that contain a text" },
+  { keys: [":"], action: "jump", help: "go to a view or do something, by its name" },
+  { keys: ["space"], action: "mark", help: "mark the row; verbs then act on all that are marked" },
+  { keys: ["*"], action: "markAll", help: "mark all rows shown, or none" },
+  { keys: ["S"], action: "sort", help: "sort by the next column" },
+  { keys: ["B"], action: "group", help: "next grouping" },
+  { keys: ["Y"], action: "copyLines", help: "copy the last lines of the pane" },
+  { keys: ["!"], action: "jobs", help: "what was done, as thaw commands" },
+  { keys: ["?"], action: "help", help: "this help" },
+  { keys: ["escape"], action: "back", help: "back: close what is open, drop the filter and the marks" },
+  { keys: ["ctrl-l"], action: "repaint", help: "draw everything anew" },
+  { keys: ["ctrl-z"], action: "suspend", help: "back to the shell; fg returns" },
+  { keys: ["q"], action: "quit", help: "quit" },
+  { keys: ["ctrl-c"], action: "interrupt", help: "close the question, else quit" },
+];
+
+const byKey = new Map(globalKeys.flatMap(({ keys, action }) => keys.map((key) => [key, action] as const)));
+
+export function globalActionOf(key: string): GlobalAction | undefined {
+  return byKey.get(key);
+}
+
+const shownNames: Record<string, string> = {
+  return: "↵",
+  down: "↓",
+  up: "↑",
+  left: "←",
+  right: "→",
+  escape: "esc",
+  pagedown: "PgDn",
+  pageup: "PgUp",
+  "shift-up": "shift-↑",
+  "shift-down": "shift-↓",
+};
+
+/** A key as people read it. */
+export function showKey(key: string): string {
+  return shownNames[key] ?? key;
+}
+
+/** The help of one view: its verbs, then the keys that work everywhere. */
+export function helpOf(view: View): readonly (readonly [keys: string, what: string])[] {
+  return [
+    ...view.verbs.map(({ key, help }) => [showKey(key), help] as const),
+    ...globalKeys.map(({ keys, help }) => [keys.map(showKey).join(" "), help] as const),
+  ];
+}
+
+/** The table of keys of docs/DASHBOARD.md. */
+export function keysAsMarkdown(views: readonly View[]): string {
+  const inTable = (text: string): string =>
+    text.replaceAll("\\", "\\\\").replaceAll("|", "\\|").replaceAll("*", "\\*");
+  const table = (rows: readonly (readonly [string, string])[]): string =>
+    [
+      "| key | what it does |",
+      "|---|---|",
+      ...rows.map(([key, what]) => `| ${inTable(key)} | ${inTable(what)} |`),
+    ].join("\n");
+  return [
+    `## Everywhere\n\n${table(globalKeys.map(({ keys, help }) => [[...keys.map(showKey)].join(" "), help]))}`,
+    ...views.map(
+      ({ title, verbs }) => `## ${title}\n\n${table(verbs.map(({ key, help }) => [showKey(key), help]))}`,
+    ),
+  ].join("\n\n");
+}

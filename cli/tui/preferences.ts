@@ -1,0 +1,54 @@
+/** What is remembered between two uses: the last view, and how its list was looked at. */
+import Conf from "conf";
+import { findConfigFolder } from "../../client/index.ts";
+import { type State, type ViewId, viewIds } from "./state/state.ts";
+
+interface Preferences {
+  view: ViewId;
+  isPaneOpen: boolean;
+  lists: Record<string, { sort?: string; grouping: number }>;
+}
+
+function open(): Conf<Partial<Preferences>> {
+  return new Conf<Partial<Preferences>>({
+    cwd: findConfigFolder(),
+    configName: "dashboard",
+    accessPropertiesByDotNotation: false,
+    // a damaged file is no reason not to open
+    clearInvalidConfig: true,
+  });
+}
+
+/** The state as it was left. A file that can't be read changes nothing. */
+export function restorePreferences(state: State): State {
+  try {
+    const { view, isPaneOpen, lists = {} } = open().store;
+    const restored = viewIds.map((id) => {
+      const { sort, grouping } = lists[id] ?? {};
+      const list = { ...state.lists[id], sort: typeof sort === "string" ? sort : undefined };
+      return [id, { ...list, grouping: Number.isInteger(grouping) ? Number(grouping) : 0 }] as const;
+    });
+    return {
+      ...state,
+      view: viewIds.find((id) => id === view) ?? state.view,
+      lists: Object.fromEntries(restored) as unknown as State["lists"],
+      pane: { ...state.pane, isOpen: isPaneOpen !== false },
+    };
+  } catch {
+    return state;
+  }
+}
+
+/** @returns why they can't be kept; undefined when they are */
+export function savePreferences({ view, lists, pane }: State): string | undefined {
+  try {
+    const kept = viewIds.map((id) => {
+      const { sort, grouping } = lists[id];
+      return [id, { ...(sort === undefined ? {} : { sort }), grouping }];
+    });
+    open().store = { view, isPaneOpen: pane.isOpen, lists: Object.fromEntries(kept) };
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

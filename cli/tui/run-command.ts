@@ -1,0 +1,62 @@
+/** Runs thaw itself: in the background, or with the terminal handed over. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { cleanText } from "../format/clean-text.ts";
+
+/** Lines that are kept of what a command says. */
+const KEPT = 200;
+const LONGEST_LINE = 2000;
+
+function ownCommand(context: string, args: readonly string[]): string[] {
+  return [process.argv[1] ?? "", "--context", context, ...args];
+}
+
+/** Runs it without a terminal and without input. @returns its exit code and the last lines of what it said */
+export async function runInBackground(
+  context: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<{ code: number; output: string[] }> {
+  const child = spawn(process.execPath, ownCommand(context, args), {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1" },
+    signal,
+  });
+  let text = "";
+  const take = (chunk: string): void => {
+    text = (text + chunk).slice(-KEPT * LONGEST_LINE);
+  };
+  child.stdout.setEncoding("utf8").on("data", take);
+  child.stderr.setEncoding("utf8").on("data", take);
+  const code = await ended(child);
+  return {
+    code,
+    output: text
+      .split("\n")
+      .map((line) => cleanText(line).slice(0, LONGEST_LINE))
+      .filter(Boolean)
+      .slice(-KEPT),
+  };
+}
+
+/** Runs it with the terminal. @param options isPaged: what it says goes through $PAGER. @returns its exit code */
+export async function runInTerminal(
+  context: string,
+  args: readonly string[],
+  { isPaged = false }: { isPaged?: boolean },
+): Promise<number> {
+  const command = [process.execPath, ...ownCommand(context, args)];
+  // Less makes a guest's control characters visible unless it is told not to.
+  const child = isPaged
+    ? spawn("sh", ["-c", '[ -n "$PAGER" ] || PAGER=less; "$@" 2>&1 | $PAGER', "sh", ...command], {
+        stdio: "inherit",
+      })
+    : spawn(command[0] ?? "", command.slice(1), { stdio: "inherit" });
+  return ended(child);
+}
+
+function ended(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+}

@@ -1,0 +1,180 @@
+/** The dashboard from its opening to its end: who follows the hosts, who has the terminal, and what each key leads to. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { signalExitCode } from "../../api/exit-code.ts";
+import { findPaths, type RemoteHost, type Thaw, ThawError } from "../../client/index.ts";
+import { readTerminalSize } from "../exec-io/terminal.ts";
+import { writeErr } from "../output.ts";
+import { Actor } from "./act.ts";
+import { msToNextTick } from "./clock.ts";
+import { HostFollower } from "./follow/host.ts";
+import { PaneFollower } from "./follow/pane.ts";
+import { followUsage } from "./follow/usage.ts";
+import { press } from "./input.ts";
+import { restorePreferences, savePreferences } from "./preferences.ts";
+import { Screen } from "./screen.tsx";
+import { cursorIndex, listRows } from "./state/rows.ts";
+import { newState } from "./state/state.ts";
+import { Store } from "./state/store.ts";
+import { viewOf } from "./views/index.ts";
+
+export interface SessionOptions {
+  hosts: readonly { context: string; remote: RemoteHost | undefined }[];
+  /** The context that commands work on when none is said. */
+  current: string;
+}
+
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+export class Session {
+  readonly #store: Store;
+  readonly #followers: ReadonlyMap<string, HostFollower>;
+  readonly #abort = new AbortController();
+  readonly #screen: Screen;
+  readonly #pane: PaneFollower;
+  readonly #usage = new Map<string, AbortController>();
+  readonly #end = Promise.withResolvers<number>();
+  #crash: unknown;
+  #tick: NodeJS.Timeout | undefined;
+
+  constructor({ hosts, current }: SessionOptions) {
+    const { signal } = this.#abort;
+    const state = newState(
+      hosts.map(({ context }) => context),
+      readTerminalSize(),
+      Date.now(),
+    );
+    this.#store = new Store(restorePreferences(state));
+    const store = this.#store;
+    this.#followers = new Map(
+      hosts.map(({ context, remote }) => [context, new HostFollower({ store, context, remote, signal })]),
+    );
+    const client = (context: string): Thaw => {
+      const follower = this.#followers.get(context);
+      if (follower === undefined) throw new ThawError("not-found", `there is no context ${context}`);
+      return follower.client;
+    };
+    const handOver = async <T>(work: () => Promise<T>): Promise<T> => {
+      try {
+        return await this.#screen.handOver(work);
+      } finally {
+        this.#followWhatIsShown();
+      }
+    };
+    const actor = new Actor({ store, client, current, handOver, signal });
+    const controls = {
+      ...{ store, actor },
+      quit: (code: number) => this.#end.resolve(code),
+      suspend: () => this.#stop(),
+      repaint: () => this.#screen.repaint(),
+    };
+    this.#screen = new Screen(store, { key: (key) => press(key, controls), crash: this.#fail });
+    this.#pane = new PaneFollower(store, client);
+  }
+
+  /** @returns the exit code */
+  async run(): Promise<number> {
+    const hear = ENDING.map((name) => [name, () => this.#end.resolve(signalExitCode(name))] as const);
+    for (const [name, listener] of hear) process.on(name, listener);
+    process.on("SIGTSTP", this.#stop);
+    process.on("SIGCONT", this.#goOn);
+    process.on("uncaughtException", this.#fail);
+    process.on("unhandledRejection", this.#fail);
+    try {
+      this.#store.subscribe(this.#followWhatIsShown);
+      this.#screen.open();
+      for (const follower of this.#followers.values()) void follower.follow();
+      this.#schedule();
+      return await this.#end.promise;
+    } finally {
+      this.#screen.close();
+      this.#store.close();
+      clearTimeout(this.#tick);
+      this.#abort.abort();
+      this.#pane.close();
+      for (const abort of this.#usage.values()) abort.abort();
+      const unsaved = savePreferences(this.#store.state);
+      if (unsaved !== undefined) writeErr(`thaw: preferences are not kept: ${unsaved}\n`);
+      await Promise.all([...this.#followers.values()].map((follower) => follower.close()));
+      for (const [name, listener] of hear) process.off(name, listener);
+      process.off("SIGTSTP", this.#stop);
+      process.off("SIGCONT", this.#goOn);
+      if (this.#crash !== undefined) reportCrash(this.#crash);
+    }
+  }
+
+  /** Follows what the window shows of the row with the cursor, and what sandboxes use while somebody looks at it. */
+  readonly #followWhatIsShown = (): void => {
+    const { state } = this.#store;
+    const view = viewOf(state.view);
+    const listing = listRows(view, state);
+    const row = listing.rows[cursorIndex(listing, state.lists[state.view])];
+    const isSeen = this.#screen.isOpen && state.pane.isOpen && state.overlay === undefined;
+    this.#pane.show(isSeen ? view.panes[state.pane.index % view.panes.length] : undefined, row);
+    for (const [context, { client }] of this.#followers) {
+      const host = state.hosts.find((each) => each.context === context);
+      const isWanted =
+        this.#screen.isOpen &&
+        host?.status === "here" &&
+        (state.view === "hosts" || (state.view === "sandboxes" && host.sandboxes.size > 0));
+      const before = this.#usage.get(context);
+      if (!isWanted) {
+        before?.abort();
+        this.#usage.delete(context);
+      } else if (before === undefined) {
+        const abort = new AbortController();
+        this.#usage.set(context, abort);
+        void followUsage({ store: this.#store, context, client }, abort.signal).then(() => {
+          if (this.#usage.get(context) === abort) this.#usage.delete(context);
+        });
+      }
+    }
+    this.#schedule();
+  };
+
+  #schedule(): void {
+    if (this.#tick !== undefined || this.#abort.signal.aborted) return;
+    this.#tick = setTimeout(() => {
+      this.#tick = undefined;
+      this.#store.set({ nowMs: Date.now() });
+      this.#schedule();
+    }, msToNextTick(this.#store.state));
+  }
+
+  /** Ctrl-Z: the shell has the terminal until `fg`. */
+  readonly #stop = (): void => {
+    if (!this.#screen.isOpen) return;
+    this.#screen.close();
+    process.off("SIGTSTP", this.#stop);
+    // all of the terminal's foreground, as the key does it elsewhere; a group that nobody would continue is not stopped by it
+    process.kill(0, "SIGTSTP");
+    setTimeout(() => {
+      process.on("SIGTSTP", this.#stop);
+      this.#screen.open();
+    }, 10);
+  };
+
+  /** Somebody stopped us without asking, and the terminal was another's meanwhile. */
+  readonly #goOn = (): void => {
+    this.#screen.repaint();
+  };
+
+  readonly #fail = (error: unknown): void => {
+    this.#crash ??= error;
+    this.#end.resolve(125);
+  };
+}
+
+function reportCrash(error: unknown): void {
+  const path = join(findPaths().home, "dashboard.log");
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  let where = path;
+  try {
+    writeFileSync(path, `${new Date().toISOString()} ${text}\n`, { mode: 0o600, flag: "a" });
+  } catch {
+    where = text;
+  }
+  writeErr(
+    `thaw: the dashboard failed: ${error instanceof Error ? error.message : String(error)}\nhint: ${where}\n`,
+  );
+}

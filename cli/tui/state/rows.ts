@@ -1,0 +1,105 @@
+/** Which rows a list shows, and where its cursor is. */
+import type { Row, View } from "../views/view.ts";
+import type { ListState, State, ViewId } from "./state.ts";
+
+/** A line of a list: a row, or the heading of the rows that follow. */
+export type Item = { row: Row } | { heading: string; count: number };
+
+/** A list as it is shown. */
+export interface Listing {
+  items: readonly Item[];
+  /** Rows without the headings. */
+  rows: readonly Row[];
+  /** Index in `rows` of each key. */
+  indexOf: ReadonlyMap<string, number>;
+  /** Index in `items` of each row. */
+  itemOf: readonly number[];
+}
+
+interface Cached {
+  hosts: State["hosts"];
+  list: Pick<ListState, "filter" | "sort" | "grouping">;
+  listing: Listing;
+}
+const cache = new Map<ViewId, Cached>();
+
+/** Whether the letters of `wanted` come in `text` in this order; a space starts over. */
+export function matches(text: string, wanted: string): boolean {
+  return wanted.split(" ").every((word) => {
+    let at = -1;
+    for (const letter of word) {
+      at = text.indexOf(letter, at + 1);
+      if (at < 0) return false;
+    }
+    return true;
+  });
+}
+
+/** Rows of a view as its list state has them. Made anew only when what they are made of has changed. */
+export function listRows(view: View, { hosts, lists }: Pick<State, "hosts" | "lists">): Listing {
+  const { filter, sort, grouping } = lists[view.id];
+  const before = cache.get(view.id);
+  if (
+    before?.hosts === hosts &&
+    before.list.filter === filter &&
+    before.list.sort === sort &&
+    before.list.grouping === grouping
+  )
+    return before.listing;
+  const wanted = filter.toLowerCase();
+  const all = view.rows(hosts);
+  const filtered = wanted === "" ? all : all.filter((row) => matches(row.text.toLowerCase(), wanted));
+  const listing = group(sortRows(filtered, view, sort), view.groupings?.[grouping]?.of);
+  cache.set(view.id, { hosts, list: { filter, sort, grouping }, listing });
+  return listing;
+}
+
+function sortRows(rows: Row[], view: View, sort: string | undefined): Row[] {
+  const column = view.columns.find(({ title }) => title === sort);
+  if (column === undefined) return rows;
+  const keys = new Map(
+    rows.map((row) => {
+      const cell = column.order?.(row) ?? column.cell(row, 0);
+      return [row, typeof cell === "object" ? cell.text : cell];
+    }),
+  );
+  return rows.toSorted((a, b) => {
+    const [left = "", right = ""] = [keys.get(a), keys.get(b)];
+    return typeof left === "number" && typeof right === "number"
+      ? right - left
+      : String(left).localeCompare(String(right), undefined, { numeric: true });
+  });
+}
+
+function group(rows: readonly Row[], of: ((row: Row) => string) | undefined): Listing {
+  const items: Item[] = [];
+  const ordered: Row[] = [];
+  const itemOf: number[] = [];
+  const add = (row: Row): void => {
+    ordered.push(row);
+    itemOf.push(items.length);
+    items.push({ row });
+  };
+  if (of === undefined) rows.forEach(add);
+  else
+    for (const [heading, members] of Map.groupBy(rows, of)) {
+      items.push({ heading, count: members.length });
+      members.forEach(add);
+    }
+  const indexOf = new Map(ordered.map((row, index) => [row.key, index]));
+  return { items, rows: ordered, indexOf, itemOf };
+}
+
+/** The index of the row with the cursor; -1 when there are none. A row that is gone leaves the cursor to the one in its place. */
+export function cursorIndex(listing: Listing, list: ListState): number {
+  const at = list.selected === undefined ? undefined : listing.indexOf.get(list.selected);
+  return at ?? Math.min(list.index, listing.rows.length - 1);
+}
+
+/** Rows that a verb acts on: those that are marked, else the one with the cursor. */
+export function chosenRows(listing: Listing, list: ListState): Row[] {
+  const marked = listing.rows.filter(({ key }) => list.marked.has(key));
+  if (marked.length > 0) return marked;
+  const row = listing.rows[cursorIndex(listing, list)];
+  return row === undefined ? [] : [row];
+}

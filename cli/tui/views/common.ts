@@ -1,0 +1,41 @@
+/** Parts that several views show alike. */
+import { formatAge } from "../../format/age.ts";
+import type { Column } from "../draw/columns.ts";
+import type { Line, Tone } from "../draw/text.ts";
+import type { Row } from "./view.ts";
+
+/** Which host a row is of. */
+export const hostColumn: Column<Row> = {
+  title: "HOST",
+  width: 8,
+  rank: 5,
+  cell: ({ context }) => ({ text: context, tone: "dim" }),
+};
+
+/** An age without its "ago": `12m`. */
+export function shortAge(time: string, nowMs: number): string {
+  return formatAge(time, nowMs).replace(" ago", "");
+}
+
+/** The time of day, of this host's zone. */
+export function timeOfDay(time: string | Date): string {
+  return new Date(time).toTimeString().slice(0, 8);
+}
+
+/** Names and values as lines; values that are empty are left out. */
+export function pairs(values: readonly (readonly [string, string | undefined, Tone?])[]): Line[] {
+  const shown = values.filter(([, value]) => value !== undefined && value !== "");
+  const width = Math.max(0, ...shown.map(([name]) => name.length));
+  return shown.map(([name, value = "", tone]) => [
+    { text: `${name.padEnd(width)}  `, tone: "dim" },
+    { text: value, tone },
+  ]);
+}
+
+export const heading = (text: string): Line => [{ text, tone: "strong" }];
+export const plain = (text: string, tone?: Tone): Line => [{ text, tone }];
+
+/** A row's key among all hosts. */
+export function rowKey(context: string, id: string): string {
+  return `${context}/${id}`;
+}

@@ -1,0 +1,134 @@
+import type { Capture } from "../../../../client/index.ts";
+import { formatElapsed } from "../../../format/age.ts";
+import { formatCommand, formatEnd } from "../../../format/ending.ts";
+import { formatSize } from "../../../format/size.ts";
+import { bar } from "../../draw/graph.ts";
+import type { Line } from "../../draw/text.ts";
+import type { State } from "../../state/state.ts";
+import { heading, pairs, plain, shortAge } from "../common.ts";
+import type { Pane } from "../view.ts";
+import { lineageOf } from "./lineage.ts";
+import { describePlace, describeReplay, type FailureRow } from "./row.ts";
+
+const BAR = 20;
+
+/** The live bar of a rerun, then its verdict. */
+export function rerunLines({ reruns }: Pick<State, "reruns">, key: string): Line[] {
+  const rerun = reruns.get(key);
+  if (rerun === undefined) return [];
+  const { done, count, failed, result, trouble } = rerun;
+  const lines: Line[] = [
+    [
+      { text: "Rerun  ", tone: "strong" },
+      { text: bar(done / count, BAR), tone: failed > 0 ? "bad" : "good" },
+      { text: `  ${done}/${count}  failed ${failed}` },
+    ],
+  ];
+  if (trouble !== undefined) lines.push(plain(`       ${trouble.message}`, "bad"));
+  if (result !== undefined) {
+    const [low, high] = result.interval.map((share) => Math.round(share * 100));
+    const share = Math.round((100 * result.failed) / Math.max(1, result.runs.length));
+    lines.push(
+      plain(
+        `       ${result.verdict}: ${share} % of the runs failed (95 %: ${low}–${high} %)`,
+        result.verdict === "passes" ? "good" : result.verdict === "flaky" ? "warn" : "bad",
+      ),
+    );
+  }
+  return [...lines, []];
+}
+
+function describeEnd({ exec, trigger }: Capture): string | undefined {
+  if (exec === null) return undefined;
+  return `${exec.exit === null ? `alive at the freeze (${trigger})` : formatEnd(exec.exit)} after ${formatElapsed(exec.durationMs)}`;
+}
+
+function caseLines(capture: Capture, nowMs: number): Line[] {
+  const { ci, exec, notes, changedBytes, egress } = capture;
+  const replay = describeReplay(capture);
+  const denied = egress.filter(({ allowed }) => !allowed).map(({ destination }) => destination);
+  return pairs([
+    ["command", exec === null ? undefined : formatCommand(exec.argv, 1000), "strong"],
+    ["ended", describeEnd(capture), "bad"],
+    ["taken", `${shortAge(capture.createdAt, nowMs)} ago, ${capture.createdAt}, on ${capture.host}`],
+    ["from CI", describePlace(capture)],
+    [
+      "run",
+      ci?.runId === undefined
+        ? undefined
+        : `${ci.workflow ?? ""} ${ci.runId}, attempt ${ci.attempt ?? "1"}, job ${ci.job ?? "?"}, step ${ci.step ?? "?"}`,
+    ],
+    ["commit", ci?.sha],
+    ["base", `${capture.base.from} (${capture.isolation})`],
+    ["in", exec?.cwd ?? undefined],
+    ["replays here", replay.text, replay.tone],
+    ["trial", notes.verified?.ok === false ? notes.verified.reason : undefined, "bad"],
+    [
+      "size",
+      `${formatSize(capture.storedBytes)} stored; ${formatSize(changedBytes.memory)} memory, ${formatSize(changedBytes.disk)} disk changed`,
+    ],
+    ["pinned", notes.pinned ? "yes: kept whatever the retention says" : undefined],
+    [
+      "secrets",
+      notes.scan === null
+        ? undefined
+        : notes.scan.findings.length === 0
+          ? "none found"
+          : notes.scan.findings.map(({ kind, where }) => `${kind} in ${where}`).join(", "),
+      "warn",
+    ],
+    ["denied", denied.join(", "), "warn"],
+    ["fingerprint", capture.fingerprint],
+  ]);
+}
+
+/** Log lines of a capture are text already; colours of the guest's are left out whole. */
+function bare(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a guest's colours
+  return text.replace(/\x1b\[[0-?]*[ -/]*[@-~]/g, "");
+}
+
+const caseFile: Pane<FailureRow> = {
+  title: "Case",
+  lines: ({ capture, key }, state) => {
+    const last = capture.exec?.lastLines ?? capture.console;
+    return [
+      ...rerunLines(state, key),
+      ...caseLines(capture, state.nowMs),
+      [],
+      heading("Last lines"),
+      ...(last.length === 0
+        ? [plain("it wrote nothing", "dim")]
+        : last.slice(-40).map((line) => plain(bare(line)))),
+    ];
+  },
+};
+
+const output: Pane<FailureRow> = {
+  title: "Output",
+  lines: ({ capture }) => (capture.exec?.lastLines ?? capture.console).map((line) => plain(bare(line))),
+};
+
+const machine: Pane<FailureRow> = {
+  title: "Machine",
+  lines: ({ capture: { processes, listening } }) =>
+    processes.map(({ pid, uid, state, command, name }): Line => {
+      const ports = listening.filter((socket) => socket.pid === pid).map(({ port }) => port);
+      return [
+        { text: `${String(pid).padStart(6)} ${String(uid).padStart(5)} ${state} `, tone: "dim" },
+        { text: command === "" ? `[${name}]` : command },
+        { text: ports.length === 0 ? "" : `  listening ${[...new Set(ports)].join(", ")}`, tone: "accent" },
+      ];
+    }),
+};
+
+const lineage: Pane<FailureRow> = {
+  title: "Lineage",
+  lines: ({ capture, context }, { hosts }) =>
+    lineageOf(
+      capture,
+      hosts.find((host) => host.context === context),
+    ),
+};
+
+export const failurePanes = [caseFile, output, machine, lineage] as const;

@@ -1,0 +1,158 @@
+import { formatSize } from "../../../format/size.ts";
+import type { RerunState } from "../../state/state.ts";
+import type { Verb, World } from "../view.ts";
+import type { FailureRow } from "./row.ts";
+
+/** GitHub's page of the pull request, else of the run. */
+export function pageOf({ capture: { ci } }: FailureRow): string | undefined {
+  // the case file is somebody else's text
+  if (ci?.repository === undefined || !/^[\w.-]+\/[\w.-]+$/.test(ci.repository)) return undefined;
+  const base = `https://github.com/${ci.repository}`;
+  if (ci.pr !== undefined && /^\d+$/.test(ci.pr)) return `${base}/pull/${ci.pr}`;
+  return ci.runId !== undefined && /^\d+$/.test(ci.runId) ? `${base}/actions/runs/${ci.runId}` : undefined;
+}
+
+function replays({ capture }: FailureRow): string | undefined {
+  return capture.replays === "memory" || capture.replays === "disk"
+    ? undefined
+    : `${capture.id} can't be replayed on this host: thaw capture check ${capture.id}`;
+}
+
+async function rerun(row: FailureRow, count: number, { client, update }: World): Promise<string> {
+  const set = (change: (before: RerunState) => RerunState): void =>
+    update((state) => ({
+      ...state,
+      reruns: new Map(state.reruns).set(
+        row.key,
+        change(state.reruns.get(row.key) ?? { count, done: 0, failed: 0 }),
+      ),
+    }));
+  set(() => ({ count, done: 0, failed: 0 }));
+  try {
+    const result = await client(row.context).captures.rerun(
+      row.capture.id,
+      { count },
+      {
+        onRun: ({ failed }) =>
+          set((before) => ({ ...before, done: before.done + 1, failed: before.failed + (failed ? 1 : 0) })),
+      },
+    );
+    set(() => ({ count, done: result.runs.length, failed: result.failed, result }));
+    return `${row.name}: ${result.failed} of ${result.runs.length} failed: ${result.verdict}`;
+  } catch (error) {
+    set((before) => ({
+      ...before,
+      trouble: { message: error instanceof Error ? error.message : String(error) },
+    }));
+    throw error;
+  }
+}
+
+export const failureVerbs: readonly Verb<FailureRow>[] = [
+  {
+    kind: "terminal",
+    key: "return",
+    label: "replay",
+    help: "Thaws the failure and opens a shell in it. Leaving the shell ends the replay.",
+    refusal: replays,
+    args: ({ name }) => ["replay", name],
+  },
+  {
+    kind: "count",
+    key: "n",
+    label: "rerun",
+    title: "How many runs",
+    initial: 10,
+    help: "Runs the failed command again from the state before it: flaky or broken?",
+    args: ({ name }, count) => ["rerun", name, "-n", String(count)],
+    run: rerun,
+  },
+  {
+    kind: "call",
+    key: "f",
+    label: "stand by",
+    help: "Replays it as a sandbox that stays, among the sandboxes.",
+    refusal: replays,
+    args: ({ name }) => ["replay", "--keep", name, "--", "true"],
+    run: async ({ capture, context }, { client }) => {
+      const { name } = await client(context).sandboxes.create({ source: { capture: capture.id } });
+      return `${capture.id} runs as ${name}`;
+    },
+  },
+  {
+    kind: "copy",
+    key: "y",
+    label: "copy",
+    help: "Copies the command that replays it.",
+    what: "the replay command",
+    text: ({ name }) => `thaw replay ${name}`,
+  },
+  {
+    kind: "copy",
+    key: "o",
+    label: "page",
+    help: "Copies and shows the address of its pull request or run.",
+    what: "the address",
+    refusal: (row) =>
+      pageOf(row) === undefined ? `${row.name} does not say where it comes from` : undefined,
+    text: (row) => pageOf(row) ?? "",
+  },
+  {
+    kind: "call",
+    key: "P",
+    label: "pin",
+    help: "Keeps it whatever the retention says, or no longer.",
+    bulk: true,
+    args: ({ name, capture }) => ["capture", capture.notes.pinned ? "unpin" : "pin", name],
+    run: async ({ capture, context }, { client }) => {
+      const { notes, id } = await client(context).captures.pin(capture.id, !capture.notes.pinned);
+      return notes.pinned ? `${id} is pinned` : `${id} is no longer pinned`;
+    },
+  },
+  {
+    kind: "call",
+    key: "v",
+    label: "verify",
+    help: "Compares the digests of its parts and thaws it on trial.",
+    args: ({ name }) => ["capture", "verify", name],
+    run: async ({ capture, context }, { client }) => {
+      const report = await client(context).captures.verify(capture.id);
+      if (!report.ok) throw new Error(`${capture.id} is damaged or can't be thawed here`);
+      return `${capture.id} is sound`;
+    },
+  },
+  {
+    kind: "line",
+    key: "u",
+    label: "push",
+    help: "Sends it to a store: complete the command.",
+    args: (row) => ["capture", "push", row?.name ?? ""],
+    rest: "oci:",
+  },
+  {
+    kind: "line",
+    key: "i",
+    label: "pull",
+    help: "Fetches one from a store: complete the command.",
+    rowless: true,
+    args: () => ["capture", "pull"],
+    rest: "oci:",
+  },
+  {
+    kind: "call",
+    key: "d",
+    label: "remove",
+    help: "Removes it, or those that are marked.",
+    bulk: true,
+    args: ({ name }) => ["capture", "rm", name],
+    question: (rows) => [
+      rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} failures?`,
+      `The machine and its case are lost for good; ${formatSize(rows.reduce((sum, { capture }) => sum + capture.storedBytes, 0))} are freed.`,
+      ...(rows.some(({ capture }) => capture.notes.pinned) ? ["One of them is pinned."] : []),
+    ],
+    run: async ({ capture, context }, { client }) => {
+      await client(context).captures.remove(capture.id);
+      return `${capture.id} was removed`;
+    },
+  },
+];

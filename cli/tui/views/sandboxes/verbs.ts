@@ -1,0 +1,148 @@
+import type { Verb } from "../view.ts";
+import { chooseExec } from "./log.ts";
+import type { SandboxRow } from "./row.ts";
+
+const isAsleep = ({ sandbox }: SandboxRow): boolean => sandbox.state === "paused" || sandbox.frozen;
+
+function runs({ sandbox }: SandboxRow): string | undefined {
+  return sandbox.state === "running" || sandbox.state === "paused" || sandbox.frozen
+    ? undefined
+    : `${sandbox.name} is ${sandbox.state}`;
+}
+
+function attachArgs({ sandbox }: SandboxRow): string[] {
+  const exec = chooseExec(sandbox.execs);
+  return exec?.state === "running" ? ["attach", sandbox.name, exec.id] : ["shell", sandbox.name];
+}
+
+export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
+  {
+    kind: "terminal",
+    key: "return",
+    label: "attach",
+    help: "Joins the command that runs, or opens a shell. Ctrl-] leaves it and returns here.",
+    refusal: runs,
+    args: attachArgs,
+  },
+  {
+    kind: "terminal",
+    key: "s",
+    label: "shell",
+    help: "Opens a shell in it.",
+    refusal: runs,
+    args: ({ name }) => ["shell", name],
+  },
+  {
+    kind: "line",
+    key: "x",
+    label: "exec",
+    help: "Runs a command in it; its output is in the log.",
+    refusal: runs,
+    rest: "-- ",
+    args: (row) => ["exec", "-d", row?.name ?? ""],
+  },
+  {
+    kind: "call",
+    key: "f",
+    label: "fork",
+    help: "Makes a copy of it as it is now.",
+    refusal: runs,
+    args: ({ name }) => ["fork", name],
+    run: async ({ sandbox, context }, { client }) => {
+      const { sandboxes } = await client(context).sandboxes.at(sandbox.id).fork();
+      return `${sandbox.name} was forked: ${sandboxes.map(({ name }) => name).join(", ")}`;
+    },
+  },
+  {
+    kind: "line",
+    key: "z",
+    label: "freeze",
+    help: "Makes a snapshot of it while it goes on, named by the tag that you type.",
+    refusal: runs,
+    args: (row) => ["freeze", row?.name ?? ""],
+    rest: "",
+  },
+  {
+    kind: "call",
+    key: "p",
+    label: "pause",
+    help: "Pauses it, or lets it go on.",
+    bulk: true,
+    refusal: runs,
+    args: (row) => [isAsleep(row) ? "resume" : "pause", row.name],
+    run: async (row, { client }) => {
+      const sandbox = client(row.context).sandboxes.at(row.sandbox.id);
+      const { name, state } = isAsleep(row) ? await sandbox.resume() : await sandbox.pause();
+      return `${name} is ${state}`;
+    },
+  },
+  {
+    kind: "line",
+    key: "c",
+    label: "copy",
+    help: "Copies files in or out: complete the command.",
+    refusal: runs,
+    args: (row) => ["cp", `${row?.name ?? ""}:/tmp/`],
+    rest: "./",
+  },
+  {
+    kind: "line",
+    key: "o",
+    label: "open",
+    help: "Prints a link at which a browser sees a port of it.",
+    refusal: runs,
+    args: (row) => ["preview", row?.name ?? "", ...(row?.sandbox.listening.slice(0, 1).map(String) ?? [])],
+    rest: "",
+  },
+  {
+    kind: "line",
+    key: "e",
+    label: "extend",
+    help: "Puts its end off.",
+    args: (row) => ["extend", row?.name ?? ""],
+    rest: "30m",
+  },
+  {
+    kind: "call",
+    key: "C",
+    label: "capture",
+    help: "Keeps the machine as it is now, as a failure's is kept.",
+    refusal: runs,
+    args: ({ name }) => ["capture", "create", name],
+    run: async ({ sandbox, context }, { client }) =>
+      `${sandbox.name} is kept as ${(await client(context).sandboxes.at(sandbox.id).capture()).id}`,
+  },
+  {
+    kind: "terminal",
+    key: "l",
+    label: "pager",
+    help: "Opens the whole log in $PAGER.",
+    isPaged: true,
+    args: ({ name }) => ["logs", name],
+  },
+  {
+    kind: "line",
+    key: "n",
+    label: "new",
+    help: "Makes a sandbox: complete the command.",
+    rowless: true,
+    args: () => ["create"],
+    rest: "--template base",
+  },
+  {
+    kind: "call",
+    key: "d",
+    label: "remove",
+    help: "Removes it, or those that are marked.",
+    bulk: true,
+    args: ({ name }) => ["rm", name],
+    question: (rows) => [
+      rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} sandboxes?`,
+      "Its memory, its disk and what runs in it are lost. Captures and snapshots of it stay.",
+    ],
+    run: async ({ sandbox, context }, { client }) => {
+      await client(context).sandboxes.at(sandbox.id).remove();
+      return `${sandbox.name} was removed`;
+    },
+  },
+];

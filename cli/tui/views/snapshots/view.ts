@@ -1,0 +1,208 @@
+import type { Snapshot } from "../../../../client/index.ts";
+import { formatSize } from "../../../format/size.ts";
+import type { Column } from "../../draw/columns.ts";
+import type { HostState } from "../../state/state.ts";
+import { heading, hostColumn, pairs, plain, rowKey, shortAge } from "../common.ts";
+import { drawTree } from "../failures/lineage.ts";
+import type { Pane, Row, Verb, View } from "../view.ts";
+
+interface SnapshotRow extends Row {
+  snapshot: Snapshot;
+}
+
+const columns: readonly Column<SnapshotRow>[] = [
+  { title: "TAG", width: 16, grows: 2, rank: 0, cell: ({ name }) => ({ text: name, tone: "strong" }) },
+  { title: "TEMPLATE", width: 10, grows: 1, rank: 4, cell: ({ snapshot }) => snapshot.template ?? "–" },
+  { title: "ID", width: 14, rank: 3, cell: ({ snapshot }) => ({ text: snapshot.id, tone: "dim" }) },
+  {
+    title: "AGE",
+    width: 4,
+    align: "right",
+    rank: 1,
+    cell: ({ snapshot }, nowMs) => shortAge(snapshot.createdAt, nowMs),
+    order: ({ snapshot }) => Date.parse(snapshot.createdAt),
+  },
+  {
+    title: "SIZE",
+    width: 8,
+    align: "right",
+    rank: 0,
+    cell: ({ snapshot }) => formatSize(snapshot.storedBytes),
+    order: ({ snapshot }) => snapshot.storedBytes,
+  },
+  {
+    title: "USED BY",
+    width: 8,
+    align: "right",
+    rank: 1,
+    cell: ({ snapshot }) => String(snapshot.usedBy.length),
+    order: ({ snapshot }) => snapshot.usedBy.length,
+  },
+  {
+    title: "THAWS HERE",
+    width: 10,
+    grows: 1,
+    rank: 2,
+    cell: ({ snapshot: { incompatible } }) =>
+      incompatible.length === 0
+        ? { text: "yes", tone: "good" }
+        : { text: `no: ${incompatible[0]}`, tone: "bad" },
+  },
+  hostColumn,
+];
+
+function usersOf(snapshot: Snapshot, host: HostState | undefined) {
+  return snapshot.usedBy.map((id) => ({
+    text: host?.sandboxes.get(id)?.name ?? id,
+    note: "sandbox",
+    children: [],
+  }));
+}
+
+const detail: Pane<SnapshotRow> = {
+  title: "Detail",
+  lines: ({ snapshot, context }, { hosts }) => {
+    const host = hosts.find((each) => each.context === context);
+    const captures = [...(host?.captures.values() ?? [])]
+      .filter(({ base }) => base.snapshot === snapshot.id)
+      .slice(0, 20)
+      .map(({ id }) => ({ text: id, note: "failure", children: [] }));
+    const { needs, resources, defaults } = snapshot;
+    return [
+      ...pairs([
+        ["id", snapshot.id],
+        ["tags", snapshot.tags.join(", ")],
+        ["made", snapshot.createdAt],
+        [
+          "machine",
+          `${resources.cpus} CPUs, ${formatSize(resources.memoryMib * 2 ** 20)} memory, ${formatSize(resources.diskMib * 2 ** 20)} disk`,
+        ],
+        ["needs", `${needs.runner} ${needs.build}, ${needs.accelerator}, ${needs.cpu}, ${needs.machine}`],
+        ["kernel", needs.kernel],
+        ["commands", `as ${defaults.user} in ${defaults.workdir}`],
+        ["not here", snapshot.incompatible.join("; "), "bad"],
+      ]),
+      [],
+      heading("Parts"),
+      ...snapshot.parts.map(({ name, sizeBytes, storedBytes }) =>
+        plain(`${name.padEnd(12)} ${formatSize(sizeBytes).padStart(8)}, ${formatSize(storedBytes)} on disk`),
+      ),
+      [],
+      heading("Lineage"),
+      ...drawTree({
+        text: snapshot.template === null ? "frozen from a sandbox" : `template ${snapshot.template}`,
+        children: [
+          {
+            text: snapshot.tags[0] ?? snapshot.id,
+            isThis: true,
+            children: [...usersOf(snapshot, host), ...captures],
+          },
+        ],
+      }),
+    ];
+  },
+};
+
+const thaws = ({ snapshot, name }: SnapshotRow): string | undefined =>
+  snapshot.incompatible.length === 0
+    ? undefined
+    : `${name} can't be thawed here: ${snapshot.incompatible.join("; ")}`;
+
+const verbs: readonly Verb<SnapshotRow>[] = [
+  {
+    kind: "call",
+    key: "return",
+    label: "thaw",
+    help: "Makes a sandbox of it.",
+    refusal: thaws,
+    args: ({ name }) => ["create", "--snapshot", name],
+    run: async ({ snapshot, context }, { client }) =>
+      `${(await client(context).sandboxes.create({ source: { snapshot: snapshot.id } })).name} runs`,
+  },
+  {
+    kind: "line",
+    key: "t",
+    label: "tag",
+    help: "Names it: complete the command.",
+    args: (row) => ["snapshot", "tag", row?.name ?? ""],
+    rest: "",
+  },
+  {
+    kind: "line",
+    key: "u",
+    label: "push",
+    help: "Sends it to a store: complete the command.",
+    args: (row) => ["snapshot", "push", row?.name ?? ""],
+    rest: "oci:",
+  },
+  {
+    kind: "line",
+    key: "i",
+    label: "pull",
+    help: "Fetches one from a store: complete the command.",
+    rowless: true,
+    args: () => ["snapshot", "pull"],
+    rest: "oci:",
+  },
+  {
+    kind: "call",
+    key: "v",
+    label: "verify",
+    help: "Reads every part and compares digests.",
+    args: ({ name }) => ["snapshot", "verify", name],
+    run: async ({ snapshot, context, name }, { client }) => {
+      const { ok, parts } = await client(context).snapshots.verify(snapshot.id);
+      if (!ok)
+        throw new Error(
+          `${name} is damaged: ${parts
+            .filter((part) => !part.ok)
+            .map((part) => part.name)
+            .join(", ")}`,
+        );
+      return `${name} is sound`;
+    },
+  },
+  {
+    kind: "call",
+    key: "d",
+    label: "remove",
+    help: "Removes it, or those that are marked; of one with several tags, only the tag.",
+    bulk: true,
+    args: ({ name }) => ["snapshot", "rm", name],
+    question: (rows) => [
+      rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} snapshots?`,
+      `Frees up to ${formatSize(rows.reduce((sum, { snapshot }) => sum + snapshot.storedBytes, 0))}. What was frozen from it and failures that are based on it need it to be thawed.`,
+      ...rows
+        .filter(({ snapshot }) => snapshot.usedBy.length > 0)
+        .slice(0, 3)
+        .map(({ name, snapshot }) => `${name} is used by ${snapshot.usedBy.length} sandboxes.`),
+    ],
+    run: async ({ name, context }, { client }) => {
+      await client(context).snapshots.remove(name);
+      return `${name} was removed`;
+    },
+  },
+];
+
+export const snapshots: View<SnapshotRow> = {
+  id: "snapshots",
+  title: "Snapshots",
+  columns,
+  rows: (hosts) =>
+    hosts
+      .flatMap(({ context, snapshots }) =>
+        [...snapshots.values()].map(
+          (snapshot): SnapshotRow => ({
+            key: rowKey(context, snapshot.id),
+            context,
+            name: snapshot.tags[0] ?? snapshot.id,
+            text: `${snapshot.tags.join(" ")} ${snapshot.id} ${snapshot.template ?? ""} ${context}`,
+            snapshot,
+          }),
+        ),
+      )
+      .sort((a, b) => b.snapshot.createdAt.localeCompare(a.snapshot.createdAt)),
+  panes: [detail],
+  verbs,
+  empty: "no snapshots: thaw template build base",
+};

@@ -1,0 +1,192 @@
+/** The dashboard's parts that need neither a terminal nor a host. */
+import fc from "fast-check";
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { Actor } from "../../../cli/tui/act.ts";
+import { formatArgs, splitLine } from "../../../cli/tui/command-line.ts";
+import { cut, fitTo, widthOf } from "../../../cli/tui/draw/text.ts";
+import { scrollTo } from "../../../cli/tui/draw/window.ts";
+import { changesOf } from "../../../cli/tui/follow/changes.ts";
+import { press } from "../../../cli/tui/input.ts";
+import { globalKeys, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
+import { nameKey } from "../../../cli/tui/keys.ts";
+import { listRows, matches } from "../../../cli/tui/state/rows.ts";
+import { Store } from "../../../cli/tui/state/store.ts";
+import { viewOf, views } from "../../../cli/tui/views/index.ts";
+import { dashboard, sandbox } from "./world.ts";
+
+describe("text", () => {
+  test("is as wide as it is said to be, whatever is in it", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "grapheme", maxLength: 40 }),
+        fc.integer({ min: 1, max: 30 }),
+        (text, width) => {
+          expect(widthOf(fitTo(text, width))).toBe(width);
+        },
+      ),
+    );
+    expect(cut("日本語", 4)).toBe("日… ");
+    expect(fitTo("a\x1b[31mb\tc", 10)).toBe("a[31mb c  ");
+  });
+});
+
+test("a window keeps the cursor and moves as little as it must", () => {
+  expect(scrollTo(5, 0, 10, 100)).toBe(0);
+  expect(scrollTo(10, 0, 10, 100)).toBe(1);
+  expect(scrollTo(3, 50, 10, 100)).toBe(3);
+  expect(scrollTo(99, 0, 10, 100)).toBe(90);
+  expect(scrollTo(0, 7, 10, 5)).toBe(0);
+});
+
+test("the filter takes letters in order, words apart", () => {
+  expect(matches("shop-pr-412 paused", "spr4")).toBe(true);
+  expect(matches("shop-pr-412 paused", "pau shop")).toBe(true);
+  expect(matches("shop-pr-412 paused", "4p1")).toBe(false);
+});
+
+test("an event names what has to be asked for again", () => {
+  const event = (type: string, target: string, sandbox: string | null) =>
+    changesOf({ type, target, sandbox } as never);
+  expect(event("exec.ended", "e1", "s1")).toEqual([{ kind: "sandboxes", id: "s1", isGone: false }]);
+  expect(event("sandbox.removed", "s1", "s1")).toEqual([{ kind: "sandboxes", id: "s1", isGone: true }]);
+  expect(event("capture.removed", "fail-1", null)).toEqual([
+    { kind: "captures", id: "fail-1", isGone: true },
+  ]);
+  expect(event("template.built", "node", null)).toEqual([{ kind: "templates" }]);
+  expect(event("clock.jumped", "host", null)).toEqual([]);
+});
+
+test("a command line is split as a shell splits it, and what is formatted splits back", () => {
+  expect(splitLine(`thaw exec web -- sh -c 'a "b" $c' "d e"\\ f`)).toEqual([
+    "thaw",
+    "exec",
+    "web",
+    "--",
+    "sh",
+    "-c",
+    'a "b" $c',
+    "d e f",
+  ]);
+  expect(() => splitLine("thaw 'x")).toThrow("not closed");
+  fc.assert(
+    fc.property(fc.array(fc.string({ minLength: 1 })), (args) => {
+      expect(splitLine(formatArgs(args, "a", "a")).slice(1)).toEqual(args);
+    }),
+  );
+  expect(formatArgs(["rm", "web"], "ci-3", "local")).toBe("thaw --context ci-3 rm web");
+});
+
+test.each([
+  ["a", { name: "a" }, "a"],
+  ["A", { name: "a", shift: true }, "A"],
+  [" ", { name: "space", sequence: " " }, "space"],
+  ["\r", { name: "return", sequence: "\r" }, "return"],
+  ["\x03", { name: "c", ctrl: true, sequence: "\x03" }, "ctrl-c"],
+  [undefined, { name: "tab", shift: true, sequence: "\x1b[Z" }, "shift-tab"],
+  ["\x1b", { name: "escape", meta: true, sequence: "\x1b" }, "escape"],
+  ["é", { name: undefined, sequence: "é" }, "é"],
+])("the key %j is called %3$s", (text, pressed, name) => {
+  expect(nameKey(text, pressed as never).name).toBe(name);
+});
+
+test("no key means two things in one view, and the table of keys in the docs is this one", async () => {
+  const everywhere = globalKeys.flatMap(({ keys }) => keys);
+  for (const { verbs } of views) {
+    const keys = [...everywhere, ...verbs.map(({ key }) => key), "1", "2", "3", "4", "5"];
+    expect(keys.filter((key, index) => keys.indexOf(key) !== index)).toEqual([]);
+  }
+  await expect(`# Keys of the dashboard\n\n${keysAsMarkdown(views)}\n`).toMatchFileSnapshot(
+    "../../../docs/DASHBOARD-KEYS.md",
+  );
+});
+
+describe("keys", () => {
+  let store: Store;
+  const run = { quit: vi.fn(), suspend: vi.fn(), repaint: vi.fn() };
+  const type = (...names: string[]): void => {
+    const actor = new Actor({
+      ...{ store, current: "ci-3", handOver: (work) => work(), signal: new AbortController().signal },
+      client: () => {
+        throw new Error("the host was asked");
+      },
+    });
+    for (const name of names) press({ name, text: name.length === 1 ? name : "" }, { store, actor, ...run });
+  };
+  const selected = (): string | undefined => store.state.lists.sandboxes.selected;
+  const names = (): string[] => listRows(viewOf("sandboxes"), store.state).rows.map(({ name }) => name);
+
+  beforeEach(() => {
+    store = new Store(dashboard({ cols: 80, rows: 24 }));
+    vi.clearAllMocks();
+  });
+
+  test("the cursor stays on its row, not at its place; a row that goes leaves it to the next", () => {
+    type("j", "j");
+    expect(selected()).toBe("ci-3/s1");
+    const add = sandbox({ id: "s0", name: "newest", createdAt: new Date(Date.now() + 1e9).toISOString() });
+    store.setHost("ci-3", (host) => ({ ...host, sandboxes: new Map([...host.sandboxes, ["s0", add]]) }));
+    expect(names()[0]).toBe("newest");
+    type("j");
+    expect(selected()).toBe("ci-3/s2");
+    store.setHost("ci-3", (host) => ({
+      ...host,
+      sandboxes: new Map([...host.sandboxes].filter(([id]) => id !== "s2")),
+    }));
+    // it was the last: the one before it is the last now
+    type("k");
+    expect(selected()).toBe("ci-3/s3");
+  });
+
+  test("a filter narrows the list while it is typed, and esc drops it", () => {
+    type("/", "s", "h", "p");
+    expect(names()).toEqual(["shop-pr-412"]);
+    type("return");
+    expect(store.state.prompt).toBeUndefined();
+    type("escape");
+    expect(names()).toHaveLength(4);
+  });
+
+  test("removing asks first; no key but y does it", () => {
+    type("space", "space", "d");
+    expect(store.state.prompt).toMatchObject({ kind: "confirm", keys: ["ci-3/s4", "ci-3/s3"] });
+    type("return");
+    expect(store.state.jobs).toEqual([]);
+    expect(store.state.lists.sandboxes.marked.size).toBe(2);
+    type("d", "y");
+    expect(store.state.jobs.map(({ command }) => command)).toEqual([
+      "thaw rm replay-7k2q",
+      "thaw rm 'agent-日本語'",
+    ]);
+  });
+
+  test("what fails is said, and kept in the command log", async () => {
+    type("f");
+    await vi.waitFor(() =>
+      expect(store.state.message).toMatchObject({ text: "the host was asked", tone: "bad" }),
+    );
+    expect(store.state.jobs).toMatchObject([{ command: "thaw fork replay-7k2q", state: "failed" }]);
+  });
+
+  test("a verb that needs more shows its command line, to be completed", () => {
+    type("z", "a", "b", "backspace");
+    expect(store.state.prompt).toMatchObject({ kind: "command", text: "thaw freeze replay-7k2q a" });
+    type("escape");
+    expect(store.state.prompt).toBeUndefined();
+  });
+
+  test("views by number and by name; the help and its end; quitting", () => {
+    type("2");
+    expect(store.state.view).toBe("failures");
+    type(":", "t", "e", "m", "return");
+    expect(store.state.view).toBe("templates");
+    type("?");
+    expect(store.state.overlay).toBe("help");
+    type("q");
+    expect(store.state.overlay).toBeUndefined();
+    expect(run.quit).not.toHaveBeenCalled();
+    type("q");
+    expect(run.quit).toHaveBeenCalledWith(0);
+    type("ctrl-c");
+    expect(run.quit).toHaveBeenLastCalledWith(130);
+  });
+});
