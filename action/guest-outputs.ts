@@ -1,4 +1,5 @@
 /** Outputs that a script has set: its GITHUB_OUTPUT is a file of the guest, and so is anything that the guest made of it. */
+import { isUtf8 } from "node:buffer";
 
 /** What the runner takes of an output, by its documentation. */
 const MAX_VALUE_BYTES = 1 << 20;
@@ -22,25 +23,40 @@ interface Entry {
 export function parseGuestOutputs(content: Uint8Array, names: readonly string[]): GuestOutputs {
   const values = new Map<string, string>();
   const refused: string[] = [];
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(content);
-  } catch {
-    return { values, refused: ["the file for outputs is not UTF-8"] };
-  }
   const unknown = new Set<string>();
-  for (const entry of entriesOf(text)) {
-    if (typeof entry === "string") refused.push(entry);
-    else if (!names.includes(entry.name)) unknown.add(entry.name.slice(0, 100));
-    else if (entry.value.includes("\0")) refused.push(`${entry.name} has a NUL`);
-    else if (Buffer.byteLength(entry.value) > MAX_VALUE_BYTES)
-      refused.push(`${entry.name} has more than ${MAX_VALUE_BYTES} bytes`);
-    else values.set(entry.name, entry.value);
+  for (const entry of entriesOf(toBytes(content))) {
+    if (typeof entry === "string") {
+      refused.push(decode(entry));
+      continue;
+    }
+    const name = decode(entry.name);
+    if (!names.includes(name)) {
+      unknown.add(name.slice(0, 100));
+      continue;
+    }
+    // The last one counts, also where it is refused.
+    values.delete(name);
+    const bytes = Buffer.from(entry.value, "latin1");
+    if (bytes.includes(0)) refused.push(`${name} has a NUL`);
+    else if (bytes.length > MAX_VALUE_BYTES) refused.push(`${name} has more than ${MAX_VALUE_BYTES} bytes`);
+    else if (!isUtf8(bytes)) refused.push(`${name} is not UTF-8`);
+    else values.set(name, bytes.toString());
   }
   for (const name of [...unknown].slice(0, 20))
     refused.push(`${JSON.stringify(name)} is not listed in \`outputs\``);
   if (unknown.size > 20) refused.push(`${unknown.size - 20} more are not listed in \`outputs\``);
   return { values, refused };
+}
+
+/** A character for each byte, so that what is not UTF-8 spoils only its own entry; without a mark of byte order. */
+function toBytes(content: Uint8Array): string {
+  return Buffer.from(content)
+    .toString("latin1")
+    .replace(/^\u00ef\u00bb\u00bf/, "");
+}
+
+function decode(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString();
 }
 
 /** Entries in order; a text says what is wrong, and is the last. */

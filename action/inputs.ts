@@ -144,8 +144,9 @@ export const INPUTS = [
   },
   {
     name: "comment",
-    description: "What is written to the pull request.",
-    notYet: "it goes with `preview`",
+    description:
+      "What is written to the pull request, in one comment: preview (where it is), failure (also a failed step's capture and how to open it), never.",
+    default: "preview",
   },
   {
     name: "github-token",

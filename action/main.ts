@@ -16,6 +16,8 @@ import { saveStepState } from "./state.ts";
 import type { StepResult } from "./step.ts";
 
 const started = performance.now();
+/** How long the comment may hold the job. */
+const COMMENT_MS = 30_000;
 
 function refuseContainer(): void {
   if (!isJobContainer(process.env)) return;
@@ -136,6 +138,15 @@ async function main(): Promise<void> {
     const { explainHost } = await import("./host.ts");
     const missing = await explainHost(client);
     if (missing !== undefined) result.error += `\n${missing}`;
+  }
+  if (plan.comment === "failure" && preview === undefined) {
+    const { commentFailure } = await import("./comment-failure.ts");
+    const token = readInputs(process.env)["github-token"];
+    // How the step ended is told in any case.
+    const late = AbortSignal.any([signal, AbortSignal.timeout(COMMENT_MS)]);
+    await commentFailure(result, plan, { env: process.env, token, signal: late }).catch((error: unknown) =>
+      result.notes.push(`the comment could not be written: ${describeError(error)}`),
+    );
   }
   await tell(result, plan, log);
 }

@@ -39,6 +39,10 @@ import { findShippedTemplates } from "./shipped.ts";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Until when a sandbox stays: the step's end, the job's, or its time to live. */
+const COMMENT_POLICIES = ["preview", "failure", "never"] as const;
+/** `preview`: where the preview is. `failure`: that, and a failed step's capture. */
+export type CommentPolicy = (typeof COMMENT_POLICIES)[number];
+
 export type Keep = "step" | "job" | "after";
 
 /** What a step does. */
@@ -77,6 +81,10 @@ export interface StepPlan {
   keep: Keep;
   /** The port that the pull request's preview shows; undefined: no preview is made. */
   previewPort: number | undefined;
+  /** The sandbox's time to live, which the step renews as long as there is somebody; undefined: it ends by other means. */
+  leaseMs: number | undefined;
+  /** What may be written to the pull request. */
+  comment: CommentPolicy;
   ci: CiContext | undefined;
   /** The page of the workflow run's attempt. */
   runUrl: string | undefined;
@@ -85,12 +93,10 @@ export interface StepPlan {
 const DEFAULT_QUEUE_MS = 600_000;
 const DEFAULT_CAPTURE_TIMEOUT_MS = 120_000;
 const HOUR_MS = 3_600_000;
-/**
- * Times to live where none was given. `step`: the longest job there is, for the case that neither the step nor its post step came to remove
- * the sandbox.
- */
-const DEFAULT_TTL_MS: Readonly<Record<Keep, number>> = {
-  step: 120 * HOUR_MS,
+/** What a step's sandbox that stays until files were read has left to live when nobody renews its lease any more. */
+const LEASE_MS = 900_000;
+/** Times to live where none was given. */
+const DEFAULT_TTL_MS: Readonly<Record<Exclude<Keep, "step">, number>> = {
   job: 6 * HOUR_MS,
   after: 24 * HOUR_MS,
 };
@@ -297,12 +303,14 @@ export async function planStep(env: Environment, { random }: { random: string })
   const artifacts = reader.read("artifacts", parsePatterns) ?? [];
   const matrix = reader.read("matrix", parseMatrix);
   const captures = await readCapture(reader, env, settings.capture);
+  const comment = reader.read("comment", parseChoice(COMMENT_POLICIES)) ?? "preview";
   if (reader.hasMistakes) await checkTemplate(reader, settings.source);
   const isolation = reader.read("isolation", parseChoice(["any", "kvm"] as const)) ?? "any";
   reader.finish();
   if (code !== undefined && captures.reruns > 0) settings.checkpoint = true;
-  if (outputs.length > 0 || artifacts.length > 0 || patch !== undefined)
-    settings.ttlMs ??= DEFAULT_TTL_MS.step;
+  const reads = outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
+  const leaseMs = reads && sandbox === undefined && settings.ttlMs === undefined ? LEASE_MS : undefined;
+  if (leaseMs !== undefined) settings.ttlMs = leaseMs;
   return {
     title: planned?.title ?? "",
     argv: planned?.argv ?? [],
@@ -319,6 +327,8 @@ export async function planStep(env: Environment, { random }: { random: string })
       isolation,
       keep,
       previewPort,
+      leaseMs,
+      comment,
       ...captures,
     },
     exclude: reader.read("exclude", (text) => text),

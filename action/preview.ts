@@ -1,19 +1,17 @@
 /** `preview: true`: the step's sandbox becomes the pull request's preview, or is kept from becoming one, or the preview goes. */
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { notice } from "@actions/core";
 import { type Thaw, ThawError } from "../client/index.ts";
 import { connectGitHub } from "../github/index.ts";
+import { readEvent } from "./event.ts";
 import { neutralise } from "./neutralise.ts";
 import type { StepPlan } from "./plan.ts";
 import {
   type Clients,
   findEphemeralReason,
   judgePullRequest,
-  type PullRequestEvent,
   previewName,
   publishPreview,
-  readPullRequestEvent,
   reportNoPreview,
   retirePreviews,
 } from "./pull-request.ts";
@@ -30,20 +28,6 @@ export interface Preview {
   plan: StepPlan;
   /** Called with the step's result. @returns the preview's address; undefined when there is none */
   finish: (result: StepResult) => Promise<string | undefined>;
-}
-
-function readEvent(env: Environment): PullRequestEvent {
-  let payload: unknown;
-  try {
-    payload = JSON.parse(readFileSync(env.GITHUB_EVENT_PATH ?? "", "utf8"));
-  } catch {
-    payload = undefined;
-  }
-  const event = readPullRequestEvent(env.GITHUB_EVENT_NAME ?? "", payload);
-  if (event !== undefined) return event;
-  throw new ThawError("usage", `preview: ${env.GITHUB_EVENT_NAME ?? "this event"} is about no pull request`, {
-    hint: "on: pull_request, with types: [opened, synchronize, reopened, closed, labeled]",
-  });
 }
 
 /** An approval is of one commit: a name may lead to another by the time that it is fetched. @throws ThawError `usage` */
@@ -65,12 +49,21 @@ export async function beginPreview(
 ): Promise<Preview | undefined> {
   const { previewPort: port = 0 } = plan;
   const event = readEvent(env);
+  if (event === undefined)
+    throw new ThawError(
+      "usage",
+      `preview: ${env.GITHUB_EVENT_NAME ?? "this event"} is about no pull request`,
+      {
+        hint: "on: pull_request, with types: [opened, synchronize, reopened, closed, labeled]",
+      },
+    );
   const github = await connectGitHub({
     apiUrl: env.GITHUB_API_URL || "https://api.github.com",
     token: token === "" ? undefined : token,
     signal,
   });
   const clients: Clients = {
+    comments: plan.comment !== "never",
     github,
     thaw,
     host: hostname(),

@@ -4,7 +4,7 @@
  */
 import type { Sandbox, Thaw } from "../client/index.ts";
 import { type GitHub, GitHubError, getPullRequest } from "../github/index.ts";
-import { type CommentView, writeComment } from "./pull-request/comment.ts";
+import { type CommentView, writeComment, writeStep } from "./pull-request/comment.ts";
 import { deploy, retireDeployments } from "./pull-request/deployment.ts";
 import type { PullRequestEvent, PullRequestHead } from "./pull-request/event.ts";
 import {
@@ -16,14 +16,18 @@ import {
   shaOf,
   waitForAnswer,
 } from "./pull-request/sandboxes.ts";
+import type { StepFailure } from "./pull-request/step-sections.ts";
 
 export { type PullRequestEvent, type PullRequestHead, readPullRequestEvent } from "./pull-request/event.ts";
 export { judgePullRequest, type Verdict } from "./pull-request/fork.ts";
 export { findEphemeralReason } from "./pull-request/runner.ts";
 export { previewName, type RunNumber } from "./pull-request/sandboxes.ts";
+export { keyOfStep, type StepFailure } from "./pull-request/step-sections.ts";
 
 /** Clients, and how people are told of what could not be written. */
 export interface Clients {
+  /** Whether comments may be written. */
+  comments: boolean;
   github: GitHub;
   thaw: Thaw;
   /** Name of this host, as contexts call it. */
@@ -68,6 +72,17 @@ async function attempt<T>(
 const COMMENT = { what: "the comment", permission: "pull-requests: write" };
 const DEPLOYMENT = { what: "the deployment", permission: "deployments: write" };
 
+/** Writes the pull request's comment, where that is wanted and permitted. */
+async function tryComment(
+  clients: Clients,
+  about: Pick<PullRequestHead, "repository" | "number">,
+  view: CommentView,
+  options?: Parameters<typeof writeComment>[3],
+): Promise<string | undefined> {
+  if (!clients.comments) return undefined;
+  return attempt(clients, COMMENT, () => writeComment(clients.github, about, view, options));
+}
+
 async function describeOpen(
   sandbox: Sandbox,
   { host, signal, port, linkMs }: Pick<Clients, "host" | "signal"> & Pick<PublishOptions, "port" | "linkMs">,
@@ -103,7 +118,7 @@ export async function publishPreview(
   const open = await describeOpen(sandbox, { ...clients, port, linkMs });
   const { sha, branch } = head;
   const view: CommentView = { state: "ready", sha, branch, open, runUrl };
-  const comment = await attempt(clients, COMMENT, () => writeComment(github, head, view));
+  const comment = await tryComment(clients, head, view);
   await attempt(clients, DEPLOYMENT, () => deploy(github, head, { url: open.url, runUrl }));
   await removeAll(others, signal);
   return { url: open.url, comment };
@@ -130,7 +145,19 @@ export async function reportNoPreview(
   const open = before === undefined ? undefined : await describeOpen(before, { ...clients, ...options });
   const { sha, branch } = head;
   const view: CommentView = { state, sha, branch, reason, replayCommand, runUrl, open };
-  await attempt(clients, COMMENT, () => writeComment(clients.github, head, view));
+  await tryComment(clients, head, view);
+}
+
+/**
+ * Says in the pull request's comment that a step has failed and how its capture is opened, or takes that away again when `failure` is undefined.
+ * Whatever else the comment says stays.
+ */
+export async function reportStep(
+  clients: Pick<Clients, "github" | "notice">,
+  about: Pick<PullRequestHead, "repository" | "number">,
+  step: { key: string; failure: StepFailure | undefined },
+): Promise<void> {
+  await attempt(clients, COMMENT, () => writeStep(clients.github, about, step));
 }
 
 /** Removes previews of a pull request that closed, or whose branch is gone, and says so. @returns how many were removed */
@@ -152,7 +179,7 @@ export async function retirePreviews(
       notice(`no preview of #${number} is on ${host}: one on another host ends with its ttl`);
     const missing = previews.length === 0 ? `; there was no preview of it on ${host}` : "";
     const view: CommentView = { state: "retired", reason: `${reason}${missing}` };
-    await attempt(clients, COMMENT, () => writeComment(github, about, view, { create: false }));
+    await tryComment(clients, about, view, { create: false });
     await attempt(clients, DEPLOYMENT, () => retireDeployments(github, about));
   }
   return removed;

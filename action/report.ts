@@ -120,32 +120,47 @@ export function summarise(
     .slice(0, MAX_NOTES)
     .map((note) => `- ${escapeMarkdown(note.slice(0, MAX_LINE_CHARS))}`);
   if (result.notes.length > MAX_NOTES) notes.push(`- … and ${result.notes.length - MAX_NOTES} more`);
-  const blocks = [
-    [`### ${mark} ${escapeMarkdown(plan.title)} · ${escapeMarkdown(describeEnd(result))}`],
+  const head = [
+    [`### ${mark} ${escapeMarkdown(clip(plan.title))} · ${escapeMarkdown(clip(describeEnd(result)))}`],
     [originOf(result, plan)],
     codeLines(result),
     timeline(result, totalMs),
     captureLines(result),
-    notes,
-    deniedLines(result),
-    result.outcome === "success" ? [] : lastLines(output),
   ];
-  const text = blocks
-    .filter((block) => block.length > 0)
-    .map((block) => block.join("\n"))
-    .join("\n\n");
-  return cut(`${text}\n`);
+  return fit(head, [
+    { name: "notes", lines: notes },
+    { name: "what was denied", lines: deniedLines(result) },
+    { name: "the last lines", lines: result.outcome === "success" ? [] : lastLines(output) },
+  ]);
 }
 
-/** Never more than GitHub takes. What is cut off says so. */
-function cut(text: string): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= MAX_SUMMARY_BYTES) return text;
-  const note = `\n\n</details>\n\n${bytes.length - MAX_SUMMARY_BYTES} bytes of this summary were cut off.\n`;
-  return `${bytes
-    .subarray(0, MAX_SUMMARY_BYTES - note.length)
-    .toString("utf8")
-    .replace(/�$/, "")}${note}`;
+function clip(text: string): string {
+  return text.length <= MAX_LINE_CHARS ? text : `${text.slice(0, MAX_LINE_CHARS)}…`;
+}
+
+const join = (blocks: readonly (readonly string[])[]): string =>
+  `${blocks
+    .filter((block) => block.length > 0)
+    .map((block) => block.join("\n"))
+    .join("\n\n")}\n`;
+
+/** Never more than GitHub takes: the largest of `parts` are left out whole, and named. */
+function fit(
+  head: readonly (readonly string[])[],
+  parts: readonly { name: string; lines: readonly string[] }[],
+): string {
+  let left = [...parts];
+  const cut: string[] = [];
+  for (;;) {
+    const note =
+      cut.length === 0 ? [] : [`Cut off, because GitHub takes no longer summary: ${cut.join(", ")}.`];
+    const text = join([...head, ...left.map(({ lines }) => lines), note]);
+    if (Buffer.byteLength(text) <= MAX_SUMMARY_BYTES || left.length === 0) return text;
+    const sizes = left.map(({ lines }) => Buffer.byteLength(lines.join("\n")));
+    const largest = sizes.indexOf(Math.max(...sizes));
+    cut.push(`${left[largest]?.name} (${formatBytes(sizes[largest] ?? 0)})`);
+    left = left.filter((_, index) => index !== largest);
+  }
 }
 
 /** A failure in one annotation: what, how and how to stand in it. */

@@ -17,6 +17,7 @@ import { Cancelled } from "./cancel.ts";
 import { findCancelled, type KeptCapture, keepCapture, keptOnHost, rerunFailed } from "./capture.ts";
 import type { Fetched } from "./fetch/fetch.ts";
 import { formatBytes, formatMs } from "./format.ts";
+import { renewLease } from "./lease.ts";
 import { type Ended, runInNew, runInside, type StepContext, wantsFiles } from "./machine.ts";
 import type { StepPlan } from "./plan.ts";
 import { describeError } from "./reader.ts";
@@ -158,10 +159,13 @@ async function cancelled(
 export async function runStep(plan: StepPlan, given: StepContext): Promise<StepResult> {
   const result = emptyResult();
   let state: StepState | undefined;
+  let lease: Disposable | undefined;
   const context: StepContext = {
     ...given,
     save: (saved, sandbox) => {
       state = saved;
+      if (plan.leaseMs !== undefined)
+        lease ??= renewLease(given.client.sandboxes.at(sandbox.id), plan.leaseMs);
       result.sandbox = sandbox;
       given.save(saved, sandbox);
     },
@@ -189,6 +193,7 @@ export async function runStep(plan: StepPlan, given: StepContext): Promise<StepR
       result.exitCode = error instanceof ThawError ? error.exitCode : 125;
     }
   }
+  lease?.[Symbol.dispose]();
   if (state !== undefined && result.sandbox !== undefined)
     given.save({ ...state, over: true }, result.sandbox);
   return result;

@@ -4,6 +4,8 @@ import { listPages, readAnswer } from "../../github/client.ts";
 import { type GitHub, GitHubError } from "../../github/index.ts";
 import { inlineCode } from "../markdown.ts";
 import { keyOf, type PullRequestHead } from "./event.ts";
+import { link } from "./link.ts";
+import { describeFailure, formatSections, readSections, type StepFailure } from "./step-sections.ts";
 
 /** What the comment says. Texts may be a guest's or a pull request's. */
 export interface CommentView {
@@ -29,14 +31,6 @@ export const WORKFLOW_AUTHOR = "github-actions[bot]";
 /** The hidden line by which a comment is known. */
 export function markerOf(about: Pick<PullRequestHead, "repository" | "number">): string {
   return `<!-- thaw preview ${keyOf(about)} -->`;
-}
-
-/** A link of Markdown; undefined for what is no address of the web. */
-function link(text: string, url: string): string | undefined {
-  if (!URL.canParse(url)) return undefined;
-  const { protocol, href } = new URL(url);
-  const quoted = href.replaceAll(/[<>()[\]\\\s]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
-  return /^https?:$/.test(protocol) ? `[${text}](<${quoted}>)` : undefined;
 }
 
 const titles: Record<CommentView["state"], string> = {
@@ -136,9 +130,33 @@ export async function writeComment(
   view: CommentView,
   { create = true }: { create?: boolean } = {},
 ): Promise<string | undefined> {
-  const body = formatComment(about, view);
   const found = await findComment(github, about);
   if (found === undefined && !create) return undefined;
+  const body = formatComment(about, view) + formatSections(readSections(found?.body).sections);
+  return write(github, about, { body, found });
+}
+
+/** Adds the failure of a step to the comment, or takes it away; makes no comment to say that nothing failed. @throws GitHubError */
+export async function writeStep(
+  github: GitHub,
+  about: Pick<PullRequestHead, "repository" | "number">,
+  { key, failure }: { key: string; failure: StepFailure | undefined },
+): Promise<string | undefined> {
+  const found = await findComment(github, about);
+  const { rest, sections } = readSections(found?.body);
+  if (failure === undefined && !sections.delete(key)) return undefined;
+  if (failure !== undefined) sections.set(key, describeFailure(failure));
+  const hadNothing = rest === "" || rest.trim() === markerOf(about);
+  const passes = sections.size === 0 && hadNothing ? "The steps that had failed pass.\n" : "";
+  const body = `${hadNothing ? `${markerOf(about)}\n${passes}` : rest}${formatSections(sections)}`;
+  return write(github, about, { body, found });
+}
+
+async function write(
+  github: GitHub,
+  about: Pick<PullRequestHead, "repository" | "number">,
+  { body, found }: { body: string; found: { id: number } | undefined },
+): Promise<string> {
   const { data } =
     found === undefined
       ? await github.rest.issues.createComment({ ...about.repository, issue_number: about.number, body })

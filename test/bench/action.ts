@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { rolldown } from "rolldown";
 import { Job } from "../action-runner/job.ts";
 import { makeReleaseFolder } from "../action-runner/release-folder.ts";
+import { startRegistry } from "../helpers/registry.ts";
 import { runTimed } from "./command.ts";
 import { dirty } from "./guest.ts";
 import { interleave, repeat } from "./interleave.ts";
@@ -19,6 +20,7 @@ export async function measureAction(world: World): Promise<Row[]> {
   const rows = [
     await measureStep(world, job),
     await measureRelease(world, job),
+    await measurePush(world, job),
     ...(await measureLoad(world)),
   ];
   await job.end();
@@ -63,6 +65,34 @@ async function measureRelease({ runs, signal }: World, job: Job): Promise<Row> {
     ours: figure("ms", samples),
     target: { of: "ours", bound: "at most", value: 2000 },
   };
+}
+
+/** The same with a registry, which has the base already. */
+async function measurePush({ runs, scratch, signal }: World, job: Job): Promise<Row> {
+  const registry = await startRegistry(join(scratch, "action-registry"));
+  const env = { REGISTRY_AUTH_FILE: registry.authFile };
+  const store = `oci:${registry.host}/failures`;
+  try {
+    const fail = async (): Promise<number> => {
+      const run = `${dirty(20e6)}; echo failing; exit 3`;
+      const running = job.start({ env, with: { run, "capture-store": store } });
+      await running.line(/^failing$/);
+      const failedAt = performance.now();
+      const { outputs, log } = await running.result;
+      if (outputs.capture?.startsWith("oci:") !== true)
+        throw new Error(`not in the registry: ${log.slice(-5).join(" ")}`);
+      return performance.now() - failedAt;
+    };
+    await fail();
+    return {
+      name: "the same, into a registry of this machine",
+      ours: figure("ms", await repeat(runs(5), signal, fail)),
+      target: { of: "ours", bound: "at most", value: 6000 },
+      note: "its base is there",
+    };
+  } finally {
+    await registry.stop();
+  }
 }
 
 /** The action as far as it gets without inputs, against a bundle of nothing but the library that every action loads. */

@@ -72,6 +72,27 @@ describe("a step that is cut off is captured as asked, and its sandbox goes", ()
     expect(await captures()).not.toContain(sandbox);
   });
 
+  test("by the loss of the runner while files are read: the sandbox has minutes to live, and nobody renews them", async () => {
+    await using job = startJob();
+    const before = await sandboxes();
+    const slowGit = "printf '#!/bin/sh\\nsleep 600\\n' >/usr/local/bin/git; chmod +x /usr/local/bin/git";
+    const step = job.start({
+      with: { run: `${slowGit}; echo ready; sleep 2`, patch: "x.patch" },
+    });
+    const sandbox = await sandboxOf(step, before);
+    const look = async () =>
+      (await thawJson<{ id: string; leased: boolean; expiresAt: string | null }[]>(["ls"])).find(
+        ({ id }) => id === sandbox,
+      );
+    await until(async () => (await look())?.leased === false, "the command to end");
+    step.process.kill();
+    await step.result;
+    job.vanish();
+    const restMs = Date.parse((await look())?.expiresAt ?? "") - Date.now();
+    expect([restMs > 0, restMs <= 900_000]).toEqual([true, true]);
+    await thaw(["rm", sandbox]);
+  });
+
   test("by SIGKILL before there is a machine", async () => {
     await using job = startJob();
     const before = await sandboxes();

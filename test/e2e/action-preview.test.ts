@@ -74,3 +74,37 @@ test("a push shows a preview, a failing one leaves it, the next takes its place,
   expect(api.violations).toEqual([]);
   rmSync(folder, { recursive: true, force: true });
 });
+
+test("comment: failure: how a failed step's capture is opened, gone when it passes; without the right, a notice that names it", async () => {
+  using release = makeReleaseFolder();
+  const folder = mkdtempSync(join(tmpdir(), "thaw-comment-"));
+  const talk = new Conversation(SHA);
+  await using api = await GitHubApi.start(talk.handlers);
+  const head = { sha: SHA, ref: "topic", repo: { full_name: "acme/shop" } };
+  const pull_request = { number: 412, state: "open", user: { login: "ann" }, head };
+  const repository = { full_name: "acme/shop", private: true };
+  const event = join(folder, "event.json");
+  writeFileSync(
+    event,
+    JSON.stringify({ action: "opened", repository, sender: { login: "ann" }, pull_request }),
+  );
+  const env = { ...thawEnv(), GITHUB_API_URL: api.url };
+  await using job = new Job({ action: release.path, event, eventName: "pull_request", env });
+  const inputs = { comment: "failure", workspace: "none" };
+  const run = (script: string) => job.step({ id: script, with: { ...inputs, run: script } });
+
+  api.faults.set("issues/create-comment", { status: 403, message: "Resource not accessible", times: 1 });
+  const denied = await run("exit 4");
+  expect(denied.exitCode).toBe(4);
+  expect(denied.honoured.map(({ data }) => data).join("\n")).toContain(
+    "the comment could not be written (needs pull-requests: write)",
+  );
+  const failed = await run("exit 5");
+  expect(failed.exitCode).toBe(5);
+  expect(talk.comments).toHaveLength(1);
+  expect(talk.comments[0]?.body).toContain(`**Stand in it:** \`${failed.outputs["replay-command"]}\``);
+  expect((await run("true")).exitCode).toBe(0);
+  expect(talk.comments[0]?.body).not.toContain("Stand in it");
+  expect(api.violations).toEqual([]);
+  rmSync(folder, { recursive: true, force: true });
+});

@@ -131,6 +131,21 @@ describe("a step", () => {
   });
 });
 
+test("what is excluded does not go in; a failure is run again as often as asked, and the verdict told", async () => {
+  await using job = makeJob();
+  const step = await job.step({
+    with: { run: "ls; exit 3", exclude: "package.json\n*.none", "rerun-on-failure": "2" },
+  });
+  expect(step).toMatchObject({ exitCode: 3, outputs: { outcome: "failure", "flake-verdict": "broken" } });
+  expect(logOf(step)).toContain("hello.sh");
+  expect(logOf(step)).not.toContain("package.json");
+  expect(logOf(step)).toMatch(/run 1 of 2: failed[^]*run 2 of 2: failed/);
+  expect(step.summary).toMatch(
+    /\*\*Broken:\*\* 2 of 2 reruns from the same state failed \(100 %, 95 %: \d+–100 %\)/,
+  );
+  expect(await sandboxes()).toEqual([]);
+});
+
 describe("two steps, one sandbox", () => {
   test("the second goes on where the first was, with a network of its own, and the job's end removes it", async () => {
     await using job = makeJob();

@@ -47,7 +47,7 @@ beforeEach(async () => {
   api = await GitHubApi.start(talk.handlers);
   const github = await connectGitHub({ apiUrl: api.url, token: "t" });
   const signal = new AbortController().signal;
-  clients = { github, thaw, host: "ci-3", notice: (text) => notices.push(text), signal };
+  clients = { comments: true, github, thaw, host: "ci-3", notice: (text) => notices.push(text), signal };
 });
 afterEach(async () => {
   await api[Symbol.asyncDispose]();

@@ -81,12 +81,15 @@ describe("a plan", () => {
   });
 
   test("outputs have a file of the guest that nobody knows before, and a sandbox that stays until it was read", async () => {
-    const { outputFile, settings, outputs, argv } = await plan({ run: "true", outputs: "version, digest" });
+    const { outputFile, settings, outputs, argv, leaseMs } = await plan({
+      run: "true",
+      outputs: "version, digest",
+    });
     expect(outputs).toEqual(["version", "digest"]);
     expect(outputFile).toBe("/tmp/github-output-r1");
     expect(settings.env?.GITHUB_OUTPUT).toBe(outputFile);
     expect(argv[2]).toContain("$GITHUB_OUTPUT");
-    expect(settings.ttlMs).toBe(120 * 3_600_000);
+    expect({ ttlMs: settings.ttlMs, leaseMs }).toEqual({ ttlMs: 900_000, leaseMs: 900_000 });
   });
 
   test("a run of thaw.yaml: its command, its settings, and variables only as the workflow allows", async () => {
@@ -184,6 +187,7 @@ describe("mistakes are told all at once", () => {
     [{ run: "true", repository: "a/b", ref: "--upload-pack=x" }, /^ref: /],
     [{ run: "true", repository: "a/b", token: "a\nb: c" }, /^token: it is not a token/],
     [{ run: "true", preview: "true" }, /^expose: missing/],
+    [{ run: "true", comment: "always" }, /^comment: "always" is not a choice/],
   ])("%j", async (inputs, what) => {
     expect((await mistakes(inputs)).join("\n")).toMatch(what);
   });

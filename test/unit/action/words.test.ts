@@ -28,9 +28,9 @@ describe("outputs of a guest", () => {
     expect(parse("b<<\nx\n").refused).toHaveLength(1);
     expect(parse("a=x\0y\n").refused).toEqual(["a has a NUL"]);
     expect(parse(`a=${"x".repeat((1 << 20) + 1)}\n`).refused).toEqual(["a has more than 1048576 bytes"]);
-    expect(parse(Buffer.from([0x61, 0x3d, 0xff, 0x0a])).refused).toEqual([
-      "the file for outputs is not UTF-8",
-    ]);
+    const spoilt = Buffer.concat([Buffer.from("a=1\nb=ü\n"), Buffer.from([0x61, 0x3d, 0xff, 0x0a])]);
+    expect(parse(spoilt)).toEqual({ values: { b: "ü" }, refused: ["a is not UTF-8"] });
+    expect(parse("\ufeffa=1\nb<<ä\nö\nä\n").values).toEqual({ a: "1", b: "ö" });
     expect(parse(Array.from({ length: 1000 }, (_, at) => `n${at}=1`).join("\n")).refused).toHaveLength(21);
     expect(parse("__proto__=1\nconstructor=1\n").values).toEqual({});
   });
