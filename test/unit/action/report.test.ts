@@ -14,7 +14,7 @@ const result = {
     capture: undefined,
     rerun: undefined,
   },
-  ...{ notes: [], pulled: undefined, host: "ci-3" },
+  ...{ notes: [], pulled: undefined, fetched: undefined, host: "ci-3" },
 } satisfies StepResult as StepResult;
 const denied = Array.from({ length: 30 }, () => ({
   ...{ destination: "*".repeat(20_000), port: 443, count: 1, rule: null, reason: "<".repeat(20_000) },
