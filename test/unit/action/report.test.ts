@@ -21,12 +21,12 @@ const denied = Array.from({ length: 30 }, () => ({
 })) as unknown as StepResult["denied"];
 
 test.each<[string, Partial<StepResult>, string[], RegExp]>([
-  ["short", { notes: ["n"] }, ["last"], /- n\n[^]*Last 1 lines[^]*last/],
+  ["short", { notes: ["n"] }, ["last"], /- n\n[\s\S]*Last 1 lines[\s\S]*last/],
   [
     "what was denied",
     { denied, notes: ["n"] },
     ["last"],
-    /- n\n[^]*Last 1 lines[^]*Cut off, because GitHub takes no longer summary: what was denied \(.*\)\.\n$/,
+    /- n\n[\s\S]*Last 1 lines[\s\S]*Cut off, because GitHub takes no longer summary: what was denied \(.*\)\.\n$/,
   ],
   ["a title and an error without end", { outcome: "error", error: "*".repeat(2e6) }, [], /^### ✗ .*…\n/],
 ])("a summary fits into GitHub's limit, and says what was cut: %s", (_name, changes, output, expected) => {

@@ -37,13 +37,13 @@ test("each step has its part of the one comment; a preview and other steps take 
   await writeStep(github, about, { key: unit, failure: { ...failure, ending: "exit 2 after 1 s" } });
   await writeStep(github, about, { key: lint, failure: { ...failure, step: "npm run lint" } });
   expect(body()).toMatch(
-    /✗ npm test · exit 2[^]*\*\*Stand in it:\*\* `thaw replay oci:[^]*✗ npm run lint · exit 1/,
+    /✗ npm test · exit 2[\s\S]*\*\*Stand in it:\*\* `thaw replay oci:[\s\S]*✗ npm run lint · exit 1/,
   );
   expect(body()).not.toContain("exit 1 after 41 s · commit");
   await writeComment(github, about, { state: "ready", sha: SHA });
-  expect(body()).toMatch(/Preview is ready[^]*npm test[^]*npm run lint/);
+  expect(body()).toMatch(/Preview is ready[\s\S]*npm test[\s\S]*npm run lint/);
   await writeStep(github, about, { key: unit, failure: undefined });
-  expect(body()).toMatch(/Preview is ready[^]*npm run lint/);
+  expect(body()).toMatch(/Preview is ready[\s\S]*npm run lint/);
   expect(body()).not.toContain("npm test");
   await writeStep(github, about, { key: lint, failure: undefined });
   expect(body()).not.toContain("lint");
