@@ -76,8 +76,8 @@ export const INPUTS = [
   { name: "queue-timeout", description: "Wait this long for room on a busy host. Default: 10m." },
   {
     name: "cache",
-    description: "Folders that survive the machine.",
-    notYet: "bake what does not change into a template, or copy it in with the workspace",
+    description:
+      "Folders of the sandbox that survive it on this host, one a line; a line `key: TEXT`, and `restore: PREFIX` for what may stand in.",
   },
   {
     name: "artifacts",

@@ -11,6 +11,7 @@ import {
   ThawError,
   workspacePath,
 } from "../client/index.ts";
+import { tellRestored } from "./cache.ts";
 import type { Fetched, FoundCode } from "./fetch/fetch.ts";
 import { formatBytes, formatMs } from "./format.ts";
 import type { GuestLog } from "./log.ts";
@@ -39,8 +40,9 @@ export interface Ended {
 }
 
 /** Whether something is to be read from the sandbox when the command has ended. */
-export function wantsFiles({ outputs, artifacts, patch }: StepPlan): boolean {
-  return outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
+export function wantsFiles({ outputs, artifacts, patch, settings }: StepPlan): boolean {
+  const keeps = typeof settings.cache?.write === "string";
+  return keeps || outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
 }
 
 /** @throws ThawError `unsupported` for a machine that is emulated where that is not wanted */
@@ -110,6 +112,7 @@ export async function runInNew(plan: StepPlan, context: StepContext): Promise<En
       }),
     ]);
     checkIsolation(plan, sandbox);
+    await tellRestored(sandbox, log);
     if (workspace !== undefined) sent = await sendToGuest(plan, sandbox, { ...context, workspace });
     if (code !== undefined) fetched = await sendCode(await code, plan, { sandbox, context });
     await log.openFence();

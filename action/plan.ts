@@ -13,6 +13,7 @@ import {
   readTemplate,
   workspacePath,
 } from "../client/index.ts";
+import { parseCache, scopesOf } from "./cache.ts";
 import { type CodeSource, readCodeSource } from "./fetch/source.ts";
 import {
   type CaptureStore,
@@ -105,7 +106,7 @@ const DEFAULT_TTL_MS: Readonly<Record<Exclude<Keep, "step">, number>> = {
 function checkTogether(reader: InputReader, keep: Keep): void {
   if (!reader.has("run") && !reader.has("name")) reader.refuse("run", "missing: what is to be run?");
   reader.exclude("template", ["snapshot"], "a sandbox is thawed from one of them");
-  const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout"] as const;
+  const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout", "cache"] as const;
   reader.exclude("sandbox", made, "they say how a new sandbox is made");
   reader.require("shell", ["run"]);
   if (reader.has("sandbox") && keep !== "step")
@@ -301,14 +302,17 @@ export async function planStep(env: Environment, { random }: { random: string })
   else if (sends) settings.workspace = folder;
   const patch = reader.read("patch", (path) => resolveInside(folder, path.trim()));
   const artifacts = reader.read("artifacts", parsePatterns) ?? [];
+  const cache = reader.read("cache", parseCache);
+  if (cache !== undefined) settings.cache = { ...cache, ...scopesOf(env) };
   const matrix = reader.read("matrix", parseMatrix);
   const captures = await readCapture(reader, env, settings.capture);
   const comment = reader.read("comment", parseChoice(COMMENT_POLICIES)) ?? "preview";
   if (reader.hasMistakes) await checkTemplate(reader, settings.source);
   const isolation = reader.read("isolation", parseChoice(["any", "kvm"] as const)) ?? "any";
   reader.finish();
-  if (code !== undefined && captures.reruns > 0) settings.checkpoint = true;
-  const reads = outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
+  // What was fetched, and cached folders, are no part of what a failed script could be run again from.
+  if ((code !== undefined || cache !== undefined) && captures.reruns > 0) settings.checkpoint = true;
+  const reads = cache !== undefined || outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
   const leaseMs = reads && sandbox === undefined && settings.ttlMs === undefined ? LEASE_MS : undefined;
   if (leaseMs !== undefined) settings.ttlMs = leaseMs;
   return {

@@ -24,6 +24,8 @@ export const pruneReport = z.object({
   snapshots: z.array(removal),
   /** Parts of snapshots that were compressed to travel, by the beginning of their digest. */
   compressed: z.array(removal),
+  /** Cached folders of runs. */
+  caches: z.array(removal).default([]),
   /** Things that can't be read and may need any snapshot or capture: while they are there, nothing that they may need goes. */
   unreadable: z.array(z.string()).default([]),
 });

@@ -1,6 +1,12 @@
 import { z } from "zod";
 import { isolations } from "./closed-lists.ts";
 
+/**
+ * The end of a machine's disk, beyond what its root file system takes: a file system for cached folders goes there. It takes no room on the host
+ * until it is written to.
+ */
+export const CACHE_ROOM_MIB = 8192;
+
 export const resources = z.object({
   cpus: z.int().min(1).max(64),
   memoryMib: z.int().min(64).max(1_048_576),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { cacheRequest, sandboxCache } from "./cache.ts";
 import { networkModes, sandboxStates } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
 import { isolation, resources } from "./machine.ts";
@@ -36,6 +37,8 @@ export const sandbox = z.object({
   replay: z.object({ capture: z.string(), level: z.enum(["memory", "disk"]), exact: z.boolean() }).nullable(),
   /** `rules`: what rules name and nothing else. `unavailable`: why there is no way out of its guest, where the policy would have one. */
   network: z.object({ mode: z.enum([...networkModes, "rules"]), unavailable: z.string().nullable() }),
+  /** Folders in it that survive it. */
+  cache: sandboxCache.nullable(),
   /** Ports of the host that lead into it. */
   ports: z.array(forward),
   /** Ports that programs in it listen at, as it last told. */
@@ -93,6 +96,8 @@ export const createRequest = z.object({
   removeAfterMs: timer,
   /** What it may reach, beyond what the host's configuration says. A replay reaches nothing. */
   network: networkRequest.optional(),
+  /** Folders in it that survive it. They are saved by a request of their own. */
+  cache: cacheRequest.optional(),
   /** Ports of the host that lead into it. */
   ports: z.array(forwardRequest).max(64).optional(),
   /** Wait in line this long when the host is full. */

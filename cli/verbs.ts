@@ -92,8 +92,12 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "write a workflow that is safe for strangers' pull requests, and check those that are there",
     load: () => import("./ci/command.ts"),
   },
+  cache: {
+    description: "list and remove cached folders of runs",
+    load: () => import("./cache/command.ts"),
+  },
   prune: {
-    description: "remove captures over budget, and snapshots that nothing needs",
+    description: "remove captures and caches over budget, and snapshots that nothing needs",
     load: () => import("./prune/command.ts"),
   },
   quarantine: {

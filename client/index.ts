@@ -21,6 +21,9 @@ export type {
   ApiError,
   Artifact,
   BuildRequest,
+  Cache,
+  CacheRequest,
+  CacheSaved,
   Capture,
   CaptureCheck,
   CaptureList,
@@ -104,6 +107,7 @@ export type { ProjectFile, RunDefinition } from "./project/schema.ts";
 export { isTemplatePath } from "./project/template-path.ts";
 export type { ReachOptions } from "./reach.ts";
 export { stopDaemon } from "./replace-daemon.ts";
+export type { Caches } from "./resources/caches.ts";
 export type { CapturedFileOptions, Captures } from "./resources/captures.ts";
 export type {
   AttachOptions,

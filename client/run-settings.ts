@@ -1,7 +1,7 @@
 import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../api/schema.ts";
 import { workspacePath } from "./workspace-path.ts";
 
-const created = ["source", "name", "labels", "cpus", "memoryMib", "network", "ports"] as const;
+const created = ["source", "name", "labels", "cpus", "memoryMib", "network", "cache", "ports"] as const;
 const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
 const executed = ["env", "mask", "user", "timeoutMs"] as const;
 

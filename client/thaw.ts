@@ -4,6 +4,7 @@ import type { ExecConnection, ExecHandlers } from "./channels.ts";
 import { checkCommand } from "./check-command.ts";
 import { findPaths } from "./paths.ts";
 import type { ReachOptions } from "./reach.ts";
+import { Caches } from "./resources/caches.ts";
 import { Captures } from "./resources/captures.ts";
 import { Host, Quarantine } from "./resources/host.ts";
 import { Sandboxes } from "./resources/sandboxes.ts";
@@ -31,6 +32,7 @@ export class Thaw implements AsyncDisposable {
   readonly sandboxes: Sandboxes;
   readonly snapshots: Snapshots;
   readonly captures: Captures;
+  readonly caches: Caches;
   readonly templates: Templates;
   readonly transfers: Transfers;
   readonly quarantine: Quarantine;
@@ -42,6 +44,7 @@ export class Thaw implements AsyncDisposable {
     this.sandboxes = new Sandboxes(this.#api);
     this.snapshots = new Snapshots(this.#api);
     this.captures = new Captures(this.#api);
+    this.caches = new Caches(this.#api);
     this.templates = new Templates(this.#api);
     this.transfers = new Transfers(this.#api);
     this.quarantine = new Quarantine(this.#api);

@@ -10,6 +10,7 @@ import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { refuseUnread, sendError } from "./errors.ts";
 import { openApiOptions, operationOf } from "./openapi/document.ts";
+import { cacheRoutes } from "./routes/caches.ts";
 import { captureRoutes } from "./routes/captures.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/execs.ts";
@@ -87,6 +88,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
         fileRoutes,
         eventRoutes,
         captureRoutes,
+        cacheRoutes,
         travelRoutes,
         quarantineRoutes,
         networkRoutes,

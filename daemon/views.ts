@@ -22,6 +22,7 @@ export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
     ...{ id, name, state, from, snapshot, resources, labels, createdAt, leased, thawMs, replay },
     reason: shownReason(sandbox.record),
     frozen: sandbox.record.frozen !== null,
+    cache: sandbox.record.cache,
     ports: sandbox.record.forwards,
     listening: [...sandbox.listening],
     network: { mode: sandbox.network.mode, unavailable: sandbox.network.unavailable },

@@ -6,6 +6,7 @@ import type { Outline } from "../api/travel.ts";
 import type { Runner } from "../runners/runner.ts";
 import { asEngineError } from "./as-engine-error.ts";
 import type { Audit } from "./audit.ts";
+import { type CacheRemoval, Caches } from "./caches/caches.ts";
 import { callingAsDaemon } from "./caller.ts";
 import { Captures } from "./captures/captures.ts";
 import {
@@ -61,6 +62,7 @@ export interface ArchiveContext {
 export class Archive {
   readonly snapshots: SnapshotStore;
   readonly captures: Captures;
+  readonly caches: Caches;
   readonly exports: Exports;
   readonly wire: WireCache;
   readonly imports: Imports;
@@ -81,6 +83,10 @@ export class Archive {
         if (type === "capture.created")
           void callingAsDaemon(() => this.#pruner.afterCapture()).catch(() => {});
       },
+    });
+    this.caches = new Caches({
+      ...{ dir: home.caches, runner, needDisk: (bytes) => room.needDisk(bytes) },
+      budget: () => config.value.caches,
     });
     this.#pruner = new Pruner({
       captures: this.captures.store,
@@ -161,10 +167,13 @@ export class Archive {
   }
 
   /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
-  async prune(options: { dryRun: boolean }): Promise<Pruned & { compressed: Removed[] }> {
+  async prune(options: {
+    dryRun: boolean;
+  }): Promise<Pruned & { compressed: Removed[]; caches: CacheRemoval[] }> {
     try {
       const pruned = await this.#pruner.prune(options);
-      return { ...pruned, compressed: await this.exports.pruneCache(options) };
+      const compressed = await this.exports.pruneCache(options);
+      return { ...pruned, compressed, caches: await this.caches.prune(options) };
     } catch (error) {
       throw asEngineError(error);
     }

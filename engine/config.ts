@@ -119,6 +119,15 @@ const config = z.strictObject({
       mitigations: z.boolean().optional(),
     })
     .default({}),
+  /** Cached folders of runs, of all repositories together. */
+  caches: z
+    .strictObject({
+      maxCount: z.int().min(1).max(10_000).default(500),
+      maxBytes: size.default(10_240),
+      /** Since a run last used them. */
+      maxAge: duration.default(7 * 24 * 3_600_000),
+    })
+    .default({ maxCount: 500, maxBytes: 10_240, maxAge: 7 * 24 * 3_600_000 }),
   captures: budget
     .extend({
       /** Of each repository's. */

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
+import type { CacheSaved } from "../api/cache.ts";
 import type { Forward, ForwardRequest, PortsState } from "../api/ports.ts";
 import { sha256 } from "../durable/digest.ts";
 import { currentPace, measurePace, setPace } from "../host/pace.ts";
@@ -9,6 +10,7 @@ import type { Probe, Runner } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
 import { Archive } from "./archive.ts";
 import { Audit } from "./audit.ts";
+import type { Caches } from "./caches/caches.ts";
 import { callingAsDaemon } from "./caller.ts";
 import type { Captures } from "./captures/captures.ts";
 import type { Rerun, RerunOptions } from "./captures/rerun.ts";
@@ -138,6 +140,10 @@ export class Engine {
     return this.#parts.captures;
   }
 
+  get caches(): Caches {
+    return this.#parts.caches;
+  }
+
   get archive(): Archive {
     return this.#parts.archive;
   }
@@ -240,6 +246,15 @@ export class Engine {
   /** Asked again by the same request, it is answered by the state that it has brought about. */
   pauseOrResume(verb: "pause" | "resume", reference: string, request: string | undefined): Promise<Sandbox> {
     return pauseOrResume(this.#parts, verb, reference, request);
+  }
+
+  /** Keeps a sandbox's cached folders as they are now, for runs to come. */
+  async saveCache(reference: string): Promise<CacheSaved> {
+    const sandbox = this.sandbox(reference);
+    const saved = await this.#parts.caches.save(sandbox);
+    const { cache, reason } = saved;
+    this.audit.note("cache save", sandbox.record.name, { id: sandbox.id, cache: cache?.id ?? null, reason });
+    return saved;
   }
 
   extend(reference: string, options: Parameters<typeof extend>[2]): Promise<Sandbox> {
@@ -385,6 +400,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
     ...{ home, config, clock, runner, registry, archive, room, audit, events, quarantine, logs },
     snapshots: archive.snapshots,
     captures: archive.captures,
+    caches: archive.caches,
     admission: room.admission,
     sources: new Sources(archive.live, templatesDir, agentDigest),
     leases: new Leases((id) => callingAsDaemon(() => endLease(parts, id))),

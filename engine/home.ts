@@ -11,6 +11,8 @@ export interface Home {
   tags: string;
   sandboxes: string;
   captures: string;
+  /** Layers with the cached folders of runs. One folder each, until it is whole. */
+  caches: string;
   /** Snapshots and captures that come in from elsewhere. One folder each, until it is whole. */
   imports: string;
   /** What reruns have found so far. One file a request. */
@@ -43,6 +45,7 @@ export function openHome(root: string): Home {
     tags: join(root, "tags"),
     sandboxes: join(root, "sandboxes"),
     captures: join(root, "captures"),
+    caches: join(root, "caches"),
     imports: join(root, "imports"),
     reruns: join(root, "reruns"),
     wire: join(root, "wire"),
@@ -58,7 +61,7 @@ export function openHome(root: string): Home {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     for (const dir of [
       ...[home.kernels, home.snapshots, home.tags, home.sandboxes],
-      ...[home.captures, home.imports, home.reruns, home.wire, home.builds, home.rootfs],
+      ...[home.captures, home.caches, home.imports, home.reruns, home.wire, home.builds, home.rootfs],
     ])
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);

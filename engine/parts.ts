@@ -3,6 +3,7 @@ import type { Runner } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";
 import type { Archive } from "./archive.ts";
 import type { Audit } from "./audit.ts";
+import type { Caches } from "./caches/caches.ts";
 import type { Captures } from "./captures/captures.ts";
 import type { Gate } from "./concurrency.ts";
 import type { HostConfig } from "./config.ts";
@@ -31,6 +32,7 @@ export interface Parts {
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;
   readonly captures: Captures;
+  readonly caches: Caches;
   readonly archive: Archive;
   readonly room: Room;
   readonly admission: Admission;

@@ -1,5 +1,6 @@
 /** What a sandbox is thawed from: a template (built when absent), a recipe's text, or a snapshot; with other resources, a variant of it. */
 import { join } from "node:path";
+import { CACHE_ROOM_MIB } from "../api/machine.ts";
 import { sha256 } from "../durable/digest.ts";
 import { SingleFlight } from "./concurrency.ts";
 import { EngineError } from "./errors.ts";
@@ -23,6 +24,9 @@ export interface ResolveOptions {
   onProgress: OnProgress;
   signal: AbortSignal;
 }
+/** Part of a build's key: how a disk is divided. */
+const DISK_FORM = `root, ${CACHE_ROOM_MIB}`;
+
 export const DEFAULT_TEMPLATE = "base";
 
 export class Sources {
@@ -163,7 +167,9 @@ export class Sources {
 
   #key(recipe: Recipe): string {
     const { description: _description, tag: _tag, sandboxes: _sandboxes, ...matters } = recipe;
-    return sha256(JSON.stringify([matters, this.#agentDigest, this.#context.runner.name])).slice(0, 16);
+    return sha256(
+      JSON.stringify([matters, this.#agentDigest, this.#context.runner.name, DISK_FORM]),
+    ).slice(0, 16);
   }
 }
 

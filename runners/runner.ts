@@ -131,6 +131,11 @@ export interface ThawSpec extends MachinePlace {
   snapshot: SnapshotFiles;
   /** What a machine of this very snapshot had become: thaws that machine's state. */
   difference?: DifferenceFiles | undefined;
+  /**
+   * A layer that `Machine.saveCache` or `Runner.formatCache` made for a disk of this size, in the room for cached folders. It becomes a part of the
+   * machine's disk, for as long as that lives and in all that is taken of it; the file itself is never written. Not with `difference`.
+   */
+  cache?: string | undefined;
   /** Don't let it go on: it is only looked at. */
   paused?: boolean;
 }
@@ -267,6 +272,11 @@ export interface Machine {
   /** Writes its physical memory and registers as an ELF core into its state folder. @returns the file's path; what is in it is the guest's. */
   dumpMemory(): Promise<string>;
   /**
+   * Copies the room for cached folders, as it is on the machine's disk at one instant, into the new file `target`: a layer for other machines. The
+   * machine stands still for some milliseconds. What is in it is the guest's. On rejection there is no `target`.
+   */
+  saveCache(target: string, writing: DiskWriting): Promise<void>;
+  /**
    * Ends the process, at once, and removes its runtime folder. Idempotent. Rejects with `timeout` when the process does not die and with
    * `unresponsive` when nothing can be learned about it: the machine must then be counted as alive, and `stop` may be called again.
    */
@@ -330,6 +340,8 @@ export interface Runner {
   flattenDisk(disks: readonly string[], target: string, diskMib: number, writing: DiskWriting): Promise<void>;
   /** Opens a chain for reading its files, confined as well. The existing folder `dir` holds what that takes, until the caller removes it. */
   openDisk(disks: readonly string[], dir: string, diskMib: number, writing: DiskWriting): Promise<DiskFiles>;
+  /** Makes the new file `target` a layer with an empty file system for cached folders. On rejection there is no `target`. */
+  formatCache(target: string, diskMib: number, writing: DiskWriting): Promise<void>;
   /**
    * What keeps a disk that was made elsewhere from being used, in words that follow its name; null when nothing does. It must stand alone and
    * have its machine's size.

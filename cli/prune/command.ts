@@ -8,7 +8,7 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
-What is kept is decided by "captures" in the host's config.yaml. Pinned captures stay, and what is in use.
+What is kept is decided by "captures" and "caches" in the host's config.yaml. Pinned captures stay, and what is in use.
 
 Example:
   $ thaw prune --dry-run`,

@@ -1,4 +1,5 @@
 import type {
+  CacheSaved,
   Capture,
   Exec as ExecInfo,
   ExecList,
@@ -12,7 +13,13 @@ import type {
   Snapshot,
   WaitResult,
 } from "../../api/schema.ts";
-import { type ApiCalls, type CallOptions, type ProgressOptions, withQuery } from "../api-calls.ts";
+import {
+  type ApiCalls,
+  type CallOptions,
+  type ProgressOptions,
+  SLOW_ANSWER_MS,
+  withQuery,
+} from "../api-calls.ts";
 import { checkCommand } from "../check-command.ts";
 import { ThawError } from "../errors.ts";
 import { type PageOptions, pageParameters } from "../pages.ts";
@@ -108,6 +115,12 @@ export class SandboxReference {
     const { limit, after, ...call } = options;
     const path = withQuery(this.#path("/execs"), pageParameters({ limit, after }));
     return this.api.json({ method: "GET", path, ...call });
+  }
+
+  /** Keeps its cached folders as they are now, unless those of their key are kept already. */
+  saveCache(options?: CallOptions): Promise<CacheSaved> {
+    const path = this.#path("/cache");
+    return this.api.json({ method: "POST", path, answerDeadlineMs: SLOW_ANSWER_MS, ...options });
   }
 
   /** Sets labels; null removes one. The others stay. */

@@ -167,6 +167,20 @@ export const operations: Readonly<Record<string, Operation>> = {
       answer: nothing,
     },
   },
+  "POST /v1/sandboxes/:sandbox/cache": {
+    id: "saveCache",
+    tag: "sandboxes",
+    summary: "Keep a sandbox's cached folders for runs to come",
+    errors: machine,
+  },
+  "GET /v1/caches": { id: "listCaches", tag: "host", summary: "List cached folders of runs" },
+  "DELETE /v1/caches/:cache": {
+    id: "removeCache",
+    tag: "host",
+    summary: "Remove cached folders of a run",
+    errors: [404],
+    answer: nothing,
+  },
   "POST /v1/sandboxes/:sandbox/pause": {
     id: "pauseSandbox",
     tag: "sandboxes",

@@ -447,7 +447,8 @@ interface Frozen {
 /** Where the command can be run again from. What ran beside it or before it is not part of its base. */
 async function beforeOf(sandbox: Subject, { record }: Exec): Promise<CaseFile["before"]> {
   if (record.checkpoint) return "checkpoint";
-  if (sandbox.execs.size > 1 || sandbox.record.derived) return "unknown";
+  // Its cached folders are no part of its base.
+  if (sandbox.execs.size > 1 || sandbox.record.derived || sandbox.record.cache !== null) return "unknown";
   const workspace = await readWorkspace(sandbox.dir);
   return workspace.state === "ok" ? "workspace" : workspace.state === "absent" ? "base" : "unknown";
 }

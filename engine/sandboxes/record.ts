@@ -1,6 +1,7 @@
 /** What is kept of a sandbox on disk: enough for the next daemon to adopt it, or to clear it away. */
 
 import { z } from "zod";
+import { sandboxCache } from "../../api/cache.ts";
 import { sandboxStates } from "../../api/closed-lists.ts";
 import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { networkPolicy } from "../../api/network.ts";
@@ -107,6 +108,8 @@ export const sandboxRecord = z.object({
   ownSnapshot: z.string().nullable().default(null),
   /** Its machine's, also after it was frozen. */
   machineId: z.string().nullable().default(null),
+  /** Folders in it that survive it. */
+  cache: sandboxCache.nullable().default(null),
   /** What it may reach. */
   network: networkPolicy.default(() => noNetwork()),
   /** Its guest trusts the authorities of its host. */

@@ -9,6 +9,7 @@ import type {
   Difference,
   DifferenceFiles,
   DifferenceOptions,
+  DiskWriting,
   Isolation,
   LiveFreeze,
   LiveFreezeSpec,
@@ -18,6 +19,7 @@ import type {
   SnapshotFiles,
 } from "../../runners/runner.ts";
 import { isNoSpace } from "../as-engine-error.ts";
+import { mountCache, syncCache } from "../caches/inside.ts";
 import { needCapabilities } from "../capabilities.ts";
 import { EngineError } from "../errors.ts";
 import type { Exec } from "../execs/exec.ts";
@@ -76,6 +78,8 @@ export interface ThawOptions {
   difference?: DifferenceFiles | undefined;
   /** It was frozen while it ran, so its agent may be in the middle of a frame. */
   frozenLive?: boolean;
+  /** A layer with cached folders, which its guest mounts before anything else. */
+  cache?: string | undefined;
 }
 
 /** What a sandbox needs of its host. */
@@ -198,8 +202,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   /** Makes the machine and waits for its agent. On failure nothing is left but the caller's folder. */
   async thaw(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
-    const { signal, difference } = options;
-    const machine = await this.#link.thaw({ snapshot, difference }, signal);
+    const { signal, difference, cache } = options;
+    const machine = await this.#link.thaw({ snapshot, difference, cache }, signal);
     try {
       await this.#link.connect(machine, {
         ...identityOf(this.record),
@@ -212,9 +216,28 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       await this.#link.stop();
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
+    if (cache !== undefined) await this.#mountCache(signal);
     this.#move("running", null);
     // Its first command waits for that, and nobody else.
     void this.#trust(this.#link.needAgent(this.record)).catch(() => {});
+  }
+
+  async #mountCache(signal?: AbortSignal): Promise<void> {
+    const { cache, defaults } = this.record;
+    try {
+      await mountCache(this.#link.needAgent(this.record), {
+        ...{ paths: cache?.paths ?? [], user: defaults.user, signal },
+      });
+    } catch (error) {
+      await this.#link.stop();
+      throw error;
+    }
+  }
+
+  /** Copies its cached folders, as they are now, into the new file `target`. */
+  async saveCache(target: string, writing: DiskWriting): Promise<void> {
+    await this.use("exec", (agent) => syncCache(agent, writing.signal));
+    await this.#link.needMachine(this.record).saveCache(target, writing);
   }
 
   /** Reads back what an earlier daemon wrote of its execs. Its machine is not asked before `adopt`. */

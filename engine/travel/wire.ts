@@ -3,6 +3,7 @@
  * raw on disk is compressed on the way. Names are closed lists: what comes in can't name a host's file.
  */
 import type { z } from "zod";
+import { CACHE_ROOM_MIB } from "../../api/machine.ts";
 import { type Artifact, machineSize, type Outline, outline, type WirePart } from "../../api/travel.ts";
 import { sha256 } from "../../durable/digest.ts";
 import { captureManifest } from "../captures/case-file.ts";
@@ -106,7 +107,7 @@ function limitOf(partName: string, { memoryMib, diskMib }: z.infer<typeof machin
   if (name.startsWith("memory") || name.startsWith("pages")) return memoryMib * MIB + OVERHEAD_BYTES;
   if (name.startsWith("devices")) return MAX_DEVICES_BYTES;
   // A workspace is copied onto the disk.
-  return diskMib * MIB + OVERHEAD_BYTES;
+  return (diskMib + CACHE_ROOM_MIB) * MIB + OVERHEAD_BYTES;
 }
 
 export function outlineOf(incoming: Pick<Incoming, "kind" | "id" | "manifest" | "parts">): Outline {

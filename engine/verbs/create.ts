@@ -1,3 +1,4 @@
+import type { CacheRequest } from "../../api/cache.ts";
 import type { NetworkPolicy } from "../../api/network.ts";
 import type { ForwardRequest } from "../../api/ports.ts";
 import { needCapabilities } from "../capabilities.ts";
@@ -30,6 +31,8 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
   request?: string | undefined;
   /** What it may reach, beyond the host's defaults. */
   network?: Parameters<typeof policyFor>[1];
+  /** Folders in it that survive it. */
+  cache?: CacheRequest | undefined;
   /** Ports of the host that lead into it. */
   ports?: readonly ForwardRequest[] | undefined;
   /** How long to wait in line for room; 0: refuse at once. */
@@ -49,6 +52,8 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
     const limits = config.required();
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
     const id = randomId();
+    if (options.cache !== undefined && source.capture !== undefined)
+      throw new EngineError("usage", "a replay has its folders already: cache can't be given with capture");
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
     const timers = timersFor(limits, name, options, clock.wall());
     const network = await networkOf(parts, limits, options);
@@ -63,6 +68,7 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
         : await sources.resolve(source, options);
       const snapshot = await sources.withResources(found, options, options);
       using _thawed = archive.holds.take(snapshot.id);
+      using cache = options.cache && (await parts.caches.open(options.cache, snapshot, signal));
       const image = replay?.origin?.difference?.id ?? snapshot.id;
       const need = await needOf(parts, { id, name }, snapshot.manifest.resources, image);
       await admission.admit(need, { waitMs, onProgress, signal });
@@ -71,7 +77,7 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       return await thaws.run(() =>
         thawSandbox(parts, {
           ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
-          ...{ defaults, origin, secrets, network, ports: options.ports },
+          ...{ defaults, origin, secrets, network, cache, ports: options.ports },
           replay: replay && { ...replay, exact: source.exact === true },
         }),
       );

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ExecDefaults } from "../../api/machine.ts";
 import type { NetworkPolicy } from "../../api/network.ts";
 import type { ForwardRequest } from "../../api/ports.ts";
+import type { OpenedCache } from "../caches/caches.ts";
 import type { Replay } from "../captures/replay.ts";
 import { hostNetwork } from "../network/host.ts";
 import { noNetwork } from "../network/policy.ts";
@@ -49,6 +50,8 @@ export interface NewSandbox {
   ports?: readonly ForwardRequest[] | undefined;
   /** What it may reach. Default: nothing. */
   network?: NetworkPolicy | undefined;
+  /** Folders in it that survive it, and the layer that has them. */
+  cache?: OpenedCache | undefined;
   /** When it was asked for, by `performance.now`. */
   asked: number;
   signal: AbortSignal;
@@ -82,6 +85,7 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
     await sandbox.thaw(files, {
       signal,
       difference: origin?.difference,
+      cache: made.cache?.layer,
       frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
     });
     parts.admission.started(id);
@@ -117,6 +121,7 @@ function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
     replay: replay ? { capture: replay.capture.id, level: replay.level, exact: replay.exact } : null,
     secrets: secrets ?? null,
     network: made.network ?? noNetwork(),
+    cache: made.cache?.record ?? null,
     ...{ forwards: [], previews: [], trusted: made.trusted ?? false },
     temporary: made.temporary ?? false,
     changes: [],

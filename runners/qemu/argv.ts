@@ -41,7 +41,7 @@ export interface BootOptions extends CommonOptions {
   /** File that holds the guest's memory from the start; absent: anonymous memory. */
   memoryFile?: string;
   /** Absent: a machine without a root, to prove that guests run at all. */
-  disk?: { path: string; format: "raw" | "qcow2" };
+  disk?: { path: string; format: "raw" | "qcow2"; /** As the guest names what it mounts. */ device: string };
   kernel: { vmlinuz: string; initrd: string };
   /** See `kernelCommandLine`. */
   mitigations?: boolean | undefined;
@@ -64,6 +64,8 @@ export interface ThawOptions extends CommonOptions {
 export interface ReceiveOptions extends CommonOptions {
   /** File that becomes the new snapshot's memory. */
   memoryFile: string;
+  /** Virtual size of the machine's disk. */
+  diskBytes: number;
 }
 
 /** `-name` argument, for whoever lists processes. */
@@ -93,7 +95,7 @@ export function bootArgv(options: BootOptions): string[] {
     ...blocks,
     ...hardware(),
     ...["-kernel", options.kernel.vmlinuz, "-initrd", options.kernel.initrd],
-    ...["-append", kernelCommandLine(options, disk !== undefined)],
+    ...["-append", kernelCommandLine(options, disk?.device ?? null)],
   ];
 }
 
@@ -124,11 +126,11 @@ export function thawArgv(options: ThawOptions): string[] {
 
 /** argv after the program's name for the second process of a live freeze: takes in memory and devices, and never runs. */
 export function receiveArgv(options: ReceiveOptions): string[] {
-  const { memoryMib, diskMib } = options.resources;
+  const { memoryMib } = options.resources;
   const memory = `memory-backend-file,id=m0,size=${memoryMib}M,mem-path=${value(options.memoryFile)},share=on`;
   return [
     ...common(options, memory),
-    ...["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=${diskMib * 1024 * 1024},read-zeroes=on`],
+    ...["-blockdev", `driver=null-co,node-name=${DISK_NODE},size=${options.diskBytes},read-zeroes=on`],
     ...hardware(),
     ...["-S", "-incoming", "defer"],
   ];
@@ -162,7 +164,7 @@ export function devicesDigest(): string {
 /** Guests are told to stop their clocks from ticking when idle; `init_on_free` keeps memory files small. */
 export function kernelCommandLine(
   { accelerator, mitigations = true }: Pick<BootOptions, "accelerator" | "mitigations">,
-  withRoot: boolean,
+  root: string | null,
 ): string {
   const always = [
     "console=ttyS0",
@@ -175,7 +177,7 @@ export function kernelCommandLine(
   // An emulated CPU has none of the faults the mitigations are for, and pays for each of them.
   const emulated = accelerator === "tcg" ? ["no_timer_check", "tsc=reliable"] : [];
   const unprotected = accelerator === "tcg" || !mitigations ? ["mitigations=off"] : [];
-  return [...always, ...unprotected, ...emulated, `thaw.root=${withRoot ? "/dev/vda" : "none"}`].join(" ");
+  return [...always, ...unprotected, ...emulated, `thaw.root=${root ?? "none"}`].join(" ");
 }
 
 /** QEMU's filter of its own system calls. */

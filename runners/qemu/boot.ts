@@ -12,6 +12,7 @@ import {
   runtimeDirOf,
 } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
+import { growDisk, ROOT_DISK, ROOT_PARTITION } from "./disk/cache.ts";
 import { freezeToFiles } from "./freeze/save.ts";
 import { hostBoot } from "./host-boot.ts";
 import { type Launched, launch } from "./launch.ts";
@@ -33,13 +34,17 @@ export async function boot(
   const facts = await context.facts();
   const { accelerator, machine, cpu } = needs;
   const { mitigations } = context.settings();
+  const grown =
+    disk.format === "qcow2" &&
+    (await growDisk(context, disk.path, { diskMib: resources.diskMib, signal: outer }));
+  const device = grown ? ROOT_PARTITION : ROOT_DISK;
   const confinement = confine(await context.jail(), runtimeDir);
   const inside = {
     kernel: {
       vmlinuz: confinement.show("vmlinuz", join(spec.kernelDir, "vmlinuz"), "read"),
       initrd: confinement.show("initrd", join(spec.kernelDir, "initrd"), "read"),
     },
-    disk: { path: confinement.show("disk", disk.path, "write"), format: disk.format },
+    disk: { path: confinement.show("disk", disk.path, "write"), format: disk.format, device },
     ...(memoryFile === undefined ? {} : { memoryFile: confinement.show("memory", memoryFile, "write") }),
   };
   using deadline = deadlineSignal("QEMU did not start", BOOT_TIMEOUT_MS, outer);

@@ -4,6 +4,7 @@
  * becomes part of a command.
  */
 import { join } from "node:path";
+import { CACHE_ROOM_MIB } from "../../api/machine.ts";
 import { type DiskEntry, type DiskFiles, type DiskWriting, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { flattenDisk } from "./disk/convert.ts";
@@ -38,7 +39,7 @@ export async function openDisk(
   const { disks, dir, diskMib } = chain;
   const image = join(dir, IMAGE_FILE);
   await flattenDisk(context, { disks, target: image, diskMib, format: "raw" }, writing);
-  await replayJournal(context, { image, fileBytes: diskMib * MIB }, writing);
+  await replayJournal(context, { image, fileBytes: (diskMib + CACHE_ROOM_MIB) * MIB }, writing);
   const ask = (request: string): JailedTool => ({
     ...E2FSPROGS,
     command: "/usr/sbin/debugfs",

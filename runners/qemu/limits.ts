@@ -1,4 +1,5 @@
 /** What a machine may use of its host at most: its guest's resources, and what its hypervisor needs beside them. */
+import { CACHE_ROOM_MIB } from "../../api/machine.ts";
 import type { MachineNeeds, Resources } from "../runner.ts";
 import { TRANSLATION_MIB } from "./argv.ts";
 import type { Limits } from "./jail.ts";
@@ -25,6 +26,6 @@ export function machineLimits(resources: Resources, accelerator: MachineNeeds["a
     memoryBytes: (memoryMib + overheadMib(accelerator)) * MIB,
     processes: THREADS + cpus,
     cpus,
-    fileBytes: Math.max(diskMib + DISK_OVERHEAD_MIB, memoryMib) * MIB,
+    fileBytes: Math.max(diskMib + CACHE_ROOM_MIB + DISK_OVERHEAD_MIB, memoryMib) * MIB,
   };
 }

@@ -1,5 +1,6 @@
 /** What can be done to a thawed machine while it lives, whichever process thawed it. */
 import type { Context } from "./context.ts";
+import { saveCache } from "./disk/cache.ts";
 import { finishCut } from "./disk/cut.ts";
 import { flattenWhenDeep } from "./disk/flatten.ts";
 import { takeDifference } from "./freeze/difference.ts";
@@ -14,6 +15,7 @@ export function liveOperations(context: Context): LiveOperations {
     takeDifference: (source, dir, options) => takeDifference(context, source, dir, options),
     whyNoDifference: (source) => whyNoDifference(context, source.qmp),
     dumpMemory,
+    saveCache: (source, target, writing) => saveCache(context, source, { target, ...writing }),
     finishCut,
     flatten: flattenWhenDeep,
   };

@@ -8,6 +8,7 @@ import type { OpenOptions } from "../agent/session.ts";
 import {
   type Difference,
   type DifferenceOptions,
+  type DiskWriting,
   type LiveFreeze,
   type LiveFreezeSpec,
   type Machine,
@@ -47,6 +48,7 @@ export interface LiveOperations {
   takeDifference(source: LiveSource, dir: string, options?: DifferenceOptions): Promise<Difference>;
   whyNoDifference(source: LiveSource): Promise<string | null>;
   dumpMemory(source: LiveSource): Promise<string>;
+  saveCache(source: LiveSource, target: string, writing: DiskWriting): Promise<void>;
   /** Finishes a cut that a failed step or a killed daemon left: the machine goes on if it ran before. */
   finishCut(source: LiveSource): Promise<void>;
   /** Keeps the disk's chain shallow. The machine may be paused and continued meanwhile, but not cut. */
@@ -185,6 +187,10 @@ export class QemuMachine implements Machine {
 
   dumpMemory(): Promise<string> {
     return this.#whileLive((live, source) => live.dumpMemory(source));
+  }
+
+  saveCache(target: string, writing: DiskWriting): Promise<void> {
+    return this.#whileLive((live, source) => live.saveCache(source, target, writing));
   }
 
   stop(): Promise<void> {

@@ -9,6 +9,7 @@ import { boot } from "./boot.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { kvmCpusOf, TCG_CPU } from "./cpu-models.ts";
 import { differenceProof, proveDifference, recallDifference } from "./difference-proof.ts";
+import { formatCache } from "./disk/cache.ts";
 import { machineFiles } from "./disk/chain.ts";
 import { diskFault, flattenDisk } from "./disk/convert.ts";
 import { openDisk } from "./disk-files.ts";
@@ -96,6 +97,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     flattenDisk: (disks, target, diskMib, writing) =>
       flattenDisk(context, { disks, target, diskMib, format: "qcow2" }, writing),
     openDisk: (disks, dir, diskMib, writing) => openDisk(context, { disks, dir, diskMib }, writing),
+    formatCache: (target, diskMib, writing) => formatCache(context, { target, diskMib, ...writing }),
     diskFault: (start, diskMib) => diskFault(start, diskMib * 2 ** 20),
     async boot(spec, signal) {
       return boot(context, await needs(context, spec.kernelDir, signal), spec, signal);

@@ -8,6 +8,7 @@ import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
 import { openDeviceState } from "./device-state.ts";
 import { DISK_DIR, LAYERS_DIR, machineFiles, overlayName, writeChain } from "./disk/chain.ts";
+import { diskFault } from "./disk/convert.ts";
 import { linkLayers } from "./disk/layers.ts";
 import { capabilities, waitMigration } from "./freeze/migrate.ts";
 import { mapsReadOnly } from "./host-facts.ts";
@@ -32,11 +33,12 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   const { resources, needs } = snapshot;
   const runtimeDir = runtimeDirOf(context, spec);
   const imported = snapshot.imported === true || difference?.imported === true;
-  const [facts, support] = await Promise.all([
+  const [facts, support, diskBytes] = await Promise.all([
     context.facts(),
     context.jail(imported ? "imported" : "machine"),
     checkFiles(snapshot),
   ]);
+  if (spec.cache !== undefined) needCacheRoom(spec, diskBytes);
   const confinement = confine(support, runtimeDir);
   using deadline = deadlineSignal("the snapshot was not restored", THAW_TIMEOUT_MS, outer);
 
@@ -54,8 +56,11 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
   try {
     const ofSnapshot = ["disk.qcow2", ...(snapshot.layers ?? [])].map((name) => join(snapshot.dir, name));
     const inherited = difference === undefined ? [] : await inherit(difference, layersDir);
-    const disks = [...ofSnapshot, ...inherited];
-    for (const [index, disk] of disks.entries()) if (index > 0) await checkDisk(disk, snapshot);
+    const cached = spec.cache === undefined ? [] : await linkCache(spec.cache, layersDir);
+    const disks = [...ofSnapshot, ...inherited, ...cached];
+    for (const [index, disk] of disks.entries())
+      if (index > 0 && (await checkDisk(disk, snapshot)) !== diskBytes)
+        throw new RunnerError("corrupt-snapshot", `${disk} does not have the size of the disk beneath it`);
     [devices, lease] = await Promise.all([
       openDeviceState(
         join(difference?.dir ?? snapshot.dir, "devices"),
@@ -63,7 +68,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
         join(diskDir, "devices"),
       ),
       hot(context, { memoryFile, snapshot, difference, openReadOnly }),
-      makeOverlay(diskDir, resources.diskMib * MIB),
+      makeOverlay(diskDir, diskBytes),
     ]);
     const memoryPath =
       lease === undefined
@@ -78,7 +83,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     const { runtimeDirInside } = confinement;
     const kept = writeChain(stateDir, {
       ...{ memory: memoryFile, pages, disks, ofSnapshot: ofSnapshot.length, firstOwn: 0 },
-      ...{ diskDirInside, runtimeDirInside },
+      ...{ diskDirInside, runtimeDirInside, diskBytes },
     });
     kept.catch(() => {});
     const { machine, accelerator, cpu } = needs;
@@ -143,6 +148,30 @@ async function inherit(difference: DifferenceFiles, layersDir: string): Promise<
   return difference.layers.map((_, index) => name(index + 1));
 }
 
+function needCacheRoom({ snapshot, difference }: ThawSpec, diskBytes: number): void {
+  if (difference !== undefined)
+    throw new RunnerError(
+      "unsupported",
+      "a machine that goes on where another was has its cached folders already",
+    );
+  if (diskBytes > snapshot.resources.diskMib * MIB) return;
+  throw new RunnerError(
+    "unsupported",
+    `snapshot ${snapshot.id} has no room for cached folders: an older version made it`,
+    {
+      hint: "thaw template build --force",
+    },
+  );
+}
+
+/** The layer is the machine's as long as it lives, whatever becomes of the file that it was given as. */
+async function linkCache(layer: string, layersDir: string): Promise<string[]> {
+  await mkdir(layersDir, { mode: 0o711 });
+  const own = join(layersDir, "cache.qcow2");
+  await linkLayers([layer], () => own);
+  return [own];
+}
+
 /** Loads the device state and lets the machine run, unless it is to stay as it is. QEMU answers in order, so the commands are sent at once. */
 async function restore(qmp: QmpClient, signal: AbortSignal, paused = false): Promise<void> {
   const onAbort = (): void => qmp.close();
@@ -181,8 +210,11 @@ async function makeOverlay(diskDir: string, bytes: number): Promise<void> {
   await writeFile(join(diskDir, OVERLAY), empty, { mode: 0o600, flag: "wx" });
 }
 
-/** Sizes and header are as the snapshot's manifest says; whole digests are the engine's to check. */
-async function checkFiles(snapshot: SnapshotFiles): Promise<void> {
+/**
+ * Sizes and header are as the snapshot's manifest says; whole digests are the engine's to check.
+ * @returns virtual size of its disk
+ */
+async function checkFiles(snapshot: SnapshotFiles): Promise<number> {
   const { dir, resources } = snapshot;
   const corrupt = (name: string, why: string): never => {
     throw new RunnerError("corrupt-snapshot", `${join(dir, name)} ${why}`, {
@@ -196,7 +228,7 @@ async function checkFiles(snapshot: SnapshotFiles): Promise<void> {
     if ((found.mode & 0o004) === 0 && process.getuid?.() === 0) await chmod(join(dir, name), 0o444);
     return found.size;
   };
-  const [memoryBytes, deviceBytes] = await Promise.all([
+  const [memoryBytes, deviceBytes, diskBytes] = await Promise.all([
     sizeOf("memory"),
     sizeOf("devices"),
     sizeOf("disk.qcow2").then(() => checkDisk(join(dir, "disk.qcow2"), snapshot)),
@@ -205,10 +237,11 @@ async function checkFiles(snapshot: SnapshotFiles): Promise<void> {
   const wanted = resources.memoryMib * MIB;
   if (memoryBytes !== wanted) corrupt("memory", `has ${memoryBytes} bytes, not ${wanted}`);
   if (deviceBytes === 0) corrupt("devices", "is empty");
+  return diskBytes;
 }
 
-/** QEMU follows what a disk's header names, so none is opened unlooked at. */
-async function checkDisk(path: string, snapshot: SnapshotFiles): Promise<void> {
+/** QEMU follows what a disk's header names, so none is opened unlooked at. @returns its virtual size */
+async function checkDisk(path: string, snapshot: SnapshotFiles): Promise<number> {
   const corrupt = (why: string): RunnerError =>
     new RunnerError("corrupt-snapshot", `${path} ${why}`, { hint: `thaw snapshot verify ${snapshot.id}` });
   const handle = await open(path, "r").catch(() => {
@@ -218,9 +251,9 @@ async function checkDisk(path: string, snapshot: SnapshotFiles): Promise<void> {
     const header = await handle.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
     const verdict = checkQcow2(header.buffer.subarray(0, header.bytesRead));
     if (!verdict.ok) throw corrupt(verdict.reason);
-    const wanted = snapshot.resources.diskMib * MIB;
-    if (verdict.virtualSize !== wanted)
-      throw corrupt(`is a disk of ${verdict.virtualSize} bytes, not ${wanted}`);
+    const why = diskFault(header.buffer.subarray(0, header.bytesRead), snapshot.resources.diskMib * MIB);
+    if (why !== null) throw corrupt(why);
+    return verdict.virtualSize;
   } finally {
     await handle.close();
   }

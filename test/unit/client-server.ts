@@ -36,6 +36,7 @@ export const sampleSandbox: Sandbox = {
   leased: true,
   thawMs: 92,
   replay: null,
+  cache: null,
   network: { mode: "none", unavailable: null },
   ports: [],
   listening: [],

@@ -16,7 +16,7 @@ const shape = {
 } as const;
 const boot = {
   ...shape,
-  disk: { path: "/machine/disk", format: "qcow2" },
+  disk: { path: "/machine/disk", format: "qcow2", device: "/dev/vda1" },
   kernel: { vmlinuz: "/machine/vmlinuz", initrd: "/machine/initrd" },
 } as const;
 const thaw = {
@@ -77,7 +77,7 @@ test("command line of a boot that is to be frozen", () => {
     -initrd
     /machine/initrd
     -append
-    console=ttyS0 quiet loglevel=3 panic=-1 init_on_free=1 random.trust_cpu=on mitigations=off no_timer_check tsc=reliable thaw.root=/dev/vda"
+    console=ttyS0 quiet loglevel=3 panic=-1 init_on_free=1 random.trust_cpu=on mitigations=off no_timer_check tsc=reliable thaw.root=/dev/vda1"
   `);
 });
 
@@ -162,16 +162,16 @@ test("a QEMU that can maps the snapshot's memory read-only", () => {
 });
 
 test("commas in paths can't add options", () => {
-  const argv = bootArgv({ ...boot, disk: { path: "/a,readonly=on", format: "raw" }, runtimeDir: "/r,x" });
+  const argv = bootArgv({ ...boot, disk: { path: "/a,readonly=on", format: "raw", device: "/dev/vda" }, runtimeDir: "/r,x" });
   expect(argv).toContain("driver=file,filename=/a,,readonly=on,node-name=f0,discard=unmap,cache.no-flush=on");
   expect(argv).toContain("socket,id=qmp,path=/r,,x/qmp.sock,server=on,wait=off");
 });
 
 test("mitigations are left out only where there is no real CPU to protect", () => {
-  expect(kernelCommandLine({ accelerator: "tcg" }, true)).toContain("mitigations=off");
-  expect(kernelCommandLine({ accelerator: "kvm" }, true)).not.toContain("mitigations");
-  expect(kernelCommandLine({ accelerator: "kvm", mitigations: false }, true)).toContain("mitigations=off");
-  expect(kernelCommandLine({ accelerator: "kvm" }, false)).toMatch(/ thaw\.root=none$/);
+  expect(kernelCommandLine({ accelerator: "tcg" }, "/dev/vda")).toContain("mitigations=off");
+  expect(kernelCommandLine({ accelerator: "kvm" }, "/dev/vda")).not.toContain("mitigations");
+  expect(kernelCommandLine({ accelerator: "kvm", mitigations: false }, "/dev/vda")).toContain("mitigations=off");
+  expect(kernelCommandLine({ accelerator: "kvm" }, null)).toMatch(/ thaw\.root=none$/);
 });
 
 test("layers lie above the snapshot's disk, lowest first, and the overlay above them", () => {
@@ -190,7 +190,7 @@ test("layers lie above the snapshot's disk, lowest first, and the overlay above 
 
 test("the second process of a live freeze has the same hardware, a shared memory file, no disk, and never runs", () => {
   const { memory: _memory, baseDisk: _baseDisk, overlay: _overlay, ...common } = thaw;
-  const argv = receiveArgv({ ...common, memoryFile: "/machine/memory" });
+  const argv = receiveArgv({ ...common, memoryFile: "/machine/memory", diskBytes: 2 ** 31 });
   const hardware = (words: string[]) => words.filter((_, index) => words[index - 1] === "-device");
   expect(hardware(argv)).toEqual(hardware(thawArgv(thaw)));
   expect(argv).toContain("memory-backend-file,id=m0,size=256M,mem-path=/machine/memory,share=on");

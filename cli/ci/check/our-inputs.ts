@@ -38,4 +38,4 @@ export const ourInputs: readonly string[] = [
 ];
 
 /** Those that this version's Action refuses. */
-export const notYet: readonly string[] = ["cache", "comment"];
+export const notYet: readonly string[] = ["comment"];

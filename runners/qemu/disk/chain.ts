@@ -9,6 +9,8 @@ import { writeWhole } from "../../../durable/write.ts";
 import { type MachineRecord, RunnerError } from "../../runner.ts";
 import { asObject, type QmpClient } from "../qmp.ts";
 
+const MIB = 1024 * 1024;
+
 /** Folder in a machine's state folder that its jail may write to. */
 export const DISK_DIR = "disk";
 /** Beside it: layers below the machine's own, and copies of its own that were cut. Not visible to the machine. */
@@ -27,6 +29,8 @@ const chainRecord = z.object({
   ofSnapshot: z.int(),
   /** Own overlays below this one hold nothing that it does not. */
   firstOwn: z.int(),
+  /** Virtual size of the disk. Absent in records of earlier versions: that of its resources. */
+  diskBytes: z.int().optional(),
   /** Folders as QEMU sees them. */
   diskDirInside: z.string(),
   runtimeDirInside: z.string(),
@@ -49,6 +53,11 @@ export async function readChain(record: MachineRecord): Promise<ChainRecord> {
   const parsed = text === null ? undefined : chainRecord.safeParse(JSON.parse(text));
   if (parsed?.success) return parsed.data;
   throw new RunnerError("unsupported", `machine ${record.id} was not thawed by this version of the runner`);
+}
+
+/** Virtual size of a machine's disk. */
+export function diskBytesOf(record: MachineRecord, { diskBytes }: Pick<ChainRecord, "diskBytes">): number {
+  return diskBytes ?? record.resources.diskMib * MIB;
 }
 
 export function overlayName(index: number): string {

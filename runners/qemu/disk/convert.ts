@@ -1,5 +1,6 @@
 /** One disk out of a chain of layers. */
 import { open, rm } from "node:fs/promises";
+import { CACHE_ROOM_MIB } from "../../../api/machine.ts";
 import { type DiskWriting, RunnerError } from "../../runner.ts";
 import type { Context } from "../context.ts";
 import { runJailed } from "../jailed-tool.ts";
@@ -34,7 +35,7 @@ export async function flattenDisk(
     ],
     reads: disks,
     writes: [target],
-    fileBytes: (diskMib + DISK_OVERHEAD_MIB) * MIB,
+    fileBytes: (diskMib + CACHE_ROOM_MIB + DISK_OVERHEAD_MIB) * MIB,
     debianPackage: "qemu-utils",
   };
   try {
@@ -69,7 +70,12 @@ async function measure(context: Context, disks: readonly string[], signal?: Abor
 
 /** Backing given here, none taken from a header. */
 function describeChain(files: readonly string[]): string {
-  const chain = files.reduce<object | null>(
+  return `json:${JSON.stringify(chainOf(files))}`;
+}
+
+/** A chain's description for QEMU's tools. */
+export function chainOf(files: readonly string[]): object | null {
+  return files.reduce<object | null>(
     (backing, filename) => ({
       driver: "qcow2",
       file: { driver: "file", filename },
@@ -77,17 +83,22 @@ function describeChain(files: readonly string[]): string {
     }),
     null,
   );
-  return `json:${JSON.stringify(chain)}`;
 }
 
-/** What is wrong with a disk that is to stand alone and have `bytes`, in words that follow its name. */
+/**
+ * What is wrong with a disk that is to stand alone and have `bytes`, with room for cached folders beyond them or not, in words that follow its
+ * name.
+ */
 export function diskFault(header: Buffer, bytes: number): string | null {
   const verdict = checkQcow2(header);
   if (!verdict.ok) return verdict.reason;
-  return verdict.virtualSize === bytes ? null : `is a disk of ${verdict.virtualSize} bytes, not ${bytes}`;
+  const sizes = [bytes, bytes + CACHE_ROOM_MIB * MIB];
+  return sizes.includes(verdict.virtualSize)
+    ? null
+    : `is a disk of ${verdict.virtualSize} bytes, not ${bytes}`;
 }
 
-async function checkLayer(path: string, bytes: number): Promise<void> {
+export async function checkLayer(path: string, bytes: number): Promise<void> {
   const handle = await open(path, "r");
   try {
     const { buffer, bytesRead } = await handle.read(

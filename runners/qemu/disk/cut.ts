@@ -24,6 +24,7 @@ import { asObject, type QmpClient } from "../qmp.ts";
 import {
   type ChainRecord,
   CUT_FILE,
+  diskBytesOf,
   openNodes,
   overlayName,
   overlayNodeName,
@@ -34,7 +35,6 @@ import {
 import { endDiskJobs } from "./flatten.ts";
 import { frozenLayers, needRoomForLayers } from "./layers.ts";
 
-const MIB = 1024 * 1024;
 /** How long a machine that QEMU refuses to continue is tried. */
 const CONTINUE_TIMEOUT_MS = 5_000;
 /** States in which a cut leaves a machine. Others (a full disk, a panic) have reasons of their own, and stay. */
@@ -78,7 +78,7 @@ export class Cut implements AsyncDisposable {
     await needRoomForLayers(record, chain, from);
     await dropUnusedOverlay(source, to);
     try {
-      await createOverlay(record, to);
+      await createOverlay(record, to, diskBytesOf(record, chain));
       await qmp.execute("blockdev-add", overlayNode(to, `${chain.diskDirInside}/${overlayName(to)}`));
       const ranBefore = asObject(await qmp.execute("query-status")).status === "running";
       const intent = { version: 1 as const, purpose, ranBefore, from, to };
@@ -201,10 +201,10 @@ async function cancelMigration(qmp: QmpClient): Promise<void> {
   }
 }
 
-async function createOverlay(record: MachineRecord, index: number): Promise<void> {
+async function createOverlay(record: MachineRecord, index: number, bytes: number): Promise<void> {
   const handle = await open(overlayPath(record, index), "wx", 0o600);
   try {
-    await handle.writeFile(emptyQcow2(record.resources.diskMib * MIB));
+    await handle.writeFile(emptyQcow2(bytes));
     if (process.getuid?.() === 0) await handle.chown(record.uid, record.uid);
   } finally {
     await handle.close();

@@ -7,7 +7,7 @@ import { chmod, chown, copyFile, link, mkdir, open, rename, rm, stat, statfs } f
 import { basename, join } from "node:path";
 import { type MachineRecord, RunnerError } from "../../runner.ts";
 import { checkQcow2, QCOW2_HEADER_BYTES } from "../qcow2.ts";
-import { type ChainRecord, LAYERS_DIR, overlayPath } from "./chain.ts";
+import { type ChainRecord, diskBytesOf, LAYERS_DIR, overlayPath } from "./chain.ts";
 
 const MIB = 1024 * 1024;
 /** qcow2's own tables, beyond the disk's size. */
@@ -46,7 +46,8 @@ export async function frozenLayers(
   const layers = [...chain.disks];
   for (let index = chain.firstOwn; index < top; index++) {
     const copy = ownCopy(record, index);
-    if ((await stat(copy).catch(() => null)) === null) await copyFrozen(record, index, copy);
+    if ((await stat(copy).catch(() => null)) === null)
+      await copyFrozen(record, index, { target: copy, bytes: diskBytesOf(record, chain) });
     layers.push(copy);
   }
   return layers;
@@ -73,8 +74,11 @@ export async function needRoomForLayers(
 }
 
 /** The overlay lies in a folder that the machine may write to: no links are followed, and a disk is looked at before it is used. */
-async function copyFrozen(record: MachineRecord, index: number, target: string): Promise<void> {
-  const limit = record.resources.diskMib * MIB;
+async function copyFrozen(
+  record: MachineRecord,
+  index: number,
+  { target, bytes: limit }: { target: string; bytes: number },
+): Promise<void> {
   const source = overlayPath(record, index);
   const draft = `${target}.new`;
   await rm(draft, { force: true });

@@ -10,7 +10,7 @@ import { paced } from "../../../host/pace.ts";
 import { type LiveFreeze, type LiveFreezeSpec, RunnerError } from "../../runner.ts";
 import { INHERITED_FD } from "../argv.ts";
 import type { Context } from "../context.ts";
-import { readChain } from "../disk/chain.ts";
+import { diskBytesOf, readChain } from "../disk/chain.ts";
 import { Cut } from "../disk/cut.ts";
 import { linkLayers } from "../disk/layers.ts";
 import type { LiveSource } from "../machine.ts";
@@ -86,7 +86,10 @@ async function fromDifference(freeze: Freeze): Promise<Frozen> {
     const disks = [...chain.disks.slice(0, chain.ofSnapshot), ...layers.map((name) => join(taken, name))];
     await Promise.all([merging, linkLayers(disks, (index) => join(spec.dir, layerName(index)))]);
     devices = await open(join(taken, "devices"), "r");
-    receiver = await startReceiver(context, { source: source.record, spec, memoryFile, devices, signal });
+    receiver = await startReceiver(context, {
+      ...{ source: source.record, spec, memoryFile, devices, signal },
+      diskBytes: diskBytesOf(source.record, chain),
+    });
     const loaded = waitMigration(receiver.qmp);
     loaded.catch(() => {});
     await receiver.qmp.execute("migrate-set-capabilities", {
@@ -106,7 +109,8 @@ async function fromDifference(freeze: Freeze): Promise<Frozen> {
 async function migrated(freeze: Freeze): Promise<Frozen> {
   const { context, source, spec, memoryFile, signal } = freeze;
   const { record, qmp } = source;
-  const { runtimeDirInside } = await readChain(record);
+  const chain = await readChain(record);
+  const diskBytes = diskBytesOf(record, chain);
   let receiver: Receiver | undefined;
   try {
     // A shared mapping of a file that the disk has no room for ends a process with SIGBUS, so the room is taken before.
@@ -116,8 +120,8 @@ async function migrated(freeze: Freeze): Promise<Frozen> {
       debianPackage: "util-linux",
       code: "no-space",
     });
-    receiver = await startReceiver(context, { source: record, spec, memoryFile, signal });
-    const uri = await offerSocket(receiver, record, runtimeDirInside);
+    receiver = await startReceiver(context, { source: record, spec, memoryFile, diskBytes, signal });
+    const uri = await offerSocket(receiver, record, chain.runtimeDirInside);
     await using cut = await Cut.prepare(source, "migration");
     signal?.throwIfAborted();
     const deadlineMs = record.needs.accelerator === "kvm" ? paced(spec.deadlineMs ?? DEADLINE_MS) : 0;

@@ -26,6 +26,8 @@ export interface ReceiverOptions {
   source: MachineRecord;
   spec: LiveFreezeSpec;
   memoryFile: string;
+  /** Virtual size of the machine's disk. */
+  diskBytes: number;
   /** A difference's device state; absent when the state comes as a migration. */
   devices?: FileHandle;
   signal?: AbortSignal | undefined;
@@ -33,7 +35,7 @@ export interface ReceiverOptions {
 
 /** Starts the process, jailed as every machine, waiting for a migration. */
 export async function startReceiver(context: Context, options: ReceiverOptions): Promise<Receiver> {
-  const { source, spec, devices } = options;
+  const { source, spec, devices, diskBytes } = options;
   const runtimeDir = runtimeDirOf(context, spec);
   const facts = await context.facts();
   const confinement = confine(await context.jail(source.imported ? "imported" : "machine"), runtimeDir);
@@ -45,7 +47,7 @@ export async function startReceiver(context: Context, options: ReceiverOptions):
   const started = await launch(context, {
     ...{ id: spec.id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources },
     inherit: devices === undefined ? [] : [devices.fd],
-    argv: receiveArgv({ id: spec.id, machine, accelerator, cpu, resources, memoryFile }),
+    argv: receiveArgv({ id: spec.id, machine, accelerator, cpu, resources, memoryFile, diskBytes }),
     timeoutMs: LAUNCH_TIMEOUT_MS,
     signal: deadline.signal,
   });

@@ -1,0 +1,27 @@
+import type { Define } from "../verbs.ts";
+
+type JsonFlag = { json?: boolean };
+
+export const define: Define = (command, exit) => {
+  command.addHelpText("after", "\nExample:\n  $ thaw cache ls");
+  command
+    .command("ls")
+    .description("list cached folders of runs")
+    .option("--json", "print the caches as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw cache ls --json")
+    .action(async (flags: JsonFlag) => {
+      const { list } = await import("./list.ts");
+      await list(flags);
+      exit(0);
+    });
+  command
+    .command("rm")
+    .description("remove caches; sandboxes that have their folders keep them")
+    .argument("<cache...>", "ids")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw cache rm 4f1c0a9be2d37786")
+    .action(async (caches: string[], flags: JsonFlag) => {
+      const { actOnEach } = await import("../act-on-each.ts");
+      exit(await actOnEach(caches, (client, cache) => client.caches.remove(cache), flags));
+    });
+};

@@ -1,0 +1,26 @@
+import type { Cache } from "../../client/index.ts";
+import { withClient } from "../connect.ts";
+import { formatAge } from "../format/age.ts";
+import { formatSize } from "../format/size.ts";
+import { formatTable } from "../format/table.ts";
+import { printJson, writeOut } from "../output.ts";
+
+const header = ["ID", "REPOSITORY", "SCOPE", "KEY", "SIZE", "CREATED", "USED"];
+
+/** The table of caches; those that were used last come first. */
+export function formatCaches(caches: readonly Cache[], nowMs?: number): string {
+  const rows = [...caches]
+    .sort((a, b) => b.usedAt.localeCompare(a.usedAt))
+    .map(({ id, repository, scope, key, storedBytes, createdAt, usedAt }) => [
+      ...[id, repository, scope, key, formatSize(storedBytes)],
+      ...[formatAge(createdAt, nowMs), formatAge(usedAt, nowMs)],
+    ]);
+  return formatTable(header, rows);
+}
+
+/** `thaw cache ls`. */
+export async function list(flags: { json?: boolean }): Promise<void> {
+  const caches = await withClient((client) => client.caches.list());
+  if (flags.json === true) printJson(caches);
+  else writeOut(formatCaches(caches));
+}
