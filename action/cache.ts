@@ -1,7 +1,7 @@
 /** The input `cache`: folders of the sandbox that survive it, whose caches a step reads, and whether it writes one. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { cachePaths, cacheKey } from "../api/cache.ts";
+import { cacheKey, cachePaths } from "../api/cache.ts";
 import { type CacheRequest, type Sandbox, type SandboxReference, workspacePath } from "../client/index.ts";
 import { parseLines, quote } from "./fields.ts";
 import { formatBytes, formatMs } from "./format.ts";
@@ -43,7 +43,8 @@ export function parseCache(text: string): CacheInput {
 }
 
 function placeOf(path: string): string {
-  const full = path === "~" || path.startsWith("~/") ? `${HOME}${path.slice(1)}` : guestPath(workspacePath, path);
+  const full =
+    path === "~" || path.startsWith("~/") ? `${HOME}${path.slice(1)}` : guestPath(workspacePath, path);
   return full.length > 1 ? full.replace(/\/+$/, "") : full;
 }
 
@@ -87,7 +88,11 @@ export function scopesOf(env: Environment): CacheScopes {
     const isFork = pull.head.repo?.full_name.toLowerCase() !== told.repository.full_name.toLowerCase();
     const own = `refs/pull/${pull.number}`;
     const writes = !isFork && PULL_REQUESTS.includes(name);
-    return { repository, read: unique([...(isFork ? [] : [own]), base, ...standard]), write: writes ? own : null };
+    return {
+      repository,
+      read: unique([...(isFork ? [] : [own]), base, ...standard]),
+      write: writes ? own : null,
+    };
   }
   const ref = env.GITHUB_REF || "refs/heads/unknown";
   const writes = told !== undefined && OWN_CODE.includes(name) && !ref.startsWith("refs/pull/");
@@ -111,22 +116,29 @@ function readEvent(env: Environment): z.infer<typeof event> | undefined {
   }
 }
 
-/** Says what the folders have at the start. */
+/** Says what the folders have at the start, and whether they will be kept. */
 export async function tellRestored({ cache }: Sandbox["info"], log: GuestLog): Promise<void> {
   if (cache === null) return;
-  const { key, restored } = cache;
-  if (restored === null) await log.say(`cache: nothing is kept for ${key} yet`);
-  else await log.say(`cache: ${restored.key} (${restored.scope})${restored.key === key ? "" : `, for want of ${key}`}`);
+  const { key, restored, write } = cache;
+  const instead = restored === null || restored.key === key ? "" : `, for want of ${key}`;
+  const found =
+    restored === null ? `nothing is kept for ${key} yet` : `${restored.key} (${restored.scope})${instead}`;
+  await log.say(`cache: ${found}${write === null ? "; this run writes none" : ""}`);
 }
 
 /** Keeps the folders of a step that succeeded. How the step ended is the command's to say, so this one does not reject but when cancelled. */
-export async function saveCache(sandbox: SandboxReference, log: GuestLog, signal: AbortSignal): Promise<void> {
+export async function saveCache(
+  sandbox: SandboxReference,
+  log: GuestLog,
+  signal: AbortSignal,
+): Promise<void> {
   const started = performance.now();
   try {
     const late = AbortSignal.timeout(SAVE_MS);
     const { cache, reason } = await sandbox.saveCache({ signal: AbortSignal.any([signal, late]) });
     const ms = formatMs(performance.now() - started);
-    if (cache !== null) await log.say(`cache: ${cache.key} is kept (${formatBytes(cache.storedBytes)}, ${ms})`);
+    if (cache !== null)
+      await log.say(`cache: ${cache.key} is kept (${formatBytes(cache.storedBytes)}, ${ms})`);
     else await log.say(`cache: not kept: ${reason}`);
   } catch (error) {
     signal.throwIfAborted();

@@ -108,7 +108,7 @@ async function finish(plan: StepPlan, { sandbox, exec }: Ended, context: StepCon
     const random = randomUUID().slice(0, 8);
     result.brought = await bringBack(plan, machine, { random, signal });
     result.notes.push(...result.brought.notes);
-    const keeps = plan.sandbox === undefined && plan.settings.cache !== undefined;
+    const keeps = plan.sandbox === undefined && typeof plan.settings.cache?.write === "string";
     if (keeps && result.exitCode === 0) await saveCache(machine, context.log, signal);
     if (plan.sandbox === undefined && plan.keep === "step") await machine.remove({ signal }).catch(() => {});
   }

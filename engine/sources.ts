@@ -167,9 +167,10 @@ export class Sources {
 
   #key(recipe: Recipe): string {
     const { description: _description, tag: _tag, sandboxes: _sandboxes, ...matters } = recipe;
-    return sha256(
-      JSON.stringify([matters, this.#agentDigest, this.#context.runner.name, DISK_FORM]),
-    ).slice(0, 16);
+    return sha256(JSON.stringify([matters, this.#agentDigest, this.#context.runner.name, DISK_FORM])).slice(
+      0,
+      16,
+    );
   }
 }
 

@@ -57,7 +57,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     answer: { kind: "leaving" },
   },
   "POST /v1/prune": {
-    ...{ id: "prune", tag: "host", summary: "Remove captures over budget and snapshots that nothing needs" },
+    ...{
+      id: "prune",
+      tag: "host",
+      summary: "Remove captures and caches over budget and snapshots that nothing needs",
+    },
     ...{ errors: [409, 503], example: { dryRun: true } },
   },
   "GET /v1/quarantine": { id: "listQuarantine", tag: "host", summary: "List state that could not be read" },

@@ -19,6 +19,7 @@ import type { StoredSnapshot } from "../snapshots/store.ts";
 import { completeEntries } from "../state/entries.ts";
 import { readRecord, recordKind, valueOrNull } from "../state/record.ts";
 import { type CacheRemoval, chooseCache, overBudget } from "./choose.ts";
+import { CantMountError } from "./inside.ts";
 
 const LAYER_FILE = "layer.qcow2";
 /** Its time of change says when a run last used it. */
@@ -37,6 +38,8 @@ export interface CachesContext {
 export interface OpenedCache extends Disposable {
   record: SandboxCache;
   layer: string;
+  /** Why no sandbox came of it. Folders that no guest can mount go: else no run would succeed any more. */
+  explain(error: unknown): Promise<unknown>;
 }
 
 export class Caches {
@@ -74,13 +77,14 @@ export class Caches {
     const record = { repository, write, key, paths, restored };
     if (chosen === null) {
       const layer = await this.#emptyLayer(diskMib, signal);
-      return { record, layer, [Symbol.dispose]: () => {} };
+      return { record, layer, explain: async (error) => error, [Symbol.dispose]: () => {} };
     }
     this.#open.push(chosen.id);
     const now = new Date();
     await utimes(join(this.#context.dir, chosen.id, RECORD_FILE), now, now).catch(() => {});
     const close = (): unknown => this.#open.splice(this.#open.indexOf(chosen.id), 1);
-    return { record, layer: join(this.#context.dir, chosen.id, LAYER_FILE), [Symbol.dispose]: close };
+    const layer = join(this.#context.dir, chosen.id, LAYER_FILE);
+    return { record, layer, explain: (error) => this.#explain(error, chosen.id), [Symbol.dispose]: close };
   }
 
   /** Keeps the folders of a sandbox as they are now, unless those of its key are kept already or it may not. */
@@ -153,6 +157,15 @@ export class Caches {
       );
       if (!dryRun) for (const { id } of removals) await this.#remove(id);
       return removals;
+    });
+  }
+
+  async #explain(error: unknown, id: string): Promise<unknown> {
+    if (!(error instanceof CantMountError)) return error;
+    await this.#remove(id).catch(() => {});
+    return new EngineError("unsupported", `${error.message}; cache ${id} is removed`, {
+      hint: "run it again: the folders begin empty",
+      cause: error,
     });
   }
 

@@ -38,6 +38,9 @@ for name in $NAMES; do
 done
 `;
 
+/** The guest can't have its folders, or can't write them out. */
+export class CantMountError extends EngineError {}
+
 export interface MountOptions {
   paths: readonly string[];
   /** Whose the folders are that are not there yet. */
@@ -45,7 +48,7 @@ export interface MountOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Throws `unsupported` when the guest can't. */
+/** Throws `CantMountError`. */
 export async function mountCache(agent: Agent, options: MountOptions): Promise<void> {
   const { paths, user, signal } = options;
   const env = {
@@ -73,7 +76,7 @@ async function inGuest(
     signal?.throwIfAborted();
     if (!(error instanceof EngineError) || error.code !== "build-failed") throw error;
     const said = (error.details ?? []).slice(-3).join("; ");
-    throw new EngineError("unsupported", `the sandbox can't keep folders: ${said || error.message}`, {
+    throw new CantMountError("unsupported", `the sandbox can't keep folders: ${said || error.message}`, {
       hint: "a template needs mount and sync, of util-linux and coreutils",
       cause: error,
     });

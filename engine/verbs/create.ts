@@ -79,6 +79,8 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
           ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
           ...{ defaults, origin, secrets, network, cache, ports: options.ports },
           replay: replay && { ...replay, exact: source.exact === true },
+        }).catch(async (error: unknown) => {
+          throw cache ? await cache.explain(error) : error;
         }),
       );
     } catch (error) {

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { measureAction } from "./action.ts";
 import { measureAdoption } from "./adopt.ts";
 import { measureAttach } from "./attach.ts";
+import { measureCache } from "./cache.ts";
 import { measureCapture } from "./capture.ts";
 import { measureChildren } from "./children.ts";
 import { measureFlood } from "./flood.ts";
@@ -56,6 +57,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   // Last: what they move leaves a daemon with a larger heap.
   output: measureOutput,
   workspace: measureWorkspace,
+  cache: measureCache,
 };
 
 const USAGE = `usage: npm run bench -- [--only ${Object.keys(GROUPS).join("|")}]… [--runs N] [--json FILE] [--home DIR]`;

@@ -162,7 +162,11 @@ test("a QEMU that can maps the snapshot's memory read-only", () => {
 });
 
 test("commas in paths can't add options", () => {
-  const argv = bootArgv({ ...boot, disk: { path: "/a,readonly=on", format: "raw", device: "/dev/vda" }, runtimeDir: "/r,x" });
+  const argv = bootArgv({
+    ...boot,
+    disk: { path: "/a,readonly=on", format: "raw", device: "/dev/vda" },
+    runtimeDir: "/r,x",
+  });
   expect(argv).toContain("driver=file,filename=/a,,readonly=on,node-name=f0,discard=unmap,cache.no-flush=on");
   expect(argv).toContain("socket,id=qmp,path=/r,,x/qmp.sock,server=on,wait=off");
 });
@@ -170,7 +174,9 @@ test("commas in paths can't add options", () => {
 test("mitigations are left out only where there is no real CPU to protect", () => {
   expect(kernelCommandLine({ accelerator: "tcg" }, "/dev/vda")).toContain("mitigations=off");
   expect(kernelCommandLine({ accelerator: "kvm" }, "/dev/vda")).not.toContain("mitigations");
-  expect(kernelCommandLine({ accelerator: "kvm", mitigations: false }, "/dev/vda")).toContain("mitigations=off");
+  expect(kernelCommandLine({ accelerator: "kvm", mitigations: false }, "/dev/vda")).toContain(
+    "mitigations=off",
+  );
   expect(kernelCommandLine({ accelerator: "kvm" }, null)).toMatch(/ thaw\.root=none$/);
 });
 

@@ -16,7 +16,7 @@ const view: Sandbox = {
     leased: false,
     thawMs: null,
     replay: null,
-      cache: null,
+    cache: null,
     network: { mode: "none", unavailable: null },
     ports: [],
     listening: [],

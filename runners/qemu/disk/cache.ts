@@ -53,7 +53,10 @@ export async function growDisk(
   const table = `${path}.table`;
   try {
     await makeFile(table, partitionTable(rootBytes / SECTOR, ROOM_BYTES / SECTOR));
-    const source = (show: Show): object => ({ driver: "raw", file: { driver: "file", filename: show(table) } });
+    const source = (show: Show): object => ({
+      driver: "raw",
+      file: { driver: "file", filename: show(table) },
+    });
     const place = { offset: 0, size: SECTOR };
     await runJailed(context, copyTool({ ...place, target: path, reads: [table], source }), limits);
   } finally {
