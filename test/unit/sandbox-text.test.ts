@@ -26,7 +26,7 @@ const view: Sandbox = {
 };
 
 /** What a sandbox is from the start to the end. */
-const FIXED: (keyof Sandbox)[] = ["id", "name", "from", "resources", "labels", "createdAt", "replay"];
+const FIXED: (keyof Sandbox)[] = ["id", "name", "from", "resources", "labels", "createdAt", "replay", "cache"];
 
 const changes: Partial<Sandbox>[] = [
   { state: "paused" },

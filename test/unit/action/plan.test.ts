@@ -150,7 +150,7 @@ describe("mistakes are told all at once", () => {
     expect(text).toMatch(/^artifacts: "\.\.\/x"/m);
     expect(text).toMatch(/^queue-timeout: /m);
     expect(text).toMatch(/^rerun-on-failure: /m);
-    expect(text).toMatch(/^cache: not supported yet/m);
+    expect(text).toMatch(/^cache: give one line `key: …`/m);
     expect((await mistakes({ run: "true", template: "nod", timeout: "10" })).join("\n")).toMatch(
       /^template: there is no template nod; did you mean node/m,
     );
