@@ -47,7 +47,8 @@ export class Caches {
   /** Ids of those that sandboxes are being made of, as often as they are. */
   readonly #open: string[] = [];
   readonly #formatting = new Gate(1);
-  readonly #removing = new Gate(1);
+  /** Publishing and removing: one after the other. */
+  readonly #changing = new Gate(1);
 
   constructor(context: CachesContext) {
     this.#context = context;
@@ -89,7 +90,7 @@ export class Caches {
 
   /** Keeps the folders of a sandbox as they are now, unless those of its key are kept already or it may not. */
   async save(sandbox: Sandbox, signal?: AbortSignal): Promise<CacheSaved> {
-    const { dir, needDisk } = this.#context;
+    const { dir } = this.#context;
     const { cache: own, name, resources } = sandbox.record;
     if (own === null) throw new EngineError("conflict", `sandbox ${name} has no cached folders`);
     const not = (reason: string): CacheSaved => ({ cache: null, reason });
@@ -103,41 +104,38 @@ export class Caches {
     await mkdir(draft);
     try {
       const layer = join(draft, LAYER_FILE);
-      await sandbox.saveCache(layer, {
-        signal,
-        room: async (bytes) => {
-          const { maxBytes } = this.#context.budget();
-          if (bytes > maxBytes * 2 ** 20)
-            throw new EngineError(
-              "no-space",
-              `the cached folders have ${Math.ceil(bytes / 2 ** 20)} MiB, caches.maxBytes is ${maxBytes} MiB`,
-            );
-          await needDisk(bytes);
-        },
-      });
+      await sandbox.saveCache(layer, { signal, room: (bytes) => this.#needRoom(bytes) });
       await chmod(layer, 0o444);
       const storedBytes = (await stat(layer)).blocks * 512;
-      const createdAt = new Date().toISOString();
-      const record = {
-        schema: 1,
-        id,
-        repository,
-        scope,
-        key,
-        paths: [...paths],
-        diskMib,
-        storedBytes,
-        createdAt,
-      };
-      const manifest = { name: RECORD_FILE, text: `${JSON.stringify(record)}\n` };
-      // What lies there can't be read, or another run was first.
-      if ((await this.#read(id)) === null) await rm(join(dir, id), { recursive: true, force: true });
-      if (!(await publish({ draft, target: join(dir, id), manifest }))) return not(`${key} is there already`);
+      const about = { id, repository, scope, key, paths: [...paths], diskMib, storedBytes };
+      if (!(await this.#publish(draft, { ...about, createdAt: new Date().toISOString() })))
+        return not(`${key} is there already`);
       await this.prune({ dryRun: false });
       return { cache: await this.#read(id), reason: null };
     } finally {
       await rm(draft, { recursive: true, force: true });
     }
+  }
+
+  async #needRoom(bytes: number): Promise<void> {
+    const { maxBytes } = this.#context.budget();
+    if (bytes > maxBytes * 2 ** 20)
+      throw new EngineError(
+        "no-space",
+        `the cached folders have ${Math.ceil(bytes / 2 ** 20)} MiB, caches.maxBytes is ${maxBytes} MiB`,
+      );
+    await this.#context.needDisk(bytes);
+  }
+
+  /** @returns false when another run was first */
+  #publish(draft: string, about: Omit<Cache, "usedAt">): Promise<boolean> {
+    return this.#changing.run(async () => {
+      const target = join(this.#context.dir, about.id);
+      // What lies there can't be read.
+      if ((await this.#read(about.id)) === null) await rm(target, { recursive: true, force: true });
+      const text = `${JSON.stringify({ schema: 1, ...about })}\n`;
+      return publish({ draft, target, manifest: { name: RECORD_FILE, text } });
+    });
   }
 
   /** Throws `not-found`. */
@@ -149,7 +147,7 @@ export class Caches {
 
   /** Removes what is over the budget. @returns what went, or with `dryRun` would go */
   prune({ dryRun }: { dryRun: boolean }): Promise<CacheRemoval[]> {
-    return this.#removing.run(async () => {
+    return this.#changing.run(async () => {
       const { maxCount, maxBytes, maxAge } = this.#context.budget();
       const budget = { maxCount, maxBytes: maxBytes * 2 ** 20, maxAgeMs: maxAge };
       const removals = overBudget(await this.list(), budget, Date.now()).filter(
