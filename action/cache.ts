@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { cacheKey, cachePaths } from "../api/cache.ts";
 import { type CacheRequest, type Sandbox, type SandboxReference, workspacePath } from "../client/index.ts";
+import type { CodeSource } from "./fetch/source.ts";
 import { parseLines, quote } from "./fields.ts";
 import { formatBytes, formatMs } from "./format.ts";
 import { guestPath } from "./inside.ts";
@@ -61,10 +62,12 @@ const event = z.object({
     .object({
       number: z.int().positive(),
       base: z.object({ ref: z.string() }),
-      head: z.object({ repo: z.object({ full_name: z.string() }).nullish() }),
+      head: z.object({ sha: z.string().optional(), repo: z.object({ full_name: z.string() }).nullish() }),
     })
     .optional(),
 });
+
+type Told = z.infer<typeof event>;
 
 /** Events whose code is that of the ref they run for. Of all others (`pull_request_target`, `workflow_run`, …) it may be a stranger's. */
 const OWN_CODE = ["push", "schedule", "workflow_dispatch", "merge_group", "release", "create"];
@@ -75,9 +78,22 @@ export type CacheScopes = Pick<CacheRequest, "repository" | "read" | "write">;
 /**
  * A branch writes its own caches and reads them and the default branch's; a pull request its own, and reads them, its base's and the default
  * branch's. A fork's pull request, and whatever may run code that is not the repository's, writes none.
+ * @param code what is fetched in the place of the checkout
  */
-export function scopesOf(env: Environment): CacheScopes {
+export function scopesOf(env: Environment, code?: CodeSource): CacheScopes {
   const told = readEvent(env);
+  const scopes = scopesOfEvent(env, told);
+  return code === undefined || isOwnCommit(code, env, told) ? scopes : { ...scopes, write: null };
+}
+
+/** Whether the code that is fetched is that of the event: any other commit may be a stranger's. */
+function isOwnCommit({ repository, wanted }: CodeSource, env: Environment, told: Told | undefined): boolean {
+  if (repository.toLowerCase() !== env.GITHUB_REPOSITORY?.toLowerCase()) return false;
+  const own = [env.GITHUB_SHA, env.GITHUB_REF, told?.pull_request?.head.sha];
+  return own.includes("commit" in wanted ? wanted.commit : wanted.name);
+}
+
+function scopesOfEvent(env: Environment, told: Told | undefined): CacheScopes {
   const server = (env.GITHUB_SERVER_URL ?? "https://github.com").replace(/^https?:\/\//, "");
   const repository = `${server}/${env.GITHUB_REPOSITORY ?? "unknown"}`.toLowerCase();
   const standard = told === undefined ? [] : [branch(told.repository.default_branch)];
@@ -107,7 +123,7 @@ function unique(texts: readonly string[]): string[] {
   return [...new Set(texts)];
 }
 
-function readEvent(env: Environment): z.infer<typeof event> | undefined {
+function readEvent(env: Environment): Told | undefined {
   try {
     const text = readFileSync(env.GITHUB_EVENT_PATH ?? "", "utf8");
     return text.length > MAX_EVENT_BYTES ? undefined : event.safeParse(JSON.parse(text)).data;

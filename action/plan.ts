@@ -303,7 +303,7 @@ export async function planStep(env: Environment, { random }: { random: string })
   const patch = reader.read("patch", (path) => resolveInside(folder, path.trim()));
   const artifacts = reader.read("artifacts", parsePatterns) ?? [];
   const cache = reader.read("cache", parseCache);
-  if (cache !== undefined) settings.cache = { ...cache, ...scopesOf(env) };
+  if (cache !== undefined) settings.cache = { ...cache, ...scopesOf(env, code) };
   const matrix = reader.read("matrix", parseMatrix);
   const captures = await readCapture(reader, env, settings.capture);
   const comment = reader.read("comment", parseChoice(COMMENT_POLICIES)) ?? "preview";

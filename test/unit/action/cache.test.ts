@@ -86,3 +86,20 @@ test("events whose code may be a stranger's write nothing, whatever ref they nam
     expect(scopes(name, pull("acme/shop"), main).write).toBeNull();
   }
 });
+
+test("code that is fetched writes only where it is the event's own commit", () => {
+  const path = join(folder, "event.json");
+  writeFileSync(path, JSON.stringify({ repository }));
+  const sha = "a".repeat(40);
+  const env = {
+    ...{ GITHUB_EVENT_NAME: "push", GITHUB_EVENT_PATH: path, GITHUB_REF: "refs/heads/topic" },
+    ...{ GITHUB_REPOSITORY: "Acme/Shop", GITHUB_SHA: sha },
+  };
+  const of = (name: string, wanted: { commit: string } | { name: string }) =>
+    scopesOf(env, { server: "https://github.com", repository: name, wanted, token: undefined }).write;
+  expect(of("acme/shop", { commit: sha })).toBe("refs/heads/topic");
+  expect(of("acme/shop", { name: "refs/heads/topic" })).toBe("refs/heads/topic");
+  expect(of("acme/shop", { commit: "b".repeat(40) })).toBeNull();
+  expect(of("acme/shop", { name: "refs/pull/7/head" })).toBeNull();
+  expect(of("mallory/shop", { commit: sha })).toBeNull();
+});
