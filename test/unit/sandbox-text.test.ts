@@ -26,7 +26,16 @@ const view: Sandbox = {
 };
 
 /** What a sandbox is from the start to the end. */
-const FIXED: (keyof Sandbox)[] = ["id", "name", "from", "resources", "labels", "createdAt", "replay", "cache"];
+const FIXED: (keyof Sandbox)[] = [
+  "id",
+  "name",
+  "from",
+  "resources",
+  "labels",
+  "createdAt",
+  "replay",
+  "cache",
+];
 
 const changes: Partial<Sandbox>[] = [
   { state: "paused" },
