@@ -4,8 +4,6 @@ export interface InputDefinition {
   name: string;
   description: string;
   default?: string;
-  /** Why the input is refused in this version. */
-  notYet?: string;
 }
 
 export const INPUTS = [

@@ -2,9 +2,8 @@
 import { stringify } from "yaml";
 import { INPUTS, type InputDefinition, OUTPUTS } from "./inputs.ts";
 
-function describe({ description, default: value, notYet }: InputDefinition) {
-  const text = notYet === undefined ? description : `Not supported yet: ${description}`;
-  return { description: text, required: false, ...(value === undefined ? {} : { default: value }) };
+function describe({ description, default: value }: InputDefinition) {
+  return { description, required: false, ...(value === undefined ? {} : { default: value }) };
 }
 
 export function actionMetadata(): string {

@@ -28,9 +28,6 @@ export class InputReader {
     const all = `the inputs are ${names.join(", ")}`;
     for (const unknown of findUnknownInputs(env))
       this.#mistakes.push(`${unknown}: there is no such input; ${suggestNearest(unknown, names, all)}`);
-    for (const input of INPUTS)
-      if ("notYet" in input && this.has(input.name))
-        this.refuse(input.name, `not supported yet; ${input.notYet}`);
   }
 
   /** @throws InputMistakes */

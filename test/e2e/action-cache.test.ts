@@ -65,9 +65,7 @@ test("a branch's step keeps its folders for the next; a pull request reads the b
     input: other,
   });
   expect(evil.log.join("\n")).toContain("main");
-  expect(said(evil)).toEqual([
-    "cache: deps-1 (refs/heads/main), for want of deps-2; this run writes none",
-  ]);
+  expect(said(evil)).toEqual(["cache: deps-1 (refs/heads/main), for want of deps-2; this run writes none"]);
   expect(await kept()).toEqual(["refs/heads/main deps-1"]);
   const own = await step("cat /workspace/node_modules/of", { ...pull("acme/shop"), input: other });
   expect(own.log.join("\n")).toContain("main");

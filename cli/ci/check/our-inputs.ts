@@ -36,6 +36,3 @@ export const ourInputs: readonly string[] = [
     "matrix",
   ],
 ];
-
-/** Those that this version's Action refuses. */
-export const notYet: readonly string[] = ["comment"];
