@@ -34,7 +34,7 @@ export function sandbox(part: Partial<SandboxInfo> = {}): SandboxInfo {
       leased: false,
       thawMs: 24,
       cache: null,
-  replay: null,
+      replay: null,
       network: { mode: "none", unavailable: null },
     },
     ...{ ports: [], listening: [3000], next: { action: "pause", at: new Date(now + 180_000).toISOString() } },
