@@ -24,7 +24,7 @@ export interface SessionOptions {
   current: string;
 }
 
-const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const ENDING = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const;
 
 export class Session {
   readonly #store: Store;
@@ -74,7 +74,7 @@ export class Session {
 
   /** @returns the exit code */
   async run(): Promise<number> {
-    const hear = ENDING.map((name) => [name, () => this.#end.resolve(signalExitCode(name))] as const);
+    const hear = ENDING.map((name) => [name, () => this.#hear(name)] as const);
     for (const [name, listener] of hear) process.on(name, listener);
     process.on("SIGTSTP", this.#stop);
     process.on("SIGCONT", this.#goOn);
@@ -139,6 +139,12 @@ export class Session {
       this.#store.set({ nowMs: Date.now() });
       this.#schedule();
     }, msToNextTick(this.#store.state));
+  }
+
+  /** A key that the terminal makes a signal of is for whoever has the terminal. */
+  #hear(signal: (typeof ENDING)[number]): void {
+    const isKey = signal === "SIGINT" || signal === "SIGQUIT";
+    if (!isKey || this.#screen.isOpen) this.#end.resolve(signalExitCode(signal));
   }
 
   /** Ctrl-Z: the shell has the terminal until `fg`. */

@@ -104,9 +104,18 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     help: "Keeps it whatever the retention says, or no longer.",
     bulk: true,
     args: ({ name, capture }) => ["capture", capture.notes.pinned ? "unpin" : "pin", name],
-    run: async ({ capture, context }, { client }) => {
-      const { notes, id } = await client(context).captures.pin(capture.id, !capture.notes.pinned);
-      return notes.pinned ? `${id} is pinned` : `${id} is no longer pinned`;
+    run: async ({ capture, context }, { client, update }) => {
+      const pinned = await client(context).captures.pin(capture.id, !capture.notes.pinned);
+      // no event tells of it
+      update((state) => ({
+        ...state,
+        hosts: state.hosts.map((host) =>
+          host.context === context
+            ? { ...host, captures: new Map(host.captures).set(pinned.id, pinned) }
+            : host,
+        ),
+      }));
+      return pinned.notes.pinned ? `${pinned.id} is pinned` : `${pinned.id} is no longer pinned`;
     },
   },
   {

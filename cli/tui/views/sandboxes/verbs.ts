@@ -10,9 +10,10 @@ function runs({ sandbox }: SandboxRow): string | undefined {
     : `${sandbox.name} is ${sandbox.state}`;
 }
 
+/** A command without a terminal of its own is in the log already: to join it would give it each Ctrl-C, and no key that leaves. */
 function attachArgs({ sandbox }: SandboxRow): string[] {
-  const exec = chooseExec(sandbox.execs);
-  return exec?.state === "running" ? ["attach", sandbox.name, exec.id] : ["shell", sandbox.name];
+  const exec = chooseExec(sandbox.execs.filter(({ tty, state }) => tty && state === "running"));
+  return exec === undefined ? ["shell", sandbox.name] : ["attach", sandbox.name, exec.id];
 }
 
 export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
@@ -20,7 +21,7 @@ export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
     kind: "terminal",
     key: "return",
     label: "attach",
-    help: "Joins the command that runs, or opens a shell. Ctrl-] leaves it and returns here.",
+    help: "Joins the newest command that runs in a terminal, or opens a shell. Ctrl-] leaves it and returns here.",
     refusal: runs,
     args: attachArgs,
   },

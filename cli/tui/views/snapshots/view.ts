@@ -1,13 +1,14 @@
-import type { Snapshot } from "../../../../client/index.ts";
+import type { SandboxInfo, Snapshot } from "../../../../client/index.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
-import type { HostState } from "../../state/state.ts";
 import { heading, hostColumn, pairs, plain, rowKey, shortAge } from "../common.ts";
 import { drawTree } from "../failures/lineage.ts";
 import type { Pane, Row, Verb, View } from "../view.ts";
 
 interface SnapshotRow extends Row {
   snapshot: Snapshot;
+  /** Sandboxes that were thawed from it: those that are there now, not those of the time when it was asked for. */
+  users: readonly SandboxInfo[];
 }
 
 const columns: readonly Column<SnapshotRow>[] = [
@@ -35,8 +36,8 @@ const columns: readonly Column<SnapshotRow>[] = [
     width: 8,
     align: "right",
     rank: 1,
-    cell: ({ snapshot }) => String(snapshot.usedBy.length),
-    order: ({ snapshot }) => snapshot.usedBy.length,
+    cell: ({ users }) => String(users.length),
+    order: ({ users }) => users.length,
   },
   {
     title: "THAWS HERE",
@@ -51,17 +52,13 @@ const columns: readonly Column<SnapshotRow>[] = [
   hostColumn,
 ];
 
-function usersOf(snapshot: Snapshot, host: HostState | undefined) {
-  return snapshot.usedBy.map((id) => ({
-    text: host?.sandboxes.get(id)?.name ?? id,
-    note: "sandbox",
-    children: [],
-  }));
+function userNodes(users: readonly SandboxInfo[]) {
+  return users.map(({ name }) => ({ text: name, note: "sandbox", children: [] }));
 }
 
 const detail: Pane<SnapshotRow> = {
   title: "Detail",
-  lines: ({ snapshot, context }, { hosts }) => {
+  lines: ({ snapshot, users, context }, { hosts }) => {
     const host = hosts.find((each) => each.context === context);
     const captures = [...(host?.captures.values() ?? [])]
       .filter(({ base }) => base.snapshot === snapshot.id)
@@ -95,7 +92,7 @@ const detail: Pane<SnapshotRow> = {
           {
             text: snapshot.tags[0] ?? snapshot.id,
             isThis: true,
-            children: [...usersOf(snapshot, host), ...captures],
+            children: [...userNodes(users), ...captures],
           },
         ],
       }),
@@ -173,9 +170,9 @@ const verbs: readonly Verb<SnapshotRow>[] = [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} snapshots?`,
       `Frees up to ${formatSize(rows.reduce((sum, { snapshot }) => sum + snapshot.storedBytes, 0))}. What was frozen from it and failures that are based on it need it to be thawed.`,
       ...rows
-        .filter(({ snapshot }) => snapshot.usedBy.length > 0)
+        .filter(({ users }) => users.length > 0)
         .slice(0, 3)
-        .map(({ name, snapshot }) => `${name} is used by ${snapshot.usedBy.length} sandboxes.`),
+        .map(({ name, users }) => `${name} is used by ${users.length} sandboxes.`),
     ],
     run: async ({ name, context }, { client }) => {
       await client(context).snapshots.remove(name);
@@ -190,7 +187,7 @@ export const snapshots: View<SnapshotRow> = {
   columns,
   rows: (hosts) =>
     hosts
-      .flatMap(({ context, snapshots }) =>
+      .flatMap(({ context, snapshots, sandboxes }) =>
         [...snapshots.values()].map(
           (snapshot): SnapshotRow => ({
             key: rowKey(context, snapshot.id),
@@ -198,6 +195,7 @@ export const snapshots: View<SnapshotRow> = {
             name: snapshot.tags[0] ?? snapshot.id,
             text: `${snapshot.tags.join(" ")} ${snapshot.id} ${snapshot.template ?? ""} ${context}`,
             snapshot,
+            users: [...sandboxes.values()].filter((sandbox) => sandbox.snapshot === snapshot.id),
           }),
         ),
       )
