@@ -25,6 +25,7 @@ export interface Fetched {
   commit: string;
   /** Of the pack. */
   bytes: number;
+  /** Without the time in which the sandbox was waited for. */
   ms: number;
 }
 
@@ -67,13 +68,15 @@ export async function findCode(source: CodeSource, given: AbortSignal): Promise<
       const from = await UploadPack.open(http, signal);
       return { from, ...(await resolve(wanted, from, http.name)) };
     });
+    const foundMs = performance.now() - started;
     return {
       sendTo: (sandbox, { client, user }) =>
         inTime(async () => {
+          const sending = performance.now();
           const pack = await from.fetch(commit, { maxBytes: MAX_PACK_BYTES });
           const argv = [workspacePath, commit, from.format, `${server}/${repository}`, ...pack.shallow];
           const bytes = await checkOut(pack, sandbox, { client, user, argv, signal });
-          return { repository, reference: name, commit, bytes, ms: performance.now() - started };
+          return { repository, reference: name, commit, bytes, ms: foundMs + performance.now() - sending };
         }),
       [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
     };

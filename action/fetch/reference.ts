@@ -1,7 +1,7 @@
 /** What `ref` names: a commit by its id, or a name that the server is asked for. */
 import { ThawError } from "../../client/index.ts";
 import { quote } from "../fields.ts";
-import type { Reference, UploadPack } from "./upload-pack.ts";
+import type { UploadPack } from "./upload-pack.ts";
 
 export type WantedReference = { commit: string } | { name: string };
 
@@ -32,10 +32,10 @@ export async function resolve(
 ): Promise<{ commit: string; name: string | undefined }> {
   if ("commit" in wanted) return { commit: wanted.commit, name: undefined };
   const candidates = candidatesFor(wanted.name);
-  const references = new Map(
-    (await from.list(candidates)).map((found): [string, Reference] => [found.name, found]),
-  );
-  const found = candidates.map((name) => references.get(name)).find((one) => one !== undefined);
+  const references = await from.find(candidates);
+  const found = candidates
+    .map((candidate) => references.find(({ name }) => name === candidate))
+    .find((one) => one !== undefined);
   if (found !== undefined) return { commit: found.commit, name: found.target ?? found.name };
   throw new ThawError("not-found", `${repository} has no ${wanted.name}`, { hint: hintFor(wanted.name) });
 }

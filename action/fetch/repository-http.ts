@@ -16,6 +16,10 @@ const PATHS = {
   result: "git-upload-pack",
 } as const;
 
+export interface Place extends Pick<CodeSource, "server" | "repository" | "token"> {
+  silenceMs?: number;
+}
+
 /** One repository of one server. */
 export class RepositoryHttp implements AsyncDisposable {
   /** For people. */
@@ -25,13 +29,13 @@ export class RepositoryHttp implements AsyncDisposable {
   readonly #authorization: string | undefined;
   readonly #dispatcher: Dispatcher;
 
-  constructor({ server, repository, token }: Pick<CodeSource, "server" | "repository" | "token">) {
+  constructor({ server, repository, token, silenceMs = SILENCE_MS }: Place) {
     this.name = `${server}/${repository}`;
     this.#base = `${server}/${repository}.git`;
     this.#secrets = formsOfToken(token);
     const basic = this.#secrets.at(-1);
     this.#authorization = basic && `Basic ${basic}`;
-    const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
+    const options = { connect: { timeout: CONNECT_MS }, headersTimeout: silenceMs, bodyTimeout: silenceMs };
     this.#dispatcher = server.startsWith("http:") ? new Agent(options) : new EnvHttpProxyAgent(options);
   }
 

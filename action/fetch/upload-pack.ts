@@ -3,8 +3,9 @@ import { ThawError } from "../../client/index.ts";
 import { DELIMITER, encodeLine, FLUSH, type Packet, readPackets, textOf } from "./pkt-line.ts";
 import type { RepositoryHttp } from "./repository-http.ts";
 
-/** Capabilities, and references with the beginning of one name. */
+/** Capabilities, and references whose names begin with one of two texts. */
 const MAX_TEXT_BYTES = 8 << 20;
+const MAX_NAME_CHARS = 255;
 /** A commit has one parent mostly, and octopus merges have few. */
 const MAX_SHALLOW = 64;
 const OBJECT_ID = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
@@ -31,11 +32,17 @@ export class UploadPack {
   readonly format: ObjectFormat;
   readonly #http: RepositoryHttp;
   readonly #signal: AbortSignal;
+  /** What every command says of this client: of capabilities that the server has told, as it refuses others. */
+  readonly #about: readonly string[];
 
-  private constructor(http: RepositoryHttp, format: ObjectFormat, signal: AbortSignal) {
+  private constructor(http: RepositoryHttp, capabilities: ReadonlyMap<string, string>, signal: AbortSignal) {
     this.#http = http;
-    this.format = format;
     this.#signal = signal;
+    this.format = capabilities.get("object-format") === "sha256" ? "sha256" : "sha1";
+    this.#about = [
+      ...(capabilities.has("agent") ? ["agent=thaw"] : []),
+      ...(capabilities.has("object-format") ? [`object-format=${this.format}`] : []),
+    ];
   }
 
   /** Asks what the server can do. @throws ThawError as RepositoryHttp; `unsupported` for an old server */
@@ -58,16 +65,12 @@ export class UploadPack {
       throw new ThawError("unsupported", `${http.name} does not speak git's protocol 2`, {
         hint: "GitHub does, and every git server since git 2.18",
       });
-    return new UploadPack(http, format, signal);
+    return new UploadPack(http, capabilities, signal);
   }
 
-  /** References whose names begin with one of `prefixes`. */
-  async list(prefixes: readonly string[]): Promise<Reference[]> {
-    const body = this.#command("ls-refs", [
-      "peel",
-      "symrefs",
-      ...prefixes.map((name) => `ref-prefix ${name}`),
-    ]);
+  /** Those of the references that there are. */
+  async find(names: readonly string[]): Promise<Reference[]> {
+    const body = this.#command("ls-refs", ["peel", "symrefs", ...names.map((name) => `ref-prefix ${name}`)]);
     const found: Reference[] = [];
     for await (const packet of this.#ask(body, MAX_TEXT_BYTES)) {
       if (packet === "flush") break;
@@ -77,7 +80,8 @@ export class UploadPack {
         attributes.find((text) => text.startsWith(`${key}:`))?.slice(key.length + 1);
       const commit = attribute("peeled") ?? id;
       if (!OBJECT_ID.test(commit) || name === "") throw this.#broken("a reference without an object");
-      found.push({ name, commit, target: attribute("symref-target") });
+      const target = attribute("symref-target")?.slice(0, MAX_NAME_CHARS);
+      if (names.includes(name)) found.push({ name, commit, target });
     }
     return found;
   }
@@ -135,7 +139,7 @@ export class UploadPack {
   }
 
   #command(name: string, lines: readonly string[]): string {
-    const head = [`command=${name}`, "agent=thaw", `object-format=${this.format}`];
+    const head = [`command=${name}`, ...this.#about];
     return `${head.map(encodeLine).join("")}${DELIMITER}${lines.map(encodeLine).join("")}${FLUSH}`;
   }
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StepResult } from "../action-runner/job.ts";
 import { useAction } from "../helpers/action.ts";
 import { GitServer } from "../helpers/git-server.ts";
-import { type SandboxRow, thaw, thawEnv, thawJson } from "../helpers/thaw.ts";
+import { type SandboxRow, thaw, thawEnv, thawJson, until } from "../helpers/thaw.ts";
 
 const startJob = useAction();
 const TOKEN = `ghs_${randomUUID().replaceAll("-", "")}`;
@@ -142,7 +142,7 @@ describe("repository", () => {
   test("what can't be fetched is one error with a hint, and leaves nothing; so does a guest without git", async () => {
     await using job = startJob({ env: environment() });
     const wrong = await job.step({
-      with: { run: "true", repository: "acme/shop", token: "ghs_wrongTokenOfTheTest" },
+      with: { run: "true", repository: "acme/shop", token: "ghs_wrongTokenOfTheTest", keep: "true" },
     });
     expect(wrong).toMatchObject({ conclusion: "failure", outputs: { outcome: "error" } });
     expect(said(wrong)).toMatch(
@@ -150,6 +150,21 @@ describe("repository", () => {
     );
     expect(said(wrong)).not.toContain("ghs_wrongTokenOfTheTest");
     expect(await sandboxes()).toEqual([]);
+    // A server that stops in the middle of the pack, and a step that is cancelled meanwhile.
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
+    server.handlers["eve/slow"] = (message, response) => {
+      const what = message.method === "GET" ? "advertisement" : "result";
+      response.setHeader("content-type", `application/x-git-upload-pack-${what}`);
+      if (what === "advertisement")
+        return void response.end("000eversion 2\n000cls-refs\n0012fetch=shallow\n0000");
+      response.write("000dpackfile\n0009\u0001PACK");
+      reach();
+    };
+    const slow = job.start({ with: { run: "true", repository: "eve/slow", ref: "ab".repeat(20) } });
+    await reached;
+    await slow.process.cancel();
+    expect((await slow.result).outputs.outcome).toBe("cancelled");
+    await until(async () => (await sandboxes()).length === 0, "the sandbox to go");
     await thaw(["create", "--name", "nogit"]);
     await thaw(["exec", "nogit", "--", "sh", "-c", "rm $(command -v git)"]);
     await thaw(["freeze", "nogit", "nogit:1"]);

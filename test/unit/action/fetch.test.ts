@@ -193,6 +193,35 @@ describe("a server that lies", () => {
     await expect(read()).rejects.toThrow(message);
   });
 
+  test.each<[string, Handler]>([
+    ["never answers", () => {}],
+    [
+      "stops in the middle",
+      (_, response) => {
+        response.setHeader("content-type", "application/x-git-upload-pack-advertisement");
+        response.write("0010ab");
+      },
+    ],
+  ])("one that %s is given up", async (_, handler) => {
+    server.handlers["liar/silent"] = handler;
+    const place = { server: server.url, repository: "liar/silent", token: undefined, silenceMs: 500 };
+    await using http = new RepositoryHttp(place);
+    await expect(UploadPack.open(http, signal)).rejects.toThrow(/can't be asked: it went silent/);
+  });
+
+  test("an older git is told nothing that it does not know", async () => {
+    let asked = "";
+    server.handlers["liar/old"] = (message, response) => {
+      message.on("data", (chunk) => (asked += chunk));
+      answering(`${line(`${id} refs/heads/main\n`)}${line(`${id} refs/heads/main-2\n`)}0000`)(
+        message,
+        response,
+      );
+    };
+    expect(await find("liar/old", "main")).toEqual({ commit: id, name: "refs/heads/main" });
+    expect(asked).toMatch(/^0014command=ls-refs\n0001/);
+  });
+
   test("a token that is sent back is not shown", async () => {
     server.handlers["liar/echo"] = (message, response) =>
       answering(line(`ERR you said ${message.headers.authorization} and ${TOKEN}`))(message, response);

