@@ -2,11 +2,9 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { fetch } from "undici";
 import { z } from "zod";
 import { type GitHub, listPages, type RepositoryName } from "./client.ts";
 import { GitHubError } from "./error.ts";
-import { isLoopback, makeDispatcher } from "./fetch.ts";
 import { foreignId, foreignText } from "./text.ts";
 
 const artifact = z
@@ -59,7 +57,12 @@ export async function downloadArtifact(
     ...{ ...repository, artifact_id: id, archive_format: "zip" },
     request: { redirect: "manual" },
   });
-  const url = parseStorage(headers.location, github);
+  const [{ fetch }, { isLoopback, makeDispatcher }] = await Promise.all([
+    import("undici"),
+    import("./fetch.ts"),
+  ]);
+  const api = new URL(String(github.request.endpoint.DEFAULTS.baseUrl));
+  const url = parseStorage(headers.location, (storage) => isLoopback(storage) && isLoopback(api));
   const no = (why: string): GitHubError =>
     new GitHubError("github-unreachable", `the artifact ${name} can't be fetched from ${url.host}: ${why}`, {
       hint: "try again",
@@ -92,11 +95,9 @@ export async function downloadArtifact(
     throw no(`its content is not what GitHub has the digest of`);
 }
 
-/** An address outside of GitHub. Only a test's GitHub on loopback may lead to loopback. */
-function parseStorage(location: string | undefined, github: GitHub): URL {
+/** An address outside of GitHub, by TLS; a test's GitHub on loopback leads to loopback. */
+function parseStorage(location: string | undefined, isTest: (url: URL) => boolean): URL {
   const url = location !== undefined && URL.canParse(location) ? new URL(location) : undefined;
-  const api = new URL(String(github.request.endpoint.DEFAULTS.baseUrl));
-  const isOurs = url !== undefined && isLoopback(url) && isLoopback(api);
-  if (url !== undefined && (isOurs || (url.protocol === "https:" && !isLoopback(url)))) return url;
+  if (url !== undefined && (url.protocol === "https:" || isTest(url))) return url;
   throw new GitHubError("github-unreachable", "GitHub leads to no storage of the artifact");
 }

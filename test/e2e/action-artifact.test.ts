@@ -1,5 +1,6 @@
 /** `capture-store: artifact`: by a runner's rules, a local server of its artifacts and of GitHub's API, and real sandboxes. */
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,6 +9,7 @@ import { expect, test } from "vitest";
 import { parseCaptureNotice } from "../../github/capture-notice.ts";
 import { Job } from "../action-runner/job.ts";
 import { makeReleaseFolder } from "../action-runner/release-folder.ts";
+import { modulesOf } from "../bench/modules.ts";
 import { ArtifactService } from "../github/artifact-service.ts";
 import { GitHubApi } from "../github/server.ts";
 import { type WorldRun, worldHandlers } from "../github/world.ts";
@@ -15,6 +17,12 @@ import { testHome } from "../helpers/test-home.ts";
 import { thaw, thawBin, thawEnv } from "../helpers/thaw.ts";
 
 const DAY_MS = 86_400_000;
+
+test("the Action loads no more than 1 MiB at once, and nothing of artifacts", () => {
+  const loaded = [...modulesOf(resolve("dist/action/main.mjs"))].map((path) => readFileSync(path, "utf8"));
+  expect(Buffer.byteLength(loaded.join(""))).toBeLessThanOrEqual(2 ** 20);
+  expect(loaded.filter((text) => text.includes("BlockBlobClient"))).toEqual([]);
+});
 
 test("a capture is uploaded as an artifact that overwrites nothing, and thaw open fetches and replays it elsewhere", async () => {
   using release = makeReleaseFolder();
