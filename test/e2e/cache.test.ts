@@ -85,7 +85,7 @@ describe("cached folders", () => {
     expect([gone.exitCode, String(gone.stderr)]).toEqual([2, expect.stringContaining("no cache nothing")]);
   });
 
-  test("a fork, a snapshot of it, a capture's replay and its export have the folder", async () => {
+  test("a fork, a snapshot of it and a capture's replay have the folder", async () => {
     const first = await create({ key: "twins" });
     await sh(first, "echo kept >/root/.npm/a");
     await first.saveCache();
