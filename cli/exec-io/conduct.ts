@@ -52,7 +52,8 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   });
   using screen = new Screen({
     raw,
-    entry: leaves ? `${detachKeys.label} leaves, twice sends it` : undefined,
+    // A terminal that is not raw passes on whole lines.
+    entry: leaves ? `${detachKeys.label} ${raw ? "leaves, twice sends it" : "and Enter leave"}` : undefined,
     wantsToWrite: options.watch !== true,
   });
   const onStatus = (message: StatusMessage): void => {

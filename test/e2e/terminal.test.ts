@@ -215,6 +215,27 @@ test("attach without a terminal shows the past, then what comes, and has the exi
   expect([none.exitCode, String(none.stderr)]).toEqual([2, expect.stringContaining("no exec that runs")]);
 });
 
+test("a terminal that attaches to a command without one leaves with the keys and Enter, as it says", async () => {
+  const { stdout } = await thaw([
+    "exec",
+    "-d",
+    "web",
+    "--",
+    "sh",
+    "-c",
+    "while echo goes-on; do sleep 1; done",
+  ]);
+  const id = String(stdout).trim();
+  await using terminal = await Terminal.open();
+  await terminal.type(`thaw attach web ${id}`);
+  await terminal.until("Ctrl-] and Enter leave");
+  await terminal.until("goes-on");
+  await terminal.press("C-]");
+  await terminal.press("Enter");
+  await terminal.until("it runs on");
+  expect(await running()).toContain(id);
+});
+
 test("exec -it: other detach keys; a full-screen program left in the middle leaves a usable screen", async () => {
   await using terminal = await Terminal.open();
   await terminal.type(
