@@ -56,7 +56,7 @@ install_packages() {
   done
 }
 
-# What only checks and tests need is a workspace of its own (test/package.json), which a quickstart leaves out.
+# What only checks, tests and a release's Action need are workspaces of their own (test/, action/), which a quickstart leaves out.
 install_npm() {
   local stamp=node_modules/.thaw-lock options=(--no-audit --no-fund --loglevel=error)
   is_installed() { cmp -s package-lock.json "$1" && [ -x node_modules/.bin/node ]; }
