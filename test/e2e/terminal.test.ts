@@ -216,24 +216,19 @@ test("attach without a terminal shows the past, then what comes, and has the exi
 });
 
 test("a terminal that attaches to a command without one leaves with the keys and Enter, as it says", async () => {
-  const { stdout } = await thaw([
-    "exec",
-    "-d",
-    "web",
-    "--",
-    "sh",
-    "-c",
-    "while echo goes-on; do sleep 1; done",
-  ]);
+  expect((await thaw(["create", "--name", "busy"])).exitCode).toBe(0);
+  const forever = "while echo goes-on; do sleep 1; done";
+  const { stdout } = await thaw(["exec", "-d", "busy", "--", "sh", "-c", forever]);
   const id = String(stdout).trim();
   await using terminal = await Terminal.open();
-  await terminal.type(`thaw attach web ${id}`);
+  await terminal.type(`thaw attach busy ${id}`);
   await terminal.until("Ctrl-] and Enter leave");
   await terminal.until("goes-on");
   await terminal.press("C-]");
   await terminal.press("Enter");
   await terminal.until("it runs on");
   expect(await running()).toContain(id);
+  expect((await thaw(["rm", "busy"])).exitCode).toBe(0);
 });
 
 test("exec -it: other detach keys; a full-screen program left in the middle leaves a usable screen", async () => {
