@@ -215,6 +215,7 @@ runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
     limits: { sandboxes: 20, memory: 24_576, overcommit: 2.5, sandbox: { ttl: 172_800_000 } },
+    caches: { maxAge: 604_800_000, maxBytes: 10_240, maxCount: 500 },
     captures: { perRepository: {} },
     runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
     network: { defaults: {}, dns: [] },
@@ -223,6 +224,7 @@ runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
   expect(parseConfig("")).toEqual({
     defaults: {},
     limits: { sandbox: {} },
+    caches: { maxAge: 604_800_000, maxBytes: 10_240, maxCount: 500 },
     captures: { perRepository: {} },
     runner: {},
     network: { defaults: {}, dns: [] },

@@ -19,7 +19,7 @@ const options = {
 
 test("the keeper is told what the machine may see, own and use", () => {
   expect(jailArgv(options).join(" ")).toBe(
-    "--id box-1 --dir /run/thaw/box-1 --cgroup thaw-0 --memory 738197504 --pids 130 --cpus 2 --file 4362076160 --jail " +
+    "--id box-1 --dir /run/thaw/box-1 --cgroup thaw-0 --memory 738197504 --pids 130 --cpus 2 --file 12952010752 --jail " +
       "--rw /run/thaw/box-1/work /run/thaw --ro /state/snapshots/s/disk.qcow2 /machine/base.qcow2 " +
       "--own /state/sandboxes/box-1/disk -- /usr/bin/qemu-system-x86_64 -name x",
   );
