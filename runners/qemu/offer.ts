@@ -39,7 +39,11 @@ export async function checkOffer(path: string, build: string): Promise<void> {
   const commands = [{ execute: "qmp_capabilities" }, ...QUESTIONS.map(([, command]) => command)];
   const argv = ["-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", SANDBOX];
   const answers = await runTool(path, [...argv, "-qmp", "stdio"], {
-    input: [...commands, { execute: "quit" }].map((command) => JSON.stringify(command)).join("\n"),
+    input: commands.map((command) => `${JSON.stringify(command)}\n`).join(""),
+    last: {
+      input: JSON.stringify({ execute: "quit" }),
+      after: (said) => countAnswers(said) === commands.length,
+    },
     timeoutMs: 10_000,
     debianPackage: "qemu-system-x86",
     code: "unsupported",
@@ -49,6 +53,10 @@ export async function checkOffer(path: string, build: string): Promise<void> {
   throw new RunnerError("unsupported", `${path} (${build}) lacks ${lacking.join(", ")}`, {
     hint: "apt-get install qemu-system-x86, or put another QEMU first on the daemon's PATH",
   });
+}
+
+function countAnswers(said: string): number {
+  return said.match(/^\{"(return|error)"[^\n]*\n/gm)?.length ?? 0;
 }
 
 function parseJson(line: string): unknown {

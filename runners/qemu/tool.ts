@@ -1,4 +1,5 @@
 /** Runs a host tool to its end, with an error that says what to install when it is missing. */
+import type { Readable, Writable } from "node:stream";
 import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { RunnerError, type RunnerErrorCode } from "../runner.ts";
@@ -7,6 +8,8 @@ export interface ToolOptions {
   cwd?: string;
   /** All of its stdin. Default: none. */
   input?: string;
+  /** What follows `input` once stdout shows that all of it was answered: a tool that is told to end drops what was not read yet. */
+  last?: { input: string; after: (stdout: string) => boolean };
   timeoutMs: number;
   signal?: AbortSignal | undefined;
   /** Debian package that has the tool. */
@@ -31,11 +34,12 @@ export async function runTool(
     timeout: timeoutMs,
     killSignal: "SIGKILL",
     env: { LC_ALL: "C.UTF-8" },
-    ...(options.input === undefined ? { stdin: "ignore" as const } : { input: options.input }),
+    ...stdinOf(options),
     maxBuffer: 16 * 1024 * 1024,
     reject: false,
   });
   unprotect(process);
+  if (options.last !== undefined) converse(process, options.input ?? "", options.last);
   const result = await process;
   const complaint = result.failed ? null : (options.complaint?.(result.stderr) ?? null);
   if (!result.failed && complaint === null) return result.stdout;
@@ -52,4 +56,24 @@ export async function runTool(
     options.code ?? "start-failed",
     `${command} ${args[0] ?? ""} failed: ${tail || result.shortMessage}`,
   );
+}
+
+function stdinOf({ input, last }: ToolOptions) {
+  if (last !== undefined) return { stdin: "pipe" as const };
+  return input === undefined ? { stdin: "ignore" as const } : { input };
+}
+
+function converse(
+  { stdin, stdout }: { stdin: Writable | null; stdout: Readable | null },
+  input: string,
+  last: NonNullable<ToolOptions["last"]>,
+): void {
+  // What ends early has answered what it could.
+  stdin?.on("error", () => {});
+  stdin?.write(input);
+  let seen = "";
+  stdout?.on("data", (chunk: Buffer | string) => {
+    seen += chunk.toString();
+    if (stdin?.writableEnded === false && last.after(seen)) stdin.end(last.input);
+  });
 }

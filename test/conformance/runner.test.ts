@@ -69,17 +69,19 @@ async function sh(agent: Agent, script: string): Promise<{ text: string; exit: E
   const exit = Promise.withResolvers<ExitEvent>();
   exit.promise.catch(() => {});
   let text = "";
-  const { stream } = await agent.start(
+  const started = agent.start(
     { id: `x${++serial}`, argv: ["/bin/sh", "-c", script] },
     {
       onData: (channel, piece) => {
         text += piece;
-        queueMicrotask(() => stream.consume(channel, piece.length));
+        // The first piece may come with the answer.
+        void started.then(({ stream }) => stream.consume(channel, piece.length));
       },
       onEvent: (event) => exit.resolve(exitEvent.parse(event)),
       onClose: (error) => error && exit.reject(error),
     },
   );
+  await started;
   return { exit: await exit.promise, text };
 }
 

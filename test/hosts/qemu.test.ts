@@ -97,14 +97,14 @@ describeThere("QEMU", () => {
 
   test("one that lacks a device, a capability or a machine type is refused with the names", async () => {
     const out = await succeeds(`
-      ${altered(`sed 's/"pvpanic-pci"/"x"/g; s/"x-ignore-shared"/"y"/g'`)}
+      ${altered(`sed -u 's/"pvpanic-pci"/"x"/g; s/"x-ignore-shared"/"y"/g'`)}
       thaw doctor | grep -A1 ' qemu ' || true
       thaw run -- true 2>&1 || echo "exit $?"
       echo ---
-      ${altered("grep -v q35")}
+      ${altered("grep --line-buffered -v q35")}
       thaw doctor | grep ' qemu ' || true
       echo ---
-      ${altered(`grep -v "$(${QEMU} -M help | grep -o '^pc-q35-[0-9.]*' | sort -V | tail -n1)"`)}
+      ${altered(`grep --line-buffered -v "$(${QEMU} -M help | grep -o '^pc-q35-[0-9.]*' | sort -V | tail -n1)"`)}
       thaw run --snapshot base -- cat /etc/hostname 2>&1 | tr -d '\\r'`);
     const [parts, none, machine] = out.split("---\n");
     const named = `${LOCAL} \\(QEMU .*\\) lacks migration capability x-ignore-shared, device pvpanic-pci`;

@@ -1,3 +1,6 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { adopt } from "../../runners/qemu/adopt.ts";
 import type { Context } from "../../runners/qemu/context.ts";
@@ -5,7 +8,7 @@ import { pickKvmCpu } from "../../runners/qemu/cpu-models.ts";
 import { endOfEvent, endOfProcess, endOfStatus } from "../../runners/qemu/ends.ts";
 import { mapsReadOnly, parseQemu } from "../../runners/qemu/host-facts.ts";
 import { incompatible } from "../../runners/qemu/incompatible.ts";
-import { lackingParts, NEEDED } from "../../runners/qemu/offer.ts";
+import { checkOffer, lackingParts, NEEDED } from "../../runners/qemu/offer.ts";
 
 const HELP =
   "Supported machines are:\npc-q35-2.4 x\npc-q35-10.0  x\npc-q35-9.2 x\nq35  x (alias of pc-q35-10.0)\npc-i440fx-10.0 x\n";
@@ -62,6 +65,15 @@ describe("what a QEMU offers, as it answers on QMP", () => {
     expect(NEEDED.device).toEqual([
       ...["isa-serial", "pvpanic-pci", "virtio-serial-pci", "virtserialport", "virtio-blk-pci"],
     ]);
+  });
+
+  const qemu = "/usr/bin/qemu-system-x86_64";
+  test.runIf(existsSync(qemu))("a host that reads late gets all of the answers", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "thaw-offer-"));
+    const late = join(folder, "qemu");
+    writeFileSync(late, `#!/bin/sh\n${qemu} "$@" | { sleep 1; cat; }\n`, { mode: 0o755 });
+    await checkOffer(late, "QEMU");
+    rmSync(folder, { recursive: true });
   });
 
   test("what is no answer of QEMU's offers nothing", () => {
