@@ -13,7 +13,6 @@ import {
   readTemplate,
   workspacePath,
 } from "../client/index.ts";
-import { parseCache, scopesOf } from "./cache.ts";
 import { type CodeSource, readCodeSource } from "./fetch/source.ts";
 import {
   type CaptureStore,
@@ -270,6 +269,18 @@ function fetchInstead(settings: RunSettings): void {
   settings.workdir ??= workspacePath;
 }
 
+/** Schemas are loaded by who has the input. */
+async function readCache(
+  reader: InputReader,
+  env: Environment,
+  code: CodeSource | undefined,
+): Promise<RunSettings["cache"]> {
+  if (!reader.has("cache")) return undefined;
+  const { parseCache, scopesOf } = await import("./cache.ts");
+  const cache = reader.read("cache", parseCache);
+  return cache && { ...cache, ...scopesOf(env, code) };
+}
+
 /**
  * The plan of a step.
  * @param options random: makes the name of the guest's file for outputs one of its own
@@ -302,8 +313,8 @@ export async function planStep(env: Environment, { random }: { random: string })
   else if (sends) settings.workspace = folder;
   const patch = reader.read("patch", (path) => resolveInside(folder, path.trim()));
   const artifacts = reader.read("artifacts", parsePatterns) ?? [];
-  const cache = reader.read("cache", parseCache);
-  if (cache !== undefined) settings.cache = { ...cache, ...scopesOf(env, code) };
+  const cache = await readCache(reader, env, code);
+  if (cache !== undefined) settings.cache = cache;
   const matrix = reader.read("matrix", parseMatrix);
   const captures = await readCapture(reader, env, settings.capture);
   const comment = reader.read("comment", parseChoice(COMMENT_POLICIES)) ?? "preview";

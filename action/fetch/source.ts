@@ -1,5 +1,6 @@
 /** Where the code comes from, as the inputs `repository`, `ref` and `token` say it. */
-import { GitHubError, nameOf, parseRepository } from "../../github/index.ts";
+import { GitHubError } from "../../github/error.ts";
+import { nameOf, parseRepository } from "../../github/remote.ts";
 import { quote } from "../fields.ts";
 import type { InputReader } from "../reader.ts";
 import { parseReference, type WantedReference } from "./reference.ts";
