@@ -11,7 +11,7 @@ import {
   ThawError,
   workspacePath,
 } from "../client/index.ts";
-import { tellRestored } from "./cache.ts";
+import { tellRestored, writesCache } from "./cache.ts";
 import type { Fetched, FoundCode } from "./fetch/fetch.ts";
 import { formatBytes, formatMs } from "./format.ts";
 import type { GuestLog } from "./log.ts";
@@ -40,9 +40,9 @@ export interface Ended {
 }
 
 /** Whether something is to be read from the sandbox when the command has ended. */
-export function wantsFiles({ outputs, artifacts, patch, settings }: StepPlan): boolean {
-  const keeps = typeof settings.cache?.write === "string";
-  return keeps || outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
+export function wantsFiles(plan: StepPlan): boolean {
+  const { outputs, artifacts, patch } = plan;
+  return writesCache(plan) || outputs.length > 0 || artifacts.length > 0 || patch !== undefined;
 }
 
 /** @throws ThawError `unsupported` for a machine that is emulated where that is not wanted */

@@ -1,5 +1,5 @@
 /** What the runner says of the place that a step runs at. */
-import { readFileSync } from "node:fs";
+import { readPayload } from "./payload.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -23,19 +23,12 @@ export function findArtifactRefusal(env: Environment): string | undefined {
   return undefined;
 }
 
-const MAX_EVENT_BYTES = 32 << 20;
-
 /** Whether anybody can read the repository; undefined when the event doesn't tell. */
 export function isPublicRepository(env: Environment): boolean | undefined {
-  try {
-    const text = readFileSync(env.GITHUB_EVENT_PATH ?? "", "utf8");
-    if (text.length > MAX_EVENT_BYTES) return undefined;
-    const { repository } = JSON.parse(text) as {
-      repository?: { private?: unknown; visibility?: unknown };
-    };
-    if (typeof repository?.visibility === "string") return repository.visibility === "public";
-    return typeof repository?.private === "boolean" ? !repository.private : undefined;
-  } catch {
-    return undefined;
-  }
+  const payload = readPayload(env) as
+    | { repository?: { private?: unknown; visibility?: unknown } }
+    | undefined;
+  const repository = payload?.repository;
+  if (typeof repository?.visibility === "string") return repository.visibility === "public";
+  return typeof repository?.private === "boolean" ? !repository.private : undefined;
 }

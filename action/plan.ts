@@ -276,7 +276,7 @@ async function readCache(
   code: CodeSource | undefined,
 ): Promise<RunSettings["cache"]> {
   if (!reader.has("cache")) return undefined;
-  const { parseCache, scopesOf } = await import("./cache.ts");
+  const { parseCache, scopesOf } = await import("./cache-input.ts");
   const cache = reader.read("cache", parseCache);
   return cache && { ...cache, ...scopesOf(env, code) };
 }

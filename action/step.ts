@@ -13,7 +13,7 @@ import {
   ThawError,
 } from "../client/index.ts";
 import { type BroughtBack, bringBack } from "./bring-back.ts";
-import { saveCache } from "./cache.ts";
+import { saveCache, writesCache } from "./cache.ts";
 import { Cancelled } from "./cancel.ts";
 import { findCancelled, type KeptCapture, keepCapture, keptOnHost, rerunFailed } from "./capture.ts";
 import type { Fetched } from "./fetch/fetch.ts";
@@ -108,8 +108,8 @@ async function finish(plan: StepPlan, { sandbox, exec }: Ended, context: StepCon
     const random = randomUUID().slice(0, 8);
     result.brought = await bringBack(plan, machine, { random, signal });
     result.notes.push(...result.brought.notes);
-    const keeps = plan.sandbox === undefined && typeof plan.settings.cache?.write === "string";
-    if (keeps && result.exitCode === 0) await saveCache(machine, context.log, signal);
+    if (plan.sandbox === undefined && writesCache(plan) && result.exitCode === 0)
+      await saveCache(machine, context.log, signal);
     if (plan.sandbox === undefined && plan.keep === "step") await machine.remove({ signal }).catch(() => {});
   }
   result.stays = plan.sandbox !== undefined || plan.keep !== "step";
