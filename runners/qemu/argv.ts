@@ -41,7 +41,12 @@ export interface BootOptions extends CommonOptions {
   /** File that holds the guest's memory from the start; absent: anonymous memory. */
   memoryFile?: string;
   /** Absent: a machine without a root, to prove that guests run at all. */
-  disk?: { path: string; format: "raw" | "qcow2" /** As the guest names what it mounts. */; device: string };
+  disk?: {
+    path: string;
+    format: "raw" | "qcow2";
+    /** The block device that the guest mounts as its root, such as `/dev/vda1`. */
+    device: string;
+  };
   kernel: { vmlinuz: string; initrd: string };
   /** See `kernelCommandLine`. */
   mitigations?: boolean | undefined;

@@ -2,6 +2,7 @@
  * Reads and writes just enough of qcow2 to open disks that others made and to make empty overlays without a process.
  * Source: docs/interop/qcow2.rst in QEMU's tree. All integers are big-endian.
  */
+import type { FileHandle } from "node:fs/promises";
 
 const MAGIC = 0x514649fb;
 const CLUSTER_BITS = 16;
@@ -14,6 +15,12 @@ const INCOMPATIBLE_HARMLESS = (1n << 0n) | (1n << 3n) | (1n << 4n);
 
 /** Bytes of a file's start that `checkQcow2` wants: header and the whole of a first cluster is not needed. */
 export const QCOW2_HEADER_BYTES = 112;
+
+/** The start of an opened disk, for `checkQcow2`. */
+export async function readQcow2Header(disk: FileHandle): Promise<Buffer> {
+  const { buffer, bytesRead } = await disk.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
+  return buffer.subarray(0, bytesRead);
+}
 
 export type Qcow2Verdict = { ok: true; virtualSize: number } | { ok: false; reason: string };
 

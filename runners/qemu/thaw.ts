@@ -8,7 +8,7 @@ import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { deadlineSignal } from "./deadline.ts";
 import { openDeviceState } from "./device-state.ts";
 import { DISK_DIR, LAYERS_DIR, machineFiles, overlayName, writeChain } from "./disk/chain.ts";
-import { diskFault } from "./disk/convert.ts";
+import { checkDisk } from "./disk/convert.ts";
 import { linkLayers } from "./disk/layers.ts";
 import { capabilities, waitMigration } from "./freeze/migrate.ts";
 import { mapsReadOnly } from "./host-facts.ts";
@@ -16,7 +16,7 @@ import type { Lease } from "./hot-memory.ts";
 import { type Launched, launch } from "./launch.ts";
 import { liveOperations } from "./live-operations.ts";
 import { QemuMachine } from "./machine.ts";
-import { checkQcow2, emptyQcow2, QCOW2_HEADER_BYTES } from "./qcow2.ts";
+import { emptyQcow2, readQcow2Header } from "./qcow2.ts";
 import type { QmpClient } from "./qmp.ts";
 import { fromSystemError } from "./system-error.ts";
 
@@ -59,7 +59,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     const cached = spec.cache === undefined ? [] : await linkCache(spec.cache, layersDir);
     const disks = [...ofSnapshot, ...inherited, ...cached];
     for (const [index, disk] of disks.entries())
-      if (index > 0 && (await checkDisk(disk, snapshot)) !== diskBytes)
+      if (index > 0 && (await checkSnapshotDisk(disk, snapshot)) !== diskBytes)
         throw new RunnerError("corrupt-snapshot", `${disk} does not have the size of the disk beneath it`);
     [devices, lease] = await Promise.all([
       openDeviceState(
@@ -231,7 +231,7 @@ async function checkFiles(snapshot: SnapshotFiles): Promise<number> {
   const [memoryBytes, deviceBytes, diskBytes] = await Promise.all([
     sizeOf("memory"),
     sizeOf("devices"),
-    sizeOf("disk.qcow2").then(() => checkDisk(join(dir, "disk.qcow2"), snapshot)),
+    sizeOf("disk.qcow2").then(() => checkSnapshotDisk(join(dir, "disk.qcow2"), snapshot)),
     ...(snapshot.layers ?? []).map(sizeOf),
   ]);
   const wanted = resources.memoryMib * MIB;
@@ -241,18 +241,15 @@ async function checkFiles(snapshot: SnapshotFiles): Promise<number> {
 }
 
 /** QEMU follows what a disk's header names, so none is opened unlooked at. @returns its virtual size */
-async function checkDisk(path: string, snapshot: SnapshotFiles): Promise<number> {
+async function checkSnapshotDisk(path: string, snapshot: SnapshotFiles): Promise<number> {
   const corrupt = (why: string): RunnerError =>
     new RunnerError("corrupt-snapshot", `${path} ${why}`, { hint: `thaw snapshot verify ${snapshot.id}` });
   const handle = await open(path, "r").catch(() => {
     throw corrupt("is missing");
   });
   try {
-    const header = await handle.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
-    const verdict = checkQcow2(header.buffer.subarray(0, header.bytesRead));
+    const verdict = checkDisk(await readQcow2Header(handle), snapshot.resources.diskMib * MIB);
     if (!verdict.ok) throw corrupt(verdict.reason);
-    const why = diskFault(header.buffer.subarray(0, header.bytesRead), snapshot.resources.diskMib * MIB);
-    if (why !== null) throw corrupt(why);
     return verdict.virtualSize;
   } finally {
     await handle.close();

@@ -9,9 +9,17 @@ import { type DiskWriting, RunnerError } from "../../runner.ts";
 import type { Context } from "../context.ts";
 import { type JailedTool, runJailed } from "../jailed-tool.ts";
 import type { LiveSource } from "../machine.ts";
-import { checkQcow2, emptyQcow2, QCOW2_HEADER_BYTES } from "../qcow2.ts";
+import { emptyQcow2 } from "../qcow2.ts";
 import { diskBytesOf, readChain } from "./chain.ts";
-import { chainOf, checkLayer } from "./convert.ts";
+import {
+  chainOf,
+  checkDiskFile,
+  checkLayer,
+  describeImage,
+  type ImageSource,
+  measureImage,
+  QEMU_IMG,
+} from "./convert.ts";
 import { Cut } from "./cut.ts";
 import { withinRoom } from "./within-room.ts";
 
@@ -23,7 +31,6 @@ const SECTOR = 512;
 const LINUX_PARTITION = 0x83;
 const COPY_TIMEOUT_MS = 300_000;
 const TOOL_TIMEOUT_MS = 60_000;
-const QEMU_IMG = { command: "/usr/bin/qemu-img", debianPackage: "qemu-utils" };
 
 /** What the guest mounts as its root: the whole of a disk without the room, or its first partition. */
 export const ROOT_DISK = "/dev/vda";
@@ -41,8 +48,8 @@ export async function growDisk(
 ): Promise<boolean> {
   const rootBytes = diskMib * MIB;
   const bytes = rootBytes + ROOM_BYTES;
-  const size = await virtualSizeOf(path);
-  if (size !== rootBytes) return size === bytes;
+  const found = await checkDiskFile(path, rootBytes);
+  if (!found.ok || found.virtualSize === bytes) return found.ok;
   const limits = { timeoutMs: TOOL_TIMEOUT_MS, signal };
   const grow = {
     ...QEMU_IMG,
@@ -149,20 +156,17 @@ async function cutDisk(source: LiveSource): Promise<string[]> {
   return cut.layers();
 }
 
-interface Copy {
+/** Its source has the size of the room. */
+interface Copy extends ImageSource {
   target: string;
   /** Virtual size of the disk that the layer is for. */
   diskBytes: number;
-  /** Host files that the source is made of. */
-  reads: readonly string[];
-  /** Description, for QEMU's tools, of what has the size of the room. */
-  source(show: Show): object;
 }
 
 /** Every byte of the room is in the layer, zeros as well: what a snapshot's own disk has there does not show through. */
 async function copyRoom(context: Context, copy: Copy, { room, signal }: DiskWriting): Promise<void> {
   const { target, diskBytes } = copy;
-  const bytes = await measure(context, copy, signal);
+  const bytes = await measureImage(context, copy, signal);
   await makeFile(target, emptyQcow2(diskBytes));
   const tool = copyTool({ ...copy, offset: diskBytes - ROOM_BYTES, size: ROOM_BYTES });
   try {
@@ -187,23 +191,10 @@ function copyTool(copy: Omit<Copy, "diskBytes"> & { offset: number; size: number
     ...QEMU_IMG,
     args: (show) => [
       ...["convert", "-n", "--target-image-opts"],
-      ...[`json:${JSON.stringify(source(show))}`, into(show(target))],
+      ...[describeImage(source(show)), into(show(target))],
     ],
     ...{ reads, writes: [target], fileBytes: offset + size + OVERHEAD_BYTES },
   };
-}
-
-/** Bytes that the copy takes at most. */
-async function measure(context: Context, { reads, source }: Copy, signal?: AbortSignal): Promise<number> {
-  const tool = {
-    ...QEMU_IMG,
-    args: (show: Show) => ["measure", "--output=json", "-O", "qcow2", `json:${JSON.stringify(source(show))}`],
-    reads,
-  };
-  const text = await runJailed(context, tool, { timeoutMs: COPY_TIMEOUT_MS, signal });
-  const { required } = JSON.parse(text) as { required?: unknown };
-  if (typeof required === "number" && Number.isSafeInteger(required)) return required;
-  throw new RunnerError("corrupt-snapshot", `qemu-img measure says ${text.slice(0, 200)}`);
 }
 
 /** In a jail a file can only be written that is there already. */
@@ -213,22 +204,5 @@ async function makeFile(path: string, content: Buffer): Promise<void> {
     await made.writeFile(content);
   } finally {
     await made.close();
-  }
-}
-
-/** Null: it is not a disk that stands alone. */
-async function virtualSizeOf(path: string): Promise<number | null> {
-  const handle = await open(path, "r");
-  try {
-    const { buffer, bytesRead } = await handle.read(
-      Buffer.alloc(QCOW2_HEADER_BYTES),
-      0,
-      QCOW2_HEADER_BYTES,
-      0,
-    );
-    const verdict = checkQcow2(buffer.subarray(0, bytesRead));
-    return verdict.ok ? verdict.virtualSize : null;
-  } finally {
-    await handle.close();
   }
 }

@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import { chmod, chown, copyFile, link, mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type MachineRecord, RunnerError } from "../../runner.ts";
-import { checkQcow2, QCOW2_HEADER_BYTES } from "../qcow2.ts";
+import { checkQcow2, QCOW2_HEADER_BYTES, readQcow2Header } from "../qcow2.ts";
 import { type ChainRecord, diskBytesOf, LAYERS_DIR, overlayPath } from "./chain.ts";
 
 const MIB = 1024 * 1024;
@@ -85,15 +85,9 @@ async function copyFrozen(
   const handle = await open(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size } = await handle.stat();
-    const { buffer, bytesRead } = await handle.read(
-      Buffer.alloc(QCOW2_HEADER_BYTES),
-      0,
-      QCOW2_HEADER_BYTES,
-      0,
-    );
-    const header = buffer.subarray(0, bytesRead);
+    const header = await readQcow2Header(handle);
     // Flattened, QEMU leaves behind where the name of a backing file was; the copy does without.
-    if (bytesRead === QCOW2_HEADER_BYTES && header.readUInt32BE(BACKING_LENGTH_AT) === 0)
+    if (header.length === QCOW2_HEADER_BYTES && header.readUInt32BE(BACKING_LENGTH_AT) === 0)
       header.fill(0, BACKING_OFFSET_AT, BACKING_LENGTH_AT);
     const verdict = checkQcow2(header);
     if (!verdict.ok || verdict.virtualSize !== limit || size > limit + OVERHEAD_BYTES) {
