@@ -57,7 +57,7 @@ export interface StepPlan {
   folder: string;
   /** Rules as in .gitignore. */
   exclude: string | undefined;
-  /** What is fetched instead of a workspace that is copied. */
+  /** The code that the guest fetches; then no workspace is copied. */
   code: CodeSource | undefined;
   /** Values of the secret variables, by name. */
   secrets: Readonly<Record<string, string>>;

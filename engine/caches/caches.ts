@@ -1,6 +1,6 @@
 /**
- * Cached folders of runs, as a host keeps them: one folder each with a layer for the disks of machines and a record, published by one rename and
- * never changed after. Sandboxes have the layer as a file of their own (a hard link), so one that is removed harms nobody.
+ * Cached folders of runs, as a host keeps them. Each cache is a folder of the host with two files, a layer for the disks of machines and a record;
+ * one rename publishes it, and nothing changes it after. A sandbox has its own hard link to the layer, so to remove a cache harms no sandbox.
  */
 import { chmod, mkdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";

@@ -60,7 +60,7 @@ export async function mountCache(agent: Agent, options: MountOptions): Promise<v
   await inGuest(agent, { name: "mount cached folders", run: MOUNT, env }, signal);
 }
 
-/** Has the guest write what is in its cached folders to its disk. */
+/** Makes the guest write its cached folders from memory to its disk. */
 export async function syncCache(agent: Agent, signal?: AbortSignal): Promise<void> {
   await inGuest(agent, { name: "write cached folders", run: `sync -f ${MOUNTED_AT}`, env: {} }, signal);
 }
