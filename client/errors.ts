@@ -67,3 +67,20 @@ export function systemCode(error: unknown): string | undefined {
   }
   return undefined;
 }
+
+/** In words, why a server gave no answer; undefined for a code that does not tell. */
+export function describeNoAnswer(code: string | undefined): string | undefined {
+  switch (code) {
+    case "UND_ERR_HEADERS_TIMEOUT":
+    case "UND_ERR_BODY_TIMEOUT":
+      return "it went silent";
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return "it does not answer";
+    case "ECONNREFUSED":
+      return "nobody listens there";
+    case "ENOTFOUND":
+      return "there is no such host";
+    default:
+      return undefined;
+  }
+}

@@ -92,7 +92,7 @@ export { type ChosenContext, chooseContext, findRemote } from "./contexts/find.t
 export { formatSsh, parseRemote, type RemoteHost } from "./contexts/remote.ts";
 export { saveContexts } from "./contexts/save.ts";
 export { findDaemonLog } from "./daemon-log.ts";
-export { systemCode, ThawError, type ThawErrorOptions } from "./errors.ts";
+export { describeNoAnswer, systemCode, ThawError, type ThawErrorOptions } from "./errors.ts";
 export { hostDaemon } from "./host-daemon.ts";
 export { installDaemon } from "./install.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";

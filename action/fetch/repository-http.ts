@@ -3,7 +3,7 @@
  * the server are shown without it.
  */
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
-import { systemCode, ThawError } from "../../client/index.ts";
+import { describeNoAnswer, systemCode, ThawError } from "../../client/index.ts";
 import { quote } from "../fields.ts";
 import { type CodeSource, formsOfToken } from "./source.ts";
 
@@ -138,17 +138,5 @@ export class RepositoryHttp implements AsyncDisposable {
 }
 
 function describe(error: Error): string {
-  switch (systemCode(error) ?? (error as { code?: string }).code) {
-    case "UND_ERR_HEADERS_TIMEOUT":
-    case "UND_ERR_BODY_TIMEOUT":
-      return "it went silent";
-    case "UND_ERR_CONNECT_TIMEOUT":
-      return "it does not answer";
-    case "ECONNREFUSED":
-      return "nobody listens there";
-    case "ENOTFOUND":
-      return "there is no such host";
-    default:
-      return error.message;
-  }
+  return describeNoAnswer(systemCode(error) ?? (error as { code?: string }).code) ?? error.message;
 }

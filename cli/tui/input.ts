@@ -8,9 +8,10 @@ import { candidates } from "./jump.ts";
 import { type GlobalAction, globalActionOf } from "./keymap.ts";
 import type { Key } from "./keys.ts";
 import { cursorIndex, listRows } from "./state/rows.ts";
-import { type Prompt, viewIds } from "./state/state.ts";
+import { type Prompt, type State, viewIds } from "./state/state.ts";
 import type { Store } from "./state/store.ts";
 import { viewOf, views } from "./views/index.ts";
+import type { Pane, Row } from "./views/view.ts";
 
 /** A line that is typed may be this long. */
 const LONGEST = 4096;
@@ -137,14 +138,21 @@ export function moveCursor(store: Store, by: number): void {
   store.setList({ selected: row.key, index, top: scrollTo(item, list.top, height, listing.items.length) });
 }
 
-/** Scrolls the pane up by so many lines. */
-function scrollPane(store: Store, up: number): void {
-  const { state } = store;
+/** The pane beneath the list, and the row that it is of. */
+function shownPane(state: State): { pane: Pane<Row>; row: Row } | undefined {
   const view = viewOf(state.view);
   const listing = listRows(view, state);
   const row = listing.rows[cursorIndex(listing, state.lists[state.view])];
   const pane = view.panes[state.pane.index % view.panes.length];
-  if (row === undefined || pane === undefined) return;
+  return row && pane && { pane, row };
+}
+
+/** Scrolls the pane up by so many lines. */
+function scrollPane(store: Store, up: number): void {
+  const { state } = store;
+  const shown = shownPane(state);
+  if (shown === undefined) return;
+  const { pane, row } = shown;
   const fromEnd = isFollowing(pane);
   const height = layOutWindow(state).pane;
   const { most } = windowOf(allPaneLines(pane, row, state), { height, back: state.pane.back, fromEnd });
@@ -154,11 +162,9 @@ function scrollPane(store: Store, up: number): void {
 
 function copyLines({ store, actor }: Controls): void {
   const { state } = store;
-  const view = viewOf(state.view);
-  const listing = listRows(view, state);
-  const row = listing.rows[cursorIndex(listing, state.lists[state.view])];
-  const pane = view.panes[state.pane.index % view.panes.length];
-  if (row === undefined || pane === undefined) return;
+  const shown = shownPane(state);
+  if (shown === undefined) return;
+  const { pane, row } = shown;
   const lines = allPaneLines(pane, row, state).slice(-COPIED_LINES);
   const text = lines.map((line) => line.map((piece) => piece.text).join("")).join("\n");
   actor.copy(text, `${lines.length} lines`);

@@ -8,7 +8,7 @@ export type Target = { name: string } & ({ view: ViewId } | { verb: string } | {
 
 const named: readonly GlobalAction[] = ["help", "jobs", "sort", "group", "quit"];
 
-/** Targets with these letters, those that begin with them first. */
+/** Targets whose names have these letters. Those whose names begin with them come first. */
 export function candidates(text: string, state: Pick<State, "view">): Target[] {
   const wanted = text.toLowerCase();
   const all: Target[] = [

@@ -1,4 +1,4 @@
-/** What is remembered between two uses: the last view, and how its list was looked at. */
+/** Preferences that the dashboard keeps when it ends: the last view, whether its pane is open, and how each list was sorted and grouped. */
 import Conf from "conf";
 import { findConfigFolder } from "../../client/index.ts";
 import { type State, type ViewId, viewIds } from "./state/state.ts";

@@ -10,7 +10,7 @@ function ownCommand(context: string, args: readonly string[]): string[] {
   return [process.argv[1] ?? "", "--context", context, ...args];
 }
 
-/** Runs it without a terminal and without input. @returns its exit code and the last lines of what it said */
+/** Runs a `thaw` command without a terminal and without input. @returns its exit code and the last lines that it wrote */
 export async function runInBackground(
   context: string,
   args: readonly string[],

@@ -67,7 +67,7 @@ export interface PaneState {
   index: number;
   /** Lines from the end; 0 follows what comes. */
   back: number;
-  /** What is shown has this row's key. */
+  /** Key of the row that `lines` are of. */
   of: string | undefined;
   lines: readonly Line[];
   trouble?: Trouble | undefined;

@@ -2,7 +2,7 @@
 import { formatAge } from "../../format/age.ts";
 import type { Column } from "../draw/columns.ts";
 import type { Line, Tone } from "../draw/text.ts";
-import type { Row } from "./view.ts";
+import type { Row, Verb } from "./view.ts";
 
 /** Which host a row is of. */
 export const hostColumn: Column<Row> = {
@@ -38,4 +38,27 @@ export const plain = (text: string, tone?: Tone): Line => [{ text, tone }];
 /** A row's key among all hosts. */
 export function rowKey(context: string, id: string): string {
   return `${context}/${id}`;
+}
+
+/** Verbs by which things of this kind go to stores and come from them. */
+export function travelVerbs(kind: "capture" | "snapshot"): Verb<Row>[] {
+  return [
+    {
+      kind: "line",
+      key: "u",
+      label: "push",
+      help: "Sends it to a store: complete the command.",
+      args: (row) => [kind, "push", row?.name ?? ""],
+      rest: "oci:",
+    },
+    {
+      kind: "line",
+      key: "i",
+      label: "pull",
+      help: "Fetches one from a store: complete the command.",
+      rowless: true,
+      args: () => [kind, "pull"],
+      rest: "oci:",
+    },
+  ];
 }

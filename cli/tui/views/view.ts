@@ -25,16 +25,16 @@ export interface World {
 /** Something beneath the list that tells more of the row with the cursor. */
 export interface Pane<R extends Row> {
   title: string;
-  /** What is known already. */
+  /** Lines that need no request: what the lists say of the row. */
   lines?(row: R, state: State, width: number): Line[];
-  /** What is asked for, and goes on while it is shown: each result replaces or adds lines. */
+  /** Asks the host, for as long as the pane is shown: each result replaces or adds lines. */
   follow?(client: Thaw, row: R, signal: AbortSignal): AsyncGenerator<PanePart, void>;
   /** What has to change for `follow` to start anew, besides the row. */
   version?(row: R): string;
 }
 export interface PanePart {
   lines: Line[];
-  /** They replace what was there. */
+  /** The lines replace those that the pane has. */
   anew?: boolean;
 }
 

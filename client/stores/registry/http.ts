@@ -1,7 +1,7 @@
 /** HTTP with a registry: challenges answered, redirects followed, passing failures tried again, final ones told in words. */
 import { Readable } from "node:stream";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
-import { systemCode, ThawError } from "../../errors.ts";
+import { describeNoAnswer, systemCode, ThawError } from "../../errors.ts";
 import { Authorization } from "./authorization.ts";
 import { readText } from "./body.ts";
 import { parseChallenges } from "./challenge.ts";
@@ -212,19 +212,9 @@ async function* slices(body: Buffer): AsyncGenerator<Buffer, void> {
 }
 
 function describe(error: Error, code: string | undefined): string {
-  switch (code) {
-    case "UND_ERR_HEADERS_TIMEOUT":
-    case "UND_ERR_BODY_TIMEOUT":
-      return "it went silent";
-    case "UND_ERR_CONNECT_TIMEOUT":
-      return "it does not answer";
-    case "ECONNREFUSED":
-      return "nobody listens there";
-    case "ENOTFOUND":
-      return `there is no such host: ${error.message}`;
-    default:
-      return error.message || String(code);
-  }
+  const why = describeNoAnswer(code);
+  if (why === undefined) return error.message || String(code);
+  return code === "ENOTFOUND" ? `${why}: ${error.message}` : why;
 }
 
 /** A registry's own words, as the specification has them. */

@@ -1,5 +1,6 @@
 import type { Capture } from "../../../../client/index.ts";
 import { formatElapsed } from "../../../format/age.ts";
+import { stripSequences } from "../../../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
 import { bar } from "../../draw/graph.ts";
@@ -82,12 +83,6 @@ function caseLines(capture: Capture, nowMs: number): Line[] {
   ]);
 }
 
-/** Log lines of a capture are text already; colours of the guest's are left out whole. */
-function bare(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a guest's colours
-  return text.replace(/\x1b\[[0-?]*[ -/]*[@-~]/g, "");
-}
-
 const caseFile: Pane<FailureRow> = {
   title: "Case",
   lines: ({ capture, key }, state) => {
@@ -99,14 +94,15 @@ const caseFile: Pane<FailureRow> = {
       heading("Last lines"),
       ...(last.length === 0
         ? [plain("it wrote nothing", "dim")]
-        : last.slice(-40).map((line) => plain(bare(line)))),
+        : last.slice(-40).map((line) => plain(stripSequences(line)))),
     ];
   },
 };
 
 const output: Pane<FailureRow> = {
   title: "Output",
-  lines: ({ capture }) => (capture.exec?.lastLines ?? capture.console).map((line) => plain(bare(line))),
+  lines: ({ capture }) =>
+    (capture.exec?.lastLines ?? capture.console).map((line) => plain(stripSequences(line))),
 };
 
 const machine: Pane<FailureRow> = {

@@ -1,5 +1,6 @@
 import { formatSize } from "../../../format/size.ts";
 import type { RerunState } from "../../state/state.ts";
+import { travelVerbs } from "../common.ts";
 import type { Verb, World } from "../view.ts";
 import type { FailureRow } from "./row.ts";
 
@@ -130,23 +131,7 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
       return `${capture.id} is sound`;
     },
   },
-  {
-    kind: "line",
-    key: "u",
-    label: "push",
-    help: "Sends it to a store: complete the command.",
-    args: (row) => ["capture", "push", row?.name ?? ""],
-    rest: "oci:",
-  },
-  {
-    kind: "line",
-    key: "i",
-    label: "pull",
-    help: "Fetches one from a store: complete the command.",
-    rowless: true,
-    args: () => ["capture", "pull"],
-    rest: "oci:",
-  },
+  ...travelVerbs("capture"),
   {
     kind: "call",
     key: "d",

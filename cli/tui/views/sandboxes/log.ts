@@ -1,6 +1,7 @@
 /** The output of a sandbox's newest command, as it comes, bounded in speed and length. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { ExecInfo, Thaw } from "../../../../client/index.ts";
+import { stripSequences } from "../../../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../../../format/ending.ts";
 import { LineAssembler, type LogLine } from "../../../logs/lines.ts";
 import type { Line } from "../../draw/text.ts";
@@ -9,9 +10,9 @@ import { plain, timeOfDay } from "../common.ts";
 import type { PanePart } from "../view.ts";
 
 const BATCH_MS = 50;
-/** Of what comes faster than this, only the end is read. */
+/** When a command writes faster than this, the log is read anew from its end. */
 const BYTES_PER_BATCH = 1 << 20;
-/** What is read anew then. */
+/** Lines that are then read. */
 const TAIL = 400;
 /** A longer line does not fit into any window. */
 const SHOWN_CHARS = 2000;
@@ -21,9 +22,7 @@ type Channel = "stdout" | "stderr";
 function format({ time, text }: LogLine, channel: Channel): Line {
   // a line that was written over by carriage returns is as its last writing
   const last = text.replace(/\r+$/, "").split("\r").at(-1) ?? "";
-  const shown = last.slice(0, SHOWN_CHARS);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a guest's colours are left out whole, not only their first byte
-  const bare = shown.replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])/g, "");
+  const bare = stripSequences(last.slice(0, SHOWN_CHARS));
   return [
     { text: `${timeOfDay(time)} `, tone: "dim" },
     { text: bare, tone: channel === "stderr" ? "warn" : undefined },

@@ -1,7 +1,7 @@
 import type { SandboxInfo, Snapshot } from "../../../../client/index.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
-import { heading, hostColumn, pairs, plain, rowKey, shortAge } from "../common.ts";
+import { heading, hostColumn, pairs, plain, rowKey, shortAge, travelVerbs } from "../common.ts";
 import { drawTree } from "../failures/lineage.ts";
 import type { Pane, Row, Verb, View } from "../view.ts";
 
@@ -124,23 +124,7 @@ const verbs: readonly Verb<SnapshotRow>[] = [
     args: (row) => ["snapshot", "tag", row?.name ?? ""],
     rest: "",
   },
-  {
-    kind: "line",
-    key: "u",
-    label: "push",
-    help: "Sends it to a store: complete the command.",
-    args: (row) => ["snapshot", "push", row?.name ?? ""],
-    rest: "oci:",
-  },
-  {
-    kind: "line",
-    key: "i",
-    label: "pull",
-    help: "Fetches one from a store: complete the command.",
-    rowless: true,
-    args: () => ["snapshot", "pull"],
-    rest: "oci:",
-  },
+  ...travelVerbs("snapshot"),
   {
     kind: "call",
     key: "v",
