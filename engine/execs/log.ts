@@ -44,6 +44,8 @@ export class ExecLog {
   readonly #written: Offsets;
   #queue: { piece: LogPiece; done: () => void }[] = [];
   #writing: Promise<void> | null = null;
+  /** Wakes whoever waits for the next batch to be written. */
+  #batch = Promise.withResolvers<void>();
   #failure: Error | null = null;
 
   private constructor(
@@ -90,13 +92,14 @@ export class ExecLog {
     return piece;
   }
 
-  /** Resolves when all that was appended is written. */
+  /** Resolves when all that was appended before the call is written: a command that writes without a pause holds nobody up. */
   async flush(): Promise<void> {
-    while (this.#writing) await this.#writing;
+    const asked = { ...this.#offsets };
+    while (this.#written[1] < asked[1] || this.#written[2] < asked[2]) await this.#batch.promise;
   }
 
   async close(): Promise<void> {
-    await this.flush();
+    while (this.#writing) await this.#writing;
     await this.#file?.close();
     this.#file = null;
   }
@@ -150,6 +153,8 @@ export class ExecLog {
         this.#written[piece.channel] = piece.offset + piece.data.length;
         done();
       }
+      this.#batch.resolve();
+      this.#batch = Promise.withResolvers();
     }
     this.#writing = null;
   }

@@ -64,3 +64,15 @@ test("scrollback of a log whose beginning is gone starts at a line that is kept"
   expect(out).toBeGreaterThan(0);
   expect(out % 100).toBe(0);
 });
+
+test("a command that writes without a pause does not hold up who asks for its last lines", async () => {
+  let isAsking = true;
+  // each piece that is written brings the next: the log is never idle
+  const write = (): void => {
+    log.append(1, Buffer.from("y\n".repeat(100)), () => isAsking && write());
+  };
+  for (let at = 0; at < 8; at += 1) write();
+  const { out } = await positionOf(log, { tail: 1 });
+  expect(out).toBeGreaterThan(0);
+  isAsking = false;
+});
