@@ -4,7 +4,7 @@ import { formatStoreCheck } from "../../cli/capture/check.ts";
 import { formatReport } from "../../cli/doctor/doctor.ts";
 import { readExitStatus } from "../../cli/exec-io/exit-status.ts";
 import { formatAge, formatElapsed } from "../../cli/format/age.ts";
-import { cleanText } from "../../cli/format/clean-text.ts";
+import { cleanText, stripSequences } from "../../cli/format/clean-text.ts";
 import { formatSize } from "../../cli/format/size.ts";
 import { formatTable } from "../../cli/format/table.ts";
 import { formatSandboxes } from "../../cli/ls/list.ts";
@@ -40,6 +40,20 @@ test("a guest's text can't drive the terminal", () => {
       ],
     ),
   ).toBe("A       B\nxy      –\nlonger  z\n");
+});
+
+test.each([
+  ["colours", "\x1b[31mred\x1b[0m \x1b[38;2;1;2;3mtrue\x1b[m", "red true"],
+  ["what tput sgr0 writes", "bold\x1b(B\x1b[m.", "bold."],
+  ["titles and the clipboard", "\x1b]0;owned\x07a\x1b]52;c;aGk=\x1b\\b", "ab"],
+  ["links", "\x1b]8;;http://evil\x1b\\text\x1b]8;;\x1b\\", "text"],
+  ["strings of devices and applications", "a\x1bPq#0;2;0\x1b\\b\x1b_Gi=1;AA\x1b\\c\x1b^x\x1b\\d", "abcd"],
+  ["a string without an end", "a\x1b]0;b", "a"],
+  ["the cursor, saved and restored; a reset", "a\x1b7b\x1b8c\x1bcd\x1b=e\x1b#8f", "abcdef"],
+  ["one in another", "\x1b[3\x1b[31mx", "x"],
+  ["parts of letters that were decoded twice", "\xd0\x90\xd0\x9b", "\xd0\x90\xd0\x9b"],
+])("a guest's control sequences are left out whole: %s", (_what, text, left) => {
+  expect(stripSequences(text)).toBe(left);
 });
 
 test("the table of sandboxes", () => {
