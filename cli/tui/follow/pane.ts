@@ -2,14 +2,15 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Thaw } from "../../../client/index.ts";
 import type { Line } from "../draw/text.ts";
+import { KEPT_LINES } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import type { Pane, Row } from "../views/view.ts";
 import { troubleOf } from "./host.ts";
 
-/** Lines that are kept; older ones are dropped. */
-export const KEPT_LINES = 5000;
 /** The cursor has to rest on a row this long: who scrolls opens no connection for each row on the way. */
 const SETTLE_MS = 80;
+/** Lines are put together for this long: to add one costs as much as to add a thousand. */
+const BATCH_MS = 16;
 
 export class PaneFollower {
   readonly #store: Store;
@@ -43,18 +44,29 @@ export class PaneFollower {
   }
 
   async #follow(pane: Pane<Row>, row: Row, signal: AbortSignal): Promise<void> {
-    let isFirst = true;
+    let isAnew = true;
+    let lines: Line[] = [];
+    let timer: NodeJS.Timeout | undefined;
+    const tell = (): void => {
+      clearTimeout(timer);
+      timer = undefined;
+      if (!signal.aborted) this.#add(lines, isAnew);
+      lines = [];
+      isAnew = false;
+    };
     try {
       await pause(SETTLE_MS, undefined, { signal });
-      for await (const { lines, anew = false } of pane.follow?.(this.#client(row.context), row, signal) ??
-        []) {
+      for await (const part of pane.follow?.(this.#client(row.context), row, signal) ?? []) {
         if (signal.aborted) return;
-        this.#add(lines, anew || isFirst);
-        isFirst = false;
+        isAnew ||= part.anew === true;
+        lines = [...(part.anew === true ? [] : lines), ...part.lines].slice(-KEPT_LINES);
+        timer ??= setTimeout(tell, BATCH_MS);
       }
-      if (isFirst) this.#add([], true);
+      tell();
     } catch (error) {
-      if (!signal.aborted) this.#store.setPane({ trouble: troubleOf(error) });
+      if (signal.aborted) return;
+      tell();
+      this.#store.setPane({ trouble: troubleOf(error) });
     }
   }
 

@@ -40,6 +40,8 @@ export interface HostState {
   snapshots: ReadonlyMap<string, Snapshot>;
   templates: readonly Template[];
   usage: ReadonlyMap<string, Usage>;
+  /** What it sent that can't be shown, by kind and id. */
+  unreadable: ReadonlySet<string>;
 }
 
 /** How a list is looked at. */
@@ -57,6 +59,9 @@ export interface ListState {
   /** Which of the view's groupings. */
   grouping: number;
 }
+
+/** Lines that a pane keeps; older ones are dropped. */
+export const KEPT_LINES = 5000;
 
 /** The pane beneath the list. */
 export interface PaneState {
@@ -136,6 +141,7 @@ export function newHost(context: string): HostState {
     snapshots: new Map(),
     templates: [],
     usage: new Map(),
+    unreadable: new Set(),
   };
 }
 

@@ -5,29 +5,40 @@ import { stripSequences } from "../../../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../../../format/ending.ts";
 import { LineAssembler, type LogLine } from "../../../logs/lines.ts";
 import type { Line } from "../../draw/text.ts";
-import { KEPT_LINES } from "../../follow/pane.ts";
+import { KEPT_LINES } from "../../state/state.ts";
 import { plain, timeOfDay } from "../common.ts";
 import type { PanePart } from "../view.ts";
 
-const BATCH_MS = 50;
-/** When a command writes faster than this, the log is read anew from its end. */
-const BYTES_PER_BATCH = 1 << 20;
-/** Lines that are then read. */
+/** When a command writes more than this in such a time, the log is read anew from its end. */
+const FLOOD = { withinMs: 50, bytes: 1 << 20, lines: 4 * KEPT_LINES };
+const FLOOD_PAUSE_MS = 1000;
+/** Lines that are read of what there is. */
 const TAIL = 400;
 /** A longer line does not fit into any window. */
 const SHOWN_CHARS = 2000;
 
 type Channel = "stdout" | "stderr";
+type Chunk = { channel: Channel; time: Date; data: Uint8Array } | { channel: Channel; droppedUntil: number };
+
+/** A line as a terminal leaves it: what carriage returns wrote over is gone, and so are control sequences. */
+export function lastWriting(text: string): string {
+  // by hand: expressions that look for an end take the square of the line's length
+  let end = text.length;
+  while (end > 0 && text[end - 1] === "\r") end -= 1;
+  const start = end === 0 ? 0 : text.lastIndexOf("\r", end - 1) + 1;
+  const shown = stripSequences(text.slice(start, Math.min(end, start + SHOWN_CHARS)));
+  // A part of a string keeps the whole string in memory; a copy does not.
+  return shown.length * 2 < text.length ? Buffer.from(shown).toString() : shown;
+}
 
 function format({ time, text }: LogLine, channel: Channel): Line {
-  // a line that was written over by carriage returns is as its last writing
-  const last = text.replace(/\r+$/, "").split("\r").at(-1) ?? "";
-  const bare = stripSequences(last.slice(0, SHOWN_CHARS));
   return [
     { text: `${timeOfDay(time)} `, tone: "dim" },
-    { text: bare, tone: channel === "stderr" ? "warn" : undefined },
+    { text: lastWriting(text), tone: channel === "stderr" ? "warn" : undefined },
   ];
 }
+
+const isOver = ({ state }: ExecInfo): boolean => state === "exited" || state === "failed";
 
 /** The newest command that runs, else the newest. */
 export function chooseExec(execs: readonly ExecInfo[]): ExecInfo | undefined {
@@ -42,77 +53,57 @@ export async function* followLog(
 ): AsyncGenerator<PanePart, void> {
   const command: Line[] = [plain(`$ ${formatCommand(exec.argv, 400)}`, "accent")];
   yield { lines: command, anew: true };
-  let anew = false;
+  const at = client.sandboxes.at(exec.sandbox).execAt(exec.id);
+  let head: Line[] | undefined;
+  let now = exec;
   for (;;) {
-    const flood = new AbortController();
-    const read = client.sandboxes
-      .at(exec.sandbox)
-      .execAt(exec.id)
-      .logs({ tail: TAIL, follow: true, signal: AbortSignal.any([signal, flood.signal]) });
-    const isDone = yield* readBatches(read, anew ? command : []);
-    if (isDone) break;
-    flood.abort();
-    await read.return(exec).catch(() => {});
-    await pause(500, undefined, { signal });
-    anew = true;
+    const read = at.logs({ tail: TAIL, follow: true, signal });
+    // what has ended writes no more: it is read whole, however much its last lines are
+    const isWhole = yield* readLines(read, { head, mayFlood: !isOver(now) });
+    now = await at.get({ signal });
+    if (isWhole) break;
+    await pause(FLOOD_PAUSE_MS, undefined, { signal });
+    head = command;
   }
-  const ended = await client.sandboxes.at(exec.sandbox).execAt(exec.id).get({ signal });
-  if (ended.exit !== null)
-    yield { lines: [plain(`— ${formatEnd(ended.exit)} —`, ended.exit.code === 0 ? "good" : "bad")] };
+  if (now.exit !== null)
+    yield { lines: [plain(`— ${formatEnd(now.exit)} —`, now.exit.code === 0 ? "good" : "bad")] };
 }
 
-/** Reads lines, some at a time. @returns false when they come too fast to be read. */
-async function* readBatches(
-  chunks: AsyncIterable<
-    { channel: Channel; time: Date; data: Uint8Array } | { channel: Channel; droppedUntil: number }
-  >,
-  head: Line[],
+/**
+ * Reads lines as they come.
+ * @param how head: replaces what is shown, when the first line comes
+ * @returns false when they come too fast to be read
+ */
+export async function* readLines(
+  chunks: AsyncIterable<Chunk>,
+  { head, mayFlood }: { head: Line[] | undefined; mayFlood: boolean },
 ): AsyncGenerator<PanePart, boolean> {
   const assemblers = { stdout: new LineAssembler(), stderr: new LineAssembler() };
-  let lines: Line[] = [...head];
-  let isFirst = head.length > 0;
-  let bytes = 0;
-  let since = performance.now();
-  const take = (): PanePart => {
-    const part = { lines: lines.slice(-KEPT_LINES), anew: isFirst };
-    lines = [];
-    isFirst = false;
-    return part;
+  let before = head;
+  const part = (lines: Line[]): PanePart => {
+    const all: PanePart = before === undefined ? { lines } : { lines: [...before, ...lines], anew: true };
+    before = undefined;
+    return all;
   };
-  const source = chunks[Symbol.asyncIterator]();
-  let next = source.next();
-  for (;;) {
-    const timer = new AbortController();
-    const late = pause(BATCH_MS, "late" as const, { signal: timer.signal }).catch(() => "late" as const);
-    const step = lines.length === 0 ? await next : await Promise.race([next, late]);
-    timer.abort();
-    if (step === "late") {
-      yield take();
-      since = performance.now();
-      bytes = 0;
+  let window = { since: performance.now(), bytes: 0, lines: 0 };
+  for await (const chunk of chunks) {
+    if (!("data" in chunk)) {
+      yield part([plain("… earlier output is no longer kept", "dim")]);
       continue;
     }
-    if (step.done === true) break;
-    next = source.next();
-    if ("data" in step.value) {
-      const { channel, data, time } = step.value;
-      bytes += data.length;
-      for (const line of assemblers[channel].push(data, time)) lines.push(format(line, channel));
-    } else lines.push(plain("… earlier output is no longer kept", "dim"));
-    if (performance.now() - since > BATCH_MS) {
-      if (lines.length > 0) yield take();
-      since = performance.now();
-      bytes = 0;
-    }
-    if (bytes > BYTES_PER_BATCH) {
-      next.catch(() => {});
-      lines.push(plain("… output comes faster than it can be shown", "dim"));
-      yield take();
-      return false;
-    }
+    const { channel, data, time } = chunk;
+    const lines = assemblers[channel].push(data, time);
+    const now = performance.now();
+    if (now - window.since > FLOOD.withinMs) window = { since: now, bytes: 0, lines: 0 };
+    window.bytes += data.length;
+    window.lines += lines.length;
+    const isFlood = mayFlood && (window.bytes > FLOOD.bytes || window.lines > FLOOD.lines);
+    const shown = lines.slice(-KEPT_LINES).map((line) => format(line, channel));
+    if (isFlood) shown.push(plain("… output comes faster than it can be shown", "dim"));
+    if (shown.length > 0) yield part(shown);
+    if (isFlood) return false;
   }
   for (const channel of ["stdout", "stderr"] as const)
-    for (const line of assemblers[channel].end()) lines.push(format(line, channel));
-  if (lines.length > 0) yield take();
+    yield part(assemblers[channel].end().map((line) => format(line, channel)));
   return true;
 }
