@@ -13,10 +13,7 @@ export function msToNextTick({ hosts, view, nowMs }: Pick<State, "hosts" | "view
     if (view === "sandboxes")
       return sandboxes
         .values()
-        .some(
-          (sandbox) =>
-            isYoung(sandbox) || (sandbox.next !== null && Date.parse(sandbox.next.at) - nowMs < SOON),
-        );
+        .some((sandbox) => isYoung(sandbox) || Date.parse(sandbox.next?.at ?? "") - nowMs < SOON);
     if (view === "failures") return captures.values().some(isYoung);
     return view === "snapshots" && snapshots.values().some(isYoung);
   });

@@ -1,4 +1,6 @@
 /** Preferences that the dashboard keeps when it ends: the last view, whether its pane is open, and how each list was sorted and grouped. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import Conf from "conf";
 import { findConfigFolder } from "../../client/index.ts";
 import { type State, type ViewId, viewIds } from "./state/state.ts";
@@ -10,6 +12,7 @@ interface Preferences {
 }
 
 function open(): Conf<Partial<Preferences>> {
+  checkFile();
   return new Conf<Partial<Preferences>>({
     cwd: findConfigFolder(),
     configName: "dashboard",
@@ -17,6 +20,17 @@ function open(): Conf<Partial<Preferences>> {
     // a damaged file is no reason not to open
     clearInvalidConfig: true,
   });
+}
+
+/** Ours is far smaller. */
+const LARGEST_BYTES = 64 << 10;
+
+/** @throws Error for what is no file of ours: one that is read for seconds, or a pipe that is waited for */
+function checkFile(): void {
+  const path = join(findConfigFolder(), "dashboard.json");
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats !== undefined && (!stats.isFile() || stats.size > LARGEST_BYTES))
+    throw new Error(`${path} is not a small file`);
 }
 
 /** The state as it was left. A file that can't be read changes nothing. */

@@ -1,5 +1,5 @@
 /** A table's columns, as wide as its window allows. */
-import { fitTo, type Line, type Piece, type Tone, widthOf } from "./text.ts";
+import { fitTo, type Line, type Piece, widthOf } from "./text.ts";
 
 export interface Column<Row> {
   title: string;
@@ -37,6 +37,16 @@ export function layOut<Row>(
   }));
 }
 
+/** What a column shows of a row. A daemon of another version may send what the column can't read: `?` then. */
+export function readCell<Row>({ cell }: Column<Row>, row: Row, nowMs: number): Piece {
+  try {
+    const read = cell(row, nowMs);
+    return typeof read === "object" ? { ...read, text: String(read.text) } : { text: String(read) };
+  } catch {
+    return { text: "?", tone: "warn" };
+  }
+}
+
 /** The cells of one row as a line. */
 export function formatCells<Row>(
   laidOut: readonly { column: Column<Row>; width: number }[],
@@ -44,9 +54,7 @@ export function formatCells<Row>(
   nowMs: number,
 ): Line {
   return laidOut.flatMap(({ column, width }, index): Piece[] => {
-    const cell = column.cell(row, nowMs);
-    const { text, tone }: { text: string; tone?: Tone | undefined } =
-      typeof cell === "string" ? { text: cell } : cell;
+    const { text, tone } = readCell(column, row, nowMs);
     const piece: Piece = { text: fitTo(text, width, column.align), tone };
     return index === 0 ? [piece] : [{ text: " ".repeat(GAP) }, piece];
   });

@@ -24,7 +24,7 @@ export function formatList(state: State, height: number): string[] {
       list.filter !== ""
         ? `nothing matches ${list.filter}: esc drops the filter`
         : state.hosts.some(({ status }) => status === "connecting")
-          ? "asking…"
+          ? (state.hosts.find(({ status }) => status === "connecting")?.trouble?.message ?? "asking…")
           : away === state.hosts.length
             ? (state.hosts[0]?.trouble?.message ?? "no host answers")
             : view.empty;

@@ -12,7 +12,7 @@ export function isFollowing(pane: Pane<Row>): boolean {
 export function allPaneLines(pane: Pane<Row>, row: Row, state: State): readonly Line[] {
   const { pane: shown, size } = state;
   const lines =
-    pane.lines?.(row, state, size.cols) ?? (shown.of === `${pane.title} ${row.key}` ? shown.lines : []);
+    readLines(pane, row, state, size.cols) ?? (shown.of === `${pane.title} ${row.key}` ? shown.lines : []);
   const wanted = shown.search.toLowerCase();
   if (wanted === "") return lines;
   return lines.filter((line) =>
@@ -22,6 +22,17 @@ export function allPaneLines(pane: Pane<Row>, row: Row, state: State): readonly 
       .toLowerCase()
       .includes(wanted),
   );
+}
+
+/** What the lists say of the row. A daemon of another version may send what the pane can't read. */
+function readLines(pane: Pane<Row>, row: Row, state: State, width: number): readonly Line[] | undefined {
+  try {
+    return pane.lines?.(row, state, width);
+  } catch (error) {
+    return [
+      [{ text: `this can't be shown: ${error instanceof Error ? error.message : error}`, tone: "bad" }],
+    ];
+  }
 }
 
 /** The part that fits. @returns its lines, and how far it may be scrolled */

@@ -4,14 +4,15 @@ import { type RemoteHost, Thaw, ThawError } from "../../../client/index.ts";
 import type { HostState, Trouble } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { type Change, changesOf } from "./changes.ts";
+import { isReadable, isReadableTemplate, type Kind } from "./readable.ts";
 
 const PAGE = 1000;
 /** Between attempts to reach a host that is away; doubled each time. One that is reached through ssh is a process for each attempt. */
 const PAUSE_MS = { least: 500, most: 5000, mostFar: 60_000 };
 /** Beyond this, whole lists are asked for in place of each thing that changed. */
 const MANY = 100;
-
-type Kind = "sandboxes" | "captures" | "snapshots";
+/** Who has not answered by then is said to be slow. */
+const SLOW_MS = 5000;
 
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof ThawError) return { message: error.message, hint: error.hint };
@@ -26,6 +27,11 @@ async function readLists(
   const sandboxes: HostState["sandboxes"] & Map<string, unknown> = new Map();
   const captures = new Map();
   const snapshots = new Map();
+  const unreadable = new Set<string>();
+  const add = (kind: Kind, all: Map<string, unknown>, thing: { id: string }): void => {
+    if (isReadable(kind, thing)) all.set(thing.id, thing);
+    else unreadable.add(`${kind} ${thing.id}`);
+  };
   let lastEvent = Number.POSITIVE_INFINITY;
   const readAll = async <P extends { next: string | null; lastEvent: number }>(
     read: (after: string | undefined) => Promise<P>,
@@ -44,24 +50,32 @@ async function readLists(
     readAll(
       (after) => client.sandboxes.page({ limit: PAGE, after, signal }),
       (page) => {
-        for (const { info } of page.sandboxes) sandboxes.set(info.id, info);
+        for (const { info } of page.sandboxes) add("sandboxes", sandboxes, info);
       },
     ),
     readAll(
       (after) => client.captures.list({ limit: PAGE, ...(after === undefined ? {} : { after }) }, { signal }),
       (page) => {
-        for (const capture of page.captures) captures.set(capture.id, capture);
+        for (const capture of page.captures) add("captures", captures, capture);
       },
     ),
     readAll(
       (after) => client.snapshots.page({ limit: PAGE, after, signal }),
       (page) => {
-        for (const snapshot of page.snapshots) snapshots.set(snapshot.id, snapshot);
+        for (const snapshot of page.snapshots) add("snapshots", snapshots, snapshot);
       },
     ),
     client.templates.list({ signal }),
   ]);
-  return { part: { sandboxes, captures, snapshots, templates }, lastEvent };
+  for (const template of templates)
+    if (!isReadableTemplate(template)) unreadable.add(`templates ${template.name}`);
+  return {
+    part: {
+      ...{ sandboxes, captures, snapshots, unreadable },
+      templates: templates.filter(({ name }) => !unreadable.has(`templates ${name}`)),
+    },
+    lastEvent,
+  };
 }
 
 export class HostFollower {
@@ -93,10 +107,12 @@ export class HostFollower {
     let start = true;
     let pauseMs = PAUSE_MS.least;
     while (!this.#signal.aborted) {
+      const slow = setTimeout(() => this.#sayIsSlow(), SLOW_MS);
       try {
         if (start) await this.#startDaemon();
         await this.#followOnce(
           () => {
+            clearTimeout(slow);
             pauseMs = PAUSE_MS.least;
             start = true;
           },
@@ -108,6 +124,8 @@ export class HostFollower {
       } catch (error) {
         if (this.#signal.aborted) return;
         this.#set({ status: "away", trouble: troubleOf(error) });
+      } finally {
+        clearTimeout(slow);
       }
       await pause(pauseMs, undefined, { signal: this.#signal }).catch(() => {});
       pauseMs = Math.min(pauseMs * 2, this.#remote === undefined ? PAUSE_MS.most : PAUSE_MS.mostFar);
@@ -116,6 +134,13 @@ export class HostFollower {
 
   async close(): Promise<void> {
     await this.client.close();
+  }
+
+  #sayIsSlow(): void {
+    this.#store.setHost(this.#context, (host) => ({
+      ...host,
+      trouble: host.trouble ?? { message: `it has not answered for ${SLOW_MS / 1000} s; it is waited for` },
+    }));
   }
 
   async #startDaemon(): Promise<void> {
@@ -178,14 +203,19 @@ export class HostFollower {
   async #apply(change: Change): Promise<void> {
     const signal = this.#signal;
     if (change.kind === "templates")
-      return this.#set({ templates: await this.client.templates.list({ signal }) });
+      return this.#set({
+        templates: (await this.client.templates.list({ signal })).filter(isReadableTemplate),
+      });
     const { kind, id } = change;
     const value = change.isGone ? undefined : await this.#get(kind, id);
     this.#store.setHost(this.#context, (host) => {
       const all = new Map<string, unknown>(host[kind]);
-      if (value === undefined) all.delete(id);
-      else all.set(id, value);
-      return { ...host, [kind]: all };
+      const unreadable = new Set(host.unreadable);
+      all.delete(id);
+      unreadable.delete(`${kind} ${id}`);
+      if (value !== undefined && isReadable(kind, value)) all.set(id, value);
+      else if (value !== undefined) unreadable.add(`${kind} ${id}`);
+      return { ...host, [kind]: all, unreadable };
     });
   }
 

@@ -1,4 +1,5 @@
 /** Which rows a list shows, and where its cursor is. */
+import { type Column, readCell } from "../draw/columns.ts";
 import type { Row, View } from "../views/view.ts";
 import type { ListState, State, ViewId } from "./state.ts";
 
@@ -59,8 +60,7 @@ function sortRows(rows: Row[], view: View, sort: string | undefined): Row[] {
   if (column === undefined) return rows;
   const keys = new Map(
     rows.map((row) => {
-      const cell = column.order?.(row) ?? column.cell(row, 0);
-      return [row, typeof cell === "object" ? cell.text : cell];
+      return [row, orderOf(column, row)];
     }),
   );
   return rows.toSorted((a, b) => {
@@ -69,6 +69,14 @@ function sortRows(rows: Row[], view: View, sort: string | undefined): Row[] {
       ? right - left
       : String(left).localeCompare(String(right), undefined, { numeric: true });
   });
+}
+
+function orderOf(column: Column<Row>, row: Row): string | number {
+  try {
+    return column.order?.(row) ?? readCell(column, row, 0).text;
+  } catch {
+    return "";
+  }
 }
 
 function group(rows: readonly Row[], of: ((row: Row) => string) | undefined): Listing {
