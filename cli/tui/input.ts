@@ -1,6 +1,6 @@
 /** What a key does: with the question that is asked, with what is open, else with the list. */
 import type { Actor } from "./act.ts";
-import { layOutWindow } from "./draw/layout.ts";
+import { isLargeEnough, layOutWindow } from "./draw/layout.ts";
 import { overlayLines } from "./draw/overlay.ts";
 import { allPaneLines, isFollowing, windowOf } from "./draw/pane-lines.ts";
 import { scrollTo } from "./draw/window.ts";
@@ -31,7 +31,8 @@ const INTERRUPTED = 130;
 /** A key was pressed. */
 export function press(key: Key, controls: Controls): void {
   const { store, actor } = controls;
-  const { prompt, overlay, view } = store.state;
+  const { prompt, overlay, view, size } = store.state;
+  if (!isLargeEnough(size)) return pressUnseen(key, controls);
   if (prompt !== undefined) return pressInPrompt(key, prompt, controls);
   if (store.state.message !== undefined) store.set({ message: undefined });
   const action = globalActionOf(key.name);
@@ -41,6 +42,17 @@ export function press(key: Key, controls: Controls): void {
   const tab = views[Number(key.name) - 1];
   if (/^[1-9]$/.test(key.name) && tab !== undefined) return show(tab.id, store);
   if (action !== undefined) act(action, controls);
+  if (key.name === "paste")
+    store.set({
+      message: { text: "pasted text does nothing here: / filters, : goes somewhere", tone: "dim" },
+    });
+}
+
+/** Where the window is too small for the list, keys that would act on a row do nothing. */
+function pressUnseen(key: Key, controls: Controls): void {
+  const action = globalActionOf(key.name);
+  if (action === "quit" || action === "interrupt" || action === "suspend" || action === "repaint")
+    act(action, controls);
 }
 
 function show(view: (typeof viewIds)[number], store: Store): void {
@@ -100,7 +112,7 @@ function pressInPrompt(key: Key, prompt: Prompt, controls: Controls): void {
 function edit(text: string, key: Key): string {
   if (key.name === "backspace") return [...text].slice(0, -1).join("");
   if (key.name === "ctrl-u") return "";
-  if (key.name === "ctrl-w") return text.replace(/\S+\s*$/, "");
+  if (key.name === "ctrl-w" || key.name === "alt-backspace") return text.replace(/\S+\s*$/, "");
   return (text + key.text).slice(0, LONGEST);
 }
 

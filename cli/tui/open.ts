@@ -1,7 +1,7 @@
 /** `thaw` without a verb: the dashboard, on a terminal that can show it. */
 import { chooseContext, localContext, readContexts, ThawError } from "../../client/index.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
-import { LEAST } from "./draw/layout.ts";
+import { isLargeEnough, LEAST } from "./draw/layout.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 const instead = "thaw ls, thaw capture ls and the like print what it shows; --json for programs";
@@ -17,7 +17,7 @@ function checkTerminal(): void {
       },
     );
   const { cols, rows } = readTerminalSize();
-  if (cols < LEAST.cols || rows < LEAST.rows)
+  if (!isLargeEnough({ cols, rows }))
     throw new ThawError(
       "usage",
       `the dashboard needs a terminal of ${LEAST.cols} × ${LEAST.rows}, and this one has ${cols} × ${rows}`,

@@ -6,8 +6,14 @@ import { Dashboard } from "./draw/dashboard.tsx";
 import { type Key, readKeys } from "./keys.ts";
 import type { Store } from "./state/store.ts";
 
+/**
+ * Without automatic wrapping no line that the terminal takes for wider than we do can scroll the frame away; pasted text is told apart
+ * from keys.
+ */
+const MODES = "\x1b[?7l\x1b[?2004h";
+const MODES_OFF = "\x1b[?2004l\x1b[?7h";
 /** Leaves the alternate screen and shows the cursor. */
-const FAREWELL = "\x1b[?1049l\x1b[?25h";
+const FAREWELL = `\x1b[?1049l${MODES_OFF}\x1b[?25h`;
 /**
  * What programs that had the terminal may have left switched on: mouse, focus, cursor keys, keypad, bracketed paste, scroll region,
  * character set. Between saving the cursor and restoring it, since to reset the scroll region moves it.
@@ -38,7 +44,7 @@ export class Screen {
     this.#store.set({ size: readTerminalSize() });
     // before Ink's own: the frame has the new size when Ink draws it
     process.stdout.on("resize", this.#resize);
-    process.stdout.write(RESET);
+    process.stdout.write(RESET + MODES);
     this.#guard = guardTerminal(() => process.stdin.setRawMode(true), FAREWELL);
     this.#ink = render(<Dashboard store={this.#store} />, {
       alternateScreen: true,
@@ -60,7 +66,7 @@ export class Screen {
     this.#ink = undefined;
     process.stdin.setRawMode(false);
     this.#guard?.[Symbol.dispose]();
-    process.stdout.write("\x1b[?25h");
+    process.stdout.write(`${MODES_OFF}\x1b[?25h`);
   }
 
   /** Leaves the terminal to `work` and takes it back, whatever comes of it. */
@@ -77,7 +83,7 @@ export class Screen {
   repaint(): void {
     if (this.#ink === undefined) return;
     process.stdin.setRawMode(true);
-    process.stdout.write("\x1b[2J");
+    process.stdout.write(`${MODES}\x1b[2J`);
     this.#ink.clear();
     this.#ink.rerender(<Dashboard store={this.#store} />);
   }

@@ -7,10 +7,11 @@ import { readTerminalSize } from "../exec-io/terminal.ts";
 import { writeErr } from "../output.ts";
 import { Actor } from "./act.ts";
 import { msToNextTick } from "./clock.ts";
-import { HostFollower } from "./follow/host.ts";
+import { HostFollower, troubleOf } from "./follow/host.ts";
 import { PaneFollower } from "./follow/pane.ts";
 import { followUsage } from "./follow/usage.ts";
 import { press } from "./input.ts";
+import type { Key } from "./keys.ts";
 import { restorePreferences, savePreferences } from "./preferences.ts";
 import { Screen } from "./screen.tsx";
 import { cursorIndex, listRows } from "./state/rows.ts";
@@ -68,7 +69,14 @@ export class Session {
       suspend: () => this.#stop(),
       repaint: () => this.#screen.repaint(),
     };
-    this.#screen = new Screen(store, { key: (key) => press(key, controls), crash: this.#fail });
+    const hear = (key: Key): void => {
+      try {
+        press(key, controls);
+      } catch (error) {
+        store.set({ prompt: undefined, message: { text: troubleOf(error).message, tone: "bad" } });
+      }
+    };
+    this.#screen = new Screen(store, { key: hear, crash: this.#fail });
     this.#pane = new PaneFollower(store, client);
   }
 

@@ -2,7 +2,7 @@ import { candidates } from "../jump.ts";
 import { showKey } from "../keymap.ts";
 import type { Prompt, State } from "../state/state.ts";
 import { viewOf } from "../views/index.ts";
-import { type Line, type Piece, paint, paintSides, widthOf } from "./text.ts";
+import { cutStart, type Line, type Piece, paint, paintSides, widthOf } from "./text.ts";
 
 const CURSOR = "▏";
 
@@ -21,7 +21,7 @@ function promptLine(prompt: Exclude<Prompt, { kind: "confirm" }>, state: State):
   } as const;
   // of a long line the end is seen: it is where one types
   const room = state.size.cols - widthOf(title) - 3;
-  const text = prompt.text.length > room ? `…${prompt.text.slice(-room + 1)}` : prompt.text;
+  const text = cutStart(prompt.text, room);
   return [
     { text: ` ${title}`, tone: "accent" },
     { text, tone: "strong" },
@@ -68,6 +68,15 @@ export function formatBottom(state: State, height: number): string[] {
     ...state.hosts
       .filter(({ status }) => status === "away")
       .map(({ context, trouble }) => `${context} is away: ${trouble?.message ?? "it ended"}`),
+    ...state.hosts
+      .filter(({ status, trouble }) => status === "connecting" && trouble !== undefined)
+      .map(({ context, trouble }) => `${context}: ${trouble?.message}`),
+    ...state.hosts
+      .filter(({ unreadable }) => unreadable.size > 0)
+      .map(
+        ({ context, unreadable, info }) =>
+          `${unreadable.size} things of ${context} can't be shown: its thaw has another version (${info?.version})`,
+      ),
   ].filter(Boolean);
   return [paint([{ text: ` ${chosen.join("  ·  ")}`, tone: "warn" }], size.cols)];
 }

@@ -3,11 +3,12 @@ import { memo, useSyncExternalStore } from "react";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { formatBottom, formatFooter } from "./bottom.ts";
-import { layOutWindow } from "./layout.ts";
+import { isLargeEnough, LEAST, layOutWindow } from "./layout.ts";
 import { formatList } from "./list.ts";
 import { formatOverlay } from "./overlay.ts";
 import { formatPane } from "./pane.ts";
 import { formatTabs } from "./tabs.ts";
+import { paint, wrap } from "./text.ts";
 
 /** Lines that are as wide as the window already: Ink has nothing to measure and to break. */
 const Lines = memo(function Lines({ text, height }: { text: string; height: number }) {
@@ -35,6 +36,14 @@ function Body({ state }: { state: State }) {
 /** All of the window. Never higher than the terminal, or it would scroll away. */
 export function Frame({ state }: { state: State }) {
   const { bottom } = layOutWindow(state);
+  if (!isLargeEnough(state.size)) {
+    const { cols, rows } = state.size;
+    const said = `too small: ${cols} × ${rows}; the dashboard needs ${LEAST.cols} × ${LEAST.rows}. q quits`;
+    const lines = wrap(said, cols).slice(0, rows);
+    return (
+      <Lines text={lines.map((line) => paint([{ text: line }], cols)).join("\n")} height={lines.length} />
+    );
+  }
   return (
     <Box flexDirection="column" width={state.size.cols} height={state.size.rows} overflow="hidden">
       <Lines text={formatTabs(state)} height={1} />

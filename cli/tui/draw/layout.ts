@@ -4,6 +4,10 @@ import type { State } from "../state/state.ts";
 /** The smallest terminal that it is of use in. */
 export const LEAST = { cols: 60, rows: 15 };
 
+export function isLargeEnough({ cols, rows }: State["size"]): boolean {
+  return cols >= LEAST.cols && rows >= LEAST.rows;
+}
+
 export interface Layout {
   /** Rows of the list, without its titles. */
   list: number;

@@ -26,6 +26,17 @@ const plainAscii = /^[\x20-\x7e]*$/;
 // one for all: to make one costs a millisecond
 let segmenter: Intl.Segmenter | undefined;
 
+/**
+ * Characters by which some terminals join others, or make them wider, and others do not: without them a text has the same width in all.
+ * A family of emoji becomes its members.
+ */
+const disputed = /[\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\p{Emoji_Modifier}]|\u20e3/gu;
+
+/** The text as it can be drawn: without what would drive the terminal, or be as wide as the terminal likes. */
+export function showable(text: string): string {
+  return plainAscii.test(text) ? text : cleanText(text).replace(disputed, "").toWellFormed();
+}
+
 /** Columns that a text takes in a terminal. */
 export function widthOf(text: string): number {
   return plainAscii.test(text) ? text.length : stringWidth(text);
@@ -51,9 +62,30 @@ export function cut(text: string, width: number): string {
   return head.length < text.length ? `${short}…` : shown;
 }
 
+/** The end of a text, in at most `width` columns, with `…` where its beginning is missing. */
+export function cutStart(text: string, width: number): string {
+  const shown = showable(text);
+  if (widthOf(shown) <= width) return shown;
+  segmenter ??= new Intl.Segmenter();
+  let tail = "";
+  let used = 1;
+  for (const { segment } of [...segmenter.segment(shown.slice(-width * 16))].reverse()) {
+    used += widthOf(segment);
+    if (used > width) break;
+    tail = segment + tail;
+  }
+  return `…${tail}`;
+}
+
+/** Cleans a text and fills it up to `width` columns; a wider one stays as it is. */
+export function padTo(text: string, width: number): string {
+  const shown = showable(text);
+  return shown + " ".repeat(Math.max(0, width - widthOf(shown)));
+}
+
 /** Cleans a text and makes it exactly `width` columns wide. */
 export function fitTo(text: string, width: number, align: "left" | "right" = "left"): string {
-  const shown = cut(cleanText(text), width);
+  const shown = cut(showable(text), width);
   const space = " ".repeat(Math.max(0, width - widthOf(shown)));
   return align === "left" ? shown + space : space + shown;
 }
@@ -69,7 +101,7 @@ export function paint(line: Line, width: number): string {
   let out = "";
   for (const { text, tone } of line) {
     if (left <= 0) break;
-    const shown = cut(cleanText(text), left);
+    const shown = cut(showable(text), left);
     left -= widthOf(shown);
     out += tone === undefined ? shown : colour(tone, shown);
   }
@@ -80,7 +112,7 @@ export function paint(line: Line, width: number): string {
 export function paintSides(left: Line, right: Line, width: number): string {
   const rightWidth = Math.min(
     width,
-    right.reduce((sum, { text }) => sum + widthOf(cleanText(text)), 0),
+    right.reduce((sum, { text }) => sum + widthOf(showable(text)), 0),
   );
   return paint(left, width - rightWidth) + paint(right, rightWidth);
 }
@@ -89,7 +121,7 @@ export function paintSides(left: Line, right: Line, width: number): string {
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of cleanText(text).split(" ")) {
+  for (const word of showable(text).split(" ")) {
     const longer = line === "" ? word : `${line} ${word}`;
     if (widthOf(longer) > width && line !== "") {
       lines.push(line);

@@ -1,14 +1,15 @@
 /** The dashboard's parts that need neither a terminal nor a host. */
+import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { Actor } from "../../../cli/tui/act.ts";
 import { formatArgs, splitLine } from "../../../cli/tui/command-line.ts";
-import { cut, fitTo, widthOf } from "../../../cli/tui/draw/text.ts";
+import { cut, cutStart, fitTo, padTo, paint, widthOf } from "../../../cli/tui/draw/text.ts";
 import { scrollTo } from "../../../cli/tui/draw/window.ts";
 import { changesOf } from "../../../cli/tui/follow/changes.ts";
 import { press } from "../../../cli/tui/input.ts";
 import { globalKeys, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
-import { nameKey } from "../../../cli/tui/keys.ts";
+import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
 import { listRows, matches } from "../../../cli/tui/state/rows.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";
@@ -25,9 +26,34 @@ describe("text", () => {
         },
       ),
     );
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "binary", maxLength: 40 }),
+        fc.integer({ min: 1, max: 30 }),
+        (text, width) => {
+          expect(widthOf(paint([{ text }, { text, tone: "bad" }], width))).toBe(width);
+          expect(widthOf(cutStart(text, width))).toBeLessThanOrEqual(width);
+        },
+      ),
+    );
     expect(cut("日本語", 4)).toBe("日… ");
+    expect(cutStart("日本語", 4)).toBe("…語");
+    expect(padTo("日本", 6)).toBe("日本  ");
     expect(fitTo("a\x1b[31mb\tc", 10)).toBe("a[31mb c  ");
   });
+});
+
+test.each([
+  ["a family", "👨\u200d👩\u200d👧", "👨👩👧", 6],
+  ["a colour of skin", "👍🏽", "👍", 2],
+  ["how a symbol is drawn", "❤\ufe0f 1\ufe0f\u20e3", "❤ 1", 3],
+  ["what is not seen", "a\u00ad\u200b\u2060\ufeff\u3164\u{e0061}b", "ab", 2],
+  ["ends of lines", "a\u2028b\u2029c\u0085d", "abcd", 4],
+  ["half a character", "a\ud800b", "a\ufffdb", 3],
+  ["accents", "e\u0301", "e\u0301", 1],
+])("text has one width in all terminals: %s", (_what, text, shown, width) => {
+  expect(fitTo(text, width + 1)).toBe(`${shown} `);
+  expect(widthOf(shown)).toBe(width);
 });
 
 test("a window keeps the cursor and moves as little as it must", () => {
@@ -87,6 +113,54 @@ test.each([
   ["é", { name: undefined, sequence: "é" }, "é"],
 ])("the key %j is called %3$s", (text, pressed, name) => {
   expect(nameKey(text, pressed as never).name).toBe(name);
+});
+
+describe("keys as the terminal sends them", () => {
+  /** The keys of what comes in these pieces, each after the one before has been read. */
+  async function read(...chunks: string[]): Promise<string[]> {
+    const stdin = new PassThrough();
+    const keys: string[] = [];
+    using _reading = readKeys(stdin, ({ name, text }) =>
+      keys.push(name === "paste" ? `paste ${text}` : name),
+    );
+    for (const chunk of chunks) {
+      stdin.write(chunk);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // the escape key is one only when nothing has come for 50 ms
+    stdin.write("!");
+    await vi.waitFor(() => expect(keys.at(-1)).toBe("!"));
+    return keys.slice(0, -1);
+  }
+
+  test.each([
+    [
+      ["\x1b", "q"],
+      ["escape", "q"],
+    ],
+    [["\x1bQ"], ["escape", "Q"]],
+    [
+      ["\x1b", "\r"],
+      ["escape", "return"],
+    ],
+    [["\x1b\x03"], ["escape", "ctrl-c"]],
+    [["\x1b\x1b[A"], ["escape", "up"]],
+    [
+      ["\x1b[", "B", "\x1b[1;2A"],
+      ["down", "shift-up"],
+    ],
+    [["\x1b\x7f"], ["alt-backspace"]],
+    [
+      ["\x1b[200~dy\r", "rm -rf\x03\x1b[31m", "\x1b[201~", "j"],
+      ["paste dy rm -rf", "j"],
+    ],
+    [
+      ["日", "👍", "\x1bOP"],
+      ["日", "👍", "f1"],
+    ],
+  ])("%j are %j", async (chunks, names) => {
+    expect(await read(...chunks)).toEqual(names);
+  });
 });
 
 test("no key means two things in one view, and the table of keys in the docs is this one", async () => {
@@ -172,6 +246,22 @@ describe("keys", () => {
     expect(store.state.prompt).toMatchObject({ kind: "command", text: "thaw freeze replay-7k2q a" });
     type("escape");
     expect(store.state.prompt).toBeUndefined();
+  });
+
+  test("pasted text is no keys: it does nothing to a row, and is one line in a question", () => {
+    press({ name: "paste", text: "dy" }, { store, actor: {} as never, ...run });
+    expect(store.state).toMatchObject({ prompt: undefined, jobs: [] });
+    type("/");
+    press({ name: "paste", text: "shop" }, { store, actor: {} as never, ...run });
+    expect(names()).toEqual(["shop-pr-412"]);
+  });
+
+  test("in a window that is too small no key acts on a row, and one can leave", () => {
+    store.set({ size: { cols: 20, rows: 6 } });
+    type("d", "y", "p", "z", "x");
+    expect(store.state).toMatchObject({ prompt: undefined, jobs: [] });
+    type("q");
+    expect(run.quit).toHaveBeenCalledWith(0);
   });
 
   test("views by number and by name; the help and its end; quitting", () => {

@@ -1,7 +1,7 @@
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { bar } from "../../draw/graph.ts";
-import type { Line } from "../../draw/text.ts";
+import { type Line, padTo } from "../../draw/text.ts";
 import type { HostState } from "../../state/state.ts";
 import { heading, pairs, plain, shortAge } from "../common.ts";
 import type { Pane, Row, Verb, View } from "../view.ts";
@@ -59,7 +59,7 @@ const doctor: Pane<HostRow> = {
       ];
     if (doctor === undefined) return [plain("asking…", "dim")];
     return doctor.probes.flatMap(({ name, state, detail, hint }): Line[] => [
-      [marks[state], { text: name.padEnd(15), tone: "strong" }, { text: detail }],
+      [marks[state], { text: padTo(name, 15), tone: "strong" }, { text: detail }],
       ...(hint === undefined || state === "ok" ? [] : [plain(`   → ${hint}`, "dim")]),
     ]);
   },

@@ -4,7 +4,7 @@ import { formatElapsed } from "../../../format/age.ts";
 import { formatCommand, formatEnd } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
 import { bar } from "../../draw/graph.ts";
-import type { Line, Tone } from "../../draw/text.ts";
+import { fitTo, type Line, padTo, type Tone } from "../../draw/text.ts";
 import { heading, pairs, plain, shortAge, timeOfDay } from "../common.ts";
 import type { Pane } from "../view.ts";
 import { chooseExec, followLog } from "./log.ts";
@@ -38,7 +38,7 @@ const processes: Pane<SandboxRow> = {
           exec.exit === null ? shortAge(exec.startedAt, nowMs) : formatElapsed(exec.exit.durationMs);
         return [
           { text: `${exec.id.slice(0, 6)}  `, tone: "dim" },
-          { text: how.slice(0, 24).padEnd(24), tone },
+          { text: fitTo(how, 24), tone },
           { text: `  ${took.padStart(7)}  ` },
           { text: formatCommand(exec.argv, 400) },
         ];
@@ -70,7 +70,7 @@ function formatNetwork(entry: NetworkEntry): Line {
   return [
     { text: `${timeOfDay(entry.time)} `, tone: "dim" },
     { text: entry.verdict.padEnd(8), tone: verdictTones[entry.verdict] },
-    { text: place.padEnd(36) },
+    { text: padTo(place, 36) },
     { text: ` ${formatSize(entry.sent)} out, ${formatSize(entry.received)} in`, tone: "dim" },
     { text: `  ${entry.process ?? ""}  ${entry.reason}`, tone: "dim" },
   ];
