@@ -21,6 +21,9 @@ const FAREWELL = `\x1b[?1049l${MODES_OFF}\x1b[?25h`;
 const RESET =
   "\x1b7\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1l\x1b>\x1b[?2004l\x1b[?7h\x1b[r\x1b(B\x1b[m\x1b8";
 
+/** Whether what is drawn is read aloud (Ink's own variable): then nothing moves by itself, or it would be read again and again. */
+export const isReadAloud = process.env.INK_SCREEN_READER === "true";
+
 export class Screen {
   readonly #store: Store;
   readonly #onKey: (key: Key) => void;
@@ -45,6 +48,8 @@ export class Screen {
     // before Ink's own: the frame has the new size when Ink draws it
     process.stdout.on("resize", this.#resize);
     process.stdout.write(RESET + MODES);
+    // Ink's text for screen readers begins where the cursor is
+    if (isReadAloud) process.stdout.write("\x1b[?1049h\x1b[H");
     this.#guard = guardTerminal(() => process.stdin.setRawMode(true), FAREWELL);
     this.#ink = render(<Dashboard store={this.#store} />, {
       alternateScreen: true,

@@ -13,7 +13,7 @@ import { followUsage } from "./follow/usage.ts";
 import { press } from "./input.ts";
 import type { Key } from "./keys.ts";
 import { restorePreferences, savePreferences } from "./preferences.ts";
-import { Screen } from "./screen.tsx";
+import { isReadAloud, Screen } from "./screen.tsx";
 import { cursorIndex, listRows } from "./state/rows.ts";
 import { newState } from "./state/state.ts";
 import { Store } from "./state/store.ts";
@@ -123,6 +123,7 @@ export class Session {
       const host = state.hosts.find((each) => each.context === context);
       const isWanted =
         this.#screen.isOpen &&
+        !isReadAloud &&
         host?.status === "here" &&
         (state.view === "hosts" || (state.view === "sandboxes" && host.sandboxes.size > 0));
       const before = this.#usage.get(context);
@@ -141,7 +142,7 @@ export class Session {
   };
 
   #schedule(): void {
-    if (this.#tick !== undefined || this.#abort.signal.aborted) return;
+    if (this.#tick !== undefined || this.#abort.signal.aborted || isReadAloud) return;
     this.#tick = setTimeout(() => {
       this.#tick = undefined;
       this.#store.set({ nowMs: Date.now() });

@@ -75,7 +75,7 @@ export function formatBottom(state: State, height: number): string[] {
       .filter(({ unreadable }) => unreadable.size > 0)
       .map(
         ({ context, unreadable, info }) =>
-          `${unreadable.size} things of ${context} can't be shown: its thaw has another version (${info?.version})`,
+          `${unreadable.size} things of ${context} can't be shown: its thaw has another version (${info?.version ?? "not said"})`,
       ),
   ].filter(Boolean);
   return [paint([{ text: ` ${chosen.join("  ·  ")}`, tone: "warn" }], size.cols)];

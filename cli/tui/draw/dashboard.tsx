@@ -1,4 +1,4 @@
-import { Box, Text } from "ink";
+import { Box, Text, useIsScreenReaderEnabled } from "ink";
 import { memo, useSyncExternalStore } from "react";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
@@ -12,9 +12,11 @@ import { paint, wrap } from "./text.ts";
 
 /** Lines that are as wide as the window already: Ink has nothing to measure and to break. */
 const Lines = memo(function Lines({ text, height }: { text: string; height: number }) {
+  const isReadAloud = useIsScreenReaderEnabled();
+  const shown = isReadAloud ? text.replaceAll(/[ ─]+$/gm, "") : text;
   return height === 0 ? null : (
     <Box height={height} flexShrink={0}>
-      <Text wrap="truncate-end">{text}</Text>
+      <Text wrap="truncate-end">{shown}</Text>
     </Box>
   );
 });
