@@ -63,12 +63,18 @@ export class Screen {
     this.#keys = readKeys(process.stdin, this.#onKey);
   }
 
-  close(): void {
+  /** @param isBroken drawing has failed: Ink draws once more when it ends, fails again, and leaves the terminal as it is */
+  close(isBroken = false): void {
     if (!this.isOpen) return;
     process.stdout.off("resize", this.#resize);
     this.#keys?.[Symbol.dispose]();
-    this.#ink?.unmount();
+    try {
+      this.#ink?.unmount();
+    } catch (error) {
+      if (!isBroken) throw error;
+    }
     this.#ink = undefined;
+    if (isBroken) process.stdout.write(FAREWELL);
     process.stdin.setRawMode(false);
     this.#guard?.[Symbol.dispose]();
     process.stdout.write(`${MODES_OFF}\x1b[?25h`);

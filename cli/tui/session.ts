@@ -95,7 +95,7 @@ export class Session {
       this.#schedule();
       return await this.#end.promise;
     } finally {
-      this.#screen.close();
+      this.#screen.close(this.#crash !== undefined);
       this.#store.close();
       clearTimeout(this.#tick);
       this.#abort.abort();

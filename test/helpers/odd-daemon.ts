@@ -82,4 +82,3 @@ export function logOf(pieces: readonly Buffer[], next?: () => Buffer): Answer {
     more();
   };
 }
-

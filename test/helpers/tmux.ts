@@ -14,11 +14,18 @@ export class Terminal implements AsyncDisposable {
     this.#socket = join(folder, "tmux");
   }
 
-  /** Opens a terminal of 80 × 24 with a shell in which `thaw` is the built command. */
-  static async open(): Promise<Terminal> {
+  /** Opens a terminal of 80 × 24 with a shell in which `thaw` is the built command. @param more variables of the shell */
+  static async open(more: Record<string, string> = {}): Promise<Terminal> {
     const terminal = new Terminal(mkdtempSync(join(tmpdir(), "thaw-tmux-")));
     const shell = ["bash", "--norc", "--noprofile"];
-    const env = { ...thawEnv(), PS1: "host> ", TERM: "xterm-256color", NODE: process.execPath, HISTFILE: "" };
+    const env = {
+      ...thawEnv(),
+      PS1: "host> ",
+      TERM: "xterm-256color",
+      NODE: process.execPath,
+      HISTFILE: "",
+      ...more,
+    };
     await terminal.#tmux(["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", ...shell], env);
     await terminal.until("host>");
     await terminal.type(`thaw() { "$NODE" ${join(process.cwd(), thawBin)} "$@"; }; clear; echo ready`);
@@ -46,6 +53,21 @@ export class Terminal implements AsyncDisposable {
 
   async resize(cols: number, rows: number): Promise<void> {
     await this.#tmux(["resize-window", "-x", String(cols), "-y", String(rows)]);
+  }
+
+  /** What tmux says of the terminal, by its formats. */
+  async ask(format: string): Promise<string> {
+    return this.#tmux(["display-message", "-p", format]);
+  }
+
+  /** What programs in the terminal have put on the clipboard. */
+  async clipboard(): Promise<string> {
+    return this.#tmux(["list-buffers"]);
+  }
+
+  /** The rows of the screen, without what has scrolled away. @param colours with the sequences of its colours */
+  async rows({ colours = false } = {}): Promise<string[]> {
+    return (await this.#tmux(["capture-pane", "-p", ...(colours ? ["-e"] : [])])).split("\n");
   }
 
   async clear(): Promise<void> {
