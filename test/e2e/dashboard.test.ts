@@ -13,6 +13,8 @@ beforeAll(async () => {
   const script =
     "i=0; while sleep 0.2; do i=$((i+1)); printf 'tick %s \\033[2J\\033]0;owned\\007end\\n' $i; done";
   expect((await thaw(["exec", "-d", "web", "--", "sh", "-c", script])).exitCode).toBe(0);
+  const failing = ["run", "--capture", "on-failure", "--", "sh", "-c", "echo broken; exit 3"];
+  expect((await thaw(failing)).exitCode).toBe(3);
 });
 afterAll(async () => {
   expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
@@ -67,7 +69,97 @@ test("browse, pause, a shell and back, a daemon that is killed, quit: the termin
   await until(async () => (await settings(terminal)) === before, "the terminal's settings to be as before");
 });
 
+test("a failure is stood in by Enter, and run again: its bar, its verdict", async () => {
+  await using terminal = await Terminal.open();
+  await terminal.type("thaw");
+  await terminal.until("1 Sandboxes");
+  await terminal.press("2");
+  await terminal.until(/▌ fail-\w+/);
+  await terminal.press("Enter");
+  // what it says before the shell's prompt
+  await terminal.until(/[#$] $/m);
+  await terminal.type("echo in $((6*7))");
+  await terminal.until(/^in 42/m);
+  await terminal.type("exit");
+  await terminal.until(/▌ fail-\w+/);
+  await terminal.press("n", "C-u", "2", "Enter");
+  await terminal.until(/Rerun .*2\/2 +failed 2/);
+  await terminal.until(/broken: 100 % of the runs failed/);
+  await terminal.press("!");
+  await terminal.until(/✓ thaw rerun fail-\w+ -n 2/);
+  await terminal.press("Escape", "1");
+  await terminal.until(/▌ web/);
+  await terminal.press("q");
+  await terminal.until(/^host> $/m);
+});
+
+test("an editor inside, in a terminal that changes its size; back, the dashboard has the new one", async () => {
+  await using terminal = await Terminal.open();
+  await terminal.type("thaw");
+  await terminal.until("1 Sandboxes");
+  await terminal.press("1");
+  await terminal.until(/▌ web +running/);
+  await terminal.press("s");
+  await terminal.until(/[#$] $/m);
+  await terminal.type("vi /tmp/text || less /etc/passwd");
+  await terminal.until(/^~$|root:/m);
+  for (const [cols, rows] of [
+    [61, 16],
+    [133, 41],
+    [20, 6],
+    [100, 30],
+  ] as const)
+    await terminal.resize(cols, rows);
+  await terminal.type("ihello from inside");
+  await terminal.press("Escape");
+  await terminal.type(":wq");
+  await terminal.until(/[#$] $/m);
+  await terminal.type("clear; cat /tmp/text; stty size");
+  await terminal.until(/^hello from inside\s+30 100/m);
+  await terminal.press("C-]");
+  await terminal.until(/▌ web +running/);
+  expect((await terminal.rows())[29]).toMatch(/q quit$/);
+  await terminal.press("q");
+  await terminal.until(/^host> $/m);
+  expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag} #{mouse_any_flag}")).toBe("0 1 1 0");
+});
+
+test("each of the 256 values of a byte passes both ways", async () => {
+  // a terminal of its own, whose bytes nobody interprets; what it is told to write is written as it is
+  const dashboard = `stty -opost; "${process.execPath}" ${thawBin}`;
+  const child = execa("script", ["-qfec", dashboard, "/dev/null"], {
+    ...{ env: { ...thawEnv(), TERM: "xterm" }, encoding: "buffer", reject: false, buffer: false },
+  });
+  let written = "";
+  child.stdout.setEncoding("latin1").on("data", (text: string) => {
+    written += text;
+  });
+  const shows = (wanted: RegExp, what: string): Promise<void> => until(() => wanted.test(written), what);
+  const bar = Buffer.from(" ▌").toString("latin1");
+  await shows(new RegExp(`${bar} +web`), "the list");
+  child.stdin.write("s");
+  await shows(/Ctrl-\] leaves[\s\S]*[#$] $/, "a prompt");
+  child.stdin.write(
+    "stty raw -echo; printf 'g%s' o:; head -c 256 > /tmp/in; cat /tmp/in; printf ':e%s' nd; stty sane\r",
+  );
+  await shows(/go:$/, "the reader inside");
+  const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+  const detach = 0x1d;
+  // the key that leaves is sent by pressing it twice
+  child.stdin.write(Buffer.concat([all.subarray(0, detach), Buffer.of(detach), all.subarray(detach)]));
+  await shows(/go:[\s\S]*:end/, "the bytes");
+  const back = /go:([\s\S]*):end/.exec(written)?.[1] ?? "";
+  expect(Buffer.from(back, "latin1").toString("hex")).toBe(all.toString("hex"));
+  written = "";
+  child.stdin.write(Buffer.of(detach));
+  await shows(new RegExp(`${bar} +web`), "the list again");
+  child.stdin.write("q");
+  expect((await child).exitCode).toBe(0);
+});
+
 test.each([
+  ["SIGINT", 130],
+  ["SIGHUP", 129],
   ["SIGTERM", 143],
   ["SIGKILL", 137],
 ] as const)("%s: the terminal is as it was", async (signal, code) => {
@@ -83,6 +175,7 @@ test.each([
   await terminal.type("echo code=$?");
   await terminal.until(`code=${code}`);
   expect(await settings(terminal)).toBe(before);
+  expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag}")).toBe("0 1 1");
 });
 
 test("Ctrl-Z gives the terminal to the shell, fg brings the dashboard back", async () => {
