@@ -122,7 +122,11 @@ export class Actor {
     const command = formatArgs(args, row.context, this.#around.current);
     try {
       await this.#around.handOver(async () => {
-        const code = await runInTerminal(row.context, args, verb);
+        const code = await runInTerminal(row.context, args, {
+          isPaged: verb.isPaged,
+          signal: this.#around.signal,
+        });
+        if (this.#around.signal.aborted) return;
         this.#add({ command, state: "done", output: code === 0 ? [] : [`exit code ${code}`] });
         if (isOfThaw(code)) await waitForEnter();
       });

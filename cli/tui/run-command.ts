@@ -38,20 +38,39 @@ export async function runInBackground(
   };
 }
 
-/** Runs it with the terminal. @param options isPaged: what it says goes through $PAGER. @returns its exit code */
+/**
+ * Runs it with the terminal.
+ * @param options isPaged: what it says goes through $PAGER. signal: ends it, so that the terminal is not left to two
+ * @returns its exit code
+ */
 export async function runInTerminal(
   context: string,
   args: readonly string[],
-  { isPaged = false }: { isPaged?: boolean },
+  { isPaged = false, signal }: { isPaged?: boolean | undefined; signal: AbortSignal },
 ): Promise<number> {
-  const command = [process.execPath, ...ownCommand(context, args)];
-  // Less makes a guest's control characters visible unless it is told not to.
-  const child = isPaged
-    ? spawn("sh", ["-c", '[ -n "$PAGER" ] || PAGER=less; "$@" 2>&1 | $PAGER', "sh", ...command], {
-        stdio: "inherit",
-      })
-    : spawn(command[0] ?? "", command.slice(1), { stdio: "inherit" });
-  return ended(child);
+  const command = ownCommand(context, args);
+  const child = isPaged ? startPaged(command) : spawn(process.execPath, command, { stdio: "inherit" });
+  const end = (): void => {
+    child.kill("SIGTERM");
+  };
+  signal.addEventListener("abort", end, { once: true });
+  try {
+    return await ended(child);
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+}
+
+/** A pager that shows what a command says. Less makes a guest's control characters visible unless it is told not to. */
+function startPaged(command: readonly string[]): ChildProcess {
+  const pager = spawn("sh", ["-c", `exec \${PAGER:-less}`], { stdio: ["pipe", "inherit", "inherit"] });
+  const { stdin } = pager;
+  stdin.on("error", () => {});
+  // without the pager nobody reads it: its next writing ends it
+  const source = spawn(process.execPath, command, { stdio: ["ignore", stdin, stdin] });
+  source.on("error", () => {});
+  stdin.destroy();
+  return pager;
 }
 
 function ended(child: ChildProcess): Promise<number> {

@@ -31,6 +31,7 @@ export class Screen {
   #ink: Instance | undefined;
   #keys: Disposable | undefined;
   #guard: Disposable | undefined;
+  #isOver = false;
 
   constructor(store: Store, on: { key: (key: Key) => void; crash: (error: unknown) => void }) {
     this.#store = store;
@@ -63,6 +64,12 @@ export class Screen {
     this.#keys = readKeys(process.stdin, this.#onKey);
   }
 
+  /** Closes it for good: who has the terminal now gives it back to nobody. @param isBroken as for `close` */
+  end(isBroken: boolean): void {
+    this.#isOver = true;
+    this.close(isBroken);
+  }
+
   /** @param isBroken drawing has failed: Ink draws once more when it ends, fails again, and leaves the terminal as it is */
   close(isBroken = false): void {
     if (!this.isOpen) return;
@@ -86,7 +93,7 @@ export class Screen {
     try {
       return await work();
     } finally {
-      this.open();
+      if (!this.#isOver) this.open();
     }
   }
 

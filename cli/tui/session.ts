@@ -36,6 +36,8 @@ export class Session {
   readonly #usage = new Map<string, AbortController>();
   readonly #end = Promise.withResolvers<number>();
   #crash: unknown;
+  /** Resolves when who has the terminal has ended. */
+  #handedOver: Promise<void> | undefined;
   #tick: NodeJS.Timeout | undefined;
 
   constructor({ hosts, current }: SessionOptions) {
@@ -56,10 +58,13 @@ export class Session {
       return follower.client;
     };
     const handOver = async <T>(work: () => Promise<T>): Promise<T> => {
+      const done = Promise.withResolvers<void>();
+      this.#handedOver = done.promise;
       try {
         return await this.#screen.handOver(work);
       } finally {
-        this.#followWhatIsShown();
+        done.resolve();
+        if (!signal.aborted) this.#followWhatIsShown();
       }
     };
     const actor = new Actor({ store, client, current, handOver, signal });
@@ -95,10 +100,11 @@ export class Session {
       this.#schedule();
       return await this.#end.promise;
     } finally {
-      this.#screen.close(this.#crash !== undefined);
+      this.#screen.end(this.#crash !== undefined);
       this.#store.close();
       clearTimeout(this.#tick);
       this.#abort.abort();
+      await this.#handedOver;
       this.#pane.close();
       for (const abort of this.#usage.values()) abort.abort();
       const unsaved = savePreferences(this.#store.state);
