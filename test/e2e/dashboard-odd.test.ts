@@ -28,6 +28,11 @@ async function open(daemon: OddDaemon, env: Record<string, string> = {}): Promis
   return terminal;
 }
 
+async function dashboardPid(terminal: Terminal): Promise<number> {
+  const { stdout } = await execa("pgrep", ["-P", String(await terminal.shellPid())]);
+  return Number(stdout.split("\n")[0]);
+}
+
 /** The window is whole: nothing has scrolled, and no line is another's. */
 async function checkFrame(terminal: Terminal): Promise<void> {
   const rows = await terminal.rows();
@@ -121,8 +126,7 @@ test("a command that writes without a pause: its last lines are shown, keys are 
   await terminal.until("Keys in Sandboxes");
   await terminal.press("Escape", "w");
   await terminal.until(/( y\n.*){15}/);
-  const { stdout } = await execa("pgrep", ["-P", await terminal.ask("#{pane_pid}")]);
-  const status = await readFile(`/proc/${stdout.split("\n")[0]}/status`, "utf8");
+  const status = await readFile(`/proc/${await dashboardPid(terminal)}/status`, "utf8");
   expect(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1])).toBeLessThan(400_000);
   await leave(terminal);
 });
@@ -197,6 +201,26 @@ test.each<Record<string, string>>([
   expect(rows.join("").includes("\x1b[36m")).toBe(env.NO_COLOR === "");
   expect(rows[0]).toContain("Sandboxes");
   await leave(terminal);
+});
+
+test("ended while a pager has the terminal: the pager ends too, and the terminal is as it was", async () => {
+  const long = logOf([Buffer.from("a line\n".repeat(500))]);
+  const execs = [exec({ startedAt: now })];
+  await using daemon = await OddDaemon.start({
+    ...listing([sandbox({ createdAt: now, execs })]),
+    "/v1/sandboxes/web": sandbox({ createdAt: now, execs }),
+    "/v1/sandboxes/s1/execs/e1/logs": long,
+    "/v1/sandboxes/web/execs/e1/logs": long,
+  });
+  await using terminal = await open(daemon, { PAGER: "less" });
+  await terminal.until(/▌ web/);
+  await terminal.press("l");
+  await terminal.until(/a line\n:/);
+  process.kill(await dashboardPid(terminal), "SIGTERM");
+  await terminal.until(/^host> $/m);
+  expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag}")).toBe("0 1 1");
+  await terminal.type("echo code=$?");
+  await terminal.until("code=143");
 });
 
 test("what fails while it is drawn: the terminal is as it was, and the log is named", async () => {

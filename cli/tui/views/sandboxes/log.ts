@@ -11,7 +11,7 @@ import type { PanePart } from "../view.ts";
 
 /** When a command writes more than this in such a time, the log is read anew from its end. */
 const FLOOD = { withinMs: 50, bytes: 1 << 20, lines: 4 * KEPT_LINES };
-const FLOOD_PAUSE_MS = 1000;
+const FLOOD_PAUSE_MS = 2000;
 /** Lines that are read of what there is. */
 const TAIL = 400;
 /** A longer line does not fit into any window. */
