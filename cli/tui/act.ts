@@ -10,8 +10,9 @@ import type { Store } from "./state/store.ts";
 import { viewOf } from "./views/index.ts";
 import type { Row, Verb, World } from "./views/view.ts";
 
-/** Jobs that are remembered. */
+/** Jobs that are remembered, and lines of each. */
 const KEPT_JOBS = 200;
+const KEPT_OUTPUT = 20;
 
 export interface Surroundings {
   store: Store;
@@ -172,7 +173,9 @@ export class Actor {
   #change(id: number, part: Partial<Job>): void {
     this.#around.store.update((state) => ({
       ...state,
-      jobs: state.jobs.map((job) => (job.id === id ? { ...job, ...part } : job)),
+      jobs: state.jobs.map((job) =>
+        job.id === id ? { ...job, ...part, output: (part.output ?? job.output).slice(-KEPT_OUTPUT) } : job,
+      ),
     }));
   }
 

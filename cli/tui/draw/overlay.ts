@@ -39,7 +39,7 @@ function jobLines({ jobs }: State): Line[] {
       .toReversed()
       .flatMap(({ command, state, output }): Line[] => [
         [marks[state], { text: command }],
-        ...output.slice(-20).map((text): Line => [{ text: `    ${text}`, tone: "dim" }]),
+        ...output.map((text): Line => [{ text: `    ${text}`, tone: "dim" }]),
       ]),
   ];
 }

@@ -7,6 +7,8 @@ import { type Change, changesOf } from "./changes.ts";
 import { isReadable, isReadableTemplate, type Kind } from "./readable.ts";
 
 const PAGE = 1000;
+/** A list with more pages than this has no end. */
+const MOST_PAGES = 200;
 /** Between attempts to reach a host that is away; doubled each time. One that is reached through ssh is a process for each attempt. */
 const PAUSE_MS = { least: 500, most: 5000, mostFar: 60_000 };
 /** Beyond this, whole lists are asked for in place of each thing that changed. */
@@ -37,7 +39,8 @@ async function readLists(
     read: (after: string | undefined) => Promise<P>,
     take: (page: P) => void,
   ): Promise<void> => {
-    for (let after: string | undefined; ; ) {
+    let after: string | undefined;
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
       const page = await read(after);
       // events since the oldest page are told again: to take one twice does no harm
       lastEvent = Math.min(lastEvent, page.lastEvent);
@@ -45,6 +48,7 @@ async function readLists(
       if (page.next === null) return;
       after = page.next;
     }
+    throw new ThawError("internal", `a list of the daemon's passes ${MOST_PAGES} pages`);
   };
   const [, , , templates] = await Promise.all([
     readAll(
