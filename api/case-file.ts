@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { ciContext, execExit, trigger } from "./exec.ts";
 import { crash, guestProcesses, listeningPorts } from "./guest.ts";
+import { MAX_LAST_LINES } from "./last-lines.ts";
 import { isolation, machineNeeds, recordedResources } from "./machine.ts";
 import { captureIdPattern } from "./patterns.ts";
 import { digest, shortText } from "./text.ts";
@@ -40,14 +41,13 @@ export const caseFile = z.strictObject({
       durationMs: z.number(),
       /** null: it was alive at the freeze. */
       exit: execExit.nullable(),
-      /** At most 200. */
-      lastLines: z.array(z.string()).max(200),
+      lastLines: z.array(z.string()).max(MAX_LAST_LINES),
     })
     .nullable(),
   /** The process that the kernel holds for its core dump. */
   crash: crash.nullable(),
   /** Last lines of the guest's console, when its kernel panicked. */
-  console: z.array(z.string()).max(200),
+  console: z.array(z.string()).max(MAX_LAST_LINES),
   /**
    * The state just before the command: the base snapshot; that with the workspace; a checkpoint; or none that is known, since other commands
    * had run in the sandbox.

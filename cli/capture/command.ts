@@ -3,6 +3,7 @@ import { parseDuration } from "../arguments/duration.ts";
 import { addTravelCommands } from "../travel/commands.ts";
 import { addReadFlags, type ReadFlags } from "../travel/flags.ts";
 import type { Define } from "../verbs.ts";
+import type { DiffFlags } from "./diff.ts";
 import type { ListFlags } from "./list.ts";
 
 type JsonFlag = { json?: boolean };
@@ -60,6 +61,30 @@ Examples:
     .action(async (capture: string, flags: JsonFlag & ReadFlags) => {
       const { check } = await import("./check.ts");
       exit(await check(capture, flags));
+    });
+  command
+    .command("diff")
+    .description("compare two captures: what was run, output, end, processes, ports, network, files")
+    .argument("<capture>", reference)
+    .argument(
+      "[other]",
+      "another; default: the newest of the same command, one that went well if there is one",
+    )
+    .option("--files <path>", "also what is at and beneath this path of both")
+    .option("--json", "print the comparison as JSON")
+    .addHelpText(
+      "after",
+      `
+What only the first has is shown with -, what only the second has with +, and » marks the first difference. Numbers, addresses and the
+like that vary from run to run are no difference. The exit code is 1 when there is one.
+
+Examples:
+  $ thaw capture diff latest
+  $ thaw capture diff fail-7k2qxz fail-5c0dab --files /workspace`,
+    )
+    .action(async (capture: string, other: string | undefined, flags: DiffFlags) => {
+      const { diff } = await import("./diff.ts");
+      exit(await diff(capture, other, flags));
     });
   command
     .command("verify")

@@ -1,16 +1,10 @@
-import { type DiskListing, ThawError } from "../../client/index.ts";
+import { ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
+import { formatMode } from "../format/mode.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
-
-const letters = { file: "-", dir: "d", symlink: "l", fifo: "p", socket: "s", block: "b", char: "c" } as const;
-
-function formatMode({ type, mode }: DiskListing["entry"]): string {
-  const bits = [...mode.toString(2).padStart(9, "0").slice(-9)];
-  return letters[type] + bits.map((bit, index) => (bit === "1" ? "rwx"[index % 3] : "-")).join("");
-}
 
 /** `thaw replay --level files [PATH…]`: what is on the captured disk; nothing is booted. @returns 0. */
 export async function listFiles(

@@ -8,6 +8,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { type CaseFile, caseFile } from "../../api/case-file.ts";
 import type { EventDetails } from "../../api/event.ts";
+import { MAX_LAST_LINES } from "../../api/last-lines.ts";
 import { captureParts } from "../../api/travel.ts";
 import { isNoSpace } from "../as-engine-error.ts";
 import { Gate } from "../concurrency.ts";
@@ -37,7 +38,6 @@ import { greet, withMachine } from "./trial.ts";
 import { linkCheckpoint, linkWorkspace, makeCheckpointDir, readWorkspace } from "./workspace.ts";
 import { diskAge, writeOut } from "./write-out.ts";
 
-const LAST_LINES = 200;
 /** The case as it was frozen; in a draft, where it says that the freeze is whole. */
 const TAKEN_FILE = "taken.json";
 const STORED_DIR = "stored";
@@ -119,7 +119,7 @@ export class Captures {
     return {
       confirm: async (ending) => {
         const { trigger, exit } = ending;
-        const lines = cause.exec === null ? [] : await lastLines(cause.exec.log, LAST_LINES);
+        const lines = cause.exec === null ? [] : await lastLines(cause.exec.log, MAX_LAST_LINES);
         const exec = file.exec && {
           ...file.exec,
           exit,
@@ -161,7 +161,7 @@ export class Captures {
 
   /** Tells failures of one cause from others. */
   async fingerprintOf(exec: Exec, { trigger, exit }: Ending): Promise<string> {
-    const lines = await lastLines(exec.log, LAST_LINES);
+    const lines = await lastLines(exec.log, MAX_LAST_LINES);
     const { argv } = exec.record;
     return fingerprint({ trigger, argv, code: exit?.code ?? null, signal: exit?.signal ?? null, lines });
   }
@@ -307,7 +307,7 @@ export class Captures {
     const { manifest } = await this.#context.store.get(base);
     const from =
       base === record.snapshot ? manifest : (await this.#context.store.get(record.snapshot)).manifest;
-    const lines = exec === null ? [] : await lastLines(exec.log, LAST_LINES);
+    const lines = exec === null ? [] : await lastLines(exec.log, MAX_LAST_LINES);
     const shape = {
       trigger: ending.trigger,
       argv: exec?.record.argv ?? [],

@@ -119,6 +119,37 @@ describe("files of a capture are those of the failure", () => {
     expect((await thaw(["capture", "rm", id])).exitCode).toBe(0);
   }, 240_000);
 
+  test("two runs of one command are compared, their files too", async () => {
+    const script =
+      "echo start; echo $WHAT >/root/f; mkdir -p /root/d; test -z $MORE || touch /root/d/more; sleep 30 & $WHAT";
+    const run = (...env: string[]) => failing(script, ...env.flatMap((each) => ["--env", each]));
+    expect((await run("WHAT=true")).exitCode).toBe(0);
+    const good = await show();
+    expect((await run("WHAT=false", "MORE=1")).exitCode).toBe(1);
+    const { id } = await show();
+    // the one that went well is found by its command
+    const { stdout, exitCode } = await thaw(["capture", "diff", id, "--files", "/root", "--json"]);
+    expect(exitCode).toBe(1);
+    const { a, b, firstDifference, sections } = JSON.parse(String(stdout));
+    expect([a, b]).toEqual([id, good.id]);
+    expect(firstDifference).toMatchObject({ section: "Environment", mark: "only-a", a: "MORE" });
+    const marks = Object.fromEntries(
+      sections.map(({ title, rows }: { title: string; rows: { mark: string; name?: string }[] }) => [
+        title,
+        rows.filter(({ mark }) => mark !== "same").map(({ mark, name }) => `${mark} ${name ?? ""}`),
+      ]),
+    );
+    expect(marks).toMatchObject({
+      "Last lines": [],
+      "Files in /root": ["only-a /root/d/more", "changed /root/f"],
+    });
+    const told = await thaw(["capture", "diff", id, good.id]);
+    expect(told.stdout).toMatch(
+      /^» - MORE$.*ended: exited 1.*ended: exited 0.*first difference: Environment/ms,
+    );
+    expect((await thaw(["capture", "diff", id, id])).exitCode).toBe(0);
+  }, 240_000);
+
   test("a daemon that is killed while it reads leaves no machine", async () => {
     await failing("echo x > /root/x; exit 1");
     expect((await cp("latest:/root/x", "-")).stdout).toBe("x\n");

@@ -8,6 +8,7 @@ import type { Line } from "../../draw/text.ts";
 import type { State } from "../../state/state.ts";
 import { heading, pairs, plain, shortAge } from "../common.ts";
 import type { Pane } from "../view.ts";
+import { compare } from "./compare.ts";
 import { lineageOf } from "./lineage.ts";
 import { describePlace, describeReplay, type FailureRow } from "./row.ts";
 
@@ -127,4 +128,4 @@ const lineage: Pane<FailureRow> = {
     ),
 };
 
-export const failurePanes = [caseFile, output, machine, lineage] as const;
+export const failurePanes = [caseFile, output, machine, lineage, compare] as const;

@@ -81,6 +81,14 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     },
   },
   {
+    kind: "terminal",
+    isPaged: true,
+    key: "=",
+    label: "diff",
+    help: "Compares it with the newest other run of its command, in $PAGER. The pane Compare shows it beside the one that is marked.",
+    args: ({ name }) => ["capture", "diff", name],
+  },
+  {
     kind: "copy",
     key: "y",
     label: "copy",
