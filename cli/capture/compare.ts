@@ -20,6 +20,8 @@ export interface ComparedRow {
 }
 export interface ComparedSection {
   title: string;
+  /** The rows are lines of a text: those around a difference tell where it is. */
+  isText?: boolean;
   rows: ComparedRow[];
 }
 export interface FirstDifference extends ComparedRow {
@@ -45,7 +47,7 @@ export function compareCaptures(a: Capture, b: Capture): Comparison {
   return comparisonOf(a.id, b.id, [
     { title: "Run", rows: compareFacts(a, b, given) },
     { title: "Environment", rows: compareCounted(a, b, ({ exec }) => exec?.envNames ?? []) },
-    { title: "Last lines", rows: compareLines(linesOf(a), linesOf(b)) },
+    { title: "Last lines", isText: true, rows: compareLines(linesOf(a), linesOf(b)) },
     { title: "End", rows: [...compareFacts(a, b, ended), ...compareMeasures(a, b)] },
     { title: "Processes", rows: compareCounted(a, b, processNames) },
     { title: "Ports", rows: compareCounted(a, b, portNames) },

@@ -103,19 +103,15 @@ function describeCapture(capture: Capture): string {
 /** Lines that are equal, around one that is not. */
 const CONTEXT_LINES = 2;
 
-function formatSection({ title, rows }: ComparedSection, first: number | undefined): string {
-  const wanted = rows.map((_row, index) =>
-    rows.slice(Math.max(0, index - CONTEXT_LINES), index + CONTEXT_LINES + 1).some(tellsApart),
-  );
-  const isList = rows.every(({ name }) => name === undefined);
-  const same = rows.filter((row) => !tellsApart(row)).length;
+function formatSection({ title, rows, isText = false }: ComparedSection, first: number | undefined): string {
+  const isNear = (index: number): boolean =>
+    isText && rows.slice(Math.max(0, index - CONTEXT_LINES), index + CONTEXT_LINES + 1).some(tellsApart);
   const lines = rows.flatMap((row, index) => {
     if (tellsApart(row)) return formatRow(row, index === first);
-    return isList && title === "Last lines" && wanted[index] === true
-      ? [`    ${cleanText(row.a ?? "")}\n`]
-      : [];
+    return isNear(index) ? [`    ${cleanText(row.a ?? "")}\n`] : [];
   });
-  return `${styleOut("bold", title)}  ${same} alike, ${rows.length - same} not\n${lines.join("")}`;
+  const differing = rows.filter(tellsApart).length;
+  return `${styleOut("bold", title)}  ${rows.length - differing} alike, ${differing} not\n${lines.join("")}`;
 }
 
 function formatRow({ name, a, b }: ComparedRow, isFirst: boolean): string[] {

@@ -42,4 +42,14 @@ export const define: Define = (command, exit) => {
       await show(name, flags);
       exit(0);
     });
+  command
+    .command("edit")
+    .description("open a template's recipe in $EDITOR; one that thaw ships is copied here first")
+    .argument("<name|path>", "a name, a template.yaml, or its folder")
+    .argument("[file]", "where to copy it; default ./NAME.yaml. One that is there is opened as it is")
+    .addHelpText("after", "\nExample:\n  $ thaw template edit node && thaw template build ./node.yaml")
+    .action(async (template: string, file: string | undefined) => {
+      const { edit } = await import("./edit.ts");
+      exit(await edit(template, file));
+    });
 };

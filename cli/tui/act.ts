@@ -1,5 +1,6 @@
 /** Does what a verb says, and notes it as the thaw command that it equals. */
 import type { Thaw } from "../../client/index.ts";
+import { openInBrowser } from "./browser.ts";
 import { copyToClipboard } from "./clipboard.ts";
 import { formatArgs, splitLine } from "./command-line.ts";
 import { troubleOf } from "./follow/host.ts";
@@ -116,6 +117,13 @@ export class Actor {
     if (row === undefined) return;
     if (verb.kind === "terminal") void this.#inTerminal(verb, row);
     if (verb.kind === "copy") this.copy(verb.text(row), verb.what);
+    const url = verb.kind === "page" ? verb.url(row) : undefined;
+    if (url !== undefined) this.#openPage(url);
+  }
+
+  #openPage(url: string): void {
+    if (openInBrowser(url)) this.#say({ text: `opened ${url}`, tone: "good" });
+    else this.copy(url, "the address");
   }
 
   async #inTerminal(verb: Verb<Row> & { kind: "terminal" }, row: Row): Promise<void> {
@@ -130,6 +138,11 @@ export class Actor {
         if (this.#around.signal.aborted) return;
         this.#add({ command, state: "done", output: code === 0 ? [] : [`exit code ${code}`] });
         if (isOfThaw(code)) await waitForEnter();
+        const { current, store } = this.#around;
+        if (code === 0 && verb.next !== undefined) {
+          const text = formatArgs(verb.next(row), row.context, current);
+          store.set({ prompt: { kind: "command", text, context: row.context } });
+        }
       });
     } catch (error) {
       this.#fail(error);

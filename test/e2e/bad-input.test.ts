@@ -205,7 +205,7 @@ describe("the host", () => {
     expect(stderr).toMatch(/qemu-system-x86/i);
     expect(stderr).toMatch(/apt-get install .*qemu-system-x86/);
     expect(halfMade(home)).toEqual([]);
-    expect(Date.now() - started).toBeLessThan(20_000);
+    expect(Date.now() - started).toBeLessThan(60_000);
   });
 
   test.runIf(isRoot)("no mmdebstrap: which, what to install, nothing half made", async () => {

@@ -27,7 +27,7 @@ export class ArtifactService {
   readonly stored: StoredArtifact[] = [];
   /** What neither service would take. */
   readonly violations: string[] = [];
-  /** Whether blocks are taken; else an upload never ends, and who waits for it may leave. */
+  /** Whether blocks are taken; else an upload never ends. */
   takesBlocks = true;
   url = "";
   readonly #server: Server;
@@ -40,7 +40,8 @@ export class ArtifactService {
     this.#token = token;
     this.#server = createServer((request, response) => {
       this.#serve(request, response).catch((error: unknown) => {
-        if (!this.takesBlocks && !request.complete) return;
+        // whoever leaves in the middle asked for nothing
+        if (!request.complete) return;
         this.violations.push(String(error));
         response.writeHead(500).end();
       });

@@ -61,6 +61,8 @@ export class GitHubApi {
     this.#pageSize = pageSize;
     this.#server = createServer((request, response) => {
       this.#serve(request, response).catch((error: unknown) => {
+        // whoever leaves in the middle asked for nothing
+        if (!request.complete) return;
         this.violations.push(String(error));
         response.writeHead(500).end();
       });

@@ -56,3 +56,8 @@ export async function machineProcesses(id: string): Promise<number[]> {
   if (exitCode !== 0 && exitCode !== 1) throw new Error(message);
   return String(stdout).split("\n").filter(Boolean).map(Number).filter(isAlive);
 }
+
+/** How far a guest's clock is from this host's, in seconds. It was read at some time since `sinceMs`. */
+export function secondsOff(guestSeconds: number, sinceMs: number): number {
+  return Math.max(0, sinceMs / 1000 - guestSeconds, guestSeconds - Date.now() / 1000);
+}

@@ -70,8 +70,10 @@ export type Verb<R extends Row> = VerbBase<R> &
       }
     /** A command line that the user completes; it runs in the background. */
     | { kind: "line"; args(row: R | undefined): string[]; rowless?: boolean; rest?: string }
-    /** It has the terminal until it ends. */
-    | { kind: "terminal"; args(row: R): string[]; isPaged?: boolean }
+    /** It has the terminal until it ends. `next`: what the user probably does then, as a command line to complete. */
+    | { kind: "terminal"; args(row: R): string[]; isPaged?: boolean; next?(row: R): string[] }
+    /** A page for the browser. */
+    | { kind: "page"; url(row: R): string | undefined }
     /** Text for the clipboard. */
     | { kind: "copy"; text(row: R): string; what: string }
   );

@@ -194,6 +194,18 @@ describe("keys", () => {
     vi.clearAllMocks();
   });
 
+  test("a page that no browser shows is copied", () => {
+    vi.stubEnv("BROWSER", "");
+    vi.stubEnv("DISPLAY", "");
+    vi.stubEnv("WAYLAND_DISPLAY", "");
+    const wrote = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+    type("2", "o");
+    expect(store.state.message?.text).toBe("copied the address: https://github.com/acme/shop/pull/412");
+    expect(wrote).toHaveBeenCalledWith(expect.stringContaining("]52;c;"));
+    wrote.mockRestore();
+    vi.unstubAllEnvs();
+  });
+
   test("the cursor stays on its row, not at its place; a row that goes leaves it to the next", () => {
     type("j", "j");
     expect(selected()).toBe("ci-3/s1");

@@ -97,14 +97,13 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     text: ({ name }) => `thaw replay ${name}`,
   },
   {
-    kind: "copy",
+    kind: "page",
     key: "o",
     label: "page",
-    help: "Copies and shows the address of its pull request or run.",
-    what: "the address",
+    help: "Opens its pull request or run in a browser; where there is none, copies the address.",
     refusal: (row) =>
       pageOf(row) === undefined ? `${row.name} does not say where it comes from` : undefined,
-    text: (row) => pageOf(row) ?? "",
+    url: pageOf,
   },
   {
     kind: "call",

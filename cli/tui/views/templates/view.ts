@@ -76,9 +76,17 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "terminal",
     key: "l",
     label: "show",
-    help: "Shows all of the recipe in $PAGER.",
+    help: "Shows what is known of it in $PAGER.",
     isPaged: true,
     args: ({ name }) => ["template", "show", name],
+  },
+  {
+    kind: "terminal",
+    key: "e",
+    label: "edit",
+    help: "Opens the recipe in $EDITOR, one that thaw ships as a copy in the current folder; then builds it.",
+    args: ({ name }) => ["template", "edit", name],
+    next: ({ name }) => ["template", "build", `./${name}.yaml`],
   },
   {
     kind: "line",
