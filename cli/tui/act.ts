@@ -41,7 +41,7 @@ export class Actor {
     const listing = listRows(view, state);
     const list = state.lists[state.view];
     const here = listing.rows[cursorIndex(listing, list)];
-    const isBulk = verb.kind === "call" && verb.bulk === true;
+    const isBulk = verb.kind === "call" || verb.kind === "count";
     const rows = isBulk ? chosenRows(listing, list) : here === undefined ? [] : [here];
     if (rows.length === 0 && !(verb.kind === "line" && verb.rowless === true)) return;
     const refusals = rows.flatMap((row) => verb.refusal?.(row) ?? []);

@@ -48,13 +48,11 @@ interface VerbBase<R extends Row> {
   refusal?(row: R): string | undefined;
 }
 
-/** What a key does with rows. `args` are the words behind `thaw` that do the same. */
+/** What a key does with rows. `args` are the words behind `thaw` that do the same. A `call` and a `count` are done with every marked row. */
 export type Verb<R extends Row> = VerbBase<R> &
   (
     | {
         kind: "call";
-        /** It is done with every marked row. */
-        bulk?: boolean;
         args(row: R): string[];
         /** Lines that say what is lost; asked before it is done. */
         question?(rows: readonly R[], state: State): string[];

@@ -12,6 +12,7 @@ import { globalKeys, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
 import { listRows, matches } from "../../../cli/tui/state/rows.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
+import { lineageOf } from "../../../cli/tui/views/failures/lineage.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";
 import { dashboard, sandbox } from "./world.ts";
 
@@ -54,6 +55,35 @@ test.each([
 ])("text has one width in all terminals: %s", (_what, text, shown, width) => {
   expect(fitTo(text, width + 1)).toBe(`${shown} `);
   expect(widthOf(shown)).toBe(width);
+});
+
+test("a failure's lineage goes from its template to replays and their forks", () => {
+  const state = dashboard({ cols: 80, rows: 24 });
+  const [host] = state.hosts;
+  const capture = host?.captures.get("fail-7k2qxz");
+  if (host === undefined || capture === undefined) throw new Error("no failure");
+  const forks = [
+    sandbox({ id: "f1", name: "one", from: "fork of replay-7k2q" }),
+    sandbox({ id: "f2", name: "two", from: "fork of one" }),
+    sandbox({ id: "f3", name: "round", from: "fork of round" }),
+  ];
+  const sandboxes = new Map([...host.sandboxes, ...forks.map((each) => [each.id, each] as const)]);
+  const lines = lineageOf(capture, { ...host, sandboxes }).map((line) =>
+    line
+      .map(({ text }) => text)
+      .join("")
+      .trimEnd(),
+  );
+  expect(lines).toEqual([
+    "template node",
+    "└─ snapshot node:24  090633d333b3d",
+    "   └─ run 8812  job test",
+    "      ├─ fail-7k2qxz  this failure",
+    "      │  └─ replay-7k2q  running, replayed from its memory",
+    "      │     └─ one  running, a fork",
+    "      │        └─ two  running, a fork",
+    "      └─ fail-1a9xcd  failed alike",
+  ]);
 });
 
 test("a window keeps the cursor and moves as little as it must", () => {

@@ -85,7 +85,7 @@ function drawRow(
   return [
     { text: isFirst ? "» " : "  ", tone: "warn" },
     side(a, "bad"),
-    { text: differs ? " ≠ " : " │ ", tone: differs ? "warn" : "dim" },
+    { text: differs ? " ≠ " : mark === "alike" ? " ≈ " : " │ ", tone: differs ? "warn" : "dim" },
     side(b, "good"),
   ];
 }

@@ -1,5 +1,5 @@
 /** Where a failure comes from and what was made of it, as a tree. */
-import type { Capture } from "../../../../client/index.ts";
+import type { Capture, SandboxInfo } from "../../../../client/index.ts";
 import type { Line } from "../../draw/text.ts";
 import type { HostState } from "../../state/state.ts";
 
@@ -26,6 +26,19 @@ export function drawTree(node: Node, before = "", branch = ""): Line[] {
   ];
 }
 
+/** Forks of a sandbox, and theirs. */
+function forksOf(name: string, sandboxes: readonly SandboxInfo[], depth = 0): Node[] {
+  // a name may be used again: what looks like a circle ends somewhere
+  if (depth > 8) return [];
+  return sandboxes
+    .filter(({ from }) => from === `fork of ${name}`)
+    .map((fork) => ({
+      text: fork.name,
+      note: `${fork.state}, a fork`,
+      children: forksOf(fork.name, sandboxes, depth + 1),
+    }));
+}
+
 export function lineageOf(capture: Capture, host: HostState | undefined): Line[] {
   const sandboxes = [...(host?.sandboxes.values() ?? [])];
   const replays = sandboxes
@@ -34,7 +47,7 @@ export function lineageOf(capture: Capture, host: HostState | undefined): Line[]
       (sandbox): Node => ({
         text: sandbox.name,
         note: `${sandbox.state}, replayed from its ${sandbox.replay?.level}`,
-        children: [],
+        children: forksOf(sandbox.name, sandboxes),
       }),
     );
   const alike = [...(host?.captures.values() ?? [])]

@@ -110,7 +110,6 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     key: "P",
     label: "pin",
     help: "Keeps it whatever the retention says, or no longer.",
-    bulk: true,
     args: ({ name, capture }) => ["capture", capture.notes.pinned ? "unpin" : "pin", name],
     run: async ({ capture, context }, { client, update }) => {
       const pinned = await client(context).captures.pin(capture.id, !capture.notes.pinned);
@@ -144,7 +143,6 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     key: "d",
     label: "remove",
     help: "Removes it, or those that are marked.",
-    bulk: true,
     args: ({ name }) => ["capture", "rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} failures?`,

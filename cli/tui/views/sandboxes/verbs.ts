@@ -68,7 +68,6 @@ export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
     key: "p",
     label: "pause",
     help: "Pauses it, or lets it go on.",
-    bulk: true,
     refusal: runs,
     args: (row) => [isAsleep(row) ? "resume" : "pause", row.name],
     run: async (row, { client }) => {
@@ -135,7 +134,6 @@ export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
     key: "d",
     label: "remove",
     help: "Removes it, or those that are marked.",
-    bulk: true,
     args: ({ name }) => ["rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} sandboxes?`,

@@ -53,7 +53,11 @@ const columns: readonly Column<SnapshotRow>[] = [
 ];
 
 function userNodes(users: readonly SandboxInfo[]) {
-  return users.map(({ name }) => ({ text: name, note: "sandbox", children: [] }));
+  return users.map(({ name, from }) => ({
+    text: name,
+    note: from.startsWith("fork of ") ? `sandbox, ${from}` : "sandbox",
+    children: [],
+  }));
 }
 
 const detail: Pane<SnapshotRow> = {
@@ -148,7 +152,6 @@ const verbs: readonly Verb<SnapshotRow>[] = [
     key: "d",
     label: "remove",
     help: "Removes it, or those that are marked; of one with several tags, only the tag.",
-    bulk: true,
     args: ({ name }) => ["snapshot", "rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} snapshots?`,
