@@ -35,6 +35,9 @@ export const listeningPorts = z
   )
   .max(128);
 
+/** What runs in a sandbox, as its guest tells it. Nothing while it does not run, or does not answer in time. */
+export const guestReport = z.object({ processes: guestProcesses, listening: listeningPorts });
+
 export const fileType = z.enum(fileTypes);
 
 /** A file of a sandbox. */
@@ -61,5 +64,6 @@ export const attributesFlag = z
   .default("0")
   .transform((text) => text === "1");
 
+export type GuestReport = z.infer<typeof guestReport>;
 export type FileEntry = z.infer<typeof fileEntry>;
 export type FolderListing = z.infer<typeof folderListing>;

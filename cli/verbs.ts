@@ -49,6 +49,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "wait until a sandbox stops, is gone, or an exec in it ends",
     load: () => import("./wait/command.ts"),
   },
+  top: { description: "list the processes of a sandbox", load: () => import("./top/command.ts") },
   stats: { description: "memory and CPU of sandboxes", load: () => import("./stats/command.ts") },
   port: {
     description: "forward ports and unix sockets of this host into a sandbox, and list what listens in it",

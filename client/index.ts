@@ -47,6 +47,7 @@ export type {
   ForkRequest,
   Forward,
   ForwardRequest,
+  GuestReport,
   ImportRequest,
   ImportState,
   MachineStats,

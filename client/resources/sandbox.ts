@@ -6,6 +6,7 @@ import type {
   ExecRequest,
   ExecResult,
   ForkRequest,
+  GuestReport,
   MachineStats,
   PatchRequest,
   RunOnceRequest,
@@ -183,6 +184,11 @@ export class SandboxReference {
   /** What the sandbox's machine uses of the host. */
   stats(options?: CallOptions): Promise<MachineStats> {
     return this.api.json({ method: "GET", path: this.#path("/stats"), ...options });
+  }
+
+  /** What runs and listens in it, as its guest tells it: don't trust it. Empty while it does not run. */
+  processes(options?: CallOptions): Promise<GuestReport> {
+    return this.api.json({ method: "GET", path: this.#path("/processes"), ...options });
   }
 
   remove(options?: CallOptions): Promise<void> {

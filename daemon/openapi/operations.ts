@@ -246,6 +246,14 @@ export const operations: Readonly<Record<string, Operation>> = {
       errors: machine,
     },
   },
+  "GET /v1/sandboxes/:sandbox/processes": {
+    ...{
+      id: "listProcesses",
+      tag: "sandboxes",
+      summary: "List the processes of a sandbox, and what listens in it",
+      errors: [404],
+    },
+  },
   "POST /v1/sandboxes/:sandbox/captures": {
     ...{ id: "captureSandbox", tag: "sandboxes", summary: "Capture a sandbox that goes on", errors: machine },
   },

@@ -5,6 +5,7 @@ import {
   extendRequest,
   forkRequest,
   freezeRequest,
+  guestReport,
   labelSelector,
   machineStats,
   pageQuery,
@@ -94,6 +95,12 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
     await engine.remove(request.params.sandbox);
     return reply.code(204).send();
   });
+
+  app.get(
+    "/v1/sandboxes/:sandbox/processes",
+    { schema: { params, response: { 200: guestReport } } },
+    async (request) => engine.sandbox(request.params.sandbox).inspectGuest(),
+  );
 
   for (const verb of ["pause", "resume"] as const)
     app.post(`/v1/sandboxes/:sandbox/${verb}`, answer, async (request) => {

@@ -1,8 +1,8 @@
 /** What a guest is asked before it is captured, and what is known of its inside, for people: its processes and its console. */
+import type { GuestReport } from "../../api/guest.ts";
 import { paced } from "../../host/pace.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { Isolation, Machine } from "../../runners/runner.ts";
-import type { GuestReport } from "./subject.ts";
 
 /**
  * A capture does not wait longer for what the guest tells of itself, nor for its files to be written out: it may have gigabytes to write, or a

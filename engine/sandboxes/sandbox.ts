@@ -3,6 +3,7 @@
 import { EventEmitter, once } from "node:events";
 import type { Duplex } from "node:stream";
 import type { SandboxState } from "../../api/closed-lists.ts";
+import type { GuestReport } from "../../api/guest.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { SessionError } from "../../runners/agent/errors.ts";
 import type {
@@ -45,7 +46,7 @@ import { Reach } from "./reach.ts";
 import { type SandboxRecord, sandboxKind } from "./record.ts";
 import { Removal } from "./removal.ts";
 import { checkTransition, checkVerb, isLive, isOver, ownsMachine, type Verb } from "./state.ts";
-import type { GuestReport, Subject } from "./subject.ts";
+import type { Subject } from "./subject.ts";
 import { UseCount } from "./use-count.ts";
 
 const HELLO_DEADLINE_MS = 15_000;

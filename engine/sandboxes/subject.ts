@@ -1,5 +1,5 @@
 /** A sandbox as seen by what freezes, forks and captures it. */
-import type { Processes } from "../../runners/agent/messages.ts";
+import type { GuestReport } from "../../api/guest.ts";
 import type {
   Difference,
   DifferenceOptions,
@@ -10,8 +10,6 @@ import type {
 import type { Exec } from "../execs/exec.ts";
 import type { NetworkLog } from "../network/log.ts";
 import type { SandboxRecord } from "./record.ts";
-
-export type GuestReport = Pick<Processes, "processes" | "listening">;
 
 export interface Subject {
   readonly id: string;

@@ -256,6 +256,20 @@ describe("several people at once", () => {
   });
 });
 
+test("a sandbox's processes are told while it runs, and asking does not wake it", async () => {
+  await thaw(["create", "--name", "busy"]);
+  expect((await thaw(["exec", "-d", "busy", "--", "sleep", "987"])).exitCode).toBe(0);
+  await until(
+    async () => /^ *\d+ +\d+ +0 +S +– +sleep 987$/m.test(String((await thaw(["top", "busy"])).stdout)),
+    "the command to be among them",
+  );
+  expect((await thaw(["pause", "busy"])).exitCode).toBe(0);
+  expect(await thawJson(["top", "busy"])).toEqual({ processes: [], listening: [] });
+  expect((await thawJson<SandboxRow[]>(["ls"])).find(({ name }) => name === "busy")?.state).toBe("paused");
+  expect((await thaw(["top", "nobody"])).exitCode).toBe(125);
+  await thaw(["rm", "busy"]);
+});
+
 test("labels choose; wait answers with an exec's exit code", async () => {
   await create("one", "--label", "repo=shop", "--label", "pr=1");
   await create("two", "--label", "repo=shop");

@@ -73,7 +73,7 @@ export class PaneFollower {
   #add(lines: readonly Line[], anew: boolean): void {
     const { pane } = this.#store.state;
     // who has scrolled back stays where they are
-    const back = anew || pane.back === 0 ? 0 : pane.back + lines.length;
+    const back = pane.back === 0 || anew ? pane.back : pane.back + lines.length;
     const kept = anew ? lines : [...pane.lines, ...lines];
     this.#store.setPane({ lines: kept.slice(-KEPT_LINES), back });
   }

@@ -7,6 +7,7 @@ import { bar } from "../../draw/graph.ts";
 import type { Line } from "../../draw/text.ts";
 import type { State } from "../../state/state.ts";
 import { heading, pairs, plain, shortAge } from "../common.ts";
+import { processLines } from "../process-lines.ts";
 import type { Pane } from "../view.ts";
 import { compare } from "./compare.ts";
 import { lineageOf } from "./lineage.ts";
@@ -108,15 +109,7 @@ const output: Pane<FailureRow> = {
 
 const machine: Pane<FailureRow> = {
   title: "Machine",
-  lines: ({ capture: { processes, listening } }) =>
-    processes.map(({ pid, uid, state, command, name }): Line => {
-      const ports = listening.filter((socket) => socket.pid === pid).map(({ port }) => port);
-      return [
-        { text: `${String(pid).padStart(6)} ${String(uid).padStart(5)} ${state} `, tone: "dim" },
-        { text: command === "" ? `[${name}]` : command },
-        { text: ports.length === 0 ? "" : `  listening ${[...new Set(ports)].join(", ")}`, tone: "accent" },
-      ];
-    }),
+  lines: ({ capture }) => processLines(capture),
 };
 
 const lineage: Pane<FailureRow> = {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { Event, NetworkEntry, SandboxInfo } from "../../../../client/index.ts";
 import { describeEvent } from "../../../events/events.ts";
 import { formatElapsed } from "../../../format/age.ts";
@@ -6,6 +7,7 @@ import { formatSize } from "../../../format/size.ts";
 import { bar } from "../../draw/graph.ts";
 import { fitTo, type Line, padTo, type Tone } from "../../draw/text.ts";
 import { heading, pairs, plain, shortAge, timeOfDay } from "../common.ts";
+import { processLines } from "../process-lines.ts";
 import type { Pane } from "../view.ts";
 import { chooseExec, followLog } from "./log.ts";
 import type { SandboxRow } from "./row.ts";
@@ -24,7 +26,7 @@ const log: Pane<SandboxRow> = {
   },
 };
 
-const processes: Pane<SandboxRow> = {
+const commands: Pane<SandboxRow> = {
   title: "Commands",
   lines: ({ sandbox }, { nowMs }) =>
     sandbox.execs
@@ -43,6 +45,23 @@ const processes: Pane<SandboxRow> = {
           { text: formatCommand(exec.argv, 400) },
         ];
       }),
+};
+
+/** No event tells of a guest's processes: they are asked for while somebody looks. */
+const PROCESSES_EVERY_MS = 2000;
+
+const processes: Pane<SandboxRow> = {
+  title: "Processes",
+  version: ({ sandbox }) => sandbox.state,
+  async *follow(client, { sandbox }, signal) {
+    while (!signal.aborted) {
+      const report = await client.sandboxes.at(sandbox.id).processes({ signal });
+      const lines = processLines(report);
+      const nothing = sandbox.state === "running" ? "its guest tells of none" : `it is ${sandbox.state}`;
+      yield { lines: lines.length > 0 ? lines : [plain(nothing, "dim")], anew: true };
+      await pause(PROCESSES_EVERY_MS, undefined, { signal });
+    }
+  },
 };
 
 const ports: Pane<SandboxRow> = {
@@ -151,4 +170,4 @@ const resources: Pane<SandboxRow> = {
   },
 };
 
-export const sandboxPanes = [log, processes, ports, network, events, resources] as const;
+export const sandboxPanes = [log, commands, processes, ports, network, events, resources] as const;
