@@ -43,7 +43,8 @@ export class Actor {
     const here = listing.rows[cursorIndex(listing, list)];
     const isBulk = verb.kind === "call" || verb.kind === "count";
     const rows = isBulk ? chosenRows(listing, list) : here === undefined ? [] : [here];
-    if (rows.length === 0 && !(verb.kind === "line" && verb.rowless === true)) return;
+    const isRowless = verb.kind === "form" || (verb.kind === "line" && verb.rowless === true);
+    if (rows.length === 0 && !isRowless) return;
     const refusals = rows.flatMap((row) => verb.refusal?.(row) ?? []);
     if (refusals.length > 0) return this.#say({ text: refusals[0] ?? "", tone: "bad" });
     const keys = rows.map(({ key }) => key);
@@ -57,6 +58,11 @@ export class Actor {
       const context = here?.context ?? this.#around.current;
       const line = `${formatArgs(verb.args(here), context, this.#around.current)} ${verb.rest ?? ""}`;
       store.set({ prompt: { kind: "command", text: line, context } });
+    } else if (verb.kind === "form") {
+      const { current } = this.#around;
+      const context = here?.context ?? current;
+      const fields = verb.fields(state, context);
+      store.set({ prompt: { kind: "form", args: verb.args, fields, at: 0, context, current } });
     } else this.#do(verb, rows);
   }
 

@@ -4,6 +4,7 @@ import { isLargeEnough, layOutWindow } from "./draw/layout.ts";
 import { overlayLines } from "./draw/overlay.ts";
 import { allPaneLines, isFollowing, windowOf } from "./draw/pane-lines.ts";
 import { scrollTo } from "./draw/window.ts";
+import { lineOf, pressInForm } from "./form.ts";
 import { candidates } from "./jump.ts";
 import { type GlobalAction, globalActionOf } from "./keymap.ts";
 import type { Key } from "./keys.ts";
@@ -98,6 +99,11 @@ function pressInPrompt(key: Key, prompt: Prompt, controls: Controls): void {
     if (prompt.kind === "search") store.setPane({ search: "", back: 0 });
     return store.set({ prompt: undefined });
   }
+  if (prompt.kind === "form") {
+    if (key.name !== "return") return store.set({ prompt: pressInForm(prompt, key) });
+    store.set({ prompt: undefined });
+    return void actor.runLine(lineOf(prompt));
+  }
   if (key.name === "return") {
     store.set({ prompt: undefined });
     return submit(prompt, controls);
@@ -116,7 +122,7 @@ function edit(text: string, key: Key): string {
   return (text + key.text).slice(0, LONGEST);
 }
 
-function submit(prompt: Exclude<Prompt, { kind: "confirm" }>, controls: Controls): void {
+function submit(prompt: Exclude<Prompt, { kind: "confirm" | "form" }>, controls: Controls): void {
   const { store, actor } = controls;
   if (prompt.kind === "command") void actor.runLine(prompt.text);
   if (prompt.kind === "count") {

@@ -58,7 +58,12 @@ test("browse, pause, a shell and back, a daemon that is killed, quit: the termin
   await terminal.until("Remove copy-1?");
   await terminal.press("y");
   await terminal.until("copy-1 was removed");
+  await terminal.press("n", "Tab", "Tab");
+  await terminal.until("$ thaw create");
+  await terminal.type("formed");
+  await terminal.until(/formed +running/);
   await terminal.press("!");
+  await terminal.until("✓ thaw create --name formed");
   await terminal.until("✓ thaw rm copy-1");
   await terminal.press("q");
   await terminal.until("▌ web");

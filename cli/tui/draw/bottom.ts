@@ -1,12 +1,39 @@
+import { lineOf } from "../form.ts";
 import { candidates } from "../jump.ts";
 import { showKey } from "../keymap.ts";
-import type { Prompt, State } from "../state/state.ts";
+import type { Form, Prompt, State } from "../state/state.ts";
 import { viewOf } from "../views/index.ts";
 import { cutStart, type Line, type Piece, paint, paintSides, widthOf } from "./text.ts";
 
 const CURSOR = "▏";
 
-function promptLine(prompt: Exclude<Prompt, { kind: "confirm" }>, state: State): Line {
+/** The fields, and beneath them the command that they make. */
+function formLines(form: Form, cols: number): Line[] {
+  const width = Math.max(...form.fields.map(({ label }) => label.length));
+  const fields = form.fields.map(({ label, value, hint, choices = [] }, index): Line => {
+    const isHere = index === form.at;
+    return [
+      { text: ` ${label.padEnd(width)}  `, tone: isHere ? "accent" : "dim" },
+      { text: cutStart(value, Math.max(10, cols - width - 30)), tone: "strong" },
+      { text: isHere ? CURSOR : "", tone: "accent" },
+      {
+        text: `  ${isHere && choices.length > 0 ? "← →  " : ""}${isHere || value === "" ? hint : ""}`,
+        tone: "dim",
+      },
+    ];
+  });
+  const keys = "   ↵ runs it, esc drops it";
+  return [
+    ...fields,
+    [
+      { text: " $ ", tone: "accent" },
+      { text: cutStart(lineOf(form), Math.max(10, cols - keys.length - 3)), tone: "strong" },
+      { text: keys, tone: "dim" },
+    ],
+  ];
+}
+
+function promptLine(prompt: Exclude<Prompt, { kind: "confirm" | "form" }>, state: State): Line {
   const names = { filter: "/", search: "\\", jump: ":", command: "$ ", count: "" } as const;
   const title = prompt.kind === "count" ? `${prompt.title}: ` : names[prompt.kind];
   const hints = {
@@ -51,6 +78,10 @@ export function formatBottom(state: State, height: number): string[] {
         size.cols,
       ),
     ];
+  if (prompt?.kind === "form")
+    return formLines(prompt, size.cols)
+      .slice(-height)
+      .map((line) => paint(line, size.cols));
   if (prompt !== undefined) return [paint(promptLine(prompt, state), size.cols)];
   if (message !== undefined)
     return [

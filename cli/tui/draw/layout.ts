@@ -1,5 +1,5 @@
 /** Which part of the window has how many rows. */
-import type { State } from "../state/state.ts";
+import type { Prompt, State } from "../state/state.ts";
 
 /** The smallest terminal that it is of use in. */
 export const LEAST = { cols: 60, rows: 15 };
@@ -22,8 +22,13 @@ const TITLES = 1;
 const PANE_HEADER = 1;
 const FOOTER = 1;
 
+function linesOf(prompt: Prompt | undefined): number {
+  if (prompt?.kind === "form") return prompt.fields.length + 1;
+  return prompt?.kind === "confirm" ? Math.min(prompt.lines.length + 1, 5) : 1;
+}
+
 export function layOutWindow({ size, pane, prompt }: Pick<State, "size" | "pane" | "prompt">): Layout {
-  const bottom = prompt?.kind === "confirm" ? Math.min(prompt.lines.length + 1, 5) : 1;
+  const bottom = linesOf(prompt);
   const free = Math.max(0, size.rows - TABS - TITLES - PANE_HEADER - FOOTER - bottom);
   if (!pane.isOpen) return { list: free + PANE_HEADER, pane: 0, bottom };
   // the list keeps a row: where one is must stay seen

@@ -79,8 +79,33 @@ export interface PaneState {
   search: string;
 }
 
+/** A flag of the command that a form makes. */
+export interface Field {
+  flag: string;
+  label: string;
+  value: string;
+  /** What is taken, in a few words. */
+  hint: string;
+  /** Values that left and right go through; others can be typed. */
+  choices?: readonly string[];
+  /** It may be given several times, words apart. */
+  takesMany?: boolean;
+}
+export interface Form {
+  kind: "form";
+  /** The command without its flags. */
+  args: readonly string[];
+  fields: readonly Field[];
+  /** The field that is typed into. */
+  at: number;
+  context: string;
+  /** The context that a command without `--context` works on. */
+  current: string;
+}
+
 /** A question at the bottom of the window. */
 export type Prompt =
+  | Form
   | { kind: "filter" | "jump" | "search"; text: string }
   | { kind: "command"; text: string; context: string }
   | { kind: "count"; text: string; title: string; verb: string; keys: readonly string[] }

@@ -2,7 +2,7 @@
 import type { Thaw } from "../../../client/index.ts";
 import type { Column } from "../draw/columns.ts";
 import type { Line } from "../draw/text.ts";
-import type { HostState, State, ViewId } from "../state/state.ts";
+import type { Field, HostState, State, ViewId } from "../state/state.ts";
 
 /** A row of a list. */
 export interface Row {
@@ -68,6 +68,8 @@ export type Verb<R extends Row> = VerbBase<R> &
       }
     /** A command line that the user completes; it runs in the background. */
     | { kind: "line"; args(row: R | undefined): string[]; rowless?: boolean; rest?: string }
+    /** Fields that make a command line, which then runs in the background. No row is needed. */
+    | { kind: "form"; args: readonly string[]; fields(state: State, context: string): Field[] }
     /** It has the terminal until it ends. `next`: what the user probably does then, as a command line to complete. */
     | { kind: "terminal"; args(row: R): string[]; isPaged?: boolean; next?(row: R): string[] }
     /** A page for the browser. */

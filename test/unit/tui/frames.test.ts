@@ -66,6 +66,12 @@ test.each([
       jobs: [{ id: 1, command: hostile, state: "failed", startedAt: 0, output: [hostile] }],
     },
     { prompt: confirm },
+    {
+      prompt: {
+        ...{ kind: "form", args: ["create"], at: 1, context: "b", current: "a" },
+        fields: ["--name", "--ttl"].map((flag) => ({ flag, label: hostile, value: hostile, hint: hostile })),
+      },
+    },
     { prompt: { kind: "command", text: hostile, context: "local" } },
     { message: { text: hostile, tone: "bad", hint: hostile } },
     { pane: { ...base.pane, isFull: true, index: 5 } },

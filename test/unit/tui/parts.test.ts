@@ -2,11 +2,15 @@
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { stripSequences } from "../../../cli/format/clean-text.ts";
 import { Actor } from "../../../cli/tui/act.ts";
 import { formatArgs, splitLine } from "../../../cli/tui/command-line.ts";
+import { formatBottom } from "../../../cli/tui/draw/bottom.ts";
+import { layOutWindow } from "../../../cli/tui/draw/layout.ts";
 import { cut, cutStart, fitTo, padTo, paint, widthOf } from "../../../cli/tui/draw/text.ts";
 import { scrollTo } from "../../../cli/tui/draw/window.ts";
 import { changesOf } from "../../../cli/tui/follow/changes.ts";
+import { lineOf } from "../../../cli/tui/form.ts";
 import { press } from "../../../cli/tui/input.ts";
 import { globalKeys, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
@@ -214,7 +218,8 @@ describe("keys", () => {
         throw new Error("the host was asked");
       },
     });
-    for (const name of names) press({ name, text: name.length === 1 ? name : "" }, { store, actor, ...run });
+    for (const name of names)
+      press({ name, text: name === "space" ? " " : name.length === 1 ? name : "" }, { store, actor, ...run });
   };
   const selected = (): string | undefined => store.state.lists.sandboxes.selected;
   const names = (): string[] => listRows(viewOf("sandboxes"), store.state).rows.map(({ name }) => name);
@@ -222,6 +227,22 @@ describe("keys", () => {
   beforeEach(() => {
     store = new Store(dashboard({ cols: 80, rows: 24 }));
     vi.clearAllMocks();
+  });
+
+  test("a form makes a command line: fields that are empty are left out, choices are gone through", () => {
+    type("n");
+    const line = (): string => {
+      const { prompt } = store.state;
+      return prompt?.kind === "form" ? lineOf(prompt) : "";
+    };
+    expect(line()).toBe("thaw create");
+    type("right", "down", "down", "w", "e", "x", "backspace", "b", "up", "up", "up");
+    type("@", "n", "p", "m", "space", "space", "*", ".", "a", ".", "b");
+    expect(line()).toBe("thaw create --template node --name web --allow @npm --allow '*.a.b'");
+    for (const text of formatBottom(store.state, layOutWindow(store.state).bottom))
+      expect(widthOf(stripSequences(text))).toBe(80);
+    type("escape");
+    expect(store.state.prompt).toBeUndefined();
   });
 
   test("a page that no browser shows is copied", () => {

@@ -1,4 +1,5 @@
 import type { Verb } from "../view.ts";
+import { createFields } from "./create-form.ts";
 import { chooseExec } from "./log.ts";
 import type { SandboxRow } from "./row.ts";
 
@@ -121,13 +122,12 @@ export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
     args: ({ name }) => ["logs", name],
   },
   {
-    kind: "line",
+    kind: "form",
     key: "n",
     label: "new",
-    help: "Makes a sandbox: complete the command.",
-    rowless: true,
-    args: () => ["create"],
-    rest: "--template base",
+    help: "Makes a sandbox: a form, with the command that it equals.",
+    args: ["create"],
+    fields: createFields,
   },
   {
     kind: "call",
