@@ -38,9 +38,15 @@ export interface SandboxRow {
   reason: string | null;
 }
 
+/** Waits until there is a daemon: the one that a client starts after a kill may need its time. */
 export async function daemonPid(): Promise<number> {
-  const { pid } = await thawJson<{ pid: number }>(["daemon", "status"]);
-  return pid;
+  let found: number | undefined;
+  await until(async () => {
+    const { stdout, exitCode } = await thaw(["daemon", "status", "--json"]);
+    if (exitCode === 0) found = (JSON.parse(String(stdout)) as { pid: number }).pid;
+    return found !== undefined;
+  }, "a daemon that answers");
+  return found ?? 0;
 }
 
 /** SIGKILL, and gone for sure. */
