@@ -61,7 +61,11 @@ test("browse, pause, a shell and back, a daemon that is killed, quit: the termin
   await terminal.press("n", "Tab", "Tab");
   await terminal.until("$ thaw create");
   await terminal.type("formed");
-  await terminal.until(/formed +running/);
+  await terminal.until(/▌ formed +running/);
+  await terminal.press("d");
+  await terminal.until("Remove formed?");
+  await terminal.press("y");
+  await terminal.until("formed was removed");
   await terminal.press("!");
   await terminal.until("✓ thaw create --name formed");
   await terminal.until("✓ thaw rm copy-1");
