@@ -62,7 +62,8 @@ export function drawSvg(
     );
     return `<g class="f" style="animation-delay:${index * secondsEach}s">\n${texts.join("\n")}\n</g>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-labelledby="title">
+<title id="title">The dashboard of thaw</title>
 <style>
 ${css}
 .f{opacity:0;animation:f ${total}s infinite step-end}.f:first-of-type{opacity:1}
