@@ -10,7 +10,7 @@ import { failureVerbs } from "./verbs.ts";
 const columns: readonly Column<FailureRow>[] = [
   {
     title: "ID",
-    width: 11,
+    width: 14,
     rank: 0,
     cell: ({ capture }) => ({ text: `${capture.notes.pinned ? "◆" : ""}${capture.id}`, tone: "strong" }),
   },
