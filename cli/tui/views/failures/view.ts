@@ -33,7 +33,7 @@ const columns: readonly Column<FailureRow>[] = [
   },
   {
     title: "COMMAND",
-    width: 20,
+    width: 16,
     grows: 3,
     rank: 0,
     cell: ({ capture }) => (capture.exec === null ? "–" : formatCommand(capture.exec.argv, 300)),
