@@ -4,6 +4,7 @@ import { type Plugin, rolldown } from "rolldown";
 import { clientDoor } from "./client-door.ts";
 import { lazyBuiltins } from "./lazy-builtins.ts";
 import { leftOut } from "./left-out.ts";
+import { yogaWithoutFetch } from "./yoga-without-fetch.ts";
 
 /** What so many of a bundle's parts load is one file: each file costs a short command about a millisecond. */
 const COMMON = 8;
@@ -25,7 +26,7 @@ export async function bundle({ root, out, entries }: BundleOptions): Promise<str
     platform: "node",
     // of React, what its users run and not what its developers look at
     transform: { define: { "process.env.NODE_ENV": '"production"' } },
-    plugins: [clientDoor(root), lazyBuiltins(), leftOut(), collectStatic(atOnce)],
+    plugins: [clientDoor(root), lazyBuiltins(), leftOut(), yogaWithoutFetch(), collectStatic(atOnce)],
     checks: { ineffectiveDynamicImport: false },
     logLevel: "warn",
   });
