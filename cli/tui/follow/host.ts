@@ -6,13 +6,16 @@ import type { Store } from "../state/store.ts";
 import { type Change, changesOf } from "./changes.ts";
 import { isReadable, isReadableTemplate, type Kind } from "./readable.ts";
 
+const KINDS = ["sandboxes", "captures", "snapshots"] as const satisfies readonly Kind[];
 const PAGE = 1000;
 /** A list with more pages than this has no end. */
 const MOST_PAGES = 200;
 /** Between attempts to reach a host that is away; doubled each time. One that is reached through ssh is a process for each attempt. */
 const PAUSE_MS = { least: 500, most: 5000, mostFar: 60_000 };
-/** Beyond this, whole lists are asked for in place of each thing that changed. */
+/** When more of a list has changed, the whole list is asked for in place of each thing. */
 const MANY = 100;
+/** After a round of questions: what changes meanwhile is asked for once, however often it changes. */
+const ROUND_MS = 100;
 /** Who has not answered by then is said to be slow. */
 const SLOW_MS = 5000;
 
@@ -21,64 +24,84 @@ export function troubleOf(error: unknown): Trouble {
   return { message: error instanceof Error ? error.message : String(error) };
 }
 
+interface Page {
+  items: readonly { id: string }[];
+  next: string | null;
+  lastEvent: number;
+}
+
+function readPage(
+  client: Thaw,
+  kind: Kind,
+  { after, signal }: { after: string | undefined; signal: AbortSignal },
+): Promise<Page> {
+  const page = { limit: PAGE, after, signal };
+  const readers: Record<Kind, () => Promise<Page>> = {
+    sandboxes: async () => {
+      const { sandboxes, ...end } = await client.sandboxes.page(page);
+      return { ...end, items: sandboxes.map(({ info }) => info) };
+    },
+    captures: async () => {
+      const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
+      const { captures, ...end } = await client.captures.list(query, { signal });
+      return { ...end, items: captures };
+    },
+    snapshots: async () => {
+      const { snapshots, ...end } = await client.snapshots.page(page);
+      return { ...end, items: snapshots };
+    },
+  };
+  return readers[kind]();
+}
+
+/** A list by id. `lastEvent`: the last event that its oldest page has seen; to take a later one twice does no harm. */
+interface List {
+  kind: Kind;
+  all: Map<string, unknown>;
+  unreadable: string[];
+  lastEvent: number;
+}
+
+async function readList(client: Thaw, kind: Kind, signal: AbortSignal): Promise<List> {
+  const list: List = { kind, all: new Map(), unreadable: [], lastEvent: Number.POSITIVE_INFINITY };
+  let after: string | undefined;
+  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+    const page = await readPage(client, kind, { after, signal });
+    list.lastEvent = Math.min(list.lastEvent, page.lastEvent);
+    for (const item of page.items)
+      if (isReadable(kind, item)) list.all.set(item.id, item);
+      else list.unreadable.push(`${kind} ${item.id}`);
+    if (page.next === null) return list;
+    after = page.next;
+  }
+  throw new ThawError("internal", `a list of the daemon's passes ${MOST_PAGES} pages`);
+}
+
+/** The host with a list as it was read anew. */
+function withList(host: HostState, { kind, all, unreadable }: List): HostState {
+  const others = [...host.unreadable].filter((name) => !name.startsWith(`${kind} `));
+  return { ...host, [kind]: all, unreadable: new Set([...others, ...unreadable]) };
+}
+
 /** @returns what there is, and the id of the last event that it has */
 async function readLists(
   client: Thaw,
   signal: AbortSignal,
 ): Promise<{ part: Partial<HostState>; lastEvent: number }> {
-  const sandboxes: HostState["sandboxes"] & Map<string, unknown> = new Map();
-  const captures = new Map();
-  const snapshots = new Map();
-  const unreadable = new Set<string>();
-  const add = (kind: Kind, all: Map<string, unknown>, thing: { id: string }): void => {
-    if (isReadable(kind, thing)) all.set(thing.id, thing);
-    else unreadable.add(`${kind} ${thing.id}`);
-  };
-  let lastEvent = Number.POSITIVE_INFINITY;
-  const readAll = async <P extends { next: string | null; lastEvent: number }>(
-    read: (after: string | undefined) => Promise<P>,
-    take: (page: P) => void,
-  ): Promise<void> => {
-    let after: string | undefined;
-    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
-      const page = await read(after);
-      // events since the oldest page are told again: to take one twice does no harm
-      lastEvent = Math.min(lastEvent, page.lastEvent);
-      take(page);
-      if (page.next === null) return;
-      after = page.next;
-    }
-    throw new ThawError("internal", `a list of the daemon's passes ${MOST_PAGES} pages`);
-  };
-  const [, , , templates] = await Promise.all([
-    readAll(
-      (after) => client.sandboxes.page({ limit: PAGE, after, signal }),
-      (page) => {
-        for (const { info } of page.sandboxes) add("sandboxes", sandboxes, info);
-      },
-    ),
-    readAll(
-      (after) => client.captures.list({ limit: PAGE, ...(after === undefined ? {} : { after }) }, { signal }),
-      (page) => {
-        for (const capture of page.captures) add("captures", captures, capture);
-      },
-    ),
-    readAll(
-      (after) => client.snapshots.page({ limit: PAGE, after, signal }),
-      (page) => {
-        for (const snapshot of page.snapshots) add("snapshots", snapshots, snapshot);
-      },
-    ),
+  const [templates, ...lists] = await Promise.all([
     client.templates.list({ signal }),
+    ...KINDS.map((kind) => readList(client, kind, signal)),
   ]);
+  const unreadable = new Set(lists.flatMap((list) => list.unreadable));
   for (const template of templates)
     if (!isReadableTemplate(template)) unreadable.add(`templates ${template.name}`);
   return {
     part: {
-      ...{ sandboxes, captures, snapshots, unreadable },
+      ...Object.fromEntries(lists.map(({ kind, all }) => [kind, all])),
+      unreadable,
       templates: templates.filter(({ name }) => !unreadable.has(`templates ${name}`)),
     },
-    lastEvent,
+    lastEvent: Math.min(...lists.map(({ lastEvent }) => lastEvent)),
   };
 }
 
@@ -159,6 +182,7 @@ export class HostFollower {
       readLists(this.client, signal),
     ]);
     this.#set({ ...part, info, status: "here", trouble: undefined });
+    this.#store.hurry();
     onHere();
     this.client.host
       .doctor({ signal })
@@ -192,10 +216,11 @@ export class HostFollower {
     try {
       while (this.#changed.size > 0 && !this.#signal.aborted) {
         const changes = [...this.#changed.values()];
-        const isAll = this.#changed.has("all") || changes.length > MANY;
+        const isAll = this.#changed.has("all");
         this.#changed.clear();
         if (isAll) this.#set((await readLists(this.client, this.#signal)).part);
-        else await Promise.all(changes.map((change) => this.#apply(change)));
+        else await this.#readChanged(changes);
+        await pause(ROUND_MS, undefined, { signal: this.#signal });
       }
     } catch {
       // whoever follows the events notices a host that is gone, and reads everything when it is back
@@ -204,22 +229,42 @@ export class HostFollower {
     }
   }
 
-  async #apply(change: Change): Promise<void> {
+  async #readChanged(changes: readonly Change[]): Promise<void> {
+    const crowded = KINDS.filter((kind) => changes.filter((each) => each.kind === kind).length > MANY);
+    for (const kind of crowded) {
+      const list = await readList(this.client, kind, this.#signal);
+      this.#store.setHost(this.#context, (host) => withList(host, list));
+    }
+    await this.#apply(changes.filter(({ kind }) => !crowded.some((each) => each === kind)));
+  }
+
+  /** Asks for what has changed and takes it into the state at once: each list is copied once. */
+  async #apply(changes: readonly Change[]): Promise<void> {
     const signal = this.#signal;
-    if (change.kind === "templates")
-      return this.#set({
-        templates: (await this.client.templates.list({ signal })).filter(isReadableTemplate),
-      });
-    const { kind, id } = change;
-    const value = change.isGone ? undefined : await this.#get(kind, id);
+    const answers = await Promise.all(
+      changes.map(async (change) => {
+        if (change.kind === "templates") return { templates: await this.client.templates.list({ signal }) };
+        return { ...change, value: change.isGone ? undefined : await this.#get(change.kind, change.id) };
+      }),
+    );
     this.#store.setHost(this.#context, (host) => {
-      const all = new Map<string, unknown>(host[kind]);
+      const next: HostState = { ...host };
       const unreadable = new Set(host.unreadable);
-      all.delete(id);
-      unreadable.delete(`${kind} ${id}`);
-      if (value !== undefined && isReadable(kind, value)) all.set(id, value);
-      else if (value !== undefined) unreadable.add(`${kind} ${id}`);
-      return { ...host, [kind]: all, unreadable };
+      const copies = new Map<Kind, Map<string, unknown>>();
+      for (const answer of answers) {
+        if ("templates" in answer) {
+          next.templates = answer.templates.filter(isReadableTemplate);
+          continue;
+        }
+        const { kind, id, value } = answer;
+        const all = copies.get(kind) ?? new Map<string, unknown>(host[kind]);
+        copies.set(kind, all);
+        unreadable.delete(`${kind} ${id}`);
+        if (value !== undefined && isReadable(kind, value)) all.set(id, value);
+        else all.delete(id);
+        if (value !== undefined && !all.has(id)) unreadable.add(`${kind} ${id}`);
+      }
+      return { ...next, ...Object.fromEntries(copies), unreadable };
     });
   }
 
