@@ -1,11 +1,51 @@
 import { cursorIndex, listRows } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
 import { viewOf } from "../views/index.ts";
+import type { Row } from "../views/view.ts";
 import { formatCells, formatTitles, layOut } from "./columns.ts";
 import { colour, cut, paint } from "./text.ts";
 import { scrollTo } from "./window.ts";
 
 const MARGIN = 3;
+
+interface Drawn {
+  how: string;
+  text: string;
+}
+/** Rows as they were drawn last: most of a frame is as in the one before. */
+const drawn = new WeakMap<Row, Drawn>();
+
+interface RowLook {
+  laidOut: ReturnType<typeof layOut<Row>>;
+  cols: number;
+  nowMs: number;
+  isHere: boolean;
+  isMarked: boolean;
+  /** Its host is away. */
+  isOld: boolean;
+}
+
+function formatRow(row: Row, look: RowLook): string {
+  const { laidOut, cols, nowMs, isHere, isMarked, isOld } = look;
+  const how = [cols, nowMs, isHere, isMarked, isOld].join(" ");
+  const before = drawn.get(row);
+  if (before?.how === how) return before.text;
+  const cells = formatCells(laidOut, row, nowMs);
+  const text = paint(
+    [
+      { text: ` ${isHere ? "▌" : " "}`, tone: "accent" },
+      { text: isMarked ? "●" : " ", tone: "warn" },
+      ...(isOld
+        ? cells.map((cell) => ({ text: cell.text, tone: "dim" as const }))
+        : isHere
+          ? cells.map((cell) => ({ text: cell.text, tone: cell.tone ?? ("accent" as const) }))
+          : cells),
+    ],
+    cols,
+  );
+  drawn.set(row, { how, text });
+  return text;
+}
 
 /** The titles and the `height` rows that are shown. */
 export function formatList(state: State, height: number): string[] {
@@ -49,24 +89,13 @@ export function formatList(state: State, height: number): string[] {
         ],
         cols,
       );
-    const isHere = first + index === at;
-    const mark = list.marked.has(item.row.key) ? "●" : " ";
     const host = state.hosts.find(({ context }) => context === item.row.context);
-    const cells = formatCells(laidOut, item.row, state.nowMs);
-    // what is known of a host that is away is old
-    const isOld = host?.status === "away" && state.view !== "hosts";
-    return paint(
-      [
-        { text: ` ${isHere ? "▌" : " "}`, tone: "accent" },
-        { text: mark, tone: "warn" },
-        ...(isOld
-          ? cells.map(({ text }) => ({ text, tone: "dim" as const }))
-          : isHere
-            ? cells.map(({ text, tone }) => ({ text, tone: tone ?? ("accent" as const) }))
-            : cells),
-      ],
-      cols,
-    );
+    return formatRow(item.row, {
+      ...{ laidOut, cols, nowMs: state.nowMs },
+      isHere: first + index === at,
+      isMarked: list.marked.has(item.row.key),
+      isOld: host?.status === "away" && state.view !== "hosts",
+    });
   });
   return [titles, ...rows];
 }

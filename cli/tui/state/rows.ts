@@ -17,12 +17,22 @@ export interface Listing {
   itemOf: readonly number[];
 }
 
-interface Cached {
-  hosts: State["hosts"];
+/** The rows of a view, and the parts of hosts that they were made of. */
+interface CachedRows {
+  parts: readonly unknown[];
+  rows: Row[];
+}
+const rowsOf = new Map<ViewId, CachedRows>();
+
+interface CachedListing {
+  rows: readonly Row[];
   list: Pick<ListState, "filter" | "sort" | "grouping">;
   listing: Listing;
 }
-const cache = new Map<ViewId, Cached>();
+const listingOf = new Map<ViewId, CachedListing>();
+
+// one for all, and only when something is sorted: to make one costs milliseconds
+let collator: Intl.Collator | undefined;
 
 /** Whether the letters of `wanted` come in `text` in this order; a space starts over. */
 export function matches(text: string, wanted: string): boolean {
@@ -36,22 +46,35 @@ export function matches(text: string, wanted: string): boolean {
   });
 }
 
-/** Rows of a view as its list state has them. Made anew only when what they are made of has changed. */
+/** All rows of a view. Made anew only when a part of a host that they are made of has changed. */
+function makeRows(view: View, hosts: State["hosts"]): Row[] {
+  const parts = hosts.flatMap((host): unknown[] =>
+    view.parts === undefined ? [host] : [host.context, ...view.parts.map((part) => host[part])],
+  );
+  const before = rowsOf.get(view.id);
+  if (before?.parts.length === parts.length && before.parts.every((part, index) => part === parts[index]))
+    return before.rows;
+  const rows = view.rows(hosts);
+  rowsOf.set(view.id, { parts, rows });
+  return rows;
+}
+
+/** Rows of a view as its list state has them. */
 export function listRows(view: View, { hosts, lists }: Pick<State, "hosts" | "lists">): Listing {
   const { filter, sort, grouping } = lists[view.id];
-  const before = cache.get(view.id);
+  const all = makeRows(view, hosts);
+  const before = listingOf.get(view.id);
   if (
-    before?.hosts === hosts &&
+    before?.rows === all &&
     before.list.filter === filter &&
     before.list.sort === sort &&
     before.list.grouping === grouping
   )
     return before.listing;
   const wanted = filter.toLowerCase();
-  const all = view.rows(hosts);
   const filtered = wanted === "" ? all : all.filter((row) => matches(row.text.toLowerCase(), wanted));
   const listing = group(sortRows(filtered, view, sort), view.groupings?.[grouping]?.of);
-  cache.set(view.id, { hosts, list: { filter, sort, grouping }, listing });
+  listingOf.set(view.id, { rows: all, list: { filter, sort, grouping }, listing });
   return listing;
 }
 
@@ -63,11 +86,13 @@ function sortRows(rows: Row[], view: View, sort: string | undefined): Row[] {
       return [row, orderOf(column, row)];
     }),
   );
+  collator ??= new Intl.Collator(undefined, { numeric: true });
+  const { compare } = collator;
   return rows.toSorted((a, b) => {
     const [left = "", right = ""] = [keys.get(a), keys.get(b)];
     return typeof left === "number" && typeof right === "number"
       ? right - left
-      : String(left).localeCompare(String(right), undefined, { numeric: true });
+      : compare(String(left), String(right));
   });
 }
 

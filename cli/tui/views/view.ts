@@ -82,6 +82,8 @@ export interface View<R extends Row = Row> {
   id: ViewId;
   title: string;
   rows(hosts: readonly HostState[]): R[];
+  /** The parts of a host that `rows` reads: rows are made anew when one of them changes. Default: all. */
+  parts?: readonly (keyof HostState)[];
   columns: readonly Column<R>[];
   groupings?: readonly { name: string; of?(row: R): string }[];
   panes: readonly Pane<R>[];

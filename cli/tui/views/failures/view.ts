@@ -56,6 +56,7 @@ export const failures: View<FailureRow> = {
   id: "failures",
   title: "Failures",
   columns,
+  parts: ["captures"],
   groupings: [
     { name: "by repository", of: ({ capture }) => describePlace(capture) },
     {

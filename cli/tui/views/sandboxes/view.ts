@@ -5,6 +5,7 @@ import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { sparkline } from "../../draw/graph.ts";
 import type { Tone } from "../../draw/text.ts";
+import type { HostState } from "../../state/state.ts";
 import { hostColumn, rowKey, shortAge } from "../common.ts";
 import type { View } from "../view.ts";
 import { chooseExec } from "./log.ts";
@@ -96,24 +97,34 @@ const columns: readonly Column<SandboxRow>[] = [
   hostColumn,
 ];
 
+/** A sandbox that has not changed keeps its row, and what was drawn of it. */
+const made = new WeakMap<SandboxInfo, SandboxRow>();
+
+function makeRow(sandbox: SandboxInfo, { context, usage: all }: HostState): SandboxRow {
+  const usage = all.get(sandbox.id);
+  const before = made.get(sandbox);
+  if (before?.context === context && before.usage === usage) return before;
+  const labels = Object.entries(sandbox.labels).flat().join(" ");
+  const row = {
+    key: rowKey(context, sandbox.id),
+    context,
+    name: sandbox.name,
+    text: `${sandbox.name} ${sandbox.state} ${sandbox.from} ${context} ${labels}`,
+    sandbox,
+    usage,
+  };
+  made.set(sandbox, row);
+  return row;
+}
+
 export const sandboxes: View<SandboxRow> = {
   id: "sandboxes",
   title: "Sandboxes",
   columns,
+  parts: ["sandboxes", "usage"],
   rows: (hosts) =>
     hosts
-      .flatMap(({ context, sandboxes, usage }) =>
-        [...sandboxes.values()].map(
-          (sandbox): SandboxRow => ({
-            key: rowKey(context, sandbox.id),
-            context,
-            name: sandbox.name,
-            text: `${sandbox.name} ${sandbox.state} ${sandbox.from} ${context} ${Object.entries(sandbox.labels).flat().join(" ")}`,
-            sandbox,
-            usage: usage.get(sandbox.id),
-          }),
-        ),
-      )
+      .flatMap((host) => [...host.sandboxes.values()].map((sandbox) => makeRow(sandbox, host)))
       .sort((a, b) => b.sandbox.createdAt.localeCompare(a.sandbox.createdAt)),
   panes: sandboxPanes,
   verbs: sandboxVerbs,

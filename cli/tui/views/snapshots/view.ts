@@ -172,20 +172,22 @@ export const snapshots: View<SnapshotRow> = {
   id: "snapshots",
   title: "Snapshots",
   columns,
+  parts: ["snapshots", "sandboxes"],
   rows: (hosts) =>
     hosts
-      .flatMap(({ context, snapshots, sandboxes }) =>
-        [...snapshots.values()].map(
+      .flatMap(({ context, snapshots, sandboxes }) => {
+        const users = Map.groupBy(sandboxes.values(), ({ snapshot }) => snapshot);
+        return [...snapshots.values()].map(
           (snapshot): SnapshotRow => ({
             key: rowKey(context, snapshot.id),
             context,
             name: snapshot.tags[0] ?? snapshot.id,
             text: `${snapshot.tags.join(" ")} ${snapshot.id} ${snapshot.template ?? ""} ${context}`,
             snapshot,
-            users: [...sandboxes.values()].filter((sandbox) => sandbox.snapshot === snapshot.id),
+            users: users.get(snapshot.id) ?? [],
           }),
-        ),
-      )
+        );
+      })
       .sort((a, b) => b.snapshot.createdAt.localeCompare(a.snapshot.createdAt)),
   panes: [detail],
   verbs,

@@ -103,6 +103,7 @@ export const templates: View<TemplateRow> = {
   id: "templates",
   title: "Templates",
   columns,
+  parts: ["templates"],
   rows: (hosts) =>
     hosts.flatMap(({ context, templates }) =>
       templates.map(
