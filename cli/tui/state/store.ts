@@ -2,6 +2,8 @@ import type { HostState, ListState, PaneState, State } from "./state.ts";
 
 /** The least time between two drawings, so that a flood of changes costs no more than the eye sees. */
 const DRAW_MS = 33;
+/** The same for what a key changes: whoever presses it waits for it. Keys that come faster, such as those of a paste, share a drawing. */
+const KEY_DRAW_MS = 8;
 
 /** Holds the state and tells who draws that it has changed: at once, or with what comes right after it. */
 export class Store {
@@ -23,7 +25,7 @@ export class Store {
     const next = change(this.#state);
     if (next === this.#state) return;
     this.#state = next;
-    this.#timer ??= setTimeout(this.#tell, Math.max(0, this.#toldAt + DRAW_MS - performance.now()));
+    this.#timer ??= this.#tellAfter(DRAW_MS);
   };
 
   set(part: Partial<State>): void {
@@ -54,6 +56,13 @@ export class Store {
     return () => this.#listeners.delete(listener);
   };
 
+  /** Tells soon of what has changed, if something has: a key was handled, or a host has answered at last. */
+  hurry(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = this.#tellAfter(KEY_DRAW_MS);
+  }
+
   /** Tells of what has changed without waiting. */
   tellNow(): void {
     clearTimeout(this.#timer);
@@ -64,6 +73,11 @@ export class Store {
   close(): void {
     clearTimeout(this.#timer);
     this.#listeners.clear();
+  }
+
+  /** @param leastMs since it was told last */
+  #tellAfter(leastMs: number): NodeJS.Timeout {
+    return setTimeout(this.#tell, Math.max(0, this.#toldAt + leastMs - performance.now()));
   }
 
   readonly #tell = (): void => {
