@@ -153,7 +153,9 @@ export function moveCursor(store: Store, by: number): void {
   if (row === undefined) return;
   const item = listing.itemOf[index] ?? 0;
   const height = layOutWindow(state).list;
-  store.setList({ selected: row.key, index, top: scrollTo(item, list.top, height, listing.items.length) });
+  const step = Math.max(1, Math.floor(height / 2));
+  const top = scrollTo(item, list.top, height, listing.items.length, step);
+  store.setList({ selected: row.key, index, top });
 }
 
 /** The pane beneath the list, and the row that it is of. */

@@ -10,6 +10,11 @@ import { formatPane } from "./pane.ts";
 import { formatTabs } from "./tabs.ts";
 import { paint, wrap } from "./text.ts";
 
+/** Ink looks at each character of a frame, also at spaces that nobody sees. */
+function joinLines(lines: readonly string[]): string {
+  return lines.map((line) => line.trimEnd()).join("\n");
+}
+
 /** Lines that are as wide as the window already: Ink has nothing to measure and to break. */
 const Lines = memo(function Lines({ text, height }: { text: string; height: number }) {
   const isReadAloud = useIsScreenReaderEnabled();
@@ -25,17 +30,20 @@ function Body({ state }: { state: State }) {
   const { list, pane, bottom } = layOutWindow(state);
   if (state.overlay !== undefined) {
     const height = state.size.rows - 2 - bottom;
-    return <Lines text={formatOverlay(state, height).join("\n")} height={height} />;
+    return <Lines text={joinLines(formatOverlay(state, height))} height={height} />;
   }
   return (
     <>
-      <Lines text={formatList(state, list).join("\n")} height={list + 1} />
-      {state.pane.isOpen && <Lines text={formatPane(state, pane).join("\n")} height={pane + 1} />}
+      <Lines text={joinLines(formatList(state, list))} height={list + 1} />
+      {state.pane.isOpen && <Lines text={joinLines(formatPane(state, pane))} height={pane + 1} />}
     </>
   );
 }
 
-/** All of the window. Never higher than the terminal, or it would scroll away. */
+/**
+ * All of the window. Never higher than the terminal, or it would scroll away. Lines are cut to its width when they are painted: to have Ink clip them
+ * too would double what a frame costs.
+ */
 export function Frame({ state }: { state: State }) {
   const { bottom } = layOutWindow(state);
   if (!isLargeEnough(state.size)) {
@@ -47,10 +55,10 @@ export function Frame({ state }: { state: State }) {
     );
   }
   return (
-    <Box flexDirection="column" width={state.size.cols} height={state.size.rows} overflow="hidden">
+    <Box flexDirection="column" width={state.size.cols} height={state.size.rows} overflowY="hidden">
       <Lines text={formatTabs(state)} height={1} />
       <Body state={state} />
-      <Lines text={formatBottom(state, bottom).join("\n")} height={bottom} />
+      <Lines text={joinLines(formatBottom(state, bottom))} height={bottom} />
       <Lines text={formatFooter(state)} height={1} />
     </Box>
   );

@@ -22,7 +22,8 @@ const styles = {
   strong: "bold",
 } as const satisfies Record<Tone, Parameters<typeof styleText>[0]>;
 
-const plainAscii = /^[\x20-\x7e]*$/;
+/** Characters that take one column each and never join others: ASCII, and the signs that the dashboard itself draws with. */
+const oneColumnEach = /^[\x20-\x7e·–…←-↓↵→─-▟◆●✓✗]*$/;
 // one for all: to make one costs a millisecond
 let segmenter: Intl.Segmenter | undefined;
 
@@ -39,13 +40,13 @@ export function showable(text: string): string {
 
 /** Columns that a text takes in a terminal. */
 export function widthOf(text: string): number {
-  return plainAscii.test(text) ? text.length : stringWidth(text);
+  return oneColumnEach.test(text) ? text.length : stringWidth(text);
 }
 
 /** Cuts a text to `width` columns, with `…` where something is missing. Never splits a character that is made of several code points. */
 export function cut(text: string, width: number): string {
   if (width <= 0) return "";
-  if (plainAscii.test(text)) return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+  if (oneColumnEach.test(text)) return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
   // no character takes more than two columns, and few code points make one: the rest of a long text is not looked at
   const head = text.slice(0, width * 16);
   segmenter ??= new Intl.Segmenter();
@@ -99,12 +100,25 @@ export function colour(tone: Tone, text: string): string {
 export function paint(line: Line, width: number): string {
   let left = width;
   let out = "";
+  // pieces of one tone, and the spaces between them
+  let run = "";
+  let runTone: Tone | undefined;
+  const endRun = (): void => {
+    const bare = run.trimEnd();
+    out += (runTone === undefined || bare === "" ? bare : colour(runTone, bare)) + run.slice(bare.length);
+    run = "";
+  };
   for (const { text, tone } of line) {
     if (left <= 0) break;
     const shown = cut(showable(text), left);
     left -= widthOf(shown);
-    out += tone === undefined ? shown : colour(tone, shown);
+    if (tone !== runTone && !/^ *$/.test(shown)) {
+      endRun();
+      runTone = tone;
+    }
+    run += shown;
   }
+  endRun();
   return out + " ".repeat(Math.max(0, left));
 }
 
