@@ -11,6 +11,8 @@ import { measureAttach } from "./attach.ts";
 import { measureCache } from "./cache.ts";
 import { measureCapture } from "./capture.ts";
 import { measureChildren } from "./children.ts";
+import { measureDashboardAttach, measureDashboardIdle, measureDashboardStart } from "./dashboard.ts";
+import { measureDashboardMany } from "./dashboard-many.ts";
 import { measureFlood } from "./flood.ts";
 import { describeHost, formatHost, type Host } from "./host.ts";
 import { measureIdle } from "./idle.ts";
@@ -31,7 +33,9 @@ import { measureBoot, measureThaw } from "./thaw.ts";
 import { measureWorkspace } from "./workspace.ts";
 import { openWorld, removeAll, type World } from "./world.ts";
 
-const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
+type Measure = (world: World) => Promise<Row[]>;
+
+const GROUPS: Record<string, Measure | readonly Measure[]> = {
   thaw: measureThaw,
   keeper: measureKeeper,
   boot: measureBoot,
@@ -44,6 +48,7 @@ const GROUPS: Record<string, (world: World) => Promise<Row[]>> = {
   idle: measureIdle,
   flood: measureFlood,
   attach: measureAttach,
+  dashboard: [measureDashboardStart, measureDashboardMany, measureDashboardIdle, measureDashboardAttach],
   list: measureList,
   events: measureEvents,
   fork: measureFork,
@@ -96,13 +101,17 @@ function parseOptions(): Options {
 /** Never rejects but when interrupted: what fails is told in its row. */
 async function measureGroup(name: string, world: World): Promise<Row[]> {
   process.stderr.write(`bench: ${name}\n`);
-  try {
-    return (await GROUPS[name]?.(world)) ?? [];
-  } catch (error) {
-    world.signal.throwIfAborted();
-    await removeAll(world.client).catch(() => {});
-    return [{ name, note: `not measured: ${(error as Error).message}` }];
+  const rows: Row[] = [];
+  for (const measure of [GROUPS[name] ?? []].flat()) {
+    try {
+      rows.push(...(await measure(world)));
+    } catch (error) {
+      world.signal.throwIfAborted();
+      await removeAll(world.client).catch(() => {});
+      rows.push({ name, note: `not measured: ${(error as Error).message}` });
+    }
   }
+  return rows;
 }
 
 function writeJson(path: string, host: Host, rows: Row[]): void {
