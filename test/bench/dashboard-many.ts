@@ -1,8 +1,8 @@
 /** The dashboard over a thousand sandboxes and five thousand failures, of a host that is made up: keys, bytes, and memory. */
 import { join } from "node:path";
 import { setTimeout as elapse } from "node:timers/promises";
+import { type MadeUpHost, nameOf, openMadeUpHost } from "../helpers/made-up-host.ts";
 import { hasCursorOn, openDashboard, SIZE } from "./dashboard.ts";
-import { type MadeUpHost, nameOf, openMadeUpHost } from "./made-up-host.ts";
 import { median, p95 } from "./median.ts";
 import { rssMibOf } from "./process-use.ts";
 import type { Pty } from "./pty.ts";

@@ -18,6 +18,10 @@ const HOUR_MS = 3_600_000;
 
 export interface MadeUpHost extends AsyncDisposable {
   socket: string;
+  /** Its sandboxes as they are now, by id. */
+  sandboxes: ReadonlyMap<string, SandboxInfo>;
+  /** How often each path was asked for. */
+  asked: ReadonlyMap<string, number>;
   /** A sandbox is paused, or goes on, and an event says so. Resolves when the listeners have room for more. */
   change(): Promise<void>;
 }
@@ -68,6 +72,7 @@ export async function openMadeUpHost({
   const ids = [...sandboxes.keys()];
   const captures = makeCaptures(captureCount);
   const listeners = new Set<ServerResponse>();
+  const asked = new Map<string, number>();
   let lastEvent = 1;
 
   const answers: Record<string, (query: object) => unknown> = {
@@ -107,6 +112,7 @@ export async function openMadeUpHost({
     const json = (status: number, value: unknown): void => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
     };
+    asked.set(url.pathname, (asked.get(url.pathname) ?? 0) + 1);
     const answer = answers[url.pathname];
     const one = sandboxes.get(url.pathname.slice("/v1/sandboxes/".length));
     if (answer !== undefined) json(200, answer(Object.fromEntries(url.searchParams)));
@@ -125,7 +131,7 @@ export async function openMadeUpHost({
   await once(server, "listening");
 
   return {
-    socket,
+    ...{ socket, sandboxes, asked },
     change: async () => {
       lastEvent += 1;
       const id = ids[(lastEvent * 7) % ids.length] ?? "";

@@ -1,0 +1,52 @@
+/** Who follows a host, against a server that answers as its daemon does. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { HostFollower } from "../../../cli/tui/follow/host.ts";
+import { newState } from "../../../cli/tui/state/state.ts";
+import { Store } from "../../../cli/tui/state/store.ts";
+import { openMadeUpHost } from "../../helpers/made-up-host.ts";
+
+const SANDBOXES = 300;
+const CAPTURES = 1200;
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync("/tmp/thaw-follow-");
+  vi.stubEnv("THAW_HOME", join(folder, "home"));
+  vi.stubEnv("THAW_SOCKET", join(folder, "socket"));
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("every change arrives, and a flood of them in one list does not read the others again", async () => {
+  await using host = await openMadeUpHost({
+    ...{ socket: join(folder, "socket"), sandboxes: SANDBOXES, captures: CAPTURES },
+  });
+  const store = new Store(newState(["local"], { cols: 80, rows: 24 }, Date.now()));
+  const abort = new AbortController();
+  const follower = new HostFollower({ store, context: "local", remote: undefined, signal: abort.signal });
+  const following = follower.follow();
+  const seen = () => store.state.hosts[0];
+  try {
+    await vi.waitFor(() => expect(seen()?.captures.size).toBe(CAPTURES), { timeout: 60_000 });
+    expect(seen()?.sandboxes.size).toBe(SANDBOXES);
+    await vi.waitFor(() => expect(host.asked.get("/v1/events")).toBe(1), { timeout: 60_000 });
+    for (let change = 0; change < SANDBOXES; change++) await host.change();
+    const states = [...host.sandboxes.values()].map(({ state }) => state);
+    expect(new Set(states)).toEqual(new Set(["paused"]));
+    await vi.waitFor(
+      () => expect([...(seen()?.sandboxes.values() ?? [])].map(({ state }) => state)).toEqual(states),
+      { timeout: 60_000 },
+    );
+    // two pages, once
+    expect(host.asked.get("/v1/captures")).toBe(2);
+  } finally {
+    abort.abort();
+    await follower.close();
+    store.close();
+    await following;
+  }
+});
