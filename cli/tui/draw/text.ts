@@ -35,7 +35,7 @@ const disputed = /[\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\p{Emoji_Modifier
 
 /** The text as it can be drawn: without what would drive the terminal, or be as wide as the terminal likes. */
 export function showable(text: string): string {
-  return plainAscii.test(text) ? text : cleanText(text).replace(disputed, "").toWellFormed();
+  return oneColumnEach.test(text) ? text : cleanText(text).replace(disputed, "").toWellFormed();
 }
 
 /** Columns that a text takes in a terminal. */
