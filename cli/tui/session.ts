@@ -182,7 +182,8 @@ export class Session {
   /** A key that the terminal makes a signal of is for whoever has the terminal. */
   #hear(signal: (typeof ENDING)[number]): void {
     const isKey = signal === "SIGINT" || signal === "SIGQUIT";
-    if (!isKey || this.#screen === undefined || this.#screen.isOpen) this.#end.resolve(signalExitCode(signal));
+    if (!isKey || this.#screen === undefined || this.#screen.isOpen)
+      this.#end.resolve(signalExitCode(signal));
   }
 
   /** Ctrl-Z: the shell has the terminal until `fg`. */

@@ -146,7 +146,13 @@ export async function openMadeUpHost({
       const text = `id: ${told.id}\nevent: ${told.type}\ndata: ${JSON.stringify(told)}\n\n`;
       await Promise.all(
         [...listeners].map(async (listener) => {
-          if (!listener.write(text)) await Promise.race([once(listener, "drain"), once(listener, "close")]);
+          if (listener.write(text)) return;
+          const done = new AbortController();
+          const { signal } = done;
+          const waits = ["drain", "close"].map((name) => once(listener, name, { signal }));
+          await Promise.race(waits);
+          done.abort();
+          await Promise.allSettled(waits);
         }),
       );
     },
