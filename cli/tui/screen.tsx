@@ -4,7 +4,6 @@ import { readTerminalSize } from "../exec-io/terminal.ts";
 import { guardTerminal } from "../exec-io/terminal-guard.ts";
 import { Dashboard } from "./draw/dashboard.tsx";
 import { type Key, readKeys } from "./keys.ts";
-import { isReadAloud } from "./read-aloud.ts";
 import type { Store } from "./state/store.ts";
 
 /**
@@ -21,6 +20,9 @@ const FAREWELL = `\x1b[?1049l${MODES_OFF}\x1b[?25h`;
  */
 const RESET =
   "\x1b7\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1l\x1b>\x1b[?2004l\x1b[?7h\x1b[r\x1b(B\x1b[m\x1b8";
+
+/** Whether what is drawn is read aloud (Ink's own variable): then nothing moves by itself, or it would be read again and again. */
+export const isReadAloud = process.env.INK_SCREEN_READER === "true";
 
 export class Screen {
   readonly #store: Store;

@@ -1,7 +1,6 @@
 /** The dashboard from its opening to its end: who follows the hosts, who has the terminal, and what each key leads to. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { signalExitCode } from "../../api/exit-code.ts";
 import { findPaths, type RemoteHost, type Thaw, ThawError } from "../../client/index.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
@@ -14,8 +13,7 @@ import { followUsage } from "./follow/usage.ts";
 import { press } from "./input.ts";
 import type { Key } from "./keys.ts";
 import { restorePreferences, savePreferences } from "./preferences.ts";
-import { isReadAloud } from "./read-aloud.ts";
-import type { Screen } from "./screen.tsx";
+import { isReadAloud, Screen } from "./screen.tsx";
 import { cursorIndex, listRows } from "./state/rows.ts";
 import { newState } from "./state/state.ts";
 import { Store } from "./state/store.ts";
@@ -27,18 +25,13 @@ export interface SessionOptions {
   current: string;
 }
 
-/** A host of this machine has answered by then. */
-const QUICK_MS = 150;
-
 const ENDING = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const;
 
 export class Session {
   readonly #store: Store;
   readonly #followers: ReadonlyMap<string, HostFollower>;
   readonly #abort = new AbortController();
-  /** undefined until what draws it is loaded. */
-  #screen: Screen | undefined;
-  readonly #onKey: (key: Key) => void;
+  readonly #screen: Screen;
   readonly #pane: PaneFollower;
   readonly #usage = new Map<string, AbortController>();
   readonly #end = Promise.withResolvers<number>();
@@ -65,7 +58,6 @@ export class Session {
       return follower.client;
     };
     const handOver = async <T>(work: () => Promise<T>): Promise<T> => {
-      if (this.#screen === undefined) throw new Error("there is no screen to hand over");
       const done = Promise.withResolvers<void>();
       this.#handedOver = done.promise;
       try {
@@ -80,9 +72,9 @@ export class Session {
       ...{ store, actor },
       quit: (code: number) => this.#end.resolve(code),
       suspend: () => this.#stop(),
-      repaint: () => this.#screen?.repaint(),
+      repaint: () => this.#screen.repaint(),
     };
-    this.#onKey = (key) => {
+    const hear = (key: Key): void => {
       try {
         press(key, controls);
       } catch (error) {
@@ -90,6 +82,7 @@ export class Session {
       }
       store.hurry();
     };
+    this.#screen = new Screen(store, { key: hear, crash: this.#fail });
     this.#pane = new PaneFollower(store, client);
   }
 
@@ -103,16 +96,12 @@ export class Session {
     process.on("unhandledRejection", this.#fail);
     try {
       this.#store.subscribe(this.#followWhatIsShown);
-      // The hosts answer while what draws is loaded: where they are quick, the first frame has their rows.
-      for (const follower of this.#followers.values()) void follower.follow();
-      const [{ Screen }] = await Promise.all([import("./screen.tsx"), this.#awaitHost()]);
-      this.#screen = new Screen(this.#store, { key: this.#onKey, crash: this.#fail });
       this.#screen.open();
-      this.#followWhatIsShown();
+      for (const follower of this.#followers.values()) void follower.follow();
       this.#schedule();
       return await this.#end.promise;
     } finally {
-      this.#screen?.end(this.#crash !== undefined);
+      this.#screen.end(this.#crash !== undefined);
       this.#store.close();
       clearTimeout(this.#tick);
       this.#abort.abort();
@@ -129,29 +118,18 @@ export class Session {
     }
   }
 
-  /** Waits until a host has answered, but not for long: a first frame without rows would be drawn for nothing. */
-  async #awaitHost(): Promise<void> {
-    const answered = Promise.withResolvers<void>();
-    const forget = this.#store.subscribe(() => {
-      if (this.#store.state.hosts.some(({ status }) => status !== "connecting")) answered.resolve();
-    });
-    await Promise.race([answered.promise, pause(QUICK_MS)]);
-    forget();
-  }
-
   /** Follows what the window shows of the row with the cursor, and what sandboxes use while somebody looks at it. */
   readonly #followWhatIsShown = (): void => {
     const { state } = this.#store;
     const view = viewOf(state.view);
     const listing = listRows(view, state);
     const row = listing.rows[cursorIndex(listing, state.lists[state.view])];
-    const isOpen = this.#screen?.isOpen === true;
-    const isSeen = isOpen && state.pane.isOpen && state.overlay === undefined;
+    const isSeen = this.#screen.isOpen && state.pane.isOpen && state.overlay === undefined;
     this.#pane.show(isSeen ? view.panes[state.pane.index % view.panes.length] : undefined, row);
     for (const [context, { client }] of this.#followers) {
       const host = state.hosts.find((each) => each.context === context);
       const isWanted =
-        isOpen &&
+        this.#screen.isOpen &&
         !isReadAloud &&
         host?.status === "here" &&
         (state.view === "hosts" || (state.view === "sandboxes" && host.sandboxes.size > 0));
@@ -182,27 +160,25 @@ export class Session {
   /** A key that the terminal makes a signal of is for whoever has the terminal. */
   #hear(signal: (typeof ENDING)[number]): void {
     const isKey = signal === "SIGINT" || signal === "SIGQUIT";
-    if (!isKey || this.#screen === undefined || this.#screen.isOpen)
-      this.#end.resolve(signalExitCode(signal));
+    if (!isKey || this.#screen.isOpen) this.#end.resolve(signalExitCode(signal));
   }
 
   /** Ctrl-Z: the shell has the terminal until `fg`. */
   readonly #stop = (): void => {
-    const screen = this.#screen;
-    if (screen?.isOpen !== true) return;
-    screen.close();
+    if (!this.#screen.isOpen) return;
+    this.#screen.close();
     process.off("SIGTSTP", this.#stop);
     // all of the terminal's foreground, as the key does it elsewhere; a group that nobody would continue is not stopped by it
     process.kill(0, "SIGTSTP");
     setTimeout(() => {
       process.on("SIGTSTP", this.#stop);
-      screen.open();
+      this.#screen.open();
     }, 10);
   };
 
   /** Somebody stopped us without asking, and the terminal was another's meanwhile. */
   readonly #goOn = (): void => {
-    this.#screen?.repaint();
+    this.#screen.repaint();
   };
 
   readonly #fail = (error: unknown): void => {
