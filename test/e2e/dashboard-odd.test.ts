@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
+import { sandboxPanes } from "../../cli/tui/views/sandboxes/panes.ts";
 import { type Answer, logOf, OddDaemon } from "../helpers/odd-daemon.ts";
 import { until } from "../helpers/processes.ts";
 import { Terminal } from "../helpers/tmux.ts";
@@ -32,6 +33,11 @@ async function dashboardPid(terminal: Terminal): Promise<number> {
   const { stdout } = await execa("pgrep", ["-P", String(await terminal.shellPid())]);
   return Number(stdout.split("\n")[0]);
 }
+
+const refuse: Answer = (_request, response) =>
+  response
+    .writeHead(500, { "content-type": "application/json" })
+    .end(JSON.stringify({ error: { code: "internal", message: `refused ${hostile}`, hint: hostile } }));
 
 /** The window is whole: nothing has scrolled, and no line is another's. */
 async function checkFrame(terminal: Terminal): Promise<void> {
@@ -63,10 +69,8 @@ test("whatever is in names, logs, labels, errors: the frame stays whole, nothing
       Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)),
       Buffer.from(`\n${"\r".repeat(60_000)}written over\nthe end\n`),
     ]),
-    "/v1/sandboxes/s0/network": (_request, response) =>
-      response
-        .writeHead(500, { "content-type": "application/json" })
-        .end(JSON.stringify({ error: { code: "internal", message: `refused ${hostile}`, hint: hostile } })),
+    "/v1/sandboxes/s0/network": refuse,
+    "/v1/sandboxes/s0/processes": refuse,
     "/v1/captures": list("captures", [failed]),
     "/v1/snapshots": list("snapshots", [snapshot({ tags: [hostile], incompatible: [hostile] })]),
     "/v1/templates": {
@@ -87,9 +91,14 @@ test("whatever is in names, logs, labels, errors: the frame stays whole, nothing
   // each line of the log begins with its time
   expect(screen).not.toMatch(/:\d\d .*(owned|31mred)/);
   await checkFrame(terminal);
-  for (const shown of ["日本", "", "refused", "", "because", ""]) {
+  const texts: Partial<Record<string, string>> = {
+    Network: "refused",
+    Resources: "because",
+    Processes: "refused",
+  };
+  for (const { title } of sandboxPanes.slice(1)) {
     await terminal.press("Tab");
-    await terminal.until(shown);
+    await terminal.until(texts[title] ?? "日本");
     await checkFrame(terminal);
   }
   for (const [view, shown] of [
