@@ -14,6 +14,8 @@ const IDLE_MS = 20_000;
 const SETTLE_MS = 5_000;
 const KEY = "k";
 const PAUSE_MS = 5;
+/** A key has come back by then. */
+const ECHOED_MS = 500;
 
 /** @param more variables that name another host than the world's */
 export function openDashboard(world: World, more: Record<string, string> = {}): Promise<Pty> {
@@ -122,6 +124,12 @@ export async function measureDashboardAttach(world: World): Promise<Row[]> {
     await using dashboard = await openDashboard(world);
     await dashboard.until(hasCursorOn(own.name));
     dashboard.write("\r");
+    // a key that comes before the terminal is raw is lost
+    for (const pty of [dashboard, direct])
+      while (countKeys(pty.lines()) === 0) {
+        pty.write(KEY);
+        await elapse(ECHOED_MS, undefined, { signal });
+      }
     const types = [dashboard, direct].map((pty) => keyEchoes(pty));
     const [ours = never, against = never] = types;
     const samples = await interleave({ runs: world.runs(200), ours, against, signal });
@@ -138,15 +146,18 @@ export async function measureDashboardAttach(world: World): Promise<Row[]> {
   }
 }
 
+function countKeys(lines: string[]): number {
+  return lines.join("").match(/k+$/)?.[0].length ?? 0;
+}
+
 /** Each key that is echoed makes the last line of what the terminal shows longer. */
 function keyEchoes(pty: Pty): () => Promise<number> {
-  const count = (lines: string[]): number => lines.join("").match(/k+$/)?.[0].length ?? 0;
   return async () => {
     await elapse(PAUSE_MS);
-    const before = count(pty.lines());
+    const before = countKeys(pty.lines());
     const start = performance.now();
     pty.write(KEY);
-    return (await pty.until((lines) => count(lines) > before)) - start;
+    return (await pty.until((lines) => countKeys(lines) > before)) - start;
   };
 }
 
