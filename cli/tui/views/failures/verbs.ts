@@ -1,3 +1,4 @@
+import { quoteWord } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { RerunState } from "../../state/state.ts";
 import { travelVerbs } from "../common.ts";
@@ -94,7 +95,7 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     label: "copy",
     help: "Copies the command that replays it.",
     what: "the replay command",
-    text: ({ name }) => `thaw replay ${name}`,
+    text: ({ name }) => `thaw replay ${quoteWord(name)}`,
   },
   {
     kind: "page",
