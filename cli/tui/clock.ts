@@ -3,19 +3,25 @@ import type { State } from "./state/state.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
+/** Minutes and seconds are shown of what comes within this time. */
 const SOON = 10 * MINUTE;
 
-/** How long the ages on the screen stay as they are. Seconds are shown of what is younger than a minute, or comes within ten. */
+/**
+ * How long the ages on the screen stay as they are. Each second is counted of what is younger than a minute or comes within one; of what comes later, such
+ * as the pauses of many idle sandboxes, every fifth: each change draws the window anew.
+ */
 export function msToNextTick({ hosts, view, nowMs }: Pick<State, "hosts" | "view" | "nowMs">): number {
   const isYoung = ({ createdAt }: { createdAt: string }): boolean =>
     nowMs - Date.parse(createdAt) < MINUTE + SECOND;
-  const changes = hosts.some(({ sandboxes, captures, snapshots }) => {
-    if (view === "sandboxes")
-      return sandboxes
-        .values()
-        .some((sandbox) => isYoung(sandbox) || Date.parse(sandbox.next?.at ?? "") - nowMs < SOON);
+  const isWithin = (ms: number) =>
+    hosts.some(({ sandboxes }) =>
+      sandboxes.values().some(({ next }) => Date.parse(next?.at ?? "") - nowMs < ms),
+    );
+  const young = hosts.some(({ sandboxes, captures, snapshots }) => {
+    if (view === "sandboxes") return sandboxes.values().some(isYoung);
     if (view === "failures") return captures.values().some(isYoung);
     return view === "snapshots" && snapshots.values().some(isYoung);
   });
-  return changes ? SECOND : MINUTE / 4;
+  if (young || (view === "sandboxes" && isWithin(MINUTE + SECOND))) return SECOND;
+  return view === "sandboxes" && isWithin(SOON) ? 5 * SECOND : 15 * SECOND;
 }

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { stripSequences } from "../../../cli/format/clean-text.ts";
 import { Actor } from "../../../cli/tui/act.ts";
+import { msToNextTick } from "../../../cli/tui/clock.ts";
 import { formatArgs, splitLine } from "../../../cli/tui/command-line.ts";
 import { formatBottom } from "../../../cli/tui/draw/bottom.ts";
 import { layOutWindow } from "../../../cli/tui/draw/layout.ts";
@@ -15,10 +16,11 @@ import { press } from "../../../cli/tui/input.ts";
 import { globalKeys, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
 import { listRows, matches } from "../../../cli/tui/state/rows.ts";
+import { newHost } from "../../../cli/tui/state/state.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
 import { lineageOf } from "../../../cli/tui/views/failures/lineage.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";
-import { dashboard, sandbox } from "./world.ts";
+import { dashboard, now, sandbox } from "./world.ts";
 
 describe("text", () => {
   test("is as wide as it is said to be, whatever is in it", () => {
@@ -87,6 +89,20 @@ test("a failure's lineage goes from its template to replays and their forks", ()
     "      │     └─ one  running, a fork",
     "      │        └─ two  running, a fork",
     "      └─ fail-1a9xcd  failed alike",
+  ]);
+});
+
+test("ages are drawn as often as they change: each second, each fifth, or four times a minute", () => {
+  const at = (age: number, left: number | null, view: "sandboxes" | "hosts" = "sandboxes"): number => {
+    const time = (ms: number): string => new Date(now + ms).toISOString();
+    const next = left === null ? null : { action: "pause" as const, at: time(left) };
+    const one = sandbox({ createdAt: time(-age), next });
+    const hosts = [{ ...newHost("a"), sandboxes: new Map([["s1", one]]) }];
+    return msToNextTick({ hosts, view, nowMs: now });
+  };
+  expect([at(10_000, null), at(3_600_000, 30_000), at(3_600_000, 300_000)]).toEqual([1000, 1000, 5000]);
+  expect([at(3_600_000, 3_600_000), at(3_600_000, null), at(1000, 1000, "hosts")]).toEqual([
+    15_000, 15_000, 15_000,
   ]);
 });
 
