@@ -39,6 +39,8 @@ const REFUSALS: Partial<Record<AgentRefusal["kind"], ErrorCode>> = {
 };
 
 interface ExecEvents {
+  /** The guest has started it for this daemon; always before `ended`, however short it is. */
+  started: [];
   ended: [];
   stdin: [offset: number];
 }
@@ -55,6 +57,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   #held: { channel: Output; bytes: number; stream: AgentStream }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #stdinSent = 0;
+  /** It is being started, and nobody was told yet that it was. */
+  #untold = false;
   /** A client has sent a signal that ends programs. */
   #interrupted = false;
   /** Takes a capture of an end, before anything is torn down; the machine is as the end left it. Called for those that are wanted. */
@@ -113,8 +117,10 @@ export class Exec extends EventEmitter<ExecEvents> {
   /** Starts it. Throws `exec-not-found`, `exec-not-executable` or `exec-refused`, recorded too. */
   async start(agent: Agent, params: Omit<StartParams, "id">): Promise<void> {
     this.#agent = agent;
+    this.#untold = true;
     try {
       this.#take(await agent.start({ id: this.record.id, ...params }, this.#handlers()));
+      this.#tellStarted();
     } catch (error) {
       // Where the session is over, the next one tells what became of it.
       if (error instanceof SessionError && error.kind === "timeout")
@@ -280,6 +286,12 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.#settled.resolve();
   }
 
+  #tellStarted(): void {
+    if (!this.#untold) return;
+    this.#untold = false;
+    this.emit("started");
+  }
+
   #output(channel: Output, piece: Buffer): void {
     if (this.#mask) this.#mask.take(channel, piece);
     else this.#append(channel, piece);
@@ -349,6 +361,8 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.record.exit = exit;
     this.#settled.resolve();
     this.record.endedAt = new Date().toISOString();
+    // the end of a short command may be handled before the answer to its start
+    if (state === "exited") this.#tellStarted();
     this.emit("ended");
     await this.#log.flush();
     await this.#persist();

@@ -46,7 +46,6 @@ export interface ExecHost {
   follow(exec: Exec): void;
   /** Called before an exec starts whose end is captured. */
   prepareCapture(exec: Exec): Promise<void>;
-  started(exec: Exec): void;
 }
 
 export class ExecTable {
@@ -133,7 +132,6 @@ export class ExecTable {
       user: request.user ?? defaults.user,
       ...(holdsCrashes(capture) ? { holdCrashes: true } : {}),
     });
-    host.started(exec);
     return exec;
   }
 

@@ -143,7 +143,6 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       ...{ record, dir, persist },
       follow: (exec) => this.#follow(exec),
       prepareCapture: (exec) => this.#captures.prepare(exec),
-      started: (exec) => this.emit("execStarted", exec),
     });
     this.#link = new MachineLink(runner, {
       ...{ record, dir },
@@ -670,6 +669,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   #follow(exec: Exec): void {
     if (exec.isOver) return;
+    exec.once("started", () => this.emit("execStarted", exec));
     exec.once("ended", () => this.emit("execEnded", exec));
     this.#captures.follow(exec);
   }
