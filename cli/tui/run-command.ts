@@ -66,9 +66,10 @@ function startPaged(command: readonly string[]): ChildProcess {
   const pager = spawn("sh", ["-c", `exec \${PAGER:-less}`], { stdio: ["pipe", "inherit", "inherit"] });
   const { stdin } = pager;
   stdin.on("error", () => {});
-  // without the pager nobody reads it: its next writing ends it
   const source = spawn(process.execPath, command, { stdio: ["ignore", stdin, stdin] });
   source.on("error", () => {});
+  // without the pager nobody reads it; one that waits for more to write would not notice
+  pager.once("close", () => source.kill());
   stdin.destroy();
   return pager;
 }

@@ -230,6 +230,10 @@ test("ended while a pager has the terminal: the pager ends too, and the terminal
   expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag}")).toBe("0 1 1");
   await terminal.type("echo code=$?");
   await terminal.until("code=143");
+  // nor is the command left that the pager showed
+  const isLeft = async (): Promise<boolean> =>
+    (await execa("pgrep", ["-f", "context local logs web$"], { reject: false })).exitCode === 0;
+  await until(async () => !(await isLeft()), "the command to end");
 });
 
 test("what fails while it is drawn: the terminal is as it was, and the log is named", async () => {
