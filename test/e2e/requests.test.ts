@@ -34,9 +34,15 @@ afterEach(async () => {
   expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
 });
 
+/** A daemon that is there: one that was killed right after its last answer was needed by nobody since. */
+async function startedDaemon(): Promise<number> {
+  expect((await thaw(["daemon", "start"])).exitCode).toBe(0);
+  return daemonPid();
+}
+
 /** Runs `thaw` and kills the daemon that there is after a while, unless the command has ended. */
 async function killedMeanwhile(args: string[], afterMs: number) {
-  const pid = await daemonPid();
+  const pid = await startedDaemon();
   const asked = thaw(args);
   const ended = await Promise.race([sleep(afterMs, false), asked.then(() => true)]);
   if (!ended && isAlive(pid)) process.kill(pid, "SIGKILL");
@@ -46,7 +52,7 @@ async function killedMeanwhile(args: string[], afterMs: number) {
 
 /** Runs `thaw` and kills the daemon at the moment when an entry with such a name appears in a folder of the home. */
 async function killedWhen(args: string[], folder: string, name: RegExp) {
-  const pid = await daemonPid();
+  const pid = await startedDaemon();
   const watcher = watch(join(testHome(), folder), (_event, entry) => {
     if (!name.test(entry ?? "")) return;
     watcher.close();
