@@ -1,9 +1,9 @@
 import { type Capture, type Thaw, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
-import { formatAge, formatElapsed } from "../format/age.ts";
+import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
-import { formatCommand, formatEnd, formatTrigger } from "../format/ending.ts";
+import { formatCapturedEnd, formatCommand, formatTrigger } from "../format/ending.ts";
 import { formatPairs } from "../format/table.ts";
 import { printJson, styleErr, styleOut, writeErr, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
@@ -96,11 +96,10 @@ function describeCapture(capture: Capture): string {
   const { exec, createdAt } = capture;
   const age = formatAge(createdAt);
   if (exec === null) return `${age}, ${formatTrigger(capture)}`;
-  const end = exec.exit === null ? `alive at the freeze (${capture.trigger})` : formatEnd(exec.exit);
-  return `${age}: ${formatCommand(exec.argv)} ${end} after ${formatElapsed(exec.durationMs)}`;
+  return `${age}: ${formatCommand(exec.argv)} ${formatCapturedEnd(capture)}`;
 }
 
-/** Lines that are equal, around one that is not. */
+/** How many equal lines are shown before and after a difference. */
 const CONTEXT_LINES = 2;
 
 function formatSection({ title, rows, isText = false }: ComparedSection, first: number | undefined): string {

@@ -1,4 +1,5 @@
 import type { Capture, ExecInfo } from "../../client/index.ts";
+import { formatElapsed } from "./age.ts";
 import { cleanText } from "./clean-text.ts";
 
 const longestCommand = 48;
@@ -20,6 +21,13 @@ export function formatTrigger({ trigger, exec, crash }: Pick<Capture, "trigger" 
   if (trigger === "signal")
     return `SIG${crash?.signal ?? exec?.exit?.signal ?? "?"}`.replace("SIGSIG", "SIG");
   return trigger;
+}
+
+/** How a captured command ended and when: `exited 1 after 41.0s`. undefined: it was taken of no command. */
+export function formatCapturedEnd({ exec, trigger }: Pick<Capture, "exec" | "trigger">): string | undefined {
+  if (exec === null) return undefined;
+  const end = exec.exit === null ? `alive at the freeze (${trigger})` : formatEnd(exec.exit);
+  return `${end} after ${formatElapsed(exec.durationMs)}`;
 }
 
 /** How an exec ended, as a verb: `exited 1`, `was ended by SIGSEGV`, `ran out of time`. */

@@ -8,7 +8,7 @@ export function portsOf(pid: number, { listening }: Pick<GuestReport, "listening
   return [...new Set(listening.filter((socket) => socket.pid === pid).map(({ port }) => port))];
 }
 
-/** A process's command line; of one that has none, such as the kernel's, its name in brackets. */
+/** A process's command line. A process without one, such as the kernel's, is shown by its name in brackets. */
 export function commandOf({ command, name }: GuestReport["processes"][number]): string {
   return command === "" ? `[${name}]` : command;
 }

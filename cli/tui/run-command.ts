@@ -40,7 +40,7 @@ export async function runInBackground(
 
 /**
  * Runs it with the terminal.
- * @param options isPaged: what it says goes through $PAGER. signal: ends it, so that the terminal is not left to two
+ * @param options isPaged: what it says goes through $PAGER. signal: ends the command, so that it and the shell do not share the terminal
  * @returns its exit code
  */
 export async function runInTerminal(

@@ -34,8 +34,8 @@ export interface Removal {
 }
 
 /**
- * First those go that are older than their own `maxAgeMs`. Then, per budget, each repository's before the host's: those that are too old go, then
- * the oldest of too many, then the oldest of too many bytes.
+ * Captures that are older than their own `maxAgeMs` go first. Then each repository's budget is applied, then the host's: captures that are too old
+ * go, then the oldest where there are too many, then the oldest where they take too many bytes.
  * What is bound never goes. The first and the latest of each failure (a repository's captures of one fingerprint) go last, and only for
  * bytes: firsts before latests.
  */

@@ -29,11 +29,6 @@ async function open(daemon: OddDaemon, env: Record<string, string> = {}): Promis
   return terminal;
 }
 
-async function dashboardPid(terminal: Terminal): Promise<number> {
-  const { stdout } = await execa("pgrep", ["-P", String(await terminal.shellPid())]);
-  return Number(stdout.split("\n")[0]);
-}
-
 const refuse: Answer = (_request, response) =>
   response
     .writeHead(500, { "content-type": "application/json" })
@@ -135,7 +130,7 @@ test("a command that writes without a pause: its last lines are shown, keys are 
   await terminal.until("Keys in Sandboxes");
   await terminal.press("Escape", "w");
   await terminal.until(/( y\n.*){15}/);
-  const status = await readFile(`/proc/${await dashboardPid(terminal)}/status`, "utf8");
+  const status = await readFile(`/proc/${await terminal.programPid()}/status`, "utf8");
   expect(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1])).toBeLessThan(400_000);
   await leave(terminal);
 });
@@ -225,7 +220,7 @@ test("ended while a pager has the terminal: the pager ends too, and the terminal
   await terminal.until(/▌ web/);
   await terminal.press("l");
   await terminal.until(/a line\n:/);
-  process.kill(await dashboardPid(terminal), "SIGTERM");
+  process.kill(await terminal.programPid(), "SIGTERM");
   await terminal.until(/^host> $/m);
   expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag}")).toBe("0 1 1");
   await terminal.type("echo code=$?");

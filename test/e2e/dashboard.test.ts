@@ -24,11 +24,6 @@ async function settings(terminal: Terminal): Promise<string> {
   return execFileSync("stty", ["-a", "-F", `/proc/${await terminal.shellPid()}/fd/0`], { encoding: "utf8" });
 }
 
-async function dashboardPid(terminal: Terminal): Promise<number> {
-  const { stdout } = await execa("pgrep", ["-P", String(await terminal.shellPid())]);
-  return Number(stdout.split("\n")[0]);
-}
-
 test("browse, pause, a shell and back, a daemon that is killed, quit: the terminal is as it was", async () => {
   await using terminal = await Terminal.open();
   const before = await settings(terminal);
@@ -182,7 +177,7 @@ test.each([
   // the watcher over the terminal is there once keys are read
   await terminal.press("5");
   await terminal.until("CONTEXT");
-  process.kill(await dashboardPid(terminal), signal);
+  process.kill(await terminal.programPid(), signal);
   await until(async () => !(await terminal.screen()).includes("CONTEXT"), "the alternate screen to be left");
   await terminal.type("echo code=$?");
   await terminal.until(`code=${code}`);

@@ -65,7 +65,7 @@ export class Terminal implements AsyncDisposable {
     return this.#tmux(["list-buffers"]);
   }
 
-  /** The rows of the screen, without what has scrolled away. @param colours with the sequences of its colours */
+  /** The rows that the screen shows now. @param colours keep the sequences that colour them */
   async rows({ colours = false } = {}): Promise<string[]> {
     return (await this.#tmux(["capture-pane", "-p", ...(colours ? ["-e"] : [])])).split("\n");
   }
@@ -83,6 +83,12 @@ export class Terminal implements AsyncDisposable {
   /** The process id of the terminal's shell. */
   async shellPid(): Promise<number> {
     return Number(await this.#tmux(["display-message", "-p", "#{pane_pid}"]));
+  }
+
+  /** The process id of the program that the shell runs. */
+  async programPid(): Promise<number> {
+    const { stdout } = await execa("pgrep", ["-P", String(await this.shellPid())]);
+    return Number(stdout.split("\n")[0]);
   }
 
   /** Waits until the screen shows what is wanted. @returns the screen. */

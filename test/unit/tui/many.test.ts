@@ -19,7 +19,7 @@ const size = { cols: 120, rows: 40 };
 const numbered = (index: number): string => String(index).padStart(4, "0");
 const before = (index: number): string => new Date(now - 3_600_000 - index * 60_000).toISOString();
 
-/** Ids of what was looked at. */
+/** Ids of the sandboxes and captures that the code has read. */
 const seen = new Set<string>();
 
 /** The same thing, which notes that it is looked at. */

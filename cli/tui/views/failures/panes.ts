@@ -1,7 +1,6 @@
 import type { Capture } from "../../../../client/index.ts";
-import { formatElapsed } from "../../../format/age.ts";
 import { stripSequences } from "../../../format/clean-text.ts";
-import { formatCommand, formatEnd } from "../../../format/ending.ts";
+import { formatCapturedEnd, formatCommand } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
 import { bar } from "../../draw/graph.ts";
 import type { Line } from "../../draw/text.ts";
@@ -41,18 +40,13 @@ export function rerunLines({ reruns }: Pick<State, "reruns">, key: string): Line
   return [...lines, []];
 }
 
-function describeEnd({ exec, trigger }: Capture): string | undefined {
-  if (exec === null) return undefined;
-  return `${exec.exit === null ? `alive at the freeze (${trigger})` : formatEnd(exec.exit)} after ${formatElapsed(exec.durationMs)}`;
-}
-
 function caseLines(capture: Capture, nowMs: number): Line[] {
   const { ci, exec, notes, changedBytes, egress } = capture;
   const replay = describeReplay(capture);
   const denied = egress.filter(({ allowed }) => !allowed).map(({ destination }) => destination);
   return pairs([
     ["command", exec === null ? undefined : formatCommand(exec.argv, 1000), "strong"],
-    ["ended", describeEnd(capture), "bad"],
+    ["ended", formatCapturedEnd(capture), "bad"],
     ["taken", `${shortAge(capture.createdAt, nowMs)} ago, ${capture.createdAt}, on ${capture.host}`],
     ["from CI", describePlace(capture)],
     [

@@ -86,7 +86,7 @@ export const failureVerbs: readonly Verb<FailureRow>[] = [
     isPaged: true,
     key: "=",
     label: "diff",
-    help: "Compares it with the newest other run of its command, in $PAGER. The pane Compare shows it beside the one that is marked.",
+    help: "Shows in $PAGER how it differs from the newest other run of its command. The pane Compare shows it beside the marked one.",
     args: ({ name }) => ["capture", "diff", name],
   },
   {

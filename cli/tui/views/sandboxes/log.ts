@@ -58,7 +58,7 @@ export async function* followLog(
   let now = exec;
   for (;;) {
     const read = at.logs({ tail: TAIL, follow: true, signal });
-    // what has ended writes no more: it is read whole, however much its last lines are
+    // a command that has ended writes no more: its last lines are read whole, however many bytes they are
     const isWhole = yield* readLines(read, { head, mayFlood: !isOver(now) });
     now = await at.get({ signal });
     if (isWhole) break;

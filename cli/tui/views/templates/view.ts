@@ -84,7 +84,7 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "terminal",
     key: "e",
     label: "edit",
-    help: "Opens the recipe in $EDITOR, one that thaw ships as a copy in the current folder; then builds it.",
+    help: "Opens the recipe in $EDITOR, then offers the command that builds it. A shipped recipe is copied into the current folder first.",
     args: ({ name }) => ["template", "edit", name],
     next: ({ name }) => ["template", "build", `./${name}.yaml`],
   },
