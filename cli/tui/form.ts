@@ -1,5 +1,6 @@
 /** A form: fields that make a command line, which is shown while they are filled in. */
 import { formatArgs } from "./command-line.ts";
+import { editText } from "./edit-text.ts";
 import type { Key } from "./keys.ts";
 import type { Form } from "./state/state.ts";
 
@@ -20,9 +21,7 @@ export function pressInForm(form: Form, key: Key): Form {
     const next = choices.indexOf(value) + (key.name === "right" ? 1 : -1);
     return choices.length === 0 ? form : set(choices[(next + choices.length) % choices.length] ?? value);
   }
-  if (key.name === "backspace") return set([...value].slice(0, -1).join(""));
-  if (key.name === "ctrl-u") return set("");
-  return set((value + key.text).slice(0, LONGEST));
+  return set(editText(value, key, LONGEST));
 }
 
 /** The command that the form equals. Fields that are empty are left out; of one that takes several, each word is one. */

@@ -4,6 +4,7 @@ import { isLargeEnough, layOutWindow } from "./draw/layout.ts";
 import { overlayLines } from "./draw/overlay.ts";
 import { allPaneLines, isFollowing, windowOf } from "./draw/pane-lines.ts";
 import { scrollTo } from "./draw/window.ts";
+import { editText } from "./edit-text.ts";
 import { lineOf, pressInForm } from "./form.ts";
 import { candidates } from "./jump.ts";
 import { type GlobalAction, globalActionOf } from "./keymap.ts";
@@ -108,18 +109,11 @@ function pressInPrompt(key: Key, prompt: Prompt, controls: Controls): void {
     store.set({ prompt: undefined });
     return submit(prompt, controls);
   }
-  const text = edit(prompt.text, key);
+  const text = editText(prompt.text, key, LONGEST);
   if (text === prompt.text) return;
   store.set({ prompt: { ...prompt, text } });
   if (prompt.kind === "filter") store.setList({ filter: text, top: 0 });
   if (prompt.kind === "search") store.setPane({ search: text, back: 0 });
-}
-
-function edit(text: string, key: Key): string {
-  if (key.name === "backspace") return [...text].slice(0, -1).join("");
-  if (key.name === "ctrl-u") return "";
-  if (key.name === "ctrl-w" || key.name === "alt-backspace") return text.replace(/\S+\s*$/, "");
-  return (text + key.text).slice(0, LONGEST);
 }
 
 function submit(prompt: Exclude<Prompt, { kind: "confirm" | "form" }>, controls: Controls): void {
