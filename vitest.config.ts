@@ -14,6 +14,7 @@ const machines = {
   maxWorkers: 2,
   sequence: { groupOrder: 1 },
   globalSetup: ["test/machines.ts"],
+  setupFiles: ["test/tell-commands.ts"],
 };
 
 export default defineConfig({

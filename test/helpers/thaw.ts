@@ -1,6 +1,7 @@
 /** The built command, run as a user runs it, against the run's own state folder. */
 import { execa, type Options } from "execa";
 
+import { noteCommand } from "./commands.ts";
 import { isAlive, until } from "./processes.ts";
 import { testHome } from "./test-home.ts";
 
@@ -13,15 +14,17 @@ export function thawEnv(): Record<string, string> {
   return { THAW_HOME: home, THAW_CONFIG: `${home}/config`, NO_COLOR: "1" };
 }
 
-/** Never rejects on an exit code: tests look at it. */
+/** Never rejects on an exit code: tests look at it. What it wrote is told with a test that fails. */
 export function thaw(args: string[], options: Options = {}) {
-  return execa(process.execPath, [thawBin, ...args], {
+  const ended = execa(process.execPath, [thawBin, ...args], {
     reject: false,
     timeout: 300_000,
     stripFinalNewline: false,
     ...options,
     env: { ...thawEnv(), ...(options.env ?? {}) },
   });
+  void ended.then(({ exitCode, signal, stderr }) => noteCommand(args, exitCode ?? signal, String(stderr)));
+  return ended;
 }
 
 export async function thawJson<T>(args: string[]): Promise<T> {
