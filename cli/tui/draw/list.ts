@@ -1,5 +1,6 @@
 import { cursorIndex, listRows } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
+import { hostColumn } from "../views/common.ts";
 import { viewOf } from "../views/index.ts";
 import type { Row } from "../views/view.ts";
 import { formatCells, formatTitles, layOut } from "./columns.ts";
@@ -53,7 +54,9 @@ export function formatList(state: State, height: number): string[] {
   const list = state.lists[state.view];
   const { cols } = state.size;
   const listing = listRows(view, state);
-  const laidOut = layOut(view.columns, cols - MARGIN - 1);
+  const columns =
+    state.hosts.length > 1 ? view.columns : view.columns.filter((column) => column !== hostColumn);
+  const laidOut = layOut(columns, cols - MARGIN - 1);
   const titles = colour(
     "dim",
     `${" ".repeat(MARGIN)}${cut(formatTitles(laidOut, list.sort), cols - MARGIN)}`,

@@ -4,7 +4,7 @@ import type { Column } from "../draw/columns.ts";
 import type { Line, Tone } from "../draw/text.ts";
 import type { Row, Verb } from "./view.ts";
 
-/** Which host a row is of. */
+/** Which host a row is of; shown when there are several. */
 export const hostColumn: Column<Row> = {
   title: "HOST",
   width: 8,

@@ -29,6 +29,17 @@ describe.each(sizes)("%i × %i", (cols, rows) => {
   });
 });
 
+test("with one host no column names it, and at 120 columns there is room for the command that runs", () => {
+  const shown = (count: number): string => {
+    const state = dashboard({ cols: 120, rows: 40 });
+    return draw({ ...state, hosts: state.hosts.slice(0, count) }).join("\n");
+  };
+  expect(shown(2)).toMatch(/PORTS +HOST *$/m);
+  const one = shown(1);
+  expect(one).toMatch(/PORTS +COMMAND *$/m);
+  expect(one).toMatch(/web +running .* 3000 +npm run dev *$/m);
+});
+
 const confirm: Prompt = { kind: "confirm", lines: ["Remove web?", "All is lost."], verb: "d", keys: [] };
 const hostile = "evil\x1b[2J\x1b]52;c;aGk=\x07\x9b31m\r\n\u202eabc 👩‍👩‍👧‍👦 日本語 e\u0301 ".repeat(40);
 
