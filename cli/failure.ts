@@ -20,6 +20,11 @@ function fromCommander(error: CommanderError, argv: readonly string[]): ThawErro
   if (first.includes("'--context")) {
     return new ThawError("usage", first, { hint: `it goes before the verb: thaw --context NAME${verb}` });
   }
+  if ((named === "run" || named === "create") && /'(-v|--volume|--mount)/.test(first)) {
+    return new ThawError("usage", first, {
+      hint: "folders are copied, not mounted: thaw run --workspace DIR, thaw cp DIR NAME:/path",
+    });
+  }
   return new ThawError("usage", first, {
     hint: suggestion?.replace(/^\((.*)\)$/, "$1") ?? `thaw${verb} --help`,
   });

@@ -7,8 +7,8 @@ thaw() { node dist/thaw.mjs "$@"; }
 
 thaw doctor
 echo
-echo '$ npx thaw run -v -- sh -c "uname -sr; git --version"'
-thaw run -v -- sh -c 'uname -sr; git --version'
+echo '$ npx thaw run --verbose -- sh -c "uname -sr; git --version"'
+thaw run --verbose -- sh -c 'uname -sr; git --version'
 echo
 echo "This host runs $(uname -r): that was another kernel, in a machine that no longer exists."
 echo 'Next: npx thaw run --template node -- node -p process.version'

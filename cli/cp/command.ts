@@ -12,7 +12,7 @@ export const define: Define = (command, exit) => {
       parseUser,
     )
     .option("--json", "print what was copied as JSON")
-    .option("-v, --verbose", "say whether a capture's files come from its memory or from its disk")
+    .option("--verbose", "say whether a capture's files come from its memory or from its disk")
     .addHelpText(
       "after",
       `

@@ -27,13 +27,13 @@ export const define: Define = (command, exit) => {
           )
           .addOption(projectFileOption())
           .option("--name <name>", "the sandbox's name", parseSandboxName)
-          .option("--label <K=V>", "a label (may be repeated)", collectLabel)
+          .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
           .option("--cpus <n>", "processors", parseCpus)
-          .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+          .option("-m, --memory <size>", "memory, e.g. 512M or 2G", parseMemory),
       ),
     ),
   )
-    .option("-v, --verbose", "show a build's output")
+    .option("--verbose", "show a build's output")
     .option("--json", "print the sandbox as JSON")
     .addHelpText(
       "after",

@@ -70,10 +70,10 @@ export const define: Define = (command, exit) => {
     .command("logs")
     .description("print the daemon's log")
     .option("-f, --follow", "go on with what comes")
-    .option("-n, --lines <n>", "only the last lines", parseLines)
+    .option("-n, --tail <lines>", "only the last lines", parseLines)
     .option("--json", "each line as a JSON string")
     .addHelpText("after", "\nExample:\n  $ thaw daemon logs -f")
-    .action(async (flags: { follow?: boolean; lines?: number; json?: boolean }) => {
+    .action(async (flags: { follow?: boolean; tail?: number; json?: boolean }) => {
       const { showLogs } = await import("./logs.ts");
       await showLogs(flags);
       exit(0);

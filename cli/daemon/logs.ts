@@ -33,7 +33,7 @@ class LineReader {
 }
 
 /** `thaw daemon logs`. With `follow` it goes on until interrupted. */
-export async function showLogs(flags: { follow?: boolean; lines?: number; json?: boolean }): Promise<void> {
+export async function showLogs(flags: { follow?: boolean; tail?: number; json?: boolean }): Promise<void> {
   requireLocalContext("daemon logs");
   const { home, socket } = findPaths();
   if (socket === hostDaemon.socket && !existsSync(findDaemonLog(home)))
@@ -51,9 +51,7 @@ export async function showLogs(flags: { follow?: boolean; lines?: number; json?:
   try {
     const reader = new LineReader(fd);
     const lines = reader.read();
-    print(
-      flags.lines === undefined ? lines : lines.slice(lines.length - Math.min(flags.lines, lines.length)),
-    );
+    print(flags.tail === undefined ? lines : lines.slice(lines.length - Math.min(flags.tail, lines.length)));
     if (flags.follow !== true) return;
     const interrupted = Promise.withResolvers<void>();
     const watcher = watch(dirname(path), () => print(reader.read()));

@@ -22,7 +22,14 @@ export const define: Define = (command, exit) => {
     .addOption(detachKeysOption())
     .addHelpText(
       "after",
-      "\nExamples:\n  $ thaw exec web -- ps aux\n  $ thaw exec -it web -- bash\n  $ thaw exec -d web -- npm run dev",
+      `
+SIGINT, SIGTERM, SIGHUP and SIGQUIT go to the command. A client that is killed (SIGKILL, a lost connection) leaves the command
+running: thaw attach joins it again, thaw logs prints its output.
+
+Examples:
+  $ thaw exec web -- ps aux
+  $ thaw exec -it web -- bash
+  $ thaw exec -d web -- npm run dev`,
     )
     .action(async (sandbox: string, words: string[], flags: ExecCommandFlags) => {
       const argv = commandOf(words);

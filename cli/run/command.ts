@@ -1,4 +1,5 @@
 import { Option } from "commander";
+import { ThawError } from "../../client/index.ts";
 import { parseCpus } from "../arguments/count.ts";
 import { addForwardFlags } from "../arguments/forward.ts";
 import { collectLabel } from "../arguments/label.ts";
@@ -17,12 +18,15 @@ export const define: Define = (command, exit, words) => {
     .usage("[options] [NAME] [-- COMMAND...]")
     .argument("[words...]", "a run of the project file; behind --, a command and its arguments")
     .exitOverride((error) => {
-      if (error.code !== "commander.unknownOption" || words.includes("--")) throw error;
+      // In `thaw run ls -la` the flags were meant for ls.
+      const meantForCommand =
+        error.code === "commander.invalidArgument" && words[1]?.startsWith("-") === false;
+      if (words.includes("--") || !(error.code === "commander.unknownOption" || meantForCommand)) throw error;
       const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
       throw suggestion === undefined ? needsDashes(first, words.slice(1)) : error;
     })
     .addOption(projectFileOption())
-    .option("-l, --list", "list the runs of the project file")
+    .option("--list", "list the runs of the project file")
     .addOption(
       new Option("--template <name|path>", "thaw this template, built when absent (default: base)").conflicts(
         "snapshot",
@@ -35,15 +39,17 @@ export const define: Define = (command, exit, words) => {
     .option("--workspace <dir>", "copy this folder to /workspace and run there")
     .option("--no-ignore", "copy what git ignores as well")
     .option("--cpus <n>", "processors; other than the snapshot's are booted once and kept", parseCpus)
-    .option("--memory <size>", "memory, e.g. 512M or 2G", parseMemory)
+    .option("-m, --memory <size>", "memory, e.g. 512M or 2G", parseMemory)
     .option("--name <name>", "the sandbox's name", parseSandboxName)
-    .option("--label <K=V>", "a label (may be repeated)", collectLabel)
+    .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
     .option("--keep", "keep the sandbox when the command has ended")
-    .option("-v, --verbose", "show a build's output, and at the end how long things took");
+    .option("--verbose", "show a build's output, and at the end how long things took");
   addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command))))
     .addHelpText(
       "after",
       `
+The sandbox is removed when the command ends, and when this client is killed (SIGKILL, a lost connection); then a capture
+is taken first if --capture asks for it. With --keep the sandbox stays once the command has ended.
 The exit code is the command's own. 124: out of time, 125: thaw failed, 126: not executable, 127: not found.
 
 Examples:
@@ -57,6 +63,10 @@ Examples:
     )
     .action(async (operands: string[], flags: RunFlags) => {
       if (flags.list === true) {
+        if (operands.length > 0)
+          throw new ThawError("usage", "--list takes no run and no command", {
+            hint: "thaw run --list; thaw run NAME",
+          });
         const { list } = await import("./list.ts");
         await list(flags);
         exit(0);

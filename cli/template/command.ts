@@ -13,7 +13,7 @@ export const define: Define = (command, exit) => {
     )
     .addOption(projectFileOption())
     .option("--force", "build again")
-    .option("-v, --verbose", "show the output of its steps")
+    .option("--verbose", "show the output of its steps")
     .option("--json", "print the snapshot as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw template build ./ci/template.yaml")
     .action(async (template: string, flags: BuildFlags) => {

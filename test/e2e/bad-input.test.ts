@@ -87,6 +87,9 @@ describe("command lines", () => {
     [["create", "--name", "Not A Name"], /Not A Name/, /lower-case/],
     [["exec", "nobody-here", "--", "true"], /nobody-here/, /thaw ls/],
     [["run", "-e", "=x", "--", "true"], /=x/, /./],
+    [["run", "-v", "/here:/src", "--", "true"], /-v/, /--workspace/],
+    [["run", "--list", "--", "true"], /--list/, /thaw run NAME/],
+    [["ls", "web"], /too many/, /./],
   ])("%j is exit 2, with what would fit", async (args, named, hint) => {
     const { exitCode, stderr, stdout } = await thaw(args);
     expect([exitCode, stdout], String(stderr)).toEqual([2, ""]);

@@ -44,7 +44,7 @@ describe("files of a capture are those of the failure", () => {
     ]);
     const { id, disk } = await show();
     expect(disk.writtenOut).toBe(true);
-    expect(await cp("-v", `${id}:/root/f`, "-")).toEqual({
+    expect(await cp("--verbose", `${id}:/root/f`, "-")).toEqual({
       stdout: "NEW\n",
       stderr: "read from the machine as it was, thawed for it\n",
       exitCode: 0,
@@ -97,7 +97,7 @@ describe("files of a capture are those of the failure", () => {
     );
     const { id, disk } = await show();
     expect(disk.writtenOut).toBe(false);
-    expect(await cp("-v", `${id}:/root/safe`, "-")).toEqual({
+    expect(await cp("--verbose", `${id}:/root/safe`, "-")).toEqual({
       stdout: "safe\n",
       stderr: expect.stringMatching(
         /^read from its disk: its kernel panicked.*\nthaw: its disk is as of up to .* before the failure: /,

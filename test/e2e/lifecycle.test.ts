@@ -139,11 +139,15 @@ describe("timers", () => {
 describe("events", () => {
   test("are replayed after the daemon was killed; ids go on; a follower misses none", async () => {
     const before = await lastEvent();
-    const follower = execa(process.execPath, [thawBin, "events", "-f", "--since", String(before), "--json"], {
-      env: thawEnv(),
-      reject: false,
-      buffer: false,
-    });
+    const follower = execa(
+      process.execPath,
+      [thawBin, "events", "--follow", "--since", String(before), "--json"],
+      {
+        env: thawEnv(),
+        reject: false,
+        buffer: false,
+      },
+    );
     const seen: EventRow[] = [];
     const reading = (async () => {
       for await (const line of follower) seen.push(JSON.parse(String(line)));

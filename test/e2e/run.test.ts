@@ -181,7 +181,7 @@ describe("workspace", () => {
       symlinkSync("new\nline", join(dir, "fine"));
       await execa("mkfifo", [join(dir, "fifo")]);
       const script = "ls -1 | wc -l; cat fine; readlink absolute escaping";
-      const args = ["run", "-v", "--workspace", dir, "--", "sh", "-c", script];
+      const args = ["run", "--verbose", "--workspace", dir, "--", "sh", "-c", script];
       const { stdout, stderr, exitCode } = await thaw(args);
       expect(exitCode, String(stderr)).toBe(0);
       expect(String(stdout).trim().split("\n").slice(-2)).toEqual(["1/etc/passwd", "../../../../etc/passwd"]);

@@ -9,7 +9,7 @@ const FIGURES = `
   thaw run -- true
   thaw create --name one >&2
   for n in 1 2 3; do
-    thaw run -v -- true 2>&1 | sed -n 's/^thaw \\([0-9.]*\\) ms.*/thaw \\1/p'
+    thaw run --verbose -- true 2>&1 | sed -n 's/^thaw \\([0-9.]*\\) ms.*/thaw \\1/p'
     before=$(date +%s%N); thaw fork one --json >&2; after=$(date +%s%N); echo "fork $(((after - before) / 1000000))"
     before=$(date +%s%N); thaw capture create one >&2; after=$(date +%s%N); echo "capture $(((after - before) / 1000000))"
   done

@@ -61,7 +61,7 @@ const answers: TestScript = {
 
 test("run: output apart and unaltered, progress on stderr, the command's exit code", async () => {
   await using server = await startServer(answers);
-  const { code, out, err } = await thaw(server, "run", "-v", "--", "sh", "-c", "x");
+  const { code, out, err } = await thaw(server, "run", "--verbose", "--", "sh", "-c", "x");
   expect(code).toBe(7);
   expect(out).toBe(Buffer.from([0x6f, 0x1b, 0xff, 0x0a]).toString("utf8"));
   expect(err).toMatch(/^ ✓ base {2}boot +4\.4s {2}kvm\nerr\nthaw 92 ms · exec 61 ms · exit 7\n$/);

@@ -6,7 +6,7 @@ import { define as defineReplay } from "../../cli/replay/command.ts";
 import { define as defineRerun } from "../../cli/rerun/command.ts";
 import { define as defineRun } from "../../cli/run/command.ts";
 import { splitWords } from "../../cli/run/words.ts";
-import type { Define } from "../../cli/verbs.ts";
+import { type Define, verbs } from "../../cli/verbs.ts";
 
 /** Operands and flags as the verb's action gets them. */
 async function parse(define: Define, words: readonly string[]): Promise<[unknown[], object]> {
@@ -64,4 +64,43 @@ test.each([
   const [operands, flags] = await parse(define, ["latest", "--json", "--", "sh", "-c", "x", "--", "--json"]);
   expect(operands).toEqual(["latest", ["sh", "-c", "x", "--", "--json"]]);
   expect(flags).toMatchObject({ json: true });
+});
+
+/** What docker's letters mean, in the verbs that both have. `-n` is docker's in logs only. */
+const LETTERS: Record<string, readonly string[]> = {
+  "-d": ["--detach"],
+  "-e": ["--env"],
+  "-f": ["--follow"],
+  "-i": ["--interactive"],
+  "-j": ["--jobs"],
+  "-l": ["--label"],
+  "-m": ["--memory"],
+  "-n": ["--tail", "--count"],
+  "-p": ["--publish"],
+  "-t": ["--tty", "--timestamps"],
+  "-u": ["--user"],
+  "-w": ["--workdir"],
+  "-y": ["--yes"],
+};
+
+test("a short flag means what it means in docker, and the same in every verb", async () => {
+  const walk = (command: Command): void => {
+    for (const { short, long } of command.options)
+      if (short != null) expect(LETTERS[short], `${command.name()} ${short} ${long}`).toContain(long);
+    command.commands.forEach(walk);
+  };
+  for (const [name, verb] of Object.entries(verbs)) {
+    const command = new Command(name);
+    (await verb.load()).define(command, () => {}, [name]);
+    walk(command);
+  }
+});
+
+test("run -l labels the sandbox, and -v is refused, not taken for a run's name", async () => {
+  const [[operands], flags] = await parse(defineRun, ["-l", "team=x", "-m", "1G", "--", "make", "test"]);
+  expect([operands, flags]).toEqual([
+    ["make", "test"],
+    expect.objectContaining({ label: { team: "x" }, memory: 1024 }),
+  ]);
+  await expect(parse(defineRun, ["-v", "/here:/src", "--", "make"])).rejects.toThrow("unknown option '-v'");
 });

@@ -281,7 +281,9 @@ test("--list, check and completion", async () => {
   expect(JSON.parse((await thaw(server, ["run", "--list", "--json"])).out)).toEqual([
     { name: "test", description: "", command: ["sh", "-e", "-c", "npm test"] },
   ]);
-  expect((await thaw(server, ["run", "-l"])).out).toBe("RUN   COMMAND   DESCRIPTION\ntest  npm test  –\n");
+  expect((await thaw(server, ["run", "--list"])).out).toBe(
+    "RUN   COMMAND   DESCRIPTION\ntest  npm test  –\n",
+  );
   const checked = await thaw(server, ["project", "check"]);
   expect(checked).toMatchObject({ code: 0, out: "thaw.yaml: 1 run, 0 templates\n" });
   expect(checked.err).toMatch(/^thaw: thaw\.yaml:3:40: runs\.test\.env\.T: looks like an npm token/);
