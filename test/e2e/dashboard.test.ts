@@ -1,5 +1,8 @@
 /** The dashboard in a real terminal, with real machines. */
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { killDaemon, thaw, thawBin, thawEnv, until } from "../helpers/thaw.ts";
@@ -131,6 +134,63 @@ test("programs of the whole screen inside, in a terminal that changes its size; 
   expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag} #{mouse_any_flag}")).toBe("0 1 1 0");
 });
 
+test("vim, less and htop inside; who detaches from one finds it as it was, and the list at the same row", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-screen-"));
+  const recipe = join(folder, "screen.yaml");
+  writeFileSync(
+    recipe,
+    "name: screen\nfrom: debian:bookworm\npackages: [htop, less, vim-tiny]\nresources: { cpus: 1, memory: 256M, disk: 2G }\n",
+  );
+  try {
+    expect((await thaw(["create", "--template", recipe, "--name", "edit"])).exitCode).toBe(0);
+    // the newest is the first
+    expect((await thaw(["create", "--name", "newer"])).exitCode).toBe(0);
+    await using terminal = await Terminal.open();
+    const isAtItsRow = /^ {3}newer .*\n ▌ edit .*\n {3}web /m;
+    await terminal.type("thaw");
+    await terminal.until("1 Sandboxes");
+    await terminal.press("1");
+    await terminal.until(/▌ newer +running/);
+    await terminal.press("j");
+    await terminal.until(isAtItsRow);
+    await terminal.press("Enter");
+    await terminal.until(/[#$] $/m);
+    await terminal.type("vim.tiny note");
+    await terminal.until('"note" [New]');
+    await terminal.press("i");
+    await terminal.type("one ω 日本 line");
+    await terminal.until(/^one ω 日本 line\n\n~/m);
+    await terminal.press("C-]");
+    await terminal.until(isAtItsRow);
+    await terminal.press("Enter");
+    await terminal.until(/^one ω 日本 line\n\n~[\s\S]*INSERT/m);
+    await terminal.type("another");
+    await terminal.press("Escape");
+    await until(async () => !(await terminal.screen()).includes("INSERT"), "vim's command mode");
+    await terminal.type(":wq");
+    await terminal.until(/[#$] $/m);
+    expect((await thaw(["exec", "edit", "--", "cat", "note"])).stdout).toBe("one ω 日本 line\nanother\n\n");
+    await terminal.type("seq 1000 | less");
+    await terminal.until(/^23\n:/m);
+    await terminal.press("G");
+    await terminal.until(/^1000\n\(END\)/m);
+    await terminal.press("q");
+    await terminal.until(/[#$] $/m);
+    await terminal.type("htop");
+    await terminal.until(/F10Quit/);
+    await terminal.press("q");
+    await terminal.until(/[#$] $/m);
+    await terminal.press("C-]");
+    await terminal.until(isAtItsRow);
+    await terminal.press("q");
+    await terminal.until(/^host> $/m);
+    expect(await terminal.ask("#{alternate_on} #{wrap_flag} #{cursor_flag} #{keypad_flag}")).toBe("0 1 1 0");
+  } finally {
+    rmSync(folder, { recursive: true });
+    expect((await thaw(["rm", "edit", "newer"])).exitCode).toBe(0);
+  }
+});
+
 test("each of the 256 values of a byte passes both ways", async () => {
   // a terminal of its own, whose bytes nobody interprets; what it is told to write is written as it is
   const dashboard = `stty -opost; "${process.execPath}" ${thawBin}`;
@@ -175,10 +235,10 @@ test.each([
   await terminal.type("thaw");
   await terminal.until("1 Sandboxes");
   // the watcher over the terminal is there once keys are read
-  await terminal.press("5");
-  await terminal.until("CONTEXT");
+  await terminal.press("?");
+  await terminal.until("Keys in");
   process.kill(await terminal.programPid(), signal);
-  await until(async () => !(await terminal.screen()).includes("CONTEXT"), "the alternate screen to be left");
+  await until(async () => !(await terminal.screen()).includes("Keys in"), "the alternate screen to be left");
   await terminal.type("echo code=$?");
   await terminal.until(`code=${code}`);
   expect(await settings(terminal)).toBe(before);
