@@ -1,7 +1,15 @@
 /** What names look like. Plain expressions, so that a client can check a name without loading the schemas. */
 
-/** A sandbox's name, which becomes its hostname. */
-export const sandboxNamePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+/** A name of a template or a context. */
+export const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+
+/** A new sandbox's name, which becomes its hostname. What names a capture names no sandbox: `thaw cp` reads both. */
+export const sandboxNamePattern =
+  /^(?!latest$|(?:fail|capture)-[a-z0-9]{4,20}$)[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+
+/** A sandbox's name in words. */
+export const SANDBOX_NAME_PHRASE =
+  "lower-case letters, digits and inner dashes, 40 at most; not latest, fail-ID or capture-ID, which name captures";
 
 /** `name` or `name:version`, as in `node:24`. */
 export const tagPattern = /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/;

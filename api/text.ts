@@ -1,12 +1,16 @@
 /** Texts and numbers that several shapes have. */
 import { z } from "zod";
 import { DURATION_PHRASE, MAX_DURATION_MS, parseDuration } from "./duration.ts";
-import { digestPattern, requestIdPattern, sandboxNamePattern, tagPattern } from "./patterns.ts";
+import {
+  digestPattern,
+  requestIdPattern,
+  SANDBOX_NAME_PHRASE,
+  sandboxNamePattern,
+  tagPattern,
+} from "./patterns.ts";
 import { parseSize, SIZE_PHRASE } from "./size.ts";
 
-export const sandboxName = z
-  .string()
-  .regex(sandboxNamePattern, "lower-case letters, digits and inner dashes, 40 at most");
+export const sandboxName = z.string().regex(sandboxNamePattern, SANDBOX_NAME_PHRASE);
 export const tag = z.string().regex(tagPattern, "NAME or NAME:VERSION");
 /** What names a sandbox, a snapshot or a capture in a request: an id, a name or tag, or a unique prefix of an id. */
 export const reference = z.string().min(1).max(200);

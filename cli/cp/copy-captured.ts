@@ -1,19 +1,20 @@
-import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, statSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { captureIdPattern } from "../../api/patterns.ts";
 import { type DiskListing, type SkippedEntry, type Thaw, ThawError } from "../../client/index.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
 import { styleErr, writeErr } from "../output.ts";
 import type { Copied, CopyOptions } from "./copy-in.ts";
-import { copyOut, copyOutToStdout, writeChunks } from "./copy-out.ts";
+import { copyOut, copyOutToStdout, writeWhole } from "./copy-out.ts";
 import { lastName, namesContents, type Operand, under } from "./operand.ts";
 
 type Entry = DiskListing["entry"];
 
 /** Whether a name is a capture's: those read their files without being booted. */
 export function isCapture(name: string): boolean {
-  return name === "latest" || /^(fail|capture)-[a-z0-9]{4,20}$/.test(name);
+  return name === "latest" || captureIdPattern.test(name);
 }
 
 /** Copies a file or folder of a capture to this host, or a file to stdout: from the machine as it was, or else from its disk. */
@@ -73,13 +74,8 @@ async function copyFromDisk(
       return;
     }
     const bytes = meter.count(client.captures.readFile(from.sandbox, path, { level, signal }));
-    // Never through a link or over a file that is there.
-    const fd = openSync(target, "wx", found.mode & 0o777);
-    try {
-      ftruncateSync(fd, await writeChunks(fd, bytes, { seekable: true }));
-    } finally {
-      closeSync(fd);
-    }
+    refuseThere(target);
+    await writeWhole(target, bytes, { mode: found.mode });
     count += 1;
   };
   const receiveFolder = async (path: string, found: Entry, target: string): Promise<void> => {
@@ -96,13 +92,18 @@ async function copyFromDisk(
       await receive(under(from.path, safeName(inner.name)), inner, join(to.path, inner.name));
   } else {
     const target = there?.isDirectory() ? join(to.path, safeName(lastName(from.path))) : to.path;
-    if (statSync(target, { throwIfNoEntry: false }))
-      throw new ThawError("conflict", `${target} is there already`, {
-        hint: "remove it, or give another name",
-      });
+    refuseThere(target);
     await receive(from.path, entry, target);
   }
   return { entries: count, bytes: meter.bytes, skipped };
+}
+
+/** Nothing is overwritten, and nothing is written through a link. */
+function refuseThere(target: string): void {
+  if (lstatSync(target, { throwIfNoEntry: false }))
+    throw new ThawError("conflict", `${target} is there already`, {
+      hint: "remove it, or give another name",
+    });
 }
 
 /** A name that the guest chose, as a name in our folder. */

@@ -89,7 +89,7 @@ function writeAll(fd: number, chunk: Buffer, position: number): void {
 }
 
 /** Writes chunks; blocks of zeros become holes where the file can have them. @returns its length. */
-export async function writeChunks(
+async function writeChunks(
   fd: number,
   chunks: AsyncIterable<Uint8Array>,
   options: { seekable: boolean },
@@ -109,6 +109,29 @@ export async function writeChunks(
   return end;
 }
 
+/** Writes beside the target and renames, so that nobody sees half a file. @param options.seconds its time, from 1970 on */
+export async function writeWhole(
+  target: string,
+  chunks: AsyncIterable<Uint8Array>,
+  options: { mode: number; seconds?: number },
+): Promise<void> {
+  const { mode, seconds = -1 } = options;
+  const beside = join(dirname(target), `.thaw-cp-${randomBytes(6).toString("hex")}`);
+  const fd = openSync(beside, "wx", 0o600);
+  let open = true;
+  try {
+    ftruncateSync(fd, await writeChunks(fd, chunks, { seekable: true }));
+    fchmodSync(fd, mode & 0o777);
+    if (seconds >= 0) futimesSync(fd, seconds, seconds);
+    closeSync(fd);
+    open = false;
+    renameSync(beside, target);
+  } finally {
+    if (open) closeSync(fd);
+    rmSync(beside, { force: true });
+  }
+}
+
 /** What of the extended attributes a person should know: they stay in the sandbox. */
 function describeLost(lost: LostAttributes, { entry, path }: GuestPlace): string[] {
   if (entry.attributes === undefined)
@@ -118,7 +141,7 @@ function describeLost(lost: LostAttributes, { entry, path }: GuestPlace): string
   return note === undefined ? [] : [note];
 }
 
-/** Writes beside the target and renames, so that nobody sees half a file; what is no plain file is written into. */
+/** A target that is no plain file is written into. */
 async function receiveFile(
   files: GuestFiles,
   place: GuestPlace & { sandbox: string },
@@ -139,21 +162,8 @@ async function receiveFile(
     }
     return { entries: 1, bytes: meter.bytes, skipped: [], notes: describeLost(new LostAttributes(), place) };
   }
-  const beside = join(dirname(target), `.thaw-cp-${randomBytes(6).toString("hex")}`);
-  const fd = openSync(beside, "wx", 0o600);
-  let open = true;
-  try {
-    ftruncateSync(fd, await writeChunks(fd, chunks, { seekable: true }));
-    fchmodSync(fd, entry.mode & 0o777);
-    const seconds = Number(BigInt(entry.mtimeNs) / 1_000_000n) / 1000;
-    if (seconds >= 0) futimesSync(fd, seconds, seconds);
-    closeSync(fd);
-    open = false;
-    renameSync(beside, target);
-  } finally {
-    if (open) closeSync(fd);
-    rmSync(beside, { force: true });
-  }
+  const seconds = Number(BigInt(entry.mtimeNs) / 1_000_000n) / 1000;
+  await writeWhole(target, chunks, { mode: entry.mode, seconds });
   return { entries: 1, bytes: meter.bytes, skipped: [], notes: describeLost(new LostAttributes(), place) };
 }
 

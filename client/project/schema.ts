@@ -6,7 +6,7 @@ import { z } from "zod";
 import { captureTriggers } from "../../api/closed-lists.ts";
 import { DURATION_PHRASE, durationPattern, parseDuration } from "../../api/duration.ts";
 import { networkMode, networkRule } from "../../api/network.ts";
-import { sandboxNamePattern, userPattern } from "../../api/patterns.ts";
+import { namePattern, SANDBOX_NAME_PHRASE, sandboxNamePattern, userPattern } from "../../api/patterns.ts";
 import { MEMORY_PHRASE, parseMemory, sizePattern } from "../../api/size.ts";
 import { isTemplatePath } from "./template-path.ts";
 
@@ -197,7 +197,7 @@ export function projectSchema(check: CheckPath) {
             key: "a template's name: lower-case letters, digits and inner dashes",
             map: "a map of names and paths",
           },
-          sandboxNamePattern,
+          namePattern,
           path,
         )
           .default({})
@@ -219,10 +219,9 @@ export function projectSchema(check: CheckPath) {
                 "a command: text for `sh -e -c`, or a list of a program and its arguments",
               )
               .describe("Text runs in `sh -e -c`; a list is a program and its arguments"),
-            name: text(
-              "a sandbox's name: lower-case letters, digits and inner dashes, 40 at most",
-              sandboxNamePattern,
-            ).describe("The sandbox's name. Default: one is made up"),
+            name: text(`a sandbox's name: ${SANDBOX_NAME_PHRASE}`, sandboxNamePattern).describe(
+              "The sandbox's name. Default: one is made up",
+            ),
             ...keys,
           }),
         )

@@ -204,6 +204,7 @@ class Unpacker {
       end = await this.#applyExtents(fd, header.path, size);
     } catch (error) {
       closeSync(fd);
+      this.#destination.removeFile(header.path, parts);
       throw error;
     }
     this.#lastFile = { path: header.path, parts };

@@ -85,6 +85,8 @@ describe("command lines", () => {
     [["run", "--cpus", "lots", "--", "true"], /lots/, /1/],
     [["run", "--workspace", "/no/such", "--", "true"], /\/no\/such/, /./],
     [["create", "--name", "Not A Name"], /Not A Name/, /lower-case/],
+    [["create", "--name", "latest"], /latest/, /captures/],
+    [["run", "--name", "fail-7k3x", "--", "true"], /fail-7k3x/, /captures/],
     [["exec", "nobody-here", "--", "true"], /nobody-here/, /thaw ls/],
     [["run", "-e", "=x", "--", "true"], /=x/, /./],
     [["run", "-v", "/here:/src", "--", "true"], /-v/, /--workspace/],

@@ -7,6 +7,7 @@ import { parseDuration } from "../../cli/arguments/duration.ts";
 import { collectEnv } from "../../cli/arguments/env.ts";
 import { parseForward } from "../../cli/arguments/forward.ts";
 import { parseMemory } from "../../cli/arguments/memory.ts";
+import { parseSandboxName } from "../../cli/arguments/sandbox-name.ts";
 import { readSource } from "../../cli/arguments/source.ts";
 import { parseTag } from "../../cli/arguments/tag.ts";
 import { parseUser } from "../../cli/arguments/user.ts";
@@ -106,4 +107,11 @@ test("a run's request says what the flags say", async () => {
   });
   const plan = await planRun({ command: ["x"] }, { workspace: ".", workdir: "/y" });
   expect(requestRun(plan, {}).exec.cwd).toBe("/y");
+});
+
+test("a sandbox has no name that names a capture", () => {
+  for (const text of ["web", "fail", "fail-1", "fail-ab-cdef", "latest-2", "capture"])
+    expect(parseSandboxName(text)).toBe(text);
+  for (const text of ["latest", "fail-7k3x", "capture-abcd1234", "Web", "-x", ""])
+    expect(() => parseSandboxName(text)).toThrow();
 });

@@ -1,6 +1,6 @@
 /** The command line as a process, against a real socket that a test answers. */
 import { execFile, spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { complete } from "../../cli/completion/complete.ts";
@@ -232,4 +232,21 @@ test.each([
   await asked.promise;
   child.kill("SIGINT");
   expect((await ended).code).toBe(130);
+});
+
+test("cp of a capture whose file breaks off leaves nothing", async () => {
+  const file = { name: "f", type: "file", size: 8, mode: 0o644 };
+  await using server = await startServer({
+    http: (request, response) => {
+      const { pathname } = new URL(request.url ?? "", "http://thaw");
+      if (pathname.endsWith("/list"))
+        sendJson(response, 200, { level: "files", why: null, entry: file, entries: [] });
+      else if (pathname.endsWith("/files")) response.writeHead(200).write("half", () => response.destroy());
+      else sendJson(response, 200, { id: "fail-abcd", disk: { writtenOut: true } });
+    },
+  });
+  const out = join(server.folder, "out");
+  mkdirSync(out);
+  const { code, err } = await thaw(server, "cp", "latest:/f", out);
+  expect([code === 0, readdirSync(out)], err).toEqual([false, []]);
 });
