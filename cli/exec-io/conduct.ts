@@ -72,7 +72,12 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   using sizes = flags.tty === true ? watchTerminalSize((size) => opened.resize(size)) : undefined;
   if (flags.tty === true && !opened.watching) opened.resize(readTerminalSize());
   if (flags.interactive === true) {
-    const keys = leaves ? new DetachReader(detachKeys.bytes, () => left.resolve(undefined)) : undefined;
+    const keys = leaves
+      ? new DetachReader(detachKeys.bytes, {
+          leave: () => left.resolve(undefined),
+          send: (bytes) => void opened.writeStdin(bytes).catch(() => {}),
+        })
+      : undefined;
     passStdin(opened, keys).catch(() => opened.endStdin());
   }
   try {

@@ -1,13 +1,16 @@
 /** How long after the detach keys the same keys may follow, which sends them. */
 const againMs = 400;
+/** How long the first of several keys waits for the next one. */
+const nextKeyMs = 500;
 
 /**
- * Finds the detach keys in what is typed. Once they leave: after a moment, or at the next other key. Twice they are sent once.
+ * Finds the detach keys in what is typed. A beginning of several keys is held back for half a second, then sent. Once they leave: after a moment, or at the next other key. Twice they are sent once.
  * Terminals that were told to report keys in full write a control key as an escape sequence; that counts too.
  */
 export class DetachReader {
   readonly #keys: Buffer;
   readonly #leave: () => void;
+  readonly #send: (bytes: Buffer) => void;
   readonly #inFull: RegExp | undefined;
   /** Bytes that may become the keys. */
   #held: number[] = [];
@@ -15,9 +18,11 @@ export class DetachReader {
   #left = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(keys: Uint8Array, leave: () => void) {
+  /** @param on `leave`: the keys were typed. `send`: keys that were held back go on to the guest */
+  constructor(keys: Uint8Array, on: { leave: () => void; send: (bytes: Buffer) => void }) {
     this.#keys = Buffer.from(keys);
-    this.#leave = leave;
+    this.#leave = on.leave;
+    this.#send = on.send;
     const [key] = keys;
     if (key !== undefined && keys.length === 1 && key < 0x20) {
       const codes = [key | 0x40, key | 0x60].join("|");
@@ -31,12 +36,21 @@ export class DetachReader {
     const bytes = this.#inFull === undefined || !chunk.includes(0x1b) ? chunk : this.#shorten(chunk);
     const out: number[] = [];
     for (const byte of bytes) this.#feed(byte, out);
+    if (this.#held.length > 0 && !this.#complete)
+      this.#wait(nextKeyMs, () => this.#send(Buffer.from(this.#held.splice(0))));
     return Buffer.from(out);
   }
 
-  /** Nothing more is typed: keys that were complete leave now. */
-  end(): void {
+  /** Nothing more is typed: keys that were complete leave now. @returns what goes on to the guest */
+  end(): Buffer {
     if (this.#complete) this.#go();
+    clearTimeout(this.#timer);
+    return Buffer.from(this.#held.splice(0));
+  }
+
+  #wait(ms: number, then: () => void): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(then, ms);
   }
 
   #shorten(chunk: Buffer): Buffer {
@@ -63,7 +77,7 @@ export class DetachReader {
       return;
     }
     this.#complete = true;
-    this.#timer = setTimeout(() => this.#go(), againMs);
+    this.#wait(againMs, () => this.#go());
   }
 
   #go(): void {

@@ -20,6 +20,7 @@ export async function passStdin(connection: ExecConnection, keys?: DetachReader)
   } catch {
     // a terminal that has gone ends stdin like a closed pipe does
   }
-  keys?.end();
+  const held = keys?.end();
+  if (held !== undefined && held.length > 0) await connection.writeStdin(held);
   connection.endStdin();
 }

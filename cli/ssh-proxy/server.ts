@@ -18,6 +18,7 @@ mkdir -p "$host" /run/sshd && chmod 755 /run/sshd
 for other in /run/thaw-ssh/*; do [ "$other" = "$host" ] || rm -rf "$other"; done
 [ -s "$host/key" ] || { ssh-keygen -q -t ed25519 -N "" -C "" -f "$host/key.$$" && mv "$host/key.$$" "$host/key"; rm -f "$host/key.$$.pub"; }
 [ -e /etc/pam.d/sshd ] && pam=yes || pam=no
+umask 022
 exec "$sshd" -i -e -f /dev/null -o LogLevel=ERROR -o HostKey="$host/key" \\
   -o AuthorizedKeysFile=none -o AuthorizedKeysCommand="/bin/echo $key" -o AuthorizedKeysCommandUser=root \\
   -o AuthenticationMethods=publickey -o PermitRootLogin=prohibit-password -o UseDNS=no -o PrintMotd=no \\

@@ -48,6 +48,7 @@ export async function serveAttach(
     connection.startFrom(from.out, from.err);
     connection.status({ type: "started", exec: execView(exec) });
     const asWriter = stdin === "1";
+    connection.onInput = () => sandbox.wake();
     const writtenBy = asWriter
       ? writers.claim(exec, connection, { name: as, takeover: takeover === "1" })
       : writers.nameOf(exec);

@@ -30,6 +30,8 @@ export class Connection implements Reader {
   #stdinQueue: Promise<void> = Promise.resolve();
   #stdinBytes = 0;
   #roomWaiters: (() => void)[] = [];
+  /** Called before input reaches the guest: a paused sandbox is to go on. */
+  onInput: () => Promise<void> = async () => {};
   /** Called when the client has dealt with more output. */
   onAcknowledge: (() => void) | null = null;
   readonly #started = Promise.withResolvers<void>();
@@ -174,7 +176,11 @@ export class Connection implements Reader {
         return;
       }
       case channel.close:
-        if (body[0] === channel.stdin) this.#stdinQueue = this.#stdinQueue.then(() => this.#exec?.endStdin());
+        if (body[0] === channel.stdin)
+          this.#stdinQueue = this.#stdinQueue
+            .then(() => this.#wakeFor(this.#exec))
+            .then(() => this.#exec?.endStdin())
+            .catch(() => {});
         return;
       default:
         this.fail(new EngineError("usage", `there is no channel ${message[0]}`));
@@ -186,12 +192,29 @@ export class Connection implements Reader {
     if (this.#stdinBytes > MAX_STDIN_BYTES) this.#socket.pause();
     const exec = this.#exec;
     this.#stdinQueue = this.#stdinQueue
+      .then(() => this.#wakeFor(exec))
       .then(() => exec?.writeStdin(bytes))
       .catch(() => {})
       .then(() => {
         this.#stdinBytes -= bytes.length;
         if (this.#stdinBytes <= MAX_STDIN_BYTES) this.#socket.resume();
       });
+  }
+
+  async #signal(exec: Exec | null, signal: string): Promise<void> {
+    await this.#wakeFor(exec);
+    await exec?.signal(signal, "group");
+  }
+
+  /** Says why, closes and throws when the sandbox can't go on. */
+  async #wakeFor(exec: Exec | null): Promise<void> {
+    if (exec === null || exec.isOver) return;
+    try {
+      await this.onInput();
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
   }
 
   #control(body: Buffer): void {
@@ -216,7 +239,7 @@ export class Connection implements Reader {
         this.#acknowledged = Math.min(message.data.out + message.data.err, this.#sent + this.#base);
         return this.#wake();
       case "signal":
-        this.#exec?.signal(message.data.signal, "group").catch(() => {});
+        this.#signal(this.#exec, message.data.signal).catch(() => {});
         return;
     }
   }

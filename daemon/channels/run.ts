@@ -39,6 +39,7 @@ export async function serveRun(
     });
     connection.letGoOnClose(engine.leases.hold(sandbox.id), request.returnMs);
     connection.onClose(sandbox.acquireUse());
+    connection.onInput = () => sandbox.wake();
     connection.status({ type: "created", sandbox: sandboxView(engine, sandbox) });
     if (request.hold) await Promise.race([connection.started, aborted(gone.signal)]);
     gone.signal.throwIfAborted();

@@ -90,6 +90,23 @@ fn a_terminal() {
 }
 
 #[test]
+fn input_that_ends_in_the_middle_of_a_line_ends_a_terminals() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    for (id, input) in [("a", "half"), ("b", "whole\n"), ("c", "")] {
+        let script = "stty -echo; echo ready; cat; echo over";
+        let stream = host.start(id, script, json!({ "tty": { "rows": 3, "cols": 80 }, "stdin": true }));
+        assert_eq!(host.next(stream, DATA).payload, b"ready\r\n");
+        if !input.is_empty() {
+            host.send(DATA, stream, CHANNEL_IN, input.as_bytes());
+        }
+        host.send(END, stream, CHANNEL_IN, &[]);
+        let outcome = host.finish(stream);
+        assert_eq!(String::from_utf8(outcome.out).unwrap(), format!("{}over\r\n", input.replace('\n', "\r\n")));
+    }
+}
+
+#[test]
 fn signals_reach_the_group_or_the_tree() {
     let agent = Agent::start();
     let mut host = agent.host();

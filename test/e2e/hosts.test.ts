@@ -301,6 +301,7 @@ describe("ssh into a sandbox", () => {
     await execa("scp", ["-F", entry(), file, "web.thaw:/root/bytes"]);
     await execa("scp", ["-F", entry(), "web.thaw:/root/bytes", `${file}.back`]);
     expect(readFileSync(`${file}.back`).equals(readFileSync(file))).toBe(true);
+    expect((await ssh(["web.thaw", "umask"])).stdout).toMatch(/^0?022\n$/);
     const listed = await execa("sftp", ["-b", "-", "-F", entry(), "web.thaw"], { input: "ls /root\n" });
     expect(listed.stdout).toContain("/root/bytes");
     expect((await thaw(["exec", "web", "--", "useradd", "-m", "ann"])).exitCode).toBe(0);

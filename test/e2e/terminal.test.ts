@@ -118,6 +118,22 @@ describe("thaw shell", () => {
     await terminal.until(/host> $/m);
   });
 
+  test("of a sandbox that was paused: what is typed wakes it, and Ctrl-C too", async () => {
+    await using terminal = await Terminal.open();
+    await terminal.type("thaw shell web");
+    await terminal.until(/[#$] $/m);
+    expect((await thaw(["pause", "web"])).exitCode).toBe(0);
+    await terminal.type("echo awake-$((6 * 7))");
+    await terminal.until("awake-42");
+    await terminal.type("exit");
+    await terminal.until(/host> $/m);
+    const asleep = thaw(["exec", "web", "--", "sleep", "600"]);
+    await until(async () => (await running()).length === 1, "the command to run");
+    expect((await thaw(["pause", "web"])).exitCode).toBe(0);
+    asleep.kill("SIGINT");
+    expect((await asleep).exitCode).toBe(130);
+  });
+
   test("needs a terminal, and says so", async () => {
     expect(await thaw(["shell", "web"], { input: "" })).toMatchObject({
       exitCode: 2,
@@ -213,6 +229,19 @@ test("attach without a terminal shows the past, then what comes, and has the exi
   expect(await thaw(["attach", "web", id])).toMatchObject({ stdout: "past\nto come\n", exitCode: 4 });
   const none = await thaw(["attach", "web"]);
   expect([none.exitCode, String(none.stderr)]).toEqual([2, expect.stringContaining("no exec that runs")]);
+});
+
+test("attach -i with input that ends in the middle of a line ends a terminal's program", async () => {
+  await using terminal = await Terminal.open();
+  await terminal.type("thaw exec -it web -- sh -c 'cat; echo over; sleep 600'");
+  await terminal.until("Ctrl-] leaves");
+  await terminal.press("C-]");
+  await terminal.until("runs on");
+  const [exec = ""] = await running();
+  const attached = thaw(["attach", "-i", "web", exec], { input: "half" });
+  await until(async () => String((await thaw(["logs", "web", exec])).stdout).includes("over"), "cat to end");
+  await thaw(["exec", "web", "--", "sh", "-c", "kill -9 -1"]);
+  await attached;
 });
 
 test("a terminal that attaches to a command without one leaves with the keys and Enter, as it says", async () => {

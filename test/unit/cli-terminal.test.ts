@@ -12,10 +12,15 @@ async function typed(keys: string, ...chunks: string[]): Promise<{ out: string; 
   vi.useFakeTimers();
   try {
     let left = false;
-    const reader = new DetachReader(parseDetachKeys(keys).bytes, () => {
-      left = true;
-    });
     let out = "";
+    const reader = new DetachReader(parseDetachKeys(keys).bytes, {
+      leave: () => {
+        left = true;
+      },
+      send: (bytes) => {
+        out += bytes.toString();
+      },
+    });
     for (const chunk of chunks) {
       if (chunk === "…") await vi.advanceTimersByTimeAsync(1000);
       else out += reader.take(Buffer.from(chunk)).toString();
@@ -40,6 +45,7 @@ test("detach keys: several in a row, held back until they differ", async () => {
   const keys = "ctrl-p,ctrl-q";
   expect(await typed(keys, "\x10")).toEqual({ out: "", left: false });
   expect(await typed(keys, "\x10", "x")).toEqual({ out: "\x10x", left: false });
+  expect(await typed(keys, "\x10", "…", "\x11", "…")).toEqual({ out: "\x10\x11", left: false });
   expect(await typed(keys, "\x10\x10\x11", "…")).toEqual({ out: "\x10", left: true });
   expect(await typed(keys, "\x10\x11\x10\x11", "…")).toEqual({ out: "\x10\x11", left: false });
   expect(await typed(keys, "\x10\x11\x10x")).toEqual({ out: "", left: true });

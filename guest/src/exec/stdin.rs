@@ -26,6 +26,8 @@ pub struct Stdin {
     /// Offset from which the host attached last counts its window.
     window_start: u64,
     ended: bool,
+    /// The last byte taken did not end a line.
+    is_mid_line: bool,
 }
 
 impl Stdin {
@@ -57,6 +59,9 @@ impl Stdin {
             return false;
         }
         self.taken += length as u64;
+        if let Some(last) = bytes.last() {
+            self.is_mid_line = !matches!(last, b'\n' | b'\r' | &END_OF_TRANSMISSION);
+        }
         if self.pending.is_empty() {
             bytes = self.write(bytes);
         }
@@ -66,10 +71,11 @@ impl Stdin {
         true
     }
 
-    /// The host has no more.
+    /// The host has no more. In the middle of a line a terminal takes the first end of transmission for the line's.
     pub fn end(&mut self) {
         if !self.ended && self.is_tty && self.fd.is_some() {
-            self.pending.push_back(END_OF_TRANSMISSION);
+            let count = if self.is_mid_line { 2 } else { 1 };
+            self.pending.extend(std::iter::repeat_n(END_OF_TRANSMISSION, count));
         }
         self.ended = true;
         self.drain();
