@@ -5,7 +5,7 @@ import { channel, LOG_RECORD_HEADER_BYTES } from "../../api/channels.ts";
 import type { LogStatus } from "../../api/schema.ts";
 import type { Exec } from "../../engine/execs/exec.ts";
 import { followExec } from "../../engine/execs/follow.ts";
-import { type Position, positionOf } from "../../engine/execs/positions.ts";
+import { endOf, type Position, positionOf } from "../../engine/execs/positions.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { apiErrorOf } from "../errors.ts";
 import { execView } from "../views.ts";
@@ -35,11 +35,12 @@ export function logRoutes(app: App, { engine }: DaemonContext): void {
       const { since, tail, follow, out, err } = request.query;
       const gone = new AbortController();
       reply.raw.on("close", () => gone.abort());
+      const until = endOf(exec.log);
       const from =
         out !== undefined || err !== undefined
           ? { out: Math.min(out ?? 0, exec.log.out), err: Math.min(err ?? 0, exec.log.err) }
-          : await positionOf(exec.log, { sinceMs: since, tail });
-      const records = recordsOf(exec, { from, follow: follow === "1", signal: gone.signal });
+          : await positionOf(exec.log, { sinceMs: since, tail, end: until });
+      const records = recordsOf(exec, { from, until, follow: follow === "1", signal: gone.signal });
       return reply.type("application/octet-stream").send(Readable.from(records));
     },
   );
@@ -47,7 +48,7 @@ export function logRoutes(app: App, { engine }: DaemonContext): void {
 
 async function* recordsOf(
   exec: Exec,
-  options: { from: Position; follow: boolean; signal: AbortSignal },
+  options: { from: Position; until: Position; follow: boolean; signal: AbortSignal },
 ): AsyncGenerator<Buffer, void> {
   const { from } = options;
   yield status({ type: "from", out: from.out, err: from.err });

@@ -22,19 +22,19 @@ async function* piecesOf(log: ExecLog, from: Position): AsyncGenerator<LogPiece>
 
 /**
  * Where what was written at `sinceMs` (epoch) or later begins, and of that the last `tail` lines, both channels counted together. A line
- * belongs where it began. Without either: the start of what is kept.
+ * belongs where it began. What comes after `end` (default: now) is not looked at. Without either: the start of what is kept.
  */
 export async function positionOf(
   log: ExecLog,
-  asked: { sinceMs?: number | undefined; tail?: number | undefined },
+  asked: { sinceMs?: number | undefined; tail?: number | undefined; end?: Position },
 ): Promise<Position> {
-  const { sinceMs = 0, tail } = asked;
+  const { sinceMs = 0, tail, end = endOf(log) } = asked;
   if (tail === undefined && asked.sinceMs === undefined) return { out: 0, err: 0 };
-  const end = endOf(log);
   const lines = new LastLines(tail);
   const fresh = { 1: true, 2: true };
   for await (const { channel, offset, timeMs, data } of piecesOf(log, { out: 0, err: 0 })) {
-    if (timeMs < sinceMs) continue;
+    const isLater = offset >= (channel === 1 ? end.out : end.err);
+    if (timeMs < sinceMs || isLater) continue;
     if (fresh[channel]) lines.begin(channel, offset);
     fresh[channel] = false;
     for (let at = data.indexOf(NEWLINE); at >= 0; at = data.indexOf(NEWLINE, at + 1)) {

@@ -2,6 +2,8 @@ import { appendFile, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Exec } from "../../engine/execs/exec.ts";
+import { type Followed, followExec } from "../../engine/execs/follow.ts";
 import { ExecLog, type LogPiece } from "../../engine/execs/log.ts";
 import { type Reader, Subscriber } from "../../engine/execs/subscriber.ts";
 
@@ -95,5 +97,47 @@ test("a subscriber gets everything once, whenever it comes", async () => {
   await log.flush();
   await Promise.all(subscribers.map((subscriber) => subscriber.catchUp()));
   for (const { text } of readers) expect(text).toBe(expected);
+  await log.close();
+});
+
+/** What a reader of this log is sent, as of an exec that runs. */
+function read(log: ExecLog): AsyncGenerator<Followed, void> {
+  const subscribe = (reader: Reader, from: { out: number; err: number }) => {
+    const subscriber = new Subscriber(log, reader, from);
+    return { ready: subscriber.catchUp(), stop: () => subscriber.stop() };
+  };
+  const exec = { log, subscribe } as unknown as Exec;
+  const { signal } = new AbortController();
+  return followExec(exec, { from: { out: 0, err: 0 }, follow: false, signal });
+}
+
+test("who does not follow gets what was there, though the command floods", async () => {
+  const log = await ExecLog.open(dir);
+  const flood = () => append(log, 1, "x\n".repeat(1000));
+  for (let i = 0; i < 10; i++) await flood();
+  const end = log.out;
+  const reading = read(log);
+  let bytes = 0;
+  for (let next = await reading.next(); !next.done; next = await reading.next()) {
+    if ("data" in next.value) bytes += next.value.data.length;
+    for (let i = 0; i < 10; i++) await flood();
+  }
+  expect(bytes).toBe(end);
+  await log.close();
+});
+
+test("after what is no longer kept output goes on with a whole line", async () => {
+  const log = await ExecLog.open(dir, { segmentBytes: 1000, keep: 1 });
+  const text = Array.from({ length: 500 }, (_, i) => `${String(i).padStart(9, "0")}\n`).join("");
+  for (let at = 0; at < text.length; at += 7) await append(log, 1, text.slice(at, at + 7));
+  const items: Followed[] = [];
+  for await (const item of read(log)) items.push(item);
+  const [gap, ...rest] = items;
+  if (gap === undefined || "data" in gap) throw new Error("nothing was dropped");
+  expect(gap.droppedUntil % 10).toBe(0);
+  expect(gap.droppedUntil).toBeGreaterThan(0);
+  expect(rest.map((item) => ("data" in item ? item.data.toString() : "?")).join("")).toBe(
+    text.slice(gap.droppedUntil),
+  );
   await log.close();
 });
