@@ -1,5 +1,6 @@
 /** When what is shown changes by itself: ages, and what happens next. */
 import type { State } from "./state/state.ts";
+import type { Store } from "./state/store.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -24,4 +25,38 @@ export function msToNextTick({ hosts, view, nowMs }: Pick<State, "hosts" | "view
   });
   if (young || (view === "sandboxes" && isWithin(MINUTE + SECOND))) return SECOND;
   return view === "sandboxes" && isWithin(SOON) ? 5 * SECOND : 15 * SECOND;
+}
+
+/** Has the ages drawn anew when they change. */
+export class AgeClock {
+  readonly #store: Store;
+  #next: { timer: NodeJS.Timeout; dueMs: number; of: readonly unknown[] } | undefined;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Plans the next drawing: sooner than it was when something younger has come. */
+  plan(): void {
+    const { state } = this.#store;
+    const lists = state.hosts.flatMap((host) => [host.sandboxes, host.captures, host.snapshots]);
+    const of = [state.view, ...lists];
+    const before = this.#next;
+    if (before?.of.every((each, index) => each === of[index])) return;
+    const dueMs = Math.min(
+      performance.now() + msToNextTick(state),
+      before?.dueMs ?? Number.POSITIVE_INFINITY,
+    );
+    clearTimeout(before?.timer);
+    const timer = setTimeout(() => {
+      this.#next = undefined;
+      this.#store.set({ nowMs: Date.now() });
+      this.plan();
+    }, dueMs - performance.now());
+    this.#next = { timer, dueMs, of };
+  }
+
+  close(): void {
+    clearTimeout(this.#next?.timer);
+  }
 }

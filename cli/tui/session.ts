@@ -6,7 +6,7 @@ import { findPaths, type RemoteHost, type Thaw, ThawError } from "../../client/i
 import { readTerminalSize } from "../exec-io/terminal.ts";
 import { writeErr } from "../output.ts";
 import { Actor } from "./act.ts";
-import { msToNextTick } from "./clock.ts";
+import { AgeClock } from "./clock.ts";
 import { HostFollower, troubleOf } from "./follow/host.ts";
 import { PaneFollower } from "./follow/pane.ts";
 import { followUsage } from "./follow/usage.ts";
@@ -38,7 +38,7 @@ export class Session {
   #crash: unknown;
   /** Resolves when who has the terminal has ended. */
   #handedOver: Promise<void> | undefined;
-  #tick: NodeJS.Timeout | undefined;
+  readonly #clock: AgeClock | undefined;
 
   constructor({ hosts, current }: SessionOptions) {
     const { signal } = this.#abort;
@@ -84,6 +84,8 @@ export class Session {
     };
     this.#screen = new Screen(store, { key: hear, crash: this.#fail });
     this.#pane = new PaneFollower(store, client);
+    // what is read aloud does not change by itself
+    this.#clock = isReadAloud ? undefined : new AgeClock(store);
   }
 
   /** @returns the exit code */
@@ -98,12 +100,11 @@ export class Session {
       this.#store.subscribe(this.#followWhatIsShown);
       this.#screen.open();
       for (const follower of this.#followers.values()) void follower.follow();
-      this.#schedule();
       return await this.#end.promise;
     } finally {
       this.#screen.end(this.#crash !== undefined);
       this.#store.close();
-      clearTimeout(this.#tick);
+      this.#clock?.close();
       this.#abort.abort();
       await this.#handedOver;
       this.#pane.close();
@@ -145,17 +146,8 @@ export class Session {
         });
       }
     }
-    this.#schedule();
+    this.#clock?.plan();
   };
-
-  #schedule(): void {
-    if (this.#tick !== undefined || this.#abort.signal.aborted || isReadAloud) return;
-    this.#tick = setTimeout(() => {
-      this.#tick = undefined;
-      this.#store.set({ nowMs: Date.now() });
-      this.#schedule();
-    }, msToNextTick(this.#store.state));
-  }
 
   /** A key that the terminal makes a signal of is for whoever has the terminal. */
   #hear(signal: (typeof ENDING)[number]): void {

@@ -5,7 +5,6 @@
  * Segment: `THAWLOG1`, u64 offset of out, u64 offset of err at its start; then records: u8 channel, 3 × 0, u32 length, u64 time in ms, bytes.
  * Little-endian.
  */
-import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -215,6 +214,15 @@ async function segmentsOf(dir: string): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** Offsets at the end of a segment; cuts off a record that was not written whole. Null when not even the head was. */
 async function recoverEnd(path: string): Promise<{ offsets: Offsets; bytes: number } | null> {
   const bytes = await readFile(path);
@@ -233,12 +241,16 @@ async function recoverEnd(path: string): Promise<{ offsets: Offsets; bytes: numb
   return { offsets, bytes: at };
 }
 
+/** Yields nothing of a segment that went meanwhile; one that goes while it is read is read to its end. */
 async function* readSegment(path: string): AsyncGenerator<LogPiece> {
-  const size = (await stat(path).catch(() => null))?.size ?? 0;
+  await using file = await openIfThere(path);
+  if (file === undefined) return;
+  const { size } = await file.stat();
   if (size <= SEGMENT_HEADER_BYTES) return;
   let rest: Buffer = Buffer.alloc(0);
   let offsets: Offsets | null = null;
-  for await (const chunk of createReadStream(path, { end: size - 1, highWaterMark: 1 << 20 })) {
+  const stream = file.createReadStream({ start: 0, end: size - 1, highWaterMark: 1 << 20, autoClose: false });
+  for await (const chunk of stream) {
     rest = rest.length > 0 ? Buffer.concat([rest, chunk as Buffer]) : (chunk as Buffer);
     let at = 0;
     if (offsets === null) {

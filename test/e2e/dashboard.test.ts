@@ -1,6 +1,6 @@
 /** The dashboard in a real terminal, with real machines. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -188,6 +188,37 @@ test("vim, less and htop inside; who detaches from one finds it as it was, and t
   } finally {
     rmSync(folder, { recursive: true });
     expect((await thaw(["rm", "edit", "newer"])).exitCode).toBe(0);
+  }
+});
+
+test("a guest that writes as fast as it can: keys are heard, its last lines are seen, memory is bounded", async () => {
+  expect((await thaw(["create", "--name", "flood"])).exitCode).toBe(0);
+  try {
+    await using terminal = await Terminal.open();
+    await terminal.type("thaw");
+    await terminal.until("1 Sandboxes");
+    await terminal.press("1");
+    await terminal.until(/▌ flood +running/);
+    // many lines, then one that has no end
+    const script =
+      "yes | head -c 100000000; head -c 40000000 /dev/zero | tr '\\0' x; echo; echo 'it is over'";
+    expect((await thaw(["exec", "-d", "flood", "--", "sh", "-c", script])).exitCode).toBe(0);
+    await terminal.until(/:\d\d [yxi]/);
+    await terminal.press("?");
+    await terminal.until("Keys in Sandboxes");
+    await terminal.press("Escape", "j");
+    await terminal.until(/▌ web +running[\s\S]*── web/);
+    await terminal.press("k");
+    await terminal.until(/:\d\d it is over *\n.*exited 0/);
+    const rows = await terminal.rows();
+    expect(rows[0]).toMatch(/^ 1 Sandboxes .* ●$/);
+    expect(rows[23]).toMatch(/q quit$/);
+    const status = readFileSync(`/proc/${await terminal.programPid()}/status`, "utf8");
+    expect(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1])).toBeLessThan(400_000);
+    await terminal.press("q");
+    await terminal.until(/^host> $/m);
+  } finally {
+    expect((await thaw(["rm", "flood"])).exitCode).toBe(0);
   }
 });
 

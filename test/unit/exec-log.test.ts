@@ -68,6 +68,26 @@ test("old segments go; what is left says from which offset", async () => {
   await log.close();
 });
 
+test("who reads while segments go gets what is kept, in order, and no error", async () => {
+  const log = await ExecLog.open(dir, { segmentBytes: 100, keep: 1 });
+  let isWriting = true;
+  const write = async (): Promise<void> => {
+    for (let i = 0; i < 1000; i++) await append(log, 1, "x".repeat(100));
+    isWriting = false;
+  };
+  const read = async (): Promise<void> => {
+    while (isWriting) {
+      let end = 0;
+      for await (const { offset, data } of log.read({ 1: 0, 2: 0 })) {
+        expect(offset).toBeGreaterThanOrEqual(end);
+        end = offset + data.length;
+      }
+    }
+  };
+  await Promise.all([write(), read(), read(), read()]);
+  await log.close();
+});
+
 test("a subscriber gets everything once, whenever it comes", async () => {
   const log = await ExecLog.open(dir);
   let expected = "";

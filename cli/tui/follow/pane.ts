@@ -11,6 +11,8 @@ import { troubleOf } from "./host.ts";
 const SETTLE_MS = 80;
 /** Lines are put together for this long: to add one costs as much as to add a thousand. */
 const BATCH_MS = 16;
+/** After what was followed has failed, such as a guest that did not answer: it is asked again for as long as it is shown. */
+const RETRY_MS = 3000;
 
 export class PaneFollower {
   readonly #store: Store;
@@ -25,10 +27,12 @@ export class PaneFollower {
 
   /** Shows this pane of this row from now on; what is shown already goes on. */
   show(pane: Pane<Row> | undefined, row: Row | undefined): void {
+    // a host that is back is asked anew
+    const isAway = this.#isAway(row);
     const key =
       pane === undefined || row === undefined
         ? undefined
-        : `${pane.title} ${row.key} ${pane.version?.(row) ?? ""}`;
+        : `${pane.title} ${row.key} ${isAway} ${pane.version?.(row) ?? ""}`;
     if (key === this.#followed) return;
     this.#followed = key;
     this.#abort.abort();
@@ -36,7 +40,14 @@ export class PaneFollower {
     const { of } = this.#store.state.pane;
     const shown = row === undefined ? undefined : `${pane?.title} ${row.key}`;
     this.#store.setPane({ of: shown, trouble: undefined, ...(of === shown ? {} : { lines: [], back: 0 }) });
-    if (pane?.follow !== undefined && row !== undefined) void this.#follow(pane, row, this.#abort.signal);
+    if (pane?.follow !== undefined && row !== undefined && !isAway)
+      void this.#follow(pane, row, this.#abort.signal);
+  }
+
+  #isAway(row: Row | undefined): boolean {
+    return this.#store.state.hosts.some(
+      ({ context, status }) => context === row?.context && status === "away",
+    );
   }
 
   close(): void {
@@ -44,6 +55,17 @@ export class PaneFollower {
   }
 
   async #follow(pane: Pane<Row>, row: Row, signal: AbortSignal): Promise<void> {
+    const wait = (ms: number): Promise<void> => pause(ms, undefined, { signal });
+    try {
+      await wait(SETTLE_MS);
+      while (!(await this.#followOnce(pane, row, signal))) await wait(RETRY_MS);
+    } catch {
+      // it is shown no more
+    }
+  }
+
+  /** @returns whether it came to its end */
+  async #followOnce(pane: Pane<Row>, row: Row, signal: AbortSignal): Promise<boolean> {
     let isAnew = true;
     let lines: Line[] = [];
     let timer: NodeJS.Timeout | undefined;
@@ -55,18 +77,19 @@ export class PaneFollower {
       isAnew = false;
     };
     try {
-      await pause(SETTLE_MS, undefined, { signal });
       for await (const part of pane.follow?.(this.#client(row.context), row, signal) ?? []) {
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         isAnew ||= part.anew === true;
         lines = [...(part.anew === true ? [] : lines), ...part.lines].slice(-KEPT_LINES);
         timer ??= setTimeout(tell, BATCH_MS);
       }
       tell();
+      return true;
     } catch (error) {
-      if (signal.aborted) return;
-      tell();
+      if (signal.aborted) return true;
+      if (timer !== undefined) tell();
       this.#store.setPane({ trouble: troubleOf(error) });
+      return false;
     }
   }
 
@@ -75,6 +98,6 @@ export class PaneFollower {
     // who has scrolled back stays where they are
     const back = pane.back === 0 || anew ? pane.back : pane.back + lines.length;
     const kept = anew ? lines : [...pane.lines, ...lines];
-    this.#store.setPane({ lines: kept.slice(-KEPT_LINES), back });
+    this.#store.setPane({ lines: kept.slice(-KEPT_LINES), back, trouble: undefined });
   }
 }

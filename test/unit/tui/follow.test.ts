@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { HostFollower } from "../../../cli/tui/follow/host.ts";
+import { PaneFollower } from "../../../cli/tui/follow/pane.ts";
 import { newState } from "../../../cli/tui/state/state.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
+import { Thaw } from "../../../client/index.ts";
 import { openMadeUpHost } from "../../helpers/made-up-host.ts";
 
 const SANDBOXES = 300;
@@ -48,5 +50,42 @@ test("every change arrives, and a flood of them in one list does not read the ot
     await follower.close();
     store.close();
     await following;
+  }
+});
+
+test("a pane that could not be read is read again while it is shown, and anew when its host is back", async () => {
+  const store = new Store(newState(["local"], { cols: 80, rows: 24 }, Date.now()));
+  const client = new Thaw({ autostart: false });
+  const panes = new PaneFollower(store, () => client);
+  let reads = 0;
+  const pane = {
+    title: "Log",
+    async *follow() {
+      reads += 1;
+      if (reads === 1) throw new Error("the guest does not answer");
+      yield { lines: [[{ text: `read ${reads}` }]], anew: true };
+    },
+  };
+  const row = { key: "local/s1", context: "local", name: "web", text: "" };
+  const show = (): void => panes.show(pane, row);
+  const lines = () => store.state.pane.lines.flat().map(({ text }) => text);
+  store.subscribe(show);
+  try {
+    show();
+    await vi.waitFor(
+      () => expect(store.state.pane.trouble?.message).toBe("the guest does not answer"),
+      60_000,
+    );
+    await vi.waitFor(() => expect(lines()).toEqual(["read 2"]), 60_000);
+    expect(store.state.pane.trouble).toBeUndefined();
+    store.setHost("local", (host) => ({ ...host, status: "away" }));
+    store.tellNow();
+    expect(lines()).toEqual(["read 2"]);
+    store.setHost("local", (host) => ({ ...host, status: "here" }));
+    await vi.waitFor(() => expect(lines()).toEqual(["read 3"]), 60_000);
+  } finally {
+    panes.close();
+    store.close();
+    await client.close();
   }
 });

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { AgeClock } from "../../../cli/tui/clock.ts";
 import { newState } from "../../../cli/tui/state/state.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
+import { sandbox } from "./world.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -32,4 +34,21 @@ test("changes share a drawing; what a key changes does not wait for theirs, and 
   store.hurry();
   vi.advanceTimersByTime(100);
   expect(told).toHaveBeenCalledTimes(3);
+});
+
+test("the ages of what has come are counted each second, however late the next drawing was planned before", () => {
+  const store = new Store(newState(["local"], { cols: 80, rows: 24 }, Date.now()));
+  const clock = new AgeClock(store);
+  store.subscribe(() => clock.plan());
+  try {
+    clock.plan();
+    vi.advanceTimersByTime(5000);
+    const createdAt = new Date().toISOString();
+    store.setHost("local", (host) => ({ ...host, sandboxes: new Map([["s1", sandbox({ createdAt })]]) }));
+    vi.advanceTimersByTime(3100);
+    expect(store.state.nowMs - Date.parse(createdAt)).toBeGreaterThanOrEqual(3000);
+  } finally {
+    clock.close();
+    store.close();
+  }
 });
