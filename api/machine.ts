@@ -34,6 +34,8 @@ export const execDefaults = z.strictObject({
   env: z.record(z.string(), z.string()),
   user: z.string(),
   workdir: z.string(),
+  /** Commands for `sh -e`, as root: run in each new clone before anything else may run in it. */
+  onThaw: z.array(z.strictObject({ name: z.string(), run: z.string() })).optional(),
 });
 /** What the machine's process uses of the host. */
 /** What one sandbox's machine uses of the host. */

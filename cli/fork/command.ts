@@ -1,6 +1,7 @@
 import { parseCopies } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { RANDOM_NOTE } from "../random-note.ts";
 import type { Define } from "../verbs.ts";
 import type { ForkFlags } from "./fork.ts";
 
@@ -17,7 +18,7 @@ export const define: Define = (command, exit) => {
     .option("--json", "print the sandboxes as JSON")
     .addHelpText(
       "after",
-      "\nEach copy has the memory, processes and disk of this instant, and an identity of its own; the sandbox goes on.\n\nExample:\n  $ thaw fork web -n 3 --name try && thaw exec try-2 -- hostname",
+      `\nEach copy has the memory, processes and disk of this instant, and an identity of its own; the sandbox goes on.${RANDOM_NOTE}\n\nExample:\n  $ thaw fork web -n 3 --name try && thaw exec try-2 -- hostname`,
     )
     .action(async (sandbox: string, flags: ForkFlags) => {
       const { fork } = await import("./fork.ts");

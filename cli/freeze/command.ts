@@ -1,4 +1,5 @@
 import { parseTag } from "../arguments/tag.ts";
+import { RANDOM_NOTE } from "../random-note.ts";
 import type { Define } from "../verbs.ts";
 import type { FreezeFlags } from "./freeze.ts";
 
@@ -9,7 +10,7 @@ export const define: Define = (command, exit) => {
     .option("--json", "print the snapshot as JSON")
     .addHelpText(
       "after",
-      "\nMemory, processes and disk are kept as they are; the sandbox goes on.\n\nExample:\n  $ thaw freeze web mine:1 && thaw run --snapshot mine:1 -- ps",
+      `\nMemory, processes and disk are kept as they are; the sandbox goes on.${RANDOM_NOTE}\n\nExample:\n  $ thaw freeze web mine:1 && thaw run --snapshot mine:1 -- ps`,
     )
     .action(async (sandbox: string, tag: string, flags: FreezeFlags) => {
       const { freeze } = await import("./freeze.ts");

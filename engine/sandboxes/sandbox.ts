@@ -27,6 +27,7 @@ import type { Exec } from "../execs/exec.ts";
 import type { HostNetwork } from "../network/host.ts";
 import type { Suspect } from "../state/quarantine.ts";
 import { writeRecord } from "../state/record.ts";
+import { runOnThaw } from "../templates/on-thaw.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
 import { recordPath } from "./dir.ts";
@@ -81,6 +82,8 @@ export interface ThawOptions {
   frozenLive?: boolean;
   /** A layer with cached folders, which its guest mounts before anything else. */
   cache?: string | undefined;
+  /** It is a new clone: its template's `onThaw` commands run. */
+  clone?: boolean;
 }
 
 /** What a sandbox needs of its host. */
@@ -217,6 +220,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
     if (cache !== undefined) await this.#mountCache(signal);
+    if (options.clone === true) await this.#runOnThaw(signal);
     this.#move("running", null);
     // Its first command waits for that, and nobody else.
     void this.#trust(this.#link.needAgent(this.record)).catch(() => {});
@@ -228,6 +232,15 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       await mountCache(this.#link.needAgent(this.record), {
         ...{ paths: cache?.paths ?? [], user: defaults.user, signal },
       });
+    } catch (error) {
+      await this.#link.stop();
+      throw error;
+    }
+  }
+
+  async #runOnThaw(signal?: AbortSignal): Promise<void> {
+    try {
+      await runOnThaw(this.#link.needAgent(this.record), this.record.defaults, signal);
     } catch (error) {
       await this.#link.stop();
       throw error;

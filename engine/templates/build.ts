@@ -66,7 +66,10 @@ export async function buildTemplate(
     variantOf: null,
     bootedFrom: null,
     warm: recipe.warm.map((step) => step.run),
-    defaults: { env: recipe.env, user: recipe.user, workdir: recipe.workdir },
+    defaults: {
+      ...{ env: recipe.env, user: recipe.user, workdir: recipe.workdir },
+      ...(recipe.onThaw.length === 0 ? {} : { onThaw: recipe.onThaw }),
+    },
   };
   return bootAndFreeze(
     context,

@@ -28,6 +28,8 @@ export const recipe = z.strictObject({
   user: z.string().min(1).max(64).default("root"),
   workdir: z.string().startsWith("/", "an absolute path").default("/root"),
   warm: z.array(step).default([]),
+  /** Run as root in each new clone, before it is used. */
+  onThaw: z.array(step).max(100).default([]),
   resources: z
     .strictObject({
       cpus: z.int().min(1).max(64).default(1),

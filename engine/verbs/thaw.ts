@@ -86,6 +86,7 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
       signal,
       difference: origin?.difference,
       cache: made.cache?.layer,
+      clone: made.replay === undefined && made.temporary !== true,
       frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
     });
     parts.admission.started(id);

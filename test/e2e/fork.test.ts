@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
@@ -117,6 +117,33 @@ describe("thaw freeze", () => {
     await run("freeze", "web", "mine:1");
     expect(await run("run", "--snapshot", "mine:1", "--", "cat", "/tmp/s")).toBe("state\n");
   });
+});
+
+test("onThaw commands run in each clone before it is used; when one fails nothing is left", async () => {
+  const base = readFileSync("templates/base/template.yaml", "utf8");
+  const file = join(testHome(), "seeded.yaml");
+  const step =
+    "[ ! -e /root/break ] || { echo it is broken; exit 3; }; cat /proc/sys/kernel/random/uuid > /root/seed";
+  writeFileSync(
+    file,
+    `${base.replace(/^(name|tag): base.*$/gm, "$1: seeded")}\nonThaw:\n  - ${JSON.stringify(step)}\n`,
+  );
+  await run("create", "--template", file, "--name", "sown");
+  await run("fork", "sown", "-n", "2", "--name", "child");
+  const seeds = await Promise.all(
+    ["sown", "child-1", "child-2"].map((name) => inside(name, "cat /root/seed")),
+  );
+  expect(new Set(seeds).size).toBe(3);
+  await inside("sown", "touch /root/break");
+  await run("freeze", "sown", "breaks");
+  const { exitCode, stderr } = await thaw(["create", "--snapshot", "breaks", "--name", "broken"]);
+  expect([exitCode, String(stderr)]).toEqual([
+    125,
+    expect.stringMatching(/onThaw: step .* exited 3[\s\S]*it is broken/),
+  ]);
+  expect(await stateOf("broken")).toBeUndefined();
+  await run("rm", "--all");
+  await run("snapshot", "rm", "breaks", "seeded");
 });
 
 describe("thaw fork", () => {

@@ -17,6 +17,7 @@ test("the least there can be", () => {
   expect(recipe).toMatchObject({
     name: "small",
     packages: [],
+    onThaw: [],
     user: "root",
     resources: { cpus: 1, memory: 512, disk: 4096 },
   });
