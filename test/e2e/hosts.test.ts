@@ -1,7 +1,7 @@
 /** Another host: this one, through a real sshd. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -140,6 +140,38 @@ describe("the verbs, through ssh", () => {
     await terminal.press("C-c");
     await terminal.type("echo then=$?");
     await terminal.until("then=130");
+  });
+
+  test("the dashboard shows two at once: each row says which; one that goes away is said, and comes back by itself", async () => {
+    await using second = await Sshd.start({ thaw: farThaw() });
+    // one client's keys and known hosts are for both
+    const ours = (name: string): string => join(sshd.folder, name);
+    appendFileSync(ours("known_hosts"), readFileSync(join(second.folder, "known_hosts")));
+    appendFileSync(join(second.folder, "authorized_keys"), readFileSync(ours("user.pub")));
+    expect((await here(["context", "add", "second", second.url])).exitCode).toBe(0);
+    try {
+      await using terminal = await Terminal.open(env);
+      await terminal.resize(120, 30);
+      await terminal.type("thaw");
+      await terminal.until(/web +running .* self *$/m);
+      await terminal.until(/web +running .* second *$/m);
+      await second.stop();
+      await terminal.until("second is away");
+      // the other is followed as before, and what is known of the one that is away stays
+      expect((await thaw(["create", "--name", "later"])).exitCode).toBe(0);
+      const screen = await terminal.until(/later +running .* self *$/m);
+      expect(screen).toMatch(/web +running .* second *$/m);
+      expect(screen).not.toMatch(/later .* second *$/m);
+      await second.listen();
+      await terminal.until(/later +running .* second *$/m);
+      expect(await terminal.screen()).not.toContain("is away");
+      await terminal.press("q");
+      await terminal.until(/^host> $/m);
+    } finally {
+      await here(["context", "rm", "second"]);
+      await here(["daemon", "stop"]);
+      await thaw(["rm", "later"]);
+    }
   });
 
   test("a client that is gone takes its run along", async () => {

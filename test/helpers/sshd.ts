@@ -31,12 +31,12 @@ export class Sshd implements AsyncDisposable {
   readonly folder: string;
   /** For a client: which ssh to use, and configuration and runtime folders of its own. */
   readonly env: Readonly<Record<string, string>>;
-  readonly #pid: number;
+  readonly #port: number;
+  #pid = 0;
 
-  private constructor(options: { folder: string; port: number; pid: number }) {
-    const { folder, port, pid } = options;
+  private constructor({ folder, port }: { folder: string; port: number }) {
     this.folder = folder;
-    this.#pid = pid;
+    this.#port = port;
     this.url = `ssh://${userInfo().username}@127.0.0.1:${port}`;
     this.env = {
       THAW_SSH: `ssh -F ${folder}/ssh_config`,
@@ -79,19 +79,26 @@ export class Sshd implements AsyncDisposable {
       `UserKnownHostsFile ${folder}/known_hosts`,
     ];
     writeFileSync(join(folder, "ssh_config"), `${client.join("\n")}\n`);
+    const sshd = new Sshd({ folder, port });
+    await sshd.listen();
+    return sshd;
+  }
+
+  /** Lets clients in, again after `stop`. */
+  async listen(): Promise<void> {
+    const { folder } = this;
     const server = execa("/usr/sbin/sshd", ["-D", "-E", `${folder}/log`, "-f", `${folder}/sshd_config`], {
       reject: false,
       cleanup: true,
     });
-    const sshd = new Sshd({ folder, port, pid: server.pid ?? 0 });
+    this.#pid = server.pid ?? 0;
     await until(async () => {
-      if (!isAlive(sshd.#pid)) throw new Error(`sshd ended: ${(await server).stderr}`);
-      const { exitCode } = await execa("bash", ["-c", `exec 3<>/dev/tcp/127.0.0.1/${port}`], {
+      if (!isAlive(this.#pid)) throw new Error(`sshd ended: ${(await server).stderr}`);
+      const { exitCode } = await execa("bash", ["-c", `exec 3<>/dev/tcp/127.0.0.1/${this.#port}`], {
         reject: false,
       });
       return exitCode === 0;
     }, "sshd to listen");
-    return sshd;
   }
 
   /** Ends every connection there is. @returns how many. */
