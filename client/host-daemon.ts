@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { paced } from "../host/pace.ts";
+import { HOST_UNIT } from "../host/systemd-units.ts";
 
 const ASK_SYSTEMD_MS = 5_000;
 /** Units in these states have no daemon, and get none by waiting. */
@@ -11,7 +12,7 @@ export const hostDaemon = {
   home: "/var/lib/thaw",
   socket: "/run/thaw/thaw.sock",
   group: "thaw",
-  unit: "/etc/systemd/system/thaw.service",
+  unit: HOST_UNIT,
   /** Prints what it has logged. */
   logs: "journalctl -u thaw",
 } as const;

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync, mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -71,12 +71,38 @@ export function checkSocketFolder(socket: string): void {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined) continue;
     const ours = stats.uid === uid || stats.uid === 0;
-    if (ours && (stats.isDirectory() || path !== folder)) continue;
-    const what = ours ? "is not a folder" : `belongs to uid ${stats.uid}, not to ${uid}`;
+    const isOpen = stats.isDirectory() && (stats.mode & 0o1002) === 0o002;
+    if (ours && !isOpen && (stats.isDirectory() || path !== folder)) continue;
+    const what = !ours
+      ? `belongs to uid ${stats.uid}, not to ${uid}`
+      : isOpen
+        ? "can be written by everybody"
+        : "is not a folder";
     throw new ThawError("host-not-ready", `${path}, where thaw's socket would be, ${what}`, {
       hint: "set THAW_SOCKET to a path in a folder of your own",
     });
   }
+}
+
+/**
+ * Refuses a socket that somebody else made, and its folder as {@link checkSocketFolder}. A socket that is not there is fine.
+ * @throws ThawError `host-not-ready`.
+ */
+export function checkSocket(socket: string): void {
+  checkSocketFolder(socket);
+  const uid = process.getuid?.() ?? 0;
+  const link = lstatSync(socket, { throwIfNoEntry: false });
+  const target = statSync(socket, { throwIfNoEntry: false });
+  for (const stats of [link, target]) {
+    if (stats === undefined || stats.uid === uid || stats.uid === 0) continue;
+    throw new ThawError("host-not-ready", `the socket ${socket} belongs to uid ${stats.uid}, not to ${uid}`, {
+      hint: "set THAW_SOCKET to a path in a folder of your own",
+    });
+  }
+  if (target !== undefined && !target.isSocket())
+    throw new ThawError("host-not-ready", `${socket}, where thaw's socket would be, is not a socket`, {
+      hint: "remove it, or set THAW_SOCKET to another path",
+    });
 }
 
 function describeUnwritable(folder: string, error: unknown): ThawError {
@@ -97,5 +123,5 @@ export function makeFolders(paths: ThawPaths): void {
       throw describeUnwritable(path, error);
     }
   }
-  checkSocketFolder(paths.socket);
+  checkSocket(paths.socket);
 }

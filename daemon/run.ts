@@ -1,15 +1,27 @@
 /** The daemon's process: lock, engine, server, signals. Started by clients from its installed copy; see docs/API.md. */
-import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Engine } from "../engine/engine.ts";
 import { measurePace, paced, setPace } from "../host/pace.ts";
+import { HOST_UNIT, userUnit } from "../host/systemd-units.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { describeHolder, lockHome } from "./lock.ts";
 import { Previews } from "./preview/previews.ts";
+import { pruneVersions } from "./prune-versions.ts";
 import { Requests } from "./requests.ts";
+import { keepLogShort } from "./rotate-log.ts";
 import { createServer } from "./server.ts";
 import { findRestartCommand, tellSystemdReady } from "./systemd.ts";
 
@@ -84,12 +96,18 @@ const server = await createServer({
 // Whoever finds this daemon finds its ports as well.
 await engine.openPorts();
 await previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
-rmSync(socket, { force: true });
+if (!removeSocket(socket))
+  fail(`${socket} is not a socket\nhint: remove it, or set THAW_SOCKET to another path`);
 await server.listen({ path: socket });
 void engine.begin();
+keepLogShort();
 if (group === undefined) chmodSync(socket, 0o600);
 else openToGroup(socket, group);
 void tellSystemdReady();
+void pruneVersions({
+  ...{ versions: dirname(installed), own: basename(installed), node: realpathSync(process.execPath) },
+  units: [HOST_UNIT, userUnit()],
+});
 server.log.info(
   {
     version: version.version,
@@ -109,10 +127,17 @@ function shutDown(): void {
   if (leaving) return;
   leaving = true;
   server.log.info("leaving; machines go on");
-  rmSync(socket as string, { force: true });
+  removeSocket(socket as string);
   setTimeout(() => process.exit(0), paced(5000)).unref();
   previews.close();
   void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
+}
+
+/** Removes a socket. False when something else is there, which is left alone. */
+function removeSocket(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found?.isSocket() === true) rmSync(path, { force: true });
+  return found === undefined || found.isSocket();
 }
 
 /** The kernel ends others first when memory runs out. Not allowed to everyone. */

@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { findPaths, hostDaemon, installDaemon, ThawError } from "../../client/index.ts";
+import { userUnit } from "../../host/systemd-units.ts";
 import { requireLocalContext, withClient } from "../connect.ts";
 import { writeOut } from "../output.ts";
 import { formatUnit } from "./units.ts";
@@ -44,9 +44,7 @@ export async function install({ system = false, print = false }: InstallFlags): 
   if (!print) checkHost(system);
   const own = findPaths();
   const { home, socket } = system ? hostDaemon : own;
-  const path = system
-    ? hostDaemon.unit
-    : join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "systemd/user/thaw.service");
+  const path = system ? hostDaemon.unit : userUnit();
   if (!print) mkdirSync(home, { recursive: true, mode: 0o700 });
   const installed = print
     ? { node: process.execPath, script: join(home, "versions/DIGEST/daemon.mjs") }

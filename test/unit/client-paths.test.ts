@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { pickDaemonEnvironment } from "../../client/daemon-environment.ts";
-import { checkSocketFolder, findPaths } from "../../client/paths.ts";
+import { checkSocket, checkSocketFolder, findPaths } from "../../client/paths.ts";
 import { waitForSocket } from "../../client/wait-for-socket.ts";
 
 const env = { HOME: "/home/me", XDG_RUNTIME_DIR: "/run/user/1000" };
@@ -41,6 +42,30 @@ test("a link in place of the socket's folder is refused", () => {
   expect(() => checkSocketFolder(join(base, "real/thaw.sock"))).not.toThrow();
   expect(() => checkSocketFolder(join(base, "link/thaw.sock"))).toThrow(/not a folder/);
   expect(() => checkSocketFolder(join(base, "absent/thaw.sock"))).not.toThrow();
+  rmSync(base, { recursive: true });
+});
+
+test("a socket that somebody else made, or that is none, is refused before anything is sent", async () => {
+  const base = mkdtempSync(join(tmpdir(), "thaw-socket-"));
+  const socket = join(base, "s");
+  expect(() => checkSocket(socket)).not.toThrow();
+  writeFileSync(socket, "");
+  expect(() => checkSocket(socket)).toThrow(/is not a socket/);
+  rmSync(socket);
+  const server = createServer().listen(socket);
+  await once(server, "listening");
+  symlinkSync(socket, join(base, "link"));
+  expect(() => checkSocket(join(base, "link"))).not.toThrow();
+  if (process.getuid?.() === 0) {
+    chownSync(socket, 12_345, 12_345);
+    for (const name of ["s", "link"])
+      expect(() => checkSocket(join(base, name))).toThrow(/belongs to uid 12345/);
+  }
+  chmodSync(base, 0o777);
+  expect(() => checkSocket(join(base, "other"))).toThrow(/written by everybody/);
+  chmodSync(base, 0o1777);
+  expect(() => checkSocket(join(base, "other"))).not.toThrow();
+  server.close();
   rmSync(base, { recursive: true });
 });
 

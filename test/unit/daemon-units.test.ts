@@ -1,10 +1,25 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { planJournal } from "../../cli/daemon/logs.ts";
 import { formatUnit, quoteWord } from "../../cli/daemon/units.ts";
 import { whichDaemon } from "../../cli/doctor/doctor.ts";
 import { hasHostDaemon } from "../../client/host-daemon.ts";
+import { pruneVersions } from "../../daemon/prune-versions.ts";
+import { rotateLog } from "../../daemon/rotate-log.ts";
 import { findRestartCommand } from "../../daemon/systemd.ts";
 
 test("the unit of a user's daemon", () => {
@@ -116,4 +131,74 @@ test("doctor says which daemon, and why", () => {
   expect(whichDaemon(paths, {}).detail).toMatch(/^\/s; yours/);
   expect(whichDaemon(paths, { THAW_SOCKET: "/s" }).detail).toMatch(/THAW_SOCKET/);
   expect(whichDaemon({ ...paths, autostart: false }, {}).detail).toMatch(/the host's own/);
+});
+
+test("the journal has the log of a daemon that systemd runs", () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-units-"));
+  const units = { host: join(folder, "host.service"), user: join(folder, "user.service") };
+  const own = { home: "/home/ann lee/thaw", socket: "/run/user/1/thaw/thaw.sock" };
+  const host = { home: "/var/lib/thaw", socket: "/run/thaw/thaw.sock" };
+  expect([planJournal(own, {}, units), planJournal(host, {}, units)]).toEqual([null, null]);
+  writeFileSync(units.host, "");
+  writeFileSync(units.user, formatUnit({ node: "/n", script: "/s", ...own }));
+  const rest = ["--unit", "thaw.service", "--output", "cat", "--no-pager", "--lines"];
+  expect(planJournal(own, { tail: 5, follow: true }, units)).toEqual(["--user", ...rest, "5", "--follow"]);
+  expect(planJournal(host, {}, units)).toEqual([...rest, "all"]);
+  expect(planJournal({ ...own, home: "/home/ann" }, {}, units)).toBeNull();
+  rmSync(folder, { recursive: true });
+});
+
+test("a log that is too long moves away, and its writer goes on at the start", () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-rotate-"));
+  const path = join(folder, "daemon.log");
+  const fd = openSync(path, "a");
+  writeSync(fd, "first\n");
+  rotateLog(fd, 6);
+  expect(readdirSync(folder)).toEqual(["daemon.log"]);
+  writeSync(fd, "second\n");
+  rotateLog(fd, 6);
+  writeSync(fd, "third\n");
+  expect([readFileSync(`${path}.1`, "utf8"), readFileSync(path, "utf8")]).toEqual([
+    "first\nsecond\n",
+    "third\n",
+  ]);
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
+});
+
+test("old versions go; newer ones, those in use and those of a unit stay", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-versions-"));
+  const versions = join(folder, "versions");
+  const build = (digit: string, built: number): string => {
+    const name = digit.repeat(16);
+    mkdirSync(join(versions, name), { recursive: true });
+    writeFileSync(join(versions, name, "version.json"), JSON.stringify({ built }));
+    return name;
+  };
+  const [own, old, newer, used, ofUnit] = [
+    build("a", 5),
+    build("b", 4),
+    build("c", 6),
+    build("d", 1),
+    build("e", 1),
+  ];
+  for (const name of ["node-1.2.3", "node-24.0.0", `${old}.tmp-1-x`]) mkdirSync(join(versions, name));
+  const unit = join(folder, "unit");
+  writeFileSync(unit, `ExecStart=/n ${join(versions, ofUnit, "daemon.mjs")}\n`);
+  const user = spawn("sleep", ["600"], { argv0: join(versions, used, "keeper") });
+  await once(user, "spawn");
+  const options = {
+    versions,
+    own,
+    node: join(versions, "node-24.0.0/node"),
+    units: [unit, join(folder, "none")],
+  };
+  await pruneVersions(options);
+  expect(readdirSync(versions)).toHaveLength(8);
+  await pruneVersions({ ...options, keepMs: 0 });
+  expect(readdirSync(versions).sort()).toEqual([own, newer, used, ofUnit, "node-24.0.0"].sort());
+  const exited = once(user, "exit");
+  user.kill();
+  await exited;
+  rmSync(folder, { recursive: true });
 });
