@@ -13,6 +13,7 @@ export interface EventOptions {
   follow?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onGap?: (gap: { since: number; oldest: number }) => void;
+  onAlive?: () => void;
 }
 
 type Open = (path: string, signal: AbortSignal | undefined) => Promise<AsyncIterable<Uint8Array>>;
@@ -34,6 +35,7 @@ export async function* followEvents(open: Open, options: EventOptions): AsyncGen
       for await (const sent of parseEvents(await open(pathOf(options, last), signal))) {
         last = sent.id ?? last;
         pause = pauseMs.least;
+        options.onAlive?.();
         if (sent.type === "gap") options.onGap?.(JSON.parse(sent.data));
         // Too slow: what was missed comes with the next connection.
         else if (sent.type === "dropped") break;

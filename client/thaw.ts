@@ -21,6 +21,8 @@ export interface EventsOptions extends CallOptions {
   follow?: boolean | undefined;
   /** Events before `oldest` that were asked for are no longer kept. */
   onGap?: (gap: { since: number; oldest: number }) => void;
+  /** The daemon is there: called for each event, and every 15 s without one. */
+  onAlive?: () => void;
 }
 
 /**

@@ -100,7 +100,7 @@ export function formatBottom(state: State, height: number): string[] {
       .filter(({ status }) => status === "away")
       .map(({ context, trouble }) => `${context} is away: ${trouble?.message ?? "it ended"}`),
     ...state.hosts
-      .filter(({ status, trouble }) => status === "connecting" && trouble !== undefined)
+      .filter(({ status, trouble }) => status !== "away" && trouble !== undefined)
       .map(({ context, trouble }) => `${context}: ${trouble?.message}`),
     ...state.hosts
       .filter(({ unreadable }) => unreadable.size > 0)

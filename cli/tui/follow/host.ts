@@ -18,6 +18,8 @@ const MANY = 100;
 const ROUND_MS = 100;
 /** Who has not answered by then is said to be slow. */
 const SLOW_MS = 5000;
+/** A daemon that is well says so every 15 s. */
+const SILENT_MS = 40_000;
 
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof ThawError) return { message: error.message, hint: error.hint };
@@ -189,8 +191,10 @@ export class HostFollower {
       .then((doctor) => this.#set({ doctor }))
       .catch(() => {});
     const onGap = (): void => this.#note([]);
+    using silence = this.#watchSilence();
+    const onAlive = silence.end;
     let isStopped = false;
-    for await (const event of this.client.events({ since: lastEvent, signal, onGap })) {
+    for await (const event of this.client.events({ since: lastEvent, signal, onGap, onAlive })) {
       if (event.type === "daemon.stopped") {
         isStopped = true;
         onStopped();
@@ -199,6 +203,19 @@ export class HostFollower {
       if (event.type === "daemon.started" && isStopped) return;
       this.#note(changesOf(event));
     }
+  }
+
+  /** Says when nothing has come for long: a daemon that hangs breaks no connection. @returns `end`: to be called when something has */
+  #watchSilence(): Disposable & { end: () => void } {
+    const message = `nothing has come from it for ${SILENT_MS / 1000} s; it is waited for`;
+    const timer = setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
+    const end = (): void => {
+      timer.refresh();
+      this.#store.setHost(this.#context, (host) =>
+        host.trouble === undefined ? host : { ...host, trouble: undefined },
+      );
+    };
+    return { end, [Symbol.dispose]: () => clearTimeout(timer) };
   }
 
   /** Takes note of changes and asks for them. @param changes none: everything may have changed */

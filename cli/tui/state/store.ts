@@ -33,10 +33,10 @@ export class Store {
   }
 
   setHost(context: string, change: (host: HostState) => HostState): void {
-    this.update((state) => ({
-      ...state,
-      hosts: state.hosts.map((host) => (host.context === context ? change(host) : host)),
-    }));
+    this.update((state) => {
+      const hosts = state.hosts.map((host) => (host.context === context ? change(host) : host));
+      return hosts.every((host, index) => host === state.hosts[index]) ? state : { ...state, hosts };
+    });
   }
 
   /** Changes how the list of the view is looked at. */

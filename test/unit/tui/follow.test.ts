@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { formatBottom } from "../../../cli/tui/draw/bottom.ts";
 import { HostFollower } from "../../../cli/tui/follow/host.ts";
 import { PaneFollower } from "../../../cli/tui/follow/pane.ts";
 import { newState } from "../../../cli/tui/state/state.ts";
@@ -46,6 +47,31 @@ test("every change arrives, and a flood of them in one list does not read the ot
     // two pages, once
     expect(host.asked.get("/v1/captures")).toBe(2);
   } finally {
+    abort.abort();
+    await follower.close();
+    store.close();
+    await following;
+  }
+});
+
+test("a daemon that hangs while it is followed is said to be silent, until something comes from it", async () => {
+  await using host = await openMadeUpHost({ socket: join(folder, "socket"), sandboxes: 1, captures: 0 });
+  const store = new Store(newState(["local"], { cols: 80, rows: 24 }, Date.now()));
+  const abort = new AbortController();
+  const follower = new HostFollower({ store, context: "local", remote: undefined, signal: abort.signal });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const following = follower.follow();
+  const seen = () => store.state.hosts[0];
+  try {
+    await vi.waitFor(() => expect(host.asked.get("/v1/events")).toBe(1), { timeout: 60_000, interval: 5 });
+    vi.advanceTimersByTime(60_000);
+    expect(seen()?.trouble?.message).toContain("nothing has come from it for 40 s");
+    expect(formatBottom(store.state, 1).join()).toContain("local: nothing has come");
+    await host.change();
+    await vi.waitFor(() => expect(seen()?.trouble).toBeUndefined(), { timeout: 60_000, interval: 5 });
+    expect(seen()?.status).toBe("here");
+  } finally {
+    vi.useRealTimers();
     abort.abort();
     await follower.close();
     store.close();

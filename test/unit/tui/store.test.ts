@@ -36,6 +36,15 @@ test("changes share a drawing; what a key changes does not wait for theirs, and 
   expect(told).toHaveBeenCalledTimes(3);
 });
 
+test("a host that stays as it is is not drawn anew", () => {
+  const store = new Store(newState(["local"], { cols: 80, rows: 24 }, 0));
+  const told = vi.fn();
+  store.subscribe(told);
+  store.setHost("local", (host) => host);
+  vi.advanceTimersByTime(100);
+  expect(told).not.toHaveBeenCalled();
+});
+
 test("the ages of what has come are counted each second, however late the next drawing was planned before", () => {
   const store = new Store(newState(["local"], { cols: 80, rows: 24 }, Date.now()));
   const clock = new AgeClock(store);
