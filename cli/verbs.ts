@@ -33,12 +33,20 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./ssh-proxy/command.ts"),
   },
   ls: { description: "list sandboxes", load: () => import("./ls/command.ts") },
+  ps: { description: "list the execs of a sandbox, or the sandboxes", load: () => import("./ps/command.ts") },
+  inspect: {
+    description: "print all there is to know of sandboxes as JSON",
+    load: () => import("./inspect/command.ts"),
+  },
+  kill: { description: "send a signal to an exec", load: () => import("./kill/command.ts") },
   rm: { description: "remove sandboxes", load: () => import("./rm/command.ts") },
   pause: {
     description: "stop a sandbox's clock; it keeps its memory",
     load: () => import("./pause/command.ts"),
   },
   resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
+  stop: { description: "the same as pause", load: () => import("./stop/command.ts") },
+  start: { description: "the same as resume", load: () => import("./start/command.ts") },
   freeze: {
     description: "make a snapshot of a sandbox while it goes on",
     load: () => import("./freeze/command.ts"),
@@ -69,6 +77,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "list, inspect, tag, verify, push, pull and remove snapshots",
     load: () => import("./snapshot/command.ts"),
   },
+  images: { description: "the same as snapshot ls", load: () => import("./images/command.ts") },
   capture: {
     description: "list, show, check, verify, push, pull and remove what was kept of failures",
     load: () => import("./capture/command.ts"),
@@ -111,6 +120,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./context/command.ts"),
   },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
+  version: {
+    description: "print the versions of this command and of the daemon",
+    load: () => import("./version/command.ts"),
+  },
   completion: {
     description: "print a shell's completion script",
     load: () => import("./completion/command.ts"),

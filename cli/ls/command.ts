@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import { collectSelector } from "../arguments/selector.ts";
 import type { Define } from "../verbs.ts";
 import type { ListFlags } from "./list.ts";
@@ -6,6 +7,7 @@ export const define: Define = (command, exit) => {
   command
     .option("--label <K=V|K>", "only those with this label (may be repeated)", collectSelector)
     .option("--all-contexts", "those of this host and of every context")
+    .addOption(new Option("-q, --quiet", "print only ids").conflicts(["json", "allContexts"]))
     .option("--json", "print the sandboxes as JSON")
     .addHelpText(
       "after",

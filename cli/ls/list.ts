@@ -50,6 +50,7 @@ export function formatSandboxes(
 export interface ListFlags {
   label?: readonly string[];
   json?: boolean;
+  quiet?: boolean;
   allContexts?: boolean;
 }
 
@@ -63,6 +64,7 @@ export async function list(flags: ListFlags): Promise<void> {
     ]),
   );
   if (flags.json === true) printJson(sandboxes);
+  else if (flags.quiet === true) writeOut(sandboxes.map(({ id }) => `${id}\n`).join(""));
   else writeOut(formatSandboxes(sandboxes));
   for (const { kind, what, from, reason } of quarantined)
     writeErr(`${styleErr("yellow", "thaw:")} ${cleanText(`${kind} ${what} is kept: ${from} ${reason}`)}\n`);

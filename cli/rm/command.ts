@@ -17,6 +17,7 @@ export const define: Define = (command, exit) => {
       "every sandbox with this label (may be repeated: with all of them)",
       collectSelector,
     )
+    .option("-f, --force", "accepted, as in docker: a sandbox is removed whatever it does")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExamples:\n  $ thaw rm web\n  $ thaw rm --label repo=shop\n  $ thaw rm --all")
     .action(async (named: string[], flags: RmFlags) => {

@@ -43,6 +43,7 @@ export const define: Define = (command, exit, words) => {
     .option("--name <name>", "the sandbox's name", parseSandboxName)
     .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
     .option("--keep", "keep the sandbox when the command has ended")
+    .addOption(new Option("--rm", "accepted, as in docker: the sandbox is removed anyway").conflicts("keep"))
     .option("--verbose", "show a build's output, and at the end how long things took");
   addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command))))
     .addHelpText(

@@ -44,6 +44,22 @@ test("stdout and stderr apart, the newest exec by default, an older one by its i
   expect([unknown.exitCode, String(unknown.stderr)]).toEqual([2, expect.stringContaining(older)]);
 });
 
+test("ps lists the execs of a sandbox, kill ends one, inspect and ls -q tell the sandbox", async () => {
+  const id = await start("sleep 600");
+  const stateOf = async (): Promise<string | undefined> =>
+    (await thawJson<{ id: string; state: string }[]>(["ps", "web"])).find((exec) => exec.id === id)?.state;
+  expect([await stateOf(), String((await thaw(["ps", "web"])).stdout)]).toEqual([
+    "running",
+    expect.stringMatching(new RegExp(`^${id} +running .*sleep 600`, "m")),
+  ]);
+  expect(await thaw(["kill", "web", id.slice(0, 8)])).toMatchObject({ stdout: `${id}\n`, exitCode: 0 });
+  await until(async () => (await stateOf()) === "exited", "the exec to end");
+  const [web] = JSON.parse(String((await thaw(["inspect", "web"])).stdout)) as { id: string; name: string }[];
+  expect(web?.name).toBe("web");
+  expect((await thaw(["ls", "-q"])).stdout).toBe(`${web?.id}\n`);
+  expect((await thaw(["kill", "-s", "no signal", "web"])).exitCode).toBe(2);
+});
+
 test("--tail, --since, --timestamps and --json", async () => {
   await start("echo old; sleep 4; echo 1; sleep 0.3; echo 2 >&2; sleep 0.3; printf 3");
   expect((await thaw(["logs", "-f", "web"])).stdout).toBe("old\n1\n3");
