@@ -5,7 +5,7 @@ import { parseCapture } from "../arguments/capture.ts";
 
 import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
-import { collectEnv, collectEnvFile } from "../arguments/env.ts";
+import { collectEnv } from "../arguments/env.ts";
 import { collectMask, readSecrets } from "../arguments/mask.ts";
 import { parseUser } from "../arguments/user.ts";
 import { styleErr, writeErr } from "../output.ts";
@@ -15,7 +15,6 @@ import { readTerminalSize } from "./terminal.ts";
 /** Flags of everything that runs a command. */
 export interface ExecFlags {
   env?: Record<string, string>;
-  envFile?: Record<string, string>;
   mask?: readonly string[];
   workdir?: string;
   user?: string;
@@ -35,11 +34,6 @@ export function addExecFlags(command: Command): Command {
       "-e, --env <K=V>",
       "set a variable; K alone passes your own value on (may be repeated)",
       collectEnv,
-    )
-    .option(
-      "--env-file <file>",
-      "set the variables of a file, one in a line; -e goes before (may be repeated)",
-      collectEnvFile,
     )
     .option(
       "--mask <name>",
@@ -85,7 +79,8 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   return {
     argv: [...argv],
     stdin: flags.interactive === true,
-    ...planEnv(flags),
+    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...planMask(flags),
     ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.tty === true ? { tty: readTerminalSize() } : {}),
@@ -94,12 +89,9 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   };
 }
 
-/** The variables, and which are secret. Throws `usage` for a name without a value. Says which values are too short to be masked. */
-export function planEnv(flags: ExecFlags): { env?: Record<string, string>; mask?: string[] } {
-  const { mask } = flags;
-  const isGiven = flags.env !== undefined || flags.envFile !== undefined;
-  const env = isGiven ? { ...flags.envFile, ...flags.env } : undefined;
-  if (mask === undefined) return env === undefined ? {} : { env };
+/** The variables, with those that are secret. Throws `usage` for a name without a value. Says which values are too short to be masked. */
+export function planMask({ mask, env }: ExecFlags): { env?: Record<string, string>; mask?: string[] } {
+  if (mask === undefined) return {};
   const secrets = readSecrets(mask, { ...process.env, ...env });
   for (const name of findShort(secrets))
     writeErr(`${styleErr("yellow", "thaw:")} ${name} is not masked: fewer than ${MIN_SECRET_BYTES} bytes\n`);

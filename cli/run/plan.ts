@@ -4,7 +4,7 @@ import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
 import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
-import { type ExecFlags, planEnv } from "../exec-io/flags.ts";
+import { type ExecFlags, planMask } from "../exec-io/flags.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
 
 /** Flags of `thaw run`. */
@@ -45,7 +45,8 @@ async function readSettings(flags: RunFlags): Promise<RunSettings> {
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
     ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
-    ...planEnv(flags),
+    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...planMask(flags),
     ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),

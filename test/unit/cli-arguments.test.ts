@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseCpus } from "../../cli/arguments/count.ts";
 import { parseDuration } from "../../cli/arguments/duration.ts";
-import { collectEnv, collectEnvFile } from "../../cli/arguments/env.ts";
+import { collectEnv } from "../../cli/arguments/env.ts";
 import { parseForward } from "../../cli/arguments/forward.ts";
 import { parseMemory } from "../../cli/arguments/memory.ts";
 import { parseSandboxName } from "../../cli/arguments/sandbox-name.ts";
@@ -114,19 +114,4 @@ test("a sandbox has no name that names a capture", () => {
     expect(parseSandboxName(text)).toBe(text);
   for (const text of ["latest", "fail-7k3x", "capture-abcd1234", "Web", "-x", ""])
     expect(() => parseSandboxName(text)).toThrow();
-});
-
-test("variables of a file are those of docker's; -e goes before", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "thaw-env-"));
-  const file = join(folder, "env");
-  process.env.THAW_TEST_VARIABLE = "mine";
-  writeFileSync(file, "# a comment\n\nA='b c'\r\n  B=1=2\nTHAW_TEST_VARIABLE\nTHAW_NO_SUCH_VARIABLE\n");
-  const envFile = collectEnvFile(file);
-  expect(envFile).toEqual({ A: "'b c'", B: "1=2", THAW_TEST_VARIABLE: "mine" });
-  const plan = await planRun({ command: ["x"] }, { envFile, env: { B: "3" } });
-  expect(plan.settings.env).toEqual({ ...envFile, B: "3" });
-  expect(() => collectEnvFile(join(folder, "none"))).toThrow(/none/);
-  writeFileSync(file, "=x\n");
-  expect(() => collectEnvFile(file)).toThrow();
-  rmSync(folder, { recursive: true });
 });
