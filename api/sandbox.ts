@@ -113,8 +113,10 @@ export const forkRequest = z.object({
 });
 /** Changes of a sandbox. */
 export const patchRequest = z.object({
+  /** Its new name. Its guest keeps the hostname that it has. */
+  name: sandboxName.optional(),
   /** Labels to set; null removes one. The others stay. */
-  labels: z.record(z.string().max(128), z.string().max(1024).nullable()),
+  labels: z.record(z.string().max(128), z.string().max(1024).nullable()).optional(),
 });
 export const extendRequest = z.object({ byMs: lengthMs });
 /** `KEY=VALUE`, or `KEY` with any value. */

@@ -7,13 +7,13 @@ export type SandboxAction = (client: Thaw, sandbox: string) => Promise<unknown>;
 /** Defines a verb that takes one sandbox or more and prints each name when done. */
 export function defineSandboxVerb(
   command: Command,
-  options: { name: string; act: SandboxAction; exit: (code: number) => void },
+  options: { name: string; help?: string; act: SandboxAction; exit: (code: number) => void },
 ): void {
-  const { name, act, exit } = options;
+  const { name, help, act, exit } = options;
   command
     .argument("<sandbox...>", "names, ids, or unique beginnings of ids")
     .option("--json", "print the result as JSON")
-    .addHelpText("after", `\nExample:\n  $ thaw ${name} web`)
+    .addHelpText("after", `${help === undefined ? "" : `\n${help}\n`}\nExample:\n  $ thaw ${name} web`)
     .action(async (sandboxes: string[], flags: { json?: boolean }) => {
       const { actOnEach } = await import("./act-on-each.ts");
       exit(await actOnEach(sandboxes, act, flags));

@@ -33,20 +33,30 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./ssh-proxy/command.ts"),
   },
   ls: { description: "list sandboxes", load: () => import("./ls/command.ts") },
-  ps: { description: "list the execs of a sandbox, or the sandboxes", load: () => import("./ps/command.ts") },
+  ps: {
+    description: "list sandboxes; or the commands and processes of one",
+    load: () => import("./ps/command.ts"),
+  },
   inspect: {
-    description: "print all there is to know of sandboxes as JSON",
+    description: "print all that is known of a sandbox, snapshot or capture",
     load: () => import("./inspect/command.ts"),
   },
-  kill: { description: "send a signal to an exec", load: () => import("./kill/command.ts") },
+  rename: { description: "give a sandbox another name", load: () => import("./rename/command.ts") },
+  kill: { description: "send a signal to commands in a sandbox", load: () => import("./kill/command.ts") },
+  stop: {
+    description: "keep sandboxes on disk and end their machines",
+    load: () => import("./stop/command.ts"),
+  },
+  start: {
+    description: "let stopped and paused sandboxes go on where they were",
+    load: () => import("./start/command.ts"),
+  },
   rm: { description: "remove sandboxes", load: () => import("./rm/command.ts") },
   pause: {
     description: "stop a sandbox's clock; it keeps its memory",
     load: () => import("./pause/command.ts"),
   },
   resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
-  stop: { description: "the same as pause", load: () => import("./stop/command.ts") },
-  start: { description: "the same as resume", load: () => import("./start/command.ts") },
   freeze: {
     description: "make a snapshot of a sandbox while it goes on",
     load: () => import("./freeze/command.ts"),
@@ -77,7 +87,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "list, inspect, tag, verify, push, pull and remove snapshots",
     load: () => import("./snapshot/command.ts"),
   },
-  images: { description: "the same as snapshot ls", load: () => import("./images/command.ts") },
+  images: { description: "list snapshots", load: () => import("./images/command.ts") },
   capture: {
     description: "list, show, check, verify, push, pull and remove what was kept of failures",
     load: () => import("./capture/command.ts"),
@@ -115,15 +125,19 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./quarantine/command.ts"),
   },
   doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
+  info: {
+    description: "say which daemon answers, and how much there is of what",
+    load: () => import("./info/command.ts"),
+  },
+  version: {
+    description: "print the client's and the daemon's version",
+    load: () => import("./version/command.ts"),
+  },
   context: {
     description: "name other hosts, and choose which one is worked on",
     load: () => import("./context/command.ts"),
   },
   daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
-  version: {
-    description: "print the versions of this command and of the daemon",
-    load: () => import("./version/command.ts"),
-  },
   completion: {
     description: "print a shell's completion script",
     load: () => import("./completion/command.ts"),

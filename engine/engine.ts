@@ -54,7 +54,9 @@ import { pauseOrResume } from "./verbs/pause.ts";
 import { addForward, portsOf, removeForward } from "./verbs/ports.ts";
 import { endPreviews, sharePreview } from "./verbs/previews.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
+import { rename } from "./verbs/rename.ts";
 import { rerun } from "./verbs/rerun.ts";
+import { stop } from "./verbs/stop.ts";
 import { undo } from "./verbs/undo.ts";
 
 /** Between the moment in which clients can come and the first machine that is asked. */
@@ -241,6 +243,14 @@ export class Engine {
 
   label(reference: string, changes: Readonly<Record<string, string | null>>): Promise<Sandbox> {
     return label(this.#parts, reference, changes);
+  }
+
+  rename(reference: string, name: string): Promise<Sandbox> {
+    return rename(this.#parts, reference, name);
+  }
+
+  stop(reference: string): Promise<Sandbox> {
+    return stop(this.#parts, reference);
   }
 
   /** Asked again by the same request, it is answered by the state that it has brought about. */

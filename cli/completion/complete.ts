@@ -4,10 +4,14 @@ import { verbs } from "../verbs.ts";
 import { listNames, type NameKind } from "./names.ts";
 
 const sandboxVerbs = new Set([
-  ...["exec", "attach", "shell", "logs", "rm", "pause", "resume", "inspect", "ps", "kill", "stop", "start"],
+  ...["exec", "attach", "shell", "logs", "rm", "pause", "resume", "stop", "start"],
+  ...["ps", "inspect", "rename", "kill", "top"],
   ...["extend", "wait", "stats", "events", "ssh-config", "ssh-proxy"],
 ]);
-const oneSandbox = new Set(["exec", "attach", "shell", "logs", "ps", "kill", "ssh-config", "ssh-proxy"]);
+const oneSandbox = new Set([
+  ...["exec", "attach", "shell", "logs", "ssh-config", "ssh-proxy"],
+  ...["ps", "rename", "kill", "top"],
+]);
 
 /** What the argument being completed names; undefined when it is a file, or anything. */
 function findKind(words: readonly string[]): NameKind | undefined {

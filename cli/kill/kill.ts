@@ -1,22 +1,54 @@
-import type { ExecInfo } from "../../client/index.ts";
+import { constants } from "node:os";
+import { type ExecInfo, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
-import { findExec } from "../exec-io/find-exec.ts";
 import { printJson, writeOut } from "../output.ts";
 
-/** `thaw kill`: sends a signal to an exec and prints its id. */
+/** `TERM` for `term`, `SIGTERM` and `15`. @throws ThawError `usage` */
+export function parseSignal(text: string): string {
+  const name = text.toUpperCase().replace(/^SIG/, "");
+  for (const [signal, number] of Object.entries(constants.signals))
+    if (signal === `SIG${name}` || String(number) === text) return signal.slice("SIG".length);
+  throw new ThawError("usage", `there is no signal ${text}`, { hint: "kill -l lists them" });
+}
+
+/** Those that are named, or all that run. @throws ThawError `not-found`, `usage`, `conflict` */
+export function chooseExecs(all: readonly ExecInfo[], named: readonly string[], sandbox: string): ExecInfo[] {
+  const running = all.filter(({ state }) => state === "running");
+  if (named.length === 0) {
+    if (running.length > 0) return running;
+    throw new ThawError("conflict", `no command runs in ${sandbox}`, {
+      hint: `thaw rm ${sandbox} removes it`,
+    });
+  }
+  return named.map((name) => {
+    const fits = all.filter(({ id }) => name !== "" && id.startsWith(name));
+    const [only] = fits.filter(({ id }) => id === name || fits.length === 1);
+    if (only === undefined)
+      throw new ThawError(
+        fits.length === 0 ? "not-found" : "usage",
+        fits.length === 0 ? `${sandbox} has no command ${name}` : `${name} fits ${fits.length} commands`,
+        { hint: `thaw ps ${sandbox}` },
+      );
+    if (only.state !== "running")
+      throw new ThawError("conflict", `the command ${only.id} has ended`, { hint: `thaw ps ${sandbox}` });
+    return only;
+  });
+}
+
+/** `thaw kill`: prints the ids of the commands that got the signal. */
 export async function kill(
   sandbox: string,
-  reference: string | undefined,
+  named: readonly string[],
   flags: { signal: string; json?: boolean },
 ): Promise<void> {
-  const exec = await withClient(async (client) => {
-    const { info } = await client.sandboxes.get(sandbox);
-    const wanted = ({ state }: ExecInfo): boolean => state === "starting" || state === "running";
-    const found = findExec(info, reference, { wanted, what: "exec that runs" });
-    const to = flags.signal === "KILL" || flags.signal === "9" ? "tree" : "group";
-    await client.sandboxes.at(info.id).execAt(found.id).signal(flags.signal, { to });
-    return found;
+  const signal = parseSignal(flags.signal);
+  await withClient(async (client) => {
+    const chosen = chooseExecs(await client.sandboxes.at(sandbox).execs(), named, sandbox);
+    for (const { sandbox: id, id: exec } of chosen) {
+      const to = signal === "KILL" ? "tree" : "group";
+      await client.sandboxes.at(id).execAt(exec).signal(signal, { to });
+      if (flags.json !== true) writeOut(`${exec}\n`);
+    }
+    if (flags.json === true) printJson(chosen);
   });
-  if (flags.json === true) printJson(exec);
-  else writeOut(`${exec.id}\n`);
 }

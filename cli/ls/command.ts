@@ -1,17 +1,30 @@
-import { Option } from "commander";
+import type { Command } from "commander";
+import { collectFilter } from "../arguments/filter.ts";
 import { collectSelector } from "../arguments/selector.ts";
 import type { Define } from "../verbs.ts";
 import type { ListFlags } from "./list.ts";
 
-export const define: Define = (command, exit) => {
-  command
+/** Flags that choose and show sandboxes. */
+export function addListFlags(command: Command): Command {
+  return command
     .option("--label <K=V|K>", "only those with this label (may be repeated)", collectSelector)
+    .option(
+      "--filter <K=V>",
+      "only those whose name, state, from or id begins with this, or label=K=V (may be repeated)",
+      collectFilter,
+    )
+    .option("-q, --quiet", "print ids only")
+    .option("--format <template>", "one line each, as in '{{.name}} {{.state}}'; json: a line of JSON each")
+    .option("--no-trunc", "print long cells whole")
+    .option("--json", "print the sandboxes as JSON");
+}
+
+export const define: Define = (command, exit) => {
+  addListFlags(command)
     .option("--all-contexts", "those of this host and of every context")
-    .addOption(new Option("-q, --quiet", "print only ids").conflicts(["json", "allContexts"]))
-    .option("--json", "print the sandboxes as JSON")
     .addHelpText(
       "after",
-      "\nNEXT is what happens by itself, and when.\n\nExamples:\n  $ thaw ls --json | jq -r '.[].name'\n  $ thaw ls --label repo=shop\n  $ thaw ls --all-contexts",
+      "\nNEXT is what happens by itself, and when.\n\nExamples:\n  $ thaw ls --json | jq -r '.[].name'\n  $ thaw ls --label repo=shop\n  $ thaw ls --filter state=running -q\n  $ thaw ls --all-contexts",
     )
     .action(async (flags: ListFlags) => {
       if (flags.allContexts === true) {

@@ -1,17 +1,21 @@
 import type { SandboxInfo } from "../../client/index.ts";
+import { type Filters, passes } from "../arguments/filter.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { formatNext } from "../format/next.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
+import { formatTemplate } from "../format/template.ts";
 import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
 const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
 
-function describeState(sandbox: SandboxInfo): string {
+function describeState(sandbox: SandboxInfo, whole: boolean): string {
   if (sandbox.frozen) return "stopped (frozen)";
-  return sandbox.reason === null ? sandbox.state : `${sandbox.state}: ${sandbox.reason.slice(0, 60)}`;
+  return sandbox.reason === null
+    ? sandbox.state
+    : `${sandbox.state}: ${whole ? sandbox.reason : sandbox.reason.slice(0, 60)}`;
 }
 
 /** HOST:GUEST, with the host's address where it is not the loopback; then what listens and no forward leads to. */
@@ -26,14 +30,14 @@ function formatPorts({ ports, listening }: SandboxInfo): string {
 /** The table of sandboxes; of several hosts, where one names its context. */
 export function formatSandboxes(
   sandboxes: readonly (SandboxInfo & { context?: string })[],
-  nowMs?: number,
+  { nowMs, whole = false }: { nowMs?: number; whole?: boolean } = {},
 ): string {
   const everywhere = sandboxes.some(({ context }) => context !== undefined);
   const forwarded = sandboxes.some((sandbox) => formatPorts(sandbox) !== "");
   const rows = sandboxes.map((sandbox) => [
     ...(everywhere ? [sandbox.context ?? ""] : []),
     sandbox.name,
-    describeState(sandbox),
+    describeState(sandbox, whole),
     sandbox.from,
     sandbox.isolation,
     String(sandbox.resources.cpus),
@@ -49,23 +53,40 @@ export function formatSandboxes(
 
 export interface ListFlags {
   label?: readonly string[];
-  json?: boolean;
+  filter?: Filters;
+  format?: string;
   quiet?: boolean;
+  /** false: long cells are not cut. */
+  trunc?: boolean;
+  json?: boolean;
   allContexts?: boolean;
+}
+
+/** What is printed of those that pass the filters. */
+export function showSandboxes(
+  sandboxes: readonly (SandboxInfo & { context?: string })[],
+  { quiet, format, trunc }: ListFlags,
+): string {
+  const lines = (of: (sandbox: SandboxInfo) => string): string =>
+    sandboxes.map((sandbox) => `${of(sandbox)}\n`).join("");
+  if (quiet === true) return lines(({ id }) => id);
+  if (format !== undefined) return lines((sandbox) => formatTemplate(format, sandbox));
+  return formatSandboxes(sandboxes, { whole: trunc === false });
 }
 
 /** `thaw ls`. */
 export async function list(flags: ListFlags): Promise<void> {
   const [sandboxes, quarantined] = await withClient((client) =>
     Promise.all([
-      client.sandboxes.list({ labels: flags.label }).then((all) => all.map(({ info }) => info)),
+      client.sandboxes
+        .list({ labels: flags.label })
+        .then((all) => all.map(({ info }) => info).filter((one) => passes(one, flags.filter ?? []))),
       // The list does not fail for it.
       client.quarantine.list().catch(() => []),
     ]),
   );
   if (flags.json === true) printJson(sandboxes);
-  else if (flags.quiet === true) writeOut(sandboxes.map(({ id }) => `${id}\n`).join(""));
-  else writeOut(formatSandboxes(sandboxes));
+  else writeOut(showSandboxes(sandboxes, flags));
   for (const { kind, what, from, reason } of quarantined)
     writeErr(`${styleErr("yellow", "thaw:")} ${cleanText(`${kind} ${what} is kept: ${from} ${reason}`)}\n`);
   if (quarantined.length > 0) writeErr("hint: thaw quarantine ls\n");

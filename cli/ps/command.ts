@@ -1,20 +1,20 @@
+import { addListFlags } from "../ls/command.ts";
+import type { ListFlags } from "../ls/list.ts";
 import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
-  command
-    .argument("[sandbox]", "its name, id, or a unique beginning of its id (default: list the sandboxes)")
-    .option("--json", "print the execs, or the sandboxes, as JSON")
+  addListFlags(command.argument("[sandbox]", "its name, id, or a unique beginning of its id"))
     .addHelpText(
       "after",
-      "\nThe processes in a sandbox: thaw top NAME\n\nExamples:\n  $ thaw ps\n  $ thaw ps web",
+      "\nWithout a sandbox it lists sandboxes, as thaw ls does. The processes are as the guest tells them, at most 256.\n\nExamples:\n  $ thaw ps\n  $ thaw ps web",
     )
-    .action(async (sandbox: string | undefined, flags: { json?: boolean }) => {
+    .action(async (sandbox: string | undefined, flags: ListFlags) => {
       if (sandbox === undefined) {
         const { list } = await import("../ls/list.ts");
         await list(flags);
       } else {
-        const { listExecs } = await import("./ps.ts");
-        await listExecs(sandbox, flags);
+        const { listCommands } = await import("./ps.ts");
+        await listCommands(sandbox, flags);
       }
       exit(0);
     });

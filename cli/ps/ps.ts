@@ -1,18 +1,38 @@
+import { type ExecInfo, type GuestReport, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { formatCommand } from "../format/ending.ts";
 import { formatTable } from "../format/table.ts";
+import type { ListFlags } from "../ls/list.ts";
 import { printJson, writeOut } from "../output.ts";
+import { formatProcesses } from "../top/top.ts";
 
-/** `thaw ps SANDBOX`: its execs, the oldest first. */
-export async function listExecs(sandbox: string, flags: { json?: boolean }): Promise<void> {
-  const { info } = await withClient((client) => client.sandboxes.get(sandbox));
-  if (flags.json === true) return printJson(info.execs);
-  const rows = info.execs.map(({ id, state, exit, startedAt, argv }) => [
-    id,
-    state,
-    exit === null ? "" : String(exit.signal ?? exit.code ?? ""),
-    formatAge(startedAt),
-    argv.join(" ").slice(0, 80),
+function describeEnd({ state, exit, error }: ExecInfo): string {
+  if (error !== null) return error.message;
+  if (exit === null) return state;
+  return exit.signal === null ? `exited ${exit.code}` : `killed by ${exit.signal}`;
+}
+
+/** `thaw ps SANDBOX`: its commands, and its processes while it runs. With `-q` the ids of commands. */
+export async function listCommands(sandbox: string, flags: ListFlags): Promise<void> {
+  if (flags.filter !== undefined || flags.format !== undefined || flags.label !== undefined)
+    throw new ThawError("usage", "--filter, --format and --label choose sandboxes: name none");
+  const { execs, report } = await withClient(async (client) => {
+    const found = await client.sandboxes.get(sandbox);
+    const none: GuestReport = { processes: [], listening: [] };
+    // To look at one that sleeps does not wake it.
+    const report = found.info.state === "running" ? await client.sandboxes.at(found.id).processes() : none;
+    return { execs: await client.sandboxes.at(found.id).execs(), report };
+  });
+  if (flags.json === true) return printJson({ execs, ...report });
+  if (flags.quiet === true) return writeOut(execs.map(({ id }) => `${id}\n`).join(""));
+  const rows = execs.map((exec) => [
+    exec.id,
+    describeEnd(exec),
+    formatAge(exec.startedAt),
+    exec.user ?? "",
+    formatCommand(exec.argv, flags.trunc === false ? Number.POSITIVE_INFINITY : undefined),
   ]);
-  writeOut(formatTable(["EXEC", "STATE", "EXIT", "STARTED", "COMMAND"], rows));
+  writeOut(formatTable(["EXEC", "STATE", "STARTED", "USER", "COMMAND"], rows));
+  if (report.processes.length > 0) writeOut(`\n${formatProcesses(report)}`);
 }

@@ -4,6 +4,7 @@ import type { Define } from "../verbs.ts";
 
 interface RmFlags {
   all?: boolean;
+  force?: boolean;
   label?: readonly string[];
   json?: boolean;
 }
@@ -17,7 +18,7 @@ export const define: Define = (command, exit) => {
       "every sandbox with this label (may be repeated: with all of them)",
       collectSelector,
     )
-    .option("-f, --force", "accepted, as in docker: a sandbox is removed whatever it does")
+    .option("-f, --force", "one that is not there is no error")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExamples:\n  $ thaw rm web\n  $ thaw rm --label repo=shop\n  $ thaw rm --all")
     .action(async (named: string[], flags: RmFlags) => {
@@ -34,7 +35,8 @@ export const define: Define = (command, exit) => {
             );
       // one of those chosen that somebody else removes meanwhile is as wanted
       const ignoreGone = (error: unknown): void => {
-        if (named.length > 0 || !(error instanceof ThawError && error.code === "not-found")) throw error;
+        const mayBeGone = named.length === 0 || flags.force === true;
+        if (!mayBeGone || !(error instanceof ThawError && error.code === "not-found")) throw error;
       };
       exit(
         await actOnEach(

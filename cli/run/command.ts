@@ -42,8 +42,9 @@ export const define: Define = (command, exit, words) => {
     .option("-m, --memory <size>", "memory, e.g. 512M or 2G", parseMemory)
     .option("--name <name>", "the sandbox's name", parseSandboxName)
     .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
+    .option("-d, --detach", "print the sandbox's name and leave; the sandbox stays")
+    .option("--rm", "remove the sandbox at the end, as it does anyway")
     .option("--keep", "keep the sandbox when the command has ended")
-    .addOption(new Option("--rm", "accepted, as in docker: the sandbox is removed anyway").conflicts("keep"))
     .option("--verbose", "show a build's output, and at the end how long things took");
   addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command))))
     .addHelpText(
@@ -60,7 +61,8 @@ Examples:
   $ thaw run --template python --workspace . -- pytest
   $ printf 'a\\nb\\n' | thaw run -i -- wc -l
   $ thaw run --allow @npm --allow api.example.com -- npm test
-  $ thaw run -it -- bash`,
+  $ thaw run -it -- bash
+  $ thaw run -d --name job -- make    # then: thaw logs -f job; thaw rm job`,
     )
     .action(async (operands: string[], flags: RunFlags) => {
       if (flags.list === true) {
@@ -71,6 +73,15 @@ Examples:
         const { list } = await import("./list.ts");
         await list(flags);
         exit(0);
+        return;
+      }
+      if (flags.rm === true && (flags.keep === true || flags.detach === true))
+        throw new ThawError("usage", `--rm does not go with ${flags.keep === true ? "--keep" : "-d"}`, {
+          hint: "a sandbox of -d is removed by thaw rm, or by --ttl",
+        });
+      if (flags.detach === true) {
+        const { runDetached } = await import("./detached.ts");
+        exit(await runDetached(splitWords(operands, words), flags));
         return;
       }
       const { run } = await import("./run.ts");

@@ -19,6 +19,8 @@ export interface RunFlags extends ExecFlags, SourceFlags, TimerFlags, NetworkFla
   keep?: boolean;
   verbose?: boolean;
   list?: boolean;
+  detach?: boolean;
+  rm?: boolean;
 }
 
 /** What is to be run: a run of the project file by its name, a command, or a run with another command. */

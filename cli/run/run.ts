@@ -22,7 +22,8 @@ import { planRun, type RunFlags, type RunPlan, type RunWords, requestRun } from 
 
 export type { RunFlags } from "./plan.ts";
 
-function checkWorkspace(folder: string | undefined): void {
+/** @throws ThawError `usage` when it is no folder. */
+export function checkWorkspace(folder: string | undefined): void {
   if (folder === undefined || statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
   throw new ThawError("usage", `the workspace ${folder} is not a folder`, { hint: "--workspace ." });
 }

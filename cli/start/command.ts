@@ -4,7 +4,11 @@ import type { Define } from "../verbs.ts";
 export const define: Define = (command, exit) => {
   defineSandboxVerb(command, {
     name: "start",
-    act: (client, sandbox) => client.sandboxes.at(sandbox).resume(),
+    help: "One that runs is left as it is.",
+    async act(client, sandbox) {
+      const { info } = await client.sandboxes.get(sandbox);
+      return info.state === "running" ? info : client.sandboxes.at(info.id).resume();
+    },
     exit,
   });
 };

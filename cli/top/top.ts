@@ -13,16 +13,19 @@ export function commandOf({ command, name }: GuestReport["processes"][number]): 
   return command === "" ? `[${name}]` : command;
 }
 
+/** Processes as a table. */
+export function formatProcesses(report: GuestReport): string {
+  const rows = report.processes.map((process) => {
+    const { pid, parent, uid, state } = process;
+    const ports = portsOf(pid, report).join(" ");
+    return [String(pid), String(parent), String(uid), state, ports, commandOf(process)];
+  });
+  return formatTable(["PID", "PARENT", "USER", "STATE", "LISTENS", "COMMAND"], rows);
+}
+
 /** `thaw top`: processes as the guest tells them. */
 export async function top(sandbox: string, flags: { json?: boolean }): Promise<void> {
   const report = await withClient((client) => client.sandboxes.at(sandbox).processes());
   if (flags.json === true) printJson(report);
-  else {
-    const rows = report.processes.map((process) => {
-      const { pid, parent, uid, state } = process;
-      const ports = portsOf(pid, report).join(" ");
-      return [String(pid), String(parent), String(uid), state, ports, commandOf(process)];
-    });
-    writeOut(formatTable(["PID", "PARENT", "USER", "STATE", "LISTENS", "COMMAND"], rows));
-  }
+  else writeOut(formatProcesses(report));
 }

@@ -144,6 +144,17 @@ export class SandboxReference {
     return this.#post("/resume", options);
   }
 
+  /** Keeps the sandbox on disk and ends its machine; `resume`, or any request to it, lets it go on where it was. */
+  stop(options?: CallOptions): Promise<SandboxInfo> {
+    const path = this.#path("/stop");
+    return this.api.json({ method: "POST", path, answerDeadlineMs: SLOW_ANSWER_MS, ...options });
+  }
+
+  /** Gives the sandbox another name. @throws ThawError `conflict` when it is taken */
+  rename(name: string, options?: CallOptions): Promise<SandboxInfo> {
+    return this.api.json({ method: "PATCH", path: this.#path(), json: { name }, ...options });
+  }
+
   /** Extends the sandbox's time to live by `byMs`. @throws ThawError `conflict` when it has none */
   extend(byMs: number, options?: CallOptions): Promise<SandboxInfo> {
     const path = this.#path("/extend");

@@ -159,7 +159,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     errors: [404],
   },
   "PATCH /v1/sandboxes/:sandbox": {
-    ...{ id: "updateSandbox", tag: "sandboxes", summary: "Set or remove labels", errors: [404] },
+    ...{
+      id: "updateSandbox",
+      tag: "sandboxes",
+      summary: "Rename a sandbox, set or remove labels",
+      errors: [404, 409],
+    },
     ...{ example: { labels: { reviewed: "yes", draft: null } } },
   },
   "DELETE /v1/sandboxes/:sandbox": {
@@ -198,6 +203,12 @@ export const operations: Readonly<Record<string, Operation>> = {
       summary: "Let a paused or frozen sandbox go on",
       errors: machine,
     },
+  },
+  "POST /v1/sandboxes/:sandbox/stop": {
+    id: "stopSandbox",
+    tag: "sandboxes",
+    summary: "Keep a sandbox on disk and end its machine, until it is resumed",
+    errors: machine,
   },
   "POST /v1/sandboxes/:sandbox/extend": {
     ...{

@@ -88,7 +88,13 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
   app.patch(
     "/v1/sandboxes/:sandbox",
     { schema: { params, body: patchRequest, response: { 200: sandbox } } },
-    async (request) => sandboxView(engine, await engine.label(request.params.sandbox, request.body.labels)),
+    async (request) => {
+      const { name, labels } = request.body;
+      const { id } = engine.sandbox(request.params.sandbox);
+      if (name !== undefined) await engine.rename(id, name);
+      if (labels !== undefined) await engine.label(id, labels);
+      return sandboxView(engine, engine.sandbox(id));
+    },
   );
 
   app.delete("/v1/sandboxes/:sandbox", { schema: { params } }, async (request, reply) => {
@@ -108,6 +114,11 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
       const found = await requests.once(request, (id) => engine.pauseOrResume(verb, reference, id));
       return sandboxView(engine, found);
     });
+
+  app.post("/v1/sandboxes/:sandbox/stop", answer, async (request) => {
+    const { sandbox: reference } = request.params;
+    return sandboxView(engine, await requests.once(request, () => engine.stop(reference)));
+  });
 
   app.post(
     "/v1/sandboxes/:sandbox/extend",

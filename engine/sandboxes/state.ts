@@ -26,6 +26,7 @@ const VERBS = {
   files: ["running", "paused", "frozen"],
   pause: ["running"],
   resume: ["paused", "frozen"],
+  stop: ["running", "paused"],
   freeze: ["running", "paused"],
   fork: ["running", "paused"],
   stats: ["running", "paused"],

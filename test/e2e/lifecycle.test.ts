@@ -311,3 +311,31 @@ test("a full host refuses with the figures, or lets wait in line", async () => {
     await thaw(["daemon", "stop"]);
   }
 });
+
+test("a sandbox is run detached, looked at, renamed, stopped, started, and its command killed", async () => {
+  const since = await lastEvent();
+  const made = await thaw(["run", "-d", "--name", "job", "--", "sh", "-c", "echo begun; exec sleep 1000"]);
+  expect([made.exitCode, made.stdout]).toEqual([0, "job\n"]);
+  const { id } = (await row("job")) as Row;
+  expect((await thaw(["rename", "job", "site"])).stdout).toBe("site\n");
+  await create("job");
+  expect((await thaw(["rename", "job", "site"])).exitCode).toBe(125);
+  expect((await thaw(["ls", "-q", "--filter", "name=site"])).stdout).toBe(`${id}\n`);
+  expect((await thaw(["inspect", "-f", "{{.name}} {{.state}}", "site"])).stdout).toBe("site running\n");
+  expect((await events("--since", String(since))).map(({ type }) => type)).toContain("sandbox.renamed");
+
+  expect((await thaw(["stop", "site", "site"])).exitCode).toBe(0);
+  expect((await row("site"))?.state).toBe("stopped");
+  await killDaemon();
+  expect((await thaw(["start", "site", "site"])).exitCode).toBe(0);
+  const { execs, processes } = await thawJson<{ execs: { id: string }[]; processes: { command: string }[] }>([
+    ...["ps", "site"],
+  ]);
+  expect(processes.map(({ command }) => command)).toContain("sleep 1000");
+  expect((await thaw(["kill", "site"])).stdout).toBe(`${execs[0]?.id}\n`);
+  await until(async () => (await row("site"))?.execs[0]?.state !== "running", "the command's end");
+  expect((await thaw(["kill", "site"])).exitCode).toBe(125);
+  expect((await thaw(["logs", "site"])).stdout).toBe("begun\n");
+  expect((await thaw(["run", "-d", "--name", "none", "--", "nope"])).exitCode).toBe(127);
+  expect(await stateOf("none")).toBe("gone");
+});

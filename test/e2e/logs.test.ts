@@ -47,7 +47,9 @@ test("stdout and stderr apart, the newest exec by default, an older one by its i
 test("ps lists the execs of a sandbox, kill ends one, inspect and ls -q tell the sandbox", async () => {
   const id = await start("sleep 600");
   const stateOf = async (): Promise<string | undefined> =>
-    (await thawJson<{ id: string; state: string }[]>(["ps", "web"])).find((exec) => exec.id === id)?.state;
+    (await thawJson<{ execs: { id: string; state: string }[] }>(["ps", "web"])).execs.find(
+      (exec) => exec.id === id,
+    )?.state;
   expect([await stateOf(), String((await thaw(["ps", "web"])).stdout)]).toEqual([
     "running",
     expect.stringMatching(new RegExp(`^${id} +running .*sleep 600`, "m")),

@@ -58,7 +58,7 @@ test.each([
 
 test("the table of sandboxes", () => {
   const failed = { ...sampleSandbox, name: "b", state: "failed" as const, reason: "kernel panic \u001b[2J" };
-  expect(formatSandboxes([sampleSandbox, failed], now)).toBe(
+  expect(formatSandboxes([sampleSandbox, failed], { nowMs: now })).toBe(
     [
       "NAME      STATE                     FROM  ISOLATION  CPUS  MEMORY   CREATED  NEXT  ID",
       "calm-fox  running                   base  kvm        1     256 MiB  40s ago  –     s1",

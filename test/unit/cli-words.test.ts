@@ -66,19 +66,19 @@ test.each([
   expect(flags).toMatchObject({ json: true });
 });
 
-/** What docker's letters mean, in the verbs that both have. `-n` is docker's in logs only. */
+/** What docker's letters mean, in the verbs that both have: `-f` in logs, rm and inspect. `-n` is docker's in logs only. */
 const LETTERS: Record<string, readonly string[]> = {
   "-d": ["--detach"],
   "-e": ["--env"],
-  "-f": ["--follow", "--force"],
+  "-f": ["--follow", "--force", "--format"],
   "-i": ["--interactive"],
   "-j": ["--jobs"],
   "-l": ["--label"],
   "-m": ["--memory"],
   "-n": ["--tail", "--count"],
+  "-p": ["--publish"],
   "-q": ["--quiet"],
   "-s": ["--signal"],
-  "-p": ["--publish"],
   "-t": ["--tty", "--timestamps"],
   "-u": ["--user"],
   "-w": ["--workdir"],
