@@ -16,6 +16,7 @@ export function sandboxText(of: object, view: Sandbox): string {
 /** All that can change in a view while its sandbox is there. */
 function changing(view: Sandbox): string {
   const {
+    name,
     state,
     reason,
     snapshot,
@@ -31,9 +32,9 @@ function changing(view: Sandbox): string {
     listening,
     labels,
   } = view;
-  let key = `${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason} ${JSON.stringify(labels)}`;
+  let key = `${name} ${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason} ${JSON.stringify(labels)}`;
   key += ` ${listening.join()}`;
-  for (const { address, port, guest } of ports) key += ` ${address} ${port} ${guest}`;
+  for (const { address, port, path, guest } of ports) key += ` ${address} ${port} ${path} ${guest}`;
   for (const exec of execs)
     key += `\n${exec.id} ${exec.state} ${exec.endedAt} ${JSON.stringify(exec.captured)}`;
   return key;

@@ -26,18 +26,11 @@ const view: Sandbox = {
 };
 
 /** What a sandbox is from the start to the end. */
-const FIXED: (keyof Sandbox)[] = [
-  "id",
-  "name",
-  "from",
-  "resources",
-  "labels",
-  "createdAt",
-  "replay",
-  "cache",
-];
+const FIXED: (keyof Sandbox)[] = ["id", "from", "resources", "createdAt", "replay", "cache"];
 
 const changes: Partial<Sandbox>[] = [
+  { name: "site" },
+  { labels: { repo: "shop" } },
   { state: "paused" },
   { snapshot: "fedcba9876543210" },
   { reason: "idle" },
@@ -49,6 +42,7 @@ const changes: Partial<Sandbox>[] = [
   { next: { action: "pause", at: "3" } },
   { expiresAt: "4" },
   { ports: [{ address: null, port: 8080, path: null, guest: 80 }] },
+  { ports: [{ address: null, port: null, path: "/run/a.sock", guest: 80 }] },
   { listening: [80] },
   { network: { mode: "open", unavailable: null } },
   { network: { mode: "open", unavailable: "too old" } },
