@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 
 type Environment = Readonly<Record<string, string>>;
@@ -12,18 +11,4 @@ export function collectEnv(text: string, before: Environment = {}): Environment 
   if (name === "") throw new InvalidArgumentError("Write NAME=VALUE, or NAME to pass your own value on.");
   const value = at < 0 ? process.env[name] : text.slice(at + 1);
   return value === undefined ? before : { ...before, [name]: value };
-}
-
-/** Adds the lines of a file to what earlier files gave: `K=V` as it stands, without quotes or substitution, or `K`; `#` begins a comment. */
-export function collectEnvFile(path: string, before: Environment = {}): Environment {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new InvalidArgumentError(`It can't be read: ${(error as Error).message}.`);
-  }
-  return text
-    .split(/\r?\n/)
-    .filter((line) => line.trim() !== "" && !line.trimStart().startsWith("#"))
-    .reduce((env, line) => collectEnv(line, env), before);
 }

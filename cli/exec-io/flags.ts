@@ -5,7 +5,7 @@ import { parseCapture } from "../arguments/capture.ts";
 
 import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
-import { collectEnv, collectEnvFile } from "../arguments/env.ts";
+import { collectEnv } from "../arguments/env.ts";
 import { collectMask, readSecrets } from "../arguments/mask.ts";
 import { parseUser } from "../arguments/user.ts";
 import { styleErr, writeErr } from "../output.ts";
@@ -29,20 +29,11 @@ export interface ExecFlags {
 
 /** Adds the flags of everything that runs a command. */
 export function addExecFlags(command: Command): Command {
-  command.hook("preAction", () => {
-    const { envFile, env } = command.opts<{ envFile?: ExecFlags["env"]; env?: ExecFlags["env"] }>();
-    if (envFile !== undefined) command.setOptionValue("env", { ...envFile, ...env });
-  });
   return command
     .option(
       "-e, --env <K=V>",
       "set a variable; K alone passes your own value on (may be repeated)",
       collectEnv,
-    )
-    .option(
-      "--env-file <file>",
-      "set the variables of this file, a K=V or K a line; -e wins (may be repeated)",
-      collectEnvFile,
     )
     .option(
       "--mask <name>",

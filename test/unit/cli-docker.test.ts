@@ -1,9 +1,5 @@
 /** Flags and words as docker has them. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { collectEnvFile } from "../../cli/arguments/env.ts";
 import { collectFilter, passes } from "../../cli/arguments/filter.ts";
 import { formatTemplate } from "../../cli/format/template.ts";
 import { chooseExecs, parseSignal } from "../../cli/kill/kill.ts";
@@ -71,22 +67,4 @@ test("kill chooses what runs, or what is named without doubt", () => {
   expect(() => chosen("c")).toThrow(/no command c/);
   expect(() => chosen("")).toThrow(/fits|no command/);
   expect(() => chooseExecs([exec("a", "exited")], [], "web")).toThrow(/no command runs/);
-});
-
-test("--env-file takes lines as they stand", () => {
-  const folder = mkdtempSync(join(tmpdir(), "thaw-env-"));
-  try {
-    const file = join(folder, "env");
-    process.env.FROM_HERE = "here";
-    writeFileSync(file, '# a comment\n\nA=1 2\r\nB="quoted" # kept\nC=\nFROM_HERE\nNOT_SET_ANYWHERE\n');
-    expect(collectEnvFile(file, { A: "0", D: "4" })).toEqual({
-      ...{ A: "1 2", B: '"quoted" # kept', C: "", D: "4", FROM_HERE: "here" },
-    });
-    writeFileSync(file, "=x\n");
-    expect(() => collectEnvFile(file)).toThrow(/NAME=VALUE/);
-    expect(() => collectEnvFile(join(folder, "none"))).toThrow(/can't be read/);
-  } finally {
-    delete process.env.FROM_HERE;
-    rmSync(folder, { recursive: true });
-  }
 });
