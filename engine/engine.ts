@@ -245,8 +245,8 @@ export class Engine {
     return label(this.#parts, reference, changes);
   }
 
-  rename(reference: string, name: string): Promise<Sandbox> {
-    return rename(this.#parts, reference, name);
+  rename(reference: string, options: Parameters<typeof rename>[2]): Promise<Sandbox> {
+    return rename(this.#parts, reference, options);
   }
 
   stop(reference: string): Promise<Sandbox> {

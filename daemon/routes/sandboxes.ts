@@ -90,10 +90,15 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
     { schema: { params, body: patchRequest, response: { 200: sandbox } } },
     async (request) => {
       const { name, labels } = request.body;
-      const { id } = engine.sandbox(request.params.sandbox);
-      if (name !== undefined) await engine.rename(id, name);
-      if (labels !== undefined) await engine.label(id, labels);
-      return sandboxView(engine, engine.sandbox(id));
+      const { sandbox: reference } = request.params;
+      const found = await requests.once(request, async (id) => {
+        const named =
+          name === undefined
+            ? engine.sandbox(reference)
+            : await engine.rename(reference, { name, request: id });
+        return labels === undefined ? named : engine.label(named.id, labels);
+      });
+      return sandboxView(engine, found);
     },
   );
 

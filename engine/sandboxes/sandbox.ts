@@ -413,9 +413,13 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   async stopFrozen(take: () => Promise<KeptMachine>, reason: string): Promise<void> {
     await this.adopt();
     const checkUnused = (): void => {
-      const { name, state, heldBy } = this.record;
-      if (state !== "paused" || heldBy !== null || this.#uses.inUse || this.#captures.busy)
-        throw new EngineError("conflict", `sandbox ${name} is ${state}, and in use`);
+      const { name, state, heldBy, reason } = this.record;
+      if (state !== "paused" || heldBy !== null)
+        throw new EngineError("conflict", `sandbox ${name} is not stopped: it is ${reason ?? state}`);
+      if (this.#uses.inUse || this.#captures.busy)
+        throw new EngineError("conflict", `sandbox ${name} is not stopped: somebody is attached to it`, {
+          hint: `thaw rm ${name} ends it all the same`,
+        });
     };
     await this.#inTurn(() => this.#frozen.freeze(take, { checkUnused, reason }));
   }

@@ -126,6 +126,25 @@ describe("the daemon is killed in the middle of", () => {
     expect((await thaw(["capture", "rm", ...told])).exitCode).toBe(0);
   });
 
+  test("rename: the old name leads nowhere any more, and who asks again gets the answer", async () => {
+    await thaw(["create", "--name", "web"]);
+    const { id } = (await rows())[0] as SandboxRow;
+    expect(await killedWhen(["rename", "web", "site"], `sandboxes/${id}`, /^record\.json/)).toMatchObject({
+      ...{ exitCode: 0, stdout: "site\n", stderr: "" },
+    });
+    expect((await rows()).map(({ name }) => name)).toEqual(["site"]);
+  });
+
+  test("stop: it is stopped, and goes on where it was", async () => {
+    await thaw(["create", "--name", "web"]);
+    await thaw(["exec", "-d", "web", "--", "sleep", "1000"]);
+    for (const afterMs of [60, 200, 400]) {
+      expect(await killedMeanwhile(["stop", "web"], afterMs)).toMatchObject({ exitCode: 0, stdout: "web\n" });
+      expect((await rows())[0]).toMatchObject({ name: "web", state: "stopped" });
+      expect((await thaw(["exec", "web", "--", "pgrep", "-a", "sleep"])).stdout).toMatch(/ sleep 1000\n/);
+    }
+  });
+
   test("run: its exit code arrives, its output once, and nothing is left", async () => {
     for (const afterMs of [100, 250, 400, 700])
       expect(await killedMeanwhile(["run", "--", "sh", "-c", "echo once; exit 7"], afterMs)).toMatchObject({
