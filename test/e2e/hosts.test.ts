@@ -2,9 +2,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { execa, type Options } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPaths } from "../../client/paths.ts";
@@ -339,6 +341,21 @@ describe("ssh into a sandbox", () => {
     expect((await thaw(["exec", "web", "--", "useradd", "-m", "ann"])).exitCode).toBe(0);
     expect((await ssh(["ann@web.thaw", "id -un"])).stdout).toBe("ann\n");
     expect((await ssh(["-tt", "web.thaw", "tty"], { stdin: "ignore" })).stdout).toContain("/dev/pts/");
+  });
+
+  test("a new connection through an open tunnel wakes a paused sandbox", async () => {
+    const server =
+      "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 8000, Listen => 5) or die; while (my $c = $s->accept) { print $c qq(hello\\n); close $c }";
+    expect((await thaw(["exec", "-d", "web", "--", "perl", "-e", server])).exitCode).toBe(0);
+    const socket = join(sshd.folder, "tunnel.sock");
+    const tunnel = ssh(["-N", "-L", `${socket}:127.0.0.1:8000`, "web.thaw"]);
+    const hello = (): Promise<string> => text(connect(socket));
+    await until(async () => (await hello().catch(() => "")) === "hello\n", "the tunnel");
+    expect((await thaw(["pause", "web"])).exitCode).toBe(0);
+    expect(await hello()).toBe("hello\n");
+    expect((await thawJson<SandboxRow[]>(["ls"])).find(({ name }) => name === "web")?.state).toBe("running");
+    tunnel.kill("SIGKILL");
+    await tunnel;
   });
 
   test("each machine has a host key of its own, made when it is first asked for", async () => {
