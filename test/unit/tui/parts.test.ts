@@ -100,7 +100,9 @@ test("ages are drawn as often as they change: each second, each fifth, or four t
     const hosts = [{ ...newHost("a"), sandboxes: new Map([["s1", one]]) }];
     return msToNextTick({ hosts, view, nowMs: now });
   };
-  expect([at(10_000, null), at(3_600_000, 30_000), at(3_600_000, 300_000)]).toEqual([1000, 1000, 5000]);
+  expect([at(9_000, null), at(30_000, null), at(3_600_000, 30_000), at(3_600_000, 300_000)]).toEqual([
+    1000, 5000, 1000, 5000,
+  ]);
   expect([at(3_600_000, 3_600_000), at(3_600_000, null), at(1000, 1000, "hosts")]).toEqual([
     15_000, 15_000, 15_000,
   ]);
