@@ -59,16 +59,19 @@ export class AgeClock {
     const of = [state.view, ...lists];
     const before = this.#next;
     if (before?.of.every((each, index) => each === of[index])) return;
-    const dueMs = Math.min(
-      performance.now() + msToNextTick(state),
-      before?.dueMs ?? Number.POSITIVE_INFINITY,
-    );
+    const now = performance.now();
+    // Events come by the dozen, and rows by the thousand: what has come is looked at with the next drawing, within a second.
+    const dueMs = before === undefined ? now + msToNextTick(state) : Math.min(before.dueMs, now + SECOND);
+    if (before?.dueMs === dueMs) {
+      before.of = of;
+      return;
+    }
     clearTimeout(before?.timer);
     const timer = setTimeout(() => {
       this.#next = undefined;
       this.#store.set({ nowMs: Date.now() });
       this.plan();
-    }, dueMs - performance.now());
+    }, dueMs - now);
     this.#next = { timer, dueMs, of };
   }
 
