@@ -124,6 +124,8 @@ test("programs of the whole screen inside, in a terminal that changes its size; 
   await terminal.type("top");
   await terminal.until(/load average/);
   await terminal.press("q");
+  // A program that ends throws away what was typed before that.
+  await terminal.until(/[#$] $/m);
   await terminal.type("echo here $((6*7))");
   await terminal.until(/^here 42/m);
   await terminal.press("C-]");
