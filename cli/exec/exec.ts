@@ -1,7 +1,8 @@
-import { type ExecInfo, type Thaw, ThawError } from "../../client/index.ts";
+import type { ExecInfo, Thaw } from "../../client/index.ts";
 import { type DetachKeys, defaultDetachKeys } from "../arguments/detach-keys.ts";
 import { withClient } from "../connect.ts";
 import { type ConductOptions, conductExec } from "../exec-io/conduct.ts";
+import { checkDetached, startAndLeave } from "../exec-io/detached.ts";
 import { reportEnd, sayLeft } from "../exec-io/end.ts";
 import { type ExecFlags, planExec } from "../exec-io/flags.ts";
 import { nameOurselves } from "../exec-io/own-name.ts";
@@ -54,16 +55,13 @@ export async function execIn(
   argv: readonly string[],
   flags: ExecCommandFlags,
 ): Promise<number> {
-  if (flags.detach === true && (flags.tty === true || flags.interactive === true)) {
-    throw new ThawError("usage", "-d leaves nobody for -i and -t", { hint: "leave out -d, or -i and -t" });
-  }
+  if (flags.detach === true) checkDetached(flags);
   checkTerminal(flags);
   return withClient(async (client) => {
     if (flags.detach === true) {
       using interrupt = abortOnSignals();
       const { signal } = interrupt;
-      const exec = await client.sandboxes.at(sandbox).startDetached(planExec(argv, flags), { signal });
-      if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
+      const exec = await startAndLeave(client.sandboxes.at(sandbox), planExec(argv, flags), signal);
       writeResult({ type: "result", exec });
       if (flags.json === true) printJson(exec);
       else writeOut(`${exec.id}\n`);

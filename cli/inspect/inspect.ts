@@ -1,6 +1,6 @@
 import { type Thaw, ThawError } from "../../client/index.ts";
+import { inTurn } from "../act-on-each.ts";
 import { withClient } from "../connect.ts";
-import { reportFailure } from "../failure.ts";
 import { formatTemplate } from "../format/template.ts";
 import { printJson, writeOut } from "../output.ts";
 
@@ -24,19 +24,18 @@ async function find(client: Thaw, name: string): Promise<unknown> {
 
 /** `thaw inspect`: all that the API tells of each. What is missing does not hold up the others. @returns the first failure's code */
 export async function inspect(names: readonly string[], { format }: { format?: string }): Promise<number> {
-  let code = 0;
   const found: unknown[] = [];
-  await withClient(async (client) => {
-    for (const name of names)
-      try {
+  const code = await withClient((client) =>
+    inTurn(
+      names,
+      async (name) => {
         const one = await find(client, name);
         if (format === undefined) found.push(one);
         else writeOut(`${formatTemplate(format, one)}\n`);
-      } catch (error) {
-        const failed = reportFailure(error, []);
-        code = code === 0 ? failed : code;
-      }
-  });
+      },
+      {},
+    ),
+  );
   if (format === undefined) printJson(found);
   return code;
 }

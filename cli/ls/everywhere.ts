@@ -1,17 +1,15 @@
-import { passes } from "../arguments/filter.ts";
 import { askEveryContext } from "../every-context.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
-import { type ListFlags, showSandboxes } from "./list.ts";
+import { chooseSandboxes, type ListFlags, showSandboxes } from "./list.ts";
 
 /** `thaw ls --all-contexts`: every host is asked at once. @returns 0 when one of them answered. */
 export async function listEverywhere(flags: ListFlags): Promise<number> {
   using abort = abortOnSignals();
-  const answers = await askEveryContext(abort.signal, async (client, signal) => {
-    const sandboxes = await client.sandboxes.list({ labels: flags.label, signal });
-    return sandboxes.map(({ info }) => info).filter((one) => passes(one, flags.filter ?? []));
-  });
+  const answers = await askEveryContext(abort.signal, (client, signal) =>
+    chooseSandboxes(client, flags, signal),
+  );
   const failed = answers.flatMap(({ context, error }) => (error === undefined ? [] : [{ context, error }]));
   const sandboxes = answers.flatMap((answer) =>
     answer.error === undefined

@@ -1,4 +1,4 @@
-import type { SandboxInfo } from "../../client/index.ts";
+import type { SandboxInfo, Thaw } from "../../client/index.ts";
 import { type Filters, passes } from "../arguments/filter.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
@@ -74,13 +74,21 @@ export function showSandboxes(
   return formatSandboxes(sandboxes, { whole: trunc === false });
 }
 
+/** The sandboxes of a host that the flags choose. */
+export async function chooseSandboxes(
+  client: Thaw,
+  { label, filter = [] }: ListFlags,
+  signal?: AbortSignal,
+): Promise<SandboxInfo[]> {
+  const sandboxes = await client.sandboxes.list({ labels: label, signal });
+  return sandboxes.map(({ info }) => info).filter((one) => passes(one, filter));
+}
+
 /** `thaw ls`. */
 export async function list(flags: ListFlags): Promise<void> {
   const [sandboxes, quarantined] = await withClient((client) =>
     Promise.all([
-      client.sandboxes
-        .list({ labels: flags.label })
-        .then((all) => all.map(({ info }) => info).filter((one) => passes(one, flags.filter ?? []))),
+      chooseSandboxes(client, flags),
       // The list does not fail for it.
       client.quarantine.list().catch(() => []),
     ]),

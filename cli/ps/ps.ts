@@ -21,8 +21,8 @@ export async function listCommands(sandbox: string, flags: ListFlags): Promise<v
     const found = await client.sandboxes.get(sandbox);
     const none: GuestReport = { processes: [], listening: [] };
     // To look at one that sleeps does not wake it.
-    const report = found.info.state === "running" ? await client.sandboxes.at(found.id).processes() : none;
-    return { execs: await client.sandboxes.at(found.id).execs(), report };
+    const report = found.info.state === "running" ? await found.processes() : none;
+    return { execs: found.info.execs, report };
   });
   if (flags.json === true) return printJson({ execs, ...report });
   if (flags.quiet === true) return writeOut(execs.map(({ id }) => `${id}\n`).join(""));

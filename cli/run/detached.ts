@@ -1,5 +1,6 @@
-import { buildRunRequest, readCiContext, ThawError } from "../../client/index.ts";
+import { buildRunRequest, readCiContext } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { checkDetached, startAndLeave } from "../exec-io/detached.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { sayUnavailable } from "../network/unavailable.ts";
 import { printJson, writeOut } from "../output.ts";
@@ -11,8 +12,7 @@ import { checkWorkspace } from "./run.ts";
 
 /** `thaw run -d`: the command runs on in a sandbox that stays; without the command there is no sandbox. Prints the sandbox's name. @returns 0. */
 export async function runDetached(words: RunWords, flags: RunFlags): Promise<number> {
-  if (flags.tty === true || flags.interactive === true)
-    throw new ThawError("usage", "-d leaves nobody for -i and -t", { hint: "leave out -d, or -i and -t" });
+  checkDetached(flags);
   const plan = await planRun(words, flags);
   const { workspace, ignore = true, user } = plan.settings;
   checkWorkspace(workspace);
@@ -41,8 +41,7 @@ export async function runDetached(words: RunWords, flags: RunFlags): Promise<num
         };
         await sendWorkspace(client, sandbox.info, { workspace: collected, ...how, signal });
       }
-      const exec = await sandbox.startDetached(request.exec, { signal });
-      if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
+      const exec = await startAndLeave(sandbox, request.exec, signal);
       const result = { sandbox: sandbox.info, exec };
       writeResult({ type: "result", ...result });
       if (flags.json === true) printJson(result);

@@ -6,8 +6,8 @@ export const define: Define = (command, exit) => {
     name: "start",
     help: "One that runs is left as it is.",
     async act(client, sandbox) {
-      const { info } = await client.sandboxes.get(sandbox);
-      return info.state === "running" ? info : client.sandboxes.at(info.id).resume();
+      const found = await client.sandboxes.get(sandbox);
+      return found.info.state === "running" ? found.info : found.resume();
     },
     exit,
   });
