@@ -55,16 +55,7 @@ async function copyFromDisk(
   const { meter, signal } = options;
   const level = "files";
   const { entry, entries } = await client.captures.listFiles(from.sandbox, from.path, { level, signal });
-  if (to.kind === "stream") {
-    if (entry.type !== "file")
-      throw new ThawError(
-        "conflict",
-        `${from.sandbox}:${from.path} is a ${entry.type}; - takes a file's bytes`,
-      );
-    const bytes = client.captures.readFile(from.sandbox, from.path, { level, signal });
-    for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
-    return { entries: 1, bytes: meter.bytes, skipped: [] };
-  }
+  if (to.kind === "stream") return archiveFromDisk(client, from, { entry, entries }, options);
   const skipped: SkippedEntry[] = [];
   let count = 0;
   const receive = async (path: string, found: Entry, target: string): Promise<void> => {
@@ -96,6 +87,44 @@ async function copyFromDisk(
     await receive(from.path, entry, target);
   }
   return { entries: count, bytes: meter.bytes, skipped };
+}
+
+/** Writes a tar archive of files and folders to our stdout. A disk tells no times. */
+async function archiveFromDisk(
+  client: Thaw,
+  from: Extract<Operand, { kind: "guest" }>,
+  top: { entry: Entry; entries: readonly Entry[] },
+  { meter, signal }: CopyOptions,
+): Promise<Copied> {
+  const { writeTar } = await import("../../client/tree/tar.ts");
+  const level = "files";
+  const skipped: SkippedEntry[] = [];
+  const archive = writeTar(async (tar) => {
+    const add = async (
+      path: string,
+      found: Entry,
+      name: string,
+      inside?: readonly Entry[],
+    ): Promise<void> => {
+      const meta = { mode: found.mode, uid: found.uid, gid: found.gid, mtimeNs: 0n };
+      if (found.type === "file") {
+        const bytes = client.captures.readFile(from.sandbox, path, { level, signal });
+        return tar.file(name, { ...meta, size: found.size }, bytes);
+      }
+      if (found.type !== "dir") {
+        skipped.push({ path: Buffer.from(path), reason: `it is a ${found.type}` });
+        return;
+      }
+      await tar.folder(name, meta);
+      const listed =
+        inside ?? (await client.captures.listFiles(from.sandbox, path, { level, signal })).entries;
+      for (const one of listed) await add(under(path, safeName(one.name)), one, `${name}/${one.name}`);
+    };
+    const name = namesContents(from.path) ? "." : safeName(lastName(from.path));
+    await add(from.path, top.entry, name, top.entries);
+  });
+  for await (const chunk of meter.count(archive)) await writeFully(1, chunk);
+  return { entries: 1, bytes: meter.bytes, skipped };
 }
 
 /** Nothing is overwritten, and nothing is written through a link. */

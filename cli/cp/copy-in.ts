@@ -81,23 +81,28 @@ async function settleTarget(
   return { path: under(parent.path, lastName(to.path)), special: false };
 }
 
-/** Copies our stdin, or what is no plain file, into a file of the sandbox. */
-async function sendBytes(
-  client: Thaw,
-  to: { sandbox: string; path: string },
-  options: CopyOptions & { source: AsyncIterable<Uint8Array> },
-): Promise<Copied> {
-  const { user, meter, signal } = options;
+/** A stream that can't be begun anew. */
+function onlyOnce(stream: () => AsyncIterable<Uint8Array>): () => AsyncIterable<Uint8Array> {
   let begun = false;
-  const bytes = (): AsyncIterable<Uint8Array> => {
+  return () => {
     if (begun)
       throw new ThawError(
         "daemon-unreachable",
         "the daemon went away, and what was sent can't be read again",
       );
     begun = true;
-    return meter.count(options.source);
+    return stream();
   };
+}
+
+/** Copies what is no plain file into a file of the sandbox. */
+async function sendBytes(
+  client: Thaw,
+  to: { sandbox: string; path: string },
+  options: CopyOptions & { source: AsyncIterable<Uint8Array> },
+): Promise<Copied> {
+  const { user, meter, signal } = options;
+  const bytes = onlyOnce(() => meter.count(options.source));
   await client.sandboxes.at(to.sandbox).files.write(to.path, bytes, { user, signal });
   return { entries: 1, bytes: meter.bytes, skipped: [] };
 }
@@ -117,18 +122,25 @@ async function sendTree(
   });
 }
 
-/** Copies our stdin to a file of the sandbox. */
+/** Unpacks a tar archive from our stdin into a folder of the sandbox, as docker cp does. */
 export async function copyStdinIn(client: Thaw, to: GuestOperand, options: CopyOptions): Promise<Copied> {
-  const there = await findInGuest(client.sandboxes.at(to.sandbox).files, {
-    path: to.path,
-    signal: options.signal,
-  });
-  if (there?.entry.type === "dir" || to.path.endsWith("/"))
-    throw new ThawError("conflict", `${to.sandbox}:${to.path} is a folder`, {
-      hint: `name the file: ${under(to.path, "FILE")}`,
+  const { user, meter, signal } = options;
+  const { files } = client.sandboxes.at(to.sandbox);
+  const there = await findInGuest(files, { path: to.path, signal });
+  if (there === undefined)
+    throw new ThawError("not-found", `there is no folder ${to.path} in ${to.sandbox}`, {
+      hint: `thaw exec ${to.sandbox} -- mkdir -p ${to.path}`,
     });
-  const { path } = await settleTarget(client, to, { name: "", folder: false, signal: options.signal });
-  return sendBytes(client, { sandbox: to.sandbox, path }, { ...options, source: process.stdin });
+  if (there.entry.type !== "dir")
+    throw new ThawError("conflict", `${to.sandbox}:${to.path} is not a folder; - takes a tar archive`, {
+      hint: `a file's bytes: thaw cp /dev/stdin ${to.sandbox}:${to.path}`,
+    });
+  const { treeOfTar } = await import("../../client/tree/tar.ts");
+  const skipped: SkippedEntry[] = [];
+  const tree = onlyOnce(() =>
+    treeOfTar(meter.count(process.stdin), { onSkipped: (one) => skipped.push(one) }),
+  );
+  return { ...(await files.writeTree(there.path, tree, { user, signal })), skipped };
 }
 
 /** Copies a file or folder of this host into the sandbox, as `cp -r` does; a link given by name is followed. */

@@ -65,22 +65,33 @@ function settleTarget(to: string, name: () => string): string {
   return to;
 }
 
-/** Copies a file of the sandbox to our stdout. */
+/** Writes a tar archive of a file or folder of the sandbox to our stdout, as docker cp does; a link given by name is followed. */
 export async function copyOutToStdout(
   files: GuestFiles,
   from: GuestOperand,
   options: CopyOptions,
 ): Promise<Copied> {
   const { meter, signal } = options;
+  const { tarOfFile, tarOfTree } = await import("../../client/tree/tar.ts");
   const place = await find(files, from, signal);
-  if (place.entry.type === "dir")
-    throw new ThawError("conflict", `${from.sandbox}:${from.path} is a folder; - takes a file's bytes`, {
-      hint: `thaw exec ${from.sandbox} -- tar -C ${from.path} -c .`,
-    });
-  meter.total = place.entry.size;
-  const bytes = files.read(place.path, { signal });
-  for await (const chunk of meter.count(bytes)) await writeFully(1, chunk);
-  return { entries: 1, bytes: meter.bytes, skipped: [] };
+  const { path, entry } = place;
+  const { type, mode, uid, gid, size } = entry;
+  const meta = { mode, uid, gid, mtimeNs: BigInt(entry.mtimeNs) };
+  const name = namesContents(from.path) ? "" : safeName(from.path);
+  const skipped: SkippedEntry[] = [];
+  const lost = new LostAttributes();
+  if (type !== "dir" && (type !== "file" || from.path.endsWith("/") || name === ""))
+    throw new ThawError("conflict", `${from.sandbox}:${from.path} can't be in an archive: it is a ${type}`);
+  const archive =
+    type === "dir"
+      ? tarOfTree(files.tree(path, { signal }), {
+          ...{ name, meta },
+          onSkipped: (one) => skipped.push(one),
+          onAttributes: (at, names) => lost.add(at, names),
+        })
+      : tarOfFile(name, { ...meta, size }, files.read(path, { signal }));
+  for await (const chunk of meter.count(archive)) await writeFully(1, chunk);
+  return { entries: 1, bytes: meter.bytes, skipped, notes: describeLost(lost, place) };
 }
 
 function writeAll(fd: number, chunk: Buffer, position: number): void {

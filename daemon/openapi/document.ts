@@ -118,8 +118,10 @@ function describe(schema: Json, { id, tag, summary, upload, ...operation }: Oper
   return {
     ...rest,
     ...{ operationId: id, tags: [tag], summary },
-    ...(upload === true ? { consumes: ["application/octet-stream"], body: binary } : {}),
-    ...(body === undefined || upload === true ? {} : { body }),
+    ...(upload === undefined || upload === false
+      ? {}
+      : { consumes: ["application/octet-stream", ...(upload === true ? [] : [upload])], body: binary }),
+    ...(body === undefined || upload ? {} : { body }),
     response: { ...answers, ...Object.fromEntries(errors) },
   };
 }
@@ -155,6 +157,16 @@ function answersOf(answer: NonNullable<Operation["answer"]>): Json {
   switch (answer.kind) {
     case "bytes":
       return { 200: { description: "Bytes", content: content("application/octet-stream", binary) } };
+    case "tree":
+      return {
+        200: {
+          description: "Bytes",
+          content: {
+            ...content("application/octet-stream", binary),
+            ...content("application/x-tar", binary),
+          },
+        },
+      };
     case "events":
       return {
         200: {

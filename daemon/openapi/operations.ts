@@ -24,10 +24,10 @@ export interface Operation {
   /** Where the route's own schema does not say what it answers. */
   answer?:
     | { lines: readonly ResultField[] }
-    | { kind: "bytes" | "events" | "entries" | "stats" | "nothing" }
+    | { kind: "bytes" | "tree" | "events" | "entries" | "stats" | "nothing" }
     | { kind: "leaving" };
-  /** Its body is bytes. */
-  upload?: boolean;
+  /** Its body is bytes, of this type too. */
+  upload?: boolean | "application/x-tar";
   /** Of its body. */
   example?: unknown;
 }
@@ -42,6 +42,7 @@ export const RESULT_FIELDS: Partial<Record<ResultField, z.ZodType>> = {
 };
 
 const bytes = { kind: "bytes" } as const;
+const tree = { kind: "tree" } as const;
 const nothing = { kind: "nothing" } as const;
 /** Of what acts on a machine. */
 const machine = [404, 409, 502, 503, 504, 507];
@@ -313,18 +314,18 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "writeTree",
       tag: "files",
-      summary: "Unpack a tree stream in a sandbox",
+      summary: "Unpack a tree stream or a tar archive in a sandbox",
       errors: machine,
-      upload: true,
+      upload: "application/x-tar",
     },
   },
   "GET /v1/sandboxes/:sandbox/tree": {
     ...{
       id: "readTree",
       tag: "files",
-      summary: "Read a folder as a tree stream",
+      summary: "Read a folder as a tree stream, or as the tar archive that Accept asks for",
       errors: machine,
-      answer: bytes,
+      answer: tree,
     },
   },
   "PUT /v1/sandboxes/:sandbox/files": {
@@ -515,9 +516,9 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "readCapturedTree",
       tag: "captures",
-      summary: "Read a captured folder as a tree stream",
+      summary: "Read a captured folder as a tree stream, or as the tar archive that Accept asks for",
       errors: machine,
-      answer: bytes,
+      answer: tree,
     },
   },
 

@@ -27,6 +27,7 @@ import { goneSignal } from "../gone.ts";
 import { streamWork } from "../ndjson.ts";
 import { pageOf } from "../page.ts";
 import { requestIdOf } from "../requests.ts";
+import { TAR_TYPE, tarOf, wantsTar } from "../tar.ts";
 import { captureView } from "../views.ts";
 
 const params = z.object({ capture: z.string().max(200) });
@@ -136,10 +137,17 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
     { schema: { params, querystring: machinePlace.extend({ attributes: attributesFlag }) } },
     async (request, reply) => {
       const found = await store.get(request.params.capture);
-      await sendBytes(reply, (take, signal) =>
-        engine.captures.files.use(found, { level: "memory", signal }, async ({ agent }) =>
-          take(await needAgent(agent).treeOut(request.query.path, request.query.attributes)),
-        ),
+      const { path: from, attributes } = request.query;
+      const asTar = wantsTar(request);
+      const work = ({ agent }: { agent: Agent | null }) =>
+        asTar ? tarOf(needAgent(agent), from) : needAgent(agent).treeOut(from, attributes);
+      await sendBytes(
+        reply,
+        (take, signal) =>
+          engine.captures.files.use(found, { level: "memory", signal }, async (source) =>
+            take(await work(source)),
+          ),
+        asTar ? TAR_TYPE : undefined,
       );
     },
   );
@@ -221,12 +229,13 @@ function needAgent(agent: Agent | null): Agent {
 async function sendBytes(
   reply: FastifyReply,
   work: (take: (bytes: AsyncIterable<Buffer>) => Promise<void>, signal: AbortSignal) => Promise<void>,
+  type = "application/octet-stream",
 ): Promise<void> {
   const signal = goneSignal(reply);
   const started = Promise.withResolvers<void>();
   const take = async (bytes: AsyncIterable<Buffer>): Promise<void> => {
     reply.hijack();
-    reply.raw.writeHead(200, { "content-type": "application/octet-stream" });
+    reply.raw.writeHead(200, { "content-type": type });
     started.resolve();
     await pipeline(bytes, reply.raw, { signal });
   };

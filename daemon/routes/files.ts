@@ -2,14 +2,17 @@
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import { attributesFlag, fileEntry } from "../../api/schema.ts";
+import { attributesFlag, fileEntry, treeReport } from "../../api/schema.ts";
 import { keepTree } from "../../engine/captures/workspace.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { App, DaemonContext } from "../context.ts";
+import { readTree, TAR_TYPE, tarOf, wantsTar } from "../tar.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
 const path = z.string().min(1).max(4096).startsWith("/", "an absolute path inside the sandbox");
+/** What of an archive could not be unpacked. */
+const leftOut = z.object({ path: z.string(), reason: z.string() });
 const octal = z
   .string()
   .regex(/^[0-7]{3,4}$/, "an octal mode such as 644")
@@ -59,15 +62,17 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
           /** `1`: it is the run's workspace; kept beside the sandbox, for the capture of a failure. */
           keep: z.enum(["0", "1"]).default("0"),
         }),
-        response: { 200: z.object({ entries: z.number(), bytes: z.number() }) },
+        response: { 200: treeReport.extend({ skipped: z.array(leftOut).optional() }) },
       },
     },
     (request, reply) =>
-      upload(request, (body) => {
+      upload(request, async (body) => {
         const { path: to, user, keep } = request.query;
         const { dir } = engine.sandbox(request.params.sandbox);
-        const source = keep === "1" ? keepTree(dir, { path: to, user }, body) : body;
-        return reach(request.params, reply, (agent) => agent.treeIn(to, source, user));
+        const { tree, skipped } = readTree(request, body);
+        const source = keep === "1" ? keepTree(dir, { path: to, user }, tree) : tree;
+        const told = await reach(request.params, reply, (agent) => agent.treeIn(to, source, user));
+        return { ...told, ...(skipped === undefined ? {} : { skipped }) };
       }),
   );
 
@@ -76,6 +81,10 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
     { schema: { params, querystring: z.object({ path, attributes: attributesFlag }) } },
     async (request, reply) => {
       const { path: from, attributes } = request.query;
+      if (wantsTar(request)) {
+        const archive = await reach(request.params, reply, (agent) => tarOf(agent, from));
+        return reply.type(TAR_TYPE).send(Readable.from(archive, { objectMode: false }));
+      }
       const body = await reach(request.params, reply, (agent) => agent.treeOut(from, attributes));
       return reply.type("application/octet-stream").send(body);
     },

@@ -2,6 +2,7 @@ import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { fileInTar } from "../helpers/tar.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -18,6 +19,11 @@ const commands = async () => (await show()).processes.map(({ command }) => comma
 const cp = async (...args: string[]) => {
   const { stdout, stderr, exitCode } = await thaw(["cp", ...args]);
   return { stdout: String(stdout), stderr: String(stderr), exitCode };
+};
+/** A file of a capture, out of the archive that comes. */
+const print = async (...args: string[]) => {
+  const printed = await cp(...args, "-");
+  return { ...printed, stdout: fileInTar(printed.stdout) };
 };
 const files = async (path: string, reference = "latest") => {
   const { stdout, stderr, exitCode } = await thaw(["replay", reference, "--level", "files", path]);
@@ -44,12 +50,12 @@ describe("files of a capture are those of the failure", () => {
     ]);
     const { id, disk } = await show();
     expect(disk.writtenOut).toBe(true);
-    expect(await cp("--verbose", `${id}:/root/f`, "-")).toEqual({
+    expect(await print("--verbose", `${id}:/root/f`)).toEqual({
       stdout: "NEW\n",
       stderr: "read from the machine as it was, thawed for it\n",
       exitCode: 0,
     });
-    expect((await cp("latest:/dev/shm/m", "-")).stdout).toBe("shm\n");
+    expect((await print("latest:/dev/shm/m")).stdout).toBe("shm\n");
     expect((await cp("latest:/root/gone", "-")).stderr).toMatch(/there is no \/root\/gone in fail-/);
     expect((await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name)).toEqual(["o"]);
 
@@ -97,7 +103,7 @@ describe("files of a capture are those of the failure", () => {
     );
     const { id, disk } = await show();
     expect(disk.writtenOut).toBe(false);
-    expect(await cp("--verbose", `${id}:/root/safe`, "-")).toEqual({
+    expect(await print("--verbose", `${id}:/root/safe`)).toEqual({
       stdout: "safe\n",
       stderr: expect.stringMatching(
         /^read from its disk: its kernel panicked.*\nthaw: its disk is as of up to .* before the failure: /,
@@ -152,12 +158,12 @@ describe("files of a capture are those of the failure", () => {
 
   test("a daemon that is killed while it reads leaves no machine", async () => {
     await failing("echo x > /root/x; exit 1");
-    expect((await cp("latest:/root/x", "-")).stdout).toBe("x\n");
+    expect((await print("latest:/root/x")).stdout).toBe("x\n");
     expect(readdirSync(builds()).length).toBeGreaterThan(0);
     await killDaemon();
     expect(await thawJson<SandboxRow[]>(["ls"])).toEqual([]);
     await until(() => readdirSync(builds()).length === 0, "what was half open to go");
-    expect((await cp("latest:/root/x", "-")).stdout).toBe("x\n");
+    expect((await print("latest:/root/x")).stdout).toBe("x\n");
   });
 });
 

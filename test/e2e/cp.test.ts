@@ -21,7 +21,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { findMissingAttributes, setAttribute } from "../helpers/attributes.ts";
-import { thaw } from "../helpers/thaw.ts";
+import { fileInTar, tarOf } from "../helpers/tar.ts";
+import { thaw, thawJson } from "../helpers/thaw.ts";
 import { Terminal } from "../helpers/tmux.ts";
 
 let dir: string;
@@ -50,6 +51,7 @@ async function copied(...args: string[]): Promise<void> {
   const { exitCode, stdout, stderr } = await thaw(["cp", ...args]);
   expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 0, stdout: "", stderr: "" });
 }
+const mkfifo = (path: string): Buffer => execFileSync("mkfifo", [path]);
 const at = (...parts: string[]): string => join(dir, ...parts);
 
 describe("files", () => {
@@ -83,22 +85,11 @@ describe("files", () => {
     expect(statSync(at("back")).blocks).toBeLessThan(1000);
   });
 
-  test("stdin and stdout", async () => {
-    const bytes = randomBytes(2_000_000);
-    expect(await thaw(["cp", "-", "web:/t/piped"], { input: bytes })).toMatchObject({
-      exitCode: 0,
-      stderr: "",
-    });
-    const { stdout } = await thaw(["cp", "web:/t/piped", "-"], { encoding: "buffer", maxBuffer: 1 << 24 });
-    expect(sha256(stdout as Uint8Array)).toBe(sha256(bytes));
-  });
-
   test("--user owns what is copied in", async () => {
     writeFileSync(at("file"), "x");
     await copied("--user", "nobody", at("file"), "web:/t/a");
-    expect(await thaw(["cp", "-u", "nobody", "-", "web:/t/b"], { input: "x" })).toMatchObject({
-      exitCode: 0,
-    });
+    const input = execFileSync("tar", ["-C", dir, "--transform", "s/file/b/", "-c", "file"]);
+    expect(await thaw(["cp", "-u", "nobody", "-", "web:/t"], { input })).toMatchObject({ exitCode: 0 });
     mkdirSync(at("folder"));
     await copied("-u", "nobody", at("folder"), "web:/t");
     expect(await guest("stat -c %U /t/a /t/b /t/folder")).toBe("nobody\n".repeat(3));
@@ -255,6 +246,113 @@ ssize_t pread(int fd, void *to, size_t count, off_t at) { return pread64(fd, to,
   });
 });
 
+describe("archives", () => {
+  const listing = "find . -mindepth 1 -printf '%P %y %m %U %s %T@ %l\\n' | sort";
+  const list = (folder: string): string =>
+    execFileSync("sh", ["-c", `cd "$0"; ${listing}`, folder]).toString();
+  const sendTar = (input: Uint8Array, to = "web:/t") => thaw(["cp", "-", to], { input });
+
+  test("tar reads what comes out, and what tar writes goes in: names, modes, times, links, holes", async () => {
+    mkdirSync(at("src/empty"), { recursive: true });
+    writeFileSync(at("src/bytes"), randomBytes(3_000_001), { mode: 0o640 });
+    writeFileSync(at("src/none"), "");
+    chmodSync(at("src/none"), 0);
+    writeFileSync(at("src", "ü".repeat(100)), "long");
+    linkSync(at("src/bytes"), at("src/same"));
+    symlinkSync("/etc/hostname", at("src/away"));
+    symlinkSync("../../x", at("src/climbing"));
+    truncateSync(at("src/none"), 1_000_000);
+    utimesSync(at("src/bytes"), 1_000_000_000, 1_000_000_000);
+    for (const format of ["gnu", "pax", "ustar"]) {
+      const name = format === "ustar" ? ["--exclude", "ü*"] : [];
+      const input = execFileSync("tar", ["-C", dir, ...name, `--format=${format}`, "-c", "./src"], {
+        maxBuffer: 1 << 24,
+      });
+      await guest("rm -rf /t/src");
+      expect(await sendTar(input)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+      mkdirSync(at("expected"));
+      execFileSync("tar", ["-C", at("expected"), "-xp"], { input });
+      expect(await guest(`cd /t/src; ${listing}`)).toBe(list(at("expected/src")));
+      for (const source of ["web:/t/src", "web:/t/src/."]) {
+        const { stdout, stderr, exitCode } = await thaw(["cp", source, "-"], {
+          encoding: "buffer",
+          maxBuffer: 1 << 24,
+        });
+        expect([exitCode, String(stderr)]).toEqual([0, ""]);
+        const target = source.endsWith(".") ? "src" : "";
+        mkdirSync(at("back", target), { recursive: true });
+        execFileSync("tar", ["-C", at("back", target), "-xp"], { input: stdout as Uint8Array });
+        expect(list(at("back/src"))).toBe(list(at("expected/src")));
+        expect(sha256(readFileSync(at("back/src/same")))).toBe(sha256(readFileSync(at("src/bytes"))));
+        rmSync(at("back"), { recursive: true });
+      }
+      rmSync(at("expected"), { recursive: true });
+    }
+  });
+
+  test("one file, and one that proc has", async () => {
+    await guest("printf hello > /t/one");
+    for (const [path, content] of [
+      ["/t/one", "hello"],
+      ["/proc/sys/kernel/ostype", "Linux\n"],
+    ] as const) {
+      const { stdout } = await thaw(["cp", `web:${path}`, "-"]);
+      expect(fileInTar(String(stdout))).toBe(content);
+    }
+  });
+
+  test("what can't be in an archive is named; nothing leads out of the destination", async () => {
+    await guest("mkdir /t/odd; cd /t/odd; mkfifo pipe; touch \"$(printf 'bad\\377')\" good");
+    const out = await thaw(["cp", "web:/t/odd", "-"], { encoding: "buffer" });
+    expect(out.exitCode).toBe(1);
+    const said = Buffer.from(out.stderr as Uint8Array).toString();
+    expect(said).toMatch(/not copied: pipe: /);
+    expect(said).toMatch(/not copied: bad.*its name is not UTF-8/);
+    const names = execFileSync("tar", ["-t"], { input: out.stdout as Uint8Array }).toString();
+    expect(names).toBe("odd/\nodd/good\n");
+
+    const bad: [Buffer, RegExp][] = [
+      [tarOf([["../up", Buffer.from("x")]]), /\. or \.\. part: \.\.\/up/],
+      [tarOf([["a/../../up", Buffer.from("x")]]), /\. or \.\. part/],
+      [Buffer.alloc(700, "no tar at all "), /not a whole tar archive/],
+      [tarOf([["file", Buffer.alloc(5000)]]).subarray(0, 2000), /not a whole tar archive/],
+    ];
+    for (const [input, says] of bad) {
+      const { exitCode, stderr } = await sendTar(input);
+      expect(String(stderr)).toMatch(says);
+      expect(exitCode).toBe(2);
+    }
+    // An absolute name lies beneath the destination, and no link that the archive makes is written through.
+    const link = execFileSync("sh", [
+      "-c",
+      'cd "$0"; ln -s /t/elsewhere door; tar -c door; rm door; mkdir door; echo x > door/through; tar -c door/through',
+      dir,
+    ]);
+    await guest("mkdir /t/elsewhere");
+    expect((await sendTar(tarOf([["/etc/x", Buffer.from("x")]]))).exitCode).toBe(0);
+    await sendTar(link, "web:/t");
+    expect(await guest("ls /t/etc /t/elsewhere")).toBe("/t/elsewhere:\n\n/t/etc:\nx\n");
+    mkfifo(at("pipe"));
+    const odd = await sendTar(execFileSync("tar", ["-C", dir, "-c", "pipe"]));
+    expect([odd.exitCode, String(odd.stderr)]).toEqual([1, expect.stringMatching(/pipe: a named pipe/)]);
+  });
+
+  test("over HTTP, by its type", async () => {
+    const { socket } = await thawJson<{ socket: string }>(["daemon", "status"]);
+    const curl = (...args: string[]): Buffer =>
+      execFileSync("curl", ["-sf", "--unix-socket", socket, ...args], { cwd: dir });
+    writeFileSync(at("given"), "by http");
+    execFileSync("tar", ["-C", dir, "-cf", at("in.tar"), "given"]);
+    const tree = "http://thaw/v1/sandboxes/web/tree?path=/t";
+    const type = "application/x-tar";
+    const put = ["-T", at("in.tar"), "-H", `content-type: ${type}`, tree];
+    expect(JSON.parse(curl(...put).toString())).toEqual({ entries: 1, bytes: 7, skipped: [] });
+    const input = curl("-H", `accept: ${type}`, tree);
+    expect(execFileSync("tar", ["-xO", "t/given"], { input }).toString()).toBe("by http");
+    expect(curl("-H", `accept: ${type}`, `${tree}/given`).toString("latin1", 0, 5)).toBe("given");
+  });
+});
+
 describe("refused with a reason", () => {
   test.each([
     [["web:/nowhere", "."], 2, /there is no \/nowhere in web/],
@@ -263,8 +361,10 @@ describe("refused with a reason", () => {
     [["/etc/passwd", "web:/nowhere/"], 2, /there is no folder \/nowhere\/ in web/],
     [["/etc/passwd", "web:/etc/passwd/x"], 125, /not a folder|Not a directory/],
     [["/etc/apt", "web:/etc/passwd"], 125, /web:\/etc\/passwd is not a folder/],
-    [["web:/etc", "-"], 125, /is a folder/],
-    [["-", "web:/etc"], 125, /is a folder/],
+    [["web:/dev/zero", "-"], 125, /can't be in an archive/],
+    [["-", "web:/etc/passwd"], 125, /is not a folder.*\/dev\/stdin/s],
+    [["-", "web:/nowhere"], 2, /there is no folder \/nowhere in web/],
+    [["-", "web:/etc"], 2, /not a whole tar archive: it is empty/],
     [["web:/etc/passwd/", "/tmp"], 125, /not a folder|Not a directory/],
     [["web:/etc", "/etc/passwd"], 125, /\/etc\/passwd is not a folder/],
     [["web:/etc/passwd", "/nowhere/x"], 2, /there is no folder \/nowhere here/],
@@ -282,8 +382,8 @@ describe("refused with a reason", () => {
 
 test("on a terminal a large copy shows how far it is", async () => {
   await using terminal = await Terminal.open();
-  await terminal.type("head -c 300000000 /dev/zero | tr '\\0' x | thaw cp - web:/t/x");
-  await terminal.until(/ - → web:\/t\/x {2}[\d.]+ [KM]iB {2}[\d.]+ \w+\/s/);
+  await terminal.type("yes | head -c 300000000 > big; tar c big | thaw cp - web:/t");
+  await terminal.until(/ - → web:\/t {2}[\d.]+ [KM]iB {2}[\d.]+ \w+\/s/);
   await terminal.press("C-c");
   await terminal.until(/interrupted by SIGINT\s+host> $/m);
 });

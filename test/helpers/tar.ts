@@ -27,3 +27,12 @@ export function tarOf(entries: Iterable<[string, Buffer, string?]>): Buffer {
   }
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
+
+/** The content of the one file in an archive that `thaw cp` printed; ASCII. */
+export function fileInTar(archive: string): string {
+  for (let at = 0; ; ) {
+    const size = Number.parseInt(archive.slice(at + 124, at + 135), 8);
+    if (Number.isNaN(size) || archive[at + 156] !== "x") return archive.slice(at + 512, at + 512 + size);
+    at += 512 + size + tarPadding(size);
+  }
+}

@@ -44,7 +44,7 @@ describeThere("a capture of another QEMU", () => {
       echo ---; thaw capture check ${id} --json
       echo ---; thaw replay ${id} --level memory -- true 2>&1 || echo "exit $?"
       echo ---; thaw replay ${id} -- cat /root/kept
-      echo ---; thaw cp ${id}:/root/kept -
+      echo ---; thaw cp ${id}:/root/kept - | tar xO
       echo ---; thaw replay dir:/srv/store:${id}full --level memory -- cat /dev/shm/mark /root/kept
       thaw rm --all >&2`);
     const [inStore, pulled, refused, booted, copied, resumed] = out.split("---\n");
@@ -71,7 +71,7 @@ describeThere("a capture of another QEMU", () => {
       thaw capture check dir:${store}:${id} --json
       echo ---; thaw capture check dir:${store}:${id}full --json
       echo ---; thaw replay dir:${store}:${id} -- cat /root/kept
-      echo ---; thaw cp ${id}:/root/kept -
+      echo ---; thaw cp ${id}:/root/kept - | tar xO
       thaw rm --all >&2`);
     const [difference, whole, booted, copied] = opened.split("---\n");
     const older = expect.stringMatching(

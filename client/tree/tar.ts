@@ -1,0 +1,439 @@
+/** Tree streams as tar archives and back, for tools that know tar only. Loaded when one is asked for. */
+import { isUtf8 } from "node:buffer";
+import tar from "tar-stream";
+import { ThawError } from "../errors.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { ChunkWriter } from "./chunk-writer.ts";
+import {
+  extentBytes,
+  headerBytes,
+  kind,
+  maxAttributesBytes,
+  maxPathBytes,
+  maxReasonBytes,
+  type RecordHeader,
+  readHeader,
+  showPath,
+  treeFault,
+  writeBytes,
+  writeHeader,
+} from "./format.ts";
+import type { SkippedEntry } from "./pack.ts";
+import { refusePath, splitPath } from "./path.ts";
+
+/** Length of one file, holes included. */
+const MAX_FILE_BYTES = 2 ** 40;
+/** A file that says it is empty, as those of proc do, is read this far to learn its length. */
+const MAX_UNTOLD_BYTES = 16 << 20;
+const ZEROS = Buffer.alloc(65_536);
+/** Larger values need a pax header. */
+const MAX_OCTAL_ID = 0o777777;
+const MAX_OCTAL_SECONDS = 0x7fffffff;
+const MAX_ID = 0xffffffff;
+const NS_PER_SECOND = 1_000_000_000n;
+const largestRecord = headerBytes + maxPathBytes + 2 + maxReasonBytes;
+
+/** What an archive tells of an entry beside its name and its content. */
+export interface TarMeta {
+  mode: number;
+  mtimeNs: bigint;
+  uid: number;
+  gid: number;
+}
+
+type Fill = (archive: TarWriter) => Promise<void>;
+
+/** An archive under way. Each method settles when its entry was written. */
+class TarWriter {
+  readonly #pack: tar.Pack;
+
+  constructor(pack: tar.Pack) {
+    this.#pack = pack;
+  }
+
+  folder(name: string, meta: TarMeta): Promise<void> {
+    return this.#put(headerOf(`${name}/`, meta, "directory"));
+  }
+
+  symlink(name: string, meta: TarMeta, target: string): Promise<void> {
+    return this.#put({ ...headerOf(name, meta, "symlink"), linkname: target });
+  }
+
+  link(name: string, meta: TarMeta, target: string): Promise<void> {
+    return this.#put({ ...headerOf(name, meta, "link"), linkname: target });
+  }
+
+  /** Content that is shorter than `size` is filled up with zeros; what is more is left out. */
+  async file(
+    name: string,
+    meta: TarMeta & { size: number },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    promise.catch(() => {});
+    const sink = this.#pack.entry({ ...headerOf(name, meta, "file"), size: meta.size }, (error) =>
+      error ? reject(error) : resolve(),
+    );
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      if (sink.write(bytes)) return;
+      const drained = Promise.withResolvers<void>();
+      sink.once("drain", drained.resolve);
+      await Promise.race([drained.promise, promise]);
+    };
+    let left = meta.size;
+    for await (const chunk of content) {
+      if (left === 0) break;
+      const wanted = chunk.subarray(0, left);
+      left -= wanted.length;
+      if (wanted.length > 0) await write(wanted);
+    }
+    for (; left > 0; left -= Math.min(left, ZEROS.length))
+      await write(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
+    sink.end(undefined);
+    await promise;
+  }
+
+  #put(header: Parameters<tar.Pack["entry"]>[0]): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#pack.entry(header, (error) => (error ? reject(error) : resolve()));
+    return promise;
+  }
+}
+
+function headerOf(name: string, { mode, mtimeNs, uid, gid }: TarMeta, type: tar.Header["type"]) {
+  const seconds = Number(mtimeNs / NS_PER_SECOND);
+  const small = seconds >= 0 && seconds <= MAX_OCTAL_SECONDS;
+  const pax = {
+    ...(small && mtimeNs % NS_PER_SECOND === 0n ? {} : { mtime: decimalTime(mtimeNs) }),
+    ...(uid > MAX_OCTAL_ID ? { uid: String(uid) } : {}),
+    ...(gid > MAX_OCTAL_ID ? { gid: String(gid) } : {}),
+  };
+  return {
+    name,
+    type,
+    // The library takes a mode of 0 for none.
+    mode: 0o100000 | (mode & 0o7777),
+    mtime: new Date(small ? seconds * 1000 : 0),
+    uid: uid > MAX_OCTAL_ID ? 0 : uid,
+    gid: gid > MAX_OCTAL_ID ? 0 : gid,
+    ...(Object.keys(pax).length === 0 ? {} : { pax }),
+  };
+}
+
+function decimalTime(ns: bigint): string {
+  const size = ns < 0n ? -ns : ns;
+  return `${ns < 0n ? "-" : ""}${size / NS_PER_SECOND}.${String(size % NS_PER_SECOND).padStart(9, "0")}`;
+}
+
+/** An archive of what `fill` puts into it. */
+export async function* writeTar(fill: Fill): AsyncGenerator<Buffer, void> {
+  const pack = tar.pack();
+  const filled = fill(new TarWriter(pack)).then(
+    () => pack.finalize(),
+    (error: Error) => pack.destroy(error),
+  );
+  const out = new ChunkWriter();
+  try {
+    for await (const bytes of pack as AsyncIterable<Buffer>)
+      for (let at = 0; at < bytes.length; ) {
+        const part = bytes.subarray(at, at + out.room);
+        out.put((buffer, to) => to + part.copy(buffer, to));
+        at += part.length;
+        if (out.room === 0) yield out.take();
+      }
+    if (!out.empty) yield out.take();
+  } finally {
+    pack.destroy();
+    await filled;
+  }
+}
+
+/** An archive of one file. */
+export function tarOfFile(
+  name: string,
+  meta: TarMeta & { size: number },
+  content: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Buffer, void> {
+  return writeTar(async (archive) => {
+    if (meta.size > 0) return archive.file(name, meta, content);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of content) {
+      size += chunk.length;
+      if (size > MAX_UNTOLD_BYTES)
+        throw new ThawError("unsupported", `${name} does not tell its length: no archive can have it`);
+      chunks.push(chunk);
+    }
+    await archive.file(
+      name,
+      { ...meta, size },
+      (async function* () {
+        yield* chunks;
+      })(),
+    );
+  });
+}
+
+/**
+ * An archive of a folder. The tree stream may be a hostile guest's: its names can't lead out; where its links lead stays as it is.
+ * @param options name: of the folder, empty for an archive of what is in it
+ * @throws ThawError `agent-fault` for a stream that breaks the format
+ */
+export function tarOfTree(
+  tree: AsyncIterable<Uint8Array>,
+  options: {
+    name: string;
+    meta: TarMeta;
+    onSkipped?: (skipped: SkippedEntry) => void;
+    onAttributes?: (path: Buffer, names: string[]) => void;
+  },
+): AsyncGenerator<Buffer, void> {
+  const top = options.name === "" ? "." : options.name;
+  return writeTar(async (archive) => {
+    const reader = new ByteReader(tree);
+    try {
+      await archive.folder(top, options.meta);
+      while (await addRecord(archive, reader, { ...options, top }));
+      await reader.expectEnd();
+    } finally {
+      await reader.close();
+    }
+  });
+}
+
+async function readText(reader: ByteReader): Promise<Buffer> {
+  return Buffer.from(await reader.read((await reader.read(2)).readUInt16LE()));
+}
+
+/** @returns false behind the end record */
+async function addRecord(
+  archive: TarWriter,
+  reader: ByteReader,
+  { top, onSkipped, onAttributes }: Parameters<typeof tarOfTree>[1] & { top: string },
+): Promise<boolean> {
+  const type = (await reader.read(1))[0] ?? 0;
+  if (type === kind.end) return false;
+  if (type > kind.attributes) throw treeFault(`unknown kind ${type}`);
+  const { pathBytes, ...header } = readHeader(type, Buffer.from(await reader.read(headerBytes - 1)));
+  const path = Buffer.from(await reader.read(pathBytes));
+  const refused = refusePath(path, splitPath(path));
+  if (refused !== undefined) throw treeFault(refused);
+  const meta = metaOf({ ...header, path });
+  const name = `${top}/${path.toString()}`;
+  const sound = isUtf8(path);
+  const skip = (reason: string): void => onSkipped?.({ path, reason });
+  if (type === kind.file) {
+    const size = (await reader.read(8)).readBigUInt64LE();
+    if (size > BigInt(MAX_FILE_BYTES)) throw treeFault(`${showPath(path)} of ${size} bytes`);
+    const content = readContent(reader, Number(size), path);
+    if (sound) await archive.file(name, { ...meta, size: Number(size) }, content);
+    for await (const _rest of content);
+  } else if (type !== kind.directory) {
+    const text = await readText(reader);
+    if (type === kind.skipped) skip(text.toString());
+    else if (type === kind.attributes) {
+      if (text.length > maxAttributesBytes) throw treeFault(`attributes of ${showPath(path)}`);
+      onAttributes?.(path, text.toString().split("\0").filter(Boolean));
+      return true;
+    } else if (sound && isUtf8(text)) {
+      if (type === kind.symlink) await archive.symlink(name, meta, text.toString());
+      else await addLink(archive, { name, meta, target: text, top });
+    } else if (sound) skip("what it links to is not UTF-8, as names in an archive are");
+  } else if (sound) await archive.folder(name, meta);
+  if (!sound) skip("its name is not UTF-8, as names in an archive are");
+  return true;
+}
+
+async function addLink(
+  archive: TarWriter,
+  { name, meta, target, top }: { name: string; meta: TarMeta; target: Buffer; top: string },
+): Promise<void> {
+  const refused = refusePath(target, splitPath(target));
+  if (refused !== undefined) throw treeFault(`${refused}, in a hard link`);
+  await archive.link(name, meta, `${top}/${target.toString()}`);
+}
+
+function metaOf({ mode, mtime, uid, gid }: RecordHeader): TarMeta {
+  return { mode, uid, gid, mtimeNs: mtime.seconds * NS_PER_SECOND + BigInt(mtime.nanoseconds) };
+}
+
+/** A file's bytes, its holes as zeros. */
+async function* readContent(reader: ByteReader, size: number, path: Buffer): AsyncGenerator<Buffer, void> {
+  for (let end = 0; ; ) {
+    const extent = await reader.read(extentBytes);
+    const start = extent.readBigUInt64LE(0);
+    const length = extent.readUInt32LE(8);
+    if (length === 0) return;
+    if (start < BigInt(end) || start + BigInt(length) > BigInt(size))
+      throw treeFault(`extent at ${start} of ${length} bytes in ${showPath(path)} of ${size} bytes`);
+    for (; end < Number(start); end += Math.min(ZEROS.length, Number(start) - end))
+      yield ZEROS.subarray(0, Math.min(ZEROS.length, Number(start) - end));
+    for (const until = end + length; end < until; ) {
+      const data = await reader.readSome(until - end);
+      end += data.length;
+      yield data;
+    }
+  }
+}
+
+/**
+ * The tree stream of an archive, which may be hostile: a name that leads out of the destination ends it, and what is no file, folder or
+ * link is left out by name.
+ * @throws ThawError `usage` for what is no archive; what `archive` throws
+ */
+export async function* treeOfTar(
+  archive: AsyncIterable<Uint8Array>,
+  options: { onSkipped?: (skipped: SkippedEntry) => void } = {},
+): AsyncGenerator<Buffer, void> {
+  const extract = tar.extract({ filenameEncoding: "latin1" } as object);
+  const fed = feed(archive, extract);
+  fed.catch((error: Error) => extract.destroy(error));
+  const out = new ChunkWriter();
+  try {
+    for await (const entry of extract) {
+      if (out.room < largestRecord) yield out.take();
+      yield* putEntry(out, entry as unknown as TarEntry, options.onSkipped);
+      entry.resume();
+    }
+  } catch (error) {
+    if (error instanceof ThawError || error instanceof SourceError)
+      throw error instanceof SourceError ? error.cause : error;
+    throw new ThawError("usage", `that is not a whole tar archive: ${(error as Error).message}`, {
+      hint: "one that is compressed is unpacked first: gunzip -c FILE | thaw cp - …",
+      cause: error,
+    });
+  } finally {
+    extract.destroy();
+  }
+  if (out.room < 1) yield out.take();
+  out.put((buffer, at) => {
+    buffer[at] = kind.end;
+    return at + 1;
+  });
+  yield out.take();
+}
+
+/** The archive broke off, for a reason of its sender's. */
+class SourceError extends Error {}
+
+async function feed(archive: AsyncIterable<Uint8Array>, extract: tar.Extract): Promise<void> {
+  let wake = (): void => {};
+  extract.on("drain", () => wake());
+  extract.on("close", () => wake());
+  let bytes = 0;
+  try {
+    for await (const chunk of archive) {
+      if (extract.destroyed) return;
+      bytes += chunk.length;
+      const drained = Promise.withResolvers<void>();
+      wake = drained.resolve;
+      if (!extract.write(chunk)) await drained.promise;
+    }
+  } catch (error) {
+    throw new SourceError("the archive broke off", { cause: error });
+  }
+  if (bytes === 0) throw new Error("it is empty");
+  extract.end(undefined);
+}
+
+interface TarEntry extends AsyncIterable<Buffer> {
+  header: Omit<tar.Header, "type" | "pax"> & {
+    type: tar.Header["type"] | null;
+    pax: Record<string, string> | null;
+  };
+}
+
+const SKIPPED_TYPES: Readonly<Record<string, string>> = {
+  "block-device": "a device",
+  "character-device": "a device",
+  fifo: "a named pipe",
+};
+
+async function* putEntry(
+  out: ChunkWriter,
+  entry: TarEntry,
+  onSkipped: ((skipped: SkippedEntry) => void) | undefined,
+): AsyncGenerator<Buffer, void> {
+  const { header } = entry;
+  const { type, pax } = header;
+  const path = pathIn(pax?.path === undefined ? Buffer.from(header.name, "latin1") : Buffer.from(pax.path));
+  // The destination itself.
+  if (path.length === 0) return;
+  const target = (): Buffer =>
+    pax?.linkpath === undefined ? Buffer.from(header.linkname ?? "", "latin1") : Buffer.from(pax.linkpath);
+  const isSparse = Object.keys(pax ?? {}).some((key) => key.startsWith("GNU.sparse."));
+  const put = (recordKind: number): void => {
+    const ns = timeOf(header, pax);
+    const nanoseconds = Number(((ns % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND);
+    const mtime = { seconds: (ns - BigInt(nanoseconds)) / NS_PER_SECOND, nanoseconds };
+    const ids = { uid: idOf(pax?.uid ?? header.uid), gid: idOf(pax?.gid ?? header.gid) };
+    const mode = Number.isInteger(header.mode) ? header.mode & 0o7777 : 0o644;
+    out.put((buffer, at) => writeHeader(buffer, at, { kind: recordKind, path, mode, mtime, ...ids }));
+  };
+  if (isSparse) onSkipped?.({ path, reason: "it is kept sparse: make the archive without --sparse" });
+  else if (type === "directory") put(kind.directory);
+  else if (type === "file" || type === "contiguous-file") {
+    if (!Number.isSafeInteger(header.size) || header.size > MAX_FILE_BYTES)
+      throw new ThawError(
+        "usage",
+        `${showPath(path)} has ${header.size} bytes; ${MAX_FILE_BYTES} is the limit`,
+      );
+    put(kind.file);
+    out.put((buffer, at) => buffer.writeBigUInt64LE(BigInt(header.size), at));
+    yield* putContent(out, entry, header.size);
+  } else if (type === "symlink" || type === "link") {
+    const place = type === "link" ? pathIn(target()) : target();
+    if (place.length === 0 || place.length > maxPathBytes || place.includes(0))
+      throw new ThawError("usage", `${showPath(path)} is a link to nothing, or its target is too long`);
+    put(type === "link" ? kind.link : kind.symlink);
+    out.put((buffer, at) => writeBytes(buffer, at, place));
+  } else onSkipped?.({ path, reason: SKIPPED_TYPES[type ?? ""] ?? "a kind of entry that is not known" });
+}
+
+async function* putContent(
+  out: ChunkWriter,
+  content: AsyncIterable<Buffer>,
+  size: number,
+): AsyncGenerator<Buffer, void> {
+  const putExtent = (offset: number, length: number): void =>
+    out.put((buffer, at) => {
+      buffer.writeBigUInt64LE(BigInt(offset), at);
+      return buffer.writeUInt32LE(length, at + 8);
+    });
+  let offset = 0;
+  for await (const chunk of content)
+    for (let at = 0; at < chunk.length; ) {
+      if (out.room < extentBytes + Math.min(ZEROS.length, chunk.length - at)) yield out.take();
+      const part = chunk.subarray(at, at + out.room - extentBytes);
+      putExtent(offset, part.length);
+      out.put((buffer, to) => to + part.copy(buffer, to));
+      at += part.length;
+      offset += part.length;
+    }
+  if (out.room < extentBytes) yield out.take();
+  putExtent(size, 0);
+}
+
+/** A name of an archive as a path beneath the destination; empty for the destination itself. A leading / counts for nothing, as for tar. */
+function pathIn(name: Buffer): Buffer {
+  const parts = splitPath(name).filter((part) => part.length > 0 && !part.equals(Buffer.from(".")));
+  const path = Buffer.from(parts.map((part) => part.toString("latin1")).join("/"), "latin1");
+  const refused = parts.length === 0 ? undefined : refusePath(path, parts);
+  if (refused !== undefined) throw new ThawError("usage", `the archive has a ${refused}: ${showPath(name)}`);
+  return path;
+}
+
+function idOf(value: string | number | undefined): number {
+  const id = Number(value);
+  return Number.isInteger(id) && id >= 0 && id <= MAX_ID ? id : 0;
+}
+
+function timeOf({ mtime }: { mtime: Date }, pax: Record<string, string> | null): bigint {
+  const [, sign, seconds, fraction = ""] = /^(-?)(\d{1,12})(?:\.(\d{1,9})\d*)?$/.exec(pax?.mtime ?? "") ?? [];
+  if (seconds !== undefined) {
+    const ns = BigInt(seconds) * NS_PER_SECOND + BigInt(fraction.padEnd(9, "0"));
+    return sign === "-" ? -ns : ns;
+  }
+  const ms = mtime.getTime();
+  return Number.isNaN(ms) ? 0n : BigInt(ms) * 1_000_000n;
+}
