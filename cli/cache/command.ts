@@ -1,15 +1,13 @@
+import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import type { Define } from "../verbs.ts";
 
 type JsonFlag = { json?: boolean };
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw cache ls");
-  command
-    .command("ls")
-    .description("list cached folders of runs")
-    .option("--json", "print the caches as JSON")
+  addListingFlags(command.command("ls").description("list cached folders of runs"), "the caches")
     .addHelpText("after", "\nExample:\n  $ thaw cache ls --json")
-    .action(async (flags: JsonFlag) => {
+    .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
       await list(flags);
       exit(0);

@@ -1,9 +1,9 @@
 import type { Cache } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
 
 const header = ["ID", "REPOSITORY", "SCOPE", "KEY", "SIZE", "CREATED", "USED"];
 
@@ -19,8 +19,7 @@ export function formatCaches(caches: readonly Cache[], nowMs?: number): string {
 }
 
 /** `thaw cache ls`. */
-export async function list(flags: { json?: boolean }): Promise<void> {
+export async function list(flags: ListingFlags): Promise<void> {
   const caches = await withClient((client) => client.caches.list());
-  if (flags.json === true) printJson(caches);
-  else writeOut(formatCaches(caches));
+  printListing(caches, flags, { nameOf: ({ id }) => id, format: (all) => formatCaches(all) });
 }

@@ -24,6 +24,7 @@ export const define: Define = (command, exit) => {
     .option("--pr <number>", "only those of this pull request")
     .option("--fingerprint <hex>", "only those of failures like this one")
     .option("--since <duration>", "only those not older than 10m, 2h, 3d", parseDuration)
+    .option("-q, --quiet", "print ids only")
     .option("--json", "print the captures as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture ls --repo acme/shop --since 24h")
     .action(async (flags: ListFlags) => {

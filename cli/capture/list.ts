@@ -3,12 +3,13 @@ import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatTrigger } from "../format/ending.ts";
+import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
+import { styleErr, writeErr } from "../output.ts";
 
 /** Flags of `thaw capture ls`. */
-export interface ListFlags {
+export interface ListFlags extends ListingFlags {
   trigger?: NonNullable<CaptureQuery["trigger"]>;
   repo?: string;
   branch?: string;
@@ -16,7 +17,6 @@ export interface ListFlags {
   fingerprint?: string;
   /** Milliseconds. */
   since?: number;
-  json?: boolean;
 }
 
 const header = ["ID", "WHEN", "REPO", "REF", "STEP", "TRIGGER", "COMMAND", "SIZE", "REPLAYS HERE"];
@@ -61,7 +61,6 @@ export async function list(flags: ListFlags): Promise<void> {
     ...(since === undefined ? {} : { withinMs: since }),
   };
   const { captures, unreadable } = await withClient((client) => client.captures.list(query));
-  if (flags.json === true) printJson(captures);
-  else writeOut(formatCaptures(captures));
+  printListing(captures, flags, { nameOf: ({ id }) => id, format: (all) => formatCaptures(all) });
   for (const { reason } of unreadable) writeErr(`${styleErr("yellow", "thaw:")} ${cleanText(reason)}\n`);
 }

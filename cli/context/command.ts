@@ -1,3 +1,4 @@
+import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import type { Define } from "../verbs.ts";
 import type { AddFlags } from "./add.ts";
 
@@ -43,12 +44,9 @@ Examples:
       await use(name, flags);
       exit(0);
     });
-  command
-    .command("ls")
-    .description("list contexts; * is the one in use")
-    .option("--json", "print them as JSON")
+  addListingFlags(command.command("ls").description("list contexts; * is the one in use"), "them", "names")
     .addHelpText("after", "\nExample:\n  $ thaw context ls --json")
-    .action(async (flags: JsonFlag) => {
+    .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
       list(flags);
       exit(0);

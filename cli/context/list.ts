@@ -1,9 +1,9 @@
 import { localContext, readContexts } from "../../client/index.ts";
+import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
 
 /** `thaw context ls`: asks nobody. */
-export function list(flags: { json?: boolean }): void {
+export function list(flags: ListingFlags): void {
   const { current, remotes } = readContexts();
   const here = { name: localContext, url: null, thaw: null, current: current === localContext };
   const others = [...remotes.values()].map(({ name, url, thaw = null }) => ({
@@ -11,12 +11,14 @@ export function list(flags: { json?: boolean }): void {
     current: name === current,
   }));
   const all = [here, ...others];
-  if (flags.json === true) return printJson(all);
   const rows = all.map(({ name, url, thaw, current }) => [
     current ? "*" : " ",
     name,
     url ?? "this host",
     thaw ?? "",
   ]);
-  writeOut(formatTable([" ", "NAME", "HOST", "THAW"], rows));
+  printListing(all, flags, {
+    nameOf: ({ name }) => name,
+    format: () => formatTable([" ", "NAME", "HOST", "THAW"], rows),
+  });
 }

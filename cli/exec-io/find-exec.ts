@@ -28,7 +28,7 @@ export function findExec(
     if (newest !== undefined) return newest;
     throw new ThawError("not-found", `sandbox ${sandbox.name} has no ${what}`, { hint, details });
   }
-  const fitting = execs.filter(({ id }) => id.startsWith(reference));
+  const fitting = execs.filter(({ id }) => reference !== "" && id.startsWith(reference));
   const exact = fitting.find(({ id }) => id === reference) ?? (fitting.length === 1 ? fitting[0] : undefined);
   if (exact !== undefined) return exact;
   if (fitting.length === 0)

@@ -37,3 +37,8 @@ export function formatEnd(exit: ExecInfo["exit"]): string {
   if (exit.oom) return "ran out of memory";
   return exit.signal === null ? `exited ${exit.code}` : `was ended by SIG${exit.signal.replace(/^SIG/, "")}`;
 }
+
+/** Whether an exec runs, or how it ended. */
+export function formatExecState({ state, exit, error }: ExecInfo): string {
+  return state === "starting" || state === "running" ? state : (error?.message ?? formatEnd(exit));
+}

@@ -1,6 +1,7 @@
 import { constants } from "node:os";
-import { type ExecInfo, ThawError } from "../../client/index.ts";
+import { type ExecInfo, type SandboxInfo, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { findExec } from "../exec-io/find-exec.ts";
 import { printJson, writeOut } from "../output.ts";
 
 /** `TERM` for `term`, `SIGTERM` and `15`. @throws ThawError `usage` */
@@ -12,26 +13,18 @@ export function parseSignal(text: string): string {
 }
 
 /** Those that are named, or all that run. @throws ThawError `not-found`, `usage`, `conflict` */
-export function chooseExecs(all: readonly ExecInfo[], named: readonly string[], sandbox: string): ExecInfo[] {
-  const running = all.filter(({ state }) => state === "running");
+export function chooseExecs(sandbox: SandboxInfo, named: readonly string[]): ExecInfo[] {
+  const running = sandbox.execs.filter(({ state }) => state === "running");
   if (named.length === 0) {
     if (running.length > 0) return running;
-    throw new ThawError("conflict", `no command runs in ${sandbox}`, {
-      hint: `thaw rm ${sandbox} removes it`,
+    throw new ThawError("conflict", `no command runs in ${sandbox.name}`, {
+      hint: `thaw rm ${sandbox.name} removes it`,
     });
   }
   return named.map((name) => {
-    const fits = all.filter(({ id }) => name !== "" && id.startsWith(name));
-    const [only] = fits.filter(({ id }) => id === name || fits.length === 1);
-    if (only === undefined)
-      throw new ThawError(
-        fits.length === 0 ? "not-found" : "usage",
-        fits.length === 0 ? `${sandbox} has no command ${name}` : `${name} fits ${fits.length} commands`,
-        { hint: `thaw ps ${sandbox}` },
-      );
-    if (only.state !== "running")
-      throw new ThawError("conflict", `the command ${only.id} has ended`, { hint: `thaw ps ${sandbox}` });
-    return only;
+    const exec = findExec(sandbox, name);
+    if (exec.state === "running") return exec;
+    throw new ThawError("conflict", `the command ${exec.id} has ended`, { hint: `thaw ps ${sandbox.name}` });
   });
 }
 
@@ -43,7 +36,7 @@ export async function kill(
 ): Promise<void> {
   const signal = parseSignal(flags.signal);
   await withClient(async (client) => {
-    const chosen = chooseExecs(await client.sandboxes.at(sandbox).execs(), named, sandbox);
+    const chosen = chooseExecs((await client.sandboxes.get(sandbox)).info, named);
     for (const { sandbox: id, id: exec } of chosen) {
       const to = signal === "KILL" ? "tree" : "group";
       await client.sandboxes.at(id).execAt(exec).signal(signal, { to });

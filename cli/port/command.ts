@@ -1,4 +1,5 @@
 import { parseForwardKey } from "../arguments/forward.ts";
+import type { ListingFlags } from "../format/listing.ts";
 import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
@@ -9,6 +10,7 @@ export const define: Define = (command, exit) => {
       "[ADDRESS:]HOST:GUEST, each a port or a unix socket's path; HOST 0 takes any port",
     )
     .option("--rm <host>", "end the forward of this port, or of this socket, of the host", parseForwardKey)
+    .option("-q, --quiet", "print only the ports and sockets of this host")
     .option("--json", "print forwards and what listens inside as JSON")
     .addHelpText(
       "after",
@@ -23,7 +25,7 @@ Examples:
   $ thaw port web 8080:/run/app.sock          # a port on the host, a socket inside
   $ thaw port web --rm /home/me/web.sock`,
     )
-    .action(async (name: string, forwards: string[], flags: { rm?: number | string; json?: boolean }) => {
+    .action(async (name: string, forwards: string[], flags: ListingFlags & { rm?: number | string }) => {
       const { port } = await import("./port.ts");
       await port(name, forwards, flags);
       exit(0);

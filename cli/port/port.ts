@@ -1,6 +1,7 @@
 import type { PortsState } from "../../client/index.ts";
 import { parseForward } from "../arguments/forward.ts";
 import { withClient } from "../connect.ts";
+import type { ListingFlags } from "../format/listing.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 
@@ -21,7 +22,7 @@ export function formatPorts({ forwards, listening }: PortsState): string {
 export async function port(
   name: string,
   forwards: readonly string[],
-  flags: { rm?: number | string; json?: boolean },
+  flags: ListingFlags & { rm?: number | string },
 ): Promise<void> {
   const parsed = forwards.map(parseForward);
   const state = await withClient(async (client) => {
@@ -31,5 +32,7 @@ export async function port(
     return ports.state();
   });
   if (flags.json === true) printJson(state);
+  else if (flags.quiet === true)
+    writeOut(state.forwards.map(({ port, path }) => `${path ?? port}\n`).join(""));
   else writeOut(formatPorts(state));
 }

@@ -1,17 +1,11 @@
-import { type ExecInfo, type GuestReport, ThawError } from "../../client/index.ts";
+import { type GuestReport, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
-import { formatCommand } from "../format/ending.ts";
+import { formatCommand, formatExecState } from "../format/ending.ts";
 import { formatTable } from "../format/table.ts";
 import type { ListFlags } from "../ls/list.ts";
 import { printJson, writeOut } from "../output.ts";
 import { formatProcesses } from "../top/top.ts";
-
-function describeEnd({ state, exit, error }: ExecInfo): string {
-  if (error !== null) return error.message;
-  if (exit === null) return state;
-  return exit.signal === null ? `exited ${exit.code}` : `killed by ${exit.signal}`;
-}
 
 /** `thaw ps SANDBOX`: its commands, and its processes while it runs. With `-q` the ids of commands. */
 export async function listCommands(sandbox: string, flags: ListFlags): Promise<void> {
@@ -28,7 +22,7 @@ export async function listCommands(sandbox: string, flags: ListFlags): Promise<v
   if (flags.quiet === true) return writeOut(execs.map(({ id }) => `${id}\n`).join(""));
   const rows = execs.map((exec) => [
     exec.id,
-    describeEnd(exec),
+    formatExecState(exec),
     formatAge(exec.startedAt),
     exec.user ?? "",
     formatCommand(exec.argv, flags.trunc === false ? Number.POSITIVE_INFINITY : undefined),

@@ -1,3 +1,4 @@
+import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import type { Define } from "../verbs.ts";
 
 type JsonFlag = { json?: boolean };
@@ -5,12 +6,12 @@ const entry = "ids as `thaw quarantine ls` prints them, or ids of the things the
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw quarantine ls");
-  command
-    .command("ls")
-    .description("list state that could not be read, with the reason")
-    .option("--json", "print the entries as JSON")
+  addListingFlags(
+    command.command("ls").description("list state that could not be read, with the reason"),
+    "the entries",
+  )
     .addHelpText("after", "\nExample:\n  $ thaw quarantine ls --json")
-    .action(async (flags: JsonFlag) => {
+    .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
       await list(flags);
       exit(0);

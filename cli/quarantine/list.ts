@@ -2,14 +2,13 @@ import type { QuarantineEntry } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
+import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
 
 /** `thaw quarantine ls`. */
-export async function list(flags: { json?: boolean }): Promise<void> {
+export async function list(flags: ListingFlags): Promise<void> {
   const entries = await withClient((client) => client.quarantine.list());
-  if (flags.json === true) printJson(entries);
-  else writeOut(formatQuarantine(entries));
+  printListing(entries, flags, { nameOf: ({ id }) => id, format: formatQuarantine });
 }
 
 function formatQuarantine(entries: readonly QuarantineEntry[]): string {

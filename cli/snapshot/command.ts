@@ -1,4 +1,5 @@
 import { parseTag } from "../arguments/tag.ts";
+import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import { addTravelCommands } from "../travel/commands.ts";
 import type { Define } from "../verbs.ts";
 
@@ -6,12 +7,9 @@ type JsonFlag = { json?: boolean };
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw snapshot ls");
-  command
-    .command("ls")
-    .description("list snapshots")
-    .option("--json", "print the snapshots as JSON")
+  addListingFlags(command.command("ls").description("list snapshots"), "the snapshots")
     .addHelpText("after", "\nExample:\n  $ thaw snapshot ls --json")
-    .action(async (flags: JsonFlag) => {
+    .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
       await list(flags);
       exit(0);

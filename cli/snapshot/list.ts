@@ -1,9 +1,9 @@
 import type { Snapshot } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
 
 const header = ["TAG", "ID", "CREATED", "CPUS", "MEMORY", "SIZE", "SANDBOXES", "THAWS HERE"];
 
@@ -23,8 +23,7 @@ export function formatSnapshots(snapshots: readonly Snapshot[], nowMs?: number):
 }
 
 /** `thaw snapshot ls`. */
-export async function list(flags: { json?: boolean }): Promise<void> {
+export async function list(flags: ListingFlags): Promise<void> {
   const snapshots = await withClient((client) => client.snapshots.list());
-  if (flags.json === true) printJson(snapshots);
-  else writeOut(formatSnapshots(snapshots));
+  printListing(snapshots, flags, { nameOf: ({ id }) => id, format: (all) => formatSnapshots(all) });
 }

@@ -1,4 +1,5 @@
 import { projectFileOption } from "../arguments/project-file.ts";
+import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import type { Define } from "../verbs.ts";
 import type { BuildFlags } from "./build.ts";
 
@@ -21,12 +22,9 @@ export const define: Define = (command, exit) => {
       await build(template, flags);
       exit(0);
     });
-  command
-    .command("ls")
-    .description("list templates")
-    .option("--json", "print the templates as JSON")
+  addListingFlags(command.command("ls").description("list templates"), "the templates", "names")
     .addHelpText("after", "\nExample:\n  $ thaw template ls")
-    .action(async (flags: { json?: boolean }) => {
+    .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
       await list(flags);
       exit(0);

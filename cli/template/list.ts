@@ -1,8 +1,8 @@
 import type { Template } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
+import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, writeOut } from "../output.ts";
 
 /** The table of templates. */
 export function formatTemplates(templates: readonly Template[]): string {
@@ -19,8 +19,7 @@ export function formatTemplates(templates: readonly Template[]): string {
 }
 
 /** `thaw template ls`. */
-export async function list(flags: { json?: boolean }): Promise<void> {
+export async function list(flags: ListingFlags): Promise<void> {
   const templates = await withClient((client) => client.templates.list());
-  if (flags.json === true) printJson(templates);
-  else writeOut(formatTemplates(templates));
+  printListing(templates, flags, { nameOf: ({ name }) => name, format: formatTemplates });
 }

@@ -50,6 +50,7 @@ describe("files of a capture are those of the failure", () => {
     ]);
     const { id, disk } = await show();
     expect(disk.writtenOut).toBe(true);
+    expect(String((await thaw(["capture", "ls", "-q"])).stdout).split("\n")).toContain(id);
     expect(await print("--verbose", `${id}:/root/f`)).toEqual({
       stdout: "NEW\n",
       stderr: "read from the machine as it was, thawed for it\n",

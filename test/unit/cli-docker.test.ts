@@ -1,9 +1,10 @@
 /** Flags and words as docker has them. */
 import { expect, test } from "vitest";
 import { collectFilter, passes } from "../../cli/arguments/filter.ts";
+import { formatTable } from "../../cli/format/table.ts";
 import { formatTemplate } from "../../cli/format/template.ts";
 import { chooseExecs, parseSignal } from "../../cli/kill/kill.ts";
-import type { ExecInfo } from "../../client/index.ts";
+import type { ExecInfo, SandboxInfo } from "../../client/index.ts";
 
 const web = {
   ...{ id: "ab12", name: "web", state: "running", from: "node:24" },
@@ -57,14 +58,23 @@ test.each(["", "SIG", "0", "99", "NOPE"])("%j is no signal", (text) => {
 });
 
 test("kill chooses what runs, or what is named without doubt", () => {
-  const exec = (id: string, state: string) => ({ id, state }) as ExecInfo;
-  const all = [exec("a1", "running"), exec("a2", "exited"), exec("b1", "running")];
-  const chosen = (...named: string[]) => chooseExecs(all, named, "web").map(({ id }) => id);
+  const exec = (id: string, state: string) => ({ id, state, argv: ["true"], startedAt: "" }) as ExecInfo;
+  const of = (...execs: ExecInfo[]) => ({ name: "web", execs }) as SandboxInfo;
+  const all = of(exec("a1", "running"), exec("a2", "exited"), exec("b1", "running"));
+  const chosen = (...named: string[]) => chooseExecs(all, named).map(({ id }) => id);
   expect(chosen()).toEqual(["a1", "b1"]);
   expect(chosen("b")).toEqual(["b1"]);
-  expect(() => chosen("a")).toThrow(/fits 2/);
+  expect(() => chosen("a")).toThrow(/2 execs of web begin with a/);
   expect(() => chosen("a2")).toThrow(/has ended/);
-  expect(() => chosen("c")).toThrow(/no command c/);
-  expect(() => chosen("")).toThrow(/fits|no command/);
-  expect(() => chooseExecs([exec("a", "exited")], [], "web")).toThrow(/no command runs/);
+  expect(() => chosen("c")).toThrow(/no exec c/);
+  expect(() => chosen("")).toThrow(/no exec/);
+  expect(() => chooseExecs(of(exec("a", "exited")), [])).toThrow(/no command runs/);
+});
+
+test("columns are as wide as a terminal shows what is in them", () => {
+  const rows = [
+    ["日本", "a"],
+    ["abc", "b"],
+  ];
+  expect(formatTable(["N", "X"], rows)).toBe("N     X\n日本  a\nabc   b\n");
 });

@@ -1,5 +1,7 @@
 /** A table's columns, as wide as its window allows. */
-import { fitTo, type Line, type Piece, widthOf } from "./text.ts";
+
+import { widthOf } from "../../format/width.ts";
+import { fitTo, type Line, type Piece } from "./text.ts";
 
 export interface Column<Row> {
   title: string;

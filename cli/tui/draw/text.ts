@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import stringWidth from "string-width";
 import { cleanText } from "../../format/clean-text.ts";
+import { oneColumnEach, widthOf } from "../../format/width.ts";
 
 /** What a piece of text means; `paint` gives it a colour. */
 export type Tone = "accent" | "bad" | "good" | "warn" | "dim" | "strong";
@@ -22,8 +23,6 @@ const styles = {
   strong: "bold",
 } as const satisfies Record<Tone, Parameters<typeof styleText>[0]>;
 
-/** Characters that take one column each and never join others: ASCII, and the signs that the dashboard itself draws with. */
-const oneColumnEach = /^[\x20-\x7e·–…←-↓↵→─-▟◆●✓✗]*$/;
 // one for all: to make one costs a millisecond
 let segmenter: Intl.Segmenter | undefined;
 
@@ -36,11 +35,6 @@ const disputed = /[\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\p{Emoji_Modifier
 /** The text as it can be drawn: without what would drive the terminal, or be as wide as the terminal likes. */
 export function showable(text: string): string {
   return oneColumnEach.test(text) ? text : cleanText(text).replace(disputed, "").toWellFormed();
-}
-
-/** Columns that a text takes in a terminal. */
-export function widthOf(text: string): number {
-  return oneColumnEach.test(text) ? text.length : stringWidth(text);
 }
 
 /** Cuts a text to `width` columns, with `…` where something is missing. Never splits a character that is made of several code points. */

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Event, NetworkEntry, SandboxInfo } from "../../../../client/index.ts";
 import { describeEvent } from "../../../events/events.ts";
 import { formatElapsed } from "../../../format/age.ts";
-import { formatCommand, formatEnd } from "../../../format/ending.ts";
+import { formatCommand, formatExecState } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
 import { bar } from "../../draw/graph.ts";
 import { fitTo, type Line, padTo, type Tone } from "../../draw/text.ts";
@@ -35,7 +35,7 @@ const commands: Pane<SandboxRow> = {
       .map((exec): Line => {
         const isOver = exec.state === "exited" || exec.state === "failed";
         const tone: Tone = isOver ? (exec.exit?.code === 0 ? "dim" : "bad") : "good";
-        const how = isOver ? (exec.error?.message ?? formatEnd(exec.exit)) : exec.state;
+        const how = formatExecState(exec);
         const took =
           exec.exit === null ? shortAge(exec.startedAt, nowMs) : formatElapsed(exec.exit.durationMs);
         return [
