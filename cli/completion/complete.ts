@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { cleanText } from "../format/clean-text.ts";
 import { verbs } from "../verbs.ts";
-import { listNames, type NameKind } from "./names.ts";
+import { listExecs, listNames, type NameKind } from "./names.ts";
 
 const sandboxVerbs = new Set([
   ...["exec", "attach", "shell", "logs", "rm", "pause", "resume", "stop", "start"],
@@ -12,6 +12,15 @@ const oneSandbox = new Set([
   ...["exec", "attach", "shell", "logs", "ssh-config", "ssh-proxy"],
   ...["ps", "rename", "kill", "top"],
 ]);
+
+/** Verbs that name commands behind their sandbox: one, or several. */
+const execVerbs: Readonly<Record<string, number>> = { attach: 1, logs: 1, kill: Number.POSITIVE_INFINITY };
+
+/** The sandbox whose commands the argument being completed names, if it names one. */
+function findExecsOf([verb = "", ...words]: readonly string[]): string | undefined {
+  const named = words.slice(0, -1).filter((word) => !word.startsWith("-"));
+  return named.length <= (execVerbs[verb] ?? 0) ? named[0] : undefined;
+}
 
 /** What the argument being completed names; undefined when it is a file, or anything. */
 function findKind(words: readonly string[]): NameKind | undefined {
@@ -79,8 +88,14 @@ export async function complete(all: readonly string[]): Promise<string[]> {
   if (last.startsWith("-")) return matching(listFlags(command));
   if (words.length === 2 && command.commands.length > 0)
     return matching(command.commands.map((inner) => inner.name()));
+  const before = words.at(-2);
+  const option = command.options.find(({ long, short }) => before === long || before === short);
+  if (option?.argChoices !== undefined) return matching(option.argChoices);
+  if (option?.required === true && before !== "--template" && before !== "--snapshot") return [];
   const choices = command.registeredArguments[0]?.argChoices;
   if (choices !== undefined) return matching(choices);
+  const sandbox = findExecsOf(words);
+  if (sandbox !== undefined) return matching(await listExecs(sandbox));
   const kind = findKind(words);
   return kind === undefined ? [] : matching(await listNames(kind));
 }

@@ -36,3 +36,12 @@ export async function listNames(kind: NameKind): Promise<string[]> {
   const known = await withClient((client) => askNames(client, kind), { autostart: false }).catch(() => []);
   return kind === "template" ? [...new Set([...(await readProjectNames("templates")), ...known])] : known;
 }
+
+/** Ids of a sandbox's commands; none when its daemon does not answer within a second. */
+export function listExecs(sandbox: string): Promise<string[]> {
+  const ask = async (client: Thaw): Promise<string[]> => {
+    const { info } = await client.sandboxes.get(sandbox, { signal: AbortSignal.timeout(deadlineMs) });
+    return info.execs.map(({ id }) => id);
+  };
+  return withClient(ask, { autostart: false }).catch(() => []);
+}

@@ -22,7 +22,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { findMissingAttributes, setAttribute } from "../helpers/attributes.ts";
 import { fileInTar, tarOf } from "../helpers/tar.ts";
-import { thaw, thawJson } from "../helpers/thaw.ts";
+import { thaw, thawJson, until } from "../helpers/thaw.ts";
 import { Terminal } from "../helpers/tmux.ts";
 
 let dir: string;
@@ -386,4 +386,18 @@ test("on a terminal a large copy shows how far it is", async () => {
   await terminal.until(/ - → web:\/t {2}[\d.]+ [KM]iB {2}[\d.]+ \w+\/s/);
   await terminal.press("C-c");
   await terminal.until(/interrupted by SIGINT\s+host> $/m);
+});
+
+test("completion names the commands of a sandbox, and nothing behind them", async () => {
+  const [sandbox] = await thawJson<{ name: string; execs: { id: string }[] }[]>(["ls"]);
+  const ids = sandbox?.execs.map(({ id }) => id) ?? [];
+  expect(ids.length).toBeGreaterThan(0);
+  const complete = async (...words: string[]) => (await thaw(["__complete", "--", ...words])).stdout;
+  const all = ids.toSorted().map((id) => `${id}\n`);
+  // A daemon that is slow to answer is not waited for.
+  const completes = (words: string[], expected: string) =>
+    until(async () => (await complete(...words)) === expected, `thaw ${words.join(" ")} to be completed`);
+  for (const verb of ["attach", "logs", "kill"]) await completes([verb, "web", ""], all.join(""));
+  await completes(["logs", "-f", "web", ids[0] ?? ""], `${ids[0]}\n`);
+  expect(await complete("logs", "web", ids[0] ?? "", "")).toBe("");
 });

@@ -250,3 +250,9 @@ test("cp of a capture whose file breaks off leaves nothing", async () => {
   const { code, err } = await thaw(server, "cp", "latest:/f", out);
   expect([code === 0, readdirSync(out)], err).toEqual([false, []]);
 });
+
+test("completion knows the values of a flag that takes one of a few, and leaves others to files", async () => {
+  expect(await complete(["capture", "ls", "--trigger", "p"])).toEqual(["panic"]);
+  expect(await complete(["run", "--network", ""])).toEqual(["audit", "none", "open"]);
+  expect(await complete(["logs", "--since", ""])).toEqual([]);
+});
