@@ -3,6 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { findPaths } from "../client/index.ts";
+import { isBare } from "./bare.ts";
 
 const oldestNode = 24;
 /** 128 + SIGPIPE. */
@@ -33,8 +34,13 @@ async function main(): Promise<number> {
     return 125;
   }
   enableCache();
+  const argv = process.argv.slice(2);
+  if (isBare(argv) && process.stdin.isTTY === true && process.stdout.isTTY === true) {
+    const { runDashboard } = await import("./tui/open.ts");
+    return runDashboard(argv);
+  }
   const { runProgram } = await import("./program.ts");
-  return runProgram(process.argv.slice(2));
+  return runProgram(argv);
 }
 
 /** Waits until what was written is with its reader, or the reader is gone: ending earlier would cut it off in a pipe. */

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { findOwnVersion } from "../client/index.ts";
 import { measurePace, setPace } from "../host/pace.ts";
+import { isBare } from "./bare.ts";
 import { reportFailure } from "./failure.ts";
 import { writeErr, writeOut } from "./output.ts";
 import { verbs } from "./verbs.ts";
@@ -34,30 +35,11 @@ export async function buildProgram(argv: readonly string[], exit: (code: number)
   return program;
 }
 
-/** Whether no verb is given, and nothing else is asked for: at most the context is named. */
-function isBare(argv: readonly string[]): boolean {
-  return (
-    argv.length === 0 ||
-    (argv.length === 2 && argv[0] === "--context") ||
-    (argv.length === 1 && argv[0]?.startsWith("--context=") === true)
-  );
-}
-
-/** `thaw` alone, on a terminal. @returns the exit code */
-async function openDashboard(argv: readonly string[]): Promise<number> {
-  const context = argv[1] ?? argv[0]?.slice("--context=".length);
-  if (context !== undefined) process.env.THAW_CONTEXT = context;
-  const { openDashboard } = await import("./tui/open.ts");
-  return openDashboard();
-}
-
 /** Runs the command line. Never throws. @returns the exit code. */
 export async function runProgram(argv: readonly string[]): Promise<number> {
   let code = 0;
   setPace(measurePace());
   try {
-    const isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
-    if (isBare(argv) && isTerminal) return await openDashboard(argv);
     const program = await buildProgram(argv, (reported) => {
       code = reported;
     });

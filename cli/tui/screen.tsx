@@ -52,7 +52,8 @@ export class Screen {
     // Ink's text for screen readers begins where the cursor is
     if (isReadAloud) process.stdout.write("\x1b[?1049h\x1b[H");
     this.#guard = guardTerminal(() => process.stdin.setRawMode(true), FAREWELL);
-    this.#ink = render(<Dashboard store={this.#store} />, {
+    // nothing at first: what fails in a first frame would leave Ink's screen without anybody to close it
+    this.#ink = render(null, {
       alternateScreen: true,
       incrementalRendering: true,
       // the store says when to draw; a second limit would make each key wait for both
@@ -63,6 +64,11 @@ export class Screen {
       patchConsole: false,
     });
     this.#ink.waitUntilExit().catch(this.#onCrash);
+    try {
+      this.#ink.rerender(<Dashboard store={this.#store} />);
+    } catch (error) {
+      this.#onCrash(error);
+    }
     this.#keys = readKeys(process.stdin, this.#onKey);
   }
 

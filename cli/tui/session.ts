@@ -1,13 +1,13 @@
 /** The dashboard from its opening to its end: who follows the hosts, who has the terminal, and what each key leads to. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { signalExitCode } from "../../api/exit-code.ts";
-import { findPaths, type RemoteHost, type Thaw, ThawError } from "../../client/index.ts";
-import { readTerminalSize } from "../exec-io/terminal.ts";
+import { findPaths, type Thaw, ThawError } from "../../client/index.ts";
 import { writeErr } from "../output.ts";
 import { Actor } from "./act.ts";
 import { AgeClock } from "./clock.ts";
-import { HostFollower, troubleOf } from "./follow/host.ts";
+import { type HostFollower, troubleOf } from "./follow/host.ts";
 import { PaneFollower } from "./follow/pane.ts";
 import { followUsage } from "./follow/usage.ts";
 import { press } from "./input.ts";
@@ -15,22 +15,27 @@ import type { Key } from "./keys.ts";
 import { restorePreferences, savePreferences } from "./preferences.ts";
 import { isReadAloud, Screen } from "./screen.tsx";
 import { cursorIndex, listRows } from "./state/rows.ts";
-import { newState } from "./state/state.ts";
-import { Store } from "./state/store.ts";
+import type { Store } from "./state/store.ts";
 import { viewOf } from "./views/index.ts";
 
 export interface SessionOptions {
-  hosts: readonly { context: string; remote: RemoteHost | undefined }[];
+  store: Store;
+  /** They follow already. */
+  followers: readonly HostFollower[];
   /** The context that commands work on when none is said. */
   current: string;
+  /** Ends the followers. */
+  abort: AbortController;
 }
 
+/** The first frame waits this long for the hosts' answers. */
+const FIRST_FRAME_MS = 100;
 const ENDING = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const;
 
 export class Session {
   readonly #store: Store;
   readonly #followers: ReadonlyMap<string, HostFollower>;
-  readonly #abort = new AbortController();
+  readonly #abort: AbortController;
   readonly #screen: Screen;
   readonly #pane: PaneFollower;
   readonly #usage = new Map<string, AbortController>();
@@ -40,18 +45,12 @@ export class Session {
   #handedOver: Promise<void> | undefined;
   readonly #clock: AgeClock | undefined;
 
-  constructor({ hosts, current }: SessionOptions) {
-    const { signal } = this.#abort;
-    const state = newState(
-      hosts.map(({ context }) => context),
-      readTerminalSize(),
-      Date.now(),
-    );
-    this.#store = new Store(restorePreferences(state));
-    const store = this.#store;
-    this.#followers = new Map(
-      hosts.map(({ context, remote }) => [context, new HostFollower({ store, context, remote, signal })]),
-    );
+  constructor({ store, followers, current, abort }: SessionOptions) {
+    const { signal } = abort;
+    this.#abort = abort;
+    this.#store = store;
+    store.update(restorePreferences);
+    this.#followers = new Map(followers.map((follower) => [follower.context, follower]));
     const client = (context: string): Thaw => {
       const follower = this.#followers.get(context);
       if (follower === undefined) throw new ThawError("not-found", `there is no context ${context}`);
@@ -97,9 +96,9 @@ export class Session {
     process.on("uncaughtException", this.#fail);
     process.on("unhandledRejection", this.#fail);
     try {
+      await Promise.race([this.#answered(), this.#end.promise]);
       this.#store.subscribe(this.#followWhatIsShown);
       this.#screen.open();
-      for (const follower of this.#followers.values()) void follower.follow();
       return await this.#end.promise;
     } finally {
       this.#screen.end(this.#crash !== undefined);
@@ -115,8 +114,18 @@ export class Session {
       for (const [name, listener] of hear) process.off(name, listener);
       process.off("SIGTSTP", this.#stop);
       process.off("SIGCONT", this.#goOn);
+      process.off("uncaughtException", this.#fail);
+      process.off("unhandledRejection", this.#fail);
       if (this.#crash !== undefined) reportCrash(this.#crash);
     }
+  }
+
+  /** Waits a moment for what there is to show: a frame without it is drawn for nobody, and takes as long as the one after it. */
+  async #answered(): Promise<void> {
+    const late = new AbortController();
+    const all = Promise.all([...this.#followers.values()].map(({ answered }) => answered));
+    await Promise.race([all, pause(FIRST_FRAME_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    late.abort();
   }
 
   /** Follows what the window shows of the row with the cursor, and what sandboxes use while somebody looks at it. */

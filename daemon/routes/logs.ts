@@ -38,7 +38,7 @@ export function logRoutes(app: App, { engine }: DaemonContext): void {
       const until = endOf(exec.log);
       const from =
         out !== undefined || err !== undefined
-          ? { out: Math.min(out ?? 0, exec.log.out), err: Math.min(err ?? 0, exec.log.err) }
+          ? { out: out ?? 0, err: err ?? 0 }
           : await positionOf(exec.log, { sinceMs: since, tail, end: until });
       const records = recordsOf(exec, { from, until, follow: follow === "1", signal: gone.signal });
       return reply.type("application/octet-stream").send(Readable.from(records));

@@ -19,10 +19,14 @@ export class Subscriber {
   #live = false;
   #gone = false;
 
+  /**
+   * @param from may lie beyond the log's end: a daemon that was killed had sent what it had not written yet, and the guest tells that part
+   *   again
+   */
   constructor(log: ExecLog, reader: Reader, from: { out: number; err: number }) {
     this.#log = log;
     this.reader = reader;
-    this.#position = { 1: Math.min(from.out, log.out), 2: Math.min(from.err, log.err) };
+    this.#position = { 1: from.out, 2: from.err };
   }
 
   /** Reads what is kept; resolves once the reader gets everything as it comes. */

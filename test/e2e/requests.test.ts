@@ -153,6 +153,39 @@ describe("the daemon is killed in the middle of", () => {
     await until(async () => (await rows()).length === 0, "the sandboxes to go");
   });
 
+  // A daemon sends output on before it has written it.
+  test.each([
+    ["run", ["run", "--"]],
+    ["exec", ["exec", "web", "--"]],
+    ["exec that masks a value", ["exec", "-e", "KEY=39999-is-a-secret", "--mask", "KEY", "web", "--"]],
+    ["logs", ["logs", "-f", "web"]],
+  ])("%s at each of its pieces: every byte arrives, once", async (verb, args) => {
+    const lines = 40_000;
+    const command = ["sh", "-c", `seq ${lines}; sleep 1; seq ${lines}; exit 7`];
+    await thaw(["create", "--name", "web"]);
+    await startedDaemon();
+    if (verb === "logs") await thaw(["exec", "-d", "web", "--", ...command]);
+    const client = execa(process.execPath, [thawBin, ...args, ...(verb === "logs" ? [] : command)], {
+      env: thawEnv(),
+      reject: false,
+      timeout: 120_000,
+    });
+    let kills = 0;
+    client.stdout?.on("data", () => {
+      if (kills >= 6) return;
+      const pid = lockedBy();
+      if (!isAlive(pid)) return;
+      kills += 1;
+      process.kill(pid, "SIGKILL");
+    });
+    const { stdout, exitCode, stderr } = await client;
+    expect(stderr).toBe("");
+    expect(exitCode).toBe(verb === "logs" ? 0 : 7);
+    const counted = Array.from({ length: lines }, (_, i) => `${i + 1}`).join("\n");
+    expect(stdout === `${counted}\n${counted}`, `${stdout.length} characters`).toBe(true);
+    expect(kills).toBeGreaterThan(1);
+  });
+
   test("a list", async () => {
     for (const afterMs of [0, 50, 100, 150])
       expect(await killedMeanwhile(["ls", "--json"], afterMs)).toMatchObject({ exitCode: 0, stdout: "[]\n" });

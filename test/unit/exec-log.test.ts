@@ -120,6 +120,25 @@ test("a subscriber gets everything once, whenever it comes", async () => {
   await log.close();
 });
 
+test("who has more than the log, which a killed daemon had not written yet, gets none of it again", async () => {
+  const log = await ExecLog.open(dir);
+  await append(log, 1, "on");
+  let seen = "once";
+  const reader: Reader = {
+    output: ({ data }) => {
+      seen += data;
+    },
+    dropped: () => {},
+    lag: () => 0,
+    room: async () => {},
+  };
+  const subscriber = new Subscriber(log, reader, { out: seen.length, err: 0 });
+  await subscriber.catchUp();
+  for (const told of ["ce", "", "\nmore", "\n"]) subscriber.take(log.append(1, Buffer.from(told), () => {}));
+  expect(seen).toBe("once\nmore\n");
+  await log.close();
+});
+
 /** What a reader of this log is sent, as of an exec that runs. */
 function read(log: ExecLog): AsyncGenerator<Followed, void> {
   const subscribe = (reader: Reader, from: { out: number; err: number }) => {

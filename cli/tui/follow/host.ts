@@ -109,11 +109,12 @@ async function readLists(
 
 export class HostFollower {
   readonly #store: Store;
-  readonly #context: string;
+  readonly context: string;
   readonly #remote: RemoteHost | undefined;
   readonly #signal: AbortSignal;
   /** Answers requests. It starts no daemon: one that was stopped stays so. */
   readonly client: Thaw;
+  readonly #answered = Promise.withResolvers<void>();
   readonly #changed = new Map<string, Change>();
   #isReading = false;
 
@@ -124,10 +125,15 @@ export class HostFollower {
     signal,
   }: { store: Store; context: string; remote: RemoteHost | undefined; signal: AbortSignal }) {
     this.#store = store;
-    this.#context = context;
+    this.context = context;
     this.#remote = remote;
     this.#signal = signal;
     this.client = new Thaw({ remote, autostart: false });
+  }
+
+  /** Resolves when the host has answered for the first time, or is known to be away. */
+  get answered(): Promise<void> {
+    return this.#answered.promise;
   }
 
   /** Follows until the signal aborts. Never throws. */
@@ -155,6 +161,7 @@ export class HostFollower {
         this.#set({ status: "away", trouble: troubleOf(error) });
       } finally {
         clearTimeout(slow);
+        this.#answered.resolve();
       }
       await pause(pauseMs, undefined, { signal: this.#signal }).catch(() => {});
       pauseMs = Math.min(pauseMs * 2, this.#remote === undefined ? PAUSE_MS.most : PAUSE_MS.mostFar);
@@ -166,7 +173,7 @@ export class HostFollower {
   }
 
   #sayIsSlow(): void {
-    this.#store.setHost(this.#context, (host) => ({
+    this.#store.setHost(this.context, (host) => ({
       ...host,
       trouble: host.trouble ?? { message: `it has not answered for ${SLOW_MS / 1000} s; it is waited for` },
     }));
@@ -185,6 +192,7 @@ export class HostFollower {
     ]);
     this.#set({ ...part, info, status: "here", trouble: undefined });
     this.#store.hurry();
+    this.#answered.resolve();
     onHere();
     this.client.host
       .doctor({ signal })
@@ -211,7 +219,7 @@ export class HostFollower {
     const timer = setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
     const end = (): void => {
       timer.refresh();
-      this.#store.setHost(this.#context, (host) =>
+      this.#store.setHost(this.context, (host) =>
         host.trouble === undefined ? host : { ...host, trouble: undefined },
       );
     };
@@ -250,7 +258,7 @@ export class HostFollower {
     const crowded = KINDS.filter((kind) => changes.filter((each) => each.kind === kind).length > MANY);
     for (const kind of crowded) {
       const list = await readList(this.client, kind, this.#signal);
-      this.#store.setHost(this.#context, (host) => withList(host, list));
+      this.#store.setHost(this.context, (host) => withList(host, list));
     }
     await this.#apply(changes.filter(({ kind }) => !crowded.some((each) => each === kind)));
   }
@@ -264,7 +272,7 @@ export class HostFollower {
         return { ...change, value: change.isGone ? undefined : await this.#get(change.kind, change.id) };
       }),
     );
-    this.#store.setHost(this.#context, (host) => {
+    this.#store.setHost(this.context, (host) => {
       const next: HostState = { ...host };
       const unreadable = new Set(host.unreadable);
       const copies = new Map<Kind, Map<string, unknown>>();
@@ -297,6 +305,6 @@ export class HostFollower {
   }
 
   #set(part: Partial<HostState>): void {
-    this.#store.setHost(this.#context, (host) => ({ ...host, ...part }));
+    this.#store.setHost(this.context, (host) => ({ ...host, ...part }));
   }
 }
