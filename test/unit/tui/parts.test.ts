@@ -21,7 +21,7 @@ import { newHost } from "../../../cli/tui/state/state.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
 import { lineageOf } from "../../../cli/tui/views/failures/lineage.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";
-import { dashboard, now, sandbox } from "./world.ts";
+import { dashboard, now, sandbox, snapshot } from "./world.ts";
 
 describe("text", () => {
   test("is as wide as it is said to be, whatever is in it", () => {
@@ -361,4 +361,36 @@ describe("keys", () => {
     type("ctrl-c");
     expect(run.quit).toHaveBeenLastCalledWith(130);
   });
+});
+
+test("of snapshots that share a layer the own size is told, and what their removal frees", () => {
+  const part = (name: string, mib: number) => ({
+    ...{ name, sizeBytes: mib << 20, storedBytes: mib << 20, sha256: name },
+  });
+  const tags = ["base", "one", "two"] as const;
+  const made = tags.map((tag, index) =>
+    snapshot({ id: tag, tags: [tag], parts: [part("disk", 300), part(`memory of ${tag}`, 50 + index)] }),
+  );
+  const state = dashboard({ cols: 120, rows: 40 });
+  const host = { ...newHost("h"), snapshots: new Map(made.map((each) => [each.id, each])) };
+  // Another host's are other files.
+  const alone = { ...newHost("other"), snapshots: new Map([["base", made[0] as (typeof made)[0]]]) };
+  const view = viewOf("snapshots");
+  const rows = view.rows([host, alone]);
+  const sizes = rows.map((row) => {
+    const lines = view.panes[0]?.lines?.(row, { ...state, hosts: [host, alone] }, 120) ?? [];
+    const line = lines.find(([first]) => first?.text.startsWith("size"));
+    return `${row.context} ${row.name}: ${line?.map(({ text }) => text).join("")}`.replace(/ +/g, " ");
+  });
+  expect(sizes.sort()).toEqual([
+    "h base: size 50 MiB of its own, 300 MiB shared with other snapshots",
+    "h one: size 51 MiB of its own, 300 MiB shared with other snapshots",
+    "h two: size 52 MiB of its own, 300 MiB shared with other snapshots",
+    "other base: size 350 MiB",
+  ]);
+  const remove = view.verbs.find(({ key }) => key === "d");
+  const asked = (of: typeof rows) => (remove?.kind === "call" ? remove.question?.(of, state)[1] : undefined);
+  expect(asked(rows.filter(({ name }) => name === "one"))).toMatch(/^Frees up to 51 MiB\./);
+  expect(asked(rows.filter(({ context }) => context === "h"))).toMatch(/^Frees up to 453 MiB\./);
+  expect(asked(rows.filter(({ context }) => context === "other"))).toMatch(/^Frees up to 350 MiB\./);
 });

@@ -9,6 +9,27 @@ interface SnapshotRow extends Row {
   snapshot: Snapshot;
   /** Sandboxes that were thawed from it: those that are there now, not those of the time when it was asked for. */
   users: readonly SandboxInfo[];
+  /** How many of the host's snapshots have a part, by its digest: they share the file. */
+  holders: ReadonlyMap<string, number>;
+}
+
+/** Bytes of the parts that no other snapshot of the host has. */
+function ownBytes(rows: readonly SnapshotRow[]): number {
+  let bytes = 0;
+  for (const [holders, ofHost] of Map.groupBy(rows, (row) => row.holders)) {
+    const parts = ofHost.flatMap(({ snapshot }) => snapshot.parts);
+    for (const [digest, same] of Map.groupBy(parts, ({ sha256 }) => sha256))
+      if (same.length === holders.get(digest)) bytes += same[0]?.storedBytes ?? 0;
+  }
+  return bytes;
+}
+
+function formatShares(row: SnapshotRow): string {
+  const own = ownBytes([row]);
+  const shared = row.snapshot.parts.reduce((sum, { storedBytes }) => sum + storedBytes, 0) - own;
+  return shared === 0
+    ? formatSize(own)
+    : `${formatSize(own)} of its own, ${formatSize(shared)} shared with other snapshots`;
 }
 
 const columns: readonly Column<SnapshotRow>[] = [
@@ -62,7 +83,8 @@ function userNodes(users: readonly SandboxInfo[]) {
 
 const detail: Pane<SnapshotRow> = {
   title: "Detail",
-  lines: ({ snapshot, users, context }, { hosts }) => {
+  lines: (row, { hosts }) => {
+    const { snapshot, users, context } = row;
     const host = hosts.find((each) => each.context === context);
     const captures = [...(host?.captures.values() ?? [])]
       .filter(({ base }) => base.snapshot === snapshot.id)
@@ -74,6 +96,7 @@ const detail: Pane<SnapshotRow> = {
         ["id", snapshot.id],
         ["tags", snapshot.tags.join(", ")],
         ["made", snapshot.createdAt],
+        ["size", formatShares(row)],
         [
           "machine",
           `${resources.cpus} CPUs, ${formatSize(resources.memoryMib * 2 ** 20)} memory, ${formatSize(resources.diskMib * 2 ** 20)} disk`,
@@ -155,7 +178,7 @@ const verbs: readonly Verb<SnapshotRow>[] = [
     args: ({ name }) => ["snapshot", "rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} snapshots?`,
-      `Frees up to ${formatSize(rows.reduce((sum, { snapshot }) => sum + snapshot.storedBytes, 0))}. What was frozen from it and failures that are based on it need it to be thawed.`,
+      `Frees up to ${formatSize(ownBytes(rows))}. What was frozen from it and failures that are based on it need it to be thawed.`,
       ...rows
         .filter(({ users }) => users.length > 0)
         .slice(0, 3)
@@ -177,6 +200,9 @@ export const snapshots: View<SnapshotRow> = {
     hosts
       .flatMap(({ context, snapshots, sandboxes }) => {
         const users = Map.groupBy(sandboxes.values(), ({ snapshot }) => snapshot);
+        const holders = new Map<string, number>();
+        for (const { parts } of snapshots.values())
+          for (const { sha256 } of parts) holders.set(sha256, (holders.get(sha256) ?? 0) + 1);
         return [...snapshots.values()].map(
           (snapshot): SnapshotRow => ({
             key: rowKey(context, snapshot.id),
@@ -185,6 +211,7 @@ export const snapshots: View<SnapshotRow> = {
             text: `${snapshot.tags.join(" ")} ${snapshot.id} ${snapshot.template ?? ""} ${context}`,
             snapshot,
             users: users.get(snapshot.id) ?? [],
+            holders,
           }),
         );
       })
