@@ -133,6 +133,14 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "print the client's and the daemon's version",
     load: () => import("./version/command.ts"),
   },
+  login: {
+    description: "keep the user and password of a registry, for push and pull",
+    load: () => import("./login/command.ts"),
+  },
+  logout: {
+    description: "forget the user and password of a registry",
+    load: () => import("./logout/command.ts"),
+  },
   context: {
     description: "name other hosts, and choose which one is worked on",
     load: () => import("./context/command.ts"),

@@ -136,6 +136,7 @@ export { openStore } from "./stores/open.ts";
 export { find as findInStore, type Pulled, type PullOptions, pull, readOutlines } from "./stores/pull.ts";
 export { type Pushed, type PushOptions, push, type Sending } from "./stores/push.ts";
 export { isStoreReference } from "./stores/reference.ts";
+export { type LoginOptions, login, logout } from "./stores/registry/login.ts";
 export type { Store } from "./stores/store.ts";
 export { readTemplate } from "./template-source.ts";
 export { type EventsOptions, Thaw } from "./thaw.ts";

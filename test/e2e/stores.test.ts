@@ -86,6 +86,29 @@ afterAll(async () => {
 });
 
 describe("a registry", () => {
+  test("login keeps what the registry takes, and nothing else; logout forgets it", async () => {
+    const path = join(folder, "login.json");
+    const env = { REGISTRY_AUTH_FILE: path };
+    const logIn = (input: string) =>
+      thaw(["login", registry.host, "-u", "thaw", "--password-stdin"], { env, input });
+    const pull = async () =>
+      String((await thaw(["snapshot", "pull", `oci:${registry.host}/nothing:1`], { env })).stderr);
+    const wrong = await logIn("wrong\n");
+    expect(wrong.exitCode).toBe(125);
+    expect(wrong.stderr).toContain(`${registry.host} does not take this user and password`);
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+    expect(await pull()).toContain(`hint: thaw login ${registry.host}`);
+    expect(await logIn("secret\n")).toMatchObject({
+      ...{ exitCode: 0, stderr: "" },
+      stdout: `${registry.host}: logged in as thaw; kept in ${path}\n`,
+    });
+    expect(await pull()).not.toContain("hint: thaw login");
+    expect((await thaw(["logout", registry.host], { env })).stdout).toBe(
+      `${registry.host}: logged out; forgotten in ${path}\n`,
+    );
+    expect(await pull()).toContain(`hint: thaw login ${registry.host}`);
+  });
+
   test("what is pushed is replayed by a host that never saw it; the base travels once", async () => {
     const reference = await run("capture", "push", capture, `oci:${registry.host}/failures`);
     expect(reference).toBe(`oci:${registry.host}/failures:${capture}`);
@@ -154,7 +177,7 @@ describe("a registry", () => {
     });
     expect([wrong.exitCode, String(wrong.stderr)]).toEqual([
       125,
-      expect.stringContaining(`docker login ${registry.host}`),
+      expect.stringContaining(`thaw login ${registry.host}`),
     ]);
     const silent = await alteringProxy(registry.host, { silent: true });
     const slow = await far.thaw(["capture", "pull", `oci:${silent.host}/failures:${capture}`], {

@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -8,6 +10,7 @@ import { findPolicy } from "../../client/stores/policy.ts";
 import { isStoreReference, parseStoreReference } from "../../client/stores/reference.ts";
 import { parseChallenges } from "../../client/stores/registry/challenge.ts";
 import { authFiles, findCredentials } from "../../client/stores/registry/credentials.ts";
+import { login, logout } from "../../client/stores/registry/login.ts";
 import { isLoopback } from "../../client/stores/registry/name.ts";
 import { parseRetryAfter } from "../../client/stores/registry/retry.ts";
 import { readTarHeader, tarHeader } from "../../client/stores/ustar.ts";
@@ -169,6 +172,65 @@ describe("credentials", () => {
     } finally {
       process.env.PATH = before;
     }
+  });
+
+  test("a login and a logout leave what others keep; a helper that is named for the registry has the password", async () => {
+    const path = join(folder, "config", "config.json");
+    const env = {
+      HOME: folder,
+      DOCKER_CONFIG: join(folder, "config"),
+      PATH: folder,
+      XDG_RUNTIME_DIR: folder,
+    };
+    const read = async () => JSON.parse(await readFile(path, "utf8"));
+    const server = createServer((asked, answer) => {
+      const right = `Basic ${Buffer.from("ann:right").toString("base64")}`;
+      const status = asked.headers.authorization === right ? 200 : 401;
+      answer.writeHead(status, { "www-authenticate": 'Basic realm="test"' }).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const registry = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { signal } = new AbortController();
+    const as = (password: string) => login(registry, { username: "ann", password, env, signal });
+    try {
+      await expect(as("wrong")).rejects.toMatchObject({ code: "store-denied" });
+      await expect(read()).rejects.toMatchObject({ code: "ENOENT" });
+      expect(await as("right")).toEqual({ registry, kept: path });
+      expect((await stat(path)).mode & 0o777).toBe(0o600);
+      expect(await findCredentials(registry, "x", env)).toMatchObject({ username: "ann", password: "right" });
+
+      const others = { auths: { "ghcr.io": { auth: "b3RoZXI6cw==" } }, currentContext: "far" };
+      const kept = await read();
+      await writeFile(path, JSON.stringify({ ...others, auths: { ...others.auths, ...kept.auths } }));
+      await as("right");
+      expect(await read()).toEqual({ ...others, auths: { ...others.auths, ...kept.auths } });
+      expect(await logout(registry, env)).toEqual({ registry, forgotten: [path] });
+      expect(await read()).toEqual(others);
+      expect(await logout(registry, env)).toEqual({ registry, forgotten: [] });
+
+      const secrets = join(folder, "secrets");
+      const helper = `#!/bin/sh
+case "$1" in
+store) /bin/cat > ${secrets};;
+get) [ -e ${secrets} ] && exec /bin/cat ${secrets}; echo "credentials not found"; exit 1;;
+erase) /bin/rm ${secrets};;
+esac
+`;
+      await writeFile(join(folder, "docker-credential-kept"), helper, { mode: 0o755 });
+      await writeFile(path, JSON.stringify({ ...others, credHelpers: { [registry]: "kept" } }));
+      expect(await as("right")).toEqual({ registry, kept: "docker-credential-kept" });
+      expect(JSON.parse(await readFile(secrets, "utf8"))).toEqual({
+        ...{ ServerURL: registry, Username: "ann", Secret: "right" },
+      });
+      expect((await read()).auths).toEqual(others.auths);
+      expect(await findCredentials(registry, "x", env)).toMatchObject({ username: "ann", password: "right" });
+      expect(await logout(registry, env)).toEqual({ registry, forgotten: ["docker-credential-kept"] });
+      expect(await findCredentials(registry, "x", env)).toBeNull();
+    } finally {
+      server.close();
+    }
+    for (const word of ["", "https://", "a b", "host:0", "host/path"])
+      await expect(logout(word, env), word).rejects.toMatchObject({ code: "usage" });
   });
 
   test("what can't be read is said", async () => {

@@ -19,6 +19,8 @@ interface Place {
   repository: string;
   origin: string;
   dispatcher: Dispatcher;
+  /** Instead of those that are kept for the registry. */
+  credentials?: Credentials | undefined;
   broken(error: unknown, what: string): ThawError;
 }
 
@@ -53,8 +55,8 @@ export class Authorization {
   ): Promise<void> {
     const before = this.current(push);
     this.#held.clear();
-    const { registry, repository } = this.#place;
-    this.#credentials ??= findCredentials(registry, repository);
+    const { registry, repository, credentials: given } = this.#place;
+    this.#credentials ??= given ? Promise.resolve(given) : findCredentials(registry, repository);
     const credentials = await this.#credentials;
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     const basic = basicOf(credentials);
@@ -72,7 +74,7 @@ export class Authorization {
   denied(how: string, push: boolean): ThawError {
     const { name, registry } = this.#place;
     return new ThawError("store-denied", `${name} ${how}: it does not let you ${push ? "push" : "pull"}`, {
-      hint: `docker login ${registry}, or podman login ${registry}`,
+      hint: `thaw login ${registry}`,
     });
   }
 
@@ -163,6 +165,8 @@ export class Authorization {
 
   /** Ours, and the registry's own where it calls the repository by another name. */
   #scopes(theirs: string | undefined, push: boolean): string[] {
+    // To ask for nothing tells whether the user and the password are right.
+    if (this.#place.repository === "") return [];
     const own = `repository:${this.#place.repository}`;
     const others = (theirs ?? "").split(" ").filter((scope) => scope !== "" && !scope.startsWith(`${own}:`));
     return [`${own}:${push ? "pull,push" : "pull"}`, ...others.slice(0, 8)];

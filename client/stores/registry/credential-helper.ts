@@ -19,20 +19,12 @@ export async function askHelper(
   registry: string,
   { env, required }: { env: Environment; required: boolean },
 ): Promise<Credentials | null> {
-  if (!/^[A-Za-z0-9._-]+$/.test(name))
-    throw new ThawError("store-denied", `${JSON.stringify(name)} is not a name of a credential helper`);
-  const program = await findProgram(`docker-credential-${name}`, env.PATH ?? process.env.PATH ?? "");
+  const program = await findHelper(name, env);
   if (program === null) {
     if (!required) return null;
-    throw new ThawError(
-      "store-denied",
-      `docker-credential-${name} is not installed, and has the password of ${registry}`,
-      {
-        hint: `install it, or: docker login ${registry}`,
-      },
-    );
+    throw notInstalled(name, registry);
   }
-  const answer = await run(program, registry, env);
+  const answer = await run(program, { action: "get", input: registry, env });
   if (answer === null) return null;
   let value: { Username?: unknown; Secret?: unknown };
   try {
@@ -45,6 +37,48 @@ export async function askHelper(
     throw new ThawError("store-denied", `${program} answered without a user and a secret`);
   if (username === "<token>") return { username: "", password: "", identityToken: secret };
   return { username, password: secret };
+}
+
+/** Has a helper keep a password. @returns the program's name. @throws ThawError `store-denied`. */
+export async function storeWithHelper(
+  name: string,
+  {
+    server,
+    username,
+    password,
+    env,
+  }: { server: string; username: string; password: string; env: Environment },
+): Promise<string> {
+  const program = await findHelper(name, env);
+  if (program === null) throw notInstalled(name, server);
+  const input = JSON.stringify({ ServerURL: server, Username: username, Secret: password });
+  await run(program, { action: "store", input, env });
+  return `docker-credential-${name}`;
+}
+
+/** Has a helper forget a password. @returns whether it had one. @throws ThawError `store-denied`. */
+export async function eraseWithHelper(
+  name: string,
+  { server, env }: { server: string; env: Environment },
+): Promise<boolean> {
+  const program = await findHelper(name, env);
+  if (program === null || (await run(program, { action: "get", input: server, env })) === null) return false;
+  await run(program, { action: "erase", input: server, env });
+  return true;
+}
+
+async function findHelper(name: string, env: Environment): Promise<string | null> {
+  if (!/^[A-Za-z0-9._-]+$/.test(name))
+    throw new ThawError("store-denied", `${JSON.stringify(name)} is not a name of a credential helper`);
+  return findProgram(`docker-credential-${name}`, env.PATH ?? process.env.PATH ?? "");
+}
+
+function notInstalled(name: string, registry: string): ThawError {
+  return new ThawError(
+    "store-denied",
+    `docker-credential-${name} is not installed, and your configuration names it for ${registry}`,
+    { hint: "install it, or take it out of credHelpers and credsStore" },
+  );
 }
 
 /** In the absolute folders of PATH only: what the current folder has, a workspace for instance, is never run. */
@@ -63,10 +97,13 @@ async function findProgram(name: string, path: string): Promise<string | null> {
 }
 
 /** What it printed; null when it says that it has nothing for the registry. */
-function run(program: string, registry: string, env: Environment): Promise<string | null> {
+function run(
+  program: string,
+  { action, input, env }: { action: "get" | "store" | "erase"; input: string; env: Environment },
+): Promise<string | null> {
   const { promise, resolve, reject } = Promise.withResolvers<string | null>();
   const options = { timeout: deadlineMs, maxBuffer: answerBytes, cwd: "/", env: { ...process.env, ...env } };
-  const child = execFile(program, ["get"], options, (error, stdout, stderr) => {
+  const child = execFile(program, [action], options, (error, stdout, stderr) => {
     if (error === null) resolve(stdout);
     else if (/not found/i.test(stdout) || /credentials not found/i.test(stderr)) resolve(null);
     else {
@@ -75,6 +112,6 @@ function run(program: string, registry: string, env: Environment): Promise<strin
     }
   });
   child.stdin?.on("error", () => {});
-  child.stdin?.end(registry);
+  child.stdin?.end(input);
   return promise;
 }

@@ -41,11 +41,9 @@ export async function findCredentials(
   for (const path of authFiles(env)) {
     const file = await readAuthFile(path);
     if (file === null) continue;
-    const hosts = isDockerHub
-      ? [dockerHubKey, "index.docker.io", name, "registry-1.docker.io"]
-      : [...new Set([name, registry.toLowerCase(), `${name}:443`])];
+    const hosts = [...new Set([...hostsOf(name), registry.toLowerCase()])];
     const known = findEntry(file.auths, hosts, repository);
-    const server = isDockerHub ? dockerHubKey : name;
+    const server = serverOf(name);
     for (const host of hosts) {
       const helper = file.credHelpers[host];
       if (helper === undefined) continue;
@@ -74,10 +72,10 @@ export function authFiles(env: Environment): string[] {
   ];
 }
 
-async function readAuthFile(path: string): Promise<AuthFile | null> {
-  let value: unknown;
+/** What the file has; null when there is none. @throws ThawError `store-denied` when it can't be read. */
+export async function readAuthJson(path: string): Promise<Fields | null> {
   try {
-    value = JSON.parse(await readFile(path, "utf8"));
+    return fieldsOf(JSON.parse(await readFile(path, "utf8")));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     // Another user's folder is none of ours.
@@ -86,9 +84,46 @@ async function readAuthFile(path: string): Promise<AuthFile | null> {
       error instanceof SyntaxError
         ? `${path} is not JSON`
         : `can't read the credentials in ${path}: ${message}`;
-    throw new ThawError("store-denied", why, { hint: "docker login writes it", cause: error });
+    throw new ThawError("store-denied", why, { hint: "thaw login writes it", cause: error });
   }
-  const { auths, credHelpers, credsStore } = fieldsOf(value);
+}
+
+/** The helper that a file names for a registry, as `docker-credential-NAME`. */
+export function credentialHelperOf(value: Fields, registry: string): string | undefined {
+  const named = Object.entries(fieldsOf(value.credHelpers)).find(([key]) =>
+    hostsOf(registry).includes(key.toLowerCase()),
+  );
+  return textOf(named?.[1]) ?? textOf(value.credsStore);
+}
+
+/** What docker calls a registry: the key of its entry, and the name that its helpers get. */
+export function serverOf(registry: string): string {
+  return registry === "docker.io" ? dockerHubKey : registry;
+}
+
+/** Every key under which a file may have an entry for the whole registry, in lower case. */
+export function keysOf(registry: string): string[] {
+  return hostsOf(registry).flatMap((host) => [host, ...urlsOf(host)]);
+}
+
+/** @param registry as credentials name it */
+function hostsOf(registry: string): string[] {
+  return registry === "docker.io"
+    ? [dockerHubKey, "index.docker.io", "docker.io", "registry-1.docker.io"]
+    : [registry, `${registry}:443`];
+}
+
+/** docker's URLs of old. */
+function urlsOf(host: string): string[] {
+  return ["https", "http"].flatMap((scheme) =>
+    ["", "/", "/v1/", "/v2/"].map((end) => `${scheme}://${host}${end}`),
+  );
+}
+
+async function readAuthFile(path: string): Promise<AuthFile | null> {
+  const value = await readAuthJson(path);
+  if (value === null) return null;
+  const { auths, credHelpers, credsStore } = value;
   return {
     path,
     auths: Object.fromEntries(Object.entries(fieldsOf(auths)).map(([key, entry]) => [key, fieldsOf(entry)])),
@@ -112,11 +147,7 @@ function findEntry(
   const names = [
     ...paths.flatMap((path) => hosts.map((host) => `${host}/${path}`)),
     ...hosts,
-    ...hosts.flatMap((host) =>
-      ["https", "http"].flatMap((scheme) =>
-        ["", "/", "/v1/", "/v2/"].map((end) => `${scheme}://${host}${end}`),
-      ),
-    ),
+    ...hosts.flatMap(urlsOf),
   ];
   const entries = new Map(
     Object.entries(auths).map(([key, entry]) => [
@@ -139,7 +170,7 @@ function readEntry(entry: Fields, path: string): Credentials | null {
     const colon = text.indexOf(":");
     if (colon < 0)
       throw new ThawError("store-denied", `${path} has an "auth" that is not base64 of USER:PASSWORD`, {
-        hint: "docker login",
+        hint: "thaw login",
       });
     return { username: text.slice(0, colon), password: text.slice(colon + 1).replace(/\0+$/, ""), ...tokens };
   }

@@ -5,6 +5,7 @@ import { describeNoAnswer, systemCode, ThawError } from "../../errors.ts";
 import { Authorization } from "./authorization.ts";
 import { readText } from "./body.ts";
 import { parseChallenges } from "./challenge.ts";
+import type { Credentials } from "./credentials.ts";
 import { isLoopback, type RegistryName } from "./name.ts";
 import { isPassingError, isPassingStatus, PassingError, parseRetryAfter, waitToRetry } from "./retry.ts";
 
@@ -41,9 +42,12 @@ export class RegistryHttp {
   readonly #authorization: Authorization;
   #hasAnswered = false;
 
-  constructor(place: Omit<RegistryName, "tag"> & { plainHttp: boolean }) {
-    const { registry, host, repository, plainHttp } = place;
-    this.name = `oci:${registry}/${repository}`;
+  /** @param place `credentials`: instead of those that are kept; without a repository it is the registry alone that is asked */
+  constructor(
+    place: Omit<RegistryName, "tag"> & { plainHttp: boolean; credentials?: Credentials | undefined },
+  ) {
+    const { registry, host, repository, plainHttp, credentials } = place;
+    this.name = repository === "" ? registry : `oci:${registry}/${repository}`;
     this.#origin = new URL(`${plainHttp || isLoopback(host) ? "http" : "https"}://${host}`).origin;
     const ms = Number(process.env.THAW_STORE_TIMEOUT) * 1000 || silenceMs;
     this.#silenceMs = ms;
@@ -51,6 +55,7 @@ export class RegistryHttp {
     this.#dispatcher = isLoopback(host) ? new Agent(options) : new EnvHttpProxyAgent(options);
     this.#authorization = new Authorization({
       ...{ name: this.name, registry, repository, origin: this.#origin, dispatcher: this.#dispatcher },
+      credentials,
       broken: (error, what) => this.broken(error, what),
     });
   }

@@ -56,6 +56,18 @@ export function parseRegistryName(word: string): RegistryName {
   return { registry, host, repository: official ? `library/${repository}` : repository, tag: named };
 }
 
+/** @param word `HOST[:PORT]`, also as a URL. @throws ThawError `usage`. */
+export function parseRegistryHost(word: string): Pick<RegistryName, "registry" | "host"> {
+  const bare = word.replace(/^https?:\/\//i, "").replace(/\/(v[12]\/?)?$/, "");
+  return parseHost(
+    bare,
+    (why) =>
+      new ThawError("usage", `${word} is not HOST[:PORT] of a registry: ${why}`, {
+        hint: "for instance ghcr.io",
+      }),
+  );
+}
+
 /** A registry as credentials and policies name it. @param registry `HOST[:PORT]` in any case */
 export function canonicalRegistry(registry: string): string {
   const name = registry.toLowerCase().replace(/:443$/, "");
