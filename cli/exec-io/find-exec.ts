@@ -5,6 +5,13 @@ function describe(exec: ExecInfo): string {
   return `${exec.id}  ${exec.state}  ${exec.argv.join(" ").slice(0, 60)}`;
 }
 
+/** A sandbox's execs without those that serve `thaw ssh-proxy`. */
+export function oldestFirst(sandbox: SandboxInfo): ExecInfo[] {
+  return newestFirst(sandbox)
+    .filter((exec) => !isSshServer(exec))
+    .reverse();
+}
+
 /** A sandbox's execs, the newest first. */
 function newestFirst(sandbox: SandboxInfo): ExecInfo[] {
   return sandbox.execs.toSorted((a, b) => b.startedAt.localeCompare(a.startedAt));

@@ -7,11 +7,12 @@ export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
     .argument("[exec]", "an exec's id or a unique beginning of it (default: the newest)")
-    .option("-f, --follow", "go on until the command has ended")
+    .option("-a, --all", "of every command of the sandbox, each line with the exec's id before it")
+    .option("-f, --follow", "go on until the command has ended; with --all, until the sandbox is gone")
     .option("--since <when>", "only what came within 10m, 2h, … or since 2026-01-31T12:00:00Z", parseSince)
     .option("-n, --tail <lines>", "only the last lines, of stdout and stderr together", parseLines)
     .option("-t, --timestamps", "put the time before each line")
-    .option("--json", "each line as a line of JSON: time, stream, text")
+    .option("--json", "each line as a line of JSON: time, stream, text; with --all, exec")
     .addHelpText(
       "after",
       `
@@ -20,6 +21,7 @@ What the command wrote to stdout and stderr comes out there again.
 Examples:
   $ thaw logs web
   $ thaw logs -f --since 10m web
+  $ thaw logs -f --all web
   $ thaw logs --tail 50 --timestamps web 7k3x
   $ thaw ls --json | jq -r '.[] | select(.name == "web").execs[] | "\\(.id) \\(.state) \\(.argv | join(" "))"'`,
     )

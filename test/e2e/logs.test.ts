@@ -101,3 +101,39 @@ test("a follower that stops reading holds nobody up, and misses nothing that is 
   slow.kill("SIGCONT");
   expect(numbers((await slow).stdout)).toEqual(upTo(600_000));
 });
+
+test("all of a sandbox: those that start later join, and it ends with the sandbox", async () => {
+  expect((await thaw(["create", "--name", "many"])).exitCode).toBe(0);
+  const startIn = async (script: string): Promise<string> =>
+    String((await thaw(["exec", "-d", "many", "--", "sh", "-c", script])).stdout).trim();
+  const first = await startIn("echo one; echo half >&2; sleep 600");
+  const client = execa(process.execPath, [thawBin, "logs", "-f", "--all", "many"], {
+    env: thawEnv(),
+    reject: false,
+  });
+  let told = "";
+  client.stdout?.on("data", (chunk) => {
+    told += chunk;
+  });
+  await until(() => told.includes(`${first} | one\n`), "the first command's line");
+  const second = await startIn("printf 'two\\nno end'");
+  await until(
+    () => told.includes(`${second} | two\n`) && told.includes(`${second} | no end\n`),
+    "the second's",
+  );
+  const whole = await thaw(["logs", "--all", "--json", "many"]);
+  const lines = String(whole.stdout)
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, string>);
+  expect(lines.map(({ exec, stream, text }) => [exec, stream, text])).toEqual([
+    [first, "stdout", "one"],
+    [first, "stderr", "half"],
+    [second, "stdout", "two"],
+    [second, "stdout", "no end"],
+  ]);
+  expect((await thaw(["rm", "many"])).exitCode).toBe(0);
+  const { exitCode, stderr } = await client;
+  expect([exitCode, stderr]).toEqual([0, `${first} | half`]);
+  expect((await thaw(["logs", "--all", "web", "zzz"])).exitCode).toBe(2);
+});
