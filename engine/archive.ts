@@ -76,6 +76,7 @@ export class Archive {
     this.snapshots = new SnapshotStore(home, quarantine);
     this.snapshots.onPublished = ({ id, manifest }) =>
       this.tellSnapshot("snapshot.created", id, manifest.template?.name ?? id, {});
+    this.snapshots.onTagged = (id, tag) => this.tellSnapshot("snapshot.tagged", id, tag, {});
     this.captures = new Captures({
       ...{ ...this.live, ...this.checking, quarantine, scanPath },
       tell: (type, id, details) => {

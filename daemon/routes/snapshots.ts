@@ -36,7 +36,6 @@ export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
       const found = await engine.snapshots.get(request.params.snapshot);
       await engine.snapshots.tag(found.id, request.body.tag);
       engine.audit.note("snapshot tag", request.body.tag, { id: found.id });
-      engine.archive.tellSnapshot("snapshot.tagged", found.id, request.body.tag, {});
       return view(found.id);
     },
   );

@@ -61,6 +61,8 @@ export class SnapshotStore {
   readonly #known = new Map<string, StoredSnapshot>();
   /** Called when a new snapshot is there. */
   onPublished: ((snapshot: StoredSnapshot) => void) | null = null;
+  /** Called when a tag names another snapshot than before, or is new. */
+  onTagged: ((id: string, tag: string) => void) | null = null;
 
   constructor(home: Home, quarantine = new Quarantine(home.root)) {
     this.#home = home;
@@ -98,6 +100,7 @@ export class SnapshotStore {
     await publish({ draft, target: dir, manifest: { name: MANIFEST_FILE, text } });
     const stored = { id, dir, manifest: whole, imported: await isImported(dir) };
     this.#known.set(id, stored);
+    this.onPublished?.(stored);
     return stored;
   }
 
@@ -189,8 +192,10 @@ export class SnapshotStore {
   }
 
   async tag(id: string, tag: string): Promise<void> {
+    const before = (await this.tags()).get(tag);
     await writeWhole(join(this.#home.tags, tag), `${id}\n`, { survives: "power-loss" });
     this.#quarantine.unmark("tag", tag);
+    if (before !== id) this.onTagged?.(id, tag);
   }
 
   async untag(tag: string): Promise<void> {

@@ -172,6 +172,26 @@ describe("events", () => {
     expect(own).toHaveLength(6);
   });
 
+  test("of a snapshot: it was made, it was named, and what names it already says nothing; it was removed", async () => {
+    await create("kept");
+    const before = await lastEvent();
+    const told = async (...args: string[]): Promise<void> =>
+      expect(await thaw(args), args.join(" ")).toMatchObject({ exitCode: 0 });
+    await told("freeze", "kept", "told:1");
+    await told("snapshot", "tag", "told:1", "told:2");
+    await told("snapshot", "tag", "told:1", "told:2");
+    await told("template", "build", "base");
+    await told("snapshot", "rm", "told:1", "told:2");
+    const ofSnapshots = (await events("--since", String(before))).filter(({ type }) =>
+      type.startsWith("snapshot."),
+    );
+    expect(ofSnapshots.map(({ type }) => type)).toEqual([
+      ...["snapshot.created", "snapshot.tagged", "snapshot.tagged", "snapshot.removed"],
+    ]);
+    expect(new Set(ofSnapshots.map(({ target }) => target)).size).toBe(1);
+    await told("rm", "kept");
+  });
+
   test("a hundred listeners hear everything, one that does not listen is let be", async () => {
     const { socket } = await thawJson<{ socket: string }>(["daemon", "status"]);
     const since = await lastEvent();

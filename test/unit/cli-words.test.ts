@@ -68,6 +68,7 @@ test.each([
 
 /** What docker's letters mean, in the verbs that both have: `-f` in logs, rm and inspect. `-n` is docker's in logs only. */
 const LETTERS: Record<string, readonly string[]> = {
+  "-a": ["--all"],
   "-d": ["--detach"],
   "-e": ["--env"],
   "-f": ["--follow", "--force", "--format"],
