@@ -81,7 +81,7 @@ const LETTERS: Record<string, readonly string[]> = {
   "-q": ["--quiet"],
   "-s": ["--signal"],
   "-t": ["--tty", "--timestamps"],
-  "-u": ["--user"],
+  "-u": ["--user", "--username"],
   "-w": ["--workdir"],
   "-y": ["--yes"],
 };
