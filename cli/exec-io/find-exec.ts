@@ -5,7 +5,7 @@ function describe(exec: ExecInfo): string {
   return `${exec.id}  ${exec.state}  ${exec.argv.join(" ").slice(0, 60)}`;
 }
 
-/** A sandbox's execs without those that serve `thaw ssh-proxy`. */
+/** A sandbox's execs, the oldest first, without the ssh servers that `thaw ssh-proxy` starts. */
 export function oldestFirst(sandbox: SandboxInfo): ExecInfo[] {
   return newestFirst(sandbox)
     .filter((exec) => !isSshServer(exec))

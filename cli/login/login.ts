@@ -30,7 +30,7 @@ async function readPassword(): Promise<string> {
   return (await text(process.stdin)).replace(/\r?\n$/, "");
 }
 
-/** Asks at the terminal. @param options hidden: what is typed is not shown */
+/** Asks a question at the terminal and returns the answer. @param options hidden: the terminal does not show the answer */
 async function ask(question: string, options: { signal: AbortSignal; hidden?: boolean }): Promise<string> {
   if (process.stdin.isTTY !== true)
     throw new ThawError("usage", "there is no terminal to ask for the user and the password", {

@@ -77,7 +77,10 @@ async function printExec(
   await printer.end();
 }
 
-/** Prints the logs of all execs of a sandbox, oldest first; with `--follow` all at once, those that start later too, until the sandbox is gone. */
+/**
+ * Prints the logs of all execs of a sandbox, the oldest exec first. With `--follow` it prints them at once, also of execs that start later,
+ * until the sandbox is removed.
+ */
 async function printAll(client: Thaw, name: string, flags: LogsFlags, signal: AbortSignal): Promise<void> {
   // Before the list: an exec that starts in between is in both.
   const { lastEvent } = await client.sandboxes.page({ limit: 1, signal });

@@ -20,8 +20,8 @@ export class Subscriber {
   #gone = false;
 
   /**
-   * @param from may lie beyond the log's end: a daemon that was killed had sent what it had not written yet, and the guest tells that part
-   *   again
+   * @param from may lie beyond the log's end. An earlier daemon was then killed after it had sent output and before it had written it: the
+   *   guest sends that output again, and this reader skips it
    */
   constructor(log: ExecLog, reader: Reader, from: { out: number; err: number }) {
     this.#log = log;

@@ -19,7 +19,7 @@ interface Place {
   repository: string;
   origin: string;
   dispatcher: Dispatcher;
-  /** Instead of those that are kept for the registry. */
+  /** Used instead of the credentials that the user's files keep for the registry. */
   credentials?: Credentials | undefined;
   broken(error: unknown, what: string): ThawError;
 }
