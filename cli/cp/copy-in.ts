@@ -10,6 +10,7 @@ import {
   ThawError,
   walkFolder,
 } from "../../client/index.ts";
+import { readStdin } from "../exec-io/stdin.ts";
 import { findInGuest } from "./guest-path.ts";
 import type { Meter } from "./meter.ts";
 import { folderOf, lastName, namesContents, type Operand, under } from "./operand.ts";
@@ -138,7 +139,7 @@ export async function copyStdinIn(client: Thaw, to: GuestOperand, options: CopyO
   const { treeOfTar } = await import("../../client/tree/tar.ts");
   const skipped: SkippedEntry[] = [];
   const tree = onlyOnce(() =>
-    treeOfTar(meter.count(process.stdin), { onSkipped: (one) => skipped.push(one) }),
+    treeOfTar(meter.count(readStdin(signal)), { onSkipped: (one) => skipped.push(one) }),
   );
   return { ...(await files.writeTree(there.path, tree, { user, signal })), skipped };
 }

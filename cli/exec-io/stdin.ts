@@ -1,3 +1,5 @@
+import { addAbortSignal } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import type { ExecConnection } from "../../client/index.ts";
 import type { DetachReader } from "./detach-reader.ts";
 
@@ -8,6 +10,19 @@ export function letGoOfTerminal(): Disposable {
       if (process.stdin.isTTY === true) process.stdin.destroy();
     },
   };
+}
+
+/** All of our stdin, for a verb that takes it whole. @throws the signal's reason when it comes first, or together with the end */
+export async function* readStdin(signal: AbortSignal): AsyncGenerator<Buffer, void> {
+  try {
+    for await (const chunk of addAbortSignal(signal, process.stdin)) yield chunk as Buffer;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+  // Ctrl-C ends a pipe's writer too. Its end may be seen a turn before our own signal, which is there already.
+  for (let turn = 0; turn < 2; turn++) await setImmediate();
+  signal.throwIfAborted();
 }
 
 /** Passes our stdin on to its end, but for the detach keys. Ours may outlive the exec: then it is left alone. */

@@ -3,6 +3,7 @@ import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { login, ThawError } from "../../client/index.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
+import { readStdin } from "../exec-io/stdin.ts";
 import { printJson, writeErr, writeOut } from "../output.ts";
 
 /** Flags of `thaw login`. */
@@ -19,15 +20,17 @@ export async function logIn(registry: string, flags: LoginFlags): Promise<void> 
   const { signal } = interrupt;
   const username = flags.username ?? (await ask("Username: ", { signal }));
   const password =
-    flags.passwordStdin === true ? await readPassword() : await ask("Password: ", { signal, hidden: true });
+    flags.passwordStdin === true
+      ? await readPassword(signal)
+      : await ask("Password: ", { signal, hidden: true });
   const done = await login(registry, { username, password, plainHttp: flags.plainHttp, signal });
   if (flags.json === true) printJson({ registry: done.registry, username, kept: done.kept });
   else writeOut(`${done.registry}: logged in as ${username}; kept in ${done.kept}\n`);
 }
 
 /** The line end that `echo` adds is no part of it. */
-async function readPassword(): Promise<string> {
-  return (await text(process.stdin)).replace(/\r?\n$/, "");
+async function readPassword(signal: AbortSignal): Promise<string> {
+  return (await text(readStdin(signal))).replace(/\r?\n$/, "");
 }
 
 /** Asks a question at the terminal and returns the answer. @param options hidden: the terminal does not show the answer */
