@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -20,6 +21,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { tarHeader } from "../../client/stores/ustar.ts";
 import { findMissingAttributes, setAttribute } from "../helpers/attributes.ts";
 import { fileInTar, tarOf } from "../helpers/tar.ts";
 import { thaw, thawJson, until } from "../helpers/thaw.ts";
@@ -386,6 +388,25 @@ test("on a terminal a large copy shows how far it is", async () => {
   await terminal.until(/ - → web:\/t {2}[\d.]+ [KM]iB {2}[\d.]+ \w+\/s/);
   await terminal.press("C-c");
   await terminal.until(/interrupted by SIGINT\s+host> $/m);
+});
+
+test.each([
+  ["the signal, then the end", true],
+  ["the end, then the signal", false],
+])("Ctrl-C ends what writes the archive, too: %s", async (_order, signalFirst) => {
+  for (let round = 0; round < 3; round++) {
+    const client = thaw(["cp", "-", "web:/tmp"], { stdin: "pipe" });
+    const { stdin } = client;
+    if (stdin === null || stdin === undefined) throw new Error("no pipe");
+    // More than a pipe holds: once it has gone, it is being read.
+    stdin.write(Buffer.concat([tarHeader("half", 2 ** 30), Buffer.alloc(1 << 20)]));
+    await once(stdin, "drain");
+    if (signalFirst) client.kill("SIGINT");
+    stdin.end();
+    if (!signalFirst) client.kill("SIGINT");
+    const { exitCode, stderr } = await client;
+    expect([exitCode, stderr]).toEqual([130, expect.stringContaining("interrupted by SIGINT")]);
+  }
 });
 
 test("completion names the commands of a sandbox, and nothing behind them", async () => {

@@ -1,6 +1,7 @@
 import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatSize } from "../../cli/format/size.ts";
@@ -107,6 +108,11 @@ describe("a registry", () => {
       `${registry.host}: logged out; forgotten in ${path}\n`,
     );
     expect(await pull()).toContain(`hint: thaw login ${registry.host}`);
+    const asked = thaw(["login", registry.host, "-u", "thaw", "--password-stdin"], { env, stdin: "pipe" });
+    await sleep(800);
+    asked.kill("SIGINT");
+    const ended = await asked;
+    expect(ended.signal ?? ended.exitCode).toSatisfy((how) => how === 130 || how === "SIGINT");
   });
 
   test("what is pushed is replayed by a host that never saw it; the base travels once", async () => {
