@@ -1,7 +1,7 @@
 /** A table's columns, as wide as its window allows. */
 
-import { widthOf } from "../../format/width.ts";
 import { fitTo, type Line, type Piece } from "./text.ts";
+import { widthOf } from "./width.ts";
 
 export interface Column<Row> {
   title: string;

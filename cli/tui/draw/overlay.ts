@@ -1,10 +1,10 @@
 /** What is shown in place of the list: the help, or what was done. */
 
-import { widthOf } from "../../format/width.ts";
 import { helpOf } from "../keymap.ts";
 import type { Job, State } from "../state/state.ts";
 import { viewOf } from "../views/index.ts";
 import { type Line, paint, wrap } from "./text.ts";
+import { widthOf } from "./width.ts";
 
 function helpLines({ view, size }: State): Line[] {
   const help = helpOf(viewOf(view));

@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import stringWidth from "string-width";
 import { cleanText } from "../../format/clean-text.ts";
-import { oneColumnEach, widthOf } from "../../format/width.ts";
+import { oneColumnEach, widthOf } from "./width.ts";
 
 /** What a piece of text means; `paint` gives it a colour. */
 export type Tone = "accent" | "bad" | "good" | "warn" | "dim" | "strong";
