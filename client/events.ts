@@ -1,8 +1,9 @@
-/** Server-sent events of the daemon, as the specification has them, as far as the daemon uses it. */
+/** The daemon's server-sent events. */
+import { createParser } from "eventsource-parser";
 import type { Event } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
 
-/** An event's lines; one that is longer is not the daemon's. */
+/** Longer than any event of a daemon. */
 const maxEventBytes = 1 << 20;
 /** Between attempts to come back; doubled each time nothing came. */
 const pauseMs = { least: 50, most: 2000 };
@@ -61,28 +62,31 @@ function pathOf({ sandbox, follow = true }: EventOptions, since: number | undefi
   return `/v1/events?${query}`;
 }
 
-/** Parses a stream of server-sent events; one without data is given too, for its id. */
+/** Parses a stream of server-sent events. An id is given before what it belongs to, which may be nothing. */
 export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<SentEvent, void> {
+  let sent: SentEvent[] = [];
+  let fault: Error | undefined;
+  const parser = createParser({
+    maxBufferSize: maxEventBytes,
+    onId: (id) => sent.push({ id: parseId(id), type: "message", data: "" }),
+    onEvent: ({ id, event = "message", data }) => sent.push({ id: parseId(id), type: event, data }),
+    onError: (error) => {
+      if (error.type === "max-buffer-size-exceeded") fault = error;
+    },
+  });
   const decoder = new TextDecoder();
-  let rest = "";
   for await (const chunk of chunks) {
-    const blocks = (rest + decoder.decode(chunk, { stream: true })).split("\n\n");
-    rest = blocks.pop() ?? "";
-    if (rest.length > maxEventBytes)
-      throw new ThawError("internal", `an event of the daemon's passes ${maxEventBytes} bytes`);
-    for (const block of blocks) yield parseBlock(block);
+    parser.feed(decoder.decode(chunk, { stream: true }));
+    const ready = sent;
+    sent = [];
+    yield* ready;
+    if (fault !== undefined)
+      throw new ThawError("internal", `an event of the daemon is longer than ${maxEventBytes} bytes`, {
+        cause: fault,
+      });
   }
 }
 
-function parseBlock(block: string): SentEvent {
-  const sent: SentEvent = { id: undefined, type: "message", data: "" };
-  for (const line of block.split("\n")) {
-    const at = line.indexOf(":");
-    const field = at < 0 ? line : line.slice(0, at);
-    const value = at < 0 ? "" : line.slice(at + 1).replace(/^ /, "");
-    if (field === "id" && /^\d+$/.test(value)) sent.id = Number(value);
-    if (field === "event") sent.type = value;
-    if (field === "data") sent.data += value;
-  }
-  return sent;
+function parseId(id: string | undefined): number | undefined {
+  return id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined;
 }

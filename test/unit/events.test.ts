@@ -100,6 +100,19 @@ test("a stream of events is parsed however it is cut", async () => {
   }
 });
 
+test("an event without an end is not read for ever", async () => {
+  const endless = (async function* () {
+    for (const text of ["id: 1\n\ndata: ", ...Array(20).fill("x".repeat(1 << 16))]) yield Buffer.from(text);
+  })();
+  const ids: (number | undefined)[] = [];
+  await expect(
+    (async () => {
+      for await (const { id } of parseEvents(endless)) ids.push(id);
+    })(),
+  ).rejects.toThrow("longer than 1048576 bytes");
+  expect(ids).toEqual([1]);
+});
+
 test("a connection that breaks is made again from the last id on", async () => {
   const asked: string[] = [];
   const streams = [
