@@ -62,5 +62,5 @@ export async function sh(agent: Agent, script: string): Promise<{ text: string; 
 
 /** A session with a new identity. The guest may be in the middle of a frame: it was frozen while it ran. */
 export async function greet(machine: Machine, hostname: string): Promise<Agent> {
-  return machine.agent({ deadlineMs: 20_000, identity: freshIdentity(hostname) });
+  return machine.agent({ deadlineMs: 120_000, identity: freshIdentity(hostname) });
 }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -43,19 +44,15 @@ describe("a daemon that is killed", () => {
   });
 
   test("a run in progress goes on; no line is lost or seen twice", async () => {
-    const running = thaw([
-      "run",
-      "--",
-      "sh",
-      "-c",
-      "for i in $(seq 1 60); do echo $i; sleep 0.1; done; exit 5",
-    ]);
-    await until(async () => (await rows()).some(({ state }) => state === "running"), "the run to start");
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const script =
+      "for i in $(seq 1 60); do echo $i; sleep 0.1; done; until [ -e /over ]; do sleep 0.1; done; exit 5";
+    const running = thaw(["run", "--name", "goes-on", "--", "sh", "-c", script]);
+    if (running.stdout) await once(running.stdout, "data");
     await killDaemon();
     // The run's client starts the next one.
     await until(async () => (await thaw(["daemon", "status"])).exitCode === 0, "the next daemon");
     await killDaemon();
+    expect((await thaw(["exec", "goes-on", "--", "touch", "/over"])).exitCode).toBe(0);
     const { stdout, exitCode, stderr } = await running;
     expect(String(stdout).trim().split("\n").map(Number), String(stderr)).toEqual(
       Array.from({ length: 60 }, (_, i) => i + 1),

@@ -34,12 +34,15 @@ const refuse: Answer = (_request, response) =>
     .writeHead(500, { "content-type": "application/json" })
     .end(JSON.stringify({ error: { code: "internal", message: `refused ${hostile}`, hint: hostile } }));
 
-/** The window is whole: nothing has scrolled, and no line is another's. */
+/** The window is whole, once what is on its way to it has come: nothing has scrolled, and no line is another's. */
 async function checkFrame(terminal: Terminal): Promise<void> {
-  const rows = await terminal.rows();
-  expect(rows).toHaveLength(24);
-  expect(rows[0]).toMatch(/^ 1 Sandboxes .* ●$/);
-  expect(rows[23]).toMatch(/q quit$/);
+  let rows: string[] = [];
+  await until(async () => {
+    rows = await terminal.rows();
+    return rows.length === 24 && /^ 1 Sandboxes .* ●$/.test(rows[0] ?? "") && /q quit$/.test(rows[23] ?? "");
+  }, "the frame to be whole").catch((error: Error) => {
+    throw new Error(`${error.message}:\n${rows.join("\n")}`);
+  });
 }
 
 async function leave(terminal: Terminal): Promise<void> {

@@ -74,9 +74,9 @@ describe("inside", () => {
 
   test("hundreds of processes end with their command's time", async () => {
     const bomb =
-      "for (1..400) { my $p = fork; if (defined $p && !$p) { $SIG{TERM} = 'IGNORE'; sleep 1000; exit } } print qq(up\\n); sleep 1000";
+      "for (1..300) { my $p = fork; if (defined $p && !$p) { $SIG{TERM} = 'IGNORE'; sleep 1000; exit } } print qq(up\\n); sleep 1000";
     const { exitCode, stdout } = await thaw(
-      ["run", "--timeout", "8s", "--", "perl", "-e", `$| = 1; ${bomb}`],
+      ["run", "--timeout", "12s", "--", "perl", "-e", `$| = 1; ${bomb}`],
       { timeout: 200_000 },
     );
     expect([exitCode, stdout]).toEqual([124, "up\n"]);
@@ -115,12 +115,12 @@ describe("inside", () => {
         "--",
         "sh",
         "-c",
-        "date -s 2001-01-01 +%Y; date -s 2037-01-01 +%Y; sleep 60",
+        "date -s 2001-01-01 +%Y; date -s 2037-01-01 +%Y; sleep 600",
       ],
       { timeout: 200_000 },
     );
     expect([exitCode, stdout]).toEqual([124, "2001\n2037\n"]);
-    expect(Date.now() - started).toBeLessThan(30_000);
+    expect(Date.now() - started).toBeLessThan(120_000);
   });
 
   test("its agent is process 1: neither killed nor stopped from within", async () => {

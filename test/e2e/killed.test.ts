@@ -442,7 +442,7 @@ function machinesOf(home: string): string[] {
 
 test.each(kinds.filter(({ suite }) => all || suite))(
   "$name",
-  { timeout: 60_000 + kills * 60_000 },
+  { timeout: 240_000 + kills * 60_000 },
   async ({ ask, before, after, undo }) => {
     // How long it takes undisturbed says where its middle is.
     let lasts = 0;

@@ -36,6 +36,7 @@ test("a daemon killed twice: the log and a follower have every line once", async
 
 test("stdout and stderr apart, the newest exec by default, an older one by its id", async () => {
   const older = await start("echo one; echo two >&2");
+  await thaw(["logs", "-f", "web", older]);
   await start("echo newer");
   await until(async () => (await thaw(["logs", "web"])).stdout === "newer\n", "the newer exec's output");
   expect(await thaw(["logs", "web", older])).toMatchObject({ stdout: "one\n", stderr: "two\n", exitCode: 0 });
@@ -63,25 +64,42 @@ test("ps lists the execs of a sandbox, kill ends one, inspect and ls -q tell the
 });
 
 test("--tail, --since, --timestamps and --json", async () => {
-  await start("echo old; sleep 4; echo 1; sleep 0.3; echo 2 >&2; sleep 0.3; printf 3");
-  expect((await thaw(["logs", "-f", "web"])).stdout).toBe("old\n1\n3");
-  expect(await thaw(["logs", "--tail", "2", "web"])).toMatchObject({ stdout: "3", stderr: "2\n" });
-  expect(await thaw(["logs", "--tail", "0", "web"])).toMatchObject({ stdout: "", stderr: "" });
-  expect((await thaw(["logs", "--since", "3s", "web"])).stdout).toBe("1\n3");
-  expect((await thaw(["logs", "--since", "2001-01-01", "web"])).stdout).toBe("old\n1\n3");
-  expect(String((await thaw(["logs", "-t", "-n", "1", "web"])).stdout)).toMatch(
+  // Each is there before the next is written: what is read at once has one time.
+  const next = (n: number) => `; until [ -e /next-${n} ]; do sleep 0.05; done; `;
+  const exec = await start(`echo old${next(1)}echo 1${next(2)}echo 2 >&2${next(3)}printf 3`);
+  for (const [n, written] of [
+    [1, "old\n"],
+    [2, "old\n1\n"],
+    [3, "old\n1\n2\n"],
+  ] as const) {
+    await until(async () => {
+      const { stdout, stderr } = await thaw(["logs", "web", exec]);
+      return `${stdout}${stderr}` === written;
+    }, written);
+    expect((await thaw(["exec", "web", "--", "touch", `/next-${n}`])).exitCode).toBe(0);
+  }
+  expect((await thaw(["logs", "-f", "web", exec])).stdout).toBe("old\n1\n3");
+  expect(await thaw(["logs", "--tail", "2", "web", exec])).toMatchObject({ stdout: "3", stderr: "2\n" });
+  expect(await thaw(["logs", "--tail", "0", "web", exec])).toMatchObject({ stdout: "", stderr: "" });
+  expect((await thaw(["logs", "--since", "1h", "web", exec])).stdout).toBe("old\n1\n3");
+  expect((await thaw(["logs", "--since", "2001-01-01", "web", exec])).stdout).toBe("old\n1\n3");
+  expect(String((await thaw(["logs", "-t", "-n", "1", "web", exec])).stdout)).toMatch(
     /^20\d\d-\d\d-\d\dT[\d:.]+Z 3\n$/,
   );
-  const lines = String((await thaw(["logs", "--json", "web"])).stdout)
+  const lines = String((await thaw(["logs", "--json", "web", exec])).stdout)
     .trimEnd()
-    .split("\n");
-  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    .split("\n")
+    .map((line) => JSON.parse(line) as { time: string });
+  expect((await thaw(["logs", "--since", lines[1]?.time ?? "", "web", exec])).stdout).toBe("1\n3");
+  await until(() => Date.parse(lines[3]?.time ?? "") < Date.now() - 1000, "a second to pass");
+  expect((await thaw(["logs", "--since", "1s", "web", exec])).stdout).toBe("");
+  expect(lines).toEqual([
     { time: expect.any(String), stream: "stdout", text: "old" },
     { time: expect.any(String), stream: "stdout", text: "1" },
     { time: expect.any(String), stream: "stderr", text: "2" },
     { time: expect.any(String), stream: "stdout", text: "3" },
   ]);
-  expect((await thaw(["logs", "--since", "yesterday", "web"])).exitCode).toBe(2);
+  expect((await thaw(["logs", "--since", "yesterday", "web", exec])).exitCode).toBe(2);
 });
 
 test("a follower that stops reading holds nobody up, and misses nothing that is kept", async () => {
@@ -112,10 +130,17 @@ test("all of a sandbox: those that start later join, and it ends with the sandbo
     reject: false,
   });
   let told = "";
+  let errors = "";
   client.stdout?.on("data", (chunk) => {
     told += chunk;
   });
-  await until(() => told.includes(`${first} | one\n`), "the first command's line");
+  client.stderr?.on("data", (chunk) => {
+    errors += chunk;
+  });
+  await until(
+    () => told.includes(`${first} | one\n`) && errors.includes(`${first} | half\n`),
+    "the first command's lines",
+  );
   const second = await startIn("printf 'two\\nno end'");
   await until(
     () => told.includes(`${second} | two\n`) && told.includes(`${second} | no end\n`),

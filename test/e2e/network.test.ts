@@ -104,10 +104,10 @@ test("a policy is shown, changed while it runs, and noted; forks have it; connec
     0,
   );
   expect((await inside("web", `curl -sS ${url}/`)).exitCode).not.toBe(0);
-  expect((await inside("web", "curl -sS -m 5 http://169.254.169.254/")).text).toContain(
+  expect((await inside("web", "curl -sS -m 60 http://169.254.169.254/")).text).toContain(
     "169.254.169.254 is closed",
   );
-  expect((await inside("web", "curl -sS -m 5 http://evil.test/")).text).toContain(
+  expect((await inside("web", "curl -sS -m 60 http://evil.test/")).text).toContain(
     "denied by evil.test (command line)",
   );
   const rules = await thawJson<string[]>(["network", "suggest", "web"]);
@@ -182,6 +182,7 @@ test("a forward wakes its sandbox and returns after a killed daemon; one that ca
     const { body } = await request("http://site/", { dispatcher });
     return body.text().finally(() => dispatcher.close());
   };
+  await until(async () => (await askSocket(twice).catch(() => "")) === "inside\n", "the other to listen");
   const askAll = async () => [await ask(), await askSocket(path), await askSocket(twice)];
   const all = ["inside\n", "inside\n", "inside\n"];
   expect(await askAll()).toEqual(all);

@@ -62,14 +62,16 @@ async function killedMeanwhile(args: string[], afterMs: number) {
 /** Runs `thaw` and kills the daemon at the moment when an entry with such a name appears in a folder of the home. */
 async function killedWhen(args: string[], folder: string, name: RegExp) {
   const pid = await startedDaemon();
+  let isKilled = false;
   const watcher = watch(join(testHome(), folder), (_event, entry) => {
-    if (!name.test(entry ?? "")) return;
+    if (isKilled || !name.test(entry ?? "")) return;
     watcher.close();
-    process.kill(pid, "SIGKILL");
+    isKilled = process.kill(pid, "SIGKILL");
   });
   const { exitCode, stdout, stderr } = await thaw(args);
   watcher.close();
-  expect(isAlive(pid), "killed in time").toBe(false);
+  expect(isKilled, "killed in time").toBe(true);
+  await until(() => !isAlive(pid), "the daemon to die");
   return { exitCode, stdout: String(stdout), stderr: String(stderr) };
 }
 

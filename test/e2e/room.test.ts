@@ -30,11 +30,7 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
     const beside = home.thaw("exec", "quiet", "--", "sh", "-c", `${writes}; echo whole`);
     await until(async () => (await home.json<SandboxRow[]>("ls")).length === 3, "the run to start");
     expect((await home.thaw("exec", "-d", "evil", "--", ...NOISE)).exitCode).toBe(0);
-    await until(
-      async () => (await find("evil")).state === "paused",
-      "the one that writes to be paused",
-      60_000,
-    );
+    await until(async () => (await find("evil")).state === "paused", "the one that writes to be paused");
     expect((await find("evil")).reason).toMatch(
       /\d+ MB are free on the host's disk, 256 MB are kept; .* thaw rm, thaw prune/,
     );
@@ -56,7 +52,8 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
     const count = (await states()).length;
     rmSync(filler);
     await until(
-      async () => (await states()).slice(count).join() === "sandbox.running,sandbox.paused",
+      // What the run leaves gives room, too.
+      async () => /^(sandbox\.running,sandbox\.paused,?)+$/.test((await states()).slice(count).join()),
       "it to go on by itself, and to be paused again",
     );
     expect((await home.thaw("rm", "evil")).exitCode).toBe(0);

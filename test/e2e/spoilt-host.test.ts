@@ -125,10 +125,11 @@ describe.runIf(process.getuid?.() === 0)("a sandbox whose folder can't be remove
       await captured(),
       await captured(),
     ];
-    writeFileSync(config(), "captures: { maxCount: 1 }\n");
     const folder = join(testHome(), "captures", stuck);
     execFileSync("mount", ["--bind", folder, folder]);
     try {
+      // Not before: one that has just been stored has the daemon look for some to remove.
+      writeFileSync(config(), "captures: { maxCount: 1 }\n");
       const { exitCode, stderr } = await thaw(["prune"]);
       expect([exitCode, String(stderr)]).toEqual([125, expect.stringMatching(/not all could be removed/)]);
       expect(stderr).toMatch(new RegExp(`${stuck}: .*busy`, "i"));

@@ -50,11 +50,7 @@ describe("a record that can't be read", () => {
     for (const name of ["cut", "newer", "cold"])
       expect((await thaw(["exec", name, "--", "sh", "-c", `echo ${name} > /root/f`])).exitCode).toBe(0);
     expect((await thaw(["pause", "cold"])).exitCode).toBe(0);
-    await until(
-      async () => (await rows()).some(({ state }) => state === "stopped"),
-      "cold to be frozen",
-      60_000,
-    );
+    await until(async () => (await rows()).some(({ state }) => state === "stopped"), "cold to be frozen");
     await killDaemon();
     const whole = new Map([cut, newer, cold].map((id) => [id, readFileSync(recordOf(id), "utf8")]));
     truncateSync(recordOf(cut), 300);
@@ -162,6 +158,7 @@ describe("a record that can't be read", () => {
     const home = testHome();
     expect((await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", "exit 3"])).exitCode).toBe(3);
     const [{ id } = { id: "" }] = await thawJson<{ id: string }[]>(["capture", "ls"]);
+    await until(() => existsSync(join(home, "captures", id)), "the capture to be stored");
     await killDaemon();
     // As a daemon leaves it that is killed right after the freeze, with a record that the power took.
     const draft = join(home, "captures", `.${id}aa`);

@@ -1,8 +1,7 @@
 /** The command in a real terminal. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { killDaemon, thaw, thawBin, thawEnv, thawJson, until } from "../helpers/thaw.ts";
@@ -70,7 +69,8 @@ describe("thaw shell", () => {
     await terminal.until(/runs on · thaw attach web \w+/);
     await terminal.until(/host> $/m);
     await terminal.resize(80, 24);
-    expect(await settings(terminal)).toBe(before);
+    // The size is among them.
+    await until(async () => (await settings(terminal)) === before, "the terminal's settings to be as before");
     expect(await running()).toHaveLength(1);
     await terminal.clear();
     await terminal.type("clear; thaw shell web --exec");
@@ -79,7 +79,8 @@ describe("thaw shell", () => {
     await terminal.until("24 80");
     await terminal.until(/host> $/m);
     await terminal.type("echo ended=$?");
-    await terminal.until("ended=7");
+    // At its prompt the shell has put its own.
+    await terminal.until(/^ended=7\nhost> $/m);
     expect(await settings(terminal)).toBe(before);
     expect(await running()).toEqual([]);
   });
@@ -147,15 +148,16 @@ test("what is typed while a client leaves is the shell's", async () => {
   const typed = join(mkdtempSync("/tmp/thaw-typed-"), "typed");
   const rounds = [1, 2, 3, 4, 5];
   for (const round of rounds) {
-    await terminal.type("clear; thaw exec -it web -- sleep 6");
+    await terminal.type("clear; thaw exec -it web -- sleep 600");
     await terminal.until("Ctrl-] leaves");
     await terminal.press("C-]");
     await terminal.typeOn("runs on", `echo ${round} >> ${typed}`);
-    await terminal.until(/runs on[\s\S]*host> \s*$/);
-    await sleep(100);
+    const isTyped = () => existsSync(typed) && readFileSync(typed, "utf8").endsWith(`${round}\n`);
+    await until(isTyped, "the shell to have read it");
   }
   expect(readFileSync(typed, "utf8").trim().split("\n").map(Number)).toEqual(rounds);
   rmSync(dirname(typed), { recursive: true });
+  await thaw(["exec", "web", "--", "sh", "-c", "kill -9 -1"]);
   await until(async () => (await running()).length === 0, "the last of them to end");
 });
 

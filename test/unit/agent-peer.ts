@@ -94,7 +94,7 @@ export async function socketPair(): Promise<Pair> {
 
 /** A session that has been welcomed. */
 export async function welcomed(pair: Pair): Promise<{ session: AgentSession; welcome: Welcome }> {
-  const opening = AgentSession.open(pair.host, { deadlineMs: 5000 });
+  const opening = AgentSession.open(pair.host, { deadlineMs: 60_000 });
   await pair.peer.welcome();
   return opening;
 }

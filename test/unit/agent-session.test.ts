@@ -48,7 +48,7 @@ async function endOf(
 
 describe("hello", () => {
   test("is repeated with the same session id, zeros before it, until it is answered", async () => {
-    const opening = AgentSession.open(pair.host, { deadlineMs: 5000 });
+    const opening = AgentSession.open(pair.host, { deadlineMs: 60_000 });
     const hellos = () => pair.peer.frames.filter(({ type }) => type === FRAME.HELLO);
     const raw: number[] = [];
     pair.peer.socket.on("data", (chunk: Buffer) => raw.push(chunk.length));
@@ -78,7 +78,7 @@ describe("hello", () => {
   test.each([1, 5, 16, 4096])(
     "stale bytes of another session before the WELCOME are skipped, in chunks of %i",
     async (size) => {
-      const opening = AgentSession.open(pair.host, { deadlineMs: 5000, guestIsBetweenFrames: true });
+      const opening = AgentSession.open(pair.host, { deadlineMs: 60_000, guestIsBetweenFrames: true });
       await pair.peer.frame(({ type }) => type === FRAME.HELLO);
       const stale = Buffer.concat([
         Buffer.from("\xa5\x02\x00\x00half a welcome", "latin1"),
@@ -111,7 +111,7 @@ describe("hello", () => {
     ["another version", { version: 9, agent: "x" }, /no common version/],
     ["no version in common", { version: 0, agent: "x", error: "too old" }, /too old/],
   ])("a WELCOME that is %s is a fault", async (_what, body, message) => {
-    const opening = AgentSession.open(pair.host, { deadlineMs: 5000 });
+    const opening = AgentSession.open(pair.host, { deadlineMs: 60_000 });
     opening.catch(() => {});
     await pair.peer.welcome(body);
     await expect(opening).rejects.toThrow(message);
@@ -143,14 +143,14 @@ describe("hello", () => {
   });
 
   test("a connection that closes, and one given up", async () => {
-    const opening = AgentSession.open(pair.host, { deadlineMs: 5000 });
+    const opening = AgentSession.open(pair.host, { deadlineMs: 60_000 });
     opening.catch(() => {});
     await pair.peer.frame(({ type }) => type === FRAME.HELLO);
     pair.peer.socket.destroy();
     await expect(opening).rejects.toMatchObject({ kind: "closed" });
     const other = await socketPair();
     const controller = new AbortController();
-    const given = AgentSession.open(other.host, { deadlineMs: 5000, signal: controller.signal });
+    const given = AgentSession.open(other.host, { deadlineMs: 60_000, signal: controller.signal });
     given.catch(() => {});
     controller.abort();
     await expect(given).rejects.toMatchObject({ kind: "closed" });
@@ -452,7 +452,7 @@ describe("streams", () => {
   });
 
   test("an early error ends an upload with what the guest said", async () => {
-    const opening = Agent.connect(pair.host, { deadlineMs: 5000 });
+    const opening = Agent.connect(pair.host, { deadlineMs: 60_000 });
     await pair.peer.welcome();
     const agent = await opening;
     const endless = new Readable({
@@ -472,7 +472,7 @@ describe("streams", () => {
   });
 
   test("an exec's stream closes once its output has ended, though stdin was left open", async () => {
-    const opening = Agent.connect(pair.host, { deadlineMs: 5000 });
+    const opening = Agent.connect(pair.host, { deadlineMs: 60_000 });
     await pair.peer.welcome();
     const agent = await opening;
     const closed = Promise.withResolvers<Error | null>();

@@ -92,13 +92,13 @@ test("a socket is waited for", async () => {
   const base = mkdtempSync(join(tmpdir(), "thaw-wait-"));
   const socket = join(base, "s");
   expect(await waitForSocket(socket, { deadlineMs: 20 })).toBe(false);
-  const waiting = waitForSocket(socket, { deadlineMs: 10_000 });
+  const waiting = waitForSocket(socket, { deadlineMs: 60_000 });
   const server = createServer().listen(socket);
   expect(await waiting).toBe(true);
   server.close();
   await expect(
     waitForSocket(socket, {
-      deadlineMs: 10_000,
+      deadlineMs: 60_000,
       signal: AbortSignal.abort(new Error("enough")),
     }),
   ).rejects.toThrow("enough");

@@ -34,7 +34,7 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "thaw-forwards-"));
   child = spawn(BINARY, ["--socket", join(dir, "s")], { stdio: ["ignore", "ignore", "inherit"] });
   while (!existsSync(join(dir, "s"))) await sleep(5);
-  agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 10_000 });
+  agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 60_000 });
   forwards = new Forwards(host());
 });
 afterEach(() => {

@@ -179,7 +179,7 @@ describe("the listener", () => {
     dir = mkdtempSync(join(tmpdir(), "thaw-preview-"));
     child = spawn(BINARY, ["--socket", join(dir, "s")], { stdio: ["ignore", "ignore", "inherit"] });
     while (!existsSync(join(dir, "s"))) await sleep(5);
-    agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 10_000 });
+    agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 60_000 });
   });
   beforeEach(() => {
     sandbox.record.state = "running";

@@ -86,7 +86,7 @@ test("events come in any split of the bytes", async () => {
   const qmp = await open();
   const stopped = qmp.waitEvent((event) => (event.name === "STOP" ? event.data.n : undefined), {
     what: "STOP",
-    timeoutMs: 1000,
+    timeoutMs: 60_000,
   });
   qmp.execute("go", undefined, 50).catch(() => {});
   expect(await stopped).toBe(1);
