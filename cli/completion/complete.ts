@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { cleanText } from "../format/clean-text.ts";
 import { verbs } from "../verbs.ts";
-import { listExecs, listNames, type NameKind } from "./names.ts";
+import { listCopyOperands, listExecs, listNames, type NameKind } from "./names.ts";
 
 const sandboxVerbs = new Set([
   ...["exec", "attach", "shell", "logs", "rm", "pause", "resume", "stop", "start"],
@@ -14,12 +14,23 @@ const oneSandbox = new Set([
 ]);
 
 /** Verbs that name commands behind their sandbox: one, or several. */
-const execVerbs: Readonly<Record<string, number>> = { attach: 1, logs: 1, kill: Number.POSITIVE_INFINITY };
+const execVerbs: Readonly<Record<string, number>> = {
+  attach: 1,
+  logs: 1,
+  wait: 1,
+  kill: Number.POSITIVE_INFINITY,
+};
 
 /** The sandbox whose commands the argument being completed names, if it names one. */
-function findExecsOf([verb = "", ...words]: readonly string[]): string | undefined {
-  const named = words.slice(0, -1).filter((word) => !word.startsWith("-"));
+function findExecsOf(verb: string, named: readonly string[]): string | undefined {
   return named.length <= (execVerbs[verb] ?? 0) ? named[0] : undefined;
+}
+
+/** The words behind the verb and before the one that is completed, without flags and their values. */
+function findOperands(words: readonly string[], command: Command): string[] {
+  const takesValue = (flag: string | undefined): boolean =>
+    command.options.some(({ long, short, required }) => required && (flag === long || flag === short));
+  return words.slice(1, -1).filter((word, index) => !word.startsWith("-") && !takesValue(words[index]));
 }
 
 /** What the argument being completed names; undefined when it is a file, or anything. */
@@ -94,7 +105,10 @@ export async function complete(all: readonly string[]): Promise<string[]> {
   if (option?.required === true && before !== "--template" && before !== "--snapshot") return [];
   const choices = command.registeredArguments[0]?.argChoices;
   if (choices !== undefined) return matching(choices);
-  const sandbox = findExecsOf(words);
+  const [verb = ""] = words;
+  const operands = findOperands(words, command);
+  if (verb === "cp") return matching(await listCopyOperands(last, operands));
+  const sandbox = findExecsOf(verb, operands);
   if (sandbox !== undefined) return matching(await listExecs(sandbox));
   const kind = findKind(words);
   return kind === undefined ? [] : matching(await listNames(kind));

@@ -5,6 +5,8 @@ import { withClient } from "../connect.ts";
 export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run" | "context";
 
 const deadlineMs = 1000;
+/** A shell puts a completed word onto its command line as it is, and a guest names its files. */
+const HARMLESS = /^[\p{L}\p{N}._+@%=,-]+$/u;
 
 async function askNames(client: Thaw, kind: Exclude<NameKind, "run" | "context">): Promise<string[]> {
   const options = { signal: AbortSignal.timeout(deadlineMs) };
@@ -35,6 +37,33 @@ export async function listNames(kind: NameKind): Promise<string[]> {
   if (kind === "context") return listContexts().catch(() => []);
   const known = await withClient((client) => askNames(client, kind), { autostart: false }).catch(() => []);
   return kind === "template" ? [...new Set([...(await readProjectNames("templates")), ...known])] : known;
+}
+
+/**
+ * What an operand of `thaw cp` may be: `NAME:` of a sandbox or a capture, or what is in a folder of a sandbox that runs. Nothing where a
+ * path of this host is to be completed, which the shell does.
+ * @param before the operand before it
+ */
+export async function listCopyOperands(text: string, before: readonly string[]): Promise<string[]> {
+  const [, name, folder] = /^([A-Za-z0-9][A-Za-z0-9-]*):(\/(?:.*\/)?)?/s.exec(text) ?? [];
+  if (before.length > 1 || before.some((operand) => /^[A-Za-z0-9-]+:/.test(operand))) return [];
+  if (name !== undefined) return folder === undefined ? [`${name}:/`] : listFolder(name, folder);
+  const names = [...(await listNames("sandbox")), ...(before.length === 0 ? await listNames("capture") : [])];
+  return names.map((each) => `${each}:`);
+}
+
+/** Of one that runs: another is not woken for it. */
+function listFolder(sandbox: string, folder: string): Promise<string[]> {
+  const ask = async (client: Thaw): Promise<string[]> => {
+    const options = { signal: AbortSignal.timeout(deadlineMs) };
+    const found = await client.sandboxes.get(sandbox, options);
+    if (found.info.state !== "running") return [];
+    const { entries } = await client.sandboxes.at(sandbox).files.list(folder, options);
+    return entries
+      .filter(({ path }) => HARMLESS.test(path))
+      .map(({ path, type }) => `${sandbox}:${folder}${path}${type === "dir" ? "/" : ""}`);
+  };
+  return withClient(ask, { autostart: false }).catch(() => []);
 }
 
 /** Ids of a sandbox's commands; none when its daemon does not answer within a second. */

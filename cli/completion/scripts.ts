@@ -8,6 +8,7 @@ export const completionScripts = {
   COMPREPLY=($(thaw __complete -- "\${words[@]:1}" 2>/dev/null))
   local prefix="\${last%"$cur"}" i
   for i in "\${!COMPREPLY[@]}"; do COMPREPLY[i]="\${COMPREPLY[i]#"$prefix"}"; done
+  [[ "\${#COMPREPLY[@]}" == 1 && "\${COMPREPLY[0]}" == *[:/] ]] && compopt -o nospace
 }
 complete -o default -F _thaw thaw
 `,
@@ -15,7 +16,7 @@ complete -o default -F _thaw thaw
 _thaw() {
   local -a replies
   replies=("\${(@f)$(thaw __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  if [[ -n "\${replies[1]}" ]]; then compadd -a replies; else _files; fi
+  if [[ -n "\${replies[1]}" ]]; then compadd -S "" -- \${(M)replies:#*[:/]}; compadd -- \${replies:#*[:/]}; else _files; fi
 }
 if [[ "$funcstack[1]" == _thaw ]]; then _thaw "$@"; else compdef _thaw thaw; fi
 `,

@@ -1,18 +1,21 @@
 import { parseUser } from "../arguments/user.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { CpFlags } from "./cp.ts";
 
 export const define: Define = (command, exit) => {
-  command
-    .argument("<from>", "SANDBOX:/path, CAPTURE:/path, a path here, or - for a tar archive from stdin")
-    .argument("<to>", "a path here, SANDBOX:/path, or - for a tar archive to stdout")
-    .option(
-      "-u, --user <user>",
-      "whose the copies in the sandbox are (default: who commands run as)",
-      parseUser,
-    )
-    .option("--json", "print what was copied as JSON")
-    .option("--verbose", "say whether a capture's files come from its memory or from its disk")
+  addQuietFlag(
+    command
+      .argument("<from>", "SANDBOX:/path, CAPTURE:/path, a path here, or - for a tar archive from stdin")
+      .argument("<to>", "a path here, SANDBOX:/path, or - for a tar archive to stdout")
+      .option(
+        "-u, --user <user>",
+        "whose the copies in the sandbox are (default: who commands run as)",
+        parseUser,
+      )
+      .option("--json", "print what was copied as JSON")
+      .option("--verbose", "say whether a capture's files come from its memory or from its disk"),
+  )
     .addHelpText(
       "after",
       `

@@ -1,6 +1,7 @@
 import { cleanText } from "../format/clean-text.ts";
 import { formatSize } from "../format/size.ts";
 import { writeErr } from "../output.ts";
+import { isQuiet } from "../progress/quiet.ts";
 
 const quietMs = 500;
 const redrawMs = 100;
@@ -16,7 +17,7 @@ export class Meter implements Disposable {
   total: number | undefined;
   bytes = 0;
 
-  constructor(label: string, live: boolean = process.stderr.isTTY === true) {
+  constructor(label: string, live: boolean = process.stderr.isTTY === true && !isQuiet()) {
     this.#label = cleanText(label);
     this.#live = live;
     if (live) this.#timer = setInterval(() => this.#draw(), redrawMs).unref();

@@ -7,29 +7,32 @@ import { addNetworkFlags } from "../arguments/network.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { CreateFlags } from "./create.ts";
 
 export const define: Define = (command, exit) => {
-  addForwardFlags(
-    addNetworkFlags(
-      addTimerFlags(
-        command
-          .addOption(
-            new Option(
-              "--template <name|path>",
-              "thaw this template, built when absent (default: base)",
-            ).conflicts("snapshot"),
-          )
-          .option(
-            "--snapshot <tag|id|store>",
-            "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
-          )
-          .addOption(projectFileOption())
-          .option("--name <name>", "the sandbox's name", parseSandboxName)
-          .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
-          .option("--cpus <n>", "processors", parseCpus)
-          .option("-m, --memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+  addQuietFlag(
+    addForwardFlags(
+      addNetworkFlags(
+        addTimerFlags(
+          command
+            .addOption(
+              new Option(
+                "--template <name|path>",
+                "thaw this template, built when absent (default: base)",
+              ).conflicts("snapshot"),
+            )
+            .option(
+              "--snapshot <tag|id|store>",
+              "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+            )
+            .addOption(projectFileOption())
+            .option("--name <name>", "the sandbox's name", parseSandboxName)
+            .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
+            .option("--cpus <n>", "processors", parseCpus)
+            .option("-m, --memory <size>", "memory, e.g. 512M or 2G", parseMemory),
+        ),
       ),
     ),
   )

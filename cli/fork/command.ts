@@ -1,21 +1,24 @@
 import { parseCopies } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import { RANDOM_NOTE } from "../random-note.ts";
 import type { Define } from "../verbs.ts";
 import type { ForkFlags } from "./fork.ts";
 
 export const define: Define = (command, exit) => {
-  command
-    .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
-    .option("-n, --count <n>", "how many copies", parseCopies, 1)
-    .option("--name <prefix>", "name them PREFIX-1, PREFIX-2, …", parseSandboxName)
-    .option(
-      "--label <K=V>",
-      "a label of the copies, beside those of the sandbox (may be repeated)",
-      collectLabel,
-    )
-    .option("--json", "print the sandboxes as JSON")
+  addQuietFlag(
+    command
+      .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
+      .option("-n, --count <n>", "how many copies", parseCopies, 1)
+      .option("--name <prefix>", "name them PREFIX-1, PREFIX-2, …", parseSandboxName)
+      .option(
+        "--label <K=V>",
+        "a label of the copies, beside those of the sandbox (may be repeated)",
+        collectLabel,
+      )
+      .option("--json", "print the sandboxes as JSON"),
+  )
     .addHelpText(
       "after",
       `\nEach copy has the memory, processes and disk of this instant, and an identity of its own; the sandbox goes on.${RANDOM_NOTE}\n\nExample:\n  $ thaw fork web -n 3 --name try && thaw exec try-2 -- hostname`,

@@ -1,13 +1,16 @@
 import { parseTag } from "../arguments/tag.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import { RANDOM_NOTE } from "../random-note.ts";
 import type { Define } from "../verbs.ts";
 import type { FreezeFlags } from "./freeze.ts";
 
 export const define: Define = (command, exit) => {
-  command
-    .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
-    .argument("<tag>", "NAME or NAME:VERSION of the new snapshot", parseTag)
-    .option("--json", "print the snapshot as JSON")
+  addQuietFlag(
+    command
+      .argument("<sandbox>", "a name, an id, or a unique beginning of an id")
+      .argument("<tag>", "NAME or NAME:VERSION of the new snapshot", parseTag)
+      .option("--json", "print the snapshot as JSON"),
+  )
     .addHelpText(
       "after",
       `\nMemory, processes and disk are kept as they are; the sandbox goes on.${RANDOM_NOTE}\n\nExample:\n  $ thaw freeze web mine:1 && thaw run --snapshot mine:1 -- ps`,

@@ -2,6 +2,7 @@ import type { Progress } from "../../client/index.ts";
 import { formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
+import { isQuiet } from "./quiet.ts";
 
 const redrawMs = 100;
 const clearLine = "\r\u001b[K";
@@ -72,8 +73,11 @@ const jsonReporter: ProgressReporter = {
   [Symbol.dispose]: () => {},
 };
 
-/** The reporter for stderr as it is: live on a terminal, plain lines elsewhere, JSON lines when asked for. */
+const silentReporter: ProgressReporter = { show: () => {}, [Symbol.dispose]: () => {} };
+
+/** The reporter for stderr as it is: live on a terminal, plain lines elsewhere, JSON lines when asked for, nothing with `-q`. */
 export function createReporter(options: { json?: boolean; verbose?: boolean }): ProgressReporter {
+  if (isQuiet()) return silentReporter;
   if (options.json === true) return jsonReporter;
   const live = process.stderr.isTTY === true && !process.env.CI && process.env.TERM !== "dumb";
   return new TextReporter(live, options.verbose === true);

@@ -2,6 +2,7 @@ import { Option } from "commander";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import { addExecFlags } from "../exec-io/flags.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import { addReadFlags } from "../travel/flags.ts";
 import type { Define } from "../verbs.ts";
 import type { ReplayFlags } from "./replay.ts";
@@ -26,7 +27,7 @@ export const define: Define = (command, exit) => {
     .option("--exact", "keep the recorded entropy, clock and identity: two such replays are twins")
     .option("--name <name>", "the sandbox's name", parseSandboxName)
     .option("--keep", "keep the sandbox when the command has ended");
-  addReadFlags(addTimerFlags(addExecFlags(command)))
+  addQuietFlag(addReadFlags(addTimerFlags(addExecFlags(command))))
     .addHelpText(
       "after",
       `

@@ -1,20 +1,23 @@
 import { parseCopies } from "../arguments/count.ts";
 import { collectEnv } from "../arguments/env.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { RerunFlags } from "./rerun.ts";
 
 export const define: Define = (command, exit) => {
-  command
-    .argument("<capture>", "an id, a unique beginning of one, or latest")
-    .argument("[command...]", "another command, behind -- (default: the one that failed)")
-    .option("-n, --count <n>", "how many times", parseCopies, 10)
-    .option("-j, --jobs <n>", "how many at a time", parseCopies, 2)
-    .option(
-      "-e, --env <K=V>",
-      "set a variable, one that was secret for instance (may be repeated)",
-      collectEnv,
-    )
-    .option("--json", "print the runs as JSON")
+  addQuietFlag(
+    command
+      .argument("<capture>", "an id, a unique beginning of one, or latest")
+      .argument("[command...]", "another command, behind -- (default: the one that failed)")
+      .option("-n, --count <n>", "how many times", parseCopies, 10)
+      .option("-j, --jobs <n>", "how many at a time", parseCopies, 2)
+      .option(
+        "-e, --env <K=V>",
+        "set a variable, one that was secret for instance (may be repeated)",
+        collectEnv,
+      )
+      .option("--json", "print the runs as JSON"),
+  )
     .addHelpText(
       "after",
       `

@@ -9,6 +9,7 @@ import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import { addExecFlags } from "../exec-io/flags.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { RunFlags } from "./run.ts";
 import { needsDashes, splitWords } from "./words.ts";
@@ -46,7 +47,7 @@ export const define: Define = (command, exit, words) => {
     .option("--rm", "remove the sandbox at the end, as it does anyway")
     .option("--keep", "keep the sandbox when the command has ended")
     .option("--verbose", "show a build's output, and at the end how long things took");
-  addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command))))
+  addQuietFlag(addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command)))))
     .addHelpText(
       "after",
       `

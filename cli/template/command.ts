@@ -1,21 +1,24 @@
 import { projectFileOption } from "../arguments/project-file.ts";
 import { addListingFlags, type ListingFlags } from "../format/listing.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { BuildFlags } from "./build.ts";
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw template build node");
-  command
-    .command("build")
-    .description("build a template into a snapshot, unless that is there already")
-    .argument(
-      "<name|path>",
-      "a name (of the project file, else a shipped one), a template.yaml, or its folder",
-    )
-    .addOption(projectFileOption())
-    .option("--force", "build again")
-    .option("--verbose", "show the output of its steps")
-    .option("--json", "print the snapshot as JSON")
+  addQuietFlag(
+    command
+      .command("build")
+      .description("build a template into a snapshot, unless that is there already")
+      .argument(
+        "<name|path>",
+        "a name (of the project file, else a shipped one), a template.yaml, or its folder",
+      )
+      .addOption(projectFileOption())
+      .option("--force", "build again")
+      .option("--verbose", "show the output of its steps")
+      .option("--json", "print the snapshot as JSON"),
+  )
     .addHelpText("after", "\nExample:\n  $ thaw template build ./ci/template.yaml")
     .action(async (template: string, flags: BuildFlags) => {
       const { build } = await import("./build.ts");

@@ -2,7 +2,7 @@ import { isStoreReference, type Pulled, type Thaw } from "../../client/index.ts"
 import { Meter } from "../cp/meter.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatSize } from "../format/size.ts";
-import { writeErr } from "../output.ts";
+import { writeProgress } from "../progress/quiet.ts";
 import { createReporter } from "../progress/reporter.ts";
 import type { ReadFlags } from "./flags.ts";
 
@@ -60,7 +60,7 @@ export async function fetchFrom(
       pulled.present && pulled.fetchedBytes === 0
         ? "is here already"
         : `${formatSize(pulled.fetchedBytes)} fetched from ${opened.store.name}`;
-    writeErr(`thaw: ${pulled.id}: ${what}\n`);
+    writeProgress(`thaw: ${pulled.id}: ${what}\n`);
   }
   return pulled;
 }

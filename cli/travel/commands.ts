@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { parseTag } from "../arguments/tag.ts";
+import { addQuietFlag } from "../progress/quiet.ts";
 import {
   addEncryptFlag,
   addPublishFlags,
@@ -30,12 +31,14 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
 
   withPublish(
     addWriteFlags(
-      command
-        .command("push")
-        .description(`send a ${kind} to a store${along}; what is there already does not travel`)
-        .argument(`<${kind}>`, reference)
-        .argument("<store>", `${where} (default tag: its id)`)
-        .option("--json", "print the result as JSON"),
+      addQuietFlag(
+        command
+          .command("push")
+          .description(`send a ${kind} to a store${along}; what is there already does not travel`)
+          .argument(`<${kind}>`, reference)
+          .argument("<store>", `${where} (default tag: its id)`)
+          .option("--json", "print the result as JSON"),
+      ),
     ),
   )
     .addHelpText(
@@ -50,11 +53,13 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
 
   withTag(
     addReadFlags(
-      command
-        .command("pull")
-        .description(`fetch a ${kind} from a store${along}`)
-        .argument("<store>", where)
-        .option("--json", "print the result as JSON"),
+      addQuietFlag(
+        command
+          .command("pull")
+          .description(`fetch a ${kind} from a store${along}`)
+          .argument("<store>", where)
+          .option("--json", "print the result as JSON"),
+      ),
     ),
   )
     .addHelpText(
@@ -69,12 +74,14 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
 
   withPublish(
     addEncryptFlag(
-      command
-        .command("export")
-        .description(`write a ${kind} to one file${along}`)
-        .argument(`<${kind}>`, reference)
-        .argument("<file>", "a file that is not there yet")
-        .option("--json", "print the result as JSON"),
+      addQuietFlag(
+        command
+          .command("export")
+          .description(`write a ${kind} to one file${along}`)
+          .argument(`<${kind}>`, reference)
+          .argument("<file>", "a file that is not there yet")
+          .option("--json", "print the result as JSON"),
+      ),
     ),
   )
     .addHelpText("after", `\nExample:\n  $ thaw ${kind} export ${own} ${id}.thaw`)
@@ -86,11 +93,13 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
 
   withTag(
     addReadFlags(
-      command
-        .command("import")
-        .description(`read a ${kind} from a file that export wrote`)
-        .argument("<file>", "the file")
-        .option("--json", "print the result as JSON"),
+      addQuietFlag(
+        command
+          .command("import")
+          .description(`read a ${kind} from a file that export wrote`)
+          .argument("<file>", "the file")
+          .option("--json", "print the result as JSON"),
+      ),
     ),
   )
     .addHelpText("after", `\nExample:\n  $ thaw ${kind} import ${id}.thaw`)

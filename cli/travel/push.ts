@@ -16,6 +16,7 @@ import { abortOnSignals } from "../exec-io/signals.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
 import { formatSize } from "../format/size.ts";
 import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
+import { writeProgress } from "../progress/quiet.ts";
 import { createReporter } from "../progress/reporter.ts";
 import type { WriteFlags } from "./flags.ts";
 import { describeSending, ProgressLines } from "./sending.ts";
@@ -92,7 +93,7 @@ async function carry(
       publish: { diskOnly: options.diskOnly, allow: options.allowSecrets },
       onBegin: (sending) => {
         meter.total = sending.reduce((sum, { sendBytes }) => sum + sendBytes, 0);
-        if (options.json !== true) writeErr(`thaw: ${describeSending(sending)}\n`);
+        if (options.json !== true) writeProgress(`thaw: ${describeSending(sending)}\n`);
       },
       onBytes: (bytes) => {
         meter.bytes += bytes;
@@ -104,7 +105,7 @@ async function carry(
     meter[Symbol.dispose]();
     if (options.json !== true) {
       const there = pushed.presentBytes === 0 ? "" : `, ${formatSize(pushed.presentBytes)} were there`;
-      writeErr(
+      writeProgress(
         `thaw: ${pushed.id}: ${formatSize(pushed.sentBytes)} sent${there}${pushed.encrypted ? ", encrypted" : ""}\n`,
       );
     }

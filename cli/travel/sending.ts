@@ -1,7 +1,7 @@
 /** Says what an export or a push is about to send, and how far it is. */
 import type { Sending } from "../../client/index.ts";
 import { formatSize } from "../format/size.ts";
-import { writeErr } from "../output.ts";
+import { writeProgress } from "../progress/quiet.ts";
 
 /** Between two lines about how far it is, without a terminal. */
 const lineMs = 5000;
@@ -37,6 +37,6 @@ export class ProgressLines {
     if (this.#live || this.#quiet || now - this.#saidAt < lineMs) return;
     this.#saidAt = now;
     const percent = total === 0 ? 100 : Math.min(100, Math.floor((bytes / total) * 100));
-    writeErr(`thaw: ${formatSize(bytes)} of ${formatSize(total)} sent (${percent}%)\n`);
+    writeProgress(`thaw: ${formatSize(bytes)} of ${formatSize(total)} sent (${percent}%)\n`);
   }
 }

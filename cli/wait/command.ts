@@ -1,19 +1,21 @@
-import { InvalidArgumentError } from "commander";
+import { Option } from "commander";
 import { ThawError } from "../../client/index.ts";
 import { parseDuration } from "../arguments/duration.ts";
 import type { Define } from "../verbs.ts";
 import type { WaitFlags } from "./wait.ts";
 
-function parseFor(text: string): "stopped" | "removed" | "exec" {
-  if (text === "stopped" || text === "removed" || text === "exec") return text;
-  throw new InvalidArgumentError("Write stopped, removed, or exec with an exec's id.");
-}
-
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or the unique beginning of an id")
     .argument("[exec]", "with --for exec: the exec's id")
-    .option("--for <what>", "stopped (or failed, or removed), removed, or exec", parseFor, "stopped")
+    .addOption(
+      new Option(
+        "--for <what>",
+        "for its end (stopped, failed or removed), its removal, or the end of an exec",
+      )
+        .choices(["stopped", "removed", "exec"])
+        .default("stopped"),
+    )
     .option("--timeout <duration>", "give up after this long (exit code 124)", parseDuration)
     .option("--json", "print what became of it as JSON")
     .addHelpText(

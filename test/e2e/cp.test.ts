@@ -424,4 +424,15 @@ test("completion names the commands of a sandbox, and nothing behind them", asyn
   for (const verb of ["attach", "logs", "kill"]) await completes([verb, "web", ""], all.join(""));
   await completes(["logs", "-f", "web", ids[0] ?? ""], `${ids[0]}\n`);
   expect(await complete("logs", "web", ids[0] ?? "", "")).toBe("");
+  await completes(["wait", "web", "--for", "exec", ""], all.join(""));
+  expect(await complete("wait", "web", "--for", "")).toBe("exec\nremoved\nstopped\n");
+
+  const made = ["sh", "-c", "mkdir -p /c/d && cd /c && touch a '$(id)' ';b' 'x y'"];
+  expect((await thaw(["exec", "web", "--", ...made])).exitCode).toBe(0);
+  await completes(["cp", "we"], "web:\n");
+  await completes(["cp", "./here", "we"], "web:\n");
+  await completes(["cp", "web:/c/"], "web:/c/a\nweb:/c/d/\n");
+  // The shell completes paths of this host.
+  expect(await complete("cp", "./")).toBe("");
+  expect(await complete("cp", "web:/c/a", "")).toBe("");
 });

@@ -149,7 +149,13 @@ describe("a registry", () => {
   });
 
   test("a snapshot under a tag of its own; an unknown tag names those there are", async () => {
-    await run("snapshot", "push", "base", `oci:${registry.host}/templates:base-1`);
+    const to = `oci:${registry.host}/templates:base-1`;
+    const pushed = await thaw(["snapshot", "push", "base", to]);
+    expect(pushed.stderr).toMatch(/to send: .* sent/s);
+    expect(await thaw(["snapshot", "push", "-q", "base", to])).toMatchObject({
+      stdout: `${to}\n`,
+      stderr: "",
+    });
     const far = await newHost();
     expect(
       await far.run("snapshot", "pull", `oci:${registry.host}/templates:base-1`, "--tag", "mine:1"),
