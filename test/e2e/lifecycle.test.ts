@@ -2,7 +2,6 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../client/events.ts";
@@ -321,8 +320,12 @@ test("a full host refuses with the figures, or lets wait in line", async () => {
     const refused = await thaw(["create", "--name", "more"]);
     expect(refused.exitCode).toBe(125);
     expect(refused.stderr).toMatch(/no room for sandbox more: 1 of 1 sandboxes are there/);
-    const waiting = thaw(["create", "--name", "patient", "--wait", "60s"]);
-    await sleep(1500);
+    const waiting = thaw(["create", "--name", "patient", "--wait", "5m"]);
+    let told = "";
+    waiting.stderr?.on("data", (text) => {
+      told += text;
+    });
+    await until(() => told.includes("in line"), "it to wait in line");
     await thaw(["rm", "only"]);
     const { exitCode, stderr } = await waiting;
     expect(exitCode, String(stderr)).toBe(0);
