@@ -23,7 +23,7 @@ export function readTree(
 }
 
 async function* unpack(body: Readable, skipped: { path: string; reason: string }[]) {
-  const { treeOfTar } = await import("../client/tree/tar.ts");
+  const { treeOfTar } = await import("../client/tree/tar-in.ts");
   const { showPath } = await import("../client/tree/format.ts");
   try {
     yield* treeOfTar(body, {
@@ -37,7 +37,7 @@ async function* unpack(body: Readable, skipped: { path: string; reason: string }
 
 /** A file or folder as an archive. Its entries are named from its last name on; those of `/.` by `./`. */
 export async function tarOf(agent: Agent, path: string): Promise<AsyncIterable<Buffer>> {
-  const { tarOfFile, tarOfTree } = await import("../client/tree/tar.ts");
+  const { tarOfFile, tarOfTree } = await import("../client/tree/tar-out.ts");
   const { type, mode, uid, gid, size, mtimeNs } = await agent.stat(path);
   const meta = { mode, uid, gid, mtimeNs: BigInt(mtimeNs) };
   const last = path.replace(/\/+$/, "").split("/").at(-1) ?? "";

@@ -96,7 +96,7 @@ async function archiveFromDisk(
   top: { entry: Entry; entries: readonly Entry[] },
   { meter, signal }: CopyOptions,
 ): Promise<Copied> {
-  const { writeTar } = await import("../../client/tree/tar.ts");
+  const { writeTar } = await import("../../client/tree/tar-out.ts");
   const level = "files";
   const skipped: SkippedEntry[] = [];
   const archive = writeTar(async (tar) => {

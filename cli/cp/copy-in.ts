@@ -136,7 +136,7 @@ export async function copyStdinIn(client: Thaw, to: GuestOperand, options: CopyO
     throw new ThawError("conflict", `${to.sandbox}:${to.path} is not a folder; - takes a tar archive`, {
       hint: `a file's bytes: thaw cp /dev/stdin ${to.sandbox}:${to.path}`,
     });
-  const { treeOfTar } = await import("../../client/tree/tar.ts");
+  const { treeOfTar } = await import("../../client/tree/tar-in.ts");
   const skipped: SkippedEntry[] = [];
   const tree = onlyOnce(() =>
     treeOfTar(meter.count(readStdin(signal)), { onSkipped: (one) => skipped.push(one) }),

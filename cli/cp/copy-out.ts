@@ -72,7 +72,7 @@ export async function copyOutToStdout(
   options: CopyOptions,
 ): Promise<Copied> {
   const { meter, signal } = options;
-  const { tarOfFile, tarOfTree } = await import("../../client/tree/tar.ts");
+  const { tarOfFile, tarOfTree } = await import("../../client/tree/tar-out.ts");
   const place = await find(files, from, signal);
   const { path, entry } = place;
   const { type, mode, uid, gid, size } = entry;
