@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -57,6 +58,11 @@ describe("files of a capture are those of the failure", () => {
       exitCode: 0,
     });
     expect((await print("latest:/dev/shm/m")).stdout).toBe("shm\n");
+    const { socket } = await thawJson<{ socket: string }>(["daemon", "status"]);
+    const url = `http://thaw/v1/captures/${id}/tree?path=/root/made`;
+    const asTar = ["--unix-socket", socket, "-sf", "-H", "accept: application/x-tar", url];
+    const input = execFileSync("curl", asTar);
+    expect(execFileSync("tar", ["-xO", "made/now"], { input }).toString()).toBe("just\n");
     expect((await cp("latest:/root/gone", "-")).stderr).toMatch(/there is no \/root\/gone in fail-/);
     expect((await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name)).toEqual(["o"]);
 
