@@ -17,11 +17,11 @@ export async function buildProgram(argv: readonly string[], exit: (code: number)
   const program = new Command("thaw")
     .description("Ephemeral microVM sandboxes, thawed from snapshots in milliseconds.")
     .version(findOwnVersion().version, "-V, --version")
-    .option("--context <name>", "work on the host of this name (before the verb): thaw context ls")
+    .option("--context <name>", "use this host; give it before the verb; list hosts with: thaw context ls")
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeOut, writeErr, outputError: () => {} })
-    .addHelpText("after", "\nExample:\n  $ thaw run -- uname -a\n\nA command's own help: thaw run --help");
+    .addHelpText("after", "\nExample:\n  $ thaw run -- uname -a\n\nHelp for one command: thaw run --help");
   program.hook("preAction", () => {
     const { context } = program.opts<{ context?: string }>();
     if (context !== undefined) process.env.THAW_CONTEXT = context;

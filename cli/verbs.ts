@@ -17,14 +17,17 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "thaw a sandbox, run a command in it, remove it",
     load: () => import("./run/command.ts"),
   },
-  create: { description: "thaw a sandbox that stays", load: () => import("./create/command.ts") },
+  create: {
+    description: "create a sandbox that stays until it is removed",
+    load: () => import("./create/command.ts"),
+  },
   exec: { description: "run a command in a sandbox", load: () => import("./exec/command.ts") },
-  attach: { description: "join a command that runs", load: () => import("./attach/command.ts") },
+  attach: { description: "attach to a running command", load: () => import("./attach/command.ts") },
   shell: { description: "open a shell in a sandbox", load: () => import("./shell/command.ts") },
-  logs: { description: "print what a command wrote", load: () => import("./logs/command.ts") },
+  logs: { description: "print the output of a command", load: () => import("./logs/command.ts") },
   cp: { description: "copy files into and out of sandboxes", load: () => import("./cp/command.ts") },
   "ssh-config": {
-    description: "print an entry for ssh's configuration that opens sandboxes",
+    description: "print an entry for ~/.ssh/config, so that ssh can open sandboxes",
     load: () => import("./ssh-config/command.ts"),
   },
   "ssh-proxy": {
@@ -34,82 +37,89 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
   ls: { description: "list sandboxes", load: () => import("./ls/command.ts") },
   ps: {
-    description: "list sandboxes; or the commands and processes of one",
+    description: "list sandboxes, or the commands and processes of one sandbox",
     load: () => import("./ps/command.ts"),
   },
   inspect: {
-    description: "print all that is known of a sandbox, snapshot or capture",
+    description: "print the details of a sandbox, snapshot or capture",
     load: () => import("./inspect/command.ts"),
   },
   rename: { description: "give a sandbox another name", load: () => import("./rename/command.ts") },
   kill: { description: "send a signal to commands in a sandbox", load: () => import("./kill/command.ts") },
   stop: {
-    description: "keep sandboxes on disk and end their machines",
+    description: "save sandboxes to disk and end their machines",
     load: () => import("./stop/command.ts"),
   },
   start: {
-    description: "let stopped and paused sandboxes go on where they were",
+    description: "resume stopped and paused sandboxes",
     load: () => import("./start/command.ts"),
   },
   rm: { description: "remove sandboxes", load: () => import("./rm/command.ts") },
   pause: {
-    description: "stop a sandbox's clock; it keeps its memory",
+    description: "pause a sandbox; its memory stays in RAM",
     load: () => import("./pause/command.ts"),
   },
-  resume: { description: "let a paused sandbox go on", load: () => import("./resume/command.ts") },
+  resume: { description: "resume a paused sandbox", load: () => import("./resume/command.ts") },
   freeze: {
-    description: "make a snapshot of a sandbox while it goes on",
+    description: "make a snapshot of a sandbox; the sandbox keeps running",
     load: () => import("./freeze/command.ts"),
   },
   fork: { description: "make copies of a sandbox as it is now", load: () => import("./fork/command.ts") },
-  extend: { description: "put a sandbox's end off", load: () => import("./extend/command.ts") },
+  extend: { description: "extend a sandbox's time to live", load: () => import("./extend/command.ts") },
   wait: {
-    description: "wait until a sandbox stops, is gone, or an exec in it ends",
+    description: "wait until a sandbox stops or is removed, or until an exec in it ends",
     load: () => import("./wait/command.ts"),
   },
   top: { description: "list the processes of a sandbox", load: () => import("./top/command.ts") },
-  stats: { description: "memory and CPU of sandboxes", load: () => import("./stats/command.ts") },
+  stats: {
+    description: "print the memory and CPU use of sandboxes",
+    load: () => import("./stats/command.ts"),
+  },
   port: {
-    description: "forward ports and unix sockets of this host into a sandbox, and list what listens in it",
+    description: "forward ports and unix sockets of this host into a sandbox, and list its listening ports",
     load: () => import("./port/command.ts"),
   },
   preview: {
-    description: "print an address at which a browser sees a port of a sandbox",
+    description: "print a URL that opens a port of a sandbox in a browser",
     load: () => import("./preview/command.ts"),
   },
   network: {
-    description: "show and change what a sandbox may reach, and see what it did",
+    description: "show and change a sandbox's network policy, and list its connections",
     load: () => import("./network/command.ts"),
   },
-  events: { description: "what happens on this host", load: () => import("./events/command.ts") },
-  template: { description: "build, list and show templates", load: () => import("./template/command.ts") },
+  events: { description: "print the events of this host", load: () => import("./events/command.ts") },
+  template: {
+    description: "build, list, show and edit templates",
+    load: () => import("./template/command.ts"),
+  },
   snapshot: {
-    description: "list, inspect, tag, verify, push, pull and remove snapshots",
+    description: "manage snapshots",
     load: () => import("./snapshot/command.ts"),
   },
   images: { description: "list snapshots", load: () => import("./images/command.ts") },
   capture: {
-    description: "list, show, check, verify, push, pull and remove what was kept of failures",
+    description: "manage captures of failed runs",
     load: () => import("./capture/command.ts"),
   },
   replay: {
-    description: "thaw a captured failure and stand in it",
+    description: "thaw a capture of a failed run and open a shell in it",
     load: () => import("./replay/command.ts"),
   },
   open: {
-    description: "find the newest failed run of this branch on GitHub and stand in it",
+    description: "find the newest failed run of this branch on GitHub and replay its capture",
     load: () => import("./open/command.ts"),
   },
   rerun: {
-    description: "run a captured failure's command again and again: flaky or broken?",
+    description: "run the command of a capture several times, to tell flaky from broken",
     load: () => import("./rerun/command.ts"),
   },
   project: {
-    description: "check the project file, print its schema",
+    description: "check the project file (thaw.yaml), or print its schema",
     load: () => import("./project/command.ts"),
   },
   ci: {
-    description: "write a workflow that is safe for strangers' pull requests, and check those that are there",
+    description:
+      "write a GitHub workflow that is safe for pull requests of forks, and check existing workflows",
     load: () => import("./ci/command.ts"),
   },
   cache: {
@@ -117,16 +127,19 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./cache/command.ts"),
   },
   prune: {
-    description: "remove captures and caches over budget, and snapshots that nothing needs",
+    description: "remove captures and caches beyond their limits, and unused snapshots",
     load: () => import("./prune/command.ts"),
   },
   quarantine: {
-    description: "list, restore and delete state that could not be read",
+    description: "list, restore and delete state files that thaw could not read",
     load: () => import("./quarantine/command.ts"),
   },
-  doctor: { description: "say what this host has and lacks", load: () => import("./doctor/command.ts") },
+  doctor: {
+    description: "check that this host can run sandboxes",
+    load: () => import("./doctor/command.ts"),
+  },
   info: {
-    description: "say which daemon answers, and how much there is of what",
+    description: "show the daemon, and count its sandboxes, snapshots and captures",
     load: () => import("./info/command.ts"),
   },
   version: {
@@ -134,18 +147,21 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./version/command.ts"),
   },
   login: {
-    description: "keep the user and password of a registry, for push and pull",
+    description: "store the user and password of a registry, for push and pull",
     load: () => import("./login/command.ts"),
   },
   logout: {
-    description: "forget the user and password of a registry",
+    description: "remove the stored user and password of a registry",
     load: () => import("./logout/command.ts"),
   },
   context: {
-    description: "name other hosts, and choose which one is worked on",
+    description: "manage names for other hosts, and choose the host that commands use",
     load: () => import("./context/command.ts"),
   },
-  daemon: { description: "start, stop and look at the daemon", load: () => import("./daemon/command.ts") },
+  daemon: {
+    description: "start, stop, install and inspect the daemon",
+    load: () => import("./daemon/command.ts"),
+  },
   completion: {
     description: "print a shell's completion script",
     load: () => import("./completion/command.ts"),

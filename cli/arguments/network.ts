@@ -27,17 +27,17 @@ export function addNetworkFlags(command: Command): Command {
     .addOption(
       new Option(
         "--network <mode>",
-        "what happens to destinations that no rule names: none, open (all but private addresses), audit (as open, and noted)",
+        "access to destinations that no rule names: none, open (all but private addresses), audit (as open, and recorded)",
       ).choices([...networkModes]),
     )
     .option(
       "--allow <rule>",
-      "let it reach NAME, *.NAME, an address, a network, host:PORT or @PRESET, with :PORTS behind (may be repeated)",
+      "allow connections to NAME, *.NAME, an address, a network, host:PORT or @PRESET, optionally followed by :PORTS (may be repeated)",
       collectRule,
     )
     .option(
       "--deny <rule>",
-      "keep it from what this names, whatever is allowed (may be repeated)",
+      "deny connections to these destinations, even if another rule allows them (may be repeated)",
       collectRule,
     );
 }

@@ -18,11 +18,27 @@ function parseTimer(text: string): number | null {
 /** Adds the flags of everything that makes a sandbox. */
 export function addTimerFlags(command: Command): Command {
   return command
-    .option("--ttl <duration>", "remove it this long after its creation, whatever it does", parseTimer)
-    .option("--idle <duration>", "pause it when idle this long: no client, no CPU used", parseTimer)
-    .option("--stop-after <duration>", "freeze and stop it when paused this long", parseTimer)
-    .option("--remove-after <duration>", "remove it when stopped or failed this long", parseTimer)
-    .option("--wait <duration>", "wait in line this long when the host is full", parseDuration);
+    .option(
+      "--ttl <duration>",
+      "remove the sandbox this long after its creation, even if it is in use",
+      parseTimer,
+    )
+    .option(
+      "--idle <duration>",
+      "pause the sandbox when it was idle this long: no client, no CPU use",
+      parseTimer,
+    )
+    .option(
+      "--stop-after <duration>",
+      "stop the sandbox (save it to disk) when it was paused this long",
+      parseTimer,
+    )
+    .option(
+      "--remove-after <duration>",
+      "remove the sandbox when it was stopped or failed this long",
+      parseTimer,
+    )
+    .option("--wait <duration>", "wait this long for room when the host is full", parseDuration);
 }
 
 /** The part of a request that these flags are. */

@@ -5,18 +5,18 @@ import type { AttachFlags } from "./attach.ts";
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
-    .argument("[exec]", "an exec's id or a unique beginning of it (default: the newest that runs)")
-    .option("--takeover", "write, though somebody else does; they watch from then on")
+    .argument("[exec]", "an exec's id or a unique beginning of it (default: the newest running command)")
+    .option("--takeover", "take the input over from another client, which can then only watch")
     .option("--watch", "only watch")
-    .option("-i, --interactive", "pass stdin on though it is no terminal")
+    .option("-i, --interactive", "pass stdin on, even if it is not a terminal")
     .addOption(detachKeysOption())
-    .option("--json", "the result as a line of JSON on stderr")
+    .option("--json", "print the result as a line of JSON on stderr")
     .addOption(resultFileOption())
     .addHelpText(
       "after",
       `
-Shows the last 256 KiB of what the command wrote, then what comes. One client writes, others watch. Leaving, or a closed
-terminal, lets the command run on. The exit code is the command's own; 0 when you left.
+Prints the last 256 KiB of the command's output, then new output. One client can write; the others watch. If you detach or
+close the terminal, the command keeps running. The exit code is the command's own, or 0 if you detached.
 
 Examples:
   $ thaw attach web

@@ -5,7 +5,7 @@ type JsonFlag = { json?: boolean };
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw cache ls");
-  addListingFlags(command.command("ls").description("list cached folders of runs"), "the caches")
+  addListingFlags(command.command("ls").description("list the cached folders of runs"), "the caches")
     .addHelpText("after", "\nExample:\n  $ thaw cache ls --json")
     .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
@@ -14,7 +14,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("rm")
-    .description("remove caches; sandboxes that have their folders keep them")
+    .description("remove caches; sandboxes that use a cached folder keep their copy")
     .argument("<cache...>", "ids")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw cache rm 4f1c0a9be2d37786")

@@ -15,15 +15,15 @@ export const define: Define = (command, exit) => {
     .command("ls")
     .description("list captures, newest first")
     .addOption(
-      new Option("--trigger <trigger>", "only those with this trigger").choices([
+      new Option("--trigger <trigger>", "only captures with this trigger").choices([
         ...["exit", "signal", "timeout", "oom", "panic", "cancel", "manual"],
       ]),
     )
-    .option("--repo <owner/name>", "only those of this repository")
-    .option("--branch <name>", "only those of this branch or tag")
-    .option("--pr <number>", "only those of this pull request")
-    .option("--fingerprint <hex>", "only those of failures like this one")
-    .option("--since <duration>", "only those not older than 10m, 2h, 3d", parseDuration)
+    .option("--repo <owner/name>", "only captures of this repository")
+    .option("--branch <name>", "only captures of this branch or tag")
+    .option("--pr <number>", "only captures of this pull request")
+    .option("--fingerprint <hex>", "only captures of the same failure, by its fingerprint")
+    .option("--since <duration>", "only captures that are at most this old: 10m, 2h, 3d", parseDuration)
     .option("-q, --quiet", "print ids only")
     .option("--json", "print the captures as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture ls --repo acme/shop --since 24h")
@@ -34,7 +34,9 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("show")
-    .description("show a capture's case: what ran, how it ended, what the machine was doing")
+    .description(
+      "show a capture's case file: the command, how it ended, and the machine's processes and connections",
+    )
     .argument("<capture>", reference)
     .option("--json", "print it as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture show latest")
@@ -46,14 +48,16 @@ export const define: Define = (command, exit) => {
   addReadFlags(
     command
       .command("check")
-      .description("say how a capture can be replayed here: memory, disk or files, and why not")
+      .description(
+        "show at which level a capture can be replayed here (memory, disk, files), and why not at a higher one",
+      )
       .argument("<capture>", `${reference}; or one in a store: oci:HOST/REPOSITORY:TAG, dir:PATH, a file`)
       .option("--json", "print it as JSON"),
   )
     .addHelpText(
       "after",
       `
-Of a capture in a store only its outline is read, and nothing of it fetched. The exit code is 1 when it can't be replayed at all.
+For a capture in a store, only its outline is read; nothing is fetched. The exit code is 1 if it can't be replayed at all.
 
 Examples:
   $ thaw capture check latest
@@ -65,19 +69,19 @@ Examples:
     });
   command
     .command("diff")
-    .description("compare two captures: what was run, output, end, processes, ports, network, files")
+    .description("compare two captures: command, output, exit, processes, ports, network, files")
     .argument("<capture>", reference)
     .argument(
       "[other]",
-      "another; default: the newest of the same command, one that went well if there is one",
+      "another capture (default: the newest capture of the same command, if possible of a successful run)",
     )
-    .option("--files <path>", "also what is at and beneath this path of both")
+    .option("--files <path>", "also compare the files at and below this path")
     .option("--json", "print the comparison as JSON")
     .addHelpText(
       "after",
       `
-What only the first has is shown with -, what only the second has with +, and » marks the first difference. Numbers, addresses and the
-like that vary from run to run are no difference. The exit code is 1 when there is one.
+Lines with - are only in the first capture, lines with + only in the second; » marks the first difference. Numbers, addresses and similar
+values that change with every run are ignored. The exit code is 1 if the captures differ.
 
 Examples:
   $ thaw capture diff latest
@@ -89,7 +93,7 @@ Examples:
     });
   command
     .command("verify")
-    .description("compare every part with its digest, and thaw the machine on trial")
+    .description("compare every part with its digest, and thaw the machine as a test")
     .argument("<capture>", reference)
     .option("--json", "print the report as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture verify latest")
@@ -99,7 +103,7 @@ Examples:
     });
   command
     .command("create")
-    .description("capture a sandbox as it is now; it goes on")
+    .description("capture a sandbox as it is now; it keeps running")
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
     .option("--json", "print the capture as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture create web")
@@ -109,8 +113,8 @@ Examples:
       exit(0);
     });
   for (const [name, pinned, description] of [
-    ["pin", true, "keep captures whatever the retention says"],
-    ["unpin", false, "leave captures to the retention again"],
+    ["pin", true, "pin captures, so that retention does not remove them"],
+    ["unpin", false, "unpin captures, so that retention applies to them again"],
   ] as const)
     command
       .command(name)

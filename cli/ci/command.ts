@@ -7,15 +7,18 @@ export const define: Define = (command, exit) => {
     .command("init")
     .description("write a workflow that is safe for pull requests of forks, and thaw.yaml")
     .option("--runs-on <labels>", "the runner's labels, with commas between (default: ubuntu-24.04)")
-    .option("--template <name>", "base, node, python, or one of your own")
-    .option("--command <text>", "what runs in the sandbox")
-    .option("--network <rules>", "what it may reach, such as @npm; empty for nothing")
-    .option("--timeout <duration>", "end it after this long (default: 20m)")
-    .option("--branch <name>", "pushes to it start the workflow (default: as the clone remembers, else main)")
+    .option("--template <name>", "base, node, python, or a template of your own")
+    .option("--command <text>", "the command to run in the sandbox")
+    .option("--network <rules>", "destinations that the sandbox may reach, such as @npm; empty for none")
+    .option("--timeout <duration>", "end the command after this long (default: 20m)")
+    .option(
+      "--branch <name>",
+      "run the workflow on pushes to this branch (default: the clone's default branch, else main)",
+    )
     .option("--action <commit>", "the commit of thaw-ci/thaw to use (default: this release's)")
-    .option("--no-project", "write no thaw.yaml")
-    .option("-y, --yes", "ask nothing: take what is proposed where no flag says otherwise")
-    .option("--force", "overwrite what is there")
+    .option("--no-project", "do not write thaw.yaml")
+    .option("-y, --yes", "ask nothing: use the proposed value where no flag is given")
+    .option("--force", "overwrite existing files")
     .option("--json", "print what was written as JSON; asks nothing")
     .addHelpText(
       "after",
@@ -27,14 +30,16 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("check")
-    .description("find what is unsafe in GitHub workflows and composite actions, and say the repair")
-    .argument("[path...]", "files, or folders that hold them; default: the checkout's .github")
+    .description(
+      "find unsafe settings in GitHub workflows and composite actions, and print how to repair them",
+    )
+    .argument("[path...]", "files or folders to check (default: the checkout's .github)")
     .option("--json", "print the findings as JSON")
     .addHelpText(
       "after",
       `
 Exit code: 0 when nothing unsafe was found, 1 with findings, 2 when there is nothing to check.
-A comment on the line, or alone above it, allows a finding: # thaw ci: allow unpinned-action
+To allow a finding, put a comment on its line or alone on the line above: # thaw ci: allow unpinned-action
 
 Examples:
   $ thaw ci check

@@ -4,7 +4,7 @@ import type { Define } from "../verbs.ts";
 export const define: Define = (command, exit) => {
   command
     .addArgument(new Argument("<shell>", "which shell").choices(["bash", "zsh", "fish"]))
-    .option("--json", "the script as a JSON string")
+    .option("--json", "print the script as a JSON string")
     .addHelpText(
       "after",
       `

@@ -8,8 +8,8 @@ export const define: Define = (command, exit) => {
   command.addHelpText(
     "after",
     `
-A context is another host with thaw, reached with the system's ssh. "local" is this host. --context NAME before a verb, or
-THAW_CONTEXT, chooses one for a command.
+A context is another host with thaw, reached with the system's ssh. "local" is this machine. To choose a context for one command:
+--context NAME before the verb, or the variable THAW_CONTEXT.
 
 Examples:
   $ thaw context add ci-3 ssh://ann@ci-3.example.com
@@ -17,13 +17,13 @@ Examples:
   );
   command
     .command("add")
-    .description("name a host, and try to reach it")
+    .description("give another host a name, and try to reach it")
     .argument("<name>", "lower-case letters, digits and dashes")
     .argument("<url>", "ssh://[USER@]HOST[:PORT]")
-    .option("--thaw <command>", "how thaw is called there (default: thaw)")
+    .option("--thaw <command>", "the path of the thaw command on that host (default: thaw)")
     .option("--no-check", "don't connect")
     .option("--force", "replace a context of that name")
-    .option("--json", "print what answers as JSON")
+    .option("--json", "print the daemon that answers as JSON")
     .addHelpText(
       "after",
       "\nExample:\n  $ thaw context add ci-3 ssh://ann@ci-3.example.com:2222 --thaw /opt/thaw/bin/thaw",
@@ -35,7 +35,7 @@ Examples:
     });
   command
     .command("use")
-    .description("let commands work on this host from now on; local for this one")
+    .description("let commands use this host from now on; local is this machine")
     .argument("<name>", "a context, or local")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw context use ci-3")
@@ -53,7 +53,7 @@ Examples:
     });
   command
     .command("rm")
-    .description("forget a host; nothing is changed there")
+    .description("remove contexts; nothing changes on the hosts")
     .argument("<name...>", "contexts")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw context rm ci-3")

@@ -20,12 +20,12 @@ export const define: Define = (command, exit) => {
             .addOption(
               new Option(
                 "--template <name|path>",
-                "thaw this template, built when absent (default: base)",
+                "start from this template; it is built if needed (default: base)",
               ).conflicts("snapshot"),
             )
             .option(
               "--snapshot <tag|id|store>",
-              "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+              "start from this snapshot; one in a store (oci:…, dir:…) is fetched first",
             )
             .addOption(projectFileOption())
             .option("--name <name>", "the sandbox's name", parseSandboxName)
@@ -36,7 +36,7 @@ export const define: Define = (command, exit) => {
       ),
     ),
   )
-    .option("--verbose", "show a build's output")
+    .option("--verbose", "show the output of builds")
     .option("--json", "print the sandbox as JSON")
     .addHelpText(
       "after",

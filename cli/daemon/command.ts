@@ -7,16 +7,16 @@ type JsonFlag = { json?: boolean };
 export const define: Define = (command, exit) => {
   command.addHelpText(
     "after",
-    "\nClients start the daemon by themselves.\n\nExample:\n  $ thaw daemon status",
+    "\nEvery command that needs the daemon starts it if it is not running.\n\nExample:\n  $ thaw daemon status",
   );
   command
     .command("start")
-    .description("start the daemon, unless it runs")
+    .description("start the daemon, unless it is running")
     .option(
       "--preview-listen <address:port>",
-      "where previews are served; preview.listen in config.yaml stays when the daemon is started again",
+      "serve previews at this address until the daemon ends; to set it permanently: preview.listen in config.yaml",
     )
-    .option("--json", "print what runs as JSON")
+    .option("--json", "print the daemon's status as JSON")
     .addHelpText(
       "after",
       "\nExamples:\n  $ thaw daemon start\n  $ thaw daemon start --preview-listen 127.0.0.1:7380",
@@ -28,8 +28,8 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("stop")
-    .description("stop the daemon; its machines go on, and the next daemon adopts them")
-    .option("--all", "its machines too: removes every sandbox that runs or is paused")
+    .description("stop the daemon; its machines keep running, and the next daemon adopts them")
+    .option("--all", "also end its machines: removes every running and paused sandbox")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExamples:\n  $ thaw daemon stop\n  $ thaw daemon stop --all")
     .action(async (flags: JsonFlag & { all?: boolean }) => {
@@ -39,7 +39,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("stdio")
-    .description("join stdin and stdout with a connection to the daemon: the far end of a context")
+    .description("connect stdin and stdout to the daemon; a context runs this on its host")
     .addHelpText("after", "\nExample:\n  $ ssh ci-3 thaw daemon stdio")
     .action(async () => {
       const { joinStdio } = await import("./stdio.ts");
@@ -48,8 +48,8 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("status")
-    .description("say whether the daemon runs; exits with 1 when it does not")
-    .option("--json", "print what runs as JSON")
+    .description("show whether the daemon is running; the exit code is 1 if it is not")
+    .option("--json", "print the daemon's status as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw daemon status --json")
     .action(async (flags: JsonFlag) => {
       const { status } = await import("./status.ts");
@@ -57,9 +57,9 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("install")
-    .description("let systemd run the daemon; again after an update")
-    .option("--system", "one for the whole host, for the users of the group thaw")
-    .option("--print", "only show the unit")
+    .description("install the daemon as a systemd service; run this again after an update")
+    .option("--system", "one daemon for the whole host, for the users in the group thaw")
+    .option("--print", "only print the systemd unit")
     .addHelpText("after", "\nExamples:\n  $ thaw daemon install\n  $ sudo thaw daemon install --system")
     .action(async (flags: InstallFlags) => {
       const { install } = await import("./install.ts");
@@ -69,9 +69,9 @@ export const define: Define = (command, exit) => {
   command
     .command("logs")
     .description("print the daemon's log")
-    .option("-f, --follow", "go on with what comes")
+    .option("-f, --follow", "keep printing as more comes")
     .option("-n, --tail <lines>", "only the last lines", parseLines)
-    .option("--json", "each line as a JSON string")
+    .option("--json", "print each line as a JSON string")
     .addHelpText("after", "\nExample:\n  $ thaw daemon logs -f")
     .action(async (flags: { follow?: boolean; tail?: number; json?: boolean }) => {
       const { showLogs } = await import("./logs.ts");

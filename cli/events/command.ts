@@ -9,10 +9,10 @@ function parseId(text: string): number {
 
 export const define: Define = (command, exit) => {
   command
-    .argument("[sandbox]", "only events of this sandbox and its execs")
-    .option("--follow", "go on with what comes")
+    .argument("[sandbox]", "only events of this sandbox and of its execs")
+    .option("--follow", "keep printing as more comes")
     .option("--since <id>", "only events after this id", parseId)
-    .option("--json", "each event as a line of JSON")
+    .option("--json", "print each event as a line of JSON")
     .addHelpText("after", "\nExamples:\n  $ thaw events --follow\n  $ thaw events web --since 120 --json")
     .action(async (sandbox: string | undefined, flags: EventsFlags) => {
       const { events } = await import("./events.ts");

@@ -32,12 +32,12 @@ export function addExecFlags(command: Command): Command {
   return command
     .option(
       "-e, --env <K=V>",
-      "set a variable; K alone passes your own value on (may be repeated)",
+      "set a variable; K alone passes on its value from your environment (may be repeated)",
       collectEnv,
     )
     .option(
       "--mask <name>",
-      "this variable, from -e or your own, is secret: masked in output, kept nowhere (may be repeated)",
+      "pass on this variable as a secret, with its value from -e or your environment: masked in output, never stored (may be repeated)",
       collectMask,
     )
     .option("-w, --workdir <dir>", "run in this folder of the sandbox")
@@ -47,14 +47,14 @@ export function addExecFlags(command: Command): Command {
     .option("--timeout <duration>", "end the command after 500ms, 2s, 10m, 1h (exit code 124)", parseDuration)
     .option(
       "--capture <when>",
-      "keep the machine when the command fails: on-failure, always, never, or triggers as in timeout,oom",
+      "when to capture the machine: on-failure, always, never, or triggers as in timeout,oom",
       parseCapture,
     )
     .option(
       "--checkpoint",
-      "with --capture: keep the machine as it is before the command too, for thaw rerun",
+      "with --capture: also save the machine's state before the command, for thaw rerun",
     )
-    .option("--json", "progress and result as lines of JSON on stderr")
+    .option("--json", "print progress and result as lines of JSON on stderr")
     .addOption(resultFileOption());
 }
 
@@ -62,7 +62,7 @@ export function addExecFlags(command: Command): Command {
 export function resultFileOption(): Option {
   return new Option(
     "--result-file <file>",
-    "write the result as a line of JSON to this file, apart from what the guest writes (/dev/fd/3: a descriptor)",
+    "write the result as a line of JSON to this file, separate from the command's output (/dev/fd/3: a file descriptor)",
   ).argParser(openResultFile);
 }
 
@@ -70,7 +70,7 @@ export function resultFileOption(): Option {
 export function detachKeysOption(): Option {
   return new Option(
     "--detach-keys <keys>",
-    "keys that leave it running, e.g. ctrl-p,ctrl-q; none for no keys (default: ctrl-])",
+    "keys that detach and leave the command running, e.g. ctrl-p,ctrl-q; none turns them off (default: ctrl-])",
   ).argParser(parseDetachKeys);
 }
 

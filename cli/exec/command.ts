@@ -23,8 +23,8 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
-SIGINT, SIGTERM, SIGHUP and SIGQUIT go to the command. A client that is killed (SIGKILL, a lost connection) leaves the command
-running: thaw attach joins it again, thaw logs prints its output.
+SIGINT, SIGTERM, SIGHUP and SIGQUIT go to the command. If the client is killed (SIGKILL, a lost connection), the command keeps
+running: thaw attach attaches to it again, thaw logs prints its output.
 
 Examples:
   $ thaw exec web -- ps aux

@@ -14,14 +14,14 @@ export const define: Define = (command, exit) => {
       .option("--name <prefix>", "name them PREFIX-1, PREFIX-2, …", parseSandboxName)
       .option(
         "--label <K=V>",
-        "a label of the copies, beside those of the sandbox (may be repeated)",
+        "add a label to the copies; they also get the sandbox's labels (may be repeated)",
         collectLabel,
       )
       .option("--json", "print the sandboxes as JSON"),
   )
     .addHelpText(
       "after",
-      `\nEach copy has the memory, processes and disk of this instant, and an identity of its own; the sandbox goes on.${RANDOM_NOTE}\n\nExample:\n  $ thaw fork web -n 3 --name try && thaw exec try-2 -- hostname`,
+      `\nEach copy has the memory, processes and disk of this instant, and an identity of its own; the sandbox keeps running.${RANDOM_NOTE}\n\nExample:\n  $ thaw fork web -n 3 --name try && thaw exec try-2 -- hostname`,
     )
     .action(async (sandbox: string, flags: ForkFlags) => {
       const { fork } = await import("./fork.ts");

@@ -13,7 +13,7 @@ export const define: Define = (command, exit) => {
   )
     .addHelpText(
       "after",
-      `\nMemory, processes and disk are kept as they are; the sandbox goes on.${RANDOM_NOTE}\n\nExample:\n  $ thaw freeze web mine:1 && thaw run --snapshot mine:1 -- ps`,
+      `\nThe snapshot has the memory, processes and disk of this instant; the sandbox keeps running.${RANDOM_NOTE}\n\nExample:\n  $ thaw freeze web mine:1 && thaw run --snapshot mine:1 -- ps`,
     )
     .action(async (sandbox: string, tag: string, flags: FreezeFlags) => {
       const { freeze } = await import("./freeze.ts");

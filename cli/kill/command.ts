@@ -3,7 +3,10 @@ import type { Define } from "../verbs.ts";
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
-    .argument("[exec...]", "ids of its commands, or unique beginnings (default: each that runs)")
+    .argument(
+      "[exec...]",
+      "ids of execs in the sandbox, or unique beginnings (default: all running commands)",
+    )
     .option("-s, --signal <signal>", "the signal, e.g. TERM, SIGINT or 9", "KILL")
     .option("--json", "print the commands as JSON")
     .addHelpText(

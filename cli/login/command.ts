@@ -4,15 +4,15 @@ import type { LoginFlags } from "./login.ts";
 export const define: Define = (command, exit) => {
   command
     .argument("<registry>", "HOST[:PORT], for instance ghcr.io")
-    .option("-u, --username <user>", "the user (asked for when it is left out)")
-    .option("--password-stdin", "read the password, or a token that stands for it, from stdin")
-    .option("--plain-http", "speak to the registry without TLS (of itself only on loopback)")
+    .option("-u, --username <user>", "the user (default: login asks for it)")
+    .option("--password-stdin", "read the password or an access token from stdin")
+    .option("--plain-http", "connect to the registry without TLS (always so on loopback)")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
       `
-The registry is asked whether it takes them. They are kept where docker keeps them, for docker too: in
-$REGISTRY_AUTH_FILE, else in ~/.docker/config.json, or with the credential helper that this file names.
+Checks user and password with the registry, and stores them where docker does, so that docker can use them too: in
+$REGISTRY_AUTH_FILE, else in ~/.docker/config.json, or in the credential helper that this file names.
 
 Examples:
   $ thaw login ghcr.io

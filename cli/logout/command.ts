@@ -7,7 +7,7 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
-Every file of docker and podman that has them forgets them, and so do the credential helpers that these files name.
+Removes them from every credential file of docker and podman, and from the credential helpers that these files name.
 
 Example:
   $ thaw logout ghcr.io`,

@@ -6,17 +6,23 @@ import type { LogsFlags } from "./logs.ts";
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
-    .argument("[exec]", "an exec's id or a unique beginning of it (default: the newest)")
-    .option("-a, --all", "of every command of the sandbox, each line with the exec's id before it")
-    .option("-f, --follow", "go on until the command has ended; with --all, until the sandbox is gone")
-    .option("--since <when>", "only what came within 10m, 2h, … or since 2026-01-31T12:00:00Z", parseSince)
+    .argument("[exec]", "an exec's id or a unique beginning of it (default: the newest command)")
+    .option(
+      "-a, --all",
+      "print the output of every command of the sandbox, each line with the exec's id before it",
+    )
+    .option(
+      "-f, --follow",
+      "keep printing until the command has ended; with --all, until the sandbox is removed",
+    )
+    .option("--since <when>", "only output of the last 10m, 2h, … or since 2026-01-31T12:00:00Z", parseSince)
     .option("-n, --tail <lines>", "only the last lines, of stdout and stderr together", parseLines)
     .option("-t, --timestamps", "put the time before each line")
-    .option("--json", "each line as a line of JSON: time, stream, text; with --all, exec")
+    .option("--json", "print each line as an object of JSON: time, stream, text; with --all also exec")
     .addHelpText(
       "after",
       `
-What the command wrote to stdout and stderr comes out there again.
+The command's stdout is printed to stdout, its stderr to stderr.
 
 Examples:
   $ thaw logs web

@@ -7,24 +7,27 @@ import type { ListFlags } from "./list.ts";
 /** Flags that choose and show sandboxes. */
 export function addListFlags(command: Command): Command {
   return command
-    .option("--label <K=V|K>", "only those with this label (may be repeated)", collectSelector)
+    .option("--label <K=V|K>", "only sandboxes with this label (may be repeated)", collectSelector)
     .option(
       "--filter <K=V>",
-      "only those whose name, state, from or id begins with this, or label=K=V (may be repeated)",
+      "only sandboxes whose name, state, from or id begins with V, or label=K=V (may be repeated)",
       collectFilter,
     )
     .option("-q, --quiet", "print ids only")
-    .option("--format <template>", "one line each, as in '{{.name}} {{.state}}'; json: a line of JSON each")
-    .option("--no-trunc", "print long cells whole")
+    .option(
+      "--format <template>",
+      "print one line per sandbox, as in '{{.name}} {{.state}}'; json prints a line of JSON per sandbox",
+    )
+    .option("--no-trunc", "do not shorten long values")
     .option("--json", "print the sandboxes as JSON");
 }
 
 export const define: Define = (command, exit) => {
   addListFlags(command)
-    .option("--all-contexts", "those of this host and of every context")
+    .option("--all-contexts", "sandboxes of this host and of every context")
     .addHelpText(
       "after",
-      "\nNEXT is what happens by itself, and when.\n\nExamples:\n  $ thaw ls --json | jq -r '.[].name'\n  $ thaw ls --label repo=shop\n  $ thaw ls --filter state=running -q\n  $ thaw ls --all-contexts",
+      "\nNEXT is the next automatic step, and when it comes.\n\nExamples:\n  $ thaw ls --json | jq -r '.[].name'\n  $ thaw ls --label repo=shop\n  $ thaw ls --filter state=running -q\n  $ thaw ls --all-contexts",
     )
     .action(async (flags: ListFlags) => {
       if (flags.allContexts === true) {

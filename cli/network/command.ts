@@ -9,7 +9,9 @@ export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw network show web");
   command
     .command("show")
-    .description("print what a sandbox may reach, where each rule comes from, and what it reached")
+    .description(
+      "print a sandbox's network policy with the origin of each rule, and the destinations that it reached",
+    )
     .argument("<sandbox>", sandbox)
     .option("--json", "print it as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw network show web")
@@ -22,14 +24,14 @@ export const define: Define = (command, exit) => {
     command
       .command("set")
       .description(
-        "change what a sandbox may reach while it runs; connections that are no longer allowed end",
+        "change a sandbox's network policy while it runs; connections that are no longer allowed end",
       )
       .argument("<sandbox>", sandbox),
   )
-    .option("--json", "print what is in force as JSON")
+    .option("--json", "print the policy in force as JSON")
     .addHelpText(
       "after",
-      "\nReplaces what was asked for before; the host's defaults stay.\n\nExample:\n  $ thaw network set web --allow @npm --allow api.example.com",
+      "\nReplaces the sandbox's earlier rules; the host's defaults stay.\n\nExample:\n  $ thaw network set web --allow @npm --allow api.example.com",
     )
     .action(async (name: string, flags: NetworkFlags & JsonFlag) => {
       const { set } = await import("./set.ts");
@@ -38,10 +40,10 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("log")
-    .description("print the connections of a sandbox that have ended")
+    .description("print the connections of a sandbox, each when it has ended")
     .argument("<sandbox>", sandbox)
-    .option("-f, --follow", "wait for more")
-    .option("--denied", "only what was denied")
+    .option("-f, --follow", "keep printing as more comes")
+    .option("--denied", "only denied connections")
     .option("--json", "print entries as lines of JSON")
     .addHelpText("after", "\nExample:\n  $ thaw network log web -f --denied")
     .action(async (name: string, flags: LogFlags) => {

@@ -15,17 +15,17 @@ function parsePr(text: string): number {
 
 function addTargetFlags(command: Command): Command {
   return command
-    .argument("[command...]", "a command to run in it, behind -- (default: a shell)")
+    .argument("[command...]", "a command to run in it, after -- (default: a shell)")
     .addOption(
       new Option("--pr <number>", "the newest failed run of this pull request")
         .argParser(parsePr)
         .conflicts("run"),
     )
     .addOption(new Option("--run <run>", "this run: its number or its address on GitHub").argParser(parseRun))
-    .option("--job <name>", "this job of the run: its name, or a part that no other failed job has")
-    .option("--id <capture>", "this capture of the run (default: the first that a failed job announced)")
+    .option("--job <name>", "this job of the run: its name, or a part of it that fits only one failed job")
+    .option("--id <capture>", "this capture of the run (default: the first capture of a failed job)")
     .option("--repo <owner/name>", "this repository (default: the checkout's remote)")
-    .option("--list", "list failed runs and what was kept of them; open nothing")
+    .option("--list", "only list failed runs and their captures")
     .addOption(
       new Option("--level <level>", "as for thaw replay (default: the best here)").choices([
         "memory",
@@ -34,7 +34,7 @@ function addTargetFlags(command: Command): Command {
       ]),
     )
     .option("--name <name>", "the sandbox's name", parseSandboxName)
-    .option("--keep", "keep the sandbox when the command has ended");
+    .option("--keep", "keep the sandbox after the command has ended");
 }
 
 export const define: Define = (command, exit) => {
@@ -42,9 +42,9 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
-In a checkout: finds the branch's pull request, its newest failed run, and the capture that a failed job announced; fetches and replays
-it. The token comes from GH_TOKEN or GITHUB_TOKEN, gh, or git's credential helper; public repositories need none. GITHUB_API_URL names
-another GitHub.
+In a checkout, finds the branch's pull request, its newest failed run, and the capture of a failed job; then fetches and replays
+the capture. The token comes from GH_TOKEN or GITHUB_TOKEN, gh, or git's credential helper; public repositories need none. GITHUB_API_URL sets
+the API of a GitHub Enterprise Server.
 
 Examples:
   $ thaw open

@@ -9,14 +9,14 @@ export const define: Define = (command, exit) => {
       "[forward...]",
       "[ADDRESS:]HOST:GUEST, each a port or a unix socket's path; HOST 0 takes any port",
     )
-    .option("--rm <host>", "end the forward of this port, or of this socket, of the host", parseForwardKey)
+    .option("--rm <host>", "end the forward of this port or socket of the host", parseForwardKey)
     .option("-q, --quiet", "print only the ports and sockets of this host")
-    .option("--json", "print forwards and what listens inside as JSON")
+    .option("--json", "print forwards and the sandbox's listening ports as JSON")
     .addHelpText(
       "after",
       `
-Without forwards: lists those there are, and what listens inside. A forward listens on 127.0.0.1 and ::1, unless an address is given; a connection to it
-wakes a paused or frozen sandbox. A unix socket on the host is made for its user only, at an absolute path where nothing is, and removed with the forward.
+Without a forward to add, lists the forwards and the sandbox's listening ports. A forward listens on 127.0.0.1 and ::1 unless an address is given; a connection to it
+resumes a paused or stopped sandbox. A unix socket on the host is open to its owner only; give an absolute path that does not exist yet. It is removed with the forward.
 
 Examples:
   $ thaw port web 8080:8000

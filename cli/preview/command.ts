@@ -7,14 +7,14 @@ export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "the sandbox, by its name or id")
     .argument("<port>", "the port in the sandbox", parsePort)
-    .option("--ttl <duration>", "for how long the link is good: 10m, 1h (default), 7d", parseDuration)
-    .option("--public", "let in whoever knows the address, without a link")
-    .option("--rm", "end public access to the port, and every link to it that was made so far")
+    .option("--ttl <duration>", "how long the link is valid: 10m, 1h (default), 7d", parseDuration)
+    .option("--public", "let everyone in who knows the address, without a link")
+    .option("--rm", "end public access to the port, and make all existing links to it invalid")
     .option("--json", "print the preview as JSON")
     .addHelpText(
       "after",
       `
-Prints an address for a browser. Opening it wakes a paused or frozen sandbox. Where it is served: preview in config.yaml, docs/NETWORK.md.
+Opening the URL resumes a paused or stopped sandbox. To choose where previews are served: preview in config.yaml, see docs/NETWORK.md.
 
 Examples:
   $ thaw preview web 8000

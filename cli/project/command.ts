@@ -5,7 +5,7 @@ export const define: Define = (command, exit) => {
   command.addHelpText(
     "after",
     `
-The least thaw.yaml, at the root of a repository:
+A minimal thaw.yaml, at the root of a repository:
   version: 1
   runs:
     test:
@@ -20,9 +20,9 @@ Examples:
   );
   command
     .command("check")
-    .description("say every mistake of the project file")
+    .description("print every mistake in the project file")
     .addOption(projectFileOption())
-    .option("--json", "print what it has as JSON")
+    .option("--json", "print the parsed project file as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw project check --file ci/thaw.yaml")
     .action(async (flags: { file?: string; json?: boolean }) => {
       const { check } = await import("./check.ts");
@@ -32,7 +32,7 @@ Examples:
   command
     .command("schema")
     .description("print the project file's JSON Schema, for editors")
-    .option("--json", "it is JSON anyway")
+    .option("--json", "print JSON; this is the default")
     .addHelpText("after", "\nExample:\n  $ thaw project schema > thaw.schema.json")
     .action(async () => {
       const { projectJsonSchema } = await import("../../client/index.ts");

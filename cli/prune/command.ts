@@ -3,12 +3,12 @@ import type { PruneFlags } from "./prune.ts";
 
 export const define: Define = (command, exit) => {
   command
-    .option("--dry-run", "only say what would go, and why")
+    .option("--dry-run", "only print what would be removed, and why")
     .option("--json", "print the report as JSON")
     .addHelpText(
       "after",
       `
-What is kept is decided by "captures" and "caches" in the host's config.yaml. Pinned captures stay, and what is in use.
+"captures" and "caches" in the host's config.yaml set the limits. Pinned captures and everything in use are kept.
 
 Example:
   $ thaw prune --dry-run`,

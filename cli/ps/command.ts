@@ -6,7 +6,7 @@ export const define: Define = (command, exit) => {
   addListFlags(command.argument("[sandbox]", "its name, id, or a unique beginning of its id"))
     .addHelpText(
       "after",
-      "\nWithout a sandbox it lists sandboxes, as thaw ls does. The processes are as the guest tells them, at most 256.\n\nExamples:\n  $ thaw ps\n  $ thaw ps web",
+      "\nWithout a sandbox it lists sandboxes, as thaw ls does. The guest reports the processes, at most 256.\n\nExamples:\n  $ thaw ps\n  $ thaw ps web",
     )
     .action(async (sandbox: string | undefined, flags: ListFlags) => {
       if (sandbox === undefined) {

@@ -2,12 +2,14 @@ import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import type { Define } from "../verbs.ts";
 
 type JsonFlag = { json?: boolean };
-const entry = "ids as `thaw quarantine ls` prints them, or ids of the things themselves";
+const entry = "ids as `thaw quarantine ls` prints them, or ids of the sandboxes, snapshots or captures";
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw quarantine ls");
   addListingFlags(
-    command.command("ls").description("list state that could not be read, with the reason"),
+    command
+      .command("ls")
+      .description("list quarantined state, each entry with the reason why it could not be read"),
     "the entries",
   )
     .addHelpText("after", "\nExample:\n  $ thaw quarantine ls --json")
@@ -18,7 +20,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("restore")
-    .description("put entries back in their place and read them again")
+    .description("move entries back to their original place and read them again")
     .argument("<entry...>", entry)
     .option("--json", "print the entries as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw quarantine restore fail-7k2qxz")
@@ -28,7 +30,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("rm")
-    .description("delete entries for good")
+    .description("delete entries permanently")
     .argument("<entry...>", entry)
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw quarantine rm draft/fail-7k2qxz-20261125T223346123Z")

@@ -6,7 +6,10 @@ export const define: Define = (command, exit) => {
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
     .argument("<name>", "its new name", parseSandboxName)
     .option("--json", "print the sandbox as JSON")
-    .addHelpText("after", "\nThe hostname inside stays as it was.\n\nExample:\n  $ thaw rename web site")
+    .addHelpText(
+      "after",
+      "\nThe hostname in the sandbox does not change.\n\nExample:\n  $ thaw rename web site",
+    )
     .action(async (sandbox: string, name: string, flags: { json?: boolean }) => {
       const { withClient } = await import("../connect.ts");
       const { printJson, writeOut } = await import("../output.ts");

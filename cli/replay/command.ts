@@ -13,25 +13,28 @@ export const define: Define = (command, exit) => {
       "<capture>",
       "an id, a unique beginning of one, latest, or one in a store (oci:…, dir:…, a file)",
     )
-    .argument("[command...]", "a command to run in it, behind -- (default: a shell)")
+    .argument("[command...]", "a command to run in it, after -- (default: a shell)")
     .addOption(
       new Option(
         "--level <level>",
-        "memory: it goes on where it stopped; disk: its disk is booted; files: list them (default: the best here)",
+        "memory: resume the machine where it stopped; disk: boot its disk; files: only list its files (default: the best that works here)",
       ).choices(["memory", "disk", "files"]),
     )
     .option(
       "--core <file>",
-      "write a core file instead: of the process that crashed, or of all memory after a panic",
+      "write a core file, without a shell: of the crashed process, or of all memory after a kernel panic",
     )
-    .option("--exact", "keep the recorded entropy, clock and identity: two such replays are twins")
+    .option(
+      "--exact",
+      "keep the recorded entropy, clock and identity, so that two such replays start exactly alike",
+    )
     .option("--name <name>", "the sandbox's name", parseSandboxName)
-    .option("--keep", "keep the sandbox when the command has ended");
+    .option("--keep", "keep the sandbox after the command has ended");
   addQuietFlag(addReadFlags(addTimerFlags(addExecFlags(command))))
     .addHelpText(
       "after",
       `
-A replay is quarantined: it reaches nobody, it has no secrets, and it is somebody else's machine. Commands run in the failed one's folder,
+A replay is quarantined: it has no network and no secrets. Do not trust what runs in it. Commands run in the failed one's folder,
 with its environment.
 
 Examples:

@@ -8,21 +8,17 @@ export const define: Define = (command, exit) => {
   addQuietFlag(
     command
       .argument("<capture>", "an id, a unique beginning of one, or latest")
-      .argument("[command...]", "another command, behind -- (default: the one that failed)")
-      .option("-n, --count <n>", "how many times", parseCopies, 10)
-      .option("-j, --jobs <n>", "how many at a time", parseCopies, 2)
-      .option(
-        "-e, --env <K=V>",
-        "set a variable, one that was secret for instance (may be repeated)",
-        collectEnv,
-      )
+      .argument("[command...]", "another command, after -- (default: the captured command)")
+      .option("-n, --count <n>", "how many runs", parseCopies, 10)
+      .option("-j, --jobs <n>", "how many runs at the same time", parseCopies, 2)
+      .option("-e, --env <K=V>", "set a variable, for instance a secret one (may be repeated)", collectEnv)
       .option("--json", "print the runs as JSON"),
   )
     .addHelpText(
       "after",
       `
-Each run starts from the state just before the command: the snapshot, the workspace that was copied in, or a checkpoint (run --checkpoint).
-One capture is kept of each failure that is not like one before. The exit code is 0 when the question was answered, whatever the answer.
+Each run starts from the state before the command: the snapshot with the copied workspace, or a checkpoint (run --checkpoint).
+Of runs that fail in the same way, only the first is captured. The exit code is 0 if the runs could be made, even if they failed.
 
 Examples:
   $ thaw rerun latest -n 20 -j 4

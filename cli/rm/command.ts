@@ -15,10 +15,10 @@ export const define: Define = (command, exit) => {
     .option("--all", "every sandbox of this host")
     .option(
       "--label <K=V|K>",
-      "every sandbox with this label (may be repeated: with all of them)",
+      "every sandbox with this label (may be repeated; a sandbox must have all labels)",
       collectSelector,
     )
-    .option("-f, --force", "one that is not there is no error")
+    .option("-f, --force", "ignore sandboxes that do not exist")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExamples:\n  $ thaw rm web\n  $ thaw rm --label repo=shop\n  $ thaw rm --all")
     .action(async (named: string[], flags: RmFlags) => {

@@ -17,7 +17,10 @@ import { needsDashes, splitWords } from "./words.ts";
 export const define: Define = (command, exit, words) => {
   command
     .usage("[options] [NAME] [-- COMMAND...]")
-    .argument("[words...]", "a run of the project file; behind --, a command and its arguments")
+    .argument(
+      "[words...]",
+      "the name of a run in the project file, or -- followed by a command and its arguments",
+    )
     .exitOverride((error) => {
       // In `thaw run ls -la` the flags were meant for ls.
       const meantForCommand =
@@ -29,31 +32,36 @@ export const define: Define = (command, exit, words) => {
     .addOption(projectFileOption())
     .option("--list", "list the runs of the project file")
     .addOption(
-      new Option("--template <name|path>", "thaw this template, built when absent (default: base)").conflicts(
-        "snapshot",
-      ),
+      new Option(
+        "--template <name|path>",
+        "start from this template; it is built if needed (default: base)",
+      ).conflicts("snapshot"),
     )
     .option(
       "--snapshot <tag|id|store>",
-      "thaw this snapshot; it is never built, but fetched from a store (oci:…, dir:…)",
+      "start from this snapshot; one in a store (oci:…, dir:…) is fetched first",
     )
-    .option("--workspace <dir>", "copy this folder to /workspace and run there")
-    .option("--no-ignore", "copy what git ignores as well")
-    .option("--cpus <n>", "processors; other than the snapshot's are booted once and kept", parseCpus)
+    .option("--workspace <dir>", "copy this folder to /workspace and run the command there")
+    .option("--no-ignore", "also copy files that git ignores")
+    .option(
+      "--cpus <n>",
+      "number of processors; a number other than the snapshot's is booted once and then kept as a snapshot",
+      parseCpus,
+    )
     .option("-m, --memory <size>", "memory, e.g. 512M or 2G", parseMemory)
     .option("--name <name>", "the sandbox's name", parseSandboxName)
     .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)
-    .option("-d, --detach", "print the sandbox's name and leave; the sandbox stays")
-    .option("--rm", "remove the sandbox at the end, as it does anyway")
-    .option("--keep", "keep the sandbox when the command has ended")
-    .option("--verbose", "show a build's output, and at the end how long things took");
+    .option("-d, --detach", "start the command, print the sandbox's name and exit; the sandbox stays")
+    .option("--rm", "remove the sandbox at the end; this is the default")
+    .option("--keep", "keep the sandbox after the command has ended")
+    .option("--verbose", "show the output of builds, and at the end how long each step took");
   addQuietFlag(addForwardFlags(addNetworkFlags(addTimerFlags(addExecFlags(command)))))
     .addHelpText(
       "after",
       `
-The sandbox is removed when the command ends, and when this client is killed (SIGKILL, a lost connection); then a capture
-is taken first if --capture asks for it. With --keep the sandbox stays once the command has ended.
-The exit code is the command's own. 124: out of time, 125: thaw failed, 126: not executable, 127: not found.
+The sandbox is removed when the command ends, and when this client is killed (SIGKILL, a lost connection). In the second case
+a capture is taken first if --capture asks for it. With --keep the sandbox stays after the command has ended.
+The exit code is the command's own. 124: timed out, 125: thaw failed, 126: not executable, 127: not found.
 
 Examples:
   $ thaw run -- uname -a

@@ -7,20 +7,20 @@ import type { ShellFlags } from "./shell.ts";
 export const define: Define = (command, exit) => {
   command
     .argument("<sandbox>", "its name, id, or a unique beginning of its id")
-    .option("--exec [exec]", "go back to a shell that runs: this one, or the newest")
-    .option("--takeover", "with --exec: write, though somebody else does")
+    .option("--exec [exec]", "go back to a running shell: the one with this id, or the newest")
+    .option("--takeover", "with --exec: take the input over from another client")
     .option("-u, --user <user>", "run as NAME, UID, NAME:GROUP or UID:GID", parseUser)
-    .option("-w, --workdir <dir>", "begin in this folder of the sandbox")
+    .option("-w, --workdir <dir>", "start in this folder of the sandbox")
     .option(
       "-e, --env <K=V>",
-      "set a variable; K alone passes your own value on (may be repeated)",
+      "set a variable; K alone passes on its value from your environment (may be repeated)",
       collectEnv,
     )
     .addOption(detachKeysOption())
     .addHelpText(
       "after",
       `
-Starts the user's login shell with a terminal: bash where the user has none, else sh. Leaving lets it run on.
+Starts the user's login shell in a terminal, or bash or sh if the user has no login shell. After you detach, the shell keeps running.
 
 Examples:
   $ thaw shell web

@@ -16,7 +16,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("inspect")
-    .description("show a snapshot, its parts and what it needs of a host")
+    .description("show a snapshot, its parts and its host requirements")
     .argument("<snapshot>", "a tag, an id, or a unique beginning of an id")
     .option("--json", "print the snapshot as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw snapshot inspect node:24")
@@ -27,7 +27,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("tag")
-    .description("give a snapshot a name")
+    .description("give a snapshot another tag")
     .argument("<snapshot>", "a tag, an id, or a unique beginning of an id")
     .argument("<tag>", "NAME or NAME:VERSION", parseTag)
     .option("--json", "print the snapshot as JSON")
@@ -39,7 +39,7 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("rm")
-    .description("remove snapshots; of one with several tags, the tag")
+    .description("remove snapshots; if a snapshot has several tags, only the given tag")
     .argument("<snapshot...>", "tags, ids, or unique beginnings of ids")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw snapshot rm node:24")

@@ -2,8 +2,11 @@ import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
   command
-    .argument("[sandbox]", "its name, id, or a unique beginning of its id (default: an entry for all)")
-    .option("--json", "the entry as a JSON string")
+    .argument(
+      "[sandbox]",
+      "its name, id, or a unique beginning of its id (default: one entry for all sandboxes)",
+    )
+    .option("--json", "print the entry as a JSON string")
     .addHelpText(
       "after",
       `

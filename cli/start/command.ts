@@ -4,7 +4,7 @@ import type { Define } from "../verbs.ts";
 export const define: Define = (command, exit) => {
   defineSandboxVerb(command, {
     name: "start",
-    help: "One that runs is left as it is.",
+    help: "A running sandbox is left as it is.",
     async act(client, sandbox) {
       const found = await client.sandboxes.get(sandbox);
       return found.info.state === "running" ? found.info : found.resume();

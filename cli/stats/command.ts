@@ -2,13 +2,16 @@ import type { Define } from "../verbs.ts";
 
 export const define: Define = (command, exit) => {
   command
-    .argument("[sandbox...]", "names, ids, or unique beginnings of ids; default: all that run or are paused")
+    .argument(
+      "[sandbox...]",
+      "names, ids, or unique beginnings of ids; default: all running and paused sandboxes",
+    )
     .option("--json", "print the figures as JSON")
     .addHelpText(
       "after",
       `
-CPU is measured over a second; 100% is one processor of the host. MEMORY is what the machine has of its own plus its share of what it has
-in common with others (PSS); RSS counts what is shared in full.
+CPU is measured over a second; 100% is one processor of the host. MEMORY is the machine's own memory plus its share of the memory that it has
+in common with others (PSS); RSS counts shared memory in full.
 
 Example:
   $ thaw stats web`,

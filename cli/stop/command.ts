@@ -4,7 +4,7 @@ import type { Define } from "../verbs.ts";
 export const define: Define = (command, exit) => {
   defineSandboxVerb(command, {
     name: "stop",
-    help: "Its memory goes to disk with all that runs in it. thaw start, or any command in it, lets it go on where it was.",
+    help: "The sandbox's memory is saved to disk, with all running processes. thaw start, or any command in the sandbox, resumes it.",
     act: (client, sandbox) => client.sandboxes.at(sandbox).stop(),
     exit,
   });

@@ -9,10 +9,10 @@ export const define: Define = (command, exit) => {
   addQuietFlag(
     command
       .command("build")
-      .description("build a template into a snapshot, unless that is there already")
+      .description("build a template into a snapshot, unless the snapshot exists already")
       .argument(
         "<name|path>",
-        "a name (of the project file, else a shipped one), a template.yaml, or its folder",
+        "the name of a template in the project file or of a shipped one, or the path of a template.yaml or its folder",
       )
       .addOption(projectFileOption())
       .option("--force", "build again")
@@ -45,9 +45,12 @@ export const define: Define = (command, exit) => {
     });
   command
     .command("edit")
-    .description("open a template's recipe in $EDITOR; one that thaw ships is copied here first")
+    .description("open a template's recipe in $EDITOR; a shipped template is copied to this folder first")
     .argument("<name|path>", "a name, a template.yaml, or its folder")
-    .argument("[file]", "where to copy it; default ./NAME.yaml. One that is there is opened as it is")
+    .argument(
+      "[file]",
+      "where to copy a shipped template (default: ./NAME.yaml); an existing file is opened as it is",
+    )
     .addHelpText("after", "\nExample:\n  $ thaw template edit node && thaw template build ./node.yaml")
     .action(async (template: string, file: string | undefined) => {
       const { edit } = await import("./edit.ts");

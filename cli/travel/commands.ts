@@ -24,17 +24,19 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
       : "a tag, an id, or a unique beginning of an id";
   const own = kind === "capture" ? "latest" : "node:24";
   const id = kind === "capture" ? "fail-7k2qxz" : "node-24";
-  const along = kind === "capture" ? "; its base comes along" : "";
+  const along = kind === "capture" ? ", with its base snapshot" : "";
   const withPublish = (to: Command): Command => (kind === "snapshot" ? to : addPublishFlags(to));
   const withTag = (to: Command): Command =>
-    kind === "capture" ? to : to.option("--tag <name>", "name it here: NAME or NAME:VERSION", parseTag);
+    kind === "capture"
+      ? to
+      : to.option("--tag <name>", "the tag on this host: NAME or NAME:VERSION", parseTag);
 
   withPublish(
     addWriteFlags(
       addQuietFlag(
         command
           .command("push")
-          .description(`send a ${kind} to a store${along}; what is there already does not travel`)
+          .description(`send a ${kind} to a store${along}; parts that the store has already are skipped`)
           .argument(`<${kind}>`, reference)
           .argument("<store>", `${where} (default tag: its id)`)
           .option("--json", "print the result as JSON"),
@@ -64,7 +66,7 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
   )
     .addHelpText(
       "after",
-      `\nAgain after a break it goes on where it was.\n\nExample:\n  $ thaw ${kind} pull oci:registry.example/${kind}s:${id}`,
+      `\nAfter an interruption, the same command continues the transfer.\n\nExample:\n  $ thaw ${kind} pull oci:registry.example/${kind}s:${id}`,
     )
     .action(async (store: string, flags: JsonFlag & ReadFlags & TagFlag) => {
       const { pullFrom } = await import("./pull.ts");
@@ -79,7 +81,7 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
           .command("export")
           .description(`write a ${kind} to one file${along}`)
           .argument(`<${kind}>`, reference)
-          .argument("<file>", "a file that is not there yet")
+          .argument("<file>", "the file to create")
           .option("--json", "print the result as JSON"),
       ),
     ),
@@ -96,7 +98,7 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
       addQuietFlag(
         command
           .command("import")
-          .description(`read a ${kind} from a file that export wrote`)
+          .description(`read a ${kind} from a file written by export`)
           .argument("<file>", "the file")
           .option("--json", "print the result as JSON"),
       ),

@@ -16,23 +16,24 @@ export interface WriteFlags {
   allowSecrets?: string[];
 }
 
-const plainHttp = ["--plain-http", "speak to the registry without TLS (of itself only on loopback)"] as const;
+const plainHttp = ["--plain-http", "connect to the registry without TLS (always so on loopback)"] as const;
 
 /** Of a capture: what of it leaves its host. */
 export function addPublishFlags(command: Command): Command {
   return command
     .addOption(
-      new Option("--full", "make it whole first: a difference resumes on its own QEMU build only").conflicts(
-        "diskOnly",
-      ),
+      new Option(
+        "--full",
+        "convert it to a full capture first: a difference can be resumed only by the QEMU build that wrote it",
+      ).conflicts("diskOnly"),
     )
     .option(
       "--disk-only",
-      "leave its memory out, and the secrets there: it can be booted and read, not resumed",
+      "leave out the memory and the secrets in it: the capture can be booted and read, but not resumed",
     )
     .option(
       "--allow-secrets <kind>",
-      "what was found by that shape is no secret, e.g. private-key (may be repeated); not for what was masked",
+      "push although the scan found this kind of secret, e.g. private-key (may be repeated); masked secrets are never pushed",
       (kind: string, before: string[] = []) => [...before, kind],
     );
 }
@@ -42,14 +43,14 @@ export function addReadFlags(command: Command): Command {
     .option(...plainHttp)
     .option(
       "--identity <file>",
-      "age identities for what is encrypted (default: $THAW_AGE_IDENTITY, ~/.config/thaw/identity.txt)",
+      "file with age identities, to decrypt captures (default: $THAW_AGE_IDENTITY, ~/.config/thaw/identity.txt)",
     );
 }
 
 export function addEncryptFlag(command: Command): Command {
   return command.option(
     "--encrypt-to <recipient>",
-    "an age recipient, age1… (may be repeated); stores.yaml may ask for it always",
+    "encrypt to this age recipient, age1… (may be repeated); stores.yaml can require it",
     (recipient: string, before: string[] = []) => [...before, recipient],
   );
 }

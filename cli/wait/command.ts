@@ -11,13 +11,13 @@ export const define: Define = (command, exit) => {
     .addOption(
       new Option(
         "--for <what>",
-        "for its end (stopped, failed or removed), its removal, or the end of an exec",
+        "wait for stopped (also failed or removed), removed, or exec: the end of one command",
       )
         .choices(["stopped", "removed", "exec"])
         .default("stopped"),
     )
     .option("--timeout <duration>", "give up after this long (exit code 124)", parseDuration)
-    .option("--json", "print what became of it as JSON")
+    .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
       `
