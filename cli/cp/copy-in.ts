@@ -11,8 +11,8 @@ import {
   walkFolder,
 } from "../../client/index.ts";
 import { readStdin } from "../exec-io/stdin.ts";
+import type { Meter } from "../progress/meter.ts";
 import { findInGuest } from "./guest-path.ts";
-import type { Meter } from "./meter.ts";
 import { folderOf, lastName, namesContents, type Operand, under } from "./operand.ts";
 
 /** What was copied. */

@@ -3,10 +3,10 @@ import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { printJson, styleErr, writeErr } from "../output.ts";
+import { Meter } from "../progress/meter.ts";
 import { copyCaptured, isCapture } from "./copy-captured.ts";
 import { type Copied, type CopyOptions, copyIn, copyStdinIn } from "./copy-in.ts";
 import { copyOut, copyOutToStdout } from "./copy-out.ts";
-import { Meter } from "./meter.ts";
 import { type Operand, parseOperand } from "./operand.ts";
 
 /** Flags of `thaw cp`. */
@@ -84,7 +84,7 @@ export async function copy(from: string, to: string, flags: CpFlags): Promise<nu
       reduced = [],
       notes = [],
     } = await (async () => {
-      using meter = new Meter(`${from} → ${to}`);
+      using meter = new Meter(`${from} → ${to}`, { lines: false });
       return await work(client, { user, meter, signal });
     })();
     const left = skipped.map(({ path, reason }) => ({ path: showPath(path), reason }));

@@ -1,6 +1,5 @@
-// As string-width, without the 25 ms that its Intl.Segmenter takes: every list is printed by this.
-import widthOf from "fast-string-width";
 import { cleanText } from "./clean-text.ts";
+import { widthOf } from "./width.ts";
 
 /** Fills a cell up to `width` columns of a terminal. */
 function fill(cell: string, width: number): string {

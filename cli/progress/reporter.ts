@@ -2,10 +2,8 @@ import type { Progress } from "../../client/index.ts";
 import { formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
+import { canRedraw, LiveLine } from "./live-line.ts";
 import { isQuiet } from "./quiet.ts";
-
-const redrawMs = 100;
-const clearLine = "\r\u001b[K";
 
 /** Shows what a build is doing. */
 export interface ProgressReporter extends Disposable {
@@ -21,49 +19,35 @@ function formatLine(mark: string, progress: Progress, elapsedMs: number): string
 
 /** On a terminal the running phase is a live line; elsewhere each phase is a plain line when it is done. */
 class TextReporter implements ProgressReporter {
-  readonly #live: boolean;
   readonly #verbose: boolean;
   #current: { progress: Progress; since: number } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #line = new LiveLine(
+    () => this.#current && formatLine(" ", this.#current.progress, performance.now() - this.#current.since),
+  );
 
-  constructor(live: boolean, verbose: boolean) {
-    this.#live = live;
+  constructor(verbose: boolean) {
     this.#verbose = verbose;
   }
 
   show(progress: Progress): void {
     if (progress.state === "output") {
-      if (this.#verbose) this.#print(`   ${styleErr("dim", `│ ${cleanText(progress.detail ?? "")}`)}`);
+      if (this.#verbose) this.#line.print(`   ${styleErr("dim", `│ ${cleanText(progress.detail ?? "")}`)}`);
     } else if (progress.state === "started") {
       this.#current = { progress, since: performance.now() };
       // Elsewhere a place in line is told as it changes: the wait may be long.
-      if (!this.#live && progress.detail !== undefined)
-        this.#print(`   ${cleanText(`${progress.subject}  ${progress.phase}: ${progress.detail}`)}`);
-      if (this.#live) this.#timer ??= setInterval(() => this.#draw(), redrawMs);
-      this.#draw();
+      if (!canRedraw() && progress.detail !== undefined)
+        this.#line.print(`   ${cleanText(`${progress.subject}  ${progress.phase}: ${progress.detail}`)}`);
+      this.#line.start();
     } else {
       const elapsedMs = progress.elapsedMs ?? performance.now() - (this.#current?.since ?? performance.now());
       this.#current = undefined;
-      this.#print(formatLine(styleErr("green", "✓"), progress, elapsedMs));
+      this.#line.print(formatLine(styleErr("green", "✓"), progress, elapsedMs));
     }
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-    if (this.#live && this.#current !== undefined) writeErr(clearLine);
     this.#current = undefined;
-  }
-
-  #print(line: string): void {
-    writeErr(`${this.#live ? clearLine : ""}${line}\n`);
-    this.#draw();
-  }
-
-  #draw(): void {
-    if (!this.#live || this.#current === undefined) return;
-    const { progress, since } = this.#current;
-    const line = formatLine(" ", progress, performance.now() - since);
-    writeErr(`${clearLine}${line.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+    this.#line[Symbol.dispose]();
   }
 }
 
@@ -79,6 +63,5 @@ const silentReporter: ProgressReporter = { show: () => {}, [Symbol.dispose]: () 
 export function createReporter(options: { json?: boolean; verbose?: boolean }): ProgressReporter {
   if (isQuiet()) return silentReporter;
   if (options.json === true) return jsonReporter;
-  const live = process.stderr.isTTY === true && !process.env.CI && process.env.TERM !== "dumb";
-  return new TextReporter(live, options.verbose === true);
+  return new TextReporter(options.verbose === true);
 }

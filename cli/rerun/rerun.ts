@@ -5,7 +5,9 @@ import { formatElapsed } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { formatCommand, formatEnd } from "../format/ending.ts";
 import { formatTable } from "../format/table.ts";
-import { printJson, styleOut, writeErr, writeOut } from "../output.ts";
+import { printJson, styleOut, writeOut } from "../output.ts";
+import { canRedraw, LiveLine } from "../progress/live-line.ts";
+import { isQuiet, writeProgress } from "../progress/quiet.ts";
 import { createReporter } from "../progress/reporter.ts";
 
 /** Flags of `thaw rerun`. */
@@ -82,7 +84,6 @@ export function formatRerun(rerun: Rerun): string {
 /** `thaw rerun`. */
 export async function rerun(capture: string, argv: readonly string[], flags: RerunFlags): Promise<void> {
   const { count, jobs, env } = flags;
-  const live = process.stderr.isTTY === true && flags.json !== true;
   using interrupt = abortOnSignals();
   let done = 0;
   let failed = 0;
@@ -94,19 +95,21 @@ export async function rerun(capture: string, argv: readonly string[], flags: Rer
   };
   const result = await withClient(async (client) => {
     using reporter = createReporter(flags);
-    return client.captures.rerun(capture, request, {
+    using bar = new LiveLine(() =>
+      done === 0 || flags.json === true || isQuiet() ? undefined : formatBar(done, count, failed),
+    );
+    return await client.captures.rerun(capture, request, {
       signal: interrupt.signal,
       onProgress: (progress) => reporter.show(progress),
       onRun: (run) => {
         reporter[Symbol.dispose]();
         done += 1;
         if (run.failed) failed += 1;
-        if (live) writeErr(`\r${formatBar(done, count, failed)}`);
-        else if (flags.json !== true) writeErr(`thaw: ${formatRun(run, done, count)}\n`);
+        if (canRedraw()) bar.start();
+        else if (flags.json !== true) writeProgress(`thaw: ${formatRun(run, done, count)}\n`);
       },
     });
   });
-  if (live) writeErr("\r\u001b[K");
   if (flags.json === true) printJson(result);
   else writeOut(formatRerun(result));
 }

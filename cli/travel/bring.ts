@@ -1,7 +1,7 @@
 import { isStoreReference, type Pulled, type Thaw } from "../../client/index.ts";
-import { Meter } from "../cp/meter.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatSize } from "../format/size.ts";
+import { Meter } from "../progress/meter.ts";
 import { writeProgress } from "../progress/quiet.ts";
 import { createReporter } from "../progress/reporter.ts";
 import type { ReadFlags } from "./flags.ts";
@@ -40,7 +40,7 @@ export async function fetchFrom(
   await using opened = await openStore(reference, { plainHttp: flags.plainHttp === true, write: false });
   using interrupt = abortOnSignals();
   using reporter = createReporter(flags);
-  using meter = new Meter(reference);
+  using meter = new Meter(reference, { lines: flags.json !== true });
   const { signal } = interrupt;
   const packed = await findInStore(opened.store, kind, opened.tag, signal);
   const pulled = await pull(client, opened.store, packed, {

@@ -11,15 +11,15 @@ import {
   ThawError,
 } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
-import { Meter } from "../cp/meter.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { describeDiskAge } from "../format/disk-age.ts";
 import { formatSize } from "../format/size.ts";
 import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
+import { Meter } from "../progress/meter.ts";
 import { writeProgress } from "../progress/quiet.ts";
 import { createReporter } from "../progress/reporter.ts";
 import type { WriteFlags } from "./flags.ts";
-import { describeSending, ProgressLines } from "./sending.ts";
+import { describeSending } from "./sending.ts";
 
 type Kind = "capture" | "snapshot";
 
@@ -78,8 +78,7 @@ async function carry(
   const encryption = await encryptTo(options.recipients);
   return withClient(async (client) => {
     using reporter = createReporter(options);
-    using meter = new Meter(store.name);
-    const lines = new ProgressLines({ quiet: options.json === true });
+    using meter = new Meter(store.name, { lines: options.json !== true });
     const { signal } = options;
     const onProgress = reporter.show.bind(reporter);
     if (kind === "capture" && options.diskOnly === true && options.json !== true) {
@@ -97,7 +96,6 @@ async function carry(
       },
       onBytes: (bytes) => {
         meter.bytes += bytes;
-        lines.show(meter.bytes, meter.total ?? 0);
       },
     });
     await store.finish();
