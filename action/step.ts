@@ -94,7 +94,7 @@ async function bringSnapshot(plan: StepPlan, context: StepContext, result: StepR
 
 function outcomeOf(exec: ExecInfo): Pick<StepResult, "outcome" | "exitCode"> {
   if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
-  if (exec.exit === null) throw new ThawError("internal", "the command ended without an exit");
+  if (exec.exit === null) throw new ThawError("internal", "the command ended without an exit status");
   const exitCode = exitCodeOf(exec.exit);
   if (exec.exit.timedOut) return { outcome: "timeout", exitCode };
   return { outcome: exitCode === 0 ? "success" : "failure", exitCode };

@@ -14,6 +14,6 @@ export function parseCapturePolicy(text: string): WrittenCapturePolicy {
   if (asked.every(isTrigger)) return [...new Set(asked)];
   const wrong = asked.find((word) => !isTrigger(word)) ?? "";
   throw new RangeError(
-    `${JSON.stringify(wrong)} is none of on-failure, always, never, nor a trigger: ${captureTriggers.join(", ")}`,
+    `${JSON.stringify(wrong)} is not on-failure, always, never or a list of triggers: ${captureTriggers.join(", ")}`,
   );
 }

@@ -9,7 +9,7 @@ export const sandboxNamePattern =
 
 /** A sandbox's name in words. */
 export const SANDBOX_NAME_PHRASE =
-  "lower-case letters, digits and inner dashes, 40 at most; not latest, fail-ID or capture-ID, which name captures";
+  "lower-case letters, digits and dashes between them, at most 40; not latest, fail-ID or capture-ID, which name captures";
 
 /** `name` or `name:version`, as in `node:24`. */
 export const tagPattern = /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/;

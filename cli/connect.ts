@@ -15,7 +15,11 @@ export function requireLocalContext(verb: string): void {
   const { remote, name, by } = chooseContext();
   if (remote === undefined) return;
   const why = by === "THAW_CONTEXT" ? "" : " is in use (thaw context use) and";
-  throw new ThawError("usage", `thaw ${verb} acts on this host, and ${name}${why} is another`, {
-    hint: `thaw --context local ${verb}; there: ${formatSsh(remote)} thaw ${verb}`,
-  });
+  throw new ThawError(
+    "usage",
+    `thaw ${verb} works only on this machine, but the context ${name}${why} is another host`,
+    {
+      hint: `thaw --context local ${verb}; there: ${formatSsh(remote)} thaw ${verb}`,
+    },
+  );
 }

@@ -18,7 +18,9 @@ function fromCommander(error: CommanderError, argv: readonly string[]): ThawErro
   const named = argv.find((word) => word in verbs);
   const verb = named === undefined ? "" : ` ${named}`;
   if (first.includes("'--context")) {
-    return new ThawError("usage", first, { hint: `it goes before the verb: thaw --context NAME${verb}` });
+    return new ThawError("usage", first, {
+      hint: `--context goes before the verb: thaw --context NAME${verb}`,
+    });
   }
   if ((named === "run" || named === "create") && /'(-v|--volume|--mount)/.test(first)) {
     return new ThawError("usage", first, {

@@ -10,7 +10,7 @@ export function openResultFile(path: string): string {
     fd = openSync(path, "w", 0o600);
   } catch (error) {
     throw new ThawError("usage", `can't write the result to ${path}: ${(error as Error).message}`, {
-      hint: "--result-file FILE, or /dev/fd/N for a descriptor that is open",
+      hint: "give a file, or /dev/fd/N for an open file descriptor",
       cause: error,
     });
   }

@@ -23,7 +23,7 @@ export class NotThaw extends ThawError {
   /** @param how a clause: `its answer is not JSON: <html>` */
   constructor(how: string, options: { cause?: unknown } = {}) {
     super("daemon-unreachable", `what answers is not thaw's daemon: ${how}`, {
-      hint: "thaw daemon status shows the socket; THAW_SOCKET names another",
+      hint: "thaw daemon status shows the socket; THAW_SOCKET sets another",
       ...options,
     });
   }
@@ -38,7 +38,7 @@ function describeOtherVersion({ message }: ThawError, headers: IncomingHttpHeade
   const own = findOwnVersion().version;
   const { "thaw-version": version, "thaw-restart": restart } = headers;
   return new ThawError("daemon-mismatch", `${message}: its version is ${version}, this client's ${own}`, {
-    hint: `update the older one; the daemon: ${restart === undefined ? "thaw daemon stop; thaw daemon start" : `thaw daemon install, as its unit was; ${restart}`}`,
+    hint: `update the older one; to restart the daemon: ${restart === undefined ? "thaw daemon stop; thaw daemon start" : `thaw daemon install, as its unit was; ${restart}`}`,
   });
 }
 

@@ -44,7 +44,7 @@ export function describeConnectionError(
     const ssh = formatSsh(remote);
     return new ThawError("daemon-unreachable", `lost the daemon at ${remote.host}: ${message}`, {
       hint: isNotHttp(error)
-        ? `"${ssh} true" must print nothing: shell start-up files there write to stdout`
+        ? `"${ssh} true" must print nothing: shell start-up files on that host write to stdout`
         : `thaw --context ${remote.name} daemon status`,
       cause: error,
     });
@@ -54,7 +54,7 @@ export function describeConnectionError(
   const code = systemCode(error);
   if (code === "EACCES" || code === "EPERM") {
     return new ThawError("daemon-unreachable", `not allowed to use the daemon's socket ${socket}`, {
-      hint: "join its group, or use a daemon of your own: THAW_SOCKET, THAW_HOME",
+      hint: "join the socket's group, or run your own daemon: set THAW_SOCKET and THAW_HOME",
       cause: error,
     });
   }

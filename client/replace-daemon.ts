@@ -57,7 +57,7 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
     "daemon-mismatch",
     `the daemon at ${paths.socket} did not stop within ${paced(goneDeadlineMs) / 1000} s`,
     {
-      hint: "thaw daemon status shows its process id; its machines go on without it",
+      hint: "thaw daemon status shows its process id; its machines keep running without it",
     },
   );
 }

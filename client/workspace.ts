@@ -93,7 +93,7 @@ function findLayer(
 ): { layer: Layer; top?: Repository; around?: Repository } {
   const { ignore, notes } = options;
   if (isGitDir({ folder, path: empty }))
-    throw new ThawError("usage", `${folder.path} is a repository's own folder: no files to work with`, {
+    throw new ThawError("usage", `${folder.path} is a .git folder, which has no files to work with`, {
       hint: `git clone ${folder.path} COPY`,
     });
   const top = readRepository({ folder, path: empty });

@@ -135,5 +135,5 @@ export function describeHolder(home: string, holder: Holder | null): string {
   if (holder === null) return `another process holds ${lockPath(home)}\nhint: lsof ${lockPath(home)}`;
   const { pid, host, socket } = holder;
   const where = host === hostname() ? "" : ` on ${host}`;
-  return `the daemon with process id ${pid}${where} holds ${home} and listens at ${socket}\nhint: THAW_SOCKET=${socket} uses it; kill ${pid} ends it, its machines go on`;
+  return `a daemon (process id ${pid}${where}) uses ${home} and listens at ${socket}\nhint: set THAW_SOCKET=${socket} to use it, or end it with kill ${pid}; its machines keep running`;
 }

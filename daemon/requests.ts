@@ -36,7 +36,7 @@ export class Requests {
     this.#engine = engine;
   }
 
-  /** Does the work of a request once at a time. Throws `cancelled` when the request was called off. */
+  /** Does the work of a request once at a time. Throws `cancelled` when the request was cancelled. */
   async run<T>(
     id: string | undefined,
     signal: AbortSignal,
@@ -44,7 +44,7 @@ export class Requests {
   ): Promise<T> {
     if (id === undefined) return work(signal);
     for (let before = this.#running.get(id); before; before = this.#running.get(id)) await before.settled;
-    if (this.#cancelled.has(id)) throw new EngineError("cancelled", "the request was called off");
+    if (this.#cancelled.has(id)) throw new EngineError("cancelled", "the request was cancelled");
     const abort = new AbortController();
     const working = work(AbortSignal.any([signal, abort.signal]));
     const settled = working.catch(() => {}).then(() => this.#running.delete(id));
@@ -69,7 +69,7 @@ export class Requests {
       this.#cancelled.delete(oldest);
     }
     const running = this.#running.get(id);
-    running?.abort.abort(new EngineError("cancelled", "the request was called off"));
+    running?.abort.abort(new EngineError("cancelled", "the request was cancelled"));
     await Promise.race([running?.settled, pause(CANCEL_MS, undefined, { ref: false })]);
     await this.#engine.undo(id);
   }

@@ -31,7 +31,7 @@ export async function readToEnd(
   const view = execView(exec);
   if (view.error !== null)
     throw new EngineError(view.error.code, view.error.message, { hint: view.error.hint });
-  if (view.exit === null) throw new EngineError("internal", "the command ended without an exit");
+  if (view.exit === null) throw new EngineError("internal", "the command ended without an exit status");
   const text = (of: 1 | 2): string => Buffer.concat(kept[of]).toString("utf8");
   return {
     exitCode: exitCodeOf(view.exit),

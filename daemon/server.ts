@@ -56,7 +56,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
     const asked = `${request.method} ${request.url.slice(0, 200)}`;
     sendError(
       reply.header("thaw-no-route", "1"),
-      new EngineError("not-found", `this daemon knows no ${asked}`),
+      new EngineError("not-found", `this daemon does not know ${asked}`),
     );
   });
   app.addHook("onRequest", async (request, reply) => {

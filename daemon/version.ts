@@ -14,8 +14,8 @@ export function refuseOlderSelf(
     throw new EngineError("daemon-mismatch", `this daemon (${version.version}) is older than its client`, {
       hint:
         restartCommand === undefined
-          ? "thaw daemon stop; the next command starts the new one"
-          : `thaw daemon install puts the new one into systemd's unit; then: ${restartCommand}`,
+          ? "thaw daemon stop; the next command starts the new daemon"
+          : `thaw daemon install updates systemd's unit; then: ${restartCommand}`,
     });
   }
 }

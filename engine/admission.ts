@@ -186,7 +186,9 @@ export class Admission {
   }
 
   #whyNot(need: Need): string | null {
-    return this.#line.length > 0 ? `${this.#line.length} wait in line before it` : this.#lacks(need);
+    return this.#line.length > 0
+      ? `${this.#line.length} sandboxes wait in line before it`
+      : this.#lacks(need);
   }
 
   /** What is missing for it now, with the figures; null when nothing is. */
@@ -277,7 +279,7 @@ export class Admission {
 
 function refusal({ name }: Pick<Need, "name">, why: string): EngineError {
   return new EngineError("no-capacity", `no room for ${name}: ${why}`, {
-    hint: "thaw ls; thaw rm what is not needed, or wait for room: --wait 10m",
+    hint: "thaw ls; thaw rm SANDBOX, or wait for room: --wait 10m",
   });
 }
 

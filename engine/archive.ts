@@ -285,7 +285,7 @@ export class Archive {
         "conflict",
         `snapshot ${reference} may be in use by state that can't be read: ${unclear.join(", ")}`,
         {
-          hint: `thaw quarantine ls; mend it, then thaw quarantine restore ${unclear[0]}; or: ${unclear.map(removalOf).join("; ")}`,
+          hint: `thaw quarantine ls; repair the entry, then thaw quarantine restore ${unclear[0]}; or remove it: ${unclear.map(removalOf).join("; ")}`,
         },
       );
     await this.snapshots.remove(id);

@@ -195,10 +195,14 @@ export class HostConfig {
     this.refresh();
     if (this.#fault === null) return this.#value;
     const { message, details = [] } = this.#fault;
-    throw new EngineError("host-not-ready", `nothing is made on this host: ${message}`, {
-      details,
-      hint: `mend ${this.#path}: it is read again at the next request`,
-    });
+    throw new EngineError(
+      "host-not-ready",
+      `this host creates nothing until its configuration is corrected: ${message}`,
+      {
+        details,
+        hint: `correct ${this.#path}; the next request reads it again`,
+      },
+    );
   }
 
   /** Reads the file again if it has changed. */
@@ -221,7 +225,7 @@ export class HostConfig {
 export function configProbes({ fault }: HostConfig): Probe[] {
   if (fault === null) return [];
   const { message, details = [message] } = fault;
-  const hint = "nothing is made until it is mended; it is read again at the next request";
+  const hint = "this host creates nothing until the file is corrected; the next request reads it again";
   return details.map((detail) => ({ name: "config", state: "missing", fatal: true, detail, hint }));
 }
 

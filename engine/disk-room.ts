@@ -54,20 +54,20 @@ export function grantOf(state: DiskState, { reserveBytes, hostBytes, sandboxByte
   if (own <= 0)
     return {
       held: "disk-limit",
-      reason: `it has ${mib(ownBytes)}, limits.sandbox.disk is ${mib(sandboxBytes ?? 0)}`,
+      reason: `its disk has ${mib(ownBytes)}, limits.sandbox.disk is ${mib(sandboxBytes ?? 0)}`,
     };
   const all = hostBytes === undefined ? Number.POSITIVE_INFINITY : hostBytes - allBytes;
   if (all <= 0)
     return {
       held: "disk-limit",
-      reason: `all sandboxes have ${mib(allBytes)}, limits.disk is ${mib(hostBytes ?? 0)}`,
+      reason: `the disks of all sandboxes have ${mib(allBytes)}, limits.disk is ${mib(hostBytes ?? 0)}`,
     };
   const spare = freeBytes - reserveBytes;
   const share = reserveBytes / 2 / running;
   if (spare < STRETCH.leastBytes && (takenBytes >= share || freeBytes < reserveBytes / 4))
     return {
       held: "disk-room",
-      reason: `${mib(freeBytes)} are free on the host's disk, ${mib(reserveBytes)} are kept`,
+      reason: `${mib(freeBytes)} are free on the host's disk, ${mib(reserveBytes)} are reserved`,
     };
   // All of them may come to the end of their stretches at once.
   const bytes = Math.min(STRETCH.mostBytes, Math.max(STRETCH.leastBytes, spare / (2 * running)), all);

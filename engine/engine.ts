@@ -343,7 +343,7 @@ export class Engine {
       quarantineProbe(await quarantine.list()),
       ...this.#problems.map(({ what, message }) => ({
         ...{ name: "recovery", state: "warning" as const, fatal: false },
-        ...{ detail: `${what} could not be read back: ${message}`, hint: "thaw daemon logs" },
+        ...{ detail: `${what} could not be restored: ${message}`, hint: "thaw daemon logs" },
       })),
     ];
   }

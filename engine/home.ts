@@ -71,7 +71,7 @@ export function openHome(root: string): Home {
       "host-not-ready",
       `the state folder ${root} can't be written: ${(error as Error).message}`,
       {
-        hint: "set THAW_HOME to a folder of yours",
+        hint: "set THAW_HOME to a folder that you own",
         cause: error,
       },
     );

@@ -28,7 +28,7 @@ export function pressureOf(
   const figures = `${Math.max(0, availableMib)} MiB are available, ${reserveMib} MiB are to be kept free`;
   if (availableMib < reserveMib / 2) return { low: true, reason: `memory pressure: ${figures}` };
   const stalls = stalledMsAgo !== null && stalledMsAgo < STALL_MS && availableMib < reserveMib * PLENTY;
-  return stalls ? { low: false, reason: `memory pressure: tasks stand still for it; ${figures}` } : null;
+  return stalls ? { low: false, reason: `memory pressure: tasks wait for memory; ${figures}` } : null;
 }
 
 /** A sandbox, as far as its memory goes. */

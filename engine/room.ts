@@ -45,7 +45,7 @@ export class Room {
     const needed = this.#minFreeMib + Math.ceil(bytes / 2 ** 20);
     if (free >= needed) return;
     throw new EngineError("no-space", `${free} MB free under ${this.#root}, ${needed} MB needed`, {
-      hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm what is not needed",
+      hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm SNAPSHOT",
     });
   }
 
@@ -60,7 +60,7 @@ export class Room {
     if (free >= WARN_AT * this.#minFreeMib) return { name: "limits", state: "ok", fatal: false, detail };
     return {
       ...{ name: "limits", state: "warning", fatal: false, detail },
-      hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm what is not needed",
+      hint: "thaw prune --dry-run; thaw snapshot ls; thaw snapshot rm SNAPSHOT",
     };
   }
 

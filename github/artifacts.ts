@@ -92,12 +92,12 @@ export async function downloadArtifact(
   }
   if (received < bytes) throw no(`it ends after ${received} of ${bytes} bytes`);
   if (digest !== null && digest !== `sha256:${hash.digest("hex")}`)
-    throw no(`its content is not what GitHub has the digest of`);
+    throw no(`its content does not match GitHub's digest`);
 }
 
 /** An address outside of GitHub, by TLS; a test's GitHub on loopback leads to loopback. */
 function parseStorage(location: string | undefined, isTest: (url: URL) => boolean): URL {
   const url = location !== undefined && URL.canParse(location) ? new URL(location) : undefined;
   if (url !== undefined && (url.protocol === "https:" || isTest(url))) return url;
-  throw new GitHubError("github-unreachable", "GitHub leads to no storage of the artifact");
+  throw new GitHubError("github-unreachable", "GitHub did not say where the artifact is stored");
 }

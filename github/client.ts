@@ -72,7 +72,10 @@ export function readAnswer<T extends z.ZodType>(schema: T, data: unknown, what: 
   if (read.success) return read.data;
   const [issue] = read.error.issues;
   const where = issue === undefined ? "" : `: ${issue.path.join(".")}: ${issue.message}`;
-  throw new GitHubError("github-unreachable", `GitHub's answer about ${what} is not as documented${where}`);
+  throw new GitHubError(
+    "github-unreachable",
+    `GitHub's answer about ${what} is not in the documented format${where}`,
+  );
 }
 
 const PAGE = 100;
@@ -95,7 +98,7 @@ export async function* listPages<T extends z.ZodType>(options: {
     const { data, headers } = await list({ per_page: PAGE, page });
     const items = Array.isArray(data) ? data : Object.values((data ?? {}) as object).find(Array.isArray);
     if (!Array.isArray(items))
-      throw new GitHubError("github-unreachable", `GitHub's list of ${what} is no list`);
+      throw new GitHubError("github-unreachable", `GitHub's answer about ${what} is not a list`);
     for (const item of items.slice(0, PAGE)) yield readAnswer(schema, item, what);
     if (!/rel="next"/.test(headers.link ?? "")) return;
   }

@@ -73,7 +73,7 @@ export function makeFetch({ origin, signal }: FetchOptions): typeof globalThis.f
     if (url.origin !== origin)
       throw new GitHubError(
         "github-unreachable",
-        `GitHub leads from ${origin} to ${url.origin}, which is not asked`,
+        `GitHub redirects from ${origin} to ${url.origin}, which is not followed`,
       );
     const mayRepeat = (init.method ?? "GET") === "GET";
     for (const waitMs of mayRepeat ? waitsMs : []) {

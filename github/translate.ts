@@ -61,7 +61,7 @@ export function translateRefusal(failed: FailedRequest, nowMs: number = Date.now
   if (limit !== undefined)
     return new GitHubError("github-denied", `GitHub refuses ${request}: ${limit}`, {
       status,
-      hint: hasToken ? "wait until then" : `with a token the limit is 5000 an hour: ${getToken}`,
+      hint: hasToken ? "try again after that time" : `with a token the limit is 5000 an hour: ${getToken}`,
     });
   if (status === 401)
     return new GitHubError("github-denied", `GitHub does not accept the token (401): ${said}`, {
@@ -84,8 +84,8 @@ export function translateRefusal(failed: FailedRequest, nowMs: number = Date.now
     return new GitHubError("not-found", `GitHub has no ${request.replace(/^[A-Z]+ /, "")} (${status})`, {
       status,
       hint: hasToken
-        ? "it is not there, or the token may not see it"
-        : `it is not there, or it is private: ${getToken}`,
+        ? "it does not exist, or the token may not read it"
+        : `it does not exist, or it is private: ${getToken}`,
     });
   if (status >= 500)
     return new GitHubError("github-unreachable", `GitHub failed at ${request} (${status}): ${said}`, {

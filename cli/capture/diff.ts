@@ -43,7 +43,7 @@ export async function diff(reference: string, other: string | undefined, flags: 
     else writeOut(formatDiff(whole, [a, b]));
     if (files?.isCut === true)
       writeErr(
-        `${styleErr("yellow", "thaw:")} ${flags.files} holds more than is compared: name a folder in it\n`,
+        `${styleErr("yellow", "thaw:")} ${flags.files} has too many files to compare all: give a folder in it\n`,
       );
     return whole.firstDifference === null ? 0 : 1;
   });
@@ -53,8 +53,8 @@ async function findOther(client: Thaw, capture: Capture, signal: AbortSignal): P
   const { captures } = await client.captures.list({}, { signal });
   const found = otherOf(capture, captures);
   if (found === undefined)
-    throw new ThawError("not-found", `no other capture of the command of ${capture.id} is here`, {
-      hint: "name one: thaw capture diff A B; thaw run --capture always keeps runs that went well",
+    throw new ThawError("not-found", `this host has no other capture of the command of ${capture.id}`, {
+      hint: "give two captures: thaw capture diff A B; thaw run --capture always also captures successful runs",
     });
   return found;
 }

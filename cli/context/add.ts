@@ -31,7 +31,7 @@ export async function add(name: string, url: string, flags: AddFlags): Promise<v
   const remote = parseRemote(name, url, flags.thaw);
   const contexts = readContexts();
   if (name === localContext) {
-    throw new ThawError("usage", `${localContext} is this host`, { hint: "another name" });
+    throw new ThawError("usage", `${localContext} always means this machine`, { hint: "another name" });
   }
   const before = contexts.remotes.get(name);
   if (before !== undefined && flags.force !== true) {

@@ -15,7 +15,8 @@ export async function remove(names: readonly string[], flags: { json?: boolean }
   const { current, remotes } = readContexts();
   const left = new Map(remotes);
   for (const name of names) {
-    if (name === localContext) throw new ThawError("usage", `${localContext} is this host and stays`);
+    if (name === localContext)
+      throw new ThawError("usage", `${localContext} is this machine and can't be removed`);
     findRemote({ current, remotes }, name);
     left.delete(name);
   }

@@ -131,7 +131,7 @@ async function archiveFromDisk(
 function refuseThere(target: string): void {
   if (lstatSync(target, { throwIfNoEntry: false }))
     throw new ThawError("conflict", `${target} is there already`, {
-      hint: "remove it, or give another name",
+      hint: "remove it, or copy to another name",
     });
 }
 

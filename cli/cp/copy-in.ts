@@ -89,7 +89,7 @@ function onlyOnce(stream: () => AsyncIterable<Uint8Array>): () => AsyncIterable<
     if (begun)
       throw new ThawError(
         "daemon-unreachable",
-        "the daemon went away, and what was sent can't be read again",
+        "the daemon went away during the copy, and stdin can't be read again",
       );
     begun = true;
     return stream();

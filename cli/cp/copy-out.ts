@@ -198,7 +198,9 @@ async function receiveTree(
   const { target, meter, signal } = options;
   const there = lookAt(target);
   if (there !== undefined && !there.isDirectory())
-    throw new ThawError("conflict", `${target} is not a folder`, { hint: "remove it, or give another name" });
+    throw new ThawError("conflict", `${target} is not a folder`, {
+      hint: "remove it, or copy to another name",
+    });
   const receive = async () => {
     const tree = meter.count(files.tree(place.path, { signal }));
     const reduced: SkippedEntry[] = [];

@@ -18,7 +18,7 @@ export interface InstallFlags {
 function checkHost(system: boolean): void {
   if (!existsSync("/run/systemd/system"))
     throw new ThawError("host-not-ready", "systemd does not run on this host", {
-      hint: "clients start the daemon by themselves; thaw daemon install --print shows the unit",
+      hint: "without systemd, commands start the daemon when they need it; thaw daemon install --print shows the unit",
     });
   if (system && process.getuid?.() !== 0)
     throw new ThawError("usage", "a daemon for the whole host is installed by root", {

@@ -9,7 +9,7 @@ export async function start(flags: { json?: boolean; previewListen?: string }): 
     const running = await withClient((client) => client.host.info(), { autostart: false }).catch(() => null);
     if (running !== null)
       throw new ThawError("conflict", `a daemon runs already: process ${running.pid}`, {
-        hint: "thaw daemon stop, then start it again: its machines go on",
+        hint: "to restart it: thaw daemon stop, then thaw daemon start; its machines keep running",
       });
     process.env.THAW_PREVIEW_LISTEN = previewListen;
   }

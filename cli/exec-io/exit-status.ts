@@ -16,7 +16,7 @@ export interface ExitStatus {
 export function readExitStatus(exec: ExecInfo): ExitStatus {
   if (exec.error !== null) throw ThawError.fromApi({ error: exec.error }, "the command failed to run");
   const { exit } = exec;
-  if (exit === null) throw new ThawError("internal", "the command ended without an exit");
+  if (exit === null) throw new ThawError("internal", "the command ended without an exit status");
   const code = exitCodeOf(exit);
   if (exit.timedOut)
     return {

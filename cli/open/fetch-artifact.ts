@@ -29,7 +29,7 @@ export async function fetchArtifact(
   const artifact = await findArtifact(github, repository, { run: run.id, name });
   if (artifact === undefined)
     throw new ThawError("not-found", `run ${run.id} has no artifact ${name}`, {
-      hint: "it was deleted, or its upload did not come to its end: then the capture is on the job's host",
+      hint: "it was deleted, or its upload did not finish; in the second case the capture is on the job's host",
     });
   if (artifact.expired) throw expired(artifact, run.id);
   const folder = await mkdtemp(join(tmpdir(), "thaw-open-"));
@@ -47,7 +47,7 @@ export async function fetchArtifact(
     if (found !== id)
       throw new ThawError(
         "store-corrupt",
-        `the artifact ${name} holds ${found}, and the job announced ${id}`,
+        `the artifact ${name} holds the capture ${found}, but the job reported ${id}`,
         {
           hint: `thaw replay ${found} opens it`,
         },
@@ -61,6 +61,6 @@ export async function fetchArtifact(
 function expired({ name, expiresAt }: Artifact, run: number): ThawError {
   const when = expiresAt === null ? "" : ` at ${expiresAt}`;
   return new ThawError("not-found", `the artifact ${name} of run ${run} has expired${when}`, {
-    hint: "run the job again; `retention` in the workflow's step says how long a capture is kept",
+    hint: "run the job again; `retention` in the workflow's step sets how long a capture is kept",
   });
 }

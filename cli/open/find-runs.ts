@@ -121,6 +121,6 @@ export function nothingFailed({ repository, pullRequest }: FoundRuns, { branches
       ? `pull request #${pullRequest.number} of ${nameOf(repository)}`
       : `${branches[0] === undefined ? "" : `branch ${branches[0]} of `}${nameOf(repository)}`;
   return new ThawError("not-found", `no failed run of ${of}`, {
-    hint: "thaw open --pr NUMBER, --run NUMBER; cancelled runs are opened by their number",
+    hint: "thaw open --pr NUMBER, or --run NUMBER (also for cancelled runs)",
   });
 }

@@ -44,7 +44,7 @@ async function locateInStore(reference: string, { flags, signal }: Options): Pro
   await using opened = await openStore(reference, { plainHttp: flags.plainHttp === true, write: false });
   if (isLocalRegistry(reference) && !opened.policy.isNamed)
     throw new ThawError("store-denied", `the run names a registry on this machine: ${reference}`, {
-      hint: "if it is yours, name it in stores.yaml: stores: [{store: oci:HOST/REPOSITORY}]",
+      hint: "if it is your registry, allow it in stores.yaml: stores: [{store: oci:HOST/REPOSITORY}]",
     });
   await checkBefore(reference, { flags, signal });
   return { reference };
@@ -95,7 +95,7 @@ async function locateOnHost(
   const silent = answers.find(({ context, error }) => context === name && error !== undefined)?.error;
   throw new ThawError(
     "not-found",
-    `capture ${notice.id} is on the host ${host} only, and no context of yours has it`,
+    `capture ${notice.id} is only on the host ${host}, and none of your contexts has it`,
     {
       details: silent === undefined ? [] : [`${name}: ${silent.message}`],
       hint:

@@ -122,7 +122,7 @@ function nothingKept(
   const what = id === undefined ? "nothing was kept of what failed" : `no failed job has kept ${id}`;
   const of = job === undefined ? "" : ` in a failed job called ${job}`;
   throw new ThawError("not-found", `${what}${of}: ${nameOf(repository)}, run ${runs}`, {
-    hint: "older runs: thaw open --list; to keep failures: capture: on-failure in the workflow's step",
+    hint: "to see older runs: thaw open --list; to capture failures, set capture: on-failure in the workflow's step",
   });
 }
 

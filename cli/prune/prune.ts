@@ -32,7 +32,7 @@ export async function prune(flags: PruneFlags): Promise<void> {
   if (report.unreadable.length > 0) {
     const named = cleanText(report.unreadable.join(", "));
     writeErr(
-      `${styleErr("yellow", "thaw:")} nothing that these may need is removed, because they can't be read: ${named}\nhint: thaw quarantine ls\n`,
+      `${styleErr("yellow", "thaw:")} these can't be read, so nothing that they may need is removed: ${named}\nhint: thaw quarantine ls\n`,
     );
   }
   if (flags.json === true) printJson(report);

@@ -14,13 +14,9 @@ export async function listFiles(
 ): Promise<number> {
   const wrong = paths.find((path) => !path.startsWith("/"));
   if (wrong !== undefined)
-    throw new ThawError(
-      "usage",
-      `${wrong}: with --level files, what follows the capture are absolute paths`,
-      {
-        hint: `thaw replay ${capture} --level files /${wrong}`,
-      },
-    );
+    throw new ThawError("usage", `${wrong}: with --level files, give absolute paths after the capture`, {
+      hint: `thaw replay ${capture} --level files /${wrong}`,
+    });
   const { found, listings } = await withClient(async (client) => {
     const found = await client.captures.get(capture);
     const { id } = found;

@@ -76,7 +76,7 @@ Examples:
     .action(async (operands: string[], flags: RunFlags) => {
       if (flags.list === true) {
         if (operands.length > 0)
-          throw new ThawError("usage", "--list takes no run and no command", {
+          throw new ThawError("usage", "--list can't be used with a run or a command", {
             hint: "thaw run --list; thaw run NAME",
           });
         const { list } = await import("./list.ts");
@@ -86,7 +86,7 @@ Examples:
       }
       if (flags.rm === true && (flags.keep === true || flags.detach === true))
         throw new ThawError("usage", `--rm does not go with ${flags.keep === true ? "--keep" : "-d"}`, {
-          hint: "a sandbox of -d is removed by thaw rm, or by --ttl",
+          hint: "to remove a sandbox started with -d: thaw rm, or --ttl",
         });
       if (flags.detach === true) {
         const { runDetached } = await import("./detached.ts");

@@ -27,8 +27,8 @@ export async function planNamed(
   const project = await loadProject({ file: options.file });
   if (run === undefined) throw refuseNothing(project);
   if (project === undefined) {
-    throw new ThawError("usage", `there is no thaw.yaml here, and so no run ${run}`, {
-      hint: `a command goes behind --, as in: thaw run -- ${run}`,
+    throw new ThawError("usage", `no thaw.yaml here, so there is no run ${run}`, {
+      hint: `put a command after --, as in: thaw run -- ${run}`,
     });
   }
   warnOf(project);

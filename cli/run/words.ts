@@ -4,7 +4,7 @@ import type { RunWords } from "./plan.ts";
 /** How a command that was given without `--` should have been. */
 export function needsDashes(message: string, command: readonly string[]): ThawError {
   return new ThawError("usage", message, {
-    hint: `a command goes behind --, as in: thaw run -- ${command.join(" ")}`,
+    hint: `put a command after --, as in: thaw run -- ${command.join(" ")}`,
   });
 }
 

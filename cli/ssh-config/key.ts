@@ -41,11 +41,11 @@ export async function findSshKey(): Promise<SshKey> {
   try {
     if (!existsSync(identityFile)) await makeKey(folder, config);
     const [publicKey] = publicKeyPattern.exec(readFileSync(`${identityFile}.pub`, "utf8")) ?? [];
-    if (publicKey === undefined) throw new Error(`${identityFile}.pub is not a public key of thaw's`);
+    if (publicKey === undefined) throw new Error(`${identityFile}.pub is not a public key made by thaw`);
     return { identityFile, publicKey };
   } catch (error) {
-    throw new ThawError("host-not-ready", `there is no key for ssh: ${(error as Error).message}`, {
-      hint: `sudo apt-get install openssh-client; a new key is made when ${folder} is removed`,
+    throw new ThawError("host-not-ready", `can't make a key for ssh: ${(error as Error).message}`, {
+      hint: `sudo apt-get install openssh-client; if ${folder} is damaged, remove it: thaw makes a new key`,
       cause: error,
     });
   }

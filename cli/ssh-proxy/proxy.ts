@@ -8,16 +8,16 @@ import { sandboxOfSshHost } from "../ssh-config/entry.ts";
 import { findSshKey } from "../ssh-config/key.ts";
 import { noServerCode, planSshServer } from "./server.ts";
 
-/** What an sshd that ended without a word means. */
+/** What an sshd that ended without a message means. */
 function describeFailure(sandbox: string, { exit, error }: ExecInfo, details: readonly string[]): ThawError {
   if (exit?.code === noServerCode || error !== null) {
     return new ThawError("unsupported", `sandbox ${sandbox} has no sshd`, {
-      hint: `add openssh-server to its template's packages; thaw shell ${sandbox} needs none`,
+      hint: `add openssh-server to its template's packages, or use thaw shell ${sandbox}, which needs no sshd`,
       details: error === null ? [] : [error.message],
     });
   }
   const how = exit?.signal ?? `exit code ${exit?.code ?? "unknown"}`;
-  return new ThawError("exec-refused", `sshd in sandbox ${sandbox} ended at once (${how})`, {
+  return new ThawError("exec-refused", `sshd in sandbox ${sandbox} ended immediately (${how})`, {
     hint: `thaw exec ${sandbox} -- /usr/sbin/sshd -t`,
     details,
   });

@@ -33,7 +33,7 @@ async function ownCopy(name: string, asked = `./${name}.yaml`): Promise<string> 
   const shipped = join(findBuildFolder()?.folder ?? "", "templates");
   const names = readdirSync(shipped);
   if (!names.includes(name))
-    throw new ThawError("not-found", `no template ${name} to begin with`, {
+    throw new ThawError("not-found", `no template ${name}`, {
       hint: suggestNearest(name, names, "thaw template ls"),
     });
   const file = isTemplatePath(asked) ? asked : `./${asked}`;

@@ -109,7 +109,7 @@ export class Session {
       this.#pane.close();
       for (const abort of this.#usage.values()) abort.abort();
       const unsaved = savePreferences(this.#store.state);
-      if (unsaved !== undefined) writeErr(`thaw: preferences are not kept: ${unsaved}\n`);
+      if (unsaved !== undefined) writeErr(`thaw: can't save the dashboard's preferences: ${unsaved}\n`);
       await Promise.all([...this.#followers.values()].map((follower) => follower.close()));
       for (const [name, listener] of hear) process.off(name, listener);
       process.off("SIGTSTP", this.#stop);

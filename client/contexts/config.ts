@@ -45,7 +45,7 @@ export function readContexts(env?: Environment): Contexts {
     if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return { current: localContext, remotes };
     const details = error instanceof ThawError && error.hint !== undefined ? [error.hint] : [];
     throw new ThawError("usage", `can't read the contexts in ${path}: ${(error as Error).message}`, {
-      hint: `mend or remove the file; thaw --context ${localContext} works without it`,
+      hint: `repair or remove the file; thaw --context ${localContext} works without it`,
       details,
       cause: error,
     });

@@ -19,11 +19,11 @@ const urlPattern =
   /^ssh:\/\/(?:(?<user>[A-Za-z0-9_][A-Za-z0-9._-]{0,63})@)?(?:(?<host>[A-Za-z0-9_][A-Za-z0-9._-]{0,252})|\[(?<ip>[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9]{1,15})?)\])(?::(?<port>\d{1,5}))?\/?$/;
 const maxThawLength = 1024;
 
-/** @throws ThawError `usage` when it can't name a context. */
+/** @throws ThawError `usage` when it is not a valid context name. */
 export function checkContextName(name: string): void {
   if (namePattern.test(name)) return;
-  throw new ThawError("usage", `${JSON.stringify(name.slice(0, 80))} can't name a context`, {
-    hint: "lower-case letters, digits and inner dashes, 40 at most",
+  throw new ThawError("usage", `${JSON.stringify(name.slice(0, 80))} is not a valid context name`, {
+    hint: "use lower-case letters, digits and dashes between them, at most 40",
   });
 }
 
@@ -43,7 +43,7 @@ export function parseRemote(name: string, url: string, thaw?: string): RemoteHos
   if (target === undefined || (number !== undefined && (number < 1 || number > 65_535))) {
     const shown = JSON.stringify(url.slice(0, 300).replace(/:[^:@/]*@/, ":…@"));
     throw new ThawError("usage", `${shown} is not the URL of a host`, {
-      hint: target === undefined ? explainUrl(url) : "a port is 1 to 65535",
+      hint: target === undefined ? explainUrl(url) : "a port is a number from 1 to 65535",
     });
   }
   if (thaw !== undefined && (!/^[^\p{Cc}]+$/u.test(thaw) || thaw.length > maxThawLength)) {

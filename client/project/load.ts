@@ -55,7 +55,7 @@ export async function loadProject(
 ): Promise<Project | undefined> {
   const file = options.file === undefined ? findProjectFile(options.from ?? ".") : resolve(options.file);
   if (file === undefined) return undefined;
-  const text = await readBounded(file, { maxBytes: maxFileBytes, hint: "--file PATH names another one" });
+  const text = await readBounded(file, { maxBytes: maxFileBytes, hint: "use another file: --file PATH" });
   const folder = realpathSync(dirname(file));
   const { parseProject } = await import("./parse.ts");
   const { pathChecker } = await import("./paths.ts");

@@ -90,6 +90,6 @@ export function parseProject(
   const more = told.length - maxMistakes;
   throw new ThawError("usage", `${file} has ${told.length} mistake${told.length === 1 ? "" : "s"}`, {
     details: more > 0 ? [...told.slice(0, maxMistakes), `and ${more} more`] : told,
-    hint: "mend them, then: thaw project check",
+    hint: "correct them, then run: thaw project check",
   });
 }

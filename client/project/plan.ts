@@ -82,7 +82,7 @@ function findRun(project: Project, name: string): RunDefinition {
   const { runs } = project.content;
   const run = Object.hasOwn(runs, name) ? runs[name] : undefined;
   if (run !== undefined) return run;
-  const otherwise = `thaw run --list; a command goes behind --, as in: thaw run -- ${name}`;
+  const otherwise = `thaw run --list; put a command after --, as in: thaw run -- ${name}`;
   const hint = suggestNearest(name, Object.keys(runs), otherwise);
   throw new ThawError("not-found", `${nameFile(project.file)} has no run ${name}`, { hint });
 }

@@ -25,20 +25,20 @@ function explainSsh({ remote, lines }: SshEnd): Explanation {
   if (/Permission denied|Too many authentication failures|No supported authentication/i.test(said)) {
     return {
       code: "host-not-ready",
-      message: `${remote.host} does not let ssh in without a password`,
-      hint: `load a key (ssh-add, ssh-copy-id); then "${ssh} true" asks nothing`,
+      message: `ssh can't log in to ${remote.host} without a password`,
+      hint: `load a key (ssh-add, ssh-copy-id); then "${ssh} true" must not ask for a password`,
     };
   }
   if (/Host key verification failed|HOST IDENTIFICATION HAS CHANGED/i.test(said)) {
     return {
       code: "host-not-ready",
       message: `ssh does not trust the host key of ${remote.host}`,
-      hint: `type "${ssh}" once and compare the key it shows`,
+      hint: `run "${ssh}" once and compare the key that it shows`,
     };
   }
   if (lines.length === 0) {
     // so ends one that shared the connection of another, when that one drops
-    const message = `ssh to ${remote.host} ended without a word`;
+    const message = `ssh to ${remote.host} ended without a message`;
     return { code: "daemon-unreachable", message, hint: `${ssh} true` };
   }
   return { code: "daemon-unreachable", message: `ssh can't reach ${remote.host}`, hint: `${ssh} true` };
@@ -59,14 +59,14 @@ function explain(end: SshEnd): Explanation {
   if (code === 126 || code === 127) {
     return {
       code: "host-not-ready",
-      message: `there is no thaw at ${remote.host} that ssh finds`,
+      message: `ssh did not find thaw on ${remote.host}`,
       hint: `install it there (npm install -g thaw-ci), or: thaw context add ${remote.name} ${remote.url} --force --thaw PATH`,
     };
   }
   if (code === 2) {
     return {
       code: "daemon-mismatch",
-      message: `the thaw at ${remote.host} is too old to be worked with from here`,
+      message: `thaw on ${remote.host} is too old for this client`,
       hint: `update it there; ${ssh} thaw --version`,
     };
   }

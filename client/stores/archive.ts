@@ -87,7 +87,10 @@ export class ArchiveReader extends Archive implements Store {
       const places = await scan(file, path);
       const found = places.get("index.json");
       if (found === undefined || !places.has("oci-layout"))
-        throw new ThawError("store-corrupt", `${path} is no archive of thaw's: it has no index.json`);
+        throw new ThawError(
+          "store-corrupt",
+          `${path} is not an archive written by thaw: it has no index.json`,
+        );
       const index = parseIndex(await readPlace(file, found, maxIndexBytes, path), path);
       return new ArchiveReader(path, file, places, index);
     } catch (error) {
@@ -152,7 +155,7 @@ export class ArchiveWriter extends Archive implements Store {
       await this.#write(chunk);
     }
     if (this.#at - at !== blob.size || `sha256:${hash.digest("hex")}` !== blob.digest)
-      throw new ThawError("internal", `the blob ${blob.digest} became another while it was written`);
+      throw new ThawError("internal", `the blob ${blob.digest} changed while it was written`);
     await this.#write(Buffer.alloc(tarPadding(blob.size)));
     this.places.set(nameOf(blob.digest), { at, size: blob.size });
   }
@@ -190,7 +193,7 @@ export class ArchiveWriter extends Archive implements Store {
 async function scan(file: FileHandle, path: string): Promise<Map<string, Place>> {
   const no = (why: string): ThawError =>
     new ThawError("store-corrupt", `${path} ${why}`, {
-      hint: "thaw capture export, thaw snapshot export make such files",
+      hint: "use a file written by thaw capture export or thaw snapshot export",
     });
   const { size: total } = await file.stat();
   const places = new Map<string, Place>();
@@ -220,7 +223,7 @@ async function readPlace(
   path: string,
 ): Promise<Buffer> {
   if (size > limit)
-    throw new ThawError("store-corrupt", `${path} has an entry of ${size} bytes where ${limit} is the most`);
+    throw new ThawError("store-corrupt", `${path} has an entry of ${size} bytes; the limit is ${limit}`);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, at);
   if (bytesRead !== size) throw new ThawError("store-corrupt", `${path} was cut off`);
   return buffer;
@@ -231,7 +234,7 @@ function nameOf(digest: string): string {
 }
 
 function readOnly(path: string): ThawError {
-  return new ThawError("usage", `${path} is a file that is there already; an archive is written once`, {
+  return new ThawError("usage", `${path} already exists, and an archive is never overwritten`, {
     hint: "thaw capture export REF FILE, or give a folder",
   });
 }

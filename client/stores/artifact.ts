@@ -113,7 +113,7 @@ export function packManifest(about: {
 export function unpackManifest(bytes: Buffer, where: string): Packed {
   const no = (why: string): ThawError =>
     new ThawError("store-corrupt", `what is at ${where} ${why}`, {
-      hint: "thaw capture push, thaw snapshot push make such artifacts",
+      hint: "use an artifact made by thaw capture push or thaw snapshot push",
     });
   let value: Record<string, unknown>;
   try {

@@ -27,7 +27,10 @@ export async function encryptTo(recipients: readonly string[]): Promise<Encrypti
       encrypter.addRecipient(recipient);
     } catch (error) {
       const hint = "age-keygen makes a key pair; the recipient is its public key, age1…";
-      throw new ThawError("usage", `${recipient.slice(0, 80)} is no age recipient`, { hint, cause: error });
+      throw new ThawError("usage", `${recipient.slice(0, 80)} is not an age recipient`, {
+        hint,
+        cause: error,
+      });
     }
   }
   return { recipients: each, encrypt: (bytes) => encrypter.encrypt(ReadableStream.from(bytes)) };
@@ -45,17 +48,21 @@ export async function decryptWith(
   const config = env.XDG_CONFIG_HOME || join(env.HOME || homedir(), ".config");
   const path = file ?? (env.THAW_AGE_IDENTITY || join(config, "thaw", "identity.txt"));
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new ThawError("usage", `${where} is encrypted, and there is no identity: ${path}: ${error.code}`, {
-      hint: "--identity FILE, with a key that it was encrypted to (age-keygen)",
-      cause: error,
-    });
+    throw new ThawError(
+      "usage",
+      `${where} is encrypted, and the identity file can't be read: ${path}: ${error.code}`,
+      {
+        hint: "give the file of a matching age identity: --identity FILE",
+        cause: error,
+      },
+    );
   });
   const identities = text
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
   if (identities.length === 0 || !identities.every((line) => identityPattern.test(line)))
-    throw new ThawError("usage", `${path} is no file of age identities`, {
+    throw new ThawError("usage", `${path} is not a file of age identities`, {
       hint: "age-keygen -o identity.txt",
     });
   const { Decrypter } = await import("age-encryption");

@@ -103,7 +103,7 @@ export class LayoutStore implements Store {
           await file.writeFile(chunk);
         }
         if (`sha256:${hash.digest("hex")}` !== blob.digest)
-          throw new ThawError("internal", `the blob ${blob.digest} became another while it was written`);
+          throw new ThawError("internal", `the blob ${blob.digest} changed while it was written`);
         await file.sync();
         await file.close();
         await rename(beside, target);
@@ -171,6 +171,6 @@ async function readBounded(path: string, limit: number): Promise<Buffer | null> 
   const found = await stat(path).catch(() => null);
   if (found === null) return null;
   if (!found.isFile() || found.size > limit)
-    throw new ThawError("store-corrupt", `${path} has ${found.size} bytes; ${limit} is the most`);
+    throw new ThawError("store-corrupt", `${path} has ${found.size} bytes; the limit is ${limit}`);
   return readFile(path);
 }

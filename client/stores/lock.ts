@@ -17,8 +17,8 @@ export async function withLock<T>(path: string, signal: AbortSignal, work: () =>
   while (!(await take(path, holder))) {
     signal.throwIfAborted();
     if (performance.now() > until)
-      throw new ThawError("conflict", `${path} has been held for a minute`, {
-        hint: `when no other command writes there: rm ${path}`,
+      throw new ThawError("conflict", `${path} has been locked for a minute`, {
+        hint: `if no other thaw command is writing there: rm ${path}`,
       });
     await removeAbandoned(path);
     await sleep(waitMs, undefined, { signal });

@@ -143,7 +143,7 @@ async function digestPieces(
     pieces.push({ size: piece.length, digest: digestOf(piece) });
   }
   if (`sha256:${whole.digest("hex")}` !== digest)
-    throw new ThawError("internal", `the part ${name} is not what its digest says`);
+    throw new ThawError("internal", `the part ${name} does not match its digest`);
   return pieces;
 }
 

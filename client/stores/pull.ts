@@ -48,7 +48,7 @@ export async function find(
   const bytes = await store.getManifest(wanted, signal);
   if (bytes === null) {
     const tags = await firstTags(store, kind, shownTags, signal);
-    throw new ThawError("not-found", `${store.name} has nothing under ${wanted}`, {
+    throw new ThawError("not-found", `${store.name} has no tag ${wanted}`, {
       hint: tags.length === 0 ? `it has no ${kind}` : `it has ${tags.join(", ")}`,
     });
   }
@@ -112,7 +112,7 @@ async function bringBase(
   const below = await basePacked(store, packed, options.signal);
   if (below === null)
     throw new ThawError("not-found", `${store.name} lacks the capture's base, snapshot ${base.snapshot}`, {
-      hint: "push it anew where it came from",
+      hint: "push it again from the host that made it",
     });
   const decrypt = below.encrypted
     ? await decryptWith(options.identity, `${store.name} ${below.digest.slice(0, 19)}`)
@@ -122,9 +122,9 @@ async function bringBase(
   if (digestOf(Buffer.from(inside.manifest)) !== `sha256:${base.digest}`)
     throw new ThawError(
       "store-corrupt",
-      `${store.name}: what lies there as the capture's base is not snapshot ${base.snapshot}`,
+      `${store.name}: the capture's base in this store is not snapshot ${base.snapshot}`,
       {
-        hint: "push it anew where it came from",
+        hint: "push it again from the host that made it",
       },
     );
   return pullOne(client, store, below, inside, decrypt, options);
@@ -136,7 +136,7 @@ async function basePacked(store: Store, packed: Packed, signal: AbortSignal): Pr
   if (bytes === null) return null;
   const below = unpackManifest(bytes, `${store.name}@${packed.base}`);
   if (below.kind !== "snapshot")
-    throw new ThawError("store-corrupt", `${store.name}: the capture's base is no snapshot`);
+    throw new ThawError("store-corrupt", `${store.name}: the capture's base is not a snapshot`);
   return below;
 }
 
@@ -152,7 +152,7 @@ async function readContent(
   const opened = decrypt === undefined ? bytes : await joined(decrypt(once(bytes)));
   const value = parseJson(opened, store) as { kind?: unknown; manifest?: unknown; parts?: unknown };
   if (value?.kind !== kind || typeof value.manifest !== "string" || !Array.isArray(value.parts))
-    throw new ThawError("store-corrupt", `${store.name}: the ${kind} has no manifest of thaw's`);
+    throw new ThawError("store-corrupt", `${store.name}: the ${kind} has no manifest written by thaw`);
   return { manifest: value.manifest, parts: value.parts as Content["parts"] };
 }
 
@@ -276,7 +276,7 @@ function parseJson(bytes: Buffer, store: Store): unknown {
   try {
     return JSON.parse(bytes.toString());
   } catch {
-    throw new ThawError("store-corrupt", `${store.name}: what should be JSON is none`);
+    throw new ThawError("store-corrupt", `${store.name}: not valid JSON`);
   }
 }
 

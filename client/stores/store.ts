@@ -51,7 +51,7 @@ export async function readSmall(
   if (blob.size > limit)
     throw new ThawError(
       "store-corrupt",
-      `${store.name}: ${blob.mediaType} of ${blob.size} bytes; ${limit} is the most`,
+      `${store.name}: ${blob.mediaType} of ${blob.size} bytes; the limit is ${limit}`,
     );
   const bytes = await joinBytes(store.readBlob(blob, 0, signal), blob.size);
   if (digestOf(bytes) !== blob.digest) throw wrongBlob(store.name, blob);
@@ -93,7 +93,7 @@ export async function* checked(
 }
 
 function wrongBlob(name: string, { digest }: Descriptor): ThawError {
-  return new ThawError("store-corrupt", `${name} answered with other bytes than ${digest}`, {
-    hint: "nothing of it was kept; push it anew where it came from",
+  return new ThawError("store-corrupt", `${name} sent content that does not match ${digest}`, {
+    hint: "nothing of it was kept; push it again from the host that made it",
   });
 }

@@ -150,7 +150,7 @@ export class Destination {
     this.#files.delete(path.toString("latin1"));
     const stats = lstatSync(full, { throwIfNoEntry: false });
     if (stats === undefined) return;
-    if (stats.isDirectory()) throw new ThawError("conflict", `${showPath(path)} is a folder already`);
+    if (stats.isDirectory()) throw new ThawError("conflict", `${showPath(path)} is already a folder`);
     unlinkSync(full);
   }
 }

@@ -45,8 +45,8 @@ export async function* treeOfTar(
   } catch (error) {
     if (error instanceof ThawError || error instanceof SourceError)
       throw error instanceof SourceError ? error.cause : error;
-    throw new ThawError("usage", `that is not a whole tar archive: ${(error as Error).message}`, {
-      hint: "one that is compressed is unpacked first: gunzip -c FILE | thaw cp - …",
+    throw new ThawError("usage", `not a complete tar archive: ${(error as Error).message}`, {
+      hint: "decompress it first: gunzip -c FILE | thaw cp - …",
       cause: error,
     });
   } finally {
@@ -117,7 +117,7 @@ async function* putEntry(
     const mode = Number.isInteger(header.mode) ? header.mode & 0o7777 : 0o644;
     out.put((buffer, at) => writeHeader(buffer, at, { kind: recordKind, path, mode, mtime, ...ids }));
   };
-  if (isSparse) onSkipped?.({ path, reason: "it is kept sparse: make the archive without --sparse" });
+  if (isSparse) onSkipped?.({ path, reason: "it is sparse: make the archive without --sparse" });
   else if (type === "directory") put(kind.directory);
   else if (type === "file" || type === "contiguous-file") {
     if (!Number.isSafeInteger(header.size) || header.size > MAX_FILE_BYTES)

@@ -155,7 +155,7 @@ export function tarOfFile(
     for await (const chunk of content) {
       size += chunk.length;
       if (size > MAX_UNTOLD_BYTES)
-        throw new ThawError("unsupported", `${name} does not tell its length: no archive can have it`);
+        throw new ThawError("unsupported", `${name} has no known length, so it can't be in an archive`);
       chunks.push(chunk);
     }
     await archive.file(

@@ -159,7 +159,7 @@ function toPath(latin1: string): string {
   const value = Buffer.from(latin1, "latin1").toString("utf8");
   if (/^(~[^/]|%\(|:\()/.test(value))
     throw new ThawError("usage", `can't tell what git ignores: core.excludesFile is ${value}`, {
-      hint: "name the file by its whole path",
+      hint: "give the file's absolute path",
     });
   return expandHome(value);
 }
@@ -174,7 +174,7 @@ function readNamed(workTree: Place, named: string, trusted: boolean): ExcludesFi
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   throw new ThawError(
     "usage",
-    `can't tell what git ignores: the repository's configuration names ${path}, which lies outside of it`,
+    `can't tell what git ignores: the repository's configuration names ${path}, which is outside of it`,
     { hint: `git config --global core.excludesFile ${path}, or --no-ignore` },
   );
 }

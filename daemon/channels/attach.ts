@@ -36,8 +36,7 @@ export async function serveAttach(
 ): Promise<void> {
   try {
     const asked = query.safeParse(Object.fromEntries(at.query));
-    if (!asked.success)
-      throw new EngineError("usage", asked.error.issues[0]?.message ?? "a query of the wrong shape");
+    if (!asked.success) throw new EngineError("usage", asked.error.issues[0]?.message ?? "invalid query");
     const { out, err, stdin, lease, returnMs, scrollback, takeover, as } = asked.data;
     const exec = findExec(engine, at.sandbox, at.exec);
     const sandbox = engine.sandbox(at.sandbox);

@@ -227,10 +227,7 @@ export class Connection implements Reader {
     const message = controlMessage.safeParse(value);
     if (!message.success)
       return this.fail(
-        new EngineError(
-          "usage",
-          `a control message of the wrong shape: ${message.error.issues[0]?.message ?? ""}`,
-        ),
+        new EngineError("usage", `invalid control message: ${message.error.issues[0]?.message ?? ""}`),
       );
     switch (message.data.type) {
       case "start":

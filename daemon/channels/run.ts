@@ -27,7 +27,7 @@ export async function serveRun(
     const parsed = runRequest.safeParse(await firstMessage(connection, gone.signal));
     if (!parsed.success) {
       const details = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-      throw new EngineError("usage", details[0] ?? "a run request of the wrong shape", { details });
+      throw new EngineError("usage", details[0] ?? "invalid run request", { details });
     }
     const request = parsed.data;
     const sandbox = await requests.run(id, gone.signal, async (signal) => {

@@ -72,7 +72,7 @@ function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw new EngineError("usage", `${part} is not a name in a URL's encoding`);
+    throw new EngineError("usage", `${part} is not valid URL encoding`);
   }
 }
 

@@ -148,7 +148,7 @@ export class Previews {
         "conflict",
         `previews can't be served: ${addresses.join(", ")} port ${first}: ${why}`,
         {
-          hint: "preview.listen in config.yaml",
+          hint: "choose another address or port: preview.listen in config.yaml",
         },
       );
     }

@@ -57,8 +57,8 @@ export function addressOf(settings: Settings, at: { sandbox: string; port: numbe
   if (domain !== null) url.hostname = `${at.port}-${at.sandbox}.${domain}`;
   else if (paths) url.pathname = `/${at.sandbox}/${at.port}/`;
   else
-    throw new EngineError("conflict", "previews are not set up for other machines than this one", {
-      hint: "preview.domain in config.yaml, with a wildcard in the DNS; or preview.base, an https address of a proxy in front",
+    throw new EngineError("conflict", "previews are set up for this machine only", {
+      hint: "set in config.yaml: preview.domain, with a wildcard DNS record; or preview.base, the https address of a reverse proxy",
     });
   return url;
 }

@@ -39,7 +39,10 @@ export function eventRoutes(app: App, { engine }: DaemonContext): void {
       const follows = follow === "1";
       const from = last === undefined ? (since ?? (follows ? engine.events.lastId : 0)) : Number(last);
       if (listeners >= MAX_LISTENERS)
-        throw new EngineError("no-capacity", `${listeners} of ${MAX_LISTENERS} listeners are there`);
+        throw new EngineError(
+          "no-capacity",
+          `there are already ${MAX_LISTENERS} event listeners, which is the limit`,
+        );
       // An answer of 400 is possible only before the connection is taken over.
       const wanted = filterFor(engine, sandbox);
       listeners += 1;
@@ -118,7 +121,7 @@ class Listener {
 
   /** Says why, to a listener that reads after all, and to the log. */
   #drop(reason: string): void {
-    this.#log.warn({ reason, after: this.#cursor }, "a listener of events was dropped");
+    this.#log.warn({ reason, after: this.#cursor }, "an event listener was dropped");
     this.#raw.end(`event: dropped\ndata: ${JSON.stringify({ reason })}\n\n`);
     const late = setTimeout(() => this.#raw.destroy(), GOODBYE_MS);
     this.#raw.once("close", () => clearTimeout(late));
@@ -126,7 +129,7 @@ class Listener {
 
   #waitForRoom(): void {
     this.#full = true;
-    const slow = setTimeout(() => this.#drop(`nothing was read for ${SLOW_MS / 1000} s`), SLOW_MS);
+    const slow = setTimeout(() => this.#drop(`the client read nothing for ${SLOW_MS / 1000} s`), SLOW_MS);
     this.#raw.once("close", () => clearTimeout(slow));
     this.#raw.once("drain", () => {
       clearTimeout(slow);

@@ -33,7 +33,7 @@ async function upload<T>(request: FastifyRequest, send: (body: Readable) => Prom
     return await send((request.body as Readable | null | undefined) ?? Readable.from([]));
   } catch (error) {
     if (request.raw.destroyed && !request.raw.complete)
-      throw new EngineError("cancelled", "the client went away while it sent", { cause: error });
+      throw new EngineError("cancelled", "the client went away during its upload", { cause: error });
     throw error;
   }
 }

@@ -15,7 +15,10 @@ export function statsRoutes(app: App, { engine }: DaemonContext): void {
   app.get("/v1/stats", { schema: { querystring: statsQuery } }, async (request, reply) => {
     const { follow, intervalMs } = request.query;
     if (followers >= MAX_FOLLOWERS)
-      throw new EngineError("no-capacity", `${followers} of ${MAX_FOLLOWERS} followers of stats are there`);
+      throw new EngineError(
+        "no-capacity",
+        `there are already ${MAX_FOLLOWERS} followers of stats, which is the limit`,
+      );
     followers += 1;
     reply.raw.once("close", () => {
       followers -= 1;

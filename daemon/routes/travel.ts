@@ -122,7 +122,7 @@ function addUpload(app: App, { engine }: DaemonContext): void {
         await engine.archive.imports.receive(key, name, request.query.from, body);
       } catch (error) {
         if (request.raw.destroyed && !request.raw.complete)
-          throw new EngineError("cancelled", "the client went away while it sent", { cause: error });
+          throw new EngineError("cancelled", "the client went away during its upload", { cause: error });
         throw error;
       }
       return reply.code(204).send();

@@ -68,7 +68,7 @@ export class Caches {
         "unsupported",
         `snapshot ${id} was frozen from a sandbox: it can't have cached folders`,
         {
-          hint: "thaw a template, or leave the cache away",
+          hint: "start from a template, or leave the cache out",
         },
       );
     const { diskMib } = manifest.resources;
@@ -95,11 +95,11 @@ export class Caches {
     if (own === null) throw new EngineError("conflict", `sandbox ${name} has no cached folders`);
     const not = (reason: string): CacheSaved => ({ cache: null, reason });
     const { repository, write: scope, key, paths, restored } = own;
-    if (scope === null) return not("this run reads caches and writes none");
-    if (restored?.key === key) return not(`${key} is there already`);
+    if (scope === null) return not("this run may read caches, but not save them");
+    if (restored?.key === key) return not(`${key} is already saved`);
     const { diskMib } = resources;
     const id = sha256(JSON.stringify([repository, scope, key, diskMib])).slice(0, 16);
-    if ((await this.#read(id)) !== null) return not(`${key} is there already`);
+    if ((await this.#read(id)) !== null) return not(`${key} is already saved`);
     const draft = join(dir, `.${randomId()}`);
     await mkdir(draft);
     try {
@@ -109,7 +109,7 @@ export class Caches {
       const storedBytes = (await stat(layer)).blocks * 512;
       const about = { id, repository, scope, key, paths: [...paths], diskMib, storedBytes };
       if (!(await this.#publish(draft, { ...about, createdAt: new Date().toISOString() })))
-        return not(`${key} is there already`);
+        return not(`${key} is already saved`);
       await this.prune({ dryRun: false });
       return { cache: await this.#read(id), reason: null };
     } finally {
@@ -122,7 +122,7 @@ export class Caches {
     if (bytes > maxBytes * 2 ** 20)
       throw new EngineError(
         "no-space",
-        `the cached folders have ${Math.ceil(bytes / 2 ** 20)} MiB, caches.maxBytes is ${maxBytes} MiB`,
+        `the cached folders take ${Math.ceil(bytes / 2 ** 20)} MiB, caches.maxBytes is ${maxBytes} MiB`,
       );
     await this.#context.needDisk(bytes);
   }
@@ -162,7 +162,7 @@ export class Caches {
     if (!(error instanceof CantMountError)) return error;
     await this.#remove(id).catch(() => {});
     return new EngineError("unsupported", `${error.message}; cache ${id} is removed`, {
-      hint: "run it again: the folders begin empty",
+      hint: "run it again: the cached folders start empty",
       cause: error,
     });
   }

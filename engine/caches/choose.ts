@@ -46,7 +46,7 @@ export function overBudget(all: readonly Cache[], budget: CacheBudget, nowMs: nu
   return latestFirst.flatMap(({ id, storedBytes, usedAt }) => {
     const removal = (reason: string): CacheRemoval[] => [{ id, bytes: storedBytes, reason }];
     if (nowMs - Date.parse(usedAt) > maxAgeMs) return removal("not used for longer than caches.maxAge");
-    if (count + 1 > maxCount) return removal(`more than the ${maxCount} of caches.maxCount`);
+    if (count + 1 > maxCount) return removal(`more than caches.maxCount (${maxCount})`);
     if (bytes + storedBytes > maxBytes) return removal("more bytes than caches.maxBytes");
     count += 1;
     bytes += storedBytes;

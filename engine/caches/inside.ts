@@ -76,9 +76,13 @@ async function inGuest(
     signal?.throwIfAborted();
     if (!(error instanceof EngineError) || error.code !== "build-failed") throw error;
     const said = (error.details ?? []).slice(-3).join("; ");
-    throw new CantMountError("unsupported", `the sandbox can't keep folders: ${said || error.message}`, {
-      hint: "a template needs mount and sync, of util-linux and coreutils",
-      cause: error,
-    });
+    throw new CantMountError(
+      "unsupported",
+      `the sandbox can't mount its cached folders: ${said || error.message}`,
+      {
+        hint: "the template needs mount (package util-linux) and sync (package coreutils)",
+        cause: error,
+      },
+    );
   }
 }

@@ -150,7 +150,7 @@ export class Captures {
   async checkpoint(sandbox: Subject): Promise<void> {
     const verdict = await differenceVerdict(this.#context, sandbox, quietly());
     if (verdict.state !== "works")
-      throw new EngineError("unsupported", `no checkpoint on this host: ${verdict.reason}`, {
+      throw new EngineError("unsupported", `this host can't make checkpoints: ${verdict.reason}`, {
         hint: "thaw doctor",
       });
     const dir = await makeCheckpointDir(sandbox.dir);
@@ -228,7 +228,9 @@ export class Captures {
       this.#context.tell("capture.verified", capture.id, details);
     const { resumes, memory } = capture.manifest;
     if (!resumes || memory === "none") {
-      const reason = resumes ? LEFT_OUT : "its kernel panicked: the disk boots, memory is for inspection";
+      const reason = resumes
+        ? LEFT_OUT
+        : "its kernel panicked: its disk can be booted, its memory can only be inspected";
       await this.store.note(capture.id, { verified: { ok: false, reason, at } });
       return tell({ ok: false, reason });
     }

@@ -54,7 +54,7 @@ export async function checkCapture(
     place,
     memory === "difference" ? { build: needs.build } : undefined,
   );
-  const panicked = manifest.resumes ? [] : ["its kernel panicked: nothing goes on from there"];
+  const panicked = manifest.resumes ? [] : ["its kernel panicked, so its memory can't be resumed"];
   const leftOut = memory === "none" ? [LEFT_OUT] : [];
   const verdict = (level: ReplayLevel, reasons: string[]): LevelVerdict => ({
     level,

@@ -21,7 +21,7 @@ export async function readCore(
       "unsupported",
       `${capture.id} has no core: no process crashed in it (${capture.file.trigger})`,
       {
-        hint: `thaw replay ${capture.id} -- ps aux; what lives there can be looked at with a debugger`,
+        hint: `thaw replay ${capture.id} -- ps aux; running processes can be inspected there with a debugger`,
       },
     );
   }
@@ -44,10 +44,7 @@ async function* readDump(path: string, { record }: Machine): AsyncGenerator<Buff
     const stats = await file.stat();
     const limit = (record.resources.memoryMib + 64) * 2 ** 20;
     if (!stats.isFile() || stats.size > limit)
-      throw new EngineError(
-        "machine-ended",
-        `QEMU wrote ${stats.size} bytes of core, ${limit} is the most there can be`,
-      );
+      throw new EngineError("machine-ended", `QEMU wrote ${stats.size} bytes of core; the limit is ${limit}`);
     yield* file.createReadStream({ autoClose: false, highWaterMark: 1 << 20 });
   } finally {
     await file.close();

@@ -87,5 +87,5 @@ async function* whole(
     yield chunk;
   }
   if (count !== size)
-    throw new EngineError("snapshot-corrupt", `${name} has ${size} bytes, and ${count} or more were read`);
+    throw new EngineError("snapshot-corrupt", `${name} has ${size} bytes, but at least ${count} were read`);
 }

@@ -71,7 +71,7 @@ export async function readPart(
     write(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
       if (bytes > part.rawBytes)
-        return done(new Error(`opens to more than the ${part.rawBytes} bytes that it says`));
+        return done(new Error(`decompresses to more than the ${part.rawBytes} bytes in its manifest`));
       look(chunk);
       // Others have their turn between two chunks.
       setImmediate(done);
@@ -86,7 +86,7 @@ export async function readPart(
     ],
     signal ? { signal } : {},
   );
-  if (bytes !== part.rawBytes) throw new Error(`opens to ${bytes} bytes, not ${part.rawBytes}`);
+  if (bytes !== part.rawBytes) throw new Error(`decompresses to ${bytes} bytes, not ${part.rawBytes}`);
 }
 
 function tap(look: (chunk: Buffer) => void): Transform {

@@ -65,7 +65,7 @@ export class Pruner {
       if (this.#failed.length > 0)
         throw new EngineError(
           "host-not-ready",
-          `not all could be removed: ${captures.length + snapshots.length} were`,
+          `only ${captures.length + snapshots.length} could be removed`,
           {
             details: this.#failed,
             hint: "thaw doctor, then thaw prune again",

@@ -31,9 +31,13 @@ export function assertPublishable(
   if (inMemoryOnly && diskOnly) return disk;
   if (counted.length === 0) {
     if (!diskOnly || memory === "none") return capture;
-    throw new EngineError("unsupported", `${id} has no memory of its own to leave out: it is its base's`, {
-      hint: "leave out --disk-only",
-    });
+    throw new EngineError(
+      "unsupported",
+      `${id} has no memory of its own to leave out: its memory is in its base snapshot`,
+      {
+        hint: "leave out --disk-only",
+      },
+    );
   }
   const shapes = [...new Set(counted.filter(({ masked }) => !masked).map(({ kind }) => kind))];
   const ways = [

@@ -148,11 +148,11 @@ async function requestOf({ captures }: RerunHost, capture: StoredCapture): Promi
   if (request === null)
     throw new EngineError(
       "unsupported",
-      `${capture.id} was not taken for a command: there is nothing to run again`,
+      `${capture.id} was not taken for a command, so there is no command to rerun`,
       { hint },
     );
   if (capture.file.before === "unknown") {
-    const message = `${capture.id}: other commands had run in its sandbox, so the state just before this one is not known`;
+    const message = `${capture.id}: other commands ran in its sandbox before, so the state before this command is not known`;
     throw new EngineError("unsupported", message, { hint: `${hint}; next time: --checkpoint` });
   }
   if (capture.file.before === "checkpoint" && capture.manifest.memory === "none")
@@ -197,7 +197,10 @@ async function withWorkspace(
 ): Promise<ForkOrigin> {
   const { workspace } = capture.file;
   if (!workspace)
-    throw new EngineError("capture-corrupt", `capture ${capture.id} has no workspace, though it says so`);
+    throw new EngineError(
+      "capture-corrupt",
+      `capture ${capture.id} lacks the workspace that its case file names`,
+    );
   await host.captures.store.expand(capture, (name) => name === "workspace.zst", opened, signal);
   const name = `rerun-${randomId()}`;
   const { defaults } = base.manifest;
@@ -233,7 +236,7 @@ async function runOnce(
   try {
     sandbox.rejectDuplicate = (fingerprint) => {
       const same = kept.get(fingerprint);
-      if (same !== undefined) throw new EngineError("conflict", `${same} is like it`);
+      if (same !== undefined) throw new EngineError("conflict", `${same} has the same failure`);
       kept.set(fingerprint, "");
     };
     const exec = await sandbox.exec({

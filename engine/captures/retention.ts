@@ -51,7 +51,7 @@ export function decideCaptures(captures: readonly KeptCapture[], budgets: Budget
 
   for (const { id, bytes, bound, createdAtMs, maxAgeMs } of oldestFirst)
     if (!bound && maxAgeMs !== null && nowMs - createdAtMs > maxAgeMs)
-      removals.set(id, { id, bytes, reason: "older than it was to be kept (retention)" });
+      removals.set(id, { id, bytes, reason: "older than its own retention" });
 
   const apply = (scope: readonly KeptCapture[], budget: Budget, of: string): void => {
     const left = (): KeptCapture[] => scope.filter(({ id }) => !removals.has(id));

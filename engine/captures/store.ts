@@ -334,6 +334,6 @@ function isMachinePart(name: string, prefix: "" | "before-"): boolean {
 
 export function corrupt(id: string, name: string, what: string): EngineError {
   return new EngineError("capture-corrupt", `capture ${id}: ${name} ${what}`, {
-    hint: `thaw capture verify ${id} looks at every part; pull it again where it came from, or: thaw capture rm ${id}`,
+    hint: `thaw capture verify ${id} checks every part; pull the capture again, or remove it: thaw capture rm ${id}`,
   });
 }

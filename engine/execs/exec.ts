@@ -402,7 +402,7 @@ export class Exec extends EventEmitter<ExecEvents> {
 
   #needAgent(): Agent {
     if (!this.#agent)
-      throw new EngineError("conflict", `the sandbox of exec ${this.record.id} is not reachable now`);
+      throw new EngineError("conflict", `the sandbox of exec ${this.record.id} can't be reached now`);
     return this.#agent;
   }
 

@@ -174,7 +174,8 @@ export class ExecLog {
     }
     const { bytesWritten } = (await this.#file?.writev(buffers)) ?? { bytesWritten: 0 };
     const expected = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
-    if (bytesWritten !== expected) throw new Error(`the log took ${bytesWritten} of ${expected} bytes`);
+    if (bytesWritten !== expected)
+      throw new Error(`only ${bytesWritten} of ${expected} bytes were written to the log`);
     this.#segmentBytes += bytesWritten;
   }
 

@@ -75,8 +75,7 @@ function checkNames(suite: string, packages: readonly string[]): void {
   if (!/^[a-z][a-z0-9-]*$/.test(suite))
     throw new EngineError("invalid-template", `${JSON.stringify(suite)} is not a Debian release`);
   const bad = packages.filter((name) => !/^[a-z0-9][a-z0-9+.-]+$/.test(name));
-  if (bad.length > 0)
-    throw new EngineError("invalid-template", `not Debian package names: ${bad.join(", ")}`);
+  if (bad.length > 0) throw new EngineError("invalid-template", `invalid package names: ${bad.join(", ")}`);
 }
 
 /** A tree made in a user namespace has owners only the namespace may remove. */

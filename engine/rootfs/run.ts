@@ -84,7 +84,7 @@ function failure(
       `the root file system was not made within ${timeoutMs / 60_000} minutes`,
     );
   if (/No space left on device|not enough free space/i.test(text)) {
-    return new EngineError("no-space", "the disk is full while the root file system is made", {
+    return new EngineError("no-space", "the disk became full during the build of the root file system", {
       hint: "free space, or set THAW_HOME",
     });
   }

@@ -199,13 +199,9 @@ function checkLength(agent: Agent, argv: readonly string[], env: Readonly<Record
   const fault = tooLong({ argv, env });
   if (fault !== undefined) throw new EngineError("usage", fault, { hint: LONG_COMMAND_HINT });
   if (agent.takesLongCommands || fitsFrame({ argv: [...argv], env })) return;
-  throw new EngineError(
-    "usage",
-    "the sandbox's agent is older and takes no command of more than 57,000 bytes",
-    {
-      hint: `make a sandbox of a template that is built anew (thaw template build); or ${LONG_COMMAND_HINT}`,
-    },
-  );
+  throw new EngineError("usage", "the sandbox's agent is too old for commands of more than 57,000 bytes", {
+    hint: `build the template again (thaw template build --force) and create a new sandbox; or ${LONG_COMMAND_HINT}`,
+  });
 }
 
 function namesIn(dir: string): string[] {

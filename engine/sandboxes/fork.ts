@@ -46,7 +46,7 @@ export async function forkOrigin(
         phase: "difference",
         state: "done",
         elapsedMs: 0,
-        detail: `not on this host, made a full snapshot: ${verdict.reason}`,
+        detail: `not possible on this host, so a full snapshot was made: ${verdict.reason}`,
       });
       await clear();
       const { pauseMs } = frozen;

@@ -51,7 +51,10 @@ export class Forwards {
   /** Listens. @returns the forward, with the port it got. Throws `conflict` or `usage`; nothing listens then. */
   async open({ address = null, port = null, path = null, guest }: Asked): Promise<Forward> {
     if (this.#open.size >= MAX_FORWARDS)
-      throw new EngineError("conflict", `sandbox ${this.#host.name} has ${MAX_FORWARDS} forwards already`);
+      throw new EngineError(
+        "conflict",
+        `sandbox ${this.#host.name} already has ${MAX_FORWARDS} forwards, which is the limit`,
+      );
     const connections = new Set<Socket>();
     const create = (): Server =>
       createServer(
@@ -59,7 +62,7 @@ export class Forwards {
         (socket) => void this.#carry(socket, guest, connections),
       );
     if (path !== null) {
-      if (this.#open.has(path)) throw new EngineError("conflict", `${path} is a forward already`);
+      if (this.#open.has(path)) throw new EngineError("conflict", `${path} is already a forward`);
       const server = create();
       await listenAtPath(server, path, this.#host.sockets);
       this.#open.set(path, { servers: [server], connections });
@@ -143,13 +146,13 @@ async function explain(error: unknown, address: string | null, port: number): Pr
   if (code === "EADDRINUSE") {
     const holder = await holderOf(port);
     return new EngineError("conflict", `${where} is taken${holder === null ? "" : ` by ${holder}`}`, {
-      hint: `0:GUEST takes any port; ss -ltnp 'sport = :${port}' says whose it is`,
+      hint: `0:GUEST takes any port; ss -ltnp 'sport = :${port}' shows who uses it`,
     });
   }
   if (code === "EACCES")
-    return new EngineError("usage", `${where}: ports below 1024 need a daemon of root`, {
-      hint: "a port from 1024 on, or 0",
+    return new EngineError("usage", `${where}: ports below 1024 need a daemon that runs as root`, {
+      hint: "use a port from 1024 on, or 0",
     });
-  if (code === "EADDRNOTAVAIL") return new EngineError("usage", `${address} is no address of this host`);
+  if (code === "EADDRNOTAVAIL") return new EngineError("usage", `${address} is not an address of this host`);
   return new EngineError("conflict", `${where}: ${message}`);
 }

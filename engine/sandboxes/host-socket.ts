@@ -52,13 +52,13 @@ async function checkFolder(path: string, { refused, ownFolders }: HostSocketRule
   const real = await realpath(folder).catch((error: NodeJS.ErrnoException) =>
     refuse(error.code === "ENOENT" ? `there is no folder ${folder}` : `${folder}: ${error.code}`),
   );
-  if (real !== folder) refuse(`${folder} leads through a link`, `name the folder itself: ${real}`);
+  if (real !== folder) refuse(`${folder} contains a symbolic link`, `use the real path: ${real}`);
   const owner = [...SYSTEM_FOLDERS, ...ownFolders].find((one) => isWithin(folder, one));
-  if (owner !== undefined) refuse(`${owner} is no place for a forward's socket`);
+  if (owner !== undefined) refuse(`${owner} can't hold a forward's socket`);
   for (let at = folder; ; at = dirname(at)) {
     const fault = faultOf(await lstat(at));
     if (fault !== null)
-      refuse(`${at} ${fault}: others could put something in its place`, "choose a folder of your own");
+      refuse(`${at} ${fault}: other users could replace the socket`, "use a folder that only you can write");
     if (at === "/") return;
   }
 }
@@ -84,7 +84,7 @@ async function removeDead(path: string): Promise<void> {
   const taken = (what: string): EngineError => new EngineError("conflict", `${path} is taken: ${what}`);
   if (!found.isSocket()) throw taken("there is a file that is not a socket");
   if (found.uid !== process.getuid?.()) throw taken(`there is a socket of user ${found.uid}`);
-  if (!(await isDead(path))) throw taken("another program listens at it");
+  if (!(await isDead(path))) throw taken("another program listens on it");
   await unlink(path).catch(() => {});
 }
 

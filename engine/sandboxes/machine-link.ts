@@ -77,7 +77,7 @@ export class MachineLink {
     const agent = await connectAgent(machine, options);
     if (this.#closed) {
       agent.close();
-      throw new EngineError("cancelled", "its machine is not needed any more");
+      throw new EngineError("cancelled", "its machine is no longer needed");
     }
     this.#agent = agent;
     this.#host.connected(agent);
@@ -140,14 +140,14 @@ export class MachineLink {
   needNone({ name }: { name: string }): void {
     if (!this.#mayHaveMachine) return;
     throw new EngineError("conflict", `the last machine of sandbox ${name} has not ended yet`, {
-      hint: "that is tried again by itself; then ask again",
+      hint: "thaw keeps trying to end it; try again later",
     });
   }
 
   /** Throws `conflict`. */
   needAgent({ name }: { name: string }): Agent {
     if (this.#agent) return this.#agent;
-    throw new EngineError("conflict", `the agent of sandbox ${name} is not reachable now`);
+    throw new EngineError("conflict", `the agent of sandbox ${name} can't be reached now`);
   }
 
   /** Whether a machine of it may be on the host, be it one that was ended and does not die. */
@@ -170,7 +170,7 @@ export class MachineLink {
   #take(machine: Machine): Machine {
     if (this.#closed) {
       void machine.detach();
-      throw new EngineError("cancelled", "its machine is not needed any more");
+      throw new EngineError("cancelled", "its machine is no longer needed");
     }
     this.#machine = machine;
     this.#present.add(machine);

@@ -67,7 +67,7 @@ export class Removal {
       const { code, message, hint } = asEngineError(error);
       host.delayed(message);
       this.#retry.start();
-      const again = "it is tried again by itself; thaw ls shows it until it is gone";
+      const again = "thaw keeps trying; thaw ls shows the sandbox until it is removed";
       throw new EngineError(
         code === "internal" ? "timeout" : code,
         `sandbox ${host.name} is not removed yet: ${message}`,

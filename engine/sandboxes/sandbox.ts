@@ -417,8 +417,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       if (state !== "paused" || heldBy !== null)
         throw new EngineError("conflict", `sandbox ${name} is not stopped: it is ${reason ?? state}`);
       if (this.#uses.inUse || this.#captures.busy)
-        throw new EngineError("conflict", `sandbox ${name} is not stopped: somebody is attached to it`, {
-          hint: `thaw rm ${name} ends it all the same`,
+        throw new EngineError("conflict", `sandbox ${name} is not stopped: a client is attached to it`, {
+          hint: `to remove it anyway: thaw rm ${name}`,
         });
     };
     await this.#inTurn(() => this.#frozen.freeze(take, { checkUnused, reason }));
@@ -578,7 +578,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     const { name, state, reason } = this.record;
     if (this.#heldAgain()) throw new EngineError("no-space", String(reason));
     if (state !== "running")
-      throw new EngineError("conflict", `sandbox ${name} did not go on: it is ${state}: ${reason}`);
+      throw new EngineError("conflict", `sandbox ${name} did not resume: it is ${state}: ${reason}`);
   }
 
   /** Whether the disk was still full when it went on. */
@@ -622,7 +622,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   async #unreached(reason: string): Promise<void> {
     if (isOver(this.record.state)) return;
-    await this.#become("unresponsive", `it is asked again by itself: ${reason}`);
+    await this.#become("unresponsive", `thaw keeps trying to reach it: ${reason}`);
   }
 
   async #ended(end: MachineEnd): Promise<void> {

@@ -71,7 +71,7 @@ export function checkTransition(name: string, from: SandboxState, to: SandboxSta
 }
 
 const HINTS: Partial<Record<Condition, (name: string) => string>> = {
-  unresponsive: (name) => `thaw is asking its machine again by itself; thaw rm ${name} ends it`,
+  unresponsive: (name) => `thaw keeps trying to reach its machine; to remove it: thaw rm ${name}`,
   stopped: (name) => `thaw rm ${name}`,
   failed: (name) => `thaw rm ${name}`,
   frozen: (name) => `thaw resume ${name}`,

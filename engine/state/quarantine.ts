@@ -165,7 +165,7 @@ export class Quarantine {
     if (again) {
       const refused = again.hint === undefined ? "still can't be read" : "is not restored";
       throw new EngineError("conflict", `${kind} ${what} ${refused}: ${from} ${again.reason}`, {
-        hint: again.hint ?? "mend the file, or start the thaw that wrote it",
+        hint: again.hint ?? "repair the file, or use the version of thaw that wrote it",
       });
     }
     return entry;
@@ -180,7 +180,10 @@ export class Quarantine {
     }
     const discard = this.#owners.get(entry.kind)?.discard;
     if (!discard)
-      throw new EngineError("conflict", `${entry.kind} ${entry.what} is in use where it is: ${entry.from}`);
+      throw new EngineError(
+        "conflict",
+        `${entry.kind} ${entry.what} can't be removed, because it is in use at ${entry.from}`,
+      );
     await discard(entry);
     this.#marks.delete(entry.id);
     return entry;
@@ -188,13 +191,13 @@ export class Quarantine {
 
   async #moveBack({ id, from }: QuarantineEntry): Promise<void> {
     if (from === "")
-      throw new EngineError("conflict", `${id} has no note that can be read, so no place to restore it to`, {
+      throw new EngineError("conflict", `${id} has no readable note, so its original place is unknown`, {
         hint: `its content is in ${join(this.#dir, id)}; thaw quarantine rm ${id}`,
       });
     const target = join(this.#root, from);
     if (await exists(target))
-      throw new EngineError("conflict", `${from} is taken: something else is there now`, {
-        hint: `remove that first, or: thaw quarantine rm ${id}`,
+      throw new EngineError("conflict", `${from} exists again`, {
+        hint: `remove that path first, or remove this entry: thaw quarantine rm ${id}`,
       });
     await mkdir(dirname(target), { recursive: true });
     await rename(join(this.#dir, id, CONTENT), target);
@@ -213,7 +216,7 @@ export class Quarantine {
         "usage",
         `${reference} fits ${fits.length} entries: ${fits.map(({ id }) => id).join(", ")}`,
       );
-    throw new EngineError("not-found", `nothing in quarantine is called ${reference}`, {
+    throw new EngineError("not-found", `there is no quarantine entry ${reference}`, {
       hint: "thaw quarantine ls",
     });
   }
@@ -226,7 +229,7 @@ export class Quarantine {
     const id = `${kind}/${name}`;
     const read = await readRecord(join(dir, NOTE_FILE), note);
     if (read.state === "ok" && isInside(read.value.from)) return { ...read.value, id, kind, moved: true };
-    const reason = "has no note that can be read";
+    const reason = "has no readable note";
     return { id, kind, what: name, reason, at: found.ctime.toISOString(), from: "", moved: true };
   }
 }

@@ -124,7 +124,8 @@ export class Imports {
       if (await stat(join(dir, name)).catch(() => null)) return;
       const path = join(dir, `.${name}`);
       const has = await this.#partial(dir, name);
-      if (from !== has) throw new EngineError("conflict", `${name} is here up to byte ${has}, not ${from}`);
+      if (from !== has)
+        throw new EngineError("conflict", `${name} was received up to byte ${has}, not ${from}`);
       const hash = await hashOf(path);
       const file = await open(path, "a", 0o600);
       try {
@@ -135,7 +136,7 @@ export class Imports {
       }
       if (hash.digest("hex") !== part.sha256) {
         await rm(path, { force: true });
-        throw fault(record.kind, `${name} is not what its digest says: what came was altered, or is another`);
+        throw fault(record.kind, `${name} does not match its digest: the received data was altered`);
       }
       await rename(path, join(dir, name));
       await sync(dir);
@@ -290,7 +291,7 @@ export class Imports {
     }
     if (at < part.sizeBytes)
       throw new EngineError("cancelled", `${part.name} ended after ${at} of ${part.sizeBytes} bytes`, {
-        hint: "the same command again goes on from there",
+        hint: "run the same command again to continue",
       });
   }
 
@@ -304,7 +305,7 @@ export class Imports {
     if (read.state === "ok") return { record: read.value, dir };
     if (read.state === "absent") throw new EngineError("not-found", `no import ${key}`);
     throw new EngineError("conflict", `import ${key} can't go on: ${RECORD_FILE} ${read.reason}`, {
-      hint: "the same command again begins it anew",
+      hint: "run the same command again to start over",
     });
   }
 
@@ -314,7 +315,7 @@ export class Imports {
 
   async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
     if (this.#busy.has(what))
-      throw new EngineError("conflict", "another client brings the same just now", {
+      throw new EngineError("conflict", "another client is importing the same part now", {
         hint: "wait for it, then try again",
       });
     this.#busy.add(what);
@@ -327,8 +328,8 @@ export class Imports {
 }
 
 function fault(kind: Artifact["kind"], what: string): EngineError {
-  return new EngineError(`${kind}-corrupt`, `the ${kind} that came in: ${what}`, {
-    hint: "nothing of it was kept; export it anew where it came from",
+  return new EngineError(`${kind}-corrupt`, `the imported ${kind}: ${what}`, {
+    hint: "nothing of it was kept; export it again on the original host",
   });
 }
 

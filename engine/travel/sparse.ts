@@ -67,7 +67,7 @@ export async function expandSparse(
   const write = async (source: AsyncIterable<Buffer>): Promise<void> => {
     for await (const chunk of source) {
       if (at + chunk.length > limitBytes)
-        throw new Error(`opens to more than the ${limitBytes} bytes that it says`);
+        throw new Error(`decompresses to more than the ${limitBytes} bytes in its manifest`);
       hash.update(chunk);
       if (granted < chunk.length) {
         await room(STEP_BYTES);
@@ -88,7 +88,7 @@ export async function expandSparse(
       write,
       signal ? { signal } : {},
     );
-    if (at !== limitBytes) throw new Error(`opens to ${at} bytes, not ${limitBytes}`);
+    if (at !== limitBytes) throw new Error(`decompresses to ${at} bytes, not ${limitBytes}`);
     await file.truncate(at);
     await file.chmod(0o444);
     return { sha256: hash.digest("hex"), bytes: at };

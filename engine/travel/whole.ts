@@ -29,7 +29,7 @@ export async function makeWhole(
 ): Promise<StoredCapture> {
   if (capture.manifest.memory === "whole") return capture;
   if (capture.manifest.memory === "none")
-    throw new EngineError("unsupported", `${capture.id} can't be made whole: ${LEFT_OUT}`, {
+    throw new EngineError("unsupported", `${capture.id} can't be converted to a full capture: ${LEFT_OUT}`, {
       hint: "leave out --full: its disk boots everywhere",
     });
   const id = `${capture.id}full`;
@@ -38,7 +38,7 @@ export async function makeWhole(
   if (!capture.manifest.resumes)
     throw new EngineError(
       "unsupported",
-      `${capture.id} can't be made whole: its kernel panicked, and nothing goes on from there`,
+      `${capture.id} can't be converted to a full capture: its kernel panicked, so it can't be resumed`,
       {
         hint: "leave out --full: its disk boots everywhere",
       },

@@ -33,9 +33,13 @@ export type Incoming =
 /** Throws `snapshot-corrupt` or `capture-corrupt` for whatever is not the manifest of something that thaw exports. */
 export function readIncoming(kind: Artifact["kind"], text: string, parts: readonly WirePart[]): Incoming {
   const no = (why: string): EngineError =>
-    new EngineError(kind === "snapshot" ? "snapshot-corrupt" : "capture-corrupt", `what comes in ${why}`, {
-      hint: "export it anew where it came from",
-    });
+    new EngineError(
+      kind === "snapshot" ? "snapshot-corrupt" : "capture-corrupt",
+      `the imported ${kind} ${why}`,
+      {
+        hint: "export it again on the original host",
+      },
+    );
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -78,13 +82,13 @@ export function readIncoming(kind: Artifact["kind"], text: string, parts: readon
     const limit = limitOf(one.name, machine.data);
     if (found.rawBytes > limit)
       throw no(
-        `has a ${one.name} that opens to ${found.rawBytes} bytes; ${limit} is the most for such a machine`,
+        `has a ${one.name} that decompresses to ${found.rawBytes} bytes; ${limit} is the limit for such a machine`,
       );
     if (found.sizeBytes > found.rawBytes + MIB + found.rawBytes / 64)
       throw no(`has a ${one.name} of ${found.sizeBytes} bytes for content of ${found.rawBytes}`);
     if (found.rawBytes > MIB * 16 + found.sizeBytes * MAX_RATIO)
       throw no(
-        `has a ${one.name} that opens to ${Math.round(found.rawBytes / found.sizeBytes)} times its size`,
+        `has a ${one.name} that decompresses to ${Math.round(found.rawBytes / found.sizeBytes)} times its size`,
       );
   }
   return incoming;

@@ -53,7 +53,10 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
     const id = randomId();
     if (options.cache !== undefined && source.capture !== undefined)
-      throw new EngineError("usage", "a replay has its folders already: cache can't be given with capture");
+      throw new EngineError(
+        "usage",
+        "cache can't be used with capture: a replay already has its cached folders",
+      );
     const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
     const timers = timersFor(limits, name, options, clock.wall());
     const network = await networkOf(parts, limits, options);
@@ -105,7 +108,7 @@ async function networkOf(
     return policyFor(config, network, { name, layer: sandboxes.network });
   }
   if (network !== undefined && network.length > 0)
-    throw new EngineError("usage", "a replay reaches nothing: network can't be given with capture");
+    throw new EngineError("usage", "network can't be used with capture: a replay has no network");
   return noNetwork("replay");
 }
 

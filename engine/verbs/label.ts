@@ -18,7 +18,7 @@ export async function label(
   if (kept.length > MAX_LABELS)
     throw new EngineError(
       "usage",
-      `sandbox ${record.name} would have ${kept.length} labels of ${MAX_LABELS}`,
+      `sandbox ${record.name} would have ${kept.length} labels; the limit is ${MAX_LABELS}`,
     );
   record.labels = Object.fromEntries(kept);
   await sandbox.persist();

@@ -32,8 +32,8 @@ export async function setNetwork(parts: Parts, reference: string, asked: Layers)
   const sandbox = registry.find(reference);
   const { record } = sandbox;
   if (record.replay !== null)
-    throw new EngineError("conflict", `sandbox ${record.name} is a replay, which reaches nothing`, {
-      hint: `thaw create --snapshot … for a sandbox with a network`,
+    throw new EngineError("conflict", `sandbox ${record.name} is a replay, which has no network`, {
+      hint: `thaw create --snapshot … creates a sandbox with a network`,
     });
   record.network = policyFor(config.required(), asked);
   await sandbox.networkChanged();

@@ -38,7 +38,10 @@ async function change(
   const before = record.previews.find((grant) => grant.port === port);
   const others = record.previews.filter((grant) => grant.port !== port);
   if (others.length >= MAX_GRANTS)
-    throw new EngineError("conflict", `sandbox ${record.name} has previews of ${MAX_GRANTS} ports already`);
+    throw new EngineError(
+      "conflict",
+      `sandbox ${record.name} already has previews of ${MAX_GRANTS} ports, which is the limit`,
+    );
   record.previews = [...others, { ...{ port, publicUntil: null, linksSince: null }, ...before, ...changes }];
   await sandbox.persist();
 }

@@ -6,7 +6,7 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 export async function removeSandbox(parts: Parts, id: string, why?: EngineError): Promise<void> {
   const creation = parts.registry.creations.get(id);
   if (creation) {
-    creation.abort.abort(new EngineError("cancelled", "it was removed while it was made"));
+    creation.abort.abort(new EngineError("cancelled", "it was removed during its creation"));
     await creation.settled;
     return;
   }

@@ -49,7 +49,7 @@ export class Offers {
     if (id % 2 !== 0 || this.#wire.has(id) || this.#leaving.has(id))
       return this.#wire.fault(`the guest opened stream ${id}, which is not its to open`);
     if (request.op === "connect") return this.#takeConnect(id, request);
-    if (!this.onAccepted) return this.#refuse(id, "nobody takes connections");
+    if (!this.onAccepted) return this.#refuse(id, "connections are not accepted");
     if (this.#accepted.size >= MAX_ACCEPTED) return this.#refuse(id, "too many streams");
     this.#accepted.add(id);
     this.onAccepted(request.listener, this.#open(id, STREAM_WINDOW_BYTES));
@@ -65,7 +65,7 @@ export class Offers {
     if (!this.onConnect) return this.#refuse(id, "there is no network");
     if (this.#leaving.size >= MAX_LEAVING) return this.#refuse(id, "too many connections");
     if (this.#unanswered >= MAX_UNANSWERED)
-      return this.#wire.fault("the guest offered more connections than may wait");
+      return this.#wire.fault("the guest has too many unanswered connections");
     this.#leaving.add(id);
     this.#unanswered += 1;
     this.onConnect({

@@ -226,7 +226,7 @@ export class AgentSession implements StreamWire {
       if (answer.version < OLDEST_VERSION || answer.version > VERSION) {
         throw new SessionError(
           "fault",
-          `the guest's agent ${answer.agent} speaks no common version: ${answer.error ?? answer.version}`,
+          `the guest's agent ${answer.agent} has no protocol version in common with this host: ${answer.error ?? answer.version}`,
         );
       }
       return answer;

@@ -70,7 +70,7 @@ export class AgentStream {
     const body = schema.safeParse(await this.#answer.promise);
     if (body.success) return body.data;
     this.#wire.fault(`an answer of the wrong shape: ${body.error.issues[0]?.message ?? ""}`);
-    throw new SessionError("fault", "the guest sent an answer of the wrong shape");
+    throw new SessionError("fault", "the guest sent an invalid answer");
   }
 
   /** Where the channels' offsets start when they do not start at 0 (an exec that was attached to again). */

@@ -30,7 +30,7 @@ export async function adopt(context: Context, record: MachineRecord): Promise<Qe
     const now = await keeper.status();
     if (now?.end !== null) throw gone(record, now ?? (await keeper.recordedEnd()));
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new RunnerError("unresponsive", `machine ${record.id} runs and does not answer: ${why}`, {
+    throw new RunnerError("unresponsive", `machine ${record.id} runs but does not answer: ${why}`, {
       cause,
     });
   }

@@ -113,5 +113,5 @@ async function greet(machine: Machine, signal: AbortSignal | undefined): Promise
 async function check(agent: Agent, mark: string, which: string): Promise<void> {
   const { body } = await agent.readFile(MARK_PATH);
   if ((await text(body)) === mark) return;
-  throw new RunnerError("start-failed", `${which} does not have what was written`);
+  throw new RunnerError("start-failed", `${which} does not contain what was written`);
 }

@@ -54,7 +54,7 @@ export async function findQemu(): Promise<QemuBinary> {
   if (!real.startsWith("/usr/")) {
     throw new RunnerError(
       "unsupported",
-      `${real} is outside /usr, which is all that a jail shows of this host`,
+      `${real} is outside /usr, the only host folder that a jail can read`,
       {
         hint: "install it below /usr/local, or apt-get install qemu-system-x86",
       },

@@ -264,7 +264,7 @@ function firstLine(
     let text = "";
     const waitMs = paced(START_TIMEOUT_MS);
     const timer = setTimeout(
-      () => reject(new RunnerError("timeout", `the keeper said nothing within ${waitMs / 1000} s`)),
+      () => reject(new RunnerError("timeout", `the keeper did not answer within ${waitMs / 1000} s`)),
       waitMs,
     );
     const onAbort = (): void => reject(signal.reason);
@@ -277,7 +277,7 @@ function firstLine(
     stdout.once("close", () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
-      reject(new RunnerError("start-failed", "the keeper ended without a word"));
+      reject(new RunnerError("start-failed", "the keeper ended without a message"));
     });
   });
 }

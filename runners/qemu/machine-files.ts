@@ -17,7 +17,7 @@ export async function makeMemoryFile(path: string, bytes: number): Promise<void>
     throw new RunnerError(
       "no-space",
       `${dirname(path)} has ${Math.floor((bavail * bsize) / MIB)} MiB free, the machine's memory needs ${bytes / MIB} MiB`,
-      { hint: "free disk space, or choose a state folder elsewhere with THAW_HOME" },
+      { hint: "free disk space, or set THAW_HOME to a folder on another disk" },
     );
   }
   const handle = await open(path, "wx", 0o600);

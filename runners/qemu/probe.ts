@@ -75,12 +75,12 @@ async function probeKvm(context: Context): Promise<Finding> {
     case "works":
       return {
         state: "ok",
-        detail: `a guest was started with it${await proven(context, verdict.at)}, CPU model ${verdict.cpu}`,
+        detail: `tested with a guest${await proven(context, verdict.at)}, CPU model ${verdict.cpu}`,
       };
     case "unproven":
       return {
         state: "warning",
-        detail: `/dev/kvm is there; whether guests run is found out with the next template: ${verdict.reason}`,
+        detail: `/dev/kvm exists, but is not tested yet; the next template build tests it: ${verdict.reason}`,
         hint: "thaw template build base",
       };
     default:
@@ -98,7 +98,7 @@ async function probeJail(context: Context, options: ProbeOptions): Promise<Findi
     const user = process.getuid?.() === 0 ? "a uid of its own for each machine" : "a user namespace";
     return {
       state: "ok",
-      detail: `${user}, no network, seccomp on; tried${await proven(context, support.at)}`,
+      detail: `${user}, no network, seccomp on; tested${await proven(context, support.at)}`,
     };
   }
   const detail = `machines run without a jail: ${support.reason}`;
@@ -114,7 +114,7 @@ async function probeLimits(context: Context): Promise<Finding> {
   return {
     state: "warning",
     detail:
-      "rlimits only: no cgroup can be made, so CPU is not shared by weight and memory is counted roughly",
+      "rlimits only: no cgroup can be made, so sandboxes have no CPU weights and memory is measured roughly",
     hint: "run the daemon as root, with /sys/fs/cgroup writable",
   };
 }
@@ -124,7 +124,7 @@ async function probeThaw(context: Context, thaws: ThawRecord): Promise<Finding> 
   if (first === undefined)
     return {
       state: "warning",
-      detail: "no snapshot was restored with this QEMU and kernel yet",
+      detail: "no snapshot has been restored with this QEMU and kernel yet",
       hint: "thaw run -- true",
     };
   return {
@@ -150,19 +150,19 @@ async function probeDifference(context: Context): Promise<Finding> {
   if (verdict.state === "works")
     return {
       state: "ok",
-      detail: `by difference: one was taken and thawed again${await proven(context, verdict.at)}`,
+      detail: `by difference; tested by taking and thawing one${await proven(context, verdict.at)}`,
     };
   if (verdict.state === "unproven") {
     return {
       state: "warning",
-      detail: `whether differences can be taken is found out with the next fork: ${verdict.reason}`,
+      detail: `differences are not tested yet; the next fork tests them: ${verdict.reason}`,
       hint: "thaw create --name a && thaw fork a",
     };
   }
   return {
     state: "warning",
     detail: `by full snapshots, which take seconds: ${verdict.reason}`,
-    hint: "the daemon needs to read its machines' memory: run it as root, or outside of containers that forbid ptrace",
+    hint: "the daemon must be able to read its machines' memory: run it as root, and outside containers that forbid ptrace",
   };
 }
 

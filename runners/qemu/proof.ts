@@ -123,7 +123,7 @@ export class Proof<T extends object> {
     const when = new Date(until).toISOString();
     return {
       state: "broken",
-      reason: `the test did not come to an end: ${reason}; tried again after ${when}`,
+      reason: `the test did not finish: ${reason}; thaw tries again after ${when}`,
     };
   }
 

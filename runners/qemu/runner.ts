@@ -62,7 +62,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     const known = await context.kvm();
     if (accelerator !== "kvm" || known.state !== "unproven") return known;
     const sources = (): never => {
-      throw new RunnerError("start-failed", "nothing is fetched for a proof");
+      throw new RunnerError("start-failed", "a test downloads no packages");
     };
     const kept = await prepareKernel({ ...kernels, suite: "bookworm", version, sources }).catch(() => null);
     return kept === null ? known : context.kvm(kept.dir);
@@ -114,7 +114,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       if (spec.difference !== undefined && spec.difference.build !== build)
         throw new RunnerError(
           "incompatible",
-          `what was frozen by ${spec.difference.build} can only be thawed by it; this host has ${build}`,
+          `a machine frozen by ${spec.difference.build} can only be thawed by that build; this host has ${build}`,
         );
       const machine = await thaw(context, spec, signal);
       thaws.note(machine.record).catch(() => {});
@@ -172,7 +172,7 @@ function createContext(
     tools: { keeperPath: helper("thaw-keeper"), cgroup, runtimeRoot },
     difference: async () =>
       options.difference === "never"
-        ? { state: "broken", reason: "turned off by the daemon's settings" }
+        ? { state: "broken", reason: "turned off in the daemon's settings" }
         : recallDifference(context, difference),
     hotMemory: new HotMemory({ sealPath, limitBytes: options.hotMemoryLimitBytes ?? HOT_MEMORY_LIMIT_BYTES }),
     async facts() {
@@ -189,7 +189,7 @@ function createContext(
     async jail(of = "machine") {
       const insists = of === "imported" && options.unjailedImports !== true;
       if (options.jail === "off" && of !== "tool" && !insists)
-        return { jailed: false, reason: "turned off by the daemon's settings" };
+        return { jailed: false, reason: "turned off in the daemon's settings" };
       support ??= jailSupport(context);
       const found = await support;
       if (found.jailed || (options.jail !== "required" && !insists)) return found;
@@ -202,7 +202,7 @@ function createContext(
       );
     },
     async kvm(kernelDir, signal) {
-      if (options.kvm === "never") return { state: "broken", reason: "turned off by the daemon's settings" };
+      if (options.kvm === "never") return { state: "broken", reason: "turned off in the daemon's settings" };
       return kernelDir === undefined ? recallKvm(kvm) : proveKvm(context, kvm, kernelDir, signal);
     },
   };

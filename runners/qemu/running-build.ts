@@ -9,7 +9,7 @@ export async function buildOf(qmp: QmpClient): Promise<string> {
   const { qemu, package: revision } = answer as { qemu?: Record<string, unknown>; package?: unknown };
   const version = [qemu?.major, qemu?.minor, qemu?.micro];
   if (!version.every((part) => Number.isInteger(part)))
-    throw new RunnerError("start-failed", "QEMU does not tell its version");
+    throw new RunnerError("start-failed", "QEMU did not report its version");
   const ofPackage = typeof revision === "string" && revision !== "" ? ` (${revision})` : "";
   return `QEMU emulator version ${version.join(".")}${ofPackage}`;
 }

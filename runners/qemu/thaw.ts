@@ -60,7 +60,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     const disks = [...ofSnapshot, ...inherited, ...cached];
     for (const [index, disk] of disks.entries())
       if (index > 0 && (await checkSnapshotDisk(disk, snapshot)) !== diskBytes)
-        throw new RunnerError("corrupt-snapshot", `${disk} does not have the size of the disk beneath it`);
+        throw new RunnerError("corrupt-snapshot", `${disk} does not have the size of its base disk`);
     [devices, lease] = await Promise.all([
       openDeviceState(
         join(difference?.dir ?? snapshot.dir, "devices"),
@@ -150,10 +150,7 @@ async function inherit(difference: DifferenceFiles, layersDir: string): Promise<
 
 function needCacheRoom({ snapshot, difference }: ThawSpec, diskBytes: number): void {
   if (difference !== undefined)
-    throw new RunnerError(
-      "unsupported",
-      "a machine that goes on where another was has its cached folders already",
-    );
+    throw new RunnerError("unsupported", "a resumed machine already has its cached folders");
   if (diskBytes > snapshot.resources.diskMib * MIB) return;
   throw new RunnerError(
     "unsupported",

@@ -111,7 +111,7 @@ test("a capture is uploaded as an artifact that overwrites nothing, and thaw ope
     expect((await open()).stderr).toContain("has expired");
     const { digest } = artifact;
     artifact.digest = `sha256:${"0".repeat(64)}`;
-    expect((await open()).stderr).toContain("its content is not what GitHub has the digest of");
+    expect((await open()).stderr).toContain("its content does not match GitHub's digest");
     artifact.digest = digest;
     const opened = await open();
     expect([opened.exitCode, opened.stdout], opened.stderr).toEqual([0, "seen"]);

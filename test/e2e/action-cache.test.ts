@@ -56,7 +56,7 @@ test("a branch's step keeps its folders for the next; a pull request reads the b
   expect(second.log.join("\n")).toContain("main");
   expect(said(second)).toEqual([
     "cache: deps-1 (refs/heads/main)",
-    "cache: not kept: deps-1 is there already",
+    "cache: not kept: deps-1 is already saved",
   ]);
 
   const other = cache.replace("deps-1", "deps-2");

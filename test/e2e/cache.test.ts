@@ -71,7 +71,7 @@ describe("cached folders", () => {
       "rm -r /root/.npm/deep; echo two >/root/.npm/b; echo x >/workspace/node_modules/x; sync",
     );
     // It keeps nothing under a key that is there.
-    expect(await second.saveCache()).toEqual({ cache: null, reason: "k is there already" });
+    expect(await second.saveCache()).toEqual({ cache: null, reason: "k is already saved" });
     expect((await sh(third, look)).split("\n")).toEqual(["one", "one", "mod", "b", "deep"]);
     await Promise.all([second.remove(), third.remove()]);
 
@@ -146,7 +146,7 @@ describe("cached folders", () => {
     const reader = await create({ key: "new", write: null });
     expect(await reader.saveCache()).toEqual({
       cache: null,
-      reason: "this run reads caches and writes none",
+      reason: "this run may read caches, but not save them",
     });
     await reader.remove();
     expect((await thawJson<{ key: string }[]>(["cache", "ls"])).map(({ key }) => key).sort()).toEqual([

@@ -67,7 +67,7 @@ describe("thaw ci init", () => {
     const wrong = await ci(["init", "--yes", "--timeout", "10", "--network", "@none", "--template", "A B"]);
     expect(wrong.exitCode).toBe(2);
     for (const name of ["timeout", "network", "template"]) expect(wrong.stderr).toContain(`\n  ${name}: `);
-    expect((await ci(["init", "--yes", "--action", "v1"])).stderr).toContain("not a whole commit");
+    expect((await ci(["init", "--yes", "--action", "v1"])).stderr).toContain("not a full commit id");
     expect(there()).toEqual([".git", "package-lock.json", "package.json"]);
   });
 

@@ -367,7 +367,7 @@ describe("refused with a reason", () => {
     [["web:/dev/zero", "-"], 125, /can't be in an archive/],
     [["-", "web:/etc/passwd"], 125, /is not a folder.*\/dev\/stdin/s],
     [["-", "web:/nowhere"], 2, /there is no folder \/nowhere in web/],
-    [["-", "web:/etc"], 2, /not a whole tar archive: it is empty/],
+    [["-", "web:/etc"], 2, /not a complete tar archive: it is empty/],
     [["web:/etc/passwd/", "/tmp"], 125, /not a folder|Not a directory/],
     [["web:/etc", "/etc/passwd"], 125, /\/etc\/passwd is not a folder/],
     [["web:/etc/passwd", "/nowhere/x"], 2, /there is no folder \/nowhere here/],

@@ -257,8 +257,12 @@ test("what fails while it is drawn: the terminal is as it was, and the log is na
 test.each<[string, (path: string) => void, RegExp]>([
   ["no JSON", (path) => writeFileSync(path, '{"view":'), /^host> $/m],
   ["of other shapes", (path) => writeFileSync(path, '{"view":7,"lists":{"sandboxes":7}}'), /^host> $/m],
-  ["huge", (path) => writeFileSync(path, Buffer.alloc(1 << 20)), /preferences are not kept: .* small file/],
-  ["a folder", (path) => mkdirSync(path), /preferences are not kept: .* small file/],
+  [
+    "huge",
+    (path) => writeFileSync(path, Buffer.alloc(1 << 20)),
+    /can't save the dashboard's preferences: .* small file/,
+  ],
+  ["a folder", (path) => mkdirSync(path), /can't save the dashboard's preferences: .* small file/],
 ])(
   "preferences that are %s do not keep it from opening, and it is said when none can be kept",
   async (_what, spoil, said) => {

@@ -275,7 +275,7 @@ describe("several people at once", () => {
     const { exitCode } = await thaw(["rm", "early"]);
     const made = await making;
     expect(exitCode).toBe(0);
-    if (made.exitCode !== 0) expect(made.stderr).toMatch(/removed while it was made/);
+    if (made.exitCode !== 0) expect(made.stderr).toMatch(/removed during its creation/);
     expect(await rows()).toEqual([]);
     await create("early");
   });

@@ -44,7 +44,7 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     await until(async () => (await find("first")).state === "stopped", "the first to be frozen");
     for (const { reason } of (await rows()).filter(({ state }) => state === "stopped"))
       expect(reason).toMatch(
-        /^frozen: memory pressure: (tasks stand still for it; )?\d+ MiB are available, 160 MiB are to be kept free; /,
+        /^frozen: memory pressure: (tasks wait for memory; )?\d+ MiB are available, 160 MiB are to be kept free; /,
       );
     expect((await find("busy")).state).toBe("running");
     const refused = await home.thaw("create", "--name", "more");

@@ -298,7 +298,7 @@ test("a second daemon for the same state folder: its client is told who holds it
   const elsewhere = { env: { ...thawEnv(), THAW_SOCKET: `/tmp/thaw-other-${process.pid}.sock` } };
   const { exitCode, stderr } = await thaw(["ls"], elsewhere);
   expect(exitCode).toBe(125);
-  expect(String(stderr)).toContain(`the daemon with process id ${lockedBy()} holds ${testHome()}`);
+  expect(String(stderr)).toContain(`a daemon (process id ${lockedBy()}) uses ${testHome()}`);
 });
 
 test("the newest build wins: it replaces an older daemon once, and no older client brings that back", async () => {

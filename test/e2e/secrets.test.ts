@@ -158,7 +158,10 @@ test("a secret that is in memory only: nothing is exported but the disk, which i
     const replayed = await far("replay", id, "--", "sh", "-c", "cat /root/evidence; pgrep sleep");
     expect(replayed.stdout, String(replayed.stderr)).toBe("evidence\n");
     const whole = await far("capture", "export", id, join(folder, "full.thaw"), "--full");
-    expect([whole.exitCode, whole.stderr]).toEqual([125, expect.stringContaining("can't be made whole")]);
+    expect([whole.exitCode, whole.stderr]).toEqual([
+      125,
+      expect.stringContaining("can't be converted to a full capture"),
+    ]);
     // What is there was looked through again, and goes on from there.
     expect(await far("capture", "export", id, join(folder, "on.thaw"))).toMatchObject({ exitCode: 0 });
   } finally {

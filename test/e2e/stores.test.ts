@@ -210,7 +210,7 @@ describe("a registry", () => {
     const altered = await far.thaw(["capture", "pull", at(altering)], await auth(altering));
     expect([altered.exitCode, String(altered.stderr)]).toEqual([
       125,
-      expect.stringContaining("is not what its digest says"),
+      expect.stringContaining("does not match its digest"),
     ]);
     await altering.stop();
     await expectNothing(far);
@@ -324,7 +324,7 @@ describe("a folder and a file", () => {
     const without = await far.thaw(pull, { XDG_CONFIG_HOME: folder });
     expect([without.exitCode, String(without.stderr)]).toEqual([
       2,
-      expect.stringContaining("there is no identity"),
+      expect.stringContaining("the identity file can't be read"),
     ]);
     const other = join(folder, "other.txt");
     await writeFile(other, `${await generateIdentity()}\n`);
@@ -406,7 +406,7 @@ describe("hostile archives", () => {
     const largest = [...entries].sort(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "";
     const altered = Buffer.from(entries.get(largest) ?? "");
     altered[altered.length >> 1] = (altered[altered.length >> 1] ?? 0) ^ 1;
-    await refused(new Map(entries).set(largest, altered), /not what its digest says/);
+    await refused(new Map(entries).set(largest, altered), /does not match its digest/);
     expect(await readdir(join(far.home, "snapshots"))).toEqual([]);
   });
 

@@ -214,7 +214,7 @@ test("500 followers of events, most of which never read: bounded, dropped with a
     await until(() => heard.includes('"n":"29"'), "the reader to hear all");
     const { rssBytes } = JSON.parse((await send(socket, get("/v1/info"))).text);
     expect(rssBytes).toBeLessThan(700 << 20);
-    await until(() => log.includes("a listener of events was dropped"), "some to be dropped");
+    await until(() => log.includes("an event listener was dropped"), "some to be dropped");
     // Those that read after all are told why.
     let told = "";
     for (const late of silent.slice(0, 20)) {
@@ -223,7 +223,7 @@ test("500 followers of events, most of which never read: bounded, dropped with a
       });
       late.resume();
     }
-    await until(() => told.includes('{"reason":"nothing was read for 30 s"}'), "the reason");
+    await until(() => told.includes('{"reason":"the client read nothing for 30 s"}'), "the reason");
     const status = async () => (await send(socket, get("/v1/events?follow=0"))).status;
     await until(async () => (await status()) === 200, "room for others");
   } finally {

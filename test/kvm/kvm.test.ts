@@ -104,7 +104,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? NAME : `${NAME} (
     coldBootMs = (Number(minutes) * 60 + Number(seconds)) * 1000;
     expect(coldBootMs, err).toBeGreaterThan(0);
     expect(err).not.toContain("emulated");
-    expect(await ok("doctor")).toMatch(/kvm .*a guest was started with it at .*, CPU model qemu64-v1/);
+    expect(await ok("doctor")).toMatch(/kvm .*tested with a guest at .*, CPU model qemu64-v1/);
     const ran = await thaw(
       "run",
       ...FROM,

@@ -167,7 +167,7 @@ test("those who wait are let in in order, and hear their place", async () => {
   const second = ask("e", 100, 60_000);
   // nobody overtakes
   admission.ended("a");
-  await expect(ask("f").done).rejects.toThrow("2 wait in line before it");
+  await expect(ask("f").done).rejects.toThrow("2 sandboxes wait in line before it");
   expect(first.said).toEqual(["number 1 in line started"]);
   expect(second.said).toEqual(["number 2 in line started"]);
   admission.free("a");
@@ -288,7 +288,9 @@ test("a configuration with mistakes: the last limits go on, nothing is made, and
       },
     ]) {
       spoil();
-      expect(() => config.required()).toThrow(/^nothing is made on this host: .*config\.yaml/);
+      expect(() => config.required()).toThrow(
+        /^this host creates nothing until its configuration is corrected: .*config\.yaml/,
+      );
       expect(config.value.limits.sandboxes).toBe(3);
       expect(configProbes(config)).toMatchObject([{ state: "missing", fatal: true }]);
       // Another daemon has no earlier limits.

@@ -108,7 +108,7 @@ describe("hello", () => {
     ["not an object", [1], /wrong shape/],
     ["execs that are no list", { version: 1, agent: "x", execs: "a" }, /wrong shape/],
     ["a name as long as a frame", { version: 1, agent: "x".repeat(60_000) }, /wrong shape/],
-    ["another version", { version: 9, agent: "x" }, /no common version/],
+    ["another version", { version: 9, agent: "x" }, /no protocol version in common/],
     ["no version in common", { version: 0, agent: "x", error: "too old" }, /too old/],
   ])("a WELCOME that is %s is a fault", async (_what, body, message) => {
     const opening = AgentSession.open(pair.host, { deadlineMs: 60_000 });
@@ -187,7 +187,7 @@ describe("faults of the guest end the session and name it", () => {
       /not JSON/,
     ],
     [
-      "an answer of the wrong shape",
+      "an invalid answer",
       (stream) => pair.peer.send(FRAME.RESPONSE, { stream, payload: { maybe: 1 } }),
       /wrong shape/,
     ],
@@ -294,7 +294,7 @@ describe("faults of the guest end the session and name it", () => {
     expect(end.message).toMatch(/channel 2, which is not open/);
   });
 
-  test("an answer of the wrong shape to a typed request", async () => {
+  test("an invalid answer to a typed request", async () => {
     const { session } = await welcomed(pair);
     const asked = session.request("stat", { path: "/" }, z.object({ size: z.number() }));
     asked.catch(() => {});

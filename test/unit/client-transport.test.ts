@@ -71,7 +71,9 @@ test("a daemon that does not know a request yet: both versions are said", async 
   const script: TestScript = {
     http: (_request, response) => {
       response.setHeader("thaw-version", "0.0.9").setHeader("thaw-no-route", "1");
-      sendJson(response, 404, { error: { code: "not-found", message: "this daemon knows no GET /v1/x" } });
+      sendJson(response, 404, {
+        error: { code: "not-found", message: "this daemon does not know GET /v1/x" },
+      });
     },
   };
   await withServer(script, async (client) => {

@@ -44,7 +44,7 @@ describe("a context's URL", () => {
   });
 
   test.each(["", "-x", "Upper", "a.b", "a/b", "x".repeat(41)])("%j can't name one", (name) => {
-    expect(() => parseRemote(name, "ssh://host")).toThrow(/can't name a context/);
+    expect(() => parseRemote(name, "ssh://host")).toThrow(/is not a valid context name/);
   });
 
   test.each(["", "a\nb", "x".repeat(1025)])("%j can't be how thaw is called", (thaw) => {

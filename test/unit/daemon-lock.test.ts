@@ -48,7 +48,7 @@ test("the second is told who holds it, and gets it when that one is killed, thou
     expect(refused).toEqual({ holder: { pid: holder.pid, host: hostname(), socket: "/nowhere/a.sock" } });
     if (typeof refused === "string") throw new Error(refused);
     expect(describeHolder(home, refused.holder)).toContain(
-      `the daemon with process id ${holder.pid} holds ${home} and listens at /nowhere/a.sock`,
+      `a daemon (process id ${holder.pid}) uses ${home} and listens at /nowhere/a.sock`,
     );
     const waiting = lockHome(home, "/nowhere/b.sock", 20_000);
     holder.kill("SIGKILL");

@@ -191,7 +191,7 @@ describe("unix sockets", () => {
 
     const second = new Forwards(host());
     await second.restore([made]);
-    expect(second.faults.get(path)).toBe(`${path} is taken: another program listens at it`);
+    expect(second.faults.get(path)).toBe(`${path} is taken: another program listens on it`);
     expect(second.close(path)).toBe(false);
     expect(await ask(path, "hello")).toBe("hello");
   });
@@ -214,11 +214,11 @@ describe("unix sockets", () => {
     };
     expect(await refused(file)).toContain("there is a file that is not a socket");
     expect(await refused(join(folder, "link"))).toContain("there is a file that is not a socket");
-    expect(await refused(join(dir, "link", "x"))).toContain("leads through a link");
+    expect(await refused(join(dir, "link", "x"))).toContain("contains a symbolic link");
     expect(await refused(join(dir, "none", "x"))).toContain("there is no folder");
     expect(await refused(join(dir, "open", "x"))).toContain("can be written by everybody");
-    expect(await refused(join(dir, "own", "x"))).toContain("is no place for a forward's socket");
-    expect(await refused("/dev/log2")).toContain("/dev is no place for a forward's socket");
+    expect(await refused(join(dir, "own", "x"))).toContain("can't hold a forward's socket");
+    expect(await refused("/dev/log2")).toContain("/dev can't hold a forward's socket");
     expect(await refused(join(folder, "x"), { refused: "not here", ownFolders: [] })).toContain("not here");
     if (process.getuid?.() === 0) {
       chownSync(theirs, 1234, 1234);
@@ -271,7 +271,9 @@ describe("a port that can't be had", () => {
         run("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6", 8080),
         run("true", 8080),
       ]);
-      expect(privileged).toBe("usage: 127.0.0.1 and ::1 port 80: ports below 1024 need a daemon of root");
+      expect(privileged).toBe(
+        "usage: 127.0.0.1 and ::1 port 80: ports below 1024 need a daemon that runs as root",
+      );
       expect(one).toBe("listens EADDRNOTAVAIL");
       expect(both).toBe("listens listens");
     },

@@ -110,7 +110,7 @@ test("one that was to be kept for less goes, as the latest of its failure too, b
   const budgets = { host: {}, perRepository: {} };
   expect(decideCaptures(all, budgets, 100)).toEqual([]);
   expect(decideCaptures(all, budgets, 101)).toEqual([
-    { id: "fail-1", bytes: 10, reason: "older than it was to be kept (retention)" },
+    { id: "fail-1", bytes: 10, reason: "older than its own retention" },
   ]);
 });
 

@@ -110,7 +110,7 @@ test("what is set aside is named, and comes back to its place", async () => {
   expect(id).toMatch(/^draft\/fail-abc-\d{8}T\d+Z$/);
 
   await mkdir(path);
-  await expect(quarantine.restore("fail-abc")).rejects.toThrow("captures/.fail-abc is taken");
+  await expect(quarantine.restore("fail-abc")).rejects.toThrow("captures/.fail-abc exists again");
   await rm(path, { recursive: true });
   await quarantine.restore("fail-abc");
   expect(await readFile(join(path, "pages"), "utf8")).toBe("evidence");
@@ -131,7 +131,7 @@ test("what is only marked stays where it is until it can be read again", async (
   quarantine.mark(suspect);
   expect(await quarantine.list()).toMatchObject([{ id: "sandbox/abc", moved: false }]);
   await expect(quarantine.restore("abc")).rejects.toThrow("sandbox abc still can't be read");
-  await expect(quarantine.remove("abc")).rejects.toThrow("is in use where it is");
+  await expect(quarantine.remove("abc")).rejects.toThrow("because it is in use at");
   stillBad = false;
   await quarantine.restore("abc");
   expect(await quarantine.list()).toEqual([]);
@@ -143,6 +143,6 @@ test("a note of a quarantined thing can't lead out of the state folder", async (
   const note = { schema: 1, kind: "draft", what: "x", reason: "", at: "2026-01-01T00:00:00Z" };
   for (const from of ["../../etc/x", "/etc/x", "a/../../x", ""]) {
     await writeFile(join(entry, "note.json"), JSON.stringify({ ...note, from }));
-    await expect(new Quarantine(dir).restore("x-1")).rejects.toThrow("no place to restore it to");
+    await expect(new Quarantine(dir).restore("x-1")).rejects.toThrow("its original place is unknown");
   }
 });

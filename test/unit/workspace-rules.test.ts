@@ -137,7 +137,7 @@ test.each<[string, () => void, RegExp]>([
   [
     "rules outside of it",
     () => git(repo, "config", "core.excludesFile", join(base, "strangers")),
-    /lies outside/,
+    /is outside/,
   ],
   [
     "too many rules",

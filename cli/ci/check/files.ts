@@ -67,12 +67,12 @@ export function findFiles(paths: readonly string[]): WorkflowFile[] {
       "usage",
       `there are no workflows in ${roots.map((root) => basename(root) || root).join(", ")}`,
       {
-        hint: "thaw ci init writes one; thaw ci check PATH looks elsewhere",
+        hint: "thaw ci init writes one; thaw ci check PATH checks other files",
       },
     );
   if (once.length > MAX_FILES)
-    throw new ThawError("usage", `there are ${once.length} workflows; ${MAX_FILES} at most are read`, {
-      hint: "name some of them: thaw ci check PATH…",
+    throw new ThawError("usage", `there are ${once.length} workflows; the limit is ${MAX_FILES}`, {
+      hint: "check some of them: thaw ci check PATH…",
     });
   return once;
 }

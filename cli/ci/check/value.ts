@@ -96,7 +96,7 @@ export class Value {
     let visited = 0;
     const visit = (value: Value, open: readonly unknown[]): void => {
       visited += 1;
-      if (visited > MAX_VALUES) throw new Error(`its aliases unfold to more than ${MAX_VALUES} values`);
+      if (visited > MAX_VALUES) throw new Error(`its aliases expand to more than ${MAX_VALUES} values`);
       if (value.text !== undefined) found.push(value);
       // a circle of aliases ends where it closes
       else if (!open.includes(value.node))

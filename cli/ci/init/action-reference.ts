@@ -21,7 +21,7 @@ export function findAction(given: string | undefined): ActionReference {
   const { version, commit, isRelease } = findOwnVersion();
   if (given !== undefined) {
     if (COMMIT.test(given)) return { uses: `${OUR_ACTION}@${given}`, version: "as given" };
-    throw new ThawError("usage", `--action ${given} is not a whole commit of 40 hexadecimal digits`, {
+    throw new ThawError("usage", `--action ${given} is not a full commit id of 40 hexadecimal digits`, {
       hint: "a tag can be moved: git ls-remote https://github.com/thaw-ci/thaw shows the commits of tags",
     });
   }

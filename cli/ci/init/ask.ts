@@ -34,7 +34,7 @@ export async function ask(proposed: Answers, flags: InitFlags): Promise<Answers>
           {
             value: "own",
             label: "runners of your own",
-            hint: "docs/RUNNER-HOST.md says what to know before",
+            hint: "read docs/RUNNER-HOST.md first",
           },
         ],
         output: process.stderr,

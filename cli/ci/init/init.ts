@@ -18,7 +18,7 @@ async function findAnswers(proposed: Answers, flags: InitFlags): Promise<Answers
   if (flags.yes === true) return proposed;
   if (!process.stdin.isTTY || !process.stderr.isTTY)
     throw new ThawError("usage", "there is no terminal to ask on", {
-      hint: "thaw ci init --yes takes what is proposed; flags say otherwise: thaw ci init --help",
+      hint: "thaw ci init --yes uses the proposed values; flags change them: thaw ci init --help",
     });
   const { ask, Cancelled } = await import("./ask.ts");
   try {

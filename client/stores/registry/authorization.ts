@@ -142,8 +142,7 @@ export class Authorization {
     }
     if (statusCode !== 200) throw this.denied(`gets no token from ${url.origin} (${statusCode})`, push);
     const { token, seconds } = readToken(told.text);
-    if (token === undefined)
-      throw new ThawError("store-denied", `${name}: ${url.origin} answers without a token`);
+    if (token === undefined) throw new ThawError("store-denied", `${name}: ${url.origin} sent no token`);
     return { header: `Bearer ${token}`, untilMs: performance.now() + seconds * 1000 * usedShare };
   }
 
@@ -158,7 +157,7 @@ export class Authorization {
     if (url.protocol !== "https:" && !(origin.startsWith("http:") && url.protocol === "http:"))
       throw new ThawError(
         "store-denied",
-        `${name} wants credentials sent to ${url.origin}, which is not https`,
+        `${name} asks for credentials at ${url.origin}, which is not https`,
       );
     return url;
   }

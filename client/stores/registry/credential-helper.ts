@@ -69,15 +69,15 @@ export async function eraseWithHelper(
 
 async function findHelper(name: string, env: Environment): Promise<string | null> {
   if (!/^[A-Za-z0-9._-]+$/.test(name))
-    throw new ThawError("store-denied", `${JSON.stringify(name)} is not a name of a credential helper`);
+    throw new ThawError("store-denied", `${JSON.stringify(name)} is not the name of a credential helper`);
   return findProgram(`docker-credential-${name}`, env.PATH ?? process.env.PATH ?? "");
 }
 
 function notInstalled(name: string, registry: string): ThawError {
   return new ThawError(
     "store-denied",
-    `docker-credential-${name} is not installed, and your configuration names it for ${registry}`,
-    { hint: "install it, or take it out of credHelpers and credsStore" },
+    `docker-credential-${name} is not installed, but your configuration uses it for ${registry}`,
+    { hint: "install it, or remove it from credHelpers and credsStore" },
   );
 }
 

@@ -94,13 +94,13 @@ export class RegistryHttp {
     try {
       url = new URL(location, from);
     } catch {
-      throw new ThawError("store-unreachable", `${this.name} gives an address that is not a URL`);
+      throw new ThawError("store-unreachable", `${this.name} sent an address that is not a URL`);
     }
     const own = new URL(this.#origin);
     // Behind a proxy that ends TLS, registries are known to give their own idea of a scheme.
     if (url.host === own.host && url.protocol === "http:") url.protocol = own.protocol;
     if (url.protocol !== "https:" && !(url.protocol === "http:" && own.protocol === "http:"))
-      throw new ThawError("store-unreachable", `${this.name} leads to ${url.origin}, which is not https`);
+      throw new ThawError("store-unreachable", `${this.name} redirects to ${url.origin}, which is not https`);
     return url;
   }
 
@@ -135,9 +135,9 @@ export class RegistryHttp {
       if (!reads && next.origin !== url.origin)
         throw new ThawError(
           "store-unreachable",
-          `${this.name} leads a ${method} to ${next.origin}; blobs are not sent there`,
+          `${this.name} redirects a ${method} to ${next.origin}; blobs are not sent there`,
           {
-            hint: `name that registry, when it is yours: oci:${next.host}/…`,
+            hint: `if that registry is yours, use its own name: oci:${next.host}/…`,
           },
         );
       if (!reads && statusCode < 307)
@@ -195,7 +195,7 @@ export class RegistryHttp {
     }
     if (code === "NAME_UNKNOWN" && push)
       return new ThawError("not-found", why, {
-        hint: "some registries want a repository to be made before a push",
+        hint: "in some registries you must create the repository before a push",
       });
     return new RefusedError(why, statusCode);
   }

@@ -31,7 +31,7 @@ export function parseRegistryName(word: string): RegistryName {
   const no = (why: string, hint = example): ThawError =>
     new ThawError("usage", `${word} is not oci:HOST[:PORT]/REPOSITORY[:TAG]: ${why}`, { hint });
   const rest = word.slice("oci:".length);
-  if (/^([a-z]+:)?\/\//i.test(rest)) throw no("a registry is named without a scheme");
+  if (/^([a-z]+:)?\/\//i.test(rest)) throw no("write the registry without https://");
   const slash = rest.indexOf("/");
   if (slash <= 0) throw no("it names no repository");
   const { registry, host } = parseHost(rest.slice(0, slash), no);

@@ -57,8 +57,8 @@ export async function waitToRetry(error: unknown, tries: number, signal: AbortSi
   if (!(error instanceof PassingError) || tries >= maxTries) throw error;
   const asked = error.retryAfterMs;
   if (asked !== undefined && asked > longestAskedMs)
-    throw new ThawError(error.code, `${error.message}; it asks to wait ${Math.ceil(asked / 1000)} s`, {
-      hint: "run the command again then",
+    throw new ThawError(error.code, `${error.message}; it asks to wait for ${Math.ceil(asked / 1000)} s`, {
+      hint: "run the command again after that time",
       cause: error,
     });
   const backoff = Math.min(longestWaitMs, firstWaitMs * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);

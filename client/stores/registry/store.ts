@@ -53,7 +53,7 @@ export class OciStore implements Store {
       throw this.#http.broken(error, "a manifest was broken off");
     });
     if (reference.startsWith("sha256:") && digestOf(bytes) !== reference)
-      throw new ThawError("store-corrupt", `${this.name} answered with another manifest than ${reference}`);
+      throw new ThawError("store-corrupt", `${this.name} sent a manifest that is not ${reference}`);
     return bytes;
   }
 
@@ -98,7 +98,7 @@ export class OciStore implements Store {
     if (answer.statusCode === 404) {
       await answer.body.dump();
       throw new ThawError("store-corrupt", `${this.name} lacks the blob ${blob.digest}`, {
-        hint: "push it anew where it came from",
+        hint: "push it again from the host that made it",
       });
     }
     // One that knows no ranges begins at the beginning.
@@ -106,14 +106,14 @@ export class OciStore implements Store {
     const ranged =
       answer.statusCode === 206 ? /^bytes (\d+)-/.exec(String(answer.headers["content-range"]))?.[1] : "0";
     if (Number(ranged) !== at)
-      throw new ThawError("store-corrupt", `${this.name} answered with another range than it was asked for`);
+      throw new ThawError("store-corrupt", `${this.name} sent another range than requested`);
     try {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
         const end = at + chunk.length;
         if (end > blob.size)
           throw new ThawError(
             "store-corrupt",
-            `${this.name}: the blob ${blob.digest} goes on past its ${blob.size} bytes`,
+            `${this.name}: the blob ${blob.digest} is longer than its ${blob.size} bytes`,
           );
         if (end > from) yield chunk.subarray(Math.max(0, from - at));
         at = end;
@@ -132,7 +132,7 @@ export class OciStore implements Store {
   async writeBlob(blob: Descriptor, read: ReadBytes, signal: AbortSignal): Promise<void> {
     const bytes = await joinBytes(read(), blob.size);
     if (bytes.length !== blob.size || digestOf(bytes) !== blob.digest)
-      throw new ThawError("internal", `the blob ${blob.digest} became another while it was sent`);
+      throw new ThawError("internal", `the blob ${blob.digest} changed while it was sent`);
     await this.#uploads.send(blob, bytes, signal);
   }
 

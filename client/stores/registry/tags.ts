@@ -36,7 +36,7 @@ export async function* listTags(
     if (following.origin !== answer.url.origin)
       throw new ThawError(
         "store-unreachable",
-        `${http.name} says that its tags go on at ${following.origin}`,
+        `${http.name} continues its list of tags at ${following.origin}`,
       );
     url = following;
   }

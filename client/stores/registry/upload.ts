@@ -109,7 +109,10 @@ export class Uploads {
     const { location } = answer.headers;
     if (typeof location === "string") return this.#http.resolve(location, answer.url);
     if (before !== undefined) return before;
-    throw new ThawError("store-unreachable", `${this.#http.name} does not say where to send a blob`);
+    throw new ThawError(
+      "store-unreachable",
+      `${this.#http.name} did not answer with an upload address for a blob`,
+    );
   }
 
   /** After a body that is said to be too long, or that was refused twice for whatever reason. */

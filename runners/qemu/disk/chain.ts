@@ -81,12 +81,12 @@ export async function topOverlay(qmp: QmpClient): Promise<number> {
     const index = /^d(\d{1,6})$/.exec(String(name))?.[1];
     if (index !== undefined) return Number(index);
   }
-  throw new RunnerError("start-failed", "QEMU does not say what the machine's disk is");
+  throw new RunnerError("start-failed", "QEMU did not report the machine's disk");
 }
 
 /** Names of all nodes that QEMU has open, in a chain or not. */
 export async function openNodes(qmp: QmpClient): Promise<Set<string>> {
   const nodes = await qmp.execute("query-named-block-nodes", { flat: true });
-  if (!Array.isArray(nodes)) throw new RunnerError("start-failed", "QEMU does not say which disks are open");
+  if (!Array.isArray(nodes)) throw new RunnerError("start-failed", "QEMU did not report the open disks");
   return new Set(nodes.map((node) => String(asObject(node)["node-name"])));
 }

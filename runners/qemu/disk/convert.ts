@@ -66,7 +66,10 @@ export async function measureImage(
   const text = await runJailed(context, tool, { timeoutMs: TIMEOUT_MS, signal });
   const { required } = JSON.parse(text) as { required?: unknown };
   if (typeof required === "number" && Number.isSafeInteger(required)) return required;
-  throw new RunnerError("corrupt-snapshot", `qemu-img measure says ${text.slice(0, 200)}`);
+  throw new RunnerError(
+    "corrupt-snapshot",
+    `qemu-img measure printed an unexpected answer: ${text.slice(0, 200)}`,
+  );
 }
 
 export function describeImage(source: object | null): string {

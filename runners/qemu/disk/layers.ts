@@ -69,7 +69,7 @@ export async function needRoomForLayers(
   throw new RunnerError(
     "no-space",
     `${record.stateDir} has ${Math.floor((bavail * bsize) / MIB)} MiB free, a copy of the machine's disk needs ${Math.ceil(bytes / MIB)} MiB`,
-    { hint: "free disk space, or choose a state folder elsewhere with THAW_HOME" },
+    { hint: "free disk space, or set THAW_HOME to a folder on another disk" },
   );
 }
 

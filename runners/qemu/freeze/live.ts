@@ -151,6 +151,6 @@ async function needMemory(bytes: number): Promise<void> {
   throw new RunnerError(
     "no-memory",
     `${Math.floor(available / MIB)} MiB of memory are available, a live freeze needs ${Math.ceil(bytes / MIB)} MiB`,
-    { hint: "thaw ls; thaw rm what is not needed" },
+    { hint: "thaw ls; thaw rm SANDBOX" },
   );
 }

@@ -84,7 +84,7 @@ export function startPagesHelper(path: string, of: PagesArguments, signal?: Abor
 
 function endError(said: string, how: string | number | null): RunnerError {
   if (NO_SPACE.test(said)) {
-    const hint = "free disk space, or choose a state folder elsewhere with THAW_HOME";
+    const hint = "free disk space, or set THAW_HOME to a folder on another disk";
     return new RunnerError("no-space", `the disk has no room for a copy of the machine's memory: ${said}`, {
       hint,
     });

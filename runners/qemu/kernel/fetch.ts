@@ -30,7 +30,7 @@ export async function fetchKernel(options: FetchKernelOptions): Promise<string> 
     await apt("apt-get", ["download", "-o", "APT::Sandbox::User=root", packageName]);
     const deb = (await readdir(scratch)).find((name) => name.endsWith(".deb"));
     if (deb === undefined)
-      throw new RunnerError("start-failed", `apt-get download left no package for ${packageName}`);
+      throw new RunnerError("start-failed", `apt-get download fetched no package for ${packageName}`);
     onProgress?.(`unpacking ${deb}`);
     const unpacking = { timeoutMs: 60_000, signal, debianPackage: "dpkg", cwd: scratch };
     await runTool("dpkg-deb", ["-x", deb, "tree"], unpacking);

@@ -46,7 +46,7 @@ describe("a workflow that is no workflow", () => {
   test("aliases that unfold without end are refused, and circles end", () => {
     const steps = `on: pull_request\njobs:\n  a:\n    steps: [{ run: x, env: *x29 }, { uses: actions/checkout@v5 }, { run: x }]`;
     expect(messagesOf(`${bomb(30, "[a]")}\n${steps}`).join("\n")).toContain(
-      "aliases unfold to more than 50000",
+      "aliases expand to more than 50000",
     );
     const circle = `on: pull_request\njobs:\n  a: &a\n    env: { x: *a }\n    steps: [{ uses: actions/checkout@v5 }, { run: x }]`;
     expect(messagesOf(circle).join("\n")).toContain("unpinned-action");

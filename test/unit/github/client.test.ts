@@ -104,7 +104,7 @@ test("a failure of GitHub's own that passes is not noticed; no server and a wron
   api.faults.set("actions/get-workflow-run", { status: 503, message: "unicorn", times: 1 });
   expect((await getRun(github, shop, { id: 8812 })).id).toBe(8812);
   api.handlers["actions/get-workflow-run"] = () => ({ body: { id: "8812" } });
-  await expect(getRun(github, shop, { id: 8812 })).rejects.toThrow("not as documented");
+  await expect(getRun(github, shop, { id: 8812 })).rejects.toThrow("not in the documented format");
   expect(api.violations.splice(0)).toHaveLength(1);
   const nobody = await connectGitHub({ apiUrl: "http://127.0.0.1:1" });
   await expect(getRun(nobody, shop, { id: 1 })).rejects.toMatchObject({
