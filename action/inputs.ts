@@ -38,12 +38,13 @@ export const INPUTS = [
   },
   {
     name: "exclude",
-    description: "What of the workspace is left out: lines as in .gitignore. They go for tracked files too.",
+    description:
+      "Files of the workspace to leave out, in the syntax of .gitignore. Applies to tracked files too.",
   },
   {
     name: "repository",
     description:
-      "OWNER/NAME: fetch this repository inside the sandbox instead of copying a checkout. Nothing of it is on the runner.",
+      "OWNER/NAME: fetch this repository inside the sandbox instead of copying a checkout. The code is not copied to the runner.",
   },
   {
     name: "ref",
@@ -57,11 +58,11 @@ export const INPUTS = [
   {
     name: "env",
     description:
-      "Variables of the script, one a line: NAME=VALUE, or NAME for the step's own value. Nothing else of the runner's environment goes in.",
+      "Variables of the script, one per line: NAME=VALUE, or NAME for the step's own value. No other variable of the runner is passed on.",
   },
   {
     name: "secrets",
-    description: "The same for secret ones. They are masked in the log and in what is kept of a failure.",
+    description: "Secret variables, in the same format. Their values are masked in the log and in captures.",
   },
   {
     name: "network",
@@ -75,12 +76,12 @@ export const INPUTS = [
   {
     name: "cache",
     description:
-      "Folders of the sandbox that survive it on this host, one a line; a line `key: TEXT`, and `restore: PREFIX` for what may stand in.",
+      "Folders of the sandbox to cache on this host, one per line. A line `key: TEXT` names the cache; `restore: PREFIX` names the caches to use if there is none for the key.",
   },
   {
     name: "artifacts",
     description:
-      "Files and folders of /workspace that are copied back to the checkout, also after a failure: globs, one a line.",
+      "Files and folders of /workspace to copy back to the checkout, also after a failure: globs, one per line.",
   },
   { name: "patch", description: "Write what the script changed in the workspace to this file, as a patch." },
   {
@@ -90,42 +91,42 @@ export const INPUTS = [
   {
     name: "capture",
     description:
-      "When the whole machine is kept: on-failure (the default), always, never, or ends of the script such as timeout,oom,cancel.",
+      "When to capture the machine: on-failure (the default), always, never, or a list of triggers such as timeout,oom,cancel.",
   },
   {
     name: "capture-store",
     description:
-      "Where a capture is kept: host, artifact (of the workflow's run), or a registry (oci:HOST/REPOSITORY).",
+      "Where to store a capture: host, artifact (of the workflow's run), or a registry (oci:HOST/REPOSITORY).",
     default: "host",
   },
   {
     name: "capture-timeout",
     description:
-      "How long copying a capture to its store may hold the job. What is not there by then stays on the host.",
+      "Time limit for copying a capture to its store. A capture that is not copied in time stays on the host.",
     default: "2m",
   },
   {
     name: "retention",
     description:
-      "How long a capture is kept at most, such as 7d, on the host or as an artifact (in whole days). A host keeps no more than its config.yaml says; a registry keeps by its own rules.",
+      "How long to keep a capture at most, such as 7d, on the host or as an artifact (in whole days). The limits in the host's config.yaml still apply; a registry has its own rules.",
   },
   {
     name: "encrypt-to",
-    description: "age recipients (age1…) that a capture in a store is encrypted to.",
+    description: "age recipients (age1…) to encrypt captures to when they are copied to a store.",
   },
   {
     name: "rerun-on-failure",
-    description: "Run a failed script again this often, at once, from the same state: is it flaky?",
+    description: "Rerun a failed script this many times from the same state, to tell flaky from broken.",
   },
   {
     name: "isolation",
-    description: "kvm: fail rather than run emulated. any: say in the summary what it is.",
+    description: "kvm: fail if the host has no KVM. any: also run emulated, and say so in the summary.",
     default: "any",
   },
   {
     name: "keep",
     description:
-      "How long the sandbox stays: false (this step, the default), job (until the job's end), true (after the job, see ttl).",
+      "How long to keep the sandbox: false (this step, the default), job (until the job's end), true (after the job, see ttl).",
   },
   {
     name: "preview",
@@ -133,7 +134,7 @@ export const INPUTS = [
   },
   {
     name: "expose",
-    description: "With preview: the port that it shows.",
+    description: "With preview: the port of the sandbox to show.",
   },
   {
     name: "ttl",
@@ -143,12 +144,12 @@ export const INPUTS = [
   {
     name: "comment",
     description:
-      "What is written to the pull request, in one comment: preview (where it is), failure (also a failed step's capture and how to open it), never.",
+      "What to write in one comment on the pull request: preview (its address), failure (also a failed step's capture and how to open it), never (nothing).",
     default: "preview",
   },
   {
     name: "github-token",
-    description: "The token that comments and deployments are written with.",
+    description: "The token for writing comments and deployments.",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the runner fills it in
     default: "${{ github.token }}",
   },
@@ -165,16 +166,16 @@ export type InputName = (typeof INPUTS)[number]["name"];
 export const OUTPUTS = [
   {
     name: "exit-code",
-    description: "The script's exit code; 124: out of time, 125: thaw failed, 130: cancelled.",
+    description: "The script's exit code; 124: timed out, 125: thaw failed, 130: cancelled.",
   },
   {
     name: "outcome",
     description: "success, failure, timeout, cancelled, or error (thaw's own).",
   },
   { name: "sandbox", description: "The sandbox's name, while it is kept." },
-  { name: "capture", description: "The capture of the failure: its id, or where it is in its store." },
+  { name: "capture", description: "The capture of the failure: its id, or its address in its store." },
   { name: "replay-command", description: "The command that opens the capture." },
-  { name: "preview-url", description: "Where the preview is seen." },
+  { name: "preview-url", description: "The preview's address." },
   {
     name: "flake-verdict",
     description: "With rerun-on-failure: flaky (some runs passed) or broken (all failed).",
