@@ -1,4 +1,5 @@
 /** The step's command in its sandbox: a new one, or that of an earlier step. */
+import { defined } from "../api/defined.ts";
 import {
   buildRunRequest,
   type ExecConnection,
@@ -154,7 +155,7 @@ export async function runInside(name: string, plan: StepPlan, context: StepConte
   const { exec: request } = buildRunRequest({ argv: plan.argv, settings, ci: plan.ci });
   const cwd = request.cwd ?? (await findWorkspace(sandbox, signal));
   const { argv, ...how } = request;
-  const started = await sandbox.start(argv, { ...how, ...(cwd === undefined ? {} : { cwd }), signal });
+  const started = await sandbox.start(argv, { ...how, ...defined({ cwd }), signal });
   save({ sandbox: sandbox.id, exec: started.id, fate: "leave", over: false }, sandbox.info);
   await log.openFence();
   const cancel = async (): Promise<void> => {

@@ -1,9 +1,11 @@
 /** action.yml, as GitHub reads it. */
+
 import { stringify } from "yaml";
+import { defined } from "../api/defined.ts";
 import { INPUTS, type InputDefinition, OUTPUTS } from "./inputs.ts";
 
 function describe({ description, default: value }: InputDefinition) {
-  return { description, required: false, ...(value === undefined ? {} : { default: value }) };
+  return { description, required: false, ...defined({ default: value }) };
 }
 
 export function actionMetadata(): string {

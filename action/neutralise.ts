@@ -34,24 +34,27 @@ const COMMANDS = [
 ].join("|");
 
 /** Escape sequences as ECMA-48 has them: CSI, OSC, other strings, and the rest. */
-const escapes = new RegExp(
+const ESCAPES = new RegExp(
   `${ESC}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${BEL}${ESC}\\n]*(?:${BEL}|${ESC}\\\\)?|[PX^_][^${ESC}\\n]*(?:${ESC}\\\\)?|[ -/]*[0-~])?`,
   "g",
 );
-const isColour = new RegExp(`^${COLOUR}$`);
+const IS_COLOUR = new RegExp(`^${COLOUR}$`);
 /** All but tab, newline and the escape of a colour. */
-const controls = new RegExp(`[^\\P{Cc}\\t\\n${ESC}]|\\p{Bidi_Control}`, "gu");
+const CONTROLS = new RegExp(`[^\\P{Cc}\\t\\n${ESC}]|\\p{Bidi_Control}`, "gu");
 
 /** One class, and none of its characters in two alternatives: each character is looked at once. */
 const BLANK = "(?!\\n)[\\s\\p{Default_Ignorable_Code_Point}\\p{Cf}]";
-const commandAtStart = new RegExp(`^((?:${BLANK}|${COLOUR})*:${GAP}):`, "gmu");
-const commandByName = new RegExp(`(:${GAP}):(?=${GAP}(?:${COMMANDS})(?: |::))`, "giu");
-const bracket = new RegExp(`(#${GAP}#${GAP})\\[`, "gu");
+const COMMAND_AT_START = new RegExp(`^((?:${BLANK}|${COLOUR})*:${GAP}):`, "gmu");
+const COMMAND_BY_NAME = new RegExp(`(:${GAP}):(?=${GAP}(?:${COMMANDS})(?: |::))`, "giu");
+const BRACKET = new RegExp(`(#${GAP}#${GAP})\\[`, "gu");
 
 /** @param text whole lines, or one line that is not over; each ends with `\n` alone */
 export function neutralise(text: string): string {
   const visible = text
-    .replace(escapes, (sequence) => (isColour.test(sequence) ? sequence : ""))
-    .replace(controls, "");
-  return visible.replace(commandAtStart, "$1\\:").replace(commandByName, "$1\\:").replace(bracket, "$1\\[");
+    .replace(ESCAPES, (sequence) => (IS_COLOUR.test(sequence) ? sequence : ""))
+    .replace(CONTROLS, "");
+  return visible
+    .replace(COMMAND_AT_START, "$1\\:")
+    .replace(COMMAND_BY_NAME, "$1\\:")
+    .replace(BRACKET, "$1\\[");
 }

@@ -1,6 +1,8 @@
 /** Inputs become a plan, or all their mistakes at once. Nothing is started here, and only files of the checkout are read. */
+
 import { statSync } from "node:fs";
 import { parseCapturePolicy } from "../api/capture-policy.ts";
+import { defined } from "../api/defined.ts";
 import { parseDuration } from "../api/duration.ts";
 import { suggestNearest } from "../api/nearest.ts";
 import { parseMemory } from "../api/size.ts";
@@ -254,7 +256,7 @@ async function planNamed(
     const { argv, settings } = await planProjectRun(project, name, {
       over,
       environment,
-      ...(command === undefined ? {} : { command }),
+      ...defined({ command }),
     });
     const { runs, defaults } = project.content;
     const saysWorkspace = (runs[name]?.workspace ?? defaults.workspace) !== undefined;

@@ -1,10 +1,10 @@
 /** Which ends of a command keep the machine, as people write it: in flags and in a workflow's inputs. */
-import { type CaptureTrigger, captureTriggers } from "./closed-lists.ts";
+import { CAPTURE_TRIGGERS, type CaptureTrigger } from "./closed-lists.ts";
 
 export type WrittenCapturePolicy = "on-failure" | "always" | "never" | CaptureTrigger[];
 
 function isTrigger(text: string): text is CaptureTrigger {
-  return (captureTriggers as readonly string[]).includes(text);
+  return (CAPTURE_TRIGGERS as readonly string[]).includes(text);
 }
 
 /** Parses `on-failure`, `always`, `never`, or triggers such as `timeout,oom`. @throws RangeError */
@@ -14,6 +14,6 @@ export function parseCapturePolicy(text: string): WrittenCapturePolicy {
   if (asked.every(isTrigger)) return [...new Set(asked)];
   const wrong = asked.find((word) => !isTrigger(word)) ?? "";
   throw new RangeError(
-    `${JSON.stringify(wrong)} is not on-failure, always, never or a list of triggers: ${captureTriggers.join(", ")}`,
+    `${JSON.stringify(wrong)} is not on-failure, always, never or a list of triggers: ${CAPTURE_TRIGGERS.join(", ")}`,
   );
 }

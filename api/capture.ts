@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { captureNotes, caseFile } from "./case-file.ts";
-import { replayLevels } from "./closed-lists.ts";
+import { REPLAY_LEVELS } from "./closed-lists.ts";
 import { execExit, trigger } from "./exec.ts";
 import { fileType } from "./guest.ts";
 import { listEnd, pageQuery } from "./page.ts";
 import { partVerdict } from "./snapshot.ts";
 import { argument, envName, lengthMs, MAX_WORDS } from "./text.ts";
 
-export const replayLevel = z.enum(replayLevels);
+export const replayLevel = z.enum(REPLAY_LEVELS);
 export const levelVerdict = z.object({
   level: replayLevel,
   ok: z.boolean(),

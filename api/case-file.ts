@@ -4,10 +4,10 @@ import { ciContext, execExit, trigger } from "./exec.ts";
 import { crash, guestProcesses, listeningPorts } from "./guest.ts";
 import { MAX_LAST_LINES } from "./last-lines.ts";
 import { isolation, machineNeeds, recordedResources } from "./machine.ts";
-import { captureIdPattern } from "./patterns.ts";
+import { CAPTURE_ID_PATTERN } from "./patterns.ts";
 import { digest, shortText } from "./text.ts";
 
-export const captureId = z.string().regex(captureIdPattern);
+export const captureId = z.string().regex(CAPTURE_ID_PATTERN);
 
 export const caseFile = z.strictObject({
   schema: z.literal(1),

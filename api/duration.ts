@@ -6,13 +6,13 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 export const MAX_DURATION_MS = 31_536_000_000;
 
 /** The syntax of a duration. `parseDuration` also checks its range. */
-export const durationPattern = /^(\d+(\.\d+)?(ms|[smhd]))+$/;
+export const DURATION_PATTERN = /^(\d+(\.\d+)?(ms|[smhd]))+$/;
 
 export const DURATION_PHRASE = "a duration such as 500ms, 10m, 1h or 1h30m, between 1ms and 365d";
 
 /** Parses `500ms`, `2s`, `1.5m`, `1h`, `1h30m`. @returns milliseconds, 1 to a year's. @throws RangeError */
 export function parseDuration(text: string): number {
-  if (!durationPattern.test(text)) {
+  if (!DURATION_PATTERN.test(text)) {
     throw new RangeError("It is not a duration: write 500ms, 2s, 10m, 1h or 1h30m.");
   }
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)];

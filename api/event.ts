@@ -25,7 +25,7 @@ const imported = z.boolean().optional();
 const freed = { reason, bytes: z.number().optional() };
 
 /** The one list of what is told: a type that is not here is told by nobody. */
-const events = [
+const EVENTS = [
   eventOf("sandbox.creating", { from: z.string(), labels: z.record(z.string(), z.string()) }),
   eventOf("sandbox.running", { reason }),
   eventOf("sandbox.paused", { reason }),
@@ -58,12 +58,12 @@ const events = [
   eventOf("clock.jumped", { jumpMs: z.int() }),
 ] as const;
 
-export const event = z.discriminatedUnion("type", events);
+export const event = z.discriminatedUnion("type", EVENTS);
 export type Event = z.infer<typeof event>;
 export type EventType = Event["type"];
 /** What is told with events of a type. */
 export type EventDetails<T extends EventType> = Extract<Event, { type: T }>["details"];
-const eventTypes: EventType[] = events.map(({ shape }) => shape.type.value);
+const eventTypes: EventType[] = EVENTS.map(({ shape }) => shape.type.value);
 
 /** An event as it is kept: details of an older or a newer thaw may be others. */
 export const eventRecord = z.object({

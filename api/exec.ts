@@ -1,15 +1,15 @@
 import { z } from "zod";
-import { triggers } from "./closed-lists.ts";
+import { TRIGGERS } from "./closed-lists.ts";
 import { apiError } from "./error.ts";
 import { listEnd } from "./page.ts";
 import { argument, envName, lengthMs, MAX_WORDS, requestId, shortText } from "./text.ts";
 
-export const trigger = z.enum(triggers);
+export const trigger = z.enum(TRIGGERS);
 
 /** `on-failure`: all but `cancel`. `always`: all, and also a command that succeeded. */
 export const capturePolicy = z.union([
   z.enum(["never", "on-failure", "always"]),
-  z.array(trigger.exclude(["manual"])).max(triggers.length),
+  z.array(trigger.exclude(["manual"])).max(TRIGGERS.length),
 ]);
 
 /** How an exec came to its end. */

@@ -1,6 +1,6 @@
 /** What a guest says of its processes. Every text is bounded: the guest is hostile. */
 import { z } from "zod";
-import { fileTypes } from "./closed-lists.ts";
+import { FILE_TYPES } from "./closed-lists.ts";
 
 /** The process that the kernel holds for its core dump. */
 export const crash = z.object({
@@ -38,7 +38,7 @@ export const listeningPorts = z
 /** What runs in a sandbox, as its guest tells it. Nothing while it does not run, or does not answer in time. */
 export const guestReport = z.object({ processes: guestProcesses, listening: listeningPorts });
 
-export const fileType = z.enum(fileTypes);
+export const fileType = z.enum(FILE_TYPES);
 
 /** A file of a sandbox. */
 export const fileEntry = z.object({

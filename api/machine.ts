@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isolations } from "./closed-lists.ts";
+import { ISOLATIONS } from "./closed-lists.ts";
 
 /**
  * The end of a machine's disk, beyond what its root file system takes: a file system for cached folders goes there. It takes no room on the host
@@ -18,7 +18,7 @@ export const recordedResources = z.strictObject({
   memoryMib: z.int().min(1),
   diskMib: z.int().min(1),
 });
-export const isolation = z.enum(isolations);
+export const isolation = z.enum(ISOLATIONS);
 /** What a machine's memory needs of a host to go on. */
 export const machineNeeds = z.strictObject({
   runner: z.string(),

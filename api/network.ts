@@ -43,7 +43,7 @@ export const networkPolicy = z.object({
   ),
 });
 
-export const networkVerdicts = ["allowed", "audited", "denied", "failed"] as const;
+export const NETWORK_VERDICTS = ["allowed", "audited", "denied", "failed"] as const;
 
 /** One connection. `audited`: allowed because the mode is `audit`; `failed`: allowed, and not reached. */
 export const networkEntry = z.object({
@@ -62,7 +62,7 @@ export const networkEntry = z.object({
   sent: z.number(),
   received: z.number(),
   durationMs: z.number(),
-  verdict: z.enum(networkVerdicts),
+  verdict: z.enum(NETWORK_VERDICTS),
   rule: z.string().nullable(),
   reason: z.string(),
 });
@@ -71,7 +71,7 @@ export const networkEntry = z.object({
 export const networkSummary = z.object({
   destination: z.string(),
   port: z.int(),
-  verdict: z.enum(networkVerdicts),
+  verdict: z.enum(NETWORK_VERDICTS),
   count: z.int(),
   sent: z.number(),
   received: z.number(),

@@ -1,7 +1,7 @@
 /** What names look like. Plain expressions, so that a client can check a name without loading the schemas. */
 
 /** A name of a template or a context. */
-export const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 
 /** A new sandbox's name, which becomes its hostname. What names a capture names no sandbox: `thaw cp` reads both. */
 export const sandboxNamePattern =
@@ -12,17 +12,17 @@ export const SANDBOX_NAME_PHRASE =
   "lower-case letters, digits and dashes between them, at most 40; not latest, fail-ID or capture-ID, which name captures";
 
 /** `name` or `name:version`, as in `node:24`. */
-export const tagPattern = /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/;
+export const TAG_PATTERN = /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})?$/;
 
 /** `NAME`, `UID`, `NAME:GROUP` or `UID:GID`; 128 characters at most. */
-export const userPattern = /^(?=.{1,128}$)[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/;
+export const USER_PATTERN = /^(?=.{1,128}$)[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/;
 
 /** The client's id of a request that creates something, and of an exec. */
-export const requestIdPattern = /^[a-z0-9-]{1,40}$/;
+export const REQUEST_ID_PATTERN = /^[a-z0-9-]{1,40}$/;
 
-export const captureIdPattern = /^(fail|capture)-[a-z0-9]{4,20}$/;
+export const CAPTURE_ID_PATTERN = /^(fail|capture)-[a-z0-9]{4,20}$/;
 
-export const snapshotIdPattern = /^[0-9a-f]{16}$/;
+export const SNAPSHOT_ID_PATTERN = /^[0-9a-f]{16}$/;
 
 /** SHA-256, in hex. */
-export const digestPattern = /^[0-9a-f]{64}$/;
+export const DIGEST_PATTERN = /^[0-9a-f]{64}$/;

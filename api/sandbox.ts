@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { cacheRequest, sandboxCache } from "./cache.ts";
-import { networkModes, sandboxStates } from "./closed-lists.ts";
+import { networkModes, SANDBOX_STATES } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
 import { isolation, resources } from "./machine.ts";
 import { networkRequest } from "./network.ts";
@@ -9,7 +9,7 @@ import { forward, forwardRequest } from "./ports.ts";
 import { lengthMs, reference, sandboxName } from "./text.ts";
 
 /** `removed` is only seen of one that is going. */
-export const sandboxState = z.enum(sandboxStates);
+export const sandboxState = z.enum(SANDBOX_STATES);
 
 /** What happens to a sandbox by itself, and when. */
 export const next = z.object({ action: z.enum(["pause", "stop", "remove"]), at: z.string() });

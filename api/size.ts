@@ -7,14 +7,14 @@ export const MIN_MEMORY_MIB = 64;
 export const MAX_MEMORY_MIB = 1_048_576;
 
 /** The syntax of a size. `parseSize` also checks that it is a whole number of MiB. */
-export const sizePattern = /^(\d+(?:\.\d+)?)\s*([KMGTkmgt])(?:[iI]?[bB])?$/;
+export const SIZE_PATTERN = /^(\d+(?:\.\d+)?)\s*([KMGTkmgt])(?:[iI]?[bB])?$/;
 
 export const SIZE_PHRASE = "a size such as 512M or 2GiB, a whole number of MiB";
 export const MEMORY_PHRASE = "a size such as 512M or 2GiB, whole MiB between 64M and 1T";
 
 /** Parses `512M`, `512MiB`, `2G`, `1.5 GiB`; units are powers of 1024. @returns MiB, a whole number of 1 and more. @throws RangeError */
 export function parseSize(text: string): number {
-  const [, number, unit] = sizePattern.exec(text) ?? [];
+  const [, number, unit] = SIZE_PATTERN.exec(text) ?? [];
   if (number === undefined || unit === undefined) {
     throw new RangeError("It is not a size: write 512M, 2G or 2GiB.");
   }

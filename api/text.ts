@@ -2,20 +2,20 @@
 import { z } from "zod";
 import { DURATION_PHRASE, MAX_DURATION_MS, parseDuration } from "./duration.ts";
 import {
-  digestPattern,
-  requestIdPattern,
+  DIGEST_PATTERN,
+  REQUEST_ID_PATTERN,
   SANDBOX_NAME_PHRASE,
   sandboxNamePattern,
-  tagPattern,
+  TAG_PATTERN,
 } from "./patterns.ts";
 import { parseSize, SIZE_PHRASE } from "./size.ts";
 
 export const sandboxName = z.string().regex(sandboxNamePattern, SANDBOX_NAME_PHRASE);
-export const tag = z.string().regex(tagPattern, "NAME or NAME:VERSION");
+export const tag = z.string().regex(TAG_PATTERN, "NAME or NAME:VERSION");
 /** What names a sandbox, a snapshot or a capture in a request: an id, a name or tag, or a unique prefix of an id. */
 export const reference = z.string().min(1).max(200);
-export const requestId = z.string().regex(requestIdPattern, "an id: 1 to 40 of a-z, 0-9 and -");
-export const digest = z.string().regex(digestPattern);
+export const requestId = z.string().regex(REQUEST_ID_PATTERN, "an id: 1 to 40 of a-z, 0-9 and -");
+export const digest = z.string().regex(DIGEST_PATTERN);
 export const shortText = z.string().max(1024);
 export const envName = z
   .string()

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { levelVerdict, replayLevel } from "./capture.ts";
 import { captureId } from "./case-file.ts";
 import { machineNeeds } from "./machine.ts";
-import { snapshotIdPattern } from "./patterns.ts";
+import { SNAPSHOT_ID_PATTERN } from "./patterns.ts";
 import { digest } from "./text.ts";
 
 /** A machine's chain is flattened when it is deeper than eight; a cut or two may come before that is done. */
@@ -17,9 +17,9 @@ export const layerNames = Array.from(
   (_, index) => `layer-${index + 1}.qcow2` as const,
 );
 /** Parts that every snapshot has, in this order; layers of its disk follow. */
-export const snapshotParts = ["memory", "devices", "disk.qcow2"] as const;
+export const SNAPSHOT_PARTS = ["memory", "devices", "disk.qcow2"] as const;
 /** Parts of a capture. `.zst`: compressed by zstd. */
-export const captureParts = [
+export const CAPTURE_PARTS = [
   "case.json",
   "request.json",
   "workspace.zst",
@@ -33,7 +33,7 @@ export const captureParts = [
 ] as const;
 /** Parts as they travel: all that is not JSON is zstd. */
 export const wireName = z.enum([
-  ...new Set([...captureParts, ...[...snapshotParts, ...layerNames].map((name) => `${name}.zst` as const)]),
+  ...new Set([...CAPTURE_PARTS, ...[...SNAPSHOT_PARTS, ...layerNames].map((name) => `${name}.zst` as const)]),
 ]);
 export const MAX_MANIFEST_BYTES = 1 << 18;
 const MAX_PARTS = 64;
@@ -52,7 +52,7 @@ export const machineSize = z.strictObject({
   memoryMib: z.int().min(1).max(1_048_576),
   diskMib: z.int().min(1).max(16_777_216),
 });
-export const captureBase = z.strictObject({ snapshot: z.string().regex(snapshotIdPattern), digest });
+export const captureBase = z.strictObject({ snapshot: z.string().regex(SNAPSHOT_ID_PATTERN), digest });
 /**
  * `difference`: pages, devices and layers above the base. `whole`: the base is the machine itself. `none`: left out when it was published,
  * with the secrets in it.
@@ -80,7 +80,7 @@ export const outline = z.discriminatedUnion("kind", [
   z.strictObject({
     schema: z.literal(1),
     kind: z.literal("snapshot"),
-    id: z.string().regex(snapshotIdPattern),
+    id: z.string().regex(SNAPSHOT_ID_PATTERN),
     createdAt: z.iso.datetime(),
     resources: machineSize,
     needs: machineNeeds,

@@ -2,7 +2,7 @@ import { localContext, type RemoteHost, readContexts, type Thaw, ThawError } fro
 import { withClient } from "./connect.ts";
 
 /** How long a host may take to answer. */
-const deadlineMs = 6000;
+const DEADLINE_MS = 6000;
 
 /** What one host said, or why it said nothing. */
 export type ContextAnswer<T> =
@@ -24,14 +24,14 @@ async function askOne<T>(
   outer: AbortSignal,
   ask: (client: Thaw, signal: AbortSignal) => Promise<T>,
 ): Promise<ContextAnswer<T>> {
-  const late = AbortSignal.timeout(deadlineMs);
+  const late = AbortSignal.timeout(DEADLINE_MS);
   const signal = AbortSignal.any([outer, late]);
   try {
     return { context, value: await withClient((client) => ask(client, signal), { context: { remote } }) };
   } catch (error) {
     outer.throwIfAborted();
     if (late.aborted)
-      return { context, error: new ThawError("timeout", `no answer within ${deadlineMs / 1000} s`) };
+      return { context, error: new ThawError("timeout", `no answer within ${DEADLINE_MS / 1000} s`) };
     if (error instanceof ThawError) return { context, error };
     throw error;
   }

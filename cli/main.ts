@@ -5,15 +5,15 @@ import { join } from "node:path";
 import { findPaths } from "../client/index.ts";
 import { isBare } from "./bare.ts";
 
-const oldestNode = 24;
+const OLDEST_NODE = 24;
 /** 128 + SIGPIPE. */
-const brokenPipeExitCode = 141;
+const BROKEN_PIPE_EXIT_CODE = 141;
 /**
  * V8 compiles hot code on threads of its own. One that waits for a garbage collection while the process exits is waited for in turn, for
  * ever (Node 24). A command that ran long enough to have hot code lets them finish first.
  */
-const hotAfterMs = 500;
-const settleMs = 20;
+const HOT_AFTER_MS = 500;
+const SETTLE_MS = 20;
 
 /** Compiled code is kept between runs: half of a short command's time is compiling. */
 function enableCache(): void {
@@ -27,9 +27,9 @@ function enableCache(): void {
 }
 
 async function main(): Promise<number> {
-  if (Number.parseInt(process.versions.node, 10) < oldestNode) {
+  if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
     process.stderr.write(
-      `thaw: needs Node ${oldestNode}; this is ${process.versions.node}\nhint: npx -p node@${oldestNode} node ${process.argv[1]}\n`,
+      `thaw: needs Node ${OLDEST_NODE}; this is ${process.versions.node}\nhint: npx -p node@${OLDEST_NODE} node ${process.argv[1]}\n`,
     );
     return 125;
   }
@@ -52,11 +52,11 @@ async function flushed(stream: NodeJS.WriteStream): Promise<void> {
 // A reader that has gone ends us quietly, as SIGPIPE does others. Without anybody to hear, what is said on stderr is dropped.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
-  process.exit(brokenPipeExitCode);
+  process.exit(BROKEN_PIPE_EXIT_CODE);
 });
 process.stderr.on("error", () => {});
 
 const code = await main();
 await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-if (performance.now() > hotAfterMs) await new Promise((resolve) => setTimeout(resolve, settleMs));
+if (performance.now() > HOT_AFTER_MS) await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 process.exit(code);

@@ -1,5 +1,5 @@
-const everyBytes = 256 * 1024;
-const everyMs = 50;
+const EVERY_BYTES = 256 * 1024;
+const EVERY_MS = 50;
 
 /** Decides when output that was dealt with is acknowledged: each 256 KiB, or 50 ms after the first byte that was not. */
 export class Acknowledger {
@@ -17,8 +17,8 @@ export class Acknowledger {
   note(out: number, err: number): void {
     this.#out = out;
     this.#err = err;
-    if (out + err - this.#sent >= everyBytes) this.flush();
-    else this.#timer ??= setTimeout(() => this.flush(), everyMs);
+    if (out + err - this.#sent >= EVERY_BYTES) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), EVERY_MS);
   }
 
   /** Sends the offsets now. */

@@ -9,10 +9,10 @@ import { installDaemon } from "./install.ts";
 import { makeFolders, type ThawPaths } from "./paths.ts";
 import { waitForSocket } from "./wait-for-socket.ts";
 
-const startDeadlineMs = 15_000;
-const shownLogLines = 12;
+const START_DEADLINE_MS = 15_000;
+const SHOWN_LOG_LINES = 12;
 /** MiB of each half of the heap's new space: buffers that pass through are let go early, which keeps the daemon a third smaller. */
-const smallNewSpace = "--max-semi-space-size=2";
+const SMALL_NEW_SPACE = "--max-semi-space-size=2";
 
 function readLogSince(path: string, offset: number): string[] {
   try {
@@ -20,7 +20,7 @@ function readLogSince(path: string, offset: number): string[] {
     const written = lines.filter((line) => line !== "");
     // What a daemon says that can't start is no JSON, as the log of one that runs is.
     const plain = written.filter((line) => !line.startsWith("{"));
-    return (plain.length > 0 ? plain : written).slice(-shownLogLines);
+    return (plain.length > 0 ? plain : written).slice(-SHOWN_LOG_LINES);
   } catch {
     return [];
   }
@@ -58,7 +58,7 @@ async function start(paths: ThawPaths): Promise<void> {
   const installed = await installDaemon(paths.home);
   const { fd, log } = openLog(paths);
   const before = fstatSync(fd).size;
-  const args = [smallNewSpace, installed.script, "--home", paths.home, "--socket", paths.socket];
+  const args = [SMALL_NEW_SPACE, installed.script, "--home", paths.home, "--socket", paths.socket];
   const child = spawn(installed.node, args, {
     cwd: "/",
     detached: true,
@@ -72,7 +72,7 @@ async function start(paths: ThawPaths): Promise<void> {
   child.once("exit", (code, killed) => {
     if (code !== 0) failed.abort(new Error(`it ended with ${killed ?? `exit code ${code}`}`));
   });
-  const deadlineMs = paced(startDeadlineMs);
+  const deadlineMs = paced(START_DEADLINE_MS);
   let reason = `it did not answer within ${deadlineMs / 1000} s`;
   try {
     if (await waitForSocket(paths.socket, { deadlineMs, signal: failed.signal })) return;

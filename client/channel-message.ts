@@ -20,4 +20,4 @@ export function encodeStdin(data: Uint8Array): Buffer {
 }
 
 /** The end of stdin. */
-export const endOfStdin: Buffer = Buffer.from([channel.close, channel.stdin]);
+export const END_OF_STDIN: Buffer = Buffer.from([channel.close, channel.stdin]);

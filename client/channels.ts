@@ -3,7 +3,7 @@ import type { WebSocket } from "ws";
 import { channel, closeCode } from "../api/channels.ts";
 import type { ControlMessage, Exec, RunRequest, StatusMessage } from "../api/schema.ts";
 import { Acknowledger } from "./acknowledger.ts";
-import { encodeControl, encodeResize, encodeStdin, endOfStdin } from "./channel-message.ts";
+import { END_OF_STDIN, encodeControl, encodeResize, encodeStdin } from "./channel-message.ts";
 import { ThawError } from "./errors.ts";
 import { OutputChannel, type OutputConsumer } from "./output-channel.ts";
 import { type ReachOptions, reachDaemon } from "./reach.ts";
@@ -45,10 +45,10 @@ export interface ExecHandlers {
 
 const ignore = (): void => {};
 /** The daemon closes right after it has told the exit. */
-const closeDeadlineMs = 1000;
-const removeDeadlineMs = 10_000;
+const CLOSE_DEADLINE_MS = 1000;
+const REMOVE_DEADLINE_MS = 10_000;
 /** How long a far daemon keeps a leased sandbox whose connection broke: somewhat more than we try to reconnect. */
-const farReturnMs = 15_000;
+const FAR_RETURN_MS = 15_000;
 
 function attachPath(target: AttachTarget): string {
   const query = new URLSearchParams({ out: String(target.out ?? 0), err: String(target.err ?? 0) });
@@ -172,7 +172,7 @@ export class ExecConnection {
   endStdin(): void {
     if (this.#settled || this.#stdin.ended || this.watching) return;
     this.#stdin.end();
-    if (this.#writable) this.#socket?.send(endOfStdin);
+    if (this.#writable) this.#socket?.send(END_OF_STDIN);
   }
 
   /** Lets go: the exec runs on, unless this connection is its sandbox's lease. */
@@ -206,7 +206,7 @@ export class ExecConnection {
 
   /** A network breaks connections, where a unix socket only ever ends with one of its sides. */
   #waitedFor(): { returnMs?: number } {
-    return this.#reach.remote === undefined ? {} : { returnMs: farReturnMs };
+    return this.#reach.remote === undefined ? {} : { returnMs: FAR_RETURN_MS };
   }
 
   /** The far daemon may not have noticed yet that the connection before this one broke: its place is ours. */
@@ -321,7 +321,7 @@ export class ExecConnection {
   #makeWritable(): void {
     this.#writable = true;
     for (const data of this.#stdin.unacknowledged()) this.#socket?.send(encodeStdin(data));
-    if (this.#stdin.ended) this.#socket?.send(endOfStdin);
+    if (this.#stdin.ended) this.#socket?.send(END_OF_STDIN);
   }
 
   #finish(exec: Exec): void {
@@ -337,7 +337,7 @@ export class ExecConnection {
   /** The daemon removes a run's sandbox when it closes the connection. One that was killed meanwhile may not get to it. */
   async #release(): Promise<void> {
     if (this.#run === undefined || this.#run.keep === true || this.#settled) return;
-    const late = pause(closeDeadlineMs, closeCode.broken, { ref: false });
+    const late = pause(CLOSE_DEADLINE_MS, closeCode.broken, { ref: false });
     const code =
       this.#trouble.count > 0 ? closeCode.broken : await Promise.race([this.#closed.promise, late]);
     const sandbox = this.#target?.sandbox ?? this.#created;
@@ -345,7 +345,9 @@ export class ExecConnection {
     const transport = new Transport(this.#reach);
     const path = `/v1/sandboxes/${encodeURIComponent(sandbox)}`;
     // Whatever it fails with, the command has ended; the next daemon removes what nobody leases.
-    await transport.ask({ method: "DELETE", path, answerDeadlineMs: removeDeadlineMs }, drain).catch(ignore);
+    await transport
+      .ask({ method: "DELETE", path, answerDeadlineMs: REMOVE_DEADLINE_MS }, drain)
+      .catch(ignore);
     transport.close();
   }
 

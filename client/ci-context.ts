@@ -1,6 +1,6 @@
 import type { CiContext } from "../api/schema.ts";
 
-const longest = 1024;
+const LONGEST = 1024;
 
 /**
  * What a CI system says of itself in the environment, for the case file of a capture; undefined outside of one.
@@ -27,7 +27,7 @@ export function readCiContext(
     ...more,
   };
   const told = Object.entries(found).flatMap(([name, value]): [string, string][] =>
-    value ? [[name, value.slice(0, longest)]] : [],
+    value ? [[name, value.slice(0, LONGEST)]] : [],
   );
   return Object.fromEntries(told);
 }

@@ -12,12 +12,12 @@ export function isNobodyThere(error: unknown): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 
-const brokenCodes = new Set(["ECONNRESET", "ECONNABORTED", "EPIPE"]);
+const BROKEN_CODES = new Set(["ECONNRESET", "ECONNABORTED", "EPIPE"]);
 
 /** Whether a connection to the daemon ended in the middle of a request: the daemon was killed, or is about to end. */
 export function isBroken(error: unknown): boolean {
   if (error instanceof ThawError && error.code !== "daemon-unreachable") return false;
-  return error instanceof HalfAnswer || brokenCodes.has(systemCode(error) ?? "");
+  return error instanceof HalfAnswer || BROKEN_CODES.has(systemCode(error) ?? "");
 }
 
 /** The daemon's answer ended before it was whole. */

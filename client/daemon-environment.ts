@@ -1,4 +1,4 @@
-const names = new Set([
+const NAMES = new Set([
   "PATH",
   "HOME",
   "USER",
@@ -15,7 +15,7 @@ const names = new Set([
   "ALL_PROXY",
   "NO_PROXY",
 ]);
-const prefixes = ["LC_", "XDG_", "THAW_", "SSL_CERT_"];
+const PREFIXES = ["LC_", "XDG_", "THAW_", "SSL_CERT_"];
 
 /**
  * What of a client's environment the daemon gets. A CI runner kills every process that carries its job's tracking variable, and a
@@ -24,7 +24,7 @@ const prefixes = ["LC_", "XDG_", "THAW_", "SSL_CERT_"];
 export function pickDaemonEnvironment(env: Record<string, string | undefined>): Record<string, string> {
   const picked: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
-    const wanted = names.has(name) || prefixes.some((prefix) => name.startsWith(prefix));
+    const wanted = NAMES.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix));
     if (wanted && value !== undefined) picked[name] = value;
   }
   return picked;

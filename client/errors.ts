@@ -1,3 +1,4 @@
+import { defined } from "../api/defined.ts";
 import type { ApiError, ErrorCode } from "../api/schema.ts";
 
 const exitCodes: Partial<Record<ErrorCode, number>> = {
@@ -42,7 +43,7 @@ export class ThawError extends Error {
     return {
       code: this.code,
       message: this.message,
-      ...(this.hint === undefined ? {} : { hint: this.hint }),
+      ...defined({ hint: this.hint }),
       ...(this.details.length === 0 ? {} : { details: [...this.details] }),
     };
   }

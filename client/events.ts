@@ -4,7 +4,7 @@ import type { Event } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
 
 /** Longer than any event of a daemon. */
-const maxEventBytes = 1 << 20;
+const MAX_EVENT_BYTES = 1 << 20;
 /** Between attempts to come back; doubled each time nothing came. */
 const pauseMs = { least: 50, most: 2000 };
 
@@ -67,7 +67,7 @@ export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGene
   let sent: SentEvent[] = [];
   let fault: Error | undefined;
   const parser = createParser({
-    maxBufferSize: maxEventBytes,
+    maxBufferSize: MAX_EVENT_BYTES,
     onId: (id) => sent.push({ id: parseId(id), type: "message", data: "" }),
     onEvent: ({ id, event = "message", data }) => sent.push({ id: parseId(id), type: event, data }),
     onError: (error) => {
@@ -81,7 +81,7 @@ export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGene
     sent = [];
     yield* ready;
     if (fault !== undefined)
-      throw new ThawError("internal", `an event of the daemon is longer than ${maxEventBytes} bytes`, {
+      throw new ThawError("internal", `an event of the daemon is longer than ${MAX_EVENT_BYTES} bytes`, {
         cause: fault,
       });
   }

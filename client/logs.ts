@@ -28,10 +28,10 @@ export interface LogChunk {
 export type LogRequest = (query: Record<string, string>) => Promise<AsyncIterable<Buffer>>;
 
 /** The daemon's records are far smaller. */
-const maxRecordBytes = 8 << 20;
+const MAX_RECORD_BYTES = 8 << 20;
 
 /** Answers in a row that end without an output and without saying that they are whole. */
-const maxCutOff = 20;
+const MAX_CUT_OFF = 20;
 
 interface LogRecord {
   channel: number;
@@ -47,7 +47,7 @@ export async function* parseRecords(body: AsyncIterable<Buffer>): AsyncGenerator
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     while (rest.length >= LOG_RECORD_HEADER_BYTES) {
       const length = rest.readUInt32LE(4);
-      if (length > maxRecordBytes || (rest[0] ?? 0) > channel.status)
+      if (length > MAX_RECORD_BYTES || (rest[0] ?? 0) > channel.status)
         throw new ThawError("internal", "the daemon's log has a record of the wrong shape");
       if (rest.length < LOG_RECORD_HEADER_BYTES + length) break;
       yield {
@@ -106,7 +106,7 @@ export async function* readLog(
       if (!(error instanceof ThawError) || error.code !== "daemon-unreachable") throw error;
     }
     signal?.throwIfAborted();
-    if (++cutOff > maxCutOff) {
+    if (++cutOff > MAX_CUT_OFF) {
       throw new ThawError("daemon-unreachable", "the daemon's log was cut off again and again", {
         hint: "thaw daemon logs",
       });

@@ -1,9 +1,10 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { defined } from "../api/defined.ts";
 import { NotThaw } from "./answer.ts";
 import { ThawError } from "./errors.ts";
 
 /** The longest line accepted: what a daemon says in one is far smaller. */
-const maxLineBytes = 4 << 20;
+const MAX_LINE_BYTES = 4 << 20;
 /** Before a connection that broke is made again. */
 const AGAIN_MS = 100;
 
@@ -14,8 +15,8 @@ export async function* parseLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
   for await (const chunk of chunks) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
-    if (rest.length > maxLineBytes)
-      throw new ThawError("internal", `a line of the daemon's answer passes ${maxLineBytes} bytes`);
+    if (rest.length > MAX_LINE_BYTES)
+      throw new ThawError("internal", `a line of the daemon's answer passes ${MAX_LINE_BYTES} bytes`);
     for (const line of lines) if (line !== "") yield parseLine(line);
   }
   if (rest !== "") yield parseLine(rest);
@@ -35,7 +36,7 @@ export async function* followLines<T>(
       if (!broke || !follow) throw error;
     }
     signal?.throwIfAborted();
-    await pause(AGAIN_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {});
+    await pause(AGAIN_MS, undefined, defined({ signal })).catch(() => {});
     signal?.throwIfAborted();
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { defined } from "../api/defined.ts";
 import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
 import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
@@ -24,10 +25,10 @@ export function mayReplace({ autostart = true, remote }: ReachOptions): boolean 
 }
 
 /** How long a request is repeated while its daemon is killed, replaced or started. */
-const repeatMs = 30_000;
-const firstPauseMs = 5;
-const longestPauseMs = 250;
-const systemdPauseMs = 100;
+const REPEAT_MS = 30_000;
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 250;
+const SYSTEMD_PAUSE_MS = 100;
 
 function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
   const own = findOwnVersion().version;
@@ -46,7 +47,7 @@ export interface AttemptOptions {
 }
 
 /** To ask systemd is a process each time: where that is slow it is asked less often, so that the daemon gets on. */
-const waitForSystemd = (): Promise<void> => pause(paced(systemdPauseMs));
+const waitForSystemd = (): Promise<void> => pause(paced(SYSTEMD_PAUSE_MS));
 
 /** How to wait for a daemon that this client does not start; undefined when nobody else starts it either. */
 async function findSupervisor(
@@ -92,7 +93,7 @@ export async function reachDaemon<T>(
 ): Promise<T> {
   const { signal } = how;
   let end: number | undefined;
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     const started = performance.now();
     let error: unknown;
     try {
@@ -101,7 +102,7 @@ export async function reachDaemon<T>(
       error = thrown;
     }
     // an attempt that lasted was not part of the same fault
-    const forMs = paced(repeatMs);
+    const forMs = paced(REPEAT_MS);
     if (end === undefined || performance.now() - started > forMs) end = performance.now() + forMs;
     if (error instanceof OlderDaemon && options.remote !== undefined)
       throw describeOlderFar(error, options.remote);
@@ -111,7 +112,7 @@ export async function reachDaemon<T>(
     if (remedy === undefined || performance.now() >= end)
       throw describeConnectionError(error, options, signal);
     await remedy();
-    await pause(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(() => {});
+    await pause(pauseMs, undefined, defined({ signal })).catch(() => {});
     signal?.throwIfAborted();
   }
 }

@@ -8,9 +8,9 @@ import { readJson } from "./read-json.ts";
 import { drain, Transport } from "./transport.ts";
 import { findOwnVersion } from "./version.ts";
 
-const goneDeadlineMs = 10_000;
+const GONE_DEADLINE_MS = 10_000;
 /** Between two looks at whether its process is gone: of a process that is not a child nothing tells the end. */
-const lookMs = 10;
+const LOOK_MS = 10;
 
 async function findPid(transport: Transport, signal: AbortSignal | undefined): Promise<number> {
   const body = await transport.request({ method: "GET", path: "/v1/info", anyVersion: true, signal });
@@ -46,16 +46,16 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
   try {
     const pid = await findPid(transport, signal);
     await askToEnd(transport, "/v1/shutdown", signal);
-    const end = performance.now() + paced(goneDeadlineMs);
+    const end = performance.now() + paced(GONE_DEADLINE_MS);
     const isGone = async () =>
       hasEnded(pid) && (await findPid(transport, signal).catch(() => undefined)) !== pid;
-    for (; performance.now() < end; await sleep(lookMs, undefined, { signal })) if (await isGone()) return;
+    for (; performance.now() < end; await sleep(LOOK_MS, undefined, { signal })) if (await isGone()) return;
   } finally {
     transport.close();
   }
   throw new ThawError(
     "daemon-mismatch",
-    `the daemon at ${paths.socket} did not stop within ${paced(goneDeadlineMs) / 1000} s`,
+    `the daemon at ${paths.socket} did not stop within ${paced(GONE_DEADLINE_MS) / 1000} s`,
     {
       hint: "thaw daemon status shows its process id; its machines keep running without it",
     },

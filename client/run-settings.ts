@@ -1,12 +1,13 @@
+import { defined } from "../api/defined.ts";
 import type { CapturePolicy, CreateRequest, ExecRequest, RunRequest } from "../api/schema.ts";
 import { workspacePath } from "./workspace-path.ts";
 
-const created = ["source", "name", "labels", "cpus", "memoryMib", "network", "cache", "ports"] as const;
-const timers = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
-const executed = ["env", "mask", "user", "timeoutMs"] as const;
+const CREATED = ["source", "name", "labels", "cpus", "memoryMib", "network", "cache", "ports"] as const;
+const TIMERS = ["ttlMs", "idleMs", "stopAfterMs", "removeAfterMs", "waitMs"] as const;
+const EXECUTED = ["env", "mask", "user", "timeoutMs"] as const;
 
 /** What a run is, wherever it was written: a command line's flags, a project file, a workflow's inputs. Nothing: the daemon's default. */
-export interface RunSettings extends Pick<CreateRequest, (typeof created)[number] | (typeof timers)[number]> {
+export interface RunSettings extends Pick<CreateRequest, (typeof CREATED)[number] | (typeof TIMERS)[number]> {
   env?: Record<string, string>;
   /** Names of variables in `env` whose values are secret. */
   mask?: string[];
@@ -55,16 +56,13 @@ export function buildRunRequest(options: {
   const { workspace, workdir = workspace === undefined ? undefined : workspacePath, capture } = settings;
   const captures = capture !== undefined && capture !== "never";
   return {
-    create: pick(settings, [...created, ...timers]),
+    create: pick(settings, [...CREATED, ...TIMERS]),
     exec: {
       argv: [...argv],
       stdin,
-      ...pick(settings, executed),
-      ...(workdir === undefined ? {} : { cwd: workdir }),
-      ...(tty === undefined ? {} : { tty }),
-      ...(captures
-        ? { capture, ...pick(settings, ["checkpoint"]), ...(ci === undefined ? {} : { ci }) }
-        : {}),
+      ...pick(settings, EXECUTED),
+      ...defined({ cwd: workdir, tty }),
+      ...(captures ? { capture, ...pick(settings, ["checkpoint"]), ...defined({ ci }) } : {}),
     },
     hold: workspace !== undefined,
     keep: settings.keep === true,

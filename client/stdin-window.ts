@@ -1,5 +1,5 @@
 /** How much stdin may be under way: sent, and not known to have reached the guest. */
-export const stdinWindowBytes = 256 * 1024;
+export const STDIN_WINDOW_BYTES = 256 * 1024;
 
 /** Stdin that the guest has not acknowledged, kept for sending again after a reconnect. Offsets count from the exec's start. */
 export class StdinWindow {
@@ -22,7 +22,7 @@ export class StdinWindow {
 
   /** Waits until another chunk may be taken. */
   async waitForRoom(): Promise<void> {
-    while (this.#end - this.#start >= stdinWindowBytes) await this.#room.promise;
+    while (this.#end - this.#start >= STDIN_WINDOW_BYTES) await this.#room.promise;
   }
 
   /** Keeps a chunk, which must not change any more. */

@@ -1,4 +1,5 @@
 import http, { type ClientRequest, type IncomingMessage } from "node:http";
+import { defined } from "../api/defined.ts";
 import { paced } from "../host/pace.ts";
 import { throwAnswer, versionHeaders } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
@@ -10,7 +11,7 @@ import { newRequestId } from "./request-id.ts";
 
 /** How long a daemon may take to begin its answer, unless a request says otherwise. */
 const answerDeadlineMs = 60_000;
-const keptConnections = 8;
+const KEPT_CONNECTIONS = 8;
 
 /** One request of the API. */
 export interface ApiRequest {
@@ -34,7 +35,7 @@ export interface ApiRequest {
 /** HTTP over the daemon's unix socket, or over ssh. */
 export class Transport {
   readonly #options: ReachOptions;
-  readonly #agent = new http.Agent({ keepAlive: true, maxFreeSockets: keptConnections });
+  readonly #agent = new http.Agent({ keepAlive: true, maxFreeSockets: KEPT_CONNECTIONS });
   readonly #open = new Set<ClientRequest>();
 
   constructor(options: ReachOptions) {
@@ -117,7 +118,7 @@ export class Transport {
       method: request.method,
       path: request.path,
       headers,
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
+      ...defined({ signal: request.signal }),
     });
     this.#open.add(outgoing);
     outgoing.once("close", () => this.#open.delete(outgoing));

@@ -5,9 +5,9 @@ import { findConnector } from "./connector.ts";
 import { mayReplace, type ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 
-const openDeadlineMs = 60_000;
+const OPEN_DEADLINE_MS = 60_000;
 /** The daemon's messages are far smaller. */
-const maxMessageBytes = 8 << 20;
+const MAX_MESSAGE_BYTES = 8 << 20;
 
 /** What a socket tells, from its very first message on. */
 export interface SocketListener {
@@ -41,8 +41,8 @@ export async function openWebSocket(options: {
     },
     perMessageDeflate: false,
     skipUTF8Validation: true,
-    maxPayload: maxMessageBytes,
-    handshakeTimeout: paced(openDeadlineMs),
+    maxPayload: MAX_MESSAGE_BYTES,
+    handshakeTimeout: paced(OPEN_DEADLINE_MS),
   });
   const abort = (): void => {
     reject(signal?.reason);

@@ -44,15 +44,15 @@ export interface WorkspaceOptions {
   signal?: AbortSignal | undefined;
 }
 
-const empty = Buffer.alloc(0);
+const EMPTY = Buffer.alloc(0);
 /** The repository that `folder` is a part of: git looks upwards, on the same file system. */
 function findAround(folder: SourceFolder): Repository | undefined {
-  const device = folder.stat(empty)?.dev;
+  const device = folder.stat(EMPTY)?.dev;
   for (let path = folder.path; path !== "/"; ) {
     path = dirname(path);
     const above = new SourceFolder(path);
-    if (above.stat(empty)?.dev !== device) return undefined;
-    const repository = readRepository({ folder: above, path: empty });
+    if (above.stat(EMPTY)?.dev !== device) return undefined;
+    const repository = readRepository({ folder: above, path: EMPTY });
     above.release();
     if (repository instanceof Unusable) {
       if (!repository.invalid) refuse(repository);
@@ -66,7 +66,7 @@ function makeInnerLayer(repository: Repository, folder: SourceFolder, onNote: (n
   const above = repository.workTree.folder;
   const names = relative(above.path, folder.path).split("/");
   let layer = makeLayer(repository, { strip: 0, prefix: "" });
-  let path: Buffer = empty;
+  let path: Buffer = EMPTY;
   for (const name of names) {
     layer = enterFolder(layer, { folder: above, path, onNote });
     path = path.length === 0 ? Buffer.from(name) : Buffer.concat([path, Buffer.from(`/${name}`)]);
@@ -92,11 +92,11 @@ function findLayer(
   options: { ignore: boolean; notes: string[] },
 ): { layer: Layer; top?: Repository; around?: Repository } {
   const { ignore, notes } = options;
-  if (isGitDir({ folder, path: empty }))
+  if (isGitDir({ folder, path: EMPTY }))
     throw new ThawError("usage", `${folder.path} is a .git folder, which has no files to work with`, {
       hint: `git clone ${folder.path} COPY`,
     });
-  const top = readRepository({ folder, path: empty });
+  const top = readRepository({ folder, path: EMPTY });
   if (top instanceof Unusable) {
     if (ignore) refuse(top);
     notes.push(`not sent: ${folder.path}/.git: ${top.message}`);

@@ -1,4 +1,5 @@
 /** The error class of everything the product says no to. */
+import { defined } from "../api/defined.ts";
 import type { ErrorCode } from "../api/error-codes.ts";
 
 export interface ErrorShape {
@@ -30,8 +31,7 @@ export class EngineError extends Error {
     return {
       code: this.code,
       message: this.message,
-      ...(this.hint === undefined ? {} : { hint: this.hint }),
-      ...(this.details === undefined ? {} : { details: this.details }),
+      ...defined({ hint: this.hint, details: this.details }),
     };
   }
 }

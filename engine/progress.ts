@@ -1,3 +1,4 @@
+import { defined } from "../api/defined.ts";
 /** What long work tells while it goes on. */
 export interface Progress {
   type: "progress";
@@ -34,7 +35,7 @@ export async function phase<T>(
     phase,
     state: "done",
     elapsedMs: performance.now() - started,
-    ...(note === undefined ? {} : { detail: note }),
+    ...defined({ detail: note }),
   });
   return result;
 }

@@ -3,7 +3,7 @@
  * annotation of the job's check run, and `thaw open` reads it there. A person sees it on the run's page, so it is a command and lines of `KEY: VALUE`.
  * Any step of a job can write such a notice: what is read is a stranger's.
  */
-import { captureIdPattern } from "../api/patterns.ts";
+import { CAPTURE_ID_PATTERN } from "../api/patterns.ts";
 
 /** Title of the notice. */
 export const CAPTURE_NOTICE_TITLE = "thaw capture";
@@ -92,6 +92,6 @@ export function parseCaptureNotice(annotation: {
   }
   const id = values.get("capture") ?? "";
   const place = readPlace(first.trim(), values);
-  if (place === undefined || !captureIdPattern.test(id)) return undefined;
+  if (place === undefined || !CAPTURE_ID_PATTERN.test(id)) return undefined;
   return { id, place, step: oneLine(values.get("step")), ending: oneLine(values.get("ended")) };
 }

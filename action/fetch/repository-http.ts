@@ -2,7 +2,9 @@
  * Git's smart HTTP with one repository, gitprotocol-http(5): two addresses, no redirect, no other host. Only this file sees the token. Texts of
  * the server are shown without it.
  */
+
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { defined } from "../../api/defined.ts";
 import { describeNoAnswer, systemCode, ThawError } from "../../client/index.ts";
 import { quote } from "../fields.ts";
 import { type CodeSource, formsOfToken } from "./source.ts";
@@ -62,7 +64,7 @@ export class RepositoryHttp implements AsyncDisposable {
           ...(body === undefined ? {} : { "content-type": "application/x-git-upload-pack-request" }),
           ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }),
         },
-        ...(body === undefined ? {} : { body }),
+        ...defined({ body }),
       });
       // Leaving the loop, by an error too, ends the connection.
       answer.body.on("error", () => {});
@@ -133,7 +135,7 @@ export class RepositoryHttp implements AsyncDisposable {
     why: string,
     hint?: string,
   ) {
-    return new ThawError(code, `${this.name} ${why}`, hint === undefined ? {} : { hint });
+    return new ThawError(code, `${this.name} ${why}`, defined({ hint }));
   }
 }
 

@@ -1,5 +1,7 @@
 /** The deployment that a pull request's page shows for its preview. */
+
 import { z } from "zod";
+import { defined } from "../../api/defined.ts";
 import { readAnswer } from "../../github/client.ts";
 import type { GitHub } from "../../github/index.ts";
 import type { PullRequestHead } from "./event.ts";
@@ -32,7 +34,7 @@ export async function deploy(
   await github.rest.repos.createDeploymentStatus({
     ...{ ...about.repository, deployment_id: id, state: "success", environment, auto_inactive: true },
     environment_url: url,
-    ...(runUrl === undefined ? {} : { log_url: runUrl }),
+    ...defined({ log_url: runUrl }),
   });
 }
 

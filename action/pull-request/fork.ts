@@ -14,10 +14,10 @@ export interface Verdict {
   reason: string;
 }
 
-const associations = ["OWNER", "MEMBER", "COLLABORATOR"];
+const ASSOCIATIONS = ["OWNER", "MEMBER", "COLLABORATOR"];
 /** Roles that may set labels. Of a custom role, `permission` tells what it is built on. */
-const labelRoles = ["admin", "maintain", "write", "triage"];
-const reviewPages = 5;
+const LABEL_ROLES = ["admin", "maintain", "write", "triage"];
+const REVIEW_PAGES = 5;
 const review = z.object({
   state: z.string(),
   commit_id: z.string().nullable(),
@@ -31,7 +31,7 @@ async function findApproval(
   { repository, number, sha, author }: Changed,
 ): Promise<string | undefined> {
   const reviews = listPages({
-    ...{ schema: review, what: "reviews", pages: reviewPages },
+    ...{ schema: review, what: "reviews", pages: REVIEW_PAGES },
     list: (page) => github.rest.pulls.listReviews({ ...repository, pull_number: number, ...page }),
   });
   const last = new Map<number, z.infer<typeof review>>();
@@ -42,7 +42,7 @@ async function findApproval(
     ({ state, commit_id, author_association, user }) =>
       state === "APPROVED" &&
       commit_id === sha &&
-      associations.includes(author_association) &&
+      ASSOCIATIONS.includes(author_association) &&
       user?.login.toLowerCase() !== author.toLowerCase(),
   );
   return approval?.user?.login;
@@ -56,7 +56,7 @@ async function mayLabel(github: GitHub, { repository }: Changed, by: string): Pr
     data,
     "a collaborator",
   );
-  return labelRoles.includes(role_name) || ["admin", "write"].includes(permission);
+  return LABEL_ROLES.includes(role_name) || ["admin", "write"].includes(permission);
 }
 
 /** A label counts for the commit that the pull request had when it was set. */

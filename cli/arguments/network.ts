@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defined } from "../../api/defined.ts";
 import {
   mistakesIn,
   type NetworkMode,
@@ -51,7 +52,7 @@ export function readNetwork({ network, allow, deny }: NetworkFlags): { network?:
       `${styleErr("yellow", "thaw:")} --network open: every public address can be reached; private ones stay closed\n`,
     );
   const layer = {
-    ...(network === undefined ? {} : { mode: network }),
+    ...defined({ mode: network }),
     ...(allow === undefined ? {} : { allow: [...allow] }),
     ...(deny === undefined ? {} : { deny: [...deny] }),
   };

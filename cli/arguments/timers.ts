@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { defined } from "../../api/defined.ts";
 import type { CreateRequest } from "../../client/index.ts";
 import { parseDuration } from "./duration.ts";
 
@@ -46,10 +47,12 @@ export function readTimers(
   flags: TimerFlags,
 ): Pick<CreateRequest, "ttlMs" | "idleMs" | "stopAfterMs" | "removeAfterMs" | "waitMs"> {
   return {
-    ...(flags.ttl === undefined ? {} : { ttlMs: flags.ttl }),
-    ...(flags.idle === undefined ? {} : { idleMs: flags.idle }),
-    ...(flags.stopAfter === undefined ? {} : { stopAfterMs: flags.stopAfter }),
-    ...(flags.removeAfter === undefined ? {} : { removeAfterMs: flags.removeAfter }),
-    ...(flags.wait === undefined ? {} : { waitMs: flags.wait }),
+    ...defined({
+      ttlMs: flags.ttl,
+      idleMs: flags.idle,
+      stopAfterMs: flags.stopAfter,
+      removeAfterMs: flags.removeAfter,
+      waitMs: flags.wait,
+    }),
   };
 }

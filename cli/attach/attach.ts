@@ -7,7 +7,7 @@ import { findExec } from "../exec-io/find-exec.ts";
 import { nameOurselves } from "../exec-io/own-name.ts";
 
 /** What a newcomer is shown of the past. */
-export const scrollbackBytes = 256 * 1024;
+export const SCROLLBACK_BYTES = 256 * 1024;
 
 /** Flags of `thaw attach`. */
 export interface AttachFlags {
@@ -26,7 +26,7 @@ export async function joinExec(
 ): Promise<ExecInfo | undefined> {
   const interactive = process.stdin.isTTY === true || flags.interactive === true;
   const how = {
-    ...{ as: nameOurselves(), scrollback: scrollbackBytes },
+    ...{ as: nameOurselves(), scrollback: SCROLLBACK_BYTES },
     ...{ stdin: flags.watch !== true, takeover: flags.takeover === true },
   };
   return conductExec(

@@ -5,7 +5,7 @@ import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 
-const header = ["ID", "REPOSITORY", "SCOPE", "KEY", "SIZE", "CREATED", "USED"];
+const HEADER = ["ID", "REPOSITORY", "SCOPE", "KEY", "SIZE", "CREATED", "USED"];
 
 /** The table of caches; those that were used last come first. */
 export function formatCaches(caches: readonly Cache[], nowMs?: number): string {
@@ -15,7 +15,7 @@ export function formatCaches(caches: readonly Cache[], nowMs?: number): string {
       ...[id, repository, scope, key, formatSize(storedBytes)],
       ...[formatAge(createdAt, nowMs), formatAge(usedAt, nowMs)],
     ]);
-  return formatTable(header, rows);
+  return formatTable(HEADER, rows);
 }
 
 /** `thaw cache ls`. */

@@ -7,7 +7,7 @@ import type { DiffFlags } from "./diff.ts";
 import type { ListFlags } from "./list.ts";
 
 type JsonFlag = { json?: boolean };
-const reference = "an id, a unique beginning of one, or latest";
+const REFERENCE = "an id, a unique beginning of one, or latest";
 
 export const define: Define = (command, exit) => {
   command.addHelpText("after", "\nExample:\n  $ thaw capture ls && thaw replay latest");
@@ -37,7 +37,7 @@ export const define: Define = (command, exit) => {
     .description(
       "show a capture's case file: the command, how it ended, and the machine's processes and connections",
     )
-    .argument("<capture>", reference)
+    .argument("<capture>", REFERENCE)
     .option("--json", "print it as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture show latest")
     .action(async (capture: string, flags: JsonFlag) => {
@@ -51,7 +51,7 @@ export const define: Define = (command, exit) => {
       .description(
         "show at which level a capture can be replayed here (memory, disk, files), and why not at a higher one",
       )
-      .argument("<capture>", `${reference}; or one in a store: oci:HOST/REPOSITORY:TAG, dir:PATH, a file`)
+      .argument("<capture>", `${REFERENCE}; or one in a store: oci:HOST/REPOSITORY:TAG, dir:PATH, a file`)
       .option("--json", "print it as JSON"),
   )
     .addHelpText(
@@ -70,7 +70,7 @@ Examples:
   command
     .command("diff")
     .description("compare two captures: command, output, exit, processes, ports, network, files")
-    .argument("<capture>", reference)
+    .argument("<capture>", REFERENCE)
     .argument(
       "[other]",
       "another capture (default: the newest capture of the same command, if possible of a successful run)",
@@ -94,7 +94,7 @@ Examples:
   command
     .command("verify")
     .description("compare every part with its digest, and thaw the machine as a test")
-    .argument("<capture>", reference)
+    .argument("<capture>", REFERENCE)
     .option("--json", "print the report as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture verify latest")
     .action(async (capture: string, flags: JsonFlag) => {
@@ -119,7 +119,7 @@ Examples:
     command
       .command(name)
       .description(description)
-      .argument("<capture...>", reference)
+      .argument("<capture...>", REFERENCE)
       .option("--json", "print the result as JSON")
       .addHelpText("after", `\nExample:\n  $ thaw capture ${name} latest`)
       .action(async (captures: string[], flags: JsonFlag) => {
@@ -129,7 +129,7 @@ Examples:
   command
     .command("rm")
     .description("remove captures")
-    .argument("<capture...>", reference)
+    .argument("<capture...>", REFERENCE)
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw capture rm fail-7k2qxz")
     .action(async (captures: string[], flags: JsonFlag) => {

@@ -45,7 +45,7 @@ export function tellsApart({ mark }: Pick<ComparedRow, "mark">): boolean {
 /** Compares two captures: first what was given, then what became of it. */
 export function compareCaptures(a: Capture, b: Capture): Comparison {
   return comparisonOf(a.id, b.id, [
-    { title: "Run", rows: compareFacts(a, b, given) },
+    { title: "Run", rows: compareFacts(a, b, GIVEN) },
     { title: "Environment", rows: compareCounted(a, b, ({ exec }) => exec?.envNames ?? []) },
     { title: "Last lines", isText: true, rows: compareLines(linesOf(a), linesOf(b)) },
     { title: "End", rows: [...compareFacts(a, b, ended), ...compareMeasures(a, b)] },
@@ -80,7 +80,7 @@ export function otherOf(capture: Capture, all: Iterable<Capture>): Capture | und
 
 type Fact = readonly [name: string, of: (capture: Capture) => string | undefined];
 
-const given: readonly Fact[] = [
+const GIVEN: readonly Fact[] = [
   ["command", ({ exec }) => (exec === null ? undefined : formatCommand(exec.argv, 1000))],
   ["in", ({ exec }) => exec?.cwd ?? undefined],
   ["as", ({ exec }) => exec?.user ?? undefined],

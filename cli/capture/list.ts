@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import type { Capture, CaptureQuery } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
@@ -19,8 +20,8 @@ export interface ListFlags extends ListingFlags {
   since?: number;
 }
 
-const header = ["ID", "WHEN", "REPO", "REF", "STEP", "TRIGGER", "COMMAND", "SIZE", "REPLAYS HERE"];
-const longestCommand = 32;
+const HEADER = ["ID", "WHEN", "REPO", "REF", "STEP", "TRIGGER", "COMMAND", "SIZE", "REPLAYS HERE"];
+const LONGEST_COMMAND = 32;
 
 /** `yes · verified 0.4s`, `disk only`, `no`. */
 function describeReplay({ replays, notes: { verified, pinned } }: Capture): string {
@@ -42,23 +43,18 @@ export function formatCaptures(captures: readonly Capture[], nowMs?: number): st
     capture.ci?.pr === undefined ? (capture.ci?.ref ?? "") : `PR #${capture.ci.pr}`,
     capture.ci?.step ?? capture.ci?.job ?? "",
     formatTrigger(capture),
-    capture.exec === null ? capture.sandbox.name : formatCommand(capture.exec.argv, longestCommand),
+    capture.exec === null ? capture.sandbox.name : formatCommand(capture.exec.argv, LONGEST_COMMAND),
     formatSize(capture.storedBytes),
     describeReplay(capture),
   ]);
-  return formatTable(header, rows);
+  return formatTable(HEADER, rows);
 }
 
 /** `thaw capture ls`. */
 export async function list(flags: ListFlags): Promise<void> {
   const { trigger, repo, branch, pr, fingerprint, since } = flags;
   const query: CaptureQuery = {
-    ...(trigger === undefined ? {} : { trigger }),
-    ...(repo === undefined ? {} : { repository: repo }),
-    ...(branch === undefined ? {} : { ref: branch }),
-    ...(pr === undefined ? {} : { pr }),
-    ...(fingerprint === undefined ? {} : { fingerprint }),
-    ...(since === undefined ? {} : { withinMs: since }),
+    ...defined({ trigger, repository: repo, ref: branch, pr, fingerprint, withinMs: since }),
   };
   const { captures, unreadable } = await withClient((client) => client.captures.list(query));
   printListing(captures, flags, { nameOf: ({ id }) => id, format: (all) => formatCaptures(all) });

@@ -8,8 +8,8 @@ import { formatSize } from "../format/size.ts";
 import { formatPairs } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 
-const shownLines = 40;
-const shownProcesses = 20;
+const SHOWN_LINES = 40;
+const SHOWN_PROCESSES = 20;
 
 function describeVerified({ notes: { verified } }: Capture): string {
   if (verified === null) return "not yet";
@@ -103,7 +103,7 @@ function formatInside({ processes, listening, exec, console }: Capture): string[
   section(
     "Processes",
     processes
-      .slice(0, shownProcesses)
+      .slice(0, SHOWN_PROCESSES)
       .map(({ pid, state, command, name }) => `${pid} ${state === "X" ? "ended" : state} ${command || name}`),
   );
   section(
@@ -113,8 +113,8 @@ function formatInside({ processes, listening, exec, console }: Capture): string[
         `${protocol} ${address}:${port}${pid === null ? "" : ` process ${pid}`}`,
     ),
   );
-  section("Last lines", exec === null ? [] : exec.lastLines.slice(-shownLines));
-  section("Console", console.slice(-shownLines));
+  section("Last lines", exec === null ? [] : exec.lastLines.slice(-SHOWN_LINES));
+  section("Console", console.slice(-SHOWN_LINES));
   return sections;
 }
 

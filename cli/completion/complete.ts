@@ -3,12 +3,12 @@ import { cleanText } from "../format/clean-text.ts";
 import { verbs } from "../verbs.ts";
 import { listCopyOperands, listExecs, listNames, type NameKind } from "./names.ts";
 
-const sandboxVerbs = new Set([
+const SANDBOX_VERBS = new Set([
   ...["exec", "attach", "shell", "logs", "rm", "pause", "resume", "stop", "start"],
   ...["ps", "inspect", "rename", "kill", "top"],
   ...["extend", "wait", "stats", "events", "ssh-config", "ssh-proxy"],
 ]);
-const oneSandbox = new Set([
+const ONE_SANDBOX = new Set([
   ...["exec", "attach", "shell", "logs", "ssh-config", "ssh-proxy"],
   ...["ps", "rename", "kill", "top"],
 ]);
@@ -40,8 +40,8 @@ function findKind(words: readonly string[]): NameKind | undefined {
   if (before === "--snapshot") return "snapshot";
   const [verb = "", second = ""] = words;
   if (verb === "run" && words.length === 2) return "run";
-  if (sandboxVerbs.has(verb))
-    return !oneSandbox.has(verb) || !words.slice(1, -1).some((word) => !word.startsWith("-"))
+  if (SANDBOX_VERBS.has(verb))
+    return !ONE_SANDBOX.has(verb) || !words.slice(1, -1).some((word) => !word.startsWith("-"))
       ? "sandbox"
       : undefined;
   if ((verb === "freeze" || verb === "fork") && words.length === 2) return "sandbox";

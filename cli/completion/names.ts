@@ -4,12 +4,12 @@ import { withClient } from "../connect.ts";
 /** What can be named. */
 export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run" | "context";
 
-const deadlineMs = 1000;
+const DEADLINE_MS = 1000;
 /** A shell puts a completed word onto its command line as it is, and a guest names its files. */
 const HARMLESS = /^[\p{L}\p{N}._+@%=,-]+$/u;
 
 async function askNames(client: Thaw, kind: Exclude<NameKind, "run" | "context">): Promise<string[]> {
-  const options = { signal: AbortSignal.timeout(deadlineMs) };
+  const options = { signal: AbortSignal.timeout(DEADLINE_MS) };
   if (kind === "sandbox") return (await client.sandboxes.list(options)).map(({ name }) => name);
   if (kind === "template") return (await client.templates.list(options)).map(({ name }) => name);
   if (kind === "capture") {
@@ -55,7 +55,7 @@ export async function listCopyOperands(text: string, before: readonly string[]):
 /** Of one that runs: another is not woken for it. */
 function listFolder(sandbox: string, folder: string): Promise<string[]> {
   const ask = async (client: Thaw): Promise<string[]> => {
-    const options = { signal: AbortSignal.timeout(deadlineMs) };
+    const options = { signal: AbortSignal.timeout(DEADLINE_MS) };
     const found = await client.sandboxes.get(sandbox, options);
     if (found.info.state !== "running") return [];
     const { entries } = await client.sandboxes.at(sandbox).files.list(folder, options);
@@ -69,7 +69,7 @@ function listFolder(sandbox: string, folder: string): Promise<string[]> {
 /** Ids of a sandbox's commands; none when its daemon does not answer within a second. */
 export function listExecs(sandbox: string): Promise<string[]> {
   const ask = async (client: Thaw): Promise<string[]> => {
-    const { info } = await client.sandboxes.get(sandbox, { signal: AbortSignal.timeout(deadlineMs) });
+    const { info } = await client.sandboxes.get(sandbox, { signal: AbortSignal.timeout(DEADLINE_MS) });
     return info.execs.map(({ id }) => id);
   };
   return withClient(ask, { autostart: false }).catch(() => []);

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import {
   type DaemonInfo,
   localContext,
@@ -41,7 +42,7 @@ export async function add(name: string, url: string, flags: AddFlags): Promise<v
   }
   const info = flags.check === false ? undefined : await ask(remote);
   await saveContexts({ ...contexts, remotes: new Map([...contexts.remotes, [name, remote]]) });
-  if (flags.json === true) printJson({ name, url, ...(info === undefined ? {} : { daemon: info }) });
+  if (flags.json === true) printJson({ name, url, ...defined({ daemon: info }) });
   else if (info === undefined) writeOut(`${name}: not tried\n`);
   else
     writeOut(`${name}: ${cleanText(`thaw ${info.version} on ${info.host}`)}, ${info.sandboxes} sandboxes\n`);

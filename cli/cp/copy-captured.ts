@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { captureIdPattern } from "../../api/patterns.ts";
+import { CAPTURE_ID_PATTERN } from "../../api/patterns.ts";
 import { type DiskListing, type SkippedEntry, type Thaw, ThawError } from "../../client/index.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -14,7 +14,7 @@ type Entry = DiskListing["entry"];
 
 /** Whether a name is a capture's: those read their files without being booted. */
 export function isCapture(name: string): boolean {
-  return name === "latest" || captureIdPattern.test(name);
+  return name === "latest" || CAPTURE_ID_PATTERN.test(name);
 }
 
 /** Copies a file or folder of a capture to this host, or a file to stdout: from the machine as it was, or else from its disk. */

@@ -28,10 +28,10 @@ import { lastName, namesContents, type Operand } from "./operand.ts";
 type GuestOperand = Extract<Operand, { kind: "guest" }>;
 
 /** What one file may hold: a guest can go on forever. */
-const maxFileBytes = 64 * 2 ** 30;
+const MAX_FILE_BYTES = 64 * 2 ** 30;
 /** Zeros of this size are left out, so that holes stay holes. */
-const holeBytes = 65_536;
-const zeros = Buffer.alloc(holeBytes);
+const HOLE_BYTES = 65_536;
+const ZEROS = Buffer.alloc(HOLE_BYTES);
 /** Of a tree whose connection breaks. */
 const MAX_TRIES = 3;
 
@@ -108,12 +108,12 @@ async function writeChunks(
   let end = 0;
   for await (const bytes of chunks) {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (end + chunk.length > maxFileBytes)
-      throw new ThawError("agent-fault", `the file passes ${maxFileBytes} bytes`);
-    for (let at = 0; at < chunk.length; at += holeBytes) {
-      const block = chunk.subarray(at, at + holeBytes);
+    if (end + chunk.length > MAX_FILE_BYTES)
+      throw new ThawError("agent-fault", `the file passes ${MAX_FILE_BYTES} bytes`);
+    for (let at = 0; at < chunk.length; at += HOLE_BYTES) {
+      const block = chunk.subarray(at, at + HOLE_BYTES);
       if (!options.seekable) writeAll(fd, block, -1);
-      else if (!block.equals(zeros.subarray(0, block.length))) writeAll(fd, block, end + at);
+      else if (!block.equals(ZEROS.subarray(0, block.length))) writeAll(fd, block, end + at);
     }
     end += chunk.length;
   }

@@ -17,8 +17,8 @@ export interface CpFlags {
 }
 
 /** Not all was copied. */
-const partlyExitCode = 1;
-const shownSkipped = 10;
+const PARTLY_EXIT_CODE = 1;
+const SHOWN_SKIPPED = 10;
 
 /** How to copy between two operands. @throws ThawError `usage` unless exactly one of them is a sandbox's. */
 function planCopy(
@@ -64,8 +64,8 @@ function warn(text: string): void {
 }
 
 function warnOf(what: string, entries: readonly { path: string; reason: string }[]): void {
-  for (const { path, reason } of entries.slice(0, shownSkipped)) warn(`${what}: ${path}: ${reason}`);
-  if (entries.length > shownSkipped) warn(`${what}: ${entries.length - shownSkipped} more`);
+  for (const { path, reason } of entries.slice(0, SHOWN_SKIPPED)) warn(`${what}: ${path}: ${reason}`);
+  if (entries.length > SHOWN_SKIPPED) warn(`${what}: ${entries.length - SHOWN_SKIPPED} more`);
 }
 
 /** `thaw cp`. @returns 0; 1 when something could not be part of the copy, which is named. */
@@ -95,6 +95,6 @@ export async function copy(from: string, to: string, flags: CpFlags): Promise<nu
     );
     for (const note of notes) warn(cleanText(note));
     if (flags.json === true) printJson({ entries, bytes, skipped: left });
-    return left.length > 0 ? partlyExitCode : 0;
+    return left.length > 0 ? PARTLY_EXIT_CODE : 0;
   });
 }

@@ -1,7 +1,7 @@
 import { type FileEntry, type GuestFiles, ThawError } from "../../client/index.ts";
 import { folderOf } from "./operand.ts";
 
-const maxLinks = 40;
+const MAX_LINKS = 40;
 
 /** Something in a sandbox, links followed. */
 export interface GuestPlace {
@@ -32,11 +32,11 @@ export async function findInGuest(
   options: { path: string; signal: AbortSignal },
 ): Promise<GuestPlace | undefined> {
   let { path } = options;
-  for (let links = 0; links <= maxLinks; links++) {
+  for (let links = 0; links <= MAX_LINKS; links++) {
     const entry = await stat(files, { ...options, path });
     if (entry === undefined) return undefined;
     if (entry.type !== "symlink" || entry.target === undefined) return { path, entry };
     path = entry.target.startsWith("/") ? entry.target : `${folderOf(path)}/${entry.target}`;
   }
-  throw new ThawError("conflict", `${options.path}: more than ${maxLinks} links lead from there`);
+  throw new ThawError("conflict", `${options.path}: more than ${MAX_LINKS} links lead from there`);
 }

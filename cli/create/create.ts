@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import type { CreateRequest } from "../../client/index.ts";
 import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
 import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
@@ -27,10 +28,7 @@ async function planCreate(flags: CreateFlags): Promise<CreateRequest> {
     ...readTimers(flags),
     ...readNetwork(flags),
     ...readForwards(flags),
-    ...(flags.name === undefined ? {} : { name: flags.name }),
-    ...(flags.label === undefined ? {} : { labels: flags.label }),
-    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
-    ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
+    ...defined({ name: flags.name, labels: flags.label, cpus: flags.cpus, memoryMib: flags.memory }),
   };
 }
 

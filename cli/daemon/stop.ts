@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { findPaths, isNobodyThere, stopDaemon, ThawError } from "../../client/index.ts";
 import { requireLocalContext, withClient } from "../connect.ts";
 import { printJson, writeOut } from "../output.ts";
@@ -30,7 +31,7 @@ export async function stop(flags: { all?: boolean; json?: boolean }): Promise<vo
     if (!isNobodyThere(error)) throw error;
     stopped = false;
   }
-  if (flags.json === true) printJson({ stopped, ...(machines === undefined ? {} : { machines }) });
+  if (flags.json === true) printJson({ stopped, ...defined({ machines }) });
   else if (machines !== undefined)
     writeOut(`stopped, and ${machines} ${machines === 1 ? "machine" : "machines"} with it\n`);
   else writeOut(stopped ? "stopped; its machines go on\n" : "it was not running\n");

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import {
   type ChosenContext,
   chooseContext,
@@ -11,7 +12,7 @@ import { withClient } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { printJson, styleOut, writeOut } from "../output.ts";
 
-const nameWidth = 14;
+const NAME_WIDTH = 14;
 
 function markOf(probe: Probe): string {
   if (probe.state === "ok") return styleOut("green", "✓");
@@ -21,9 +22,9 @@ function markOf(probe: Probe): string {
 /** The report as lines: a mark, a name and what was found; beneath it what to type. */
 export function formatReport(report: DoctorReport): string {
   const lines = report.probes.flatMap((probe) => {
-    const line = ` ${markOf(probe)} ${cleanText(probe.name).padEnd(nameWidth)} ${cleanText(probe.detail)}`;
+    const line = ` ${markOf(probe)} ${cleanText(probe.name).padEnd(NAME_WIDTH)} ${cleanText(probe.detail)}`;
     if (probe.hint === undefined) return [line];
-    return [line, `   ${" ".repeat(nameWidth)} ${styleOut("dim", "→")} ${cleanText(probe.hint)}`];
+    return [line, `   ${" ".repeat(NAME_WIDTH)} ${styleOut("dim", "→")} ${cleanText(probe.hint)}`];
   });
   lines.push(
     report.ready
@@ -64,7 +65,7 @@ export function whichContext({ name, remote, by }: ChosenContext): Probe | undef
 /** A daemon that can't be asked is a finding of its own. */
 function reportUnreachable(error: ThawError): DoctorReport {
   const detail = [error.message, ...error.details].join("; ");
-  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  const hint = defined({ hint: error.hint });
   return { ready: false, probes: [{ name: "daemon", state: "missing", fatal: true, detail, ...hint }] };
 }
 

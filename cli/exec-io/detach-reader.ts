@@ -1,7 +1,7 @@
 /** How long after the detach keys the same keys may follow, which sends them. */
-const againMs = 400;
+const AGAIN_MS = 400;
 /** How long the first of several keys waits for the next one. */
-const nextKeyMs = 500;
+const NEXT_KEY_MS = 500;
 
 /**
  * Finds the detach keys in what is typed. A beginning of several keys is held back for half a second, then sent. Once they leave: after a moment, or at the next other key. Twice they are sent once.
@@ -37,7 +37,7 @@ export class DetachReader {
     const out: number[] = [];
     for (const byte of bytes) this.#feed(byte, out);
     if (this.#held.length > 0 && !this.#complete)
-      this.#wait(nextKeyMs, () => this.#send(Buffer.from(this.#held.splice(0))));
+      this.#wait(NEXT_KEY_MS, () => this.#send(Buffer.from(this.#held.splice(0))));
     return Buffer.from(out);
   }
 
@@ -77,7 +77,7 @@ export class DetachReader {
       return;
     }
     this.#complete = true;
-    this.#wait(againMs, () => this.#go());
+    this.#wait(AGAIN_MS, () => this.#go());
   }
 
   #go(): void {

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { defined } from "../../api/defined.ts";
 import { findShort, MIN_SECRET_BYTES } from "../../api/mask.ts";
 import { type CapturePolicy, type ExecRequest, readCiContext } from "../../client/index.ts";
 import { parseCapture } from "../arguments/capture.ts";
@@ -79,12 +80,11 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   return {
     argv: [...argv],
     stdin: flags.interactive === true,
-    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...defined({ env: flags.env }),
     ...planMask(flags),
-    ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
-    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...defined({ cwd: flags.workdir, user: flags.user }),
     ...(flags.tty === true ? { tty: readTerminalSize() } : {}),
-    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...defined({ timeoutMs: flags.timeout }),
     ...planCapture(flags),
   };
 }
@@ -101,5 +101,5 @@ export function planMask({ mask, env }: ExecFlags): { env?: Record<string, strin
 function planCapture({ capture, checkpoint }: ExecFlags): Pick<ExecRequest, "capture" | "ci" | "checkpoint"> {
   if (capture === undefined || capture === "never") return {};
   const ci = readCiContext(process.env);
-  return { capture, ...(ci === undefined ? {} : { ci }), ...(checkpoint === true ? { checkpoint } : {}) };
+  return { capture, ...defined({ ci }), ...(checkpoint === true ? { checkpoint } : {}) };
 }

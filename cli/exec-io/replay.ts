@@ -2,7 +2,7 @@
  * Questions to the terminal: device attributes and status, its version, modes, window, keyboard and colours. Asked again by a replay, the
  * terminal would answer again, and the answers be typed into the guest.
  */
-const questions = new RegExp(
+const QUESTIONS = new RegExp(
   [
     "\\x05",
     "\\x1bZ",
@@ -18,7 +18,7 @@ const questions = new RegExp(
   "g",
 );
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals speak in these
-const unfinished = /\x1b(?:[[\]P][^a-zA-Z\x07\x1b]{0,64})?$/;
+const UNFINISHED = /\x1b(?:[[\]P][^a-zA-Z\x07\x1b]{0,64})?$/;
 
 /** Takes the questions out of the first `bytes` of output; what follows passes as it is. */
 export class ReplayFilter {
@@ -34,8 +34,8 @@ export class ReplayFilter {
     const old = chunk.subarray(0, this.#left);
     this.#left -= old.length;
     let text = this.#rest + old.toString("latin1");
-    this.#rest = this.#left > 0 ? (unfinished.exec(text)?.[0] ?? "") : "";
-    text = text.slice(0, text.length - this.#rest.length).replace(questions, "");
+    this.#rest = this.#left > 0 ? (UNFINISHED.exec(text)?.[0] ?? "") : "";
+    text = text.slice(0, text.length - this.#rest.length).replace(QUESTIONS, "");
     return Buffer.concat([Buffer.from(text, "latin1"), chunk.subarray(old.length)]);
   }
 }

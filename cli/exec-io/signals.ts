@@ -2,8 +2,8 @@ import { signalExitCode } from "../../api/exit-code.ts";
 import { ThawError } from "../../client/index.ts";
 
 /** Signals that are passed on to the guest. */
-const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
-const impatienceMs = 2000;
+const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+const IMPATIENCE_MS = 2000;
 
 /** Thrown when our own signals ended things: the exit code says which. */
 export class Interrupted extends ThawError {
@@ -23,11 +23,11 @@ export class Interrupted extends ThawError {
 export function abortOnSignals(): { signal: AbortSignal } & Disposable {
   const abort = new AbortController();
   const hear = (signal: string): void => abort.abort(new Interrupted(signal));
-  for (const signal of forwarded) process.on(signal, hear);
+  for (const signal of FORWARDED) process.on(signal, hear);
   return {
     signal: abort.signal,
     [Symbol.dispose]: () => {
-      for (const signal of forwarded) process.removeListener(signal, hear);
+      for (const signal of FORWARDED) process.removeListener(signal, hear);
     },
   };
 }
@@ -46,15 +46,15 @@ export function watchSignals(handlers: SignalHandlers): Disposable {
   let lastInterrupt = Number.NEGATIVE_INFINITY;
   const hear = (signal: NodeJS.Signals): void => {
     const now = performance.now();
-    const impatient = signal === "SIGINT" && now - lastInterrupt < impatienceMs;
+    const impatient = signal === "SIGINT" && now - lastInterrupt < IMPATIENCE_MS;
     if (signal === "SIGINT") lastInterrupt = now;
     if (impatient || !handlers.canForward()) handlers.giveUp(signal);
     else handlers.forward(signal);
   };
-  for (const signal of forwarded) process.on(signal, hear);
+  for (const signal of FORWARDED) process.on(signal, hear);
   return {
     [Symbol.dispose]: () => {
-      for (const signal of forwarded) process.removeListener(signal, hear);
+      for (const signal of FORWARDED) process.removeListener(signal, hear);
     },
   };
 }

@@ -1,11 +1,13 @@
 /** Modes that a program switches on for itself, and that would puzzle whoever uses the terminal next. */
-const switchedOff = new Set([1, 9, 47, 66, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1047, 1049, 2004]);
+const SWITCHED_OFF = new Set([
+  1, 9, 47, 66, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1047, 1049, 2004,
+]);
 /** Those that are on at first. */
-const switchedOn = new Set([7, 25]);
+const SWITCHED_ON = new Set([7, 25]);
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals speak in these
-const sequence = /\x1b\[\?([\d;]{1,40})([hl])|\x1b[=>c]/g;
+const SEQUENCE = /\x1b\[\?([\d;]{1,40})([hl])|\x1b[=>c]/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals speak in these
-const unfinished = /\x1b(?:\[(?:\?[\d;]{0,40})?)?$/;
+const UNFINISHED = /\x1b(?:\[(?:\?[\d;]{0,40})?)?$/;
 
 /** Notes the modes a guest's programs set, so that they can be undone when we leave in the middle. */
 export class TerminalModes {
@@ -17,8 +19,8 @@ export class TerminalModes {
   note(chunk: Buffer): void {
     if (this.#rest === "" && !chunk.includes(0x1b)) return;
     const text = this.#rest + chunk.toString("latin1");
-    this.#rest = unfinished.exec(text)?.[0] ?? "";
-    for (const [whole, modes, final] of text.matchAll(sequence)) {
+    this.#rest = UNFINISHED.exec(text)?.[0] ?? "";
+    for (const [whole, modes, final] of text.matchAll(SEQUENCE)) {
       if (whole === "\x1bc") this.#changed.clear();
       if (modes === undefined) this.#keypad = whole === "\x1b=";
       else for (const mode of modes.split(";")) this.#set(Number(mode), final === "h");
@@ -35,8 +37,8 @@ export class TerminalModes {
   }
 
   #set(mode: number, on: boolean): void {
-    const normal = switchedOn.has(mode);
-    if (!normal && !switchedOff.has(mode)) return;
+    const normal = SWITCHED_ON.has(mode);
+    if (!normal && !SWITCHED_OFF.has(mode)) return;
     if (on === normal) this.#changed.delete(mode);
     else this.#changed.set(mode, on ? "l" : "h");
   }

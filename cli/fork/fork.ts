@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
@@ -15,8 +16,7 @@ export interface ForkFlags {
 export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
   const request = {
     count: flags.count,
-    ...(flags.name === undefined ? {} : { name: flags.name }),
-    ...(flags.label === undefined ? {} : { labels: flags.label }),
+    ...defined({ name: flags.name, labels: flags.label }),
   };
   await withClient(async (client) => {
     using reporter = createReporter(flags);

@@ -2,10 +2,10 @@ import type { Capture, ExecInfo } from "../../client/index.ts";
 import { formatElapsed } from "./age.ts";
 import { cleanText } from "./clean-text.ts";
 
-const longestCommand = 48;
+const LONGEST_COMMAND = 48;
 
 /** A command on one line, words quoted where a shell would need it, cut to fit. */
-export function formatCommand(argv: readonly string[], longest = longestCommand): string {
+export function formatCommand(argv: readonly string[], longest = LONGEST_COMMAND): string {
   const text = cleanText(argv.map(quoteWord).join(" "));
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }

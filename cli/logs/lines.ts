@@ -7,7 +7,7 @@ export interface LogLine {
 }
 
 /** A line that does not end is cut here. */
-const maxLineChars = 65_536;
+const MAX_LINE_CHARS = 65_536;
 
 /** Puts one channel's chunks together to lines; a line's time is that of its first byte. */
 export class LineAssembler {
@@ -23,9 +23,9 @@ export class LineAssembler {
       const ends = index < parts.length - 1;
       if (part !== "" || ends) this.#time ??= time;
       this.#rest += part;
-      while (this.#rest.length > maxLineChars) {
-        lines.push({ time: this.#time ?? time, text: this.#rest.slice(0, maxLineChars) });
-        this.#rest = this.#rest.slice(maxLineChars);
+      while (this.#rest.length > MAX_LINE_CHARS) {
+        lines.push({ time: this.#time ?? time, text: this.#rest.slice(0, MAX_LINE_CHARS) });
+        this.#rest = this.#rest.slice(MAX_LINE_CHARS);
       }
       if (ends) lines.push(this.#take(time));
     }

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { type ExecReference, type Thaw, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
@@ -49,7 +50,7 @@ class LogPrinter {
     if (lines.length === 0) return;
     const { json = false, timestamps = false } = this.#flags;
     const exec = this.#exec;
-    const named = exec === undefined ? {} : { exec };
+    const named = defined({ exec });
     const before = exec === undefined ? "" : `${exec} | `;
     const text = lines.map(({ time, text }) =>
       json

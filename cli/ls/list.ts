@@ -9,7 +9,7 @@ import { formatTable } from "../format/table.ts";
 import { formatTemplate } from "../format/template.ts";
 import { printJson, styleErr, writeErr, writeOut } from "../output.ts";
 
-const header = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
+const HEADER = ["NAME", "STATE", "FROM", "ISOLATION", "CPUS", "MEMORY", "CREATED", "NEXT", "ID"];
 
 function describeState(sandbox: SandboxInfo, whole: boolean): string {
   if (sandbox.frozen) return "stopped (frozen)";
@@ -47,7 +47,7 @@ export function formatSandboxes(
     ...(forwarded ? [formatPorts(sandbox)] : []),
     sandbox.id,
   ]);
-  const titles = forwarded ? [...header.slice(0, -1), "PORTS", ...header.slice(-1)] : header;
+  const titles = forwarded ? [...HEADER.slice(0, -1), "PORTS", ...HEADER.slice(-1)] : HEADER;
   return formatTable(everywhere ? ["CONTEXT", ...titles] : titles, rows);
 }
 

@@ -15,7 +15,7 @@ export interface Where {
   pr: number | undefined;
 }
 
-const nameIt = "thaw open --repo OWNER/NAME --run NUMBER";
+const NAME_IT = "thaw open --repo OWNER/NAME --run NUMBER";
 
 function branchesOf({ branch, follows }: Checkout): string[] {
   const followed = /^refs\/heads\/(.+)$/s.exec(follows ?? "")?.[1];
@@ -34,7 +34,7 @@ function findRemotes({ remotes, pushRemote, folder }: Checkout): Pick<Where, "ho
     const names = remotes.map(({ name }) => name).join(", ");
     const why =
       remotes.length === 0 ? "has no remote" : `has no remote that names OWNER/NAME on a host (${names})`;
-    throw new ThawError("usage", `the repository ${folder} ${why}`, { hint: nameIt });
+    throw new ThawError("usage", `the repository ${folder} ${why}`, { hint: NAME_IT });
   }
   const upstream = named("upstream");
   const isOther = upstream !== undefined && (upstream.owner !== head.owner || upstream.repo !== head.repo);
@@ -54,7 +54,7 @@ export function findWhere(from: string, flags: { repo?: string; run?: NamedRun; 
   }
   const checkout = findCheckout(from);
   if (checkout === undefined)
-    throw new ThawError("usage", "this folder is not in a git checkout", { hint: nameIt });
+    throw new ThawError("usage", "this folder is not in a git checkout", { hint: NAME_IT });
   const where = findRemotes(checkout);
   const isNamed = flags.run !== undefined || flags.pr !== undefined;
   if (checkout.branch === undefined && !isNamed)

@@ -19,7 +19,7 @@ export interface JobCaptures {
 }
 
 /** Jobs whose notices are read; each is a request. */
-const maxJobs = 30;
+const MAX_JOBS = 30;
 
 /**
  * The failed jobs of a run, those that announced captures with them.
@@ -41,7 +41,7 @@ export async function findJobCaptures(
     id === undefined ? await listFailedJobs(github, repository, run) : [await getJob(github, repository, id)];
   const asked = job === undefined ? failed : matching(failed, job);
   const found: JobCaptures[] = [];
-  for (const one of asked.slice(0, maxJobs)) {
+  for (const one of asked.slice(0, MAX_JOBS)) {
     const notices = await listCaptureNotices(github, repository, one);
     const captures = notices.filter((notice) => capture === undefined || notice.id === capture);
     found.push({ job: one, captures });

@@ -11,8 +11,8 @@ import { findRuns, nothingFailed } from "./find-runs.ts";
 import type { OpenFlags } from "./open.ts";
 
 /** Runs that are listed; each is a request, and one more for each failed job. */
-const maxRuns = 10;
-const header = ["RUN", "WHEN", "WORKFLOW", "EVENT", "COMMIT", "JOB", "ENDED", "CAPTURE"];
+const MAX_RUNS = 10;
+const HEADER = ["RUN", "WHEN", "WORKFLOW", "EVENT", "COMMIT", "JOB", "ENDED", "CAPTURE"];
 
 /** A failed run with its failed jobs. */
 export interface ListedRun extends WorkflowRun {
@@ -43,7 +43,7 @@ export function formatRuns(runs: readonly ListedRun[], nowMs?: number): string {
     );
     return inJobs.length === 0 ? [[...about, "", run.conclusion ?? "", "none"]] : inJobs;
   });
-  return formatTable(header, rows);
+  return formatTable(HEADER, rows);
 }
 
 /** `thaw open --list`. @throws ThawError */
@@ -53,7 +53,7 @@ export async function list(flags: OpenFlags): Promise<void> {
   const { pr, run, job } = flags;
   const where = await translated(() => findWhere(process.cwd(), flags));
   const listed = await withGitHub({ host: where.host, signal }, async (github) => {
-    const found = await findRuns(github, where, { pr, run, limit: maxRuns });
+    const found = await findRuns(github, where, { pr, run, limit: MAX_RUNS });
     if (found.runs.length === 0 && flags.json !== true) throw nothingFailed(found, where);
     if (flags.json !== true) {
       const { pullRequest, repository } = found;

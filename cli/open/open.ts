@@ -32,7 +32,7 @@ export interface OpenFlags extends ReplayFlags {
 }
 
 /** Runs of the newest failed commit that are looked at: a push starts several workflows, and not all of them use thaw. */
-const maxRuns = 10;
+const MAX_RUNS = 10;
 
 /** What was found, and of what. */
 export interface Found {
@@ -69,7 +69,7 @@ async function findNewest(
   signal: AbortSignal,
 ): Promise<Found> {
   const { pr, run } = flags;
-  const runs = await findRuns(github, where, { pr, run, limit: maxRuns });
+  const runs = await findRuns(github, where, { pr, run, limit: MAX_RUNS });
   const [newest] = runs.runs;
   if (newest === undefined) throw nothingFailed(runs, where);
   const ofCommit = runs.runs.filter(({ sha }) => sha === newest.sha);

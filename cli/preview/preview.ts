@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { withClient } from "../connect.ts";
 import { formatUntil } from "../format/next.ts";
 import { printJson, writeErr, writeOut } from "../output.ts";
@@ -13,7 +14,7 @@ export interface PreviewFlags {
 export async function preview(name: string, port: number, flags: PreviewFlags): Promise<void> {
   const { ttl, public: isPublic = false, rm = false, json = false } = flags;
   if (rm) return withClient((client) => client.sandboxes.at(name).previews.end(port));
-  const request = { port, public: isPublic, ...(ttl === undefined ? {} : { ttlMs: ttl }) };
+  const request = { port, public: isPublic, ...defined({ ttlMs: ttl }) };
   const made = await withClient((client) => client.sandboxes.at(name).previews.create(request));
   if (json) return printJson(made);
   writeOut(`${made.url}\n`);

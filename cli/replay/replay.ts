@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import {
   type Capture,
   type ExecConnection,
@@ -35,19 +36,17 @@ export interface ReplayFlags extends ExecFlags, TimerFlags, ReadFlags {
 function planReplay(capture: string, argv: readonly string[], flags: ReplayFlags): RunRequest {
   const { level, exact, name, keep, env, user, workdir } = flags;
   const shell = {
-    ...(env === undefined ? {} : { env }),
-    ...(user === undefined ? {} : { user }),
-    ...(workdir === undefined ? {} : { workdir }),
+    ...defined({ env, user, workdir }),
   };
   return {
     create: {
       source: {
         capture,
         ...(level === undefined || level === "files" ? {} : { level }),
-        ...(exact === undefined ? {} : { exact }),
+        ...defined({ exact }),
       },
       ...readTimers(flags),
-      ...(name === undefined ? {} : { name }),
+      ...defined({ name }),
     },
     exec: argv.length === 0 ? planShell(shell, process.env) : planExec(argv, flags),
     keep: keep === true,

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import type { Rerun, RerunRun } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
@@ -18,12 +19,12 @@ export interface RerunFlags {
   json?: boolean;
 }
 
-const barWidth = 20;
+const BAR_WIDTH = 20;
 
 /** `████████░░  16/20  failed 5` */
 function formatBar(done: number, count: number, failed: number): string {
-  const full = Math.round((done / count) * barWidth);
-  return `${"█".repeat(full)}${"░".repeat(barWidth - full)}  ${done}/${count}  failed ${failed}`;
+  const full = Math.round((done / count) * BAR_WIDTH);
+  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)}  ${done}/${count}  failed ${failed}`;
 }
 
 /** Without a terminal: `3/20  exited with 1 after 2.4 s`. */
@@ -90,7 +91,7 @@ export async function rerun(capture: string, argv: readonly string[], flags: Rer
   const request = {
     count,
     jobs,
-    ...(env === undefined ? {} : { env }),
+    ...defined({ env }),
     ...(argv.length === 0 ? {} : { argv: [...argv] }),
   };
   const result = await withClient(async (client) => {

@@ -11,7 +11,7 @@ export interface ListedRun {
   command: string[] | null;
 }
 
-const maxCommandShown = 60;
+const MAX_COMMAND_SHOWN = 60;
 
 export function listRuns(project: Project): ListedRun[] {
   return Object.entries(project.content.runs).map(([name, run]) => ({
@@ -28,7 +28,7 @@ function showCommand(command: readonly string[] | null): string {
     .join(" ")
     .trim()
     .replaceAll(/\s*\n\s*/g, "; ");
-  return text.length <= maxCommandShown ? text : `${text.slice(0, maxCommandShown - 1)}…`;
+  return text.length <= MAX_COMMAND_SHOWN ? text : `${text.slice(0, MAX_COMMAND_SHOWN - 1)}…`;
 }
 
 /** The table of runs. */

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import {
   loadProject,
   nameFile,
@@ -34,6 +35,6 @@ export async function planNamed(
   warnOf(project);
   return planProjectRun(project, run, {
     over: options.settings,
-    ...(command === undefined ? {} : { command }),
+    ...defined({ command }),
   });
 }

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { buildRunRequest, type RunRequest, type RunSettings, readCiContext } from "../../client/index.ts";
 
 import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
@@ -43,18 +44,22 @@ async function readSettings(flags: RunFlags): Promise<RunSettings> {
     ...readTimers(flags),
     ...readNetwork(flags),
     ...readForwards(flags),
-    ...(flags.label === undefined ? {} : { labels: flags.label }),
-    ...(flags.name === undefined ? {} : { name: flags.name }),
-    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
-    ...(flags.memory === undefined ? {} : { memoryMib: flags.memory }),
-    ...(flags.env === undefined ? {} : { env: flags.env }),
+    ...defined({
+      labels: flags.label,
+      name: flags.name,
+      cpus: flags.cpus,
+      memoryMib: flags.memory,
+      env: flags.env,
+    }),
     ...planMask(flags),
-    ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
-    ...(flags.user === undefined ? {} : { user: flags.user }),
-    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
-    ...(flags.capture === undefined ? {} : { capture: flags.capture }),
+    ...defined({
+      workdir: flags.workdir,
+      user: flags.user,
+      timeoutMs: flags.timeout,
+      capture: flags.capture,
+    }),
     ...(flags.checkpoint === true ? { checkpoint: true } : {}),
-    ...(flags.workspace === undefined ? {} : { workspace: flags.workspace }),
+    ...defined({ workspace: flags.workspace }),
     // commander says true when nothing was said
     ...(flags.ignore === false ? { ignore: false } : {}),
     ...(flags.keep === true ? { keep: true } : {}),

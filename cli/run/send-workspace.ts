@@ -11,7 +11,7 @@ import {
 import { cleanText } from "../format/clean-text.ts";
 import { styleErr, writeErr } from "../output.ts";
 
-const shownSkipped = 10;
+const SHOWN_SKIPPED = 10;
 
 /** Chooses what goes in. Begun before the sandbox is there; a failure is told by whoever awaits it. */
 export function beginWorkspace(
@@ -28,9 +28,9 @@ function warn(text: string): void {
 }
 
 function warnOfSkipped(skipped: readonly SkippedEntry[]): void {
-  for (const { path, reason } of skipped.slice(0, shownSkipped))
+  for (const { path, reason } of skipped.slice(0, SHOWN_SKIPPED))
     warn(`not sent: ${showPath(path)}: ${reason}`);
-  if (skipped.length > shownSkipped) warn(`not sent: ${skipped.length - shownSkipped} more`);
+  if (skipped.length > SHOWN_SKIPPED) warn(`not sent: ${skipped.length - SHOWN_SKIPPED} more`);
 }
 
 /** Copies the workspace into the sandbox, and says what was left out. */

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { type ExecInfo, type ExecRequest, ThawError } from "../../client/index.ts";
 import type { DetachKeys } from "../arguments/detach-keys.ts";
 import { joinExec } from "../attach/attach.ts";
@@ -23,21 +24,20 @@ for shell in "$SHELL" /bin/bash /bin/sh; do [ -x "$shell" ] && SHELL=$shell && e
 echo "there is no shell in this sandbox" >&2; exit 127`;
 
 /** Terminals that every guest knows; others are told to be like xterm. */
-const knownTerminals = /^(xterm|screen|tmux|linux|vt\d+|rxvt|ansi|dumb)\b/;
+const KNOWN_TERMINALS = /^(xterm|screen|tmux|linux|vt\d+|rxvt|ansi|dumb)\b/;
 
 /** The request for a login shell at our terminal. */
 export function planShell(flags: ShellFlags, environment: NodeJS.ProcessEnv): ExecRequest {
   const { TERM = "", COLORTERM } = environment;
   const env = {
-    TERM: knownTerminals.test(TERM) ? TERM : "xterm-256color",
-    ...(COLORTERM === undefined ? {} : { COLORTERM }),
+    TERM: KNOWN_TERMINALS.test(TERM) ? TERM : "xterm-256color",
+    ...defined({ COLORTERM }),
     ...flags.env,
   };
   const { user, workdir } = flags;
   return planExec(["/bin/sh", "-c", loginShell], {
     ...{ env, tty: true, interactive: true },
-    ...(user === undefined ? {} : { user }),
-    ...(workdir === undefined ? {} : { workdir }),
+    ...defined({ user, workdir }),
   });
 }
 

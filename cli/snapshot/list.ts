@@ -5,7 +5,7 @@ import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 
-const header = ["TAG", "ID", "CREATED", "CPUS", "MEMORY", "SIZE", "SANDBOXES", "THAWS HERE"];
+const HEADER = ["TAG", "ID", "CREATED", "CPUS", "MEMORY", "SIZE", "SANDBOXES", "THAWS HERE"];
 
 /** The table of snapshots; one with several tags shows them all. */
 export function formatSnapshots(snapshots: readonly Snapshot[], nowMs?: number): string {
@@ -19,7 +19,7 @@ export function formatSnapshots(snapshots: readonly Snapshot[], nowMs?: number):
     String(snapshot.usedBy.length),
     snapshot.incompatible.length === 0 ? "yes" : `no: ${snapshot.incompatible[0]}`,
   ]);
-  return formatTable(header, rows);
+  return formatTable(HEADER, rows);
 }
 
 /** `thaw snapshot ls`. */

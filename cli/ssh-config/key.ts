@@ -12,8 +12,8 @@ export interface SshKey {
   publicKey: string;
 }
 
-const keyDeadlineMs = 30_000;
-const publicKeyPattern = /^ssh-ed25519 [A-Za-z0-9+/]{60,80}={0,2}/;
+const KEY_DEADLINE_MS = 30_000;
+const PUBLIC_KEY_PATTERN = /^ssh-ed25519 [A-Za-z0-9+/]{60,80}={0,2}/;
 
 /** Makes the pair in a folder of its own and renames that into place: there is a whole one, or none. */
 async function makeKey(folder: string, config: string): Promise<void> {
@@ -22,7 +22,7 @@ async function makeKey(folder: string, config: string): Promise<void> {
   try {
     const file = join(temporary, "id_ed25519");
     await promisify(execFile)("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "thaw", "-f", file], {
-      timeout: keyDeadlineMs,
+      timeout: KEY_DEADLINE_MS,
     });
     renameSync(temporary, folder);
   } catch (error) {
@@ -40,7 +40,7 @@ export async function findSshKey(): Promise<SshKey> {
   const identityFile = join(folder, "id_ed25519");
   try {
     if (!existsSync(identityFile)) await makeKey(folder, config);
-    const [publicKey] = publicKeyPattern.exec(readFileSync(`${identityFile}.pub`, "utf8")) ?? [];
+    const [publicKey] = PUBLIC_KEY_PATTERN.exec(readFileSync(`${identityFile}.pub`, "utf8")) ?? [];
     if (publicKey === undefined) throw new Error(`${identityFile}.pub is not a public key made by thaw`);
     return { identityFile, publicKey };
   } catch (error) {

@@ -6,7 +6,7 @@ import { formatEntry } from "./entry.ts";
 import { findSshKey } from "./key.ts";
 
 /** Variables that say which daemon, contexts and ssh: whoever reads the entry may have others. */
-const carried = ["THAW_HOME", "THAW_SOCKET", "THAW_CONFIG", "THAW_SSH", "XDG_RUNTIME_DIR"] as const;
+const CARRIED = ["THAW_HOME", "THAW_SOCKET", "THAW_CONFIG", "THAW_SSH", "XDG_RUNTIME_DIR"] as const;
 
 /** `thaw ssh-config`. */
 export async function printSshConfig(sandbox: string | undefined, flags: { json?: boolean }): Promise<void> {
@@ -17,7 +17,7 @@ export async function printSshConfig(sandbox: string | undefined, flags: { json?
       : (await withClient((client) => client.sandboxes.get(sandbox), { context })).name;
   const { identityFile } = await findSshKey();
   const env = Object.fromEntries(
-    carried.flatMap((variable) => {
+    CARRIED.flatMap((variable) => {
       const value = process.env[variable];
       // systemd's default is where everybody of this user looks
       const usual = variable === "XDG_RUNTIME_DIR" && value === `/run/user/${process.getuid?.()}`;

@@ -6,11 +6,11 @@ import { abortOnSignals } from "../exec-io/signals.ts";
 import { passStdin } from "../exec-io/stdin.ts";
 import { sandboxOfSshHost } from "../ssh-config/entry.ts";
 import { findSshKey } from "../ssh-config/key.ts";
-import { noServerCode, planSshServer } from "./server.ts";
+import { NO_SERVER_CODE, planSshServer } from "./server.ts";
 
 /** What an sshd that ended without a message means. */
 function describeFailure(sandbox: string, { exit, error }: ExecInfo, details: readonly string[]): ThawError {
-  if (exit?.code === noServerCode || error !== null) {
+  if (exit?.code === NO_SERVER_CODE || error !== null) {
     return new ThawError("unsupported", `sandbox ${sandbox} has no sshd`, {
       hint: `add openssh-server to its template's packages, or use thaw shell ${sandbox}, which needs no sshd`,
       details: error === null ? [] : [error.message],

@@ -1,7 +1,7 @@
 import type { ExecInfo, ExecRequest } from "../../client/index.ts";
 
 /** The exit code of {@link planSshServer} when the sandbox has no sshd. */
-export const noServerCode = 69;
+export const NO_SERVER_CODE = 69;
 
 /**
  * One connection's sshd, in inetd's manner. Its host key belongs to this boot: a clone or fork has another boot id, makes its own, and
@@ -10,7 +10,7 @@ export const noServerCode = 69;
 const script = `key=$1
 path=$PATH
 PATH=$PATH:/usr/sbin:/sbin
-sshd=$(command -v sshd) && command -v ssh-keygen >/dev/null || exit ${noServerCode}
+sshd=$(command -v sshd) && command -v ssh-keygen >/dev/null || exit ${NO_SERVER_CODE}
 umask 077
 read -r boot </proc/sys/kernel/random/boot_id
 host=/run/thaw-ssh/$boot
@@ -25,14 +25,14 @@ exec "$sshd" -i -e -f /dev/null -o LogLevel=ERROR -o HostKey="$host/key" \\
   -o ClientAliveInterval=30 -o ClientAliveCountMax=10 -o "Subsystem=sftp internal-sftp" -o "SetEnv=PATH=$path" -o UsePAM=$pam`;
 
 /** What the script is called, by which its execs are known. */
-const serverName = "thaw-sshd";
+const SERVER_NAME = "thaw-sshd";
 
 /** Whether an exec carries ssh: its output is for nobody's eyes. */
 export function isSshServer({ argv }: Pick<ExecInfo, "argv">): boolean {
-  return argv[3] === serverName;
+  return argv[3] === SERVER_NAME;
 }
 
 /** The request for an sshd that lets this key in. */
 export function planSshServer(publicKey: string): ExecRequest {
-  return { argv: ["/bin/sh", "-c", script, serverName, publicKey], stdin: true, user: "root", cwd: "/" };
+  return { argv: ["/bin/sh", "-c", script, SERVER_NAME, publicKey], stdin: true, user: "root", cwd: "/" };
 }

@@ -4,7 +4,7 @@ import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
 
-const spanMs = 1000;
+const SPAN_MS = 1000;
 
 type NetworkTotals = NetworkState["totals"];
 
@@ -45,7 +45,7 @@ async function measure(client: Thaw, named: readonly string[]): Promise<SandboxS
   if (named.length > 0) for (const { id } of chosen) await client.sandboxes.at(id).stats();
   const infos = chosen.map(({ info }) => info);
   const before = await Promise.all(infos.map((sandbox) => read(client, sandbox)));
-  await new Promise((resolve) => setTimeout(resolve, chosen.length === 0 ? 0 : spanMs));
+  await new Promise((resolve) => setTimeout(resolve, chosen.length === 0 ? 0 : SPAN_MS));
   const [after, networks] = await Promise.all([
     Promise.all(infos.map((sandbox) => read(client, sandbox))),
     Promise.all(

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { isStoreReference, type Pulled, type Thaw } from "../../client/index.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { formatSize } from "../format/size.ts";
@@ -25,7 +26,7 @@ export async function bringSource<S extends { snapshot?: string | undefined }>(
   source: S | undefined,
   flags: ReadFlags & { json?: boolean },
 ): Promise<{ source?: S }> {
-  if (source?.snapshot === undefined) return source === undefined ? {} : { source };
+  if (source?.snapshot === undefined) return defined({ source });
   return { source: { ...source, snapshot: await bring(client, "snapshot", source.snapshot, flags) } };
 }
 

@@ -14,7 +14,7 @@ type Kind = "capture" | "snapshot";
 type JsonFlag = { json?: boolean };
 type TagFlag = { tag?: string };
 
-const where = "oci:HOST[:PORT]/REPOSITORY[:TAG], dir:PATH[:TAG], or a path";
+const WHERE = "oci:HOST[:PORT]/REPOSITORY[:TAG], dir:PATH[:TAG], or a path";
 
 /** Adds `push`, `pull`, `export` and `import`, which are alike for both. */
 export function addTravelCommands(command: Command, kind: Kind, exit: (code: number) => void): void {
@@ -38,7 +38,7 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
           .command("push")
           .description(`send a ${kind} to a store${along}; parts that the store has already are skipped`)
           .argument(`<${kind}>`, reference)
-          .argument("<store>", `${where} (default tag: its id)`)
+          .argument("<store>", `${WHERE} (default tag: its id)`)
           .option("--json", "print the result as JSON"),
       ),
     ),
@@ -59,7 +59,7 @@ export function addTravelCommands(command: Command, kind: Kind, exit: (code: num
         command
           .command("pull")
           .description(`fetch a ${kind} from a store${along}`)
-          .argument("<store>", where)
+          .argument("<store>", WHERE)
           .option("--json", "print the result as JSON"),
       ),
     ),

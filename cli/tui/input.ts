@@ -10,7 +10,7 @@ import { candidates } from "./jump.ts";
 import { type GlobalAction, globalActionOf } from "./keymap.ts";
 import type { Key } from "./keys.ts";
 import { cursorIndex, listRows } from "./state/rows.ts";
-import { type Prompt, type State, viewIds } from "./state/state.ts";
+import { type Prompt, type State, VIEW_IDS } from "./state/state.ts";
 import type { Store } from "./state/store.ts";
 import { viewOf, views } from "./views/index.ts";
 import type { Pane, Row } from "./views/view.ts";
@@ -57,7 +57,7 @@ function pressUnseen(key: Key, controls: Controls): void {
     act(action, controls);
 }
 
-function show(view: (typeof viewIds)[number], store: Store): void {
+function show(view: (typeof VIEW_IDS)[number], store: Store): void {
   store.update((state) => ({
     ...state,
     view,
@@ -218,8 +218,8 @@ function act(action: GlobalAction, controls: Controls): void {
     pageUp: () => moveCursor(store, -Math.max(1, height - 1)),
     first: () => moveCursor(store, -rowCount()),
     last: () => moveCursor(store, rowCount()),
-    nextView: () => show(cycle(viewIds, state.view) ?? state.view, store),
-    previousView: () => show(cycle(viewIds, state.view, -1) ?? state.view, store),
+    nextView: () => show(cycle(VIEW_IDS, state.view) ?? state.view, store),
+    previousView: () => show(cycle(VIEW_IDS, state.view, -1) ?? state.view, store),
     nextPane: () => nextPane(1),
     previousPane: () => nextPane(-1),
     togglePane: () => store.setPane({ isOpen: !state.pane.isOpen, isFull: false }),

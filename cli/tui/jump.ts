@@ -1,12 +1,12 @@
 /** Where `:` leads: a view, a verb of this view, or something that a key does everywhere. */
-import { type GlobalAction, globalKeys } from "./keymap.ts";
+import { GLOBAL_KEYS, type GlobalAction } from "./keymap.ts";
 import { matches } from "./state/rows.ts";
 import type { State, ViewId } from "./state/state.ts";
 import { viewOf, views } from "./views/index.ts";
 
 export type Target = { name: string } & ({ view: ViewId } | { verb: string } | { action: GlobalAction });
 
-const named: readonly GlobalAction[] = ["help", "jobs", "sort", "group", "quit"];
+const NAMED: readonly GlobalAction[] = ["help", "jobs", "sort", "group", "quit"];
 
 /** Targets whose names have these letters. Those whose names begin with them come first. */
 export function candidates(text: string, state: Pick<State, "view">): Target[] {
@@ -14,9 +14,10 @@ export function candidates(text: string, state: Pick<State, "view">): Target[] {
   const all: Target[] = [
     ...views.map(({ id, title }) => ({ name: title.toLowerCase(), view: id })),
     ...viewOf(state.view).verbs.map(({ label, key }) => ({ name: label, verb: key })),
-    ...globalKeys
-      .filter(({ action }) => named.includes(action))
-      .map(({ action }) => ({ name: action, action })),
+    ...GLOBAL_KEYS.filter(({ action }) => NAMED.includes(action)).map(({ action }) => ({
+      name: action,
+      action,
+    })),
   ];
   const fitting = all.filter(({ name }) => matches(name, wanted));
   return fitting.toSorted((a, b) => Number(b.name.startsWith(wanted)) - Number(a.name.startsWith(wanted)));

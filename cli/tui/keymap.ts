@@ -40,7 +40,7 @@ interface GlobalKey {
 }
 
 /** Names of keys are those of `keys.ts`. */
-export const globalKeys: readonly GlobalKey[] = [
+export const GLOBAL_KEYS: readonly GlobalKey[] = [
   { keys: ["down", "j"], action: "down", help: "next row" },
   { keys: ["up", "k"], action: "up", help: "row before" },
   { keys: ["pagedown", "ctrl-f"], action: "pageDown", help: "a window down" },
@@ -72,7 +72,7 @@ export const globalKeys: readonly GlobalKey[] = [
   { keys: ["ctrl-c"], action: "interrupt", help: "close the question, else quit" },
 ];
 
-const byKey = new Map(globalKeys.flatMap(({ keys, action }) => keys.map((key) => [key, action] as const)));
+const byKey = new Map(GLOBAL_KEYS.flatMap(({ keys, action }) => keys.map((key) => [key, action] as const)));
 
 export function globalActionOf(key: string): GlobalAction | undefined {
   return byKey.get(key);
@@ -100,7 +100,7 @@ export function showKey(key: string): string {
 export function helpOf(view: View): readonly (readonly [keys: string, what: string])[] {
   return [
     ...view.verbs.map(({ key, help }) => [showKey(key), help] as const),
-    ...globalKeys.map(({ keys, help }) => [keys.map(showKey).join(" "), help] as const),
+    ...GLOBAL_KEYS.map(({ keys, help }) => [keys.map(showKey).join(" "), help] as const),
   ];
 }
 
@@ -115,7 +115,7 @@ export function keysAsMarkdown(views: readonly View[]): string {
       ...rows.map(([key, what]) => `| ${inTable(key)} | ${inTable(what)} |`),
     ].join("\n");
   return [
-    `## Everywhere\n\n${table(globalKeys.map(({ keys, help }) => [[...keys.map(showKey)].join(" "), help]))}`,
+    `## Everywhere\n\n${table(GLOBAL_KEYS.map(({ keys, help }) => [[...keys.map(showKey)].join(" "), help]))}`,
     ...views.map(
       ({ title, verbs }) => `## ${title}\n\n${table(verbs.map(({ key, help }) => [showKey(key), help]))}`,
     ),

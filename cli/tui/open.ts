@@ -7,7 +7,7 @@ import { HostFollower } from "./follow/host.ts";
 import { newState } from "./state/state.ts";
 import { Store } from "./state/store.ts";
 
-const instead = "thaw ls, thaw capture ls and the like print what it shows; --json for programs";
+const INSTEAD = "thaw ls, thaw capture ls and the like print what it shows; --json for programs";
 
 /** @throws ThawError `usage` where the terminal can't show it, with what to use instead */
 function checkTerminal(): void {
@@ -16,7 +16,7 @@ function checkTerminal(): void {
       "usage",
       "the dashboard needs a terminal that can move its cursor, and TERM is dumb",
       {
-        hint: instead,
+        hint: INSTEAD,
       },
     );
   const { cols, rows } = readTerminalSize();
@@ -24,7 +24,7 @@ function checkTerminal(): void {
     throw new ThawError(
       "usage",
       `the dashboard needs a terminal of ${LEAST.cols} × ${LEAST.rows}, and this one has ${cols} × ${rows}`,
-      { hint: instead },
+      { hint: INSTEAD },
     );
 }
 

@@ -1,9 +1,11 @@
 /** Preferences that the dashboard keeps when it ends: the last view, whether its pane is open, and how each list was sorted and grouped. */
+
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import Conf from "conf";
+import { defined } from "../../api/defined.ts";
 import { findConfigFolder } from "../../client/index.ts";
-import { type State, type ViewId, viewIds } from "./state/state.ts";
+import { type State, VIEW_IDS, type ViewId } from "./state/state.ts";
 
 interface Preferences {
   view: ViewId;
@@ -37,14 +39,14 @@ function checkFile(): void {
 export function restorePreferences(state: State): State {
   try {
     const { view, isPaneOpen, lists = {} } = open().store;
-    const restored = viewIds.map((id) => {
+    const restored = VIEW_IDS.map((id) => {
       const { sort, grouping } = lists[id] ?? {};
       const list = { ...state.lists[id], sort: typeof sort === "string" ? sort : undefined };
       return [id, { ...list, grouping: Number.isInteger(grouping) ? Number(grouping) : 0 }] as const;
     });
     return {
       ...state,
-      view: viewIds.find((id) => id === view) ?? state.view,
+      view: VIEW_IDS.find((id) => id === view) ?? state.view,
       lists: Object.fromEntries(restored) as unknown as State["lists"],
       pane: { ...state.pane, isOpen: isPaneOpen !== false },
     };
@@ -56,9 +58,9 @@ export function restorePreferences(state: State): State {
 /** @returns why they can't be kept; undefined when they are */
 export function savePreferences({ view, lists, pane }: State): string | undefined {
   try {
-    const kept = viewIds.map((id) => {
+    const kept = VIEW_IDS.map((id) => {
       const { sort, grouping } = lists[id];
-      return [id, { ...(sort === undefined ? {} : { sort }), grouping }];
+      return [id, { ...defined({ sort }), grouping }];
     });
     open().store = { view, isPaneOpen: pane.isOpen, lists: Object.fromEntries(kept) };
     return undefined;

@@ -13,15 +13,15 @@ export interface RemoteHost {
   thaw?: string | undefined;
 }
 
-const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 // neither a host nor a user begins with a dash: ssh would take it for an option
 const urlPattern =
   /^ssh:\/\/(?:(?<user>[A-Za-z0-9_][A-Za-z0-9._-]{0,63})@)?(?:(?<host>[A-Za-z0-9_][A-Za-z0-9._-]{0,252})|\[(?<ip>[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9]{1,15})?)\])(?::(?<port>\d{1,5}))?\/?$/;
-const maxThawLength = 1024;
+const MAX_THAW_LENGTH = 1024;
 
 /** @throws ThawError `usage` when it is not a valid context name. */
 export function checkContextName(name: string): void {
-  if (namePattern.test(name)) return;
+  if (NAME_PATTERN.test(name)) return;
   throw new ThawError("usage", `${JSON.stringify(name.slice(0, 80))} is not a valid context name`, {
     hint: "use lower-case letters, digits and dashes between them, at most 40",
   });
@@ -46,7 +46,7 @@ export function parseRemote(name: string, url: string, thaw?: string): RemoteHos
       hint: target === undefined ? explainUrl(url) : "a port is a number from 1 to 65535",
     });
   }
-  if (thaw !== undefined && (!/^[^\p{Cc}]+$/u.test(thaw) || thaw.length > maxThawLength)) {
+  if (thaw !== undefined && (!/^[^\p{Cc}]+$/u.test(thaw) || thaw.length > MAX_THAW_LENGTH)) {
     throw new ThawError("usage", "that can't be how thaw is called", { hint: "--thaw /opt/thaw/bin/thaw" });
   }
   return { name, url, user, host: target, port: number, thaw };

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { ThawError } from "../errors.ts";
 import { type Contexts, findConfigFolder, localContext } from "./config.ts";
 
@@ -5,10 +6,7 @@ import { type Contexts, findConfigFolder, localContext } from "./config.ts";
 export async function saveContexts({ current, remotes }: Contexts): Promise<void> {
   const cwd = findConfigFolder();
   const contexts = Object.fromEntries(
-    [...remotes.values()].map(({ name, url, thaw }) => [
-      name,
-      { url, ...(thaw === undefined ? {} : { thaw }) },
-    ]),
+    [...remotes.values()].map(({ name, url, thaw }) => [name, { url, ...defined({ thaw }) }]),
   );
   const { default: Conf } = await import("conf");
   try {

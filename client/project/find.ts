@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { ThawError } from "../errors.ts";
 import { isInside } from "./paths.ts";
 
-export const projectFileName = "thaw.yaml";
+export const PROJECT_FILE_NAME = "thaw.yaml";
 
 /** The folder itself and those above it, up to the repository's (the one with `.git`), else up to `/`. */
 function* foldersUp(folder: string): Generator<string> {
@@ -46,7 +46,7 @@ function checkOwner(file: string, stats: Stats, folder: string): void {
 export function findProjectFile(from: string): string | undefined {
   const folder = realpathSync(resolve(from));
   for (const at of foldersUp(folder)) {
-    const file = join(at, projectFileName);
+    const file = join(at, PROJECT_FILE_NAME);
     const stats = statSync(file, { throwIfNoEntry: false });
     if (stats === undefined) continue;
     checkLink(file);

@@ -16,7 +16,7 @@ export interface Project {
   warnings: string[];
 }
 
-export const maxFileBytes = 65_536;
+export const MAX_FILE_BYTES = 65_536;
 
 /** A text file of a bounded size; what is no file (a pipe would block for ever) is refused. @throws ThawError `usage` */
 export async function readBounded(
@@ -55,7 +55,7 @@ export async function loadProject(
 ): Promise<Project | undefined> {
   const file = options.file === undefined ? findProjectFile(options.from ?? ".") : resolve(options.file);
   if (file === undefined) return undefined;
-  const text = await readBounded(file, { maxBytes: maxFileBytes, hint: "use another file: --file PATH" });
+  const text = await readBounded(file, { maxBytes: MAX_FILE_BYTES, hint: "use another file: --file PATH" });
   const folder = realpathSync(dirname(file));
   const { parseProject } = await import("./parse.ts");
   const { pathChecker } = await import("./paths.ts");

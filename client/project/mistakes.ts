@@ -9,7 +9,7 @@ export interface Mistake {
   message: string;
 }
 
-const maxShown = 60;
+const MAX_SHOWN = 60;
 
 /** What a path leads to in plain data; undefined when nothing. */
 function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
@@ -29,7 +29,7 @@ function show(value: unknown): string {
   if (typeof value === "object") return "a map";
   if (typeof value === "string" && looksSecret(value) !== undefined) return "the value";
   const text = JSON.stringify(value) ?? String(value);
-  return text.length <= maxShown ? text : `${text.slice(0, maxShown)}…`;
+  return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`;
 }
 
 /** The innermost issues that say most: of a union those inside its lists and maps, else the union's own. */

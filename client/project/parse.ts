@@ -7,9 +7,9 @@ import { offsetOf } from "./places.ts";
 import { type CheckPath, type ProjectFile, projectSchema } from "./schema.ts";
 import { findSecrets } from "./secrets.ts";
 
-const maxAliases = 100;
-const maxMistakes = 50;
-const maxKeyShown = 60;
+const MAX_ALIASES = 100;
+const MAX_MISTAKES = 50;
+const MAX_KEY_SHOWN = 60;
 
 /** A mistake's or warning's line: `FILE:LINE:COLUMN: PATH: what`. */
 interface Line {
@@ -19,7 +19,7 @@ interface Line {
 
 function shorten(key: PropertyKey): string {
   const text = String(key);
-  return text.length <= maxKeyShown ? text : `${text.slice(0, maxKeyShown)}…`;
+  return text.length <= MAX_KEY_SHOWN ? text : `${text.slice(0, MAX_KEY_SHOWN)}…`;
 }
 
 /** Keys that the schema knows at a path, as its JSON Schema tells. */
@@ -40,7 +40,7 @@ function readData(document: Document.Parsed, mistakes: Line[]): unknown {
     mistakes.push({ offset: pos[0], text: message });
   if (mistakes.length > 0) return undefined;
   try {
-    return document.toJS({ maxAliasCount: maxAliases }) ?? {};
+    return document.toJS({ maxAliasCount: MAX_ALIASES }) ?? {};
   } catch (error) {
     mistakes.push({ offset: 0, text: (error as Error).message });
     return undefined;
@@ -87,9 +87,9 @@ export function parseProject(
     mistakes.push(...describeIssues(parsed.error.issues, data, (path) => keysAt(schema, path)).map(place));
   }
   const told = format(mistakes);
-  const more = told.length - maxMistakes;
+  const more = told.length - MAX_MISTAKES;
   throw new ThawError("usage", `${file} has ${told.length} mistake${told.length === 1 ? "" : "s"}`, {
-    details: more > 0 ? [...told.slice(0, maxMistakes), `and ${more} more`] : told,
+    details: more > 0 ? [...told.slice(0, MAX_MISTAKES), `and ${more} more`] : told,
     hint: "correct them, then run: thaw project check",
   });
 }

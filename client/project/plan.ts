@@ -14,7 +14,7 @@ export interface RunPlan {
   settings: RunSettings;
 }
 
-const maxRecipeBytes = 262_144;
+const MAX_RECIPE_BYTES = 262_144;
 
 /** The command as a program and its arguments. */
 export function commandOf(run: RunDefinition): string[] | undefined {
@@ -23,7 +23,7 @@ export function commandOf(run: RunDefinition): string[] | undefined {
 
 async function readRecipe(file: string): Promise<{ recipe: string }> {
   return {
-    recipe: await readBounded(templateFile(file), { maxBytes: maxRecipeBytes, hint: "thaw project check" }),
+    recipe: await readBounded(templateFile(file), { maxBytes: MAX_RECIPE_BYTES, hint: "thaw project check" }),
   };
 }
 

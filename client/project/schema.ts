@@ -3,17 +3,17 @@
  * Messages are noun phrases: a mistake is told as `VALUE is not PHRASE`.
  */
 import { z } from "zod";
-import { captureTriggers } from "../../api/closed-lists.ts";
-import { DURATION_PHRASE, durationPattern, parseDuration } from "../../api/duration.ts";
+import { CAPTURE_TRIGGERS } from "../../api/closed-lists.ts";
+import { DURATION_PATTERN, DURATION_PHRASE, parseDuration } from "../../api/duration.ts";
 import { networkMode, networkRule } from "../../api/network.ts";
-import { namePattern, SANDBOX_NAME_PHRASE, sandboxNamePattern, userPattern } from "../../api/patterns.ts";
-import { MEMORY_PHRASE, parseMemory, sizePattern } from "../../api/size.ts";
+import { NAME_PATTERN, SANDBOX_NAME_PHRASE, sandboxNamePattern, USER_PATTERN } from "../../api/patterns.ts";
+import { MEMORY_PHRASE, parseMemory, SIZE_PATTERN } from "../../api/size.ts";
 import { isTemplatePath } from "./template-path.ts";
 
 /** Says of a path in the file what it should be instead; undefined when it is fine. `source`: a template's, which must be there. */
 export type CheckPath = (path: string, kind: "source" | "folder") => string | undefined;
 
-export const maxRuns = 200;
+export const MAX_RUNS = 200;
 
 /** A string that `test` finds nothing wrong with. */
 function text(phrase: string, test: RegExp): z.ZodString {
@@ -34,7 +34,7 @@ function parsed(phrase: string, pattern: RegExp, parse: (text: string) => number
     .pipe(z.number());
 }
 
-const duration = parsed(DURATION_PHRASE, durationPattern, parseDuration);
+const duration = parsed(DURATION_PHRASE, DURATION_PATTERN, parseDuration);
 const timer = z.union(
   [
     z
@@ -46,14 +46,14 @@ const timer = z.union(
   `${DURATION_PHRASE}, or never`,
 );
 const flag = z.boolean("true or false");
-const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
-const variablePhrase = "a variable's name: letters, digits and _";
-const networkPhrase = "none, open, audit, or a map with mode, allow and deny";
-const noNul = /^[^\0]*$/;
-const value = text('a string; quote numbers and words such as "1" or "true"', noNul);
-const word = text("a string; quote numbers", noNul);
-const cpusPhrase = "a whole number from 1 to 64";
-const capturePhrase = `on-failure, always, never, or a list of ${captureTriggers.join(", ")}`;
+const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
+const VARIABLE_PHRASE = "a variable's name: letters, digits and _";
+const NETWORK_PHRASE = "none, open, audit, or a map with mode, allow and deny";
+const NO_NUL = /^[^\0]*$/;
+const value = text('a string; quote numbers and words such as "1" or "true"', NO_NUL);
+const word = text("a string; quote numbers", NO_NUL);
+const CPUS_PHRASE = "a whole number from 1 to 64";
+const capturePhrase = `on-failure, always, never, or a list of ${CAPTURE_TRIGGERS.join(", ")}`;
 
 /** A map whose keys match `key`. The values of badly named ones are checked too, which zod's own check of keys leaves out. */
 function named<T extends z.ZodType>(phrases: { key: string; map: string }, key: RegExp, values: T) {
@@ -94,29 +94,29 @@ function settings(check: CheckPath) {
         )
         .describe("Copy this folder to /workspace and run there. A path from the project file; false: none"),
       ignore: flag.describe("Leave out of the workspace what git ignores. Default: true"),
-      env: named({ key: variablePhrase, map: "a map of names and values" }, variableName, value).describe(
+      env: named({ key: VARIABLE_PHRASE, map: "a map of names and values" }, VARIABLE_NAME, value).describe(
         "Variables of the command. No secrets: see `mask`",
       ),
       pass: z
-        .array(text(variablePhrase, variableName), "a list of variables' names")
+        .array(text(VARIABLE_PHRASE, VARIABLE_NAME), "a list of variables' names")
         .describe("Variables whose value the caller's environment gives, where it has one"),
       mask: z
-        .array(text(variablePhrase, variableName), "a list of variables' names")
+        .array(text(VARIABLE_PHRASE, VARIABLE_NAME), "a list of variables' names")
         .describe("As `pass`, but the values are secret: masked in output, kept nowhere on the host"),
       workdir: text("a folder of the sandbox", /^[^\0]+$/).describe(
         "Run in this folder of the sandbox. Default: the workspace",
       ),
-      user: text("a user: NAME, UID, NAME:GROUP or UID:GID", userPattern).describe(
+      user: text("a user: NAME, UID, NAME:GROUP or UID:GID", USER_PATTERN).describe(
         "Run as NAME, UID, NAME:GROUP or UID:GID. Default: the template's user",
       ),
       cpus: z
         // not int(): its issue keeps the checks of the whole run from being made
-        .number(cpusPhrase)
-        .multipleOf(1, cpusPhrase)
-        .min(1, cpusPhrase)
-        .max(64, cpusPhrase)
+        .number(CPUS_PHRASE)
+        .multipleOf(1, CPUS_PHRASE)
+        .min(1, CPUS_PHRASE)
+        .max(64, CPUS_PHRASE)
         .describe("Processors. Others than the template's are booted once and kept"),
-      memory: parsed(MEMORY_PHRASE, sizePattern, parseMemory).describe(
+      memory: parsed(MEMORY_PHRASE, SIZE_PATTERN, parseMemory).describe(
         "Memory, such as 512M or 2GiB. Other than the template's is booted once and kept",
       ),
       timeout: duration.describe("End the command after this long, with exit code 124"),
@@ -136,14 +136,14 @@ function settings(check: CheckPath) {
               })
               .partial(),
           ],
-          networkPhrase,
+          NETWORK_PHRASE,
         )
         .describe("What the sandbox may reach: none, open, audit, or a map with mode, allow and deny"),
       capture: z
         .union(
           [
             z.enum(["on-failure", "always", "never"], capturePhrase),
-            z.array(z.enum(captureTriggers, `one of ${captureTriggers.join(", ")}`)).min(1, capturePhrase),
+            z.array(z.enum(CAPTURE_TRIGGERS, `one of ${CAPTURE_TRIGGERS.join(", ")}`)).min(1, capturePhrase),
           ],
           capturePhrase,
         )
@@ -197,7 +197,7 @@ export function projectSchema(check: CheckPath) {
             key: "a template's name: lower-case letters, digits and inner dashes",
             map: "a map of names and paths",
           },
-          namePattern,
+          NAME_PATTERN,
           path,
         )
           .default({})
@@ -225,7 +225,7 @@ export function projectSchema(check: CheckPath) {
             ...keys,
           }),
         )
-          .refine((runs) => Object.keys(runs).length <= maxRuns, `a map of ${maxRuns} runs at most`)
+          .refine((runs) => Object.keys(runs).length <= MAX_RUNS, `a map of ${MAX_RUNS} runs at most`)
           .default({})
           .describe("Runs by name: `thaw run NAME`"),
       },

@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import type { FileEntry, FolderListing } from "../../api/schema.ts";
 import { type ApiCalls, type ByteSource, type CallOptions, withQuery } from "../api-calls.ts";
 
@@ -24,7 +25,7 @@ export class GuestFiles {
   constructor(api: ApiCalls, base: string, answerDeadlineMs?: number) {
     this.api = api;
     this.base = base;
-    this.#deadline = answerDeadlineMs === undefined ? {} : { answerDeadlineMs };
+    this.#deadline = defined({ answerDeadlineMs });
   }
 
   /** Describes a file. A link is not followed. @throws ThawError `not-found` */

@@ -3,7 +3,7 @@ import type { RemoteHost } from "../contexts/remote.ts";
 import { quoteForShell } from "../shell-quote.ts";
 
 /** A socket's path (107 bytes), less what ssh adds: `/ssh-`, a digest of 40, and a suffix of 17 while it makes the socket. */
-const maxControlFolderBytes = 107 - 5 - 40 - 17;
+const MAX_CONTROL_FOLDER_BYTES = 107 - 5 - 40 - 17;
 
 /** Without a command of the user's: thaw on the PATH, or what a daemon that ran there left in its state folder. */
 const findThaw =
@@ -18,7 +18,7 @@ export function farCommand({ thaw }: RemoteHost): string {
 
 /** Connections after the first one share it, which saves their handshakes; not where the folder's path is too long for a socket's. */
 function sharing(folder: string | undefined): string[] {
-  if (folder === undefined || Buffer.byteLength(folder) > maxControlFolderBytes) return [];
+  if (folder === undefined || Buffer.byteLength(folder) > MAX_CONTROL_FOLDER_BYTES) return [];
   const path = `${folder.replaceAll("%", "%%")}/ssh-%C`;
   return ["ControlMaster=auto", `ControlPath=${path}`, "ControlPersist=60"];
 }

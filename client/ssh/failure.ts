@@ -14,7 +14,7 @@ export interface SshEnd {
   answered: boolean;
 }
 
-const sshFailed = 255;
+const SSH_FAILED = 255;
 
 type Explanation = Pick<ThawError, "code" | "message"> & { hint: string };
 
@@ -55,7 +55,7 @@ function explain(end: SshEnd): Explanation {
       hint: `${ssh} true; thaw --context ${remote.name} ls`,
     };
   }
-  if (code === sshFailed) return explainSsh(end);
+  if (code === SSH_FAILED) return explainSsh(end);
   if (code === 126 || code === 127) {
     return {
       code: "host-not-ready",

@@ -9,7 +9,7 @@ import { describeNoSsh, describeSshEnd } from "./failure.ts";
 import { LastLines } from "./last-lines.ts";
 
 /** How long stderr may take to end after ssh has: a connection that is shared may keep it open. */
-const lastWordsMs = 1000;
+const LAST_WORDS_MS = 1000;
 
 type Ssh = ChildProcessByStdio<Writable, Readable, Readable>;
 
@@ -109,7 +109,7 @@ export class SshStream extends Duplex {
     const ended = Promise.all([exited.promise, outEnded.promise]);
     ended
       .then(async ([[code, signal]]) => {
-        const late = setTimeout(errEnded.resolve, lastWordsMs);
+        const late = setTimeout(errEnded.resolve, LAST_WORDS_MS);
         await errEnded.promise;
         clearTimeout(late);
         this.#end(code, signal);

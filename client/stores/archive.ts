@@ -2,17 +2,17 @@
 import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { systemCode, ThawError } from "../errors.ts";
-import { maxManifestBytes } from "./artifact.ts";
+import { MAX_MANIFEST_BYTES } from "./artifact.ts";
 import { addToIndex, findInIndex, type Index, layoutFile, parseIndex, tagsOfIndex } from "./oci-index.ts";
 import { type Descriptor, digestOf, type ReadBytes, type Store } from "./store.ts";
-import { blockBytes, readTarHeader, tarHeader, tarPadding } from "./ustar.ts";
+import { BLOCK_BYTES, readTarHeader, tarHeader, tarPadding } from "./ustar.ts";
 
-const chunkBytes = 1 << 20;
-const maxEntries = 4000;
-const maxIndexBytes = 4 << 20;
-const blobPrefix = "blobs/sha256/";
-const expected = /^(oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
-const folders = /^(blobs|blobs\/sha256)\/?$/;
+const CHUNK_BYTES = 1 << 20;
+const MAX_ENTRIES = 4000;
+const MAX_INDEX_BYTES = 4 << 20;
+const BLOB_PREFIX = "blobs/sha256/";
+const EXPECTED = /^(oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
+const FOLDERS = /^(blobs|blobs\/sha256)\/?$/;
 
 interface Place {
   at: number;
@@ -39,7 +39,7 @@ abstract class Archive {
     const digest = reference.startsWith("sha256:") ? reference : findInIndex(this.index, reference);
     const place = digest === undefined ? undefined : this.places.get(nameOf(digest));
     if (place === undefined) return null;
-    const bytes = await readPlace(this.file, place, maxManifestBytes, this.name);
+    const bytes = await readPlace(this.file, place, MAX_MANIFEST_BYTES, this.name);
     if (digestOf(bytes) !== digest)
       throw new ThawError("store-corrupt", `${this.name}: the manifest ${digest} was altered`);
     return bytes;
@@ -58,9 +58,9 @@ abstract class Archive {
       );
     for (let at = from; at < place.size; ) {
       signal.throwIfAborted();
-      const length = Math.min(chunkBytes, place.size - at);
+      const length = Math.min(CHUNK_BYTES, place.size - at);
       const { buffer, bytesRead } = await this.file.read(
-        Buffer.allocUnsafe(chunkBytes),
+        Buffer.allocUnsafe(CHUNK_BYTES),
         0,
         length,
         place.at + at,
@@ -91,7 +91,7 @@ export class ArchiveReader extends Archive implements Store {
           "store-corrupt",
           `${path} is not an archive written by thaw: it has no index.json`,
         );
-      const index = parseIndex(await readPlace(file, found, maxIndexBytes, path), path);
+      const index = parseIndex(await readPlace(file, found, MAX_INDEX_BYTES, path), path);
       return new ArchiveReader(path, file, places, index);
     } catch (error) {
       await file.close();
@@ -162,7 +162,7 @@ export class ArchiveWriter extends Archive implements Store {
 
   async finish(): Promise<void> {
     await this.#entry("index.json", Buffer.from(JSON.stringify(this.index)));
-    await this.#write(Buffer.alloc(2 * blockBytes));
+    await this.#write(Buffer.alloc(2 * BLOCK_BYTES));
     await this.file.sync();
     await rename(this.#beside, this.path);
     this.#finished = true;
@@ -197,17 +197,17 @@ async function scan(file: FileHandle, path: string): Promise<Map<string, Place>>
     });
   const { size: total } = await file.stat();
   const places = new Map<string, Place>();
-  const header = Buffer.alloc(blockBytes);
+  const header = Buffer.alloc(BLOCK_BYTES);
   for (let at = 0, entries = 0; ; entries++) {
-    if (entries > maxEntries) throw no(`has more than ${maxEntries} entries`);
-    const { bytesRead } = await file.read(header, 0, blockBytes, at);
-    if (bytesRead < blockBytes) throw no("was cut off: it has no end");
+    if (entries > MAX_ENTRIES) throw no(`has more than ${MAX_ENTRIES} entries`);
+    const { bytesRead } = await file.read(header, 0, BLOCK_BYTES, at);
+    if (bytesRead < BLOCK_BYTES) throw no("was cut off: it has no end");
     const entry = readTarHeader(header);
     if ("end" in entry) return places;
     if ("fault" in entry) throw no(entry.fault);
-    at += blockBytes;
-    if (entry.type === "5" && folders.test(entry.name) && entry.size === 0) continue;
-    if (entry.type !== "0" || !expected.test(entry.name))
+    at += BLOCK_BYTES;
+    if (entry.type === "5" && FOLDERS.test(entry.name) && entry.size === 0) continue;
+    if (entry.type !== "0" || !EXPECTED.test(entry.name))
       throw no(`has an entry that does not belong there: ${JSON.stringify(entry.name)}`);
     if (places.has(entry.name)) throw no(`has ${entry.name} twice`);
     if (at + entry.size > total) throw no("was cut off");
@@ -230,7 +230,7 @@ async function readPlace(
 }
 
 function nameOf(digest: string): string {
-  return `${blobPrefix}${digest.slice("sha256:".length)}`;
+  return `${BLOB_PREFIX}${digest.slice("sha256:".length)}`;
 }
 
 function readOnly(path: string): ThawError {

@@ -9,29 +9,29 @@ import { type Descriptor, digestOf } from "./store.ts";
 
 export type Kind = Artifact["kind"];
 
-export const manifestType = "application/vnd.oci.image.manifest.v1+json";
+export const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 export const artifactTypes: Record<Kind, string> = {
   capture: "application/vnd.thaw.capture.v1",
   snapshot: "application/vnd.thaw.snapshot.v1",
 };
-const outlineType = "application/vnd.thaw.outline.v1+json";
-const manifestLayerType = "application/vnd.thaw.manifest.v1+json";
-export const manifestLayerName = "manifest.json";
-const encryptedSuffix = "+encrypted";
-const titleKey = "org.opencontainers.image.title";
-const createdKey = "org.opencontainers.image.created";
+const OUTLINE_TYPE = "application/vnd.thaw.outline.v1+json";
+const MANIFEST_LAYER_TYPE = "application/vnd.thaw.manifest.v1+json";
+export const MANIFEST_LAYER_NAME = "manifest.json";
+const ENCRYPTED_SUFFIX = "+encrypted";
+const TITLE_KEY = "org.opencontainers.image.title";
+const CREATED_KEY = "org.opencontainers.image.created";
 /** Digest of the OCI manifest of a capture's base, in the same repository. */
-const baseKey = "vnd.thaw.base";
+const BASE_KEY = "vnd.thaw.base";
 /** What is in it and, encrypted, for whom, so that it is not sent twice. */
-const contentKey = "vnd.thaw.content";
-const recipientsKey = "vnd.thaw.recipients";
+const CONTENT_KEY = "vnd.thaw.content";
+const RECIPIENTS_KEY = "vnd.thaw.recipients";
 /** `2/7`: the second of seven layers that are one part. */
-const pieceKey = "vnd.thaw.piece";
-export const maxManifestBytes = 1 << 20;
-export const maxOutlineBytes = 1 << 18;
-const maxLayers = 2048;
-const maxPieces = 1024;
-const namePattern = /^[a-z0-9-]{1,20}(\.qcow2)?\.(zst|json)$/;
+const PIECE_KEY = "vnd.thaw.piece";
+export const MAX_MANIFEST_BYTES = 1 << 20;
+export const MAX_OUTLINE_BYTES = 1 << 18;
+const MAX_LAYERS = 2048;
+const MAX_PIECES = 1024;
+const NAME_PATTERN = /^[a-z0-9-]{1,20}(\.qcow2)?\.(zst|json)$/;
 
 /** A part, or the manifest: one blob, or several that are one part in a row. */
 export interface Layer {
@@ -58,16 +58,16 @@ export interface Packed {
 export function mediaTypeOf(name: string, encrypted: boolean): string {
   const [what = ""] = name.split(".");
   const type =
-    name === manifestLayerName
-      ? manifestLayerType
+    name === MANIFEST_LAYER_NAME
+      ? MANIFEST_LAYER_TYPE
       : `application/vnd.thaw.${what.replace(/-\d+$/, "")}.v1+${name.endsWith(".zst") ? "zstd" : "json"}`;
-  return encrypted ? `${type}${encryptedSuffix}` : type;
+  return encrypted ? `${type}${ENCRYPTED_SUFFIX}` : type;
 }
 
 /** How long the blobs are that a part of `size` bytes travels as, where a store takes blobs of `limit` bytes. */
 export function pieceLength(size: number, limit: number | undefined): number {
   const mib = 1 << 20;
-  return limit === undefined ? Math.max(1, size) : Math.max(limit, Math.ceil(size / maxPieces / mib) * mib);
+  return limit === undefined ? Math.max(1, size) : Math.max(limit, Math.ceil(size / MAX_PIECES / mib) * mib);
 }
 
 /** The artifact's OCI manifest. The same artifact makes the same bytes. */
@@ -81,10 +81,10 @@ export function packManifest(about: {
   recipients?: string | undefined;
 }): { bytes: Buffer; digest: string; config: Descriptor } {
   const { kind, createdAt, outline, layers, base, content, recipients } = about;
-  const config = { mediaType: outlineType, digest: digestOf(outline), size: outline.length };
+  const config = { mediaType: OUTLINE_TYPE, digest: digestOf(outline), size: outline.length };
   const text = JSON.stringify({
     schemaVersion: 2,
-    mediaType: manifestType,
+    mediaType: MANIFEST_TYPE,
     artifactType: artifactTypes[kind],
     config,
     layers: layers.flatMap(({ name, mediaType, pieces }) =>
@@ -93,16 +93,16 @@ export function packManifest(about: {
         digest,
         size,
         annotations: {
-          [titleKey]: name,
-          ...(pieces.length === 1 ? {} : { [pieceKey]: `${index + 1}/${pieces.length}` }),
+          [TITLE_KEY]: name,
+          ...(pieces.length === 1 ? {} : { [PIECE_KEY]: `${index + 1}/${pieces.length}` }),
         },
       })),
     ),
     annotations: {
-      [createdKey]: createdAt,
-      ...(base === undefined ? {} : { [baseKey]: base }),
-      [contentKey]: content,
-      ...(recipients === undefined ? {} : { [recipientsKey]: recipients }),
+      [CREATED_KEY]: createdAt,
+      ...(base === undefined ? {} : { [BASE_KEY]: base }),
+      [CONTENT_KEY]: content,
+      ...(recipients === undefined ? {} : { [RECIPIENTS_KEY]: recipients }),
     },
   });
   const bytes = Buffer.from(text);
@@ -126,23 +126,26 @@ export function unpackManifest(bytes: Buffer, where: string): Packed {
   );
   if (kind === undefined) throw no("is neither a capture nor a snapshot of thaw's");
   const outline = readDescriptor(value.config);
-  if (outline === null || outline.mediaType !== outlineType) throw no("has no outline");
-  if (!Array.isArray(value.layers) || value.layers.length > maxLayers) throw no("has no layers, or too many");
+  if (outline === null || outline.mediaType !== OUTLINE_TYPE) throw no("has no outline");
+  if (!Array.isArray(value.layers) || value.layers.length > MAX_LAYERS)
+    throw no("has no layers, or too many");
   const layers = joinPieces(value.layers, no);
   if (new Set(layers.map(({ name }) => name)).size !== layers.length) throw no("has a layer twice");
-  const [manifest] = layers.filter(({ name }) => name === manifestLayerName).flatMap(({ pieces }) => pieces);
-  if (manifest === undefined) throw no(`has no layer ${manifestLayerName}`);
-  const encrypted = layers.filter(({ mediaType }) => mediaType.endsWith(encryptedSuffix)).length;
+  const [manifest] = layers
+    .filter(({ name }) => name === MANIFEST_LAYER_NAME)
+    .flatMap(({ pieces }) => pieces);
+  if (manifest === undefined) throw no(`has no layer ${MANIFEST_LAYER_NAME}`);
+  const encrypted = layers.filter(({ mediaType }) => mediaType.endsWith(ENCRYPTED_SUFFIX)).length;
   if (encrypted !== 0 && encrypted !== layers.length) throw no("is encrypted in parts only");
   const annotations = readAnnotations(value.annotations) ?? {};
-  const base = annotations[baseKey];
+  const base = annotations[BASE_KEY];
   if (base !== undefined && !/^sha256:[0-9a-f]{64}$/.test(base)) throw no("has a base that is no digest");
   return {
     ...{ kind, digest: digestOf(bytes), outline, manifest, base },
-    layers: layers.filter(({ name }) => name !== manifestLayerName),
+    layers: layers.filter(({ name }) => name !== MANIFEST_LAYER_NAME),
     encrypted: encrypted > 0,
-    content: annotations[contentKey],
-    recipients: annotations[recipientsKey],
+    content: annotations[CONTENT_KEY],
+    recipients: annotations[RECIPIENTS_KEY],
   };
 }
 
@@ -161,11 +164,11 @@ function joinPieces(values: readonly unknown[], no: (why: string) => ThawError):
   const layers: (Layer & { pieces: Descriptor[]; count: number })[] = [];
   for (const value of values) {
     const found = readDescriptor(value);
-    const name = found?.annotations?.[titleKey];
-    if (found === null || name === undefined || !namePattern.test(name))
+    const name = found?.annotations?.[TITLE_KEY];
+    if (found === null || name === undefined || !NAME_PATTERN.test(name))
       throw no("has a layer that is no part of such a thing");
     const { mediaType, size } = found;
-    const [, number, count] = /^(\d{1,4})\/(\d{1,4})$/.exec(found.annotations?.[pieceKey] ?? "1/1") ?? [];
+    const [, number, count] = /^(\d{1,4})\/(\d{1,4})$/.exec(found.annotations?.[PIECE_KEY] ?? "1/1") ?? [];
     const before = layers.at(-1);
     if (number === "1") {
       layers.push({ name, mediaType, size, pieces: [found], count: Number(count) });
@@ -182,7 +185,7 @@ function joinPieces(values: readonly unknown[], no: (why: string) => ThawError):
     before.size += size;
   }
   const cut = layers.find(
-    ({ pieces, count, name }) => pieces.length !== count || (name === manifestLayerName && count !== 1),
+    ({ pieces, count, name }) => pieces.length !== count || (name === MANIFEST_LAYER_NAME && count !== 1),
   );
   if (cut !== undefined) throw no(`lacks pieces of ${cut.name}`);
   return layers;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { ThawError } from "../errors.ts";
 
 type Environment = Record<string, string | undefined>;
-const identityPattern = /^AGE-SECRET-KEY-(PQ-)?1[0-9A-Z]+$/;
+const IDENTITY_PATTERN = /^AGE-SECRET-KEY-(PQ-)?1[0-9A-Z]+$/;
 
 export interface Encryption {
   /** Sorted, each once. */
@@ -61,7 +61,7 @@ export async function decryptWith(
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
-  if (identities.length === 0 || !identities.every((line) => identityPattern.test(line)))
+  if (identities.length === 0 || !identities.every((line) => IDENTITY_PATTERN.test(line)))
     throw new ThawError("usage", `${path} is not a file of age identities`, {
       hint: "age-keygen -o identity.txt",
     });

@@ -3,13 +3,13 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemCode, ThawError } from "../errors.ts";
-import { maxManifestBytes } from "./artifact.ts";
+import { MAX_MANIFEST_BYTES } from "./artifact.ts";
 import { withLock } from "./lock.ts";
 import { addToIndex, findInIndex, type Index, layoutFile, parseIndex, tagsOfIndex } from "./oci-index.ts";
 import { type Descriptor, digestOf, once, type ReadBytes, type Store } from "./store.ts";
 
-const chunkBytes = 1 << 20;
-const maxIndexBytes = 4 << 20;
+const CHUNK_BYTES = 1 << 20;
+const MAX_INDEX_BYTES = 4 << 20;
 
 export class LayoutStore implements Store {
   readonly name: string;
@@ -33,7 +33,7 @@ export class LayoutStore implements Store {
     signal.throwIfAborted();
     const digest = reference.startsWith("sha256:") ? reference : findInIndex(await this.#index(), reference);
     if (digest === undefined) return null;
-    const bytes = await readBounded(this.#blobPath(digest), maxManifestBytes);
+    const bytes = await readBounded(this.#blobPath(digest), MAX_MANIFEST_BYTES);
     if (bytes !== null && digestOf(bytes) !== digest)
       throw new ThawError("store-corrupt", `${this.name}: the manifest ${digest} was altered`);
     return bytes;
@@ -74,9 +74,9 @@ export class LayoutStore implements Store {
       for (let at = from; at < blob.size; ) {
         signal.throwIfAborted();
         const { buffer, bytesRead } = await file.read(
-          Buffer.allocUnsafe(chunkBytes),
+          Buffer.allocUnsafe(CHUNK_BYTES),
           0,
-          Math.min(chunkBytes, blob.size - at),
+          Math.min(CHUNK_BYTES, blob.size - at),
           at,
         );
         if (bytesRead === 0)
@@ -142,7 +142,7 @@ export class LayoutStore implements Store {
   }
 
   async #index(): Promise<Index> {
-    const bytes = await readBounded(join(this.#path, "index.json"), maxIndexBytes);
+    const bytes = await readBounded(join(this.#path, "index.json"), MAX_INDEX_BYTES);
     return parseIndex(bytes, this.name);
   }
 

@@ -5,15 +5,15 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ThawError } from "../errors.ts";
 
-const waitMs = 50;
-const deadlineMs = 60_000;
+const WAIT_MS = 50;
+const DEADLINE_MS = 60_000;
 /** A lock of another host is taken for left behind at this age: nobody holds one for longer than it takes to write a small file. */
-const foreignAgeMs = 30_000;
+const FOREIGN_AGE_MS = 30_000;
 
 /** Runs `work` while nobody else does who locks that file. @throws ThawError `conflict` after a minute. */
 export async function withLock<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const holder = describeHolder();
-  const until = performance.now() + deadlineMs;
+  const until = performance.now() + DEADLINE_MS;
   while (!(await take(path, holder))) {
     signal.throwIfAborted();
     if (performance.now() > until)
@@ -21,7 +21,7 @@ export async function withLock<T>(path: string, signal: AbortSignal, work: () =>
         hint: `if no other thaw command is writing there: rm ${path}`,
       });
     await removeAbandoned(path);
-    await sleep(waitMs, undefined, { signal });
+    await sleep(WAIT_MS, undefined, { signal });
   }
   try {
     return await work();
@@ -46,14 +46,14 @@ async function removeAbandoned(path: string): Promise<void> {
   try {
     await mkdir(guard);
   } catch {
-    if (await isOlder(guard, foreignAgeMs)) await rmdir(guard).catch(() => {});
+    if (await isOlder(guard, FOREIGN_AGE_MS)) await rmdir(guard).catch(() => {});
     return;
   }
   try {
     const holder = await readFile(path, "utf8").catch(() => null);
     if (holder === null) return;
     const [place, pid, start] = holder.split(" ");
-    const dead = place === thisPlace() ? startOf(Number(pid)) !== start : await isOlder(path, foreignAgeMs);
+    const dead = place === thisPlace() ? startOf(Number(pid)) !== start : await isOlder(path, FOREIGN_AGE_MS);
     if (dead) await rm(path, { force: true });
   } finally {
     await rmdir(guard).catch(() => {});

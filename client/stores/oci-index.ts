@@ -2,8 +2,8 @@
 import { ThawError } from "../errors.ts";
 
 export const layoutFile = '{"imageLayoutVersion":"1.0.0"}';
-const tagKey = "org.opencontainers.image.ref.name";
-const maxEntries = 10_000;
+const TAG_KEY = "org.opencontainers.image.ref.name";
+const MAX_ENTRIES = 10_000;
 
 interface Entry {
   artifactType?: string;
@@ -21,7 +21,7 @@ export function parseIndex(bytes: Buffer | null, where: string): Index {
     return { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] };
   try {
     const index = JSON.parse(bytes.toString()) as Index;
-    if (Array.isArray(index.manifests) && index.manifests.length <= maxEntries) return index;
+    if (Array.isArray(index.manifests) && index.manifests.length <= MAX_ENTRIES) return index;
   } catch {
     // said below
   }
@@ -37,7 +37,7 @@ export function addToIndex(
   const others = index.manifests.filter((value) => tagOf(readEntry(value)) !== tag);
   return {
     ...index,
-    manifests: [...others, { mediaType, artifactType, digest, size, annotations: { [tagKey]: tag } }],
+    manifests: [...others, { mediaType, artifactType, digest, size, annotations: { [TAG_KEY]: tag } }],
   };
 }
 
@@ -60,6 +60,6 @@ function readEntry(value: unknown): Entry | null {
 }
 
 function tagOf(entry: Entry | null): string | null {
-  const tag = entry?.annotations?.[tagKey];
+  const tag = entry?.annotations?.[TAG_KEY];
   return typeof tag === "string" ? tag : null;
 }

@@ -4,7 +4,7 @@ import type { Artifact } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import {
   type Layer,
-  manifestLayerName,
+  MANIFEST_LAYER_NAME,
   mediaTypeOf,
   packManifest,
   pieceLength,
@@ -65,7 +65,7 @@ export async function planArtifact(
   const content = Buffer.from(JSON.stringify({ schema: 1, kind, manifest, parts }));
   const sources: Source[] = [
     {
-      name: manifestLayerName,
+      name: MANIFEST_LAYER_NAME,
       size: content.length,
       digest: digestOf(content),
       read: (from) => once(content.subarray(from)),
@@ -87,7 +87,7 @@ export async function planArtifact(
   const layers: PlannedLayer[] = [];
   for (const source of sources) layers.push(await planLayer(context, source, false));
   const sendBytes = layers
-    .filter(({ layer }) => layer.name !== manifestLayerName)
+    .filter(({ layer }) => layer.name !== MANIFEST_LAYER_NAME)
     .flatMap(missingOf)
     .reduce((sum, piece) => sum + piece.size, 0);
   return { ...about, there, layers, sendBytes, presentBytes: size - sendBytes };

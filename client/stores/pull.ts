@@ -1,4 +1,5 @@
 /** A snapshot, or a capture with its base, from a store to the daemon's host. What is there already does not travel. */
+import { defined } from "../../api/defined.ts";
 import type { Artifact, Outline, Progress } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import type { Thaw } from "../thaw.ts";
@@ -6,7 +7,7 @@ import {
   artifactTypes,
   type Kind,
   type Layer,
-  maxOutlineBytes,
+  MAX_OUTLINE_BYTES,
   type Packed,
   unpackManifest,
 } from "./artifact.ts";
@@ -14,10 +15,10 @@ import { type Decrypt, decryptWith } from "./encryption.ts";
 import { checked, digestOf, once, readSmall, type Store } from "./store.ts";
 
 /** The manifest and its parts' digests. */
-const maxContentBytes = 1 << 20;
-const tries = 3;
-const waitMs = 500;
-const shownTags = 10;
+const MAX_CONTENT_BYTES = 1 << 20;
+const TRIES = 3;
+const WAIT_MS = 500;
+const SHOWN_TAGS = 10;
 
 export interface PullOptions {
   /** A file of age identities. */
@@ -47,7 +48,7 @@ export async function find(
   const wanted = tag ?? (await onlyTag(store, kind, signal));
   const bytes = await store.getManifest(wanted, signal);
   if (bytes === null) {
-    const tags = await firstTags(store, kind, shownTags, signal);
+    const tags = await firstTags(store, kind, SHOWN_TAGS, signal);
     throw new ThawError("not-found", `${store.name} has no tag ${wanted}`, {
       hint: tags.length === 0 ? `it has no ${kind}` : `it has ${tags.join(", ")}`,
     });
@@ -67,7 +68,7 @@ export async function readOutlines(
   signal: AbortSignal,
 ): Promise<{ outline: Outline; base: Outline | null }> {
   const read = async ({ outline }: Packed): Promise<Outline> =>
-    parseJson(await readSmall(store, outline, maxOutlineBytes, signal), store) as Outline;
+    parseJson(await readSmall(store, outline, MAX_OUTLINE_BYTES, signal), store) as Outline;
   const below = await basePacked(store, packed, signal);
   return { outline: await read(packed), base: below === null ? null : await read(below) };
 }
@@ -148,7 +149,7 @@ async function readContent(
   decrypt: Decrypt | undefined,
   signal: AbortSignal,
 ): Promise<Content> {
-  const bytes = await readSmall(store, manifest, maxContentBytes, signal);
+  const bytes = await readSmall(store, manifest, MAX_CONTENT_BYTES, signal);
   const opened = decrypt === undefined ? bytes : await joined(decrypt(once(bytes)));
   const value = parseJson(opened, store) as { kind?: unknown; manifest?: unknown; parts?: unknown };
   if (value?.kind !== kind || typeof value.manifest !== "string" || !Array.isArray(value.parts))
@@ -198,19 +199,19 @@ async function pullOne(
       }
       await client.transfers.commitImport(key, {
         signal,
-        ...(onProgress === undefined ? {} : { onProgress }),
+        ...defined({ onProgress }),
       });
       return { kind, id: state.id, fetchedBytes, present: false };
     } catch (error) {
       const { code } = error as ThawError;
       if (
         signal.aborted ||
-        attempt === tries ||
+        attempt === TRIES ||
         (code !== "store-unreachable" && code !== "daemon-unreachable")
       )
         throw error;
       // What came is kept. The daemon may not have noticed yet that no more of it comes.
-      await new Promise((resolve) => setTimeout(resolve, waitMs * attempt));
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MS * attempt));
     }
   }
 }
@@ -261,7 +262,7 @@ async function firstTags(store: Store, kind: Kind, count: number, signal: AbortS
 }
 
 async function onlyTag(store: Store, kind: Kind, signal: AbortSignal): Promise<string> {
-  const tags = await firstTags(store, kind, shownTags, signal);
+  const tags = await firstTags(store, kind, SHOWN_TAGS, signal);
   const [only] = tags;
   if (only !== undefined && tags.length === 1) return only;
   throw new ThawError("usage", `${store.name} has ${tags.length === 0 ? `no ${kind}` : "several"}`, {
@@ -285,8 +286,8 @@ async function joined(bytes: AsyncIterable<Buffer>): Promise<Buffer> {
   let length = 0;
   for await (const chunk of bytes) {
     length += chunk.length;
-    if (length > maxContentBytes)
-      throw new ThawError("store-corrupt", `a manifest of more than ${maxContentBytes} bytes`);
+    if (length > MAX_CONTENT_BYTES)
+      throw new ThawError("store-corrupt", `a manifest of more than ${MAX_CONTENT_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

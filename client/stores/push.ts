@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Artifact, Progress, PublishRequest } from "../../api/schema.ts";
 import type { Thaw } from "../thaw.ts";
-import { artifactTypes, type Kind, type Layer, manifestLayerName, manifestType } from "./artifact.ts";
+import { artifactTypes, type Kind, type Layer, MANIFEST_LAYER_NAME, MANIFEST_TYPE } from "./artifact.ts";
 import type { Encryption } from "./encryption.ts";
 import { cutInPieces } from "./pieces.ts";
 import {
@@ -146,7 +146,7 @@ async function send(
   const sendOne = async (planned: PlannedLayer): Promise<void> => {
     const bytes = await sendLayer(store, planned, options);
     layers.push(planned.layer);
-    if (planned.layer.name === manifestLayerName) return;
+    if (planned.layer.name === MANIFEST_LAYER_NAME) return;
     sentBytes += bytes;
     presentBytes += planned.layer.size - bytes;
   };
@@ -160,7 +160,7 @@ async function send(
   if (!(await store.hasBlob(packed.config, signal)))
     await store.writeBlob(packed.config, () => once(packed.outline), signal);
   const artifactType = artifactTypes[artifact.kind];
-  await store.putManifest(packed.bytes, { tag, mediaType: manifestType, artifactType }, signal);
+  await store.putManifest(packed.bytes, { tag, mediaType: MANIFEST_TYPE, artifactType }, signal);
   return { digest: packed.digest, sentBytes, presentBytes };
 }
 

@@ -1,11 +1,11 @@
 /** Headers of tar files (POSIX.1-1988 ustar): just the plain files that an archive of ours has. */
 
-export const blockBytes = 512;
+export const BLOCK_BYTES = 512;
 const largestOctal = 0o77777777777;
 
 /** @throws RangeError when the name is longer than 100 bytes. */
 export function tarHeader(name: string, size: number): Buffer {
-  const header = Buffer.alloc(blockBytes);
+  const header = Buffer.alloc(BLOCK_BYTES);
   if (Buffer.byteLength(name) > 100) throw new RangeError(`${name} is too long for an archive`);
   header.write(name, 0);
   header.write("0000644\0", 100);
@@ -27,7 +27,7 @@ export function tarHeader(name: string, size: number): Buffer {
 
 /** Bytes after content of `size` up to the next block. */
 export function tarPadding(size: number): number {
-  return (blockBytes - (size % blockBytes)) % blockBytes;
+  return (BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES;
 }
 
 /** An entry, `end` for the zeros at the end, or what is wrong with it. */

@@ -1,11 +1,11 @@
 import { treeFault } from "./format.ts";
 
-const none = Buffer.alloc(0);
+const NONE = Buffer.alloc(0);
 
 /** Reads exact numbers of bytes from chunks of any size. Copies only what lies across chunks. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
-  #chunk: Buffer = none;
+  #chunk: Buffer = NONE;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#source = source[Symbol.asyncIterator]();
@@ -25,7 +25,7 @@ export class ByteReader {
     if (here !== undefined) return here;
     const parts = [this.#chunk];
     let have = this.#chunk.length;
-    this.#chunk = none;
+    this.#chunk = NONE;
     while (have < count) {
       const chunk = await this.#next();
       if (chunk === undefined) throw treeFault("it ends in the middle of a record");

@@ -1,13 +1,13 @@
-const chunkBytes = 1 << 20;
+const CHUNK_BYTES = 1 << 20;
 
 /** Gathers bytes into chunks of 1 MiB, so that a stream has few and large ones. */
 export class ChunkWriter {
-  #buffer: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  #buffer: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   #used = 0;
 
   /** Bytes there is room for in the current chunk. */
   get room(): number {
-    return chunkBytes - this.#used;
+    return CHUNK_BYTES - this.#used;
   }
 
   /** Lets `write` fill the buffer from `at`; it returns where it stopped. */
@@ -18,7 +18,7 @@ export class ChunkWriter {
   /** The chunk so far; a new one begins. */
   take(): Buffer {
     const chunk = this.#buffer.subarray(0, this.#used);
-    this.#buffer = Buffer.allocUnsafeSlow(chunkBytes);
+    this.#buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     this.#used = 0;
     return chunk;
   }

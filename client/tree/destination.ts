@@ -25,12 +25,12 @@ const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | 
 type Times = RecordHeader["mtime"];
 
 /** The times a Date can tell; file systems tell less. */
-const maxSeconds = 8_640_000_000_000;
+const MAX_SECONDS = 8_640_000_000_000;
 
 /** A time as node:fs wants it: seconds, but before 1970 a Date, since it takes negative seconds for now. */
 function toTime(time: Times): number | Date {
   const seconds = Number(time.seconds) + time.nanoseconds / 1e9;
-  const clamped = Math.max(-maxSeconds, Math.min(maxSeconds, seconds));
+  const clamped = Math.max(-MAX_SECONDS, Math.min(MAX_SECONDS, seconds));
   return clamped < 0 ? new Date(clamped * 1000) : clamped;
 }
 

@@ -5,10 +5,10 @@ import { LostAttributes } from "./attributes.ts";
 import type { PackEntry } from "./pack.ts";
 import type { SourceFolder } from "./source-folder.ts";
 
-const batchBytes = 65_536;
+const BATCH_BYTES = 65_536;
 const nul = Buffer.of(0);
 /** Longest path of the program's output with all its names; the kernel's limits are 4,096 and 65,536 bytes. */
-const maxRecordBytes = 1 << 20;
+const MAX_RECORD_BYTES = 1 << 20;
 
 /** The static program `thaw-xattrs`, which Node needs to see attributes; undefined when nothing was built. */
 function findProgram(): string | undefined {
@@ -94,7 +94,7 @@ class Lookup {
     const path = source.length === 0 ? Buffer.from(".") : source;
     this.#batch.push(path, nul);
     this.#batched += path.length + 1;
-    if (this.#batched >= batchBytes) this.#flush();
+    if (this.#batched >= BATCH_BYTES) this.#flush();
   }
 
   /** @returns what went wrong; empty when nothing did. */
@@ -125,6 +125,6 @@ class Lookup {
       );
       this.#rest = this.#rest.subarray(end + 2);
     }
-    if (this.#rest.length > maxRecordBytes) this.kill();
+    if (this.#rest.length > MAX_RECORD_BYTES) this.kill();
   }
 }

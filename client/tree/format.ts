@@ -12,14 +12,14 @@ export const kind = {
 } as const;
 
 /** Bytes of a record before its path: kind, mode, mtime (8 + 4), uid, gid, length of the path. */
-export const headerBytes = 1 + 4 + 8 + 4 + 4 + 4 + 2;
+export const HEADER_BYTES = 1 + 4 + 8 + 4 + 4 + 4 + 2;
 /** Bytes of an extent before its data: offset and length. */
-export const extentBytes = 8 + 4;
+export const EXTENT_BYTES = 8 + 4;
 /** The longest path, and the longest target, in bytes. */
-export const maxPathBytes = 4096;
-export const maxReasonBytes = 65_535;
+export const MAX_PATH_BYTES = 4096;
+export const MAX_REASON_BYTES = 65_535;
 /** Names of the attributes of one entry, with their NULs. */
-export const maxAttributesBytes = 1024;
+export const MAX_ATTRIBUTES_BYTES = 1024;
 
 /** What every record begins with. */
 export interface RecordHeader {

@@ -3,11 +3,11 @@ import { setImmediate as breathe } from "node:timers/promises";
 import { ThawError } from "../errors.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import {
-  extentBytes,
-  headerBytes,
+  EXTENT_BYTES,
+  HEADER_BYTES,
   kind,
-  maxPathBytes,
-  maxReasonBytes,
+  MAX_PATH_BYTES,
+  MAX_REASON_BYTES,
   writeBytes,
   writeHeader,
 } from "./format.ts";
@@ -52,11 +52,11 @@ interface Packing {
 }
 
 /** In a file with holes, blocks of zeros of this size are left out. */
-const holeBytes = 65_536;
-const zeros = Buffer.alloc(holeBytes);
+const HOLE_BYTES = 65_536;
+const ZEROS = Buffer.alloc(HOLE_BYTES);
 const nsPerSecond = 1_000_000_000n;
-const entriesBetweenBreaths = 256;
-const largestRecord = headerBytes + maxPathBytes + 2 + maxReasonBytes;
+const ENTRIES_BETWEEN_BREATHS = 256;
+const largestRecord = HEADER_BYTES + MAX_PATH_BYTES + 2 + MAX_REASON_BYTES;
 
 /**
  * Packs entries into a tree stream, in chunks of about 1 MiB. What is read lies in the entries' folders, no link followed. A file that
@@ -77,7 +77,7 @@ export async function* packTree(
       folder = entry.folder;
       if (out.room < largestRecord) yield out.take();
       yield* packEntry(packing, entry, options);
-      if (++count % entriesBetweenBreaths === 0) {
+      if (++count % ENTRIES_BETWEEN_BREATHS === 0) {
         options.signal?.throwIfAborted();
         await breathe();
       }
@@ -100,8 +100,11 @@ function* packEntry(packing: Packing, entry: PackEntry, options: PackOptions): G
     putSkipped(out, path, reason);
     options.onSkipped?.({ path, reason, ...(broken ? { broken } : {}) });
   };
-  if (path.length > maxPathBytes) {
-    options.onSkipped?.({ path, reason: `its path has ${path.length} bytes; ${maxPathBytes} is the limit` });
+  if (path.length > MAX_PATH_BYTES) {
+    options.onSkipped?.({
+      path,
+      reason: `its path has ${path.length} bytes; ${MAX_PATH_BYTES} is the limit`,
+    });
     return;
   }
   if (entry.unreadable !== undefined) {
@@ -170,7 +173,7 @@ function putRecord(out: ChunkWriter, type: number, path: Buffer, stats: BigIntSt
 
 function putSkipped(out: ChunkWriter, path: Buffer, reason: string): void {
   putRecord(out, kind.skipped, path, undefined);
-  out.put((buffer, at) => writeBytes(buffer, at, Buffer.from(reason, "utf8").subarray(0, maxReasonBytes)));
+  out.put((buffer, at) => writeBytes(buffer, at, Buffer.from(reason, "utf8").subarray(0, MAX_REASON_BYTES)));
 }
 
 /** A record that holds a path beside its own: where a link leads. */
@@ -183,7 +186,7 @@ function putExtent(out: ChunkWriter, offset: number, length: number): void {
   out.put((buffer, at) => {
     buffer.writeBigUInt64LE(BigInt(offset), at);
     buffer.writeUInt32LE(length, at + 8);
-    return at + extentBytes;
+    return at + EXTENT_BYTES;
   });
 }
 
@@ -200,8 +203,8 @@ function* packContent(
 ): Generator<Buffer, number> {
   putFileHeader(out, path, stats, content.length);
   for (let at = 0; at < content.length; ) {
-    if (out.room < extentBytes + 1) yield out.take();
-    const part = content.subarray(at, at + out.room - extentBytes);
+    if (out.room < EXTENT_BYTES + 1) yield out.take();
+    const part = content.subarray(at, at + out.room - EXTENT_BYTES);
     putExtent(out, at, part.length);
     out.put((buffer, to) => {
       buffer.set(part, to);
@@ -209,7 +212,7 @@ function* packContent(
     });
     at += part.length;
   }
-  if (out.room < extentBytes) yield out.take();
+  if (out.room < EXTENT_BYTES) yield out.take();
   putExtent(out, content.length, 0);
   return content.length;
 }
@@ -232,7 +235,7 @@ function* packFile(
     const sparse = Number(stats.blocks) * 512 < size;
     let failure: string | undefined;
     for (let offset = 0; offset < size && failure === undefined; ) {
-      if (out.room < extentBytes + Math.min(holeBytes, size - offset)) yield out.take();
+      if (out.room < EXTENT_BYTES + Math.min(HOLE_BYTES, size - offset)) yield out.take();
       const read = readExtent(out, { fd, offset, size, sparse });
       if (typeof read === "number") offset += read;
       else failure = read.failed;
@@ -254,10 +257,10 @@ function readExtent(
 ): number | { failed: string } {
   const { fd, offset, size, sparse } = file;
   const rest = size - offset;
-  const wanted = sparse ? Math.min(holeBytes, rest) : Math.min(out.room - extentBytes, rest);
+  const wanted = sparse ? Math.min(HOLE_BYTES, rest) : Math.min(out.room - EXTENT_BYTES, rest);
   let result: number | { failed: string } = 0;
   out.put((buffer, at) => {
-    const data = at + extentBytes;
+    const data = at + EXTENT_BYTES;
     let read: number;
     try {
       read = readSync(fd, buffer, data, wanted, offset);
@@ -270,7 +273,7 @@ function readExtent(
       return at;
     }
     result = read;
-    if (sparse && buffer.compare(zeros, 0, read, data, data + read) === 0) return at;
+    if (sparse && buffer.compare(ZEROS, 0, read, data, data + read) === 0) return at;
     buffer.writeBigUInt64LE(BigInt(offset), at);
     buffer.writeUInt32LE(read, at + 8);
     return data + read;

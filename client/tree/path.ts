@@ -1,4 +1,4 @@
-import { maxPathBytes } from "./format.ts";
+import { MAX_PATH_BYTES } from "./format.ts";
 
 const slash = 0x2f;
 const dot = 0x2e;
@@ -21,7 +21,7 @@ export function splitPath(path: Buffer): Buffer[] {
 /** Why a record's path is not allowed; undefined when it is. */
 export function refusePath(path: Buffer, parts: readonly Buffer[]): string | undefined {
   if (path.length === 0) return "empty path";
-  if (path.length > maxPathBytes) return `path of ${path.length} bytes; ${maxPathBytes} is the limit`;
+  if (path.length > MAX_PATH_BYTES) return `path of ${path.length} bytes; ${MAX_PATH_BYTES} is the limit`;
   if (path.includes(0)) return "path with a NUL";
   for (const part of parts) {
     if (part.length === 0) return "path with an empty part";

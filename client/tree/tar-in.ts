@@ -3,11 +3,11 @@ import tar from "tar-stream";
 import { ThawError } from "../errors.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import {
-  extentBytes,
-  headerBytes,
+  EXTENT_BYTES,
+  HEADER_BYTES,
   kind,
-  maxPathBytes,
-  maxReasonBytes,
+  MAX_PATH_BYTES,
+  MAX_REASON_BYTES,
   showPath,
   writeBytes,
   writeHeader,
@@ -21,7 +21,7 @@ const MAX_FILE_BYTES = 2 ** 40;
 const LEAST_EXTENT_BYTES = 65_536;
 const MAX_ID = 0xffffffff;
 const NS_PER_SECOND = 1_000_000_000n;
-const largestRecord = headerBytes + maxPathBytes + 2 + maxReasonBytes;
+const largestRecord = HEADER_BYTES + MAX_PATH_BYTES + 2 + MAX_REASON_BYTES;
 
 /**
  * The tree stream of an archive, which may be hostile: a name that leads out of the destination ends it, and what is no file, folder or
@@ -130,7 +130,7 @@ async function* putEntry(
     yield* putContent(out, entry, header.size);
   } else if (type === "symlink" || type === "link") {
     const place = type === "link" ? pathIn(target()) : target();
-    if (place.length === 0 || place.length > maxPathBytes || place.includes(0))
+    if (place.length === 0 || place.length > MAX_PATH_BYTES || place.includes(0))
       throw new ThawError("usage", `${showPath(path)} is a link to nothing, or its target is too long`);
     put(type === "link" ? kind.link : kind.symlink);
     out.put((buffer, at) => writeBytes(buffer, at, place));
@@ -150,14 +150,14 @@ async function* putContent(
   let offset = 0;
   for await (const chunk of content)
     for (let at = 0; at < chunk.length; ) {
-      if (out.room < extentBytes + Math.min(LEAST_EXTENT_BYTES, chunk.length - at)) yield out.take();
-      const part = chunk.subarray(at, at + out.room - extentBytes);
+      if (out.room < EXTENT_BYTES + Math.min(LEAST_EXTENT_BYTES, chunk.length - at)) yield out.take();
+      const part = chunk.subarray(at, at + out.room - EXTENT_BYTES);
       putExtent(offset, part.length);
       out.put((buffer, to) => to + part.copy(buffer, to));
       at += part.length;
       offset += part.length;
     }
-  if (out.room < extentBytes) yield out.take();
+  if (out.room < EXTENT_BYTES) yield out.take();
   putExtent(size, 0);
 }
 

@@ -5,10 +5,10 @@ import { ThawError } from "../errors.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import {
-  extentBytes,
-  headerBytes,
+  EXTENT_BYTES,
+  HEADER_BYTES,
   kind,
-  maxAttributesBytes,
+  MAX_ATTRIBUTES_BYTES,
   type RecordHeader,
   readHeader,
   showPath,
@@ -208,7 +208,7 @@ async function addRecord(
   const type = (await reader.read(1))[0] ?? 0;
   if (type === kind.end) return false;
   if (type > kind.attributes) throw treeFault(`unknown kind ${type}`);
-  const { pathBytes, ...header } = readHeader(type, Buffer.from(await reader.read(headerBytes - 1)));
+  const { pathBytes, ...header } = readHeader(type, Buffer.from(await reader.read(HEADER_BYTES - 1)));
   const path = Buffer.from(await reader.read(pathBytes));
   const refused = refusePath(path, splitPath(path));
   if (refused !== undefined) throw treeFault(refused);
@@ -226,7 +226,7 @@ async function addRecord(
     const text = await readText(reader);
     if (type === kind.skipped) skip(text.toString());
     else if (type === kind.attributes) {
-      if (text.length > maxAttributesBytes) throw treeFault(`attributes of ${showPath(path)}`);
+      if (text.length > MAX_ATTRIBUTES_BYTES) throw treeFault(`attributes of ${showPath(path)}`);
       onAttributes?.(path, text.toString().split("\0").filter(Boolean));
       return true;
     } else if (sound && isUtf8(text)) {
@@ -254,7 +254,7 @@ function metaOf({ mode, mtime, uid, gid }: RecordHeader): TarMeta {
 /** A file's bytes, its holes as zeros. */
 async function* readContent(reader: ByteReader, size: number, path: Buffer): AsyncGenerator<Buffer, void> {
   for (let end = 0; ; ) {
-    const extent = await reader.read(extentBytes);
+    const extent = await reader.read(EXTENT_BYTES);
     const start = extent.readBigUInt64LE(0);
     const length = extent.readUInt32LE(8);
     if (length === 0) return;

@@ -4,10 +4,10 @@ import { splitNames } from "./attributes.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { Destination } from "./destination.ts";
 import {
-  extentBytes,
-  headerBytes,
+  EXTENT_BYTES,
+  HEADER_BYTES,
   kind,
-  maxAttributesBytes,
+  MAX_ATTRIBUTES_BYTES,
   type RecordHeader,
   readHeader,
   showPath,
@@ -58,7 +58,7 @@ const defaultLimits: UnpackLimits = {
   fileBytes: 2 ** 40,
   depth: 256,
 };
-const keptSkipped = 1000;
+const KEPT_SKIPPED = 1000;
 
 /**
  * Unpacks a tree stream beneath `folder`, which is made when absent. The stream may be a hostile guest's: nothing is written outside,
@@ -128,7 +128,7 @@ class Unpacker {
 
   async #applyRecord(type: number): Promise<void> {
     if (type > kind.attributes) throw treeFault(`unknown kind ${type}`);
-    const { pathBytes, ...fixed } = readHeader(type, await this.#read(headerBytes - 1));
+    const { pathBytes, ...fixed } = readHeader(type, await this.#read(HEADER_BYTES - 1));
     const header: RecordHeader = { ...fixed, path: Buffer.from(await this.#read(pathBytes)) };
     const parts = splitPath(header.path);
     const refused = refusePath(header.path, parts);
@@ -172,7 +172,7 @@ class Unpacker {
   /** Once per file or folder, so that a guest can't go on with them forever. */
   async #applyAttributes(path: Buffer): Promise<void> {
     const names = await this.#readText();
-    if (names.length > maxAttributesBytes)
+    if (names.length > MAX_ATTRIBUTES_BYTES)
       throw treeFault(`${names.length} bytes of attributes of ${showPath(path)}`);
     if (this.#describable?.equals(path) !== true)
       throw treeFault(`attributes of ${showPath(path)}, which is not the entry before`);
@@ -221,7 +221,7 @@ class Unpacker {
   /** @param fd undefined: what is read is written nowhere. @returns where the last extent ends. */
   async #applyExtents(fd: number | undefined, path: Buffer, size: number): Promise<number> {
     for (let end = 0; ; ) {
-      const extent = await this.#read(extentBytes);
+      const extent = await this.#read(EXTENT_BYTES);
       const start = extent.readBigUInt64LE(0);
       const length = extent.readUInt32LE(8);
       if (length === 0) return end;
@@ -247,7 +247,7 @@ class Unpacker {
 
   #skip(path: Buffer, reason: string): void {
     const skipped = { path, reason };
-    if (this.#result.skipped.length < keptSkipped) this.#result.skipped.push(skipped);
+    if (this.#result.skipped.length < KEPT_SKIPPED) this.#result.skipped.push(skipped);
     this.#options.onSkipped?.(skipped);
   }
 

@@ -3,11 +3,11 @@ import { ThawError } from "../errors.ts";
 import type { PackEntry } from "./pack.ts";
 import type { SourceFolder } from "./source-folder.ts";
 
-const slash = Buffer.from("/");
+const SLASH = Buffer.from("/");
 
 /** Joins a folder's path and a name, as bytes. An empty folder adds nothing. */
 export function joinPath(folder: Uint8Array, name: Uint8Array): Buffer {
-  return folder.length === 0 ? Buffer.from(name) : Buffer.concat([folder, slash, name]);
+  return folder.length === 0 ? Buffer.from(name) : Buffer.concat([folder, SLASH, name]);
 }
 
 /**

@@ -5,7 +5,7 @@ export interface GitSetting {
 }
 
 /** Keys that say how the repository is laid out, what it is called elsewhere, who commits, and how differences are shown. */
-const kept = [
+const KEPT = [
   /^core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|safecrlf|sparsecheckout|sparsecheckoutcone|abbrev|quotepath|worktree)$/,
   /^extensions\.[a-z-]+$/,
   /^index\.(version|sparse|skiphash)$/,
@@ -21,7 +21,7 @@ const kept = [
  * What makes git take files for unchanged after they were copied: their times of change, inodes and owners are others in the guest, their
  * times of modification and sizes are not.
  */
-const added: GitSetting[] = [
+const ADDED: GitSetting[] = [
   { key: "core.trustctime", value: "false" },
   { key: "core.checkstat", value: "minimal" },
 ];
@@ -180,7 +180,7 @@ function isKept({ key, value }: GitSetting, moved: boolean): boolean {
   // `!command`, and `helper::address`, which runs git-remote-helper
   if (/^submodule\..*\.update$/s.test(key) && !/^(checkout|rebase|merge|none)$/.test(value)) return false;
   if (/url$/.test(key) && /^[^/]*::/.test(value)) return false;
-  return kept.some((pattern) => pattern.test(key));
+  return KEPT.some((pattern) => pattern.test(key));
 }
 
 /**
@@ -194,7 +194,7 @@ export function cleanGitConfig(
   const lines: string[] = [];
   let current = "";
   const sent = settings.filter((setting) => isKept(setting, options.moved ?? false));
-  for (const { key, value } of [...sent, ...added, ...(options.extra ?? [])]) {
+  for (const { key, value } of [...sent, ...ADDED, ...(options.extra ?? [])]) {
     const { section, name } = writeSection(key);
     if (section !== current) lines.push(section);
     current = section;

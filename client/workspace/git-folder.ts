@@ -8,21 +8,21 @@ import { type Place, placeIn, type Repository, readModuleSettings, Unusable } fr
 
 const MAX_REF_BYTES = 1024;
 const MAX_LOG_BYTES = 64 << 20;
-const hex = "[0-9a-f]";
+const HEX = "[0-9a-f]";
 
 /** Folders of a repository that are sent, by their paths in it: those of its work tree alone, and those that worktrees share. */
 const ownFolders =
   /^(logs|info|refs|refs\/(bisect|worktree|rewritten)(\/.*)?|logs\/refs|logs\/refs\/(bisect|worktree|rewritten)(\/.*)?|rebase-merge|rebase-apply|sequencer)$/s;
-const sharedFolders = new RegExp(
-  `^(objects(/(${hex}{2}|pack|info(/commit-graphs)?))?|refs(/(?!(bisect|worktree|rewritten)(/|$)).*)?|logs|logs/refs(/(?!(bisect|worktree|rewritten)(/|$)).*)?|info|lfs(/objects(/${hex}{2}){0,2})?|reftable)$`,
+const SHARED_FOLDERS = new RegExp(
+  `^(objects(/(${HEX}{2}|pack|info(/commit-graphs)?))?|refs(/(?!(bisect|worktree|rewritten)(/|$)).*)?|logs|logs/refs(/(?!(bisect|worktree|rewritten)(/|$)).*)?|info|lfs(/objects(/${HEX}{2}){0,2})?|reftable)$`,
   "s",
 );
 
 /** Files likewise. Everything else stays here, whatever it is: hooks, credentials, cookies, locks, what other programs put there. */
 const ownFiles =
   /^((ORIG_|FETCH_|MERGE_|CHERRY_PICK_|REVERT_|REBASE_)?HEAD|MERGE_(MSG|MODE|RR)|AUTO_MERGE|SQUASH_MSG|COMMIT_EDITMSG|BISECT_[A-Z_]+|info\/sparse-checkout|logs\/HEAD|(logs\/)?refs\/(bisect|worktree|rewritten)\/.+|(rebase-merge|rebase-apply|sequencer)\/[^/]+)$/s;
-const sharedFiles = new RegExp(
-  `^(packed-refs|shallow|description|info/(exclude|attributes|grafts)|(logs/)?refs/(?!(bisect|worktree|rewritten)/).+|objects/${hex}{2}/${hex}{38}(${hex}{24})?|objects/pack/(pack-${hex}+\\.[a-z]+|multi-pack-index[a-z0-9.-]*)|objects/info/(packs|commit-graph|commit-graphs/(graph-${hex}+\\.graph|commit-graph-chain))|lfs/objects/${hex}{2}/${hex}{2}/${hex}{64}|reftable/(tables\\.list|0x${hex}+-0x${hex}+-${hex}+\\.(ref|log)))$`,
+const SHARED_FILES = new RegExp(
+  `^(packed-refs|shallow|description|info/(exclude|attributes|grafts)|(logs/)?refs/(?!(bisect|worktree|rewritten)/).+|objects/${HEX}{2}/${HEX}{38}(${HEX}{24})?|objects/pack/(pack-${HEX}+\\.[a-z]+|multi-pack-index[a-z0-9.-]*)|objects/info/(packs|commit-graph|commit-graphs/(graph-${HEX}+\\.graph|commit-graph-chain))|lfs/objects/${HEX}{2}/${HEX}{2}/${HEX}{64}|reftable/(tables\\.list|0x${HEX}+-0x${HEX}+-${HEX}+\\.(ref|log)))$`,
   "s",
 );
 
@@ -115,10 +115,10 @@ function addGitDir(entries: Entries, options: GitDirOptions): void {
   entries.set({ folder: commonDir.folder, source: commonDir.path, path });
   const one = gitDir === commonDir;
   if (one) {
-    const folders = [ownFolders, sharedFolders];
-    addKnown(entries, gitDir, { path, folders, files: [ownFiles, sharedFiles] });
+    const folders = [ownFolders, SHARED_FOLDERS];
+    addKnown(entries, gitDir, { path, folders, files: [ownFiles, SHARED_FILES] });
   } else {
-    addKnown(entries, commonDir, { path, folders: [sharedFolders], files: [sharedFiles] });
+    addKnown(entries, commonDir, { path, folders: [SHARED_FOLDERS], files: [SHARED_FILES] });
     addKnown(entries, gitDir, { path, folders: [ownFolders], files: [ownFiles] });
   }
   const head = placeIn(gitDir, "HEAD");

@@ -1,7 +1,9 @@
 /** Bytes in and out of a sandbox. Streams pass through; no path of the host is ever opened here. */
+
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { defined } from "../../api/defined.ts";
 import { attributesFlag, fileEntry, treeReport } from "../../api/schema.ts";
 import { keepTree } from "../../engine/captures/workspace.ts";
 import { EngineError } from "../../engine/errors.ts";
@@ -72,7 +74,7 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
         const { tree, skipped } = readTree(request, body);
         const source = keep === "1" ? keepTree(dir, { path: to, user }, tree) : tree;
         const told = await reach(request.params, reply, (agent) => agent.treeIn(to, source, user));
-        return { ...told, ...(skipped === undefined ? {} : { skipped }) };
+        return { ...told, ...defined({ skipped }) };
       }),
   );
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { type CaseFile, caseFile } from "../../api/case-file.ts";
 import type { EventDetails } from "../../api/event.ts";
 import { MAX_LAST_LINES } from "../../api/last-lines.ts";
-import { captureParts } from "../../api/travel.ts";
+import { CAPTURE_PARTS } from "../../api/travel.ts";
 import { isNoSpace } from "../as-engine-error.ts";
 import { Gate } from "../concurrency.ts";
 import { EngineError } from "../errors.ts";
@@ -390,7 +390,7 @@ export class Captures {
     for (const name of [SECRETS_FILE, ASKED_FILE, IMPORTED_FILE])
       if (await exists(join(draft, name))) await copyFile(join(draft, name), join(stored, name));
     const parts: CapturePart[] = [];
-    for (const name of captureParts) {
+    for (const name of CAPTURE_PARTS) {
       const raw = join(draft, name.endsWith(".zst") ? name.slice(0, -".zst".length) : name);
       const target = join(stored, name);
       if (name === "request.json" && (await exists(raw)))

@@ -3,13 +3,13 @@ import { z } from "zod";
 import { captureId, captureNotes, caseFile } from "../../api/case-file.ts";
 import { machineNeeds, recordedResources } from "../../api/machine.ts";
 import { digest } from "../../api/text.ts";
-import { captureBase, captureMemory, captureParts } from "../../api/travel.ts";
+import { CAPTURE_PARTS, captureBase, captureMemory } from "../../api/travel.ts";
 import { recordKind } from "../state/record.ts";
 
 export const caseKind = recordKind("case file", caseFile);
 
 export const capturePart = z.strictObject({
-  name: z.enum(captureParts),
+  name: z.enum(CAPTURE_PARTS),
   sizeBytes: z.int().min(0),
   sha256: digest,
   /** Uncompressed. */
@@ -31,7 +31,7 @@ export const captureManifest = z.strictObject({
   resumes: z.boolean(),
   parts: z
     .array(capturePart)
-    .max(captureParts.length)
+    .max(CAPTURE_PARTS.length)
     .refine((parts) => new Set(parts.map(({ name }) => name)).size === parts.length, "each part once"),
 });
 export const captureManifestKind = recordKind("capture manifest", captureManifest);

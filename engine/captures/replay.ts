@@ -2,6 +2,7 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { defined } from "../../api/defined.ts";
 import type { ExecDefaults } from "../../api/machine.ts";
 import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
@@ -63,7 +64,7 @@ export async function differenceOrigin(
   try {
     const difference = await captures.difference(capture, {
       ...{ into: dir, runner, signal },
-      ...(prefix === undefined ? {} : { prefix }),
+      ...defined({ prefix }),
     });
     const release = async (): Promise<void> => {
       runner.forget(difference.id);

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { sandboxCache } from "../../api/cache.ts";
-import { sandboxStates } from "../../api/closed-lists.ts";
+import { SANDBOX_STATES } from "../../api/closed-lists.ts";
 import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { networkPolicy } from "../../api/network.ts";
 import { forward } from "../../api/ports.ts";
@@ -65,7 +65,7 @@ export const sandboxRecord = z.object({
   id: z.string(),
   name: z.string(),
   /** `removed` is written before anything is: a folder that says so is cleared by the next daemon. */
-  state: z.enum(sandboxStates),
+  state: z.enum(SANDBOX_STATES),
   from: z.string(),
   snapshot: z.string(),
   runner: z.string(),

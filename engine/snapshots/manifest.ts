@@ -5,13 +5,13 @@
 import { z } from "zod";
 import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { digest } from "../../api/text.ts";
-import { layerNames, MAX_LAYERS, snapshotParts } from "../../api/travel.ts";
+import { layerNames, MAX_LAYERS, SNAPSHOT_PARTS } from "../../api/travel.ts";
 import { sha256 } from "../../durable/digest.ts";
 import { recordKind } from "../state/record.ts";
 
 /** Names are a closed list: a manifest can't name a host's file. */
 export const part = z.strictObject({
-  name: z.enum([...snapshotParts, ...layerNames]),
+  name: z.enum([...SNAPSHOT_PARTS, ...layerNames]),
   sizeBytes: z.int().min(0),
   /** On disk when made; holes not counted. */
   storedBytes: z.int().min(0),
@@ -33,10 +33,10 @@ export const manifest = z.strictObject({
   defaults: execDefaults,
   parts: z
     .array(part)
-    .min(snapshotParts.length)
-    .max(snapshotParts.length + MAX_LAYERS)
+    .min(SNAPSHOT_PARTS.length)
+    .max(SNAPSHOT_PARTS.length + MAX_LAYERS)
     .refine(
-      (parts) => parts.every(({ name }, index) => name === [...snapshotParts, ...layerNames][index]),
+      (parts) => parts.every(({ name }, index) => name === [...SNAPSHOT_PARTS, ...layerNames][index]),
       "memory, devices, disk.qcow2, then layers in order",
     ),
 });
@@ -47,7 +47,7 @@ export type Part = z.infer<typeof part>;
 
 /** Names of the disk layers above `disk.qcow2`, lowest first. */
 export function layersOf(value: Pick<Manifest, "parts">): string[] {
-  return value.parts.slice(snapshotParts.length).map(({ name }) => name);
+  return value.parts.slice(SNAPSHOT_PARTS.length).map(({ name }) => name);
 }
 
 /** Frozen from a sandbox while that ran, not quiesced as a build is. */

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { suggestNearest } from "../../api/nearest.ts";
-import { snapshotParts } from "../../api/travel.ts";
+import { SNAPSHOT_PARTS } from "../../api/travel.ts";
 import { sha256, sha256File } from "../../durable/digest.ts";
 import { publish } from "../../durable/publish.ts";
 import { sync, writeNew, writeWhole } from "../../durable/write.ts";
@@ -87,7 +87,7 @@ export class SnapshotStore {
     layers: readonly string[] = [],
   ): Promise<StoredSnapshot> {
     const parts: Part[] = [];
-    for (const name of [...snapshotParts, ...layers.map((layer) => part.shape.name.parse(layer))]) {
+    for (const name of [...SNAPSHOT_PARTS, ...layers.map((layer) => part.shape.name.parse(layer))]) {
       const path = join(draft, name);
       const digest = await sha256File(path, signal);
       const { size, blocks } = await stat(path);

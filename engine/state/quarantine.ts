@@ -3,16 +3,18 @@
  * note beside it. What something may still use by its path (a sandbox's folder, a snapshot) stays where it is and is only marked; marks are
  * found anew by every daemon.
  */
+
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize, relative } from "node:path";
 import { z } from "zod";
+import { defined } from "../../api/defined.ts";
 import { sync, writeNew } from "../../durable/write.ts";
 import type { Probe } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import { completeEntries } from "./entries.ts";
 import { readRecord, recordKind } from "./record.ts";
 
-const quarantineKinds = [
+const QUARANTINE_KINDS = [
   "sandbox",
   "exec",
   "snapshot",
@@ -22,7 +24,7 @@ const quarantineKinds = [
   "notes",
   "import",
 ] as const;
-export type QuarantineKind = (typeof quarantineKinds)[number];
+export type QuarantineKind = (typeof QUARANTINE_KINDS)[number];
 
 const NOTE_FILE = "note.json";
 /** The file or folder that was moved, under its new name. */
@@ -31,7 +33,7 @@ const CONTENT = "content";
 const note = recordKind(
   "quarantine note",
   z.object({
-    kind: z.enum(quarantineKinds),
+    kind: z.enum(QUARANTINE_KINDS),
     what: z.string(),
     reason: z.string(),
     at: z.string(),
@@ -94,7 +96,7 @@ export class Quarantine {
     const entry = {
       ...{ id: `${kind}/${what}`, kind, what, reason, at: new Date().toISOString() },
       ...{ from: relative(this.#root, path), moved: false },
-      ...(hint === undefined ? {} : { hint }),
+      ...defined({ hint }),
     };
     this.#marks.set(entry.id, entry);
     return entry;
@@ -141,7 +143,7 @@ export class Quarantine {
   /** Those marked and those moved, oldest first. */
   async list(): Promise<QuarantineEntry[]> {
     const moved = await Promise.all(
-      quarantineKinds.map(async (kind) => {
+      QUARANTINE_KINDS.map(async (kind) => {
         const names = await completeEntries(join(this.#dir, kind));
         return Promise.all(names.map((name) => this.#read(kind, name)));
       }),

@@ -1,4 +1,5 @@
 /** Runs one command in a guest that is being built, and hands its output on line by line. */
+import { defined } from "../../api/defined.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { AgentRefusal } from "../../runners/agent/errors.ts";
 import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
@@ -43,7 +44,7 @@ export async function runGuestStep(
         id,
         argv: ["/bin/sh", "-e", "-c", step.run],
         env: step.env,
-        ...(step.user === undefined ? {} : { user: step.user }),
+        ...defined({ user: step.user }),
         cwd: step.cwd ?? "/",
       },
       {

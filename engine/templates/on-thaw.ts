@@ -1,4 +1,5 @@
 /** A template's `onThaw` commands: they run in each new clone before anything else may run in it. */
+import { defined } from "../../api/defined.ts";
 import type { ExecDefaults } from "../../api/machine.ts";
 import { paced } from "../../host/pace.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
@@ -32,7 +33,7 @@ export async function runOnThaw(
         });
       if (!(error instanceof EngineError)) throw error;
       throw new EngineError(error.code, `onThaw: ${error.message}`, {
-        ...(error.details === undefined ? {} : { details: error.details }),
+        ...defined({ details: error.details }),
         cause: error,
       });
     }

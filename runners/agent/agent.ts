@@ -1,6 +1,8 @@
 /** What the engine asks of a guest: the agent's requests as typed calls. Errors: `AgentRefusal`, `SessionError`. */
+
 import type { Duplex, Readable } from "node:stream";
 import { z } from "zod";
+import { defined } from "../../api/defined.ts";
 import {
   crash,
   type FileEntry,
@@ -118,7 +120,7 @@ export class Agent {
 
   /** The ELF core of a held crash, the first when no pid is given. The process ends with the download, whole or not. */
   async core(pid?: number): Promise<Crash & { body: Duplex }> {
-    const stream = this.session.open("core", pid === undefined ? {} : { pid }, { shape: DOWNLOAD_SHAPE });
+    const stream = this.session.open("core", defined({ pid }), { shape: DOWNLOAD_SHAPE });
     const body = duplexOf(stream);
     body.on("error", () => {});
     const ok = await this.#within(stream, stream.answer(crash), ANSWER_DEADLINE_MS);
@@ -140,11 +142,11 @@ export class Agent {
 
   /** Unpacks a tree stream (docs/PROTOCOL.md) beneath `path`. */
   treeIn(path: string, source: AsyncIterable<Buffer>, user?: string): Promise<z.infer<typeof treeReport>> {
-    return this.#upload("tree-in", { path, ...(user === undefined ? {} : { user }) }, source, treeReport);
+    return this.#upload("tree-in", { path, ...defined({ user }) }, source, treeReport);
   }
 
   async writeFile(path: string, source: Readable, mode?: number, user?: string): Promise<void> {
-    const given = { ...(mode === undefined ? {} : { mode }), ...(user === undefined ? {} : { user }) };
+    const given = { ...defined({ mode, user }) };
     await this.#upload("write", { path, ...given }, source, nothing);
   }
 

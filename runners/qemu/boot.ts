@@ -1,6 +1,8 @@
 /** A cold boot from a root disk. */
+
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { defined } from "../../api/defined.ts";
 import type { BootSpec, MachineNeeds, MachineRecord } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import {
@@ -71,7 +73,7 @@ export async function boot(
       ? undefined
       : (dir) =>
           freezeToFiles({ qmp, keeper, runtimeDir, hostDirInside, dir, memoryFile, diskFile: disk.path });
-  return new QemuMachine({ record, qmp, keeper, ...(freezer === undefined ? {} : { freezer }) });
+  return new QemuMachine({ record, qmp, keeper, ...defined({ freezer }) });
 }
 
 export interface RecordParts {

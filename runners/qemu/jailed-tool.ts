@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { chmod, lchown, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { defined } from "../../api/defined.ts";
 import { unprotect } from "../../host/oom-score.ts";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
@@ -101,7 +102,7 @@ async function describe(context: Context, tool: JailedTool): Promise<[string, ..
   return jailedCommand(context, {
     bindings: places.map((path) => ({ source: path, target: show(path), writable: writes.includes(path) })),
     own: writes,
-    limits: { ...TOOL_LIMITS, ...(tool.fileBytes === undefined ? {} : { fileBytes: tool.fileBytes }) },
+    limits: { ...TOOL_LIMITS, ...defined({ fileBytes: tool.fileBytes }) },
     command: [tool.command, ...tool.args(show)],
   });
 }

@@ -1,7 +1,9 @@
 /** Lines of `thaw doctor` about machines. Nothing is booted; what a boot proves is recalled. */
+
 import { access, statfs } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
+import { defined } from "../../api/defined.ts";
 import { forbiddenNamespaces, lackingRanges } from "../../host/user-namespaces.ts";
 import { type Probe, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
@@ -104,7 +106,7 @@ async function probeJail(context: Context, options: ProbeOptions): Promise<Findi
   const detail = `machines run without a jail: ${support.reason}`;
   if (options.jail === "off")
     return { state: "warning", detail, hint: "leave the jail on unless the whole host is thrown away" };
-  return { state: "warning", detail, ...(support.hint === undefined ? {} : { hint: support.hint }) };
+  return { state: "warning", detail, ...defined({ hint: support.hint }) };
 }
 
 async function probeLimits(context: Context): Promise<Finding> {

@@ -1,7 +1,9 @@
 /** The QEMU runner: makes microVMs on this host, thaws them from snapshots and finds them again. */
+
 import { createHash } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { defined } from "../../api/defined.ts";
 import { type MachineNeeds, type Runner, RunnerError, type RunnerSettings } from "../runner.ts";
 import { adopt } from "./adopt.ts";
 import { devicesDigest } from "./argv.ts";
@@ -194,7 +196,7 @@ function createContext(
       const found = await support;
       if (found.jailed || (options.jail !== "required" && !insists)) return found;
       const which = insists ? "a machine that was imported" : "every machine";
-      const hint = found.hint === undefined ? {} : { hint: found.hint };
+      const hint = defined({ hint: found.hint });
       throw new RunnerError(
         "unsupported",
         `${which} must be jailed and this host can't: ${found.reason}`,

@@ -1,5 +1,7 @@
 /** Runs a host tool to its end, with an error that says what to install when it is missing. */
+
 import type { Readable, Writable } from "node:stream";
+import { defined } from "../../api/defined.ts";
 import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { RunnerError, type RunnerErrorCode } from "../runner.ts";
@@ -29,8 +31,7 @@ export async function runTool(
   const timeoutMs = paced(options.timeoutMs);
   const { execa } = await import("execa");
   const process = execa(command, args, {
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...defined({ cwd: options.cwd, cancelSignal: options.signal }),
     timeout: timeoutMs,
     killSignal: "SIGKILL",
     env: { LC_ALL: "C.UTF-8" },

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
-import { sandboxPanes } from "../../cli/tui/views/sandboxes/panes.ts";
+import { SANDBOX_PANES } from "../../cli/tui/views/sandboxes/panes.ts";
 import { type Answer, logOf, OddDaemon } from "../helpers/odd-daemon.ts";
 import { until } from "../helpers/processes.ts";
 import { Terminal } from "../helpers/tmux.ts";
@@ -94,7 +94,7 @@ test("whatever is in names, logs, labels, errors: the frame stays whole, nothing
     Resources: "because",
     Processes: "refused",
   };
-  for (const { title } of sandboxPanes.slice(1)) {
+  for (const { title } of SANDBOX_PANES.slice(1)) {
     await terminal.press("Tab");
     await terminal.until(texts[title] ?? "日本");
     await checkFrame(terminal);

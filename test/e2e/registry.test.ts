@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Artifact } from "../../api/schema.ts";
 import { ArchiveReader, ArchiveWriter } from "../../client/stores/archive.ts";
-import { manifestType } from "../../client/stores/artifact.ts";
+import { MANIFEST_TYPE } from "../../client/stores/artifact.ts";
 import { openStore } from "../../client/stores/open.ts";
 import { find } from "../../client/stores/pull.ts";
 import { pushArtifacts, type Sending } from "../../client/stores/push.ts";
@@ -333,7 +333,7 @@ describe("tags", () => {
     const other = Buffer.from(
       JSON.stringify({
         schemaVersion: 2,
-        mediaType: manifestType,
+        mediaType: MANIFEST_TYPE,
         artifactType: "application/vnd.example",
         config: {
           mediaType: "application/vnd.oci.empty.v1+json",
@@ -349,7 +349,7 @@ describe("tags", () => {
       signal,
     );
     for (let index = 0; index < 120; index++)
-      await store.putManifest(other, { tag: `other-${index}`, mediaType: manifestType }, signal);
+      await store.putManifest(other, { tag: `other-${index}`, mediaType: MANIFEST_TYPE }, signal);
     const one = sample(1000, "zzz");
     await pushSample(store, one);
     expect(await tagsOf(store)).toEqual(["zzz"]);

@@ -22,7 +22,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ThawError } from "../../client/errors.ts";
-import { headerBytes, kind, writeBytes, writeHeader } from "../../client/tree/format.ts";
+import { HEADER_BYTES, kind, writeBytes, writeHeader } from "../../client/tree/format.ts";
 import { packTree, type SkippedEntry } from "../../client/tree/pack.ts";
 import { SourceFolder } from "../../client/tree/source-folder.ts";
 import { type UnpackOptions, unpackTree } from "../../client/tree/unpack.ts";
@@ -73,7 +73,7 @@ interface Made {
 function craft(...records: Made[]): Buffer {
   const parts = records.map(({ kind: type, path, mode = 0o644, rest }) => {
     const bytes = Buffer.from(path, "latin1");
-    const header = Buffer.alloc(headerBytes + bytes.length);
+    const header = Buffer.alloc(HEADER_BYTES + bytes.length);
     writeHeader(header, 0, {
       kind: type,
       mode,

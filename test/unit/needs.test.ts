@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { snapshotParts } from "../../api/travel.ts";
+import { SNAPSHOT_PARTS } from "../../api/travel.ts";
 import { Pruner } from "../../engine/captures/prune.ts";
 import { CaptureStore } from "../../engine/captures/store.ts";
 import { Holds } from "../../engine/holds.ts";
@@ -123,7 +123,7 @@ test("the pruner removes an old snapshot that nothing needs, and not what the un
 async function oldSnapshot(store: SnapshotStore, name: string): Promise<string> {
   const draft = join(home, "snapshots", `.${name}`);
   await mkdir(draft, { recursive: true });
-  for (const part of snapshotParts) await writeFile(join(draft, part), name);
+  for (const part of SNAPSHOT_PARTS) await writeFile(join(draft, part), name);
   const { id } = await store.publish(draft, {
     ...{ createdAt: "2026-01-01T00:00:00.000Z", template: null, warm: [], variantOf: null, bootedFrom: null },
     resources: { cpus: 1, memoryMib: 256, diskMib: 1024 },

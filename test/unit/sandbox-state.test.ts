@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type SandboxState, sandboxStates } from "../../api/closed-lists.ts";
+import { SANDBOX_STATES, type SandboxState } from "../../api/closed-lists.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { labelsMatch } from "../../engine/sandboxes/labels.ts";
 import {
@@ -13,10 +13,12 @@ import {
   verbs,
 } from "../../engine/sandboxes/state.ts";
 
-const states = fc.constantFrom(...sandboxStates);
+const states = fc.constantFrom(...SANDBOX_STATES);
 
 test("the table of transitions", () => {
-  const table = sandboxStates.map((from) => `${from}: ${sandboxStates.filter((to) => mayFollow(from, to))}`);
+  const table = SANDBOX_STATES.map(
+    (from) => `${from}: ${SANDBOX_STATES.filter((to) => mayFollow(from, to))}`,
+  );
   expect(table).toEqual([
     "creating: running,failed,removing",
     "running: paused,unresponsive,stopped,failed,removing",
@@ -58,7 +60,7 @@ test("a refused verb says the state, why, and what it allows", () => {
   expect(() => checkVerb("pause", record)).toThrow(
     "can't pause sandbox web: it is failed (its kernel panicked); failed allows: extend, rm",
   );
-  for (const state of sandboxStates) {
+  for (const state of SANDBOX_STATES) {
     for (const verb of verbs) {
       const check = (): void => checkVerb(verb, { name: "web", state, reason: null });
       if (allows(state, verb)) expect(check).not.toThrow();

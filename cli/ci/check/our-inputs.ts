@@ -1,5 +1,5 @@
 /** The inputs of the Action, as action.yml has them. */
-export const ourInputs: readonly string[] = [
+export const OUR_INPUTS: readonly string[] = [
   ...["run", "shell", "working-directory", "template", "snapshot", "name", "sandbox", "workspace", "exclude"],
   ...[
     "repository",

@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import stringWidth from "string-width";
 import { cleanText } from "../../format/clean-text.ts";
-import { oneColumnEach, widthOf } from "./width.ts";
+import { ONE_COLUMN_EACH, widthOf } from "./width.ts";
 
 /** What a piece of text means; `paint` gives it a colour. */
 export type Tone = "accent" | "bad" | "good" | "warn" | "dim" | "strong";
@@ -30,17 +30,17 @@ let segmenter: Intl.Segmenter | undefined;
  * Characters by which some terminals join others, or make them wider, and others do not: without them a text has the same width in all.
  * A family of emoji becomes its members.
  */
-const disputed = /[\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\p{Emoji_Modifier}]|\u20e3/gu;
+const DISPUTED = /[\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\p{Emoji_Modifier}]|\u20e3/gu;
 
 /** The text as it can be drawn: without what would drive the terminal, or be as wide as the terminal likes. */
 export function showable(text: string): string {
-  return oneColumnEach.test(text) ? text : cleanText(text).replace(disputed, "").toWellFormed();
+  return ONE_COLUMN_EACH.test(text) ? text : cleanText(text).replace(DISPUTED, "").toWellFormed();
 }
 
 /** Cuts a text to `width` columns, with `…` where something is missing. Never splits a character that is made of several code points. */
 export function cut(text: string, width: number): string {
   if (width <= 0) return "";
-  if (oneColumnEach.test(text)) return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+  if (ONE_COLUMN_EACH.test(text)) return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
   // no character takes more than two columns, and few code points make one: the rest of a long text is not looked at
   const head = text.slice(0, width * 16);
   segmenter ??= new Intl.Segmenter();

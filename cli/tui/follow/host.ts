@@ -1,5 +1,7 @@
 /** Follows one host: its lists, then its events from there on. A host that goes away is tried again until it is back. */
+
 import { setTimeout as pause } from "node:timers/promises";
+import { defined } from "../../../api/defined.ts";
 import { type RemoteHost, Thaw, ThawError } from "../../../client/index.ts";
 import type { HostState, Trouble } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
@@ -44,7 +46,7 @@ function readPage(
       return { ...end, items: sandboxes.map(({ info }) => info) };
     },
     captures: async () => {
-      const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
+      const query = { limit: PAGE, ...defined({ after }) };
       const { captures, ...end } = await client.captures.list(query, { signal });
       return { ...end, items: captures };
     },

@@ -11,8 +11,8 @@ import type {
 } from "../../../client/index.ts";
 import type { Line } from "../draw/text.ts";
 
-export const viewIds = ["sandboxes", "failures", "snapshots", "templates", "hosts"] as const;
-export type ViewId = (typeof viewIds)[number];
+export const VIEW_IDS = ["sandboxes", "failures", "snapshots", "templates", "hosts"] as const;
+export type ViewId = (typeof VIEW_IDS)[number];
 
 /** What failed, and what to type. */
 export interface Trouble {

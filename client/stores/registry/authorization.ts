@@ -6,11 +6,11 @@ import type { Challenge } from "./challenge.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
 import { isPassingStatus, PassingError, parseRetryAfter, waitToRetry } from "./retry.ts";
 
-const maxTokenBytes = 65_536;
+const MAX_TOKEN_BYTES = 65_536;
 /** By the token specification, where the service does not say. */
-const defaultLifeSeconds = 60;
+const DEFAULT_LIFE_SECONDS = 60;
 /** A token is asked for anew before it ends, not after. */
-const usedShare = 0.8;
+const USED_SHARE = 0.8;
 
 interface Place {
   /** As people write it. */
@@ -128,7 +128,7 @@ export class Authorization {
   ): Promise<Held> {
     const { name, dispatcher, broken } = this.#place;
     const told = await request(url, { ...asked, dispatcher })
-      .then(async (answer) => ({ answer, text: await readText(answer, maxTokenBytes) }))
+      .then(async (answer) => ({ answer, text: await readText(answer, MAX_TOKEN_BYTES) }))
       .catch((error: unknown) => {
         asked.signal.throwIfAborted();
         throw broken(error, "its token service can't be asked");
@@ -143,7 +143,7 @@ export class Authorization {
     if (statusCode !== 200) throw this.denied(`gets no token from ${url.origin} (${statusCode})`, push);
     const { token, seconds } = readToken(told.text);
     if (token === undefined) throw new ThawError("store-denied", `${name}: ${url.origin} sent no token`);
-    return { header: `Bearer ${token}`, untilMs: performance.now() + seconds * 1000 * usedShare };
+    return { header: `Bearer ${token}`, untilMs: performance.now() + seconds * 1000 * USED_SHARE };
   }
 
   #realm(realm: string): URL {
@@ -192,6 +192,6 @@ function readToken(text: string): { token: string | undefined; seconds: number }
   const { expires_in: seconds } = value;
   return {
     token: [value.token, value.access_token].find(fits),
-    seconds: typeof seconds === "number" && seconds > 0 ? seconds : defaultLifeSeconds,
+    seconds: typeof seconds === "number" && seconds > 0 ? seconds : DEFAULT_LIFE_SECONDS,
   };
 }

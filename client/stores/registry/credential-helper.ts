@@ -7,8 +7,8 @@ import { ThawError } from "../../errors.ts";
 import type { Credentials } from "./credentials.ts";
 
 type Environment = Record<string, string | undefined>;
-const deadlineMs = 20_000;
-const answerBytes = 1 << 20;
+const DEADLINE_MS = 20_000;
+const ANSWER_BYTES = 1 << 20;
 
 /**
  * Asks `docker-credential-NAME` by docker's protocol: the registry's name on stdin, JSON on stdout. Null when it knows none.
@@ -102,7 +102,12 @@ function run(
   { action, input, env }: { action: "get" | "store" | "erase"; input: string; env: Environment },
 ): Promise<string | null> {
   const { promise, resolve, reject } = Promise.withResolvers<string | null>();
-  const options = { timeout: deadlineMs, maxBuffer: answerBytes, cwd: "/", env: { ...process.env, ...env } };
+  const options = {
+    timeout: DEADLINE_MS,
+    maxBuffer: ANSWER_BYTES,
+    cwd: "/",
+    env: { ...process.env, ...env },
+  };
   const child = execFile(program, [action], options, (error, stdout, stderr) => {
     if (error === null) resolve(stdout);
     else if (/not found/i.test(stdout) || /credentials not found/i.test(stderr)) resolve(null);

@@ -25,7 +25,7 @@ interface AuthFile {
 }
 
 /** Where docker keeps what it knows of Docker Hub. */
-const dockerHubKey = "https://index.docker.io/v1/";
+const DOCKER_HUB_KEY = "https://index.docker.io/v1/";
 
 /**
  * Looks into `REGISTRY_AUTH_FILE` alone when it is set, else into docker's and podman's files, the first that knows the registry.
@@ -47,7 +47,7 @@ export async function findCredentials(
     for (const host of hosts) {
       const helper = file.credHelpers[host];
       if (helper === undefined) continue;
-      const answer = await askHelper(helper, isDockerHub ? dockerHubKey : host, { env, required: true });
+      const answer = await askHelper(helper, isDockerHub ? DOCKER_HUB_KEY : host, { env, required: true });
       if (answer !== null) return answer;
     }
     const own = known === undefined ? null : readEntry(known, path);
@@ -98,7 +98,7 @@ export function credentialHelperOf(value: Fields, registry: string): string | un
 
 /** What docker calls a registry: the key of its entry, and the name that its helpers get. */
 export function serverOf(registry: string): string {
-  return registry === "docker.io" ? dockerHubKey : registry;
+  return registry === "docker.io" ? DOCKER_HUB_KEY : registry;
 }
 
 /** Every key under which a file may have an entry for the whole registry, in lower case. */
@@ -109,7 +109,7 @@ export function keysOf(registry: string): string[] {
 /** @param registry as credentials name it */
 function hostsOf(registry: string): string[] {
   return registry === "docker.io"
-    ? [dockerHubKey, "index.docker.io", "docker.io", "registry-1.docker.io"]
+    ? [DOCKER_HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io"]
     : [registry, `${registry}:443`];
 }
 

@@ -1,6 +1,8 @@
 /** HTTP with a registry: challenges answered, redirects followed, passing failures tried again, final ones told in words. */
+
 import { Readable } from "node:stream";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { defined } from "../../../api/defined.ts";
 import { describeNoAnswer, systemCode, ThawError } from "../../errors.ts";
 import { Authorization } from "./authorization.ts";
 import { readText } from "./body.ts";
@@ -11,12 +13,12 @@ import { isPassingError, isPassingStatus, PassingError, parseRetryAfter, waitToR
 
 /** A registry that says nothing for this long is taken for gone. `THAW_STORE_TIMEOUT`: other seconds. */
 const silenceMs = 30_000;
-const connectMs = 10_000;
+const CONNECT_MS = 10_000;
 /** What was written last may still be on its way, and a registry may look at all of a blob before it answers. */
-const uploadPatience = 4;
-const maxRedirects = 5;
-const maxErrorBytes = 16_384;
-const sliceBytes = 64 << 10;
+const UPLOAD_PATIENCE = 4;
+const MAX_REDIRECTS = 5;
+const MAX_ERROR_BYTES = 16_384;
+const SLICE_BYTES = 64 << 10;
 
 export interface Asked {
   method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
@@ -51,7 +53,7 @@ export class RegistryHttp {
     this.#origin = new URL(`${plainHttp || isLoopback(host) ? "http" : "https"}://${host}`).origin;
     const ms = Number(process.env.THAW_STORE_TIMEOUT) * 1000 || silenceMs;
     this.#silenceMs = ms;
-    const options = { connect: { timeout: Math.min(ms, connectMs) }, headersTimeout: ms, bodyTimeout: ms };
+    const options = { connect: { timeout: Math.min(ms, CONNECT_MS) }, headersTimeout: ms, bodyTimeout: ms };
     this.#dispatcher = isLoopback(host) ? new Agent(options) : new EnvHttpProxyAgent(options);
     this.#authorization = new Authorization({
       ...{ name: this.name, registry, repository, origin: this.#origin, dispatcher: this.#dispatcher },
@@ -125,7 +127,7 @@ export class RegistryHttp {
     const reads = method === "GET" || method === "HEAD";
     let url = new URL(asked.url, this.#origin);
     let away = url.origin !== this.#origin;
-    for (let hops = 0; hops <= maxRedirects; hops++) {
+    for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
       const answer = await this.#request(asked, url, away);
       const { location } = answer.headers;
       const { statusCode } = answer;
@@ -148,7 +150,7 @@ export class RegistryHttp {
       away ||= next.origin !== this.#origin;
       url = next;
     }
-    throw new ThawError("store-unreachable", `${this.name}: more than ${maxRedirects} redirects`);
+    throw new ThawError("store-unreachable", `${this.name}: more than ${MAX_REDIRECTS} redirects`);
   }
 
   async #request(asked: Asked, url: URL, away: boolean): Promise<Answer> {
@@ -159,14 +161,14 @@ export class RegistryHttp {
         ...{ method, signal, dispatcher: this.#dispatcher },
         headers: {
           ...{ "user-agent": "thaw", ...headers },
-          ...(authorization === undefined ? {} : { authorization }),
+          ...defined({ authorization }),
           ...(body === undefined ? {} : { "content-length": String(body.length) }),
         },
         ...(body === undefined
           ? {}
           : {
               body: Readable.from(slices(body), { objectMode: false }),
-              headersTimeout: this.#silenceMs * uploadPatience,
+              headersTimeout: this.#silenceMs * UPLOAD_PATIENCE,
             }),
       });
       this.#hasAnswered = true;
@@ -213,7 +215,7 @@ export class RefusedError extends ThawError {
 
 /** In pieces, so that the time without an answer is counted from the last one that the registry took. */
 async function* slices(body: Buffer): AsyncGenerator<Buffer, void> {
-  for (let at = 0; at < body.length; at += sliceBytes) yield body.subarray(at, at + sliceBytes);
+  for (let at = 0; at < body.length; at += SLICE_BYTES) yield body.subarray(at, at + SLICE_BYTES);
 }
 
 function describe(error: Error, code: string | undefined): string {
@@ -224,7 +226,7 @@ function describe(error: Error, code: string | undefined): string {
 
 /** A registry's own words, as the specification has them. */
 async function readRefusal(answer: Answer): Promise<{ code?: string; message?: string }> {
-  const text = await readText(answer, maxErrorBytes).catch(() => "");
+  const text = await readText(answer, MAX_ERROR_BYTES).catch(() => "");
   try {
     const [first] = (JSON.parse(text) as { errors: { code?: unknown; message?: unknown }[] }).errors;
     const words = (value: unknown): string => (typeof value === "string" ? value.slice(0, 300) : "");

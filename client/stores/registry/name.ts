@@ -11,24 +11,24 @@ export interface RegistryName {
   tag: string | undefined;
 }
 
-export const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const digestPattern = /^sha256:[0-9a-f]{64}$/;
-const hostPattern = /^(\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)$/;
-const repositoryPattern = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/;
-const maxNameLength = 255;
-const maxPort = 65_535;
+export const TAG_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+const DIGEST_PATTERN = /^sha256:[0-9a-f]{64}$/;
+const HOST_PATTERN = /^(\[[0-9a-f:]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)$/;
+const REPOSITORY_PATTERN = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/;
+const MAX_NAME_LENGTH = 255;
+const MAX_PORT = 65_535;
 const dockerHub = { name: "docker.io", host: "registry-1.docker.io" };
-const dockerHubNames = new Set([
+const DOCKER_HUB_NAMES = new Set([
   dockerHub.name,
   dockerHub.host,
   "index.docker.io",
   "registry.hub.docker.com",
 ]);
-const example = "for instance oci:ghcr.io/acme/failures:TAG";
+const EXAMPLE = "for instance oci:ghcr.io/acme/failures:TAG";
 
 /** @param word with `oci:` before it. @throws ThawError `usage` with one sentence that names the mistake. */
 export function parseRegistryName(word: string): RegistryName {
-  const no = (why: string, hint = example): ThawError =>
+  const no = (why: string, hint = EXAMPLE): ThawError =>
     new ThawError("usage", `${word} is not oci:HOST[:PORT]/REPOSITORY[:TAG]: ${why}`, { hint });
   const rest = word.slice("oci:".length);
   if (/^([a-z]+:)?\/\//i.test(rest)) throw no("write the registry without https://");
@@ -45,10 +45,10 @@ export function parseRegistryName(word: string): RegistryName {
       "names of repositories have lower-case letters only",
       `oci:${registry}/${repository.toLowerCase()}${path.slice(repository.length)}`,
     );
-  if (!repositoryPattern.test(repository) || registry.length + repository.length > maxNameLength)
+  if (!REPOSITORY_PATTERN.test(repository) || registry.length + repository.length > MAX_NAME_LENGTH)
     throw no(`${JSON.stringify(repository)} is not a name of a repository`);
-  if (tag !== undefined && !tagPattern.test(tag)) throw no(`${JSON.stringify(tag)} is not a tag`);
-  if (more.length > 0 || (digest !== undefined && !digestPattern.test(digest)))
+  if (tag !== undefined && !TAG_PATTERN.test(tag)) throw no(`${JSON.stringify(tag)} is not a tag`);
+  if (more.length > 0 || (digest !== undefined && !DIGEST_PATTERN.test(digest)))
     throw no("what follows @ is not a digest: sha256: and 64 hex digits");
   // A digest says more than the tag before it, as for docker.
   const named = digest ?? tag;
@@ -71,14 +71,14 @@ export function parseRegistryHost(word: string): Pick<RegistryName, "registry" |
 /** A registry as credentials and policies name it. @param registry `HOST[:PORT]` in any case */
 export function canonicalRegistry(registry: string): string {
   const name = registry.toLowerCase().replace(/:443$/, "");
-  return dockerHubNames.has(name) ? dockerHub.name : name;
+  return DOCKER_HUB_NAMES.has(name) ? dockerHub.name : name;
 }
 
 function parseHost(word: string, no: (why: string) => ThawError): Pick<RegistryName, "registry" | "host"> {
   const [, name = "", port] = /^(.*?)(?::([^:\]]*))?$/.exec(word.toLowerCase()) ?? [];
-  if (!hostPattern.test(name)) throw no(`${JSON.stringify(name)} is not a name of a host`);
-  if (port !== undefined && !(/^[0-9]{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= maxPort))
-    throw no(`${port === "" ? "an empty port" : port} is not a port, 1 to ${maxPort}`);
+  if (!HOST_PATTERN.test(name)) throw no(`${JSON.stringify(name)} is not a name of a host`);
+  if (port !== undefined && !(/^[0-9]{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= MAX_PORT))
+    throw no(`${port === "" ? "an empty port" : port} is not a port, 1 to ${MAX_PORT}`);
   const host = port === undefined ? name : `${name}:${Number(port)}`;
   const registry = canonicalRegistry(host);
   return { registry, host: registry === dockerHub.name ? dockerHub.host : host };

@@ -3,19 +3,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { systemCode, ThawError } from "../../errors.ts";
 
 /** Statuses that may be others the next time. */
-const passingStatuses = new Set([408, 425, 429, 500, 502, 503, 504]);
+const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** The connection was there and broke, or a resolver is overloaded. */
-const passingCodes = new Set(["ECONNRESET", "EPIPE", "EAI_AGAIN", "UND_ERR_SOCKET", "UND_ERR_CLOSED"]);
+const PASSING_CODES = new Set(["ECONNRESET", "EPIPE", "EAI_AGAIN", "UND_ERR_SOCKET", "UND_ERR_CLOSED"]);
 /** Final for a registry that has never answered. */
-const awayCodes = new Set([
+const AWAY_CODES = new Set([
   ...["ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
   ...["UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"],
 ]);
-export const maxTries = 6;
-const firstWaitMs = 250;
-const longestWaitMs = 8000;
+export const MAX_TRIES = 6;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 8000;
 /** A registry that wants more patience than this is given up. */
-const longestAskedMs = 120_000;
+const LONGEST_ASKED_MS = 120_000;
 
 /** A failure that may pass: the same request may work after a while. */
 export class PassingError extends ThawError {
@@ -32,7 +32,7 @@ export class PassingError extends ThawError {
 }
 
 export function isPassingStatus(status: number): boolean {
-  return passingStatuses.has(status);
+  return PASSING_STATUSES.has(status);
 }
 
 /** @param hasAnswered whether the registry answered before, so that it is likely to come back */
@@ -40,7 +40,7 @@ export function isPassingError(error: unknown, hasAnswered: boolean): boolean {
   const code = (error as { code?: string }).code ?? systemCode(error) ?? "";
   const system = systemCode(error) ?? "";
   const either = (set: ReadonlySet<string>): boolean => set.has(code) || set.has(system);
-  return either(passingCodes) || (hasAnswered && either(awayCodes));
+  return either(PASSING_CODES) || (hasAnswered && either(AWAY_CODES));
 }
 
 /** `Retry-After` (RFC 9110, 10.2.3) in ms: seconds or a date. */
@@ -54,13 +54,13 @@ export function parseRetryAfter(value: string | string[] | undefined, nowMs: num
 /** Waits before try number `tries + 1`: what the registry asks for, else twice as long each time. @throws the error when it is final; the signal's reason. */
 export async function waitToRetry(error: unknown, tries: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  if (!(error instanceof PassingError) || tries >= maxTries) throw error;
+  if (!(error instanceof PassingError) || tries >= MAX_TRIES) throw error;
   const asked = error.retryAfterMs;
-  if (asked !== undefined && asked > longestAskedMs)
+  if (asked !== undefined && asked > LONGEST_ASKED_MS)
     throw new ThawError(error.code, `${error.message}; it asks to wait for ${Math.ceil(asked / 1000)} s`, {
       hint: "run the command again after that time",
       cause: error,
     });
-  const backoff = Math.min(longestWaitMs, firstWaitMs * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
+  const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
   await sleep(asked ?? backoff, undefined, { signal }).catch(() => signal.throwIfAborted());
 }

@@ -1,6 +1,6 @@
 /** An OCI registry as a store (distribution specification 1.1). */
 import { ThawError } from "../../errors.ts";
-import { artifactTypeOf, manifestType, maxManifestBytes } from "../artifact.ts";
+import { artifactTypeOf, MANIFEST_TYPE, MAX_MANIFEST_BYTES } from "../artifact.ts";
 import { type Descriptor, digestOf, joinBytes, type ReadBytes, type Store } from "../store.ts";
 import { readBytes } from "./body.ts";
 import { RegistryHttp } from "./http.ts";
@@ -9,14 +9,14 @@ import { listTags } from "./tags.ts";
 import { Uploads } from "./upload.ts";
 
 /** Others' manifests are asked for too, so that it can be said what they are. */
-const manifestTypes = [
-  manifestType,
+const MANIFEST_TYPES = [
+  MANIFEST_TYPE,
   "application/vnd.oci.image.index.v1+json",
   "application/vnd.docker.distribution.manifest.v2+json",
   "application/vnd.docker.distribution.manifest.list.v2+json",
 ].join(", ");
 /** Manifests that are read at a time to tell of what kind they are. */
-const manifestsAtOnce = 8;
+const MANIFESTS_AT_ONCE = 8;
 
 export class OciStore implements Store {
   readonly name: string;
@@ -35,7 +35,7 @@ export class OciStore implements Store {
 
   async getManifest(reference: string, signal: AbortSignal): Promise<Buffer | null> {
     const url = `${this.#path}/manifests/${reference}`;
-    const headers = { accept: manifestTypes };
+    const headers = { accept: MANIFEST_TYPES };
     const answer = await this.#http.ask({
       method: "GET",
       url,
@@ -48,7 +48,7 @@ export class OciStore implements Store {
       await answer.body.dump();
       return null;
     }
-    const bytes = await readBytes(answer, maxManifestBytes).catch((error: unknown) => {
+    const bytes = await readBytes(answer, MAX_MANIFEST_BYTES).catch((error: unknown) => {
       signal.throwIfAborted();
       throw this.#http.broken(error, "a manifest was broken off");
     });
@@ -145,7 +145,7 @@ export class OciStore implements Store {
     };
     for await (const tag of listTags(this.#http, this.#path, signal)) {
       batch.push(tag);
-      if (batch.length < manifestsAtOnce) continue;
+      if (batch.length < MANIFESTS_AT_ONCE) continue;
       yield* await ours();
       batch = [];
     }

@@ -2,11 +2,11 @@
 import { ThawError } from "../../errors.ts";
 import { readBytes } from "./body.ts";
 import type { RegistryHttp } from "./http.ts";
-import { tagPattern } from "./name.ts";
+import { TAG_PATTERN } from "./name.ts";
 
-const pageTags = 100;
-const maxPages = 200;
-const maxPageBytes = 1 << 20;
+const PAGE_TAGS = 100;
+const MAX_PAGES = 200;
+const MAX_PAGE_BYTES = 1 << 20;
 
 /** Every tag, in the registry's order. @param path `/v2/REPOSITORY`. @throws ThawError */
 export async function* listTags(
@@ -14,11 +14,11 @@ export async function* listTags(
   path: string,
   signal: AbortSignal,
 ): AsyncGenerator<string, void> {
-  let url: URL | string = `${path}/tags/list?n=${pageTags}`;
+  let url: URL | string = `${path}/tags/list?n=${PAGE_TAGS}`;
   const seen = new Set<string>();
   for (let page = 1; ; page++) {
     const answer = await http.ask({ method: "GET", url, expect: [200, 404], push: false, signal });
-    const bytes = await readBytes(answer, maxPageBytes).catch((error: unknown) => {
+    const bytes = await readBytes(answer, MAX_PAGE_BYTES).catch((error: unknown) => {
       signal.throwIfAborted();
       throw http.broken(error, "the list of tags was broken off");
     });
@@ -30,8 +30,8 @@ export async function* listTags(
     }
     const next = nextOf(answer.headers.link);
     if (next === undefined) return;
-    if (page === maxPages)
-      throw new ThawError("store-corrupt", `${http.name} has more than ${maxPages} pages of tags`);
+    if (page === MAX_PAGES)
+      throw new ThawError("store-corrupt", `${http.name} has more than ${MAX_PAGES} pages of tags`);
     const following = http.resolve(next, answer.url);
     if (following.origin !== answer.url.origin)
       throw new ThawError(
@@ -45,7 +45,7 @@ export async function* listTags(
 function tagsOf(bytes: Buffer): string[] {
   try {
     const { tags } = JSON.parse(bytes.toString()) as { tags?: unknown };
-    return Array.isArray(tags) ? tags.filter((tag) => typeof tag === "string" && tagPattern.test(tag)) : [];
+    return Array.isArray(tags) ? tags.filter((tag) => typeof tag === "string" && TAG_PATTERN.test(tag)) : [];
   } catch {
     return [];
   }

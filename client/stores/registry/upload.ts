@@ -5,13 +5,13 @@
 import { ThawError } from "../../errors.ts";
 import type { Descriptor } from "../store.ts";
 import { type Answer, type Asked, RefusedError, type RegistryHttp } from "./http.ts";
-import { maxTries, PassingError, waitToRetry } from "./retry.ts";
+import { MAX_TRIES, PassingError, waitToRetry } from "./retry.ts";
 
 /** GHCR takes no longer ones; proxies often take 1 MiB at most. */
-const chunkSizes = [4 << 20, 1 << 20];
-const tooLarge = 413;
+const CHUNK_SIZES = [4 << 20, 1 << 20];
+const TOO_LARGE = 413;
 /** The registry knows the upload no more, or stands elsewhere in it. */
-const lostStatuses = new Set([400, 404, 416]);
+const LOST_STATUSES = new Set([400, 404, 416]);
 
 export class Uploads {
   readonly #http: RegistryHttp;
@@ -40,7 +40,7 @@ export class Uploads {
         signal.throwIfAborted();
         if (this.#makeSmaller(error, tries)) continue;
         const passing = asPassing(error);
-        if (!(passing instanceof PassingError) || tries >= maxTries) throw error;
+        if (!(passing instanceof PassingError) || tries >= MAX_TRIES) throw error;
         // It may be there: the answer was lost.
         if (await this.#has(blob, signal)) return;
         await waitToRetry(passing, tries, signal);
@@ -50,7 +50,7 @@ export class Uploads {
 
   async #sendOnce(blob: Descriptor, bytes: Buffer, signal: AbortSignal): Promise<void> {
     let session = await this.#begin(signal);
-    const chunkBytes = chunkSizes[this.#chunking];
+    const chunkBytes = CHUNK_SIZES[this.#chunking];
     if (chunkBytes !== undefined && bytes.length > chunkBytes) {
       const length = Math.max(chunkBytes, session.minChunkBytes);
       for (let at = 0; at < bytes.length; at += length)
@@ -117,15 +117,15 @@ export class Uploads {
 
   /** After a body that is said to be too long, or that was refused twice for whatever reason. */
   #makeSmaller(error: unknown, tries: number): boolean {
-    if (!(error instanceof RefusedError) || (error.statusCode !== tooLarge && tries < 2)) return false;
-    if (this.#chunking === chunkSizes.length - 1) return false;
+    if (!(error instanceof RefusedError) || (error.statusCode !== TOO_LARGE && tries < 2)) return false;
+    if (this.#chunking === CHUNK_SIZES.length - 1) return false;
     this.#chunking += 1;
     return true;
   }
 }
 
 function asPassing(error: unknown): unknown {
-  if (error instanceof RefusedError && lostStatuses.has(error.statusCode))
+  if (error instanceof RefusedError && LOST_STATUSES.has(error.statusCode))
     return new PassingError(error.message, { cause: error });
   return error;
 }

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { findFiles } from "../../../cli/ci/check/files.ts";
 import { judge } from "../../../cli/ci/check/judge.ts";
-import { ourInputs } from "../../../cli/ci/check/our-inputs.ts";
+import { OUR_INPUTS } from "../../../cli/ci/check/our-inputs.ts";
 import { rules } from "../../../cli/ci/check/rules.ts";
 import { readSource } from "../../../cli/ci/check/source.ts";
 import { type Answers, checkAnswers, mistakesOf } from "../../../cli/ci/init/answers.ts";
@@ -63,13 +63,13 @@ describe("workflows of this repository", () => {
   test("thaw ci check knows the inputs that action.yml has", () => {
     if (!existsSync("action.yml")) return;
     const { inputs } = parse(readFileSync("action.yml", "utf8")) as { inputs: Record<string, object> };
-    expect([...ourInputs].sort()).toEqual(Object.keys(inputs).sort());
+    expect([...OUR_INPUTS].sort()).toEqual(Object.keys(inputs).sort());
   });
 });
 
 test("docs/ACTION.md names every input and every rule", () => {
   const page = readFileSync("docs/ACTION.md", "utf8");
-  for (const name of [...ourInputs, ...rules.map(({ id }) => id)]) expect(page).toContain(`\`${name}\``);
+  for (const name of [...OUR_INPUTS, ...rules.map(({ id }) => id)]) expect(page).toContain(`\`${name}\``);
 });
 
 describe("what thaw ci init writes", () => {

@@ -5,7 +5,7 @@ import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import { Frame } from "../../../cli/tui/draw/dashboard.tsx";
 import type { Prompt, State, ViewId } from "../../../cli/tui/state/state.ts";
-import { viewIds } from "../../../cli/tui/state/state.ts";
+import { VIEW_IDS } from "../../../cli/tui/state/state.ts";
 import { capture, dashboard, sandbox } from "./world.ts";
 
 const sizes = [
@@ -19,7 +19,7 @@ function draw(state: State): string[] {
 }
 
 describe.each(sizes)("%i × %i", (cols, rows) => {
-  test.each(viewIds)("%s", async (view: ViewId) => {
+  test.each(VIEW_IDS)("%s", async (view: ViewId) => {
     const state = { ...dashboard({ cols, rows }), view };
     const lines = draw(state);
     expect(lines).toHaveLength(rows);

@@ -14,7 +14,7 @@ import { scrollTo } from "../../../cli/tui/draw/window.ts";
 import { changesOf } from "../../../cli/tui/follow/changes.ts";
 import { lineOf } from "../../../cli/tui/form.ts";
 import { press } from "../../../cli/tui/input.ts";
-import { globalKeys, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
+import { GLOBAL_KEYS, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
 import { listRows, matches } from "../../../cli/tui/state/rows.ts";
 import { newHost } from "../../../cli/tui/state/state.ts";
@@ -217,7 +217,7 @@ describe("keys as the terminal sends them", () => {
 });
 
 test("no key means two things in one view, and the table of keys in the docs is this one", async () => {
-  const everywhere = globalKeys.flatMap(({ keys }) => keys);
+  const everywhere = GLOBAL_KEYS.flatMap(({ keys }) => keys);
   for (const { verbs } of views) {
     const keys = [...everywhere, ...verbs.map(({ key }) => key), "1", "2", "3", "4", "5"];
     expect(keys.filter((key, index) => keys.indexOf(key) !== index)).toEqual([]);

@@ -1,15 +1,15 @@
 import { suggestNearest } from "../../../../api/nearest.ts";
 import type { Hit, Rule } from "../finding.ts";
-import { ourInputs } from "../our-inputs.ts";
+import { OUR_INPUTS } from "../our-inputs.ts";
 import { isOurs, type Step, type Workflow } from "../workflow.ts";
 
 function* inputsOf(step: Step): Generator<Hit> {
   for (const { key, name } of step.value.get("with")?.entries ?? []) {
-    if (ourInputs.includes(name.toLowerCase())) continue;
+    if (OUR_INPUTS.includes(name.toLowerCase())) continue;
     yield {
       at: key,
       message: `thaw-ci/thaw has no input ${name}: what it should have done is not done`,
-      repair: suggestNearest(name, ourInputs, "docs/ACTION.md lists them"),
+      repair: suggestNearest(name, OUR_INPUTS, "docs/ACTION.md lists them"),
     };
   }
 }

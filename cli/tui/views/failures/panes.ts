@@ -115,4 +115,4 @@ const lineage: Pane<FailureRow> = {
     ),
 };
 
-export const failurePanes = [caseFile, output, machine, lineage, compare] as const;
+export const FAILURE_PANES = [caseFile, output, machine, lineage, compare] as const;

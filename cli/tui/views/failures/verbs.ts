@@ -50,7 +50,7 @@ async function rerun(row: FailureRow, count: number, { client, update }: World):
   }
 }
 
-export const failureVerbs: readonly Verb<FailureRow>[] = [
+export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
   {
     kind: "terminal",
     key: "return",

@@ -3,9 +3,9 @@ import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { hostColumn, rowKey, shortAge } from "../common.ts";
 import type { View } from "../view.ts";
-import { failurePanes } from "./panes.ts";
+import { FAILURE_PANES } from "./panes.ts";
 import { describePlace, describeReplay, type FailureRow } from "./row.ts";
-import { failureVerbs } from "./verbs.ts";
+import { FAILURE_VERBS } from "./verbs.ts";
 
 const columns: readonly Column<FailureRow>[] = [
   {
@@ -80,7 +80,7 @@ export const failures: View<FailureRow> = {
         ),
       )
       .sort((a, b) => b.capture.createdAt.localeCompare(a.capture.createdAt)),
-  panes: failurePanes,
-  verbs: failureVerbs,
+  panes: FAILURE_PANES,
+  verbs: FAILURE_VERBS,
   empty: "no failures kept: thaw run --capture on-failure -- COMMAND",
 };

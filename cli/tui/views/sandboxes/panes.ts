@@ -170,4 +170,4 @@ const resources: Pane<SandboxRow> = {
   },
 };
 
-export const sandboxPanes = [log, commands, processes, ports, network, events, resources] as const;
+export const SANDBOX_PANES = [log, commands, processes, ports, network, events, resources] as const;

@@ -17,7 +17,7 @@ function attachArgs({ sandbox }: SandboxRow): string[] {
   return exec === undefined ? ["shell", sandbox.name] : ["attach", sandbox.name, exec.id];
 }
 
-export const sandboxVerbs: readonly Verb<SandboxRow>[] = [
+export const SANDBOX_VERBS: readonly Verb<SandboxRow>[] = [
   {
     kind: "terminal",
     key: "return",

@@ -9,9 +9,9 @@ import type { HostState } from "../../state/state.ts";
 import { hostColumn, rowKey, shortAge } from "../common.ts";
 import type { View } from "../view.ts";
 import { chooseExec } from "./log.ts";
-import { sandboxPanes } from "./panes.ts";
+import { SANDBOX_PANES } from "./panes.ts";
 import type { SandboxRow } from "./row.ts";
-import { sandboxVerbs } from "./verbs.ts";
+import { SANDBOX_VERBS } from "./verbs.ts";
 
 const GRAPH = 6;
 
@@ -126,7 +126,7 @@ export const sandboxes: View<SandboxRow> = {
     hosts
       .flatMap((host) => [...host.sandboxes.values()].map((sandbox) => makeRow(sandbox, host)))
       .sort((a, b) => b.sandbox.createdAt.localeCompare(a.sandbox.createdAt)),
-  panes: sandboxPanes,
-  verbs: sandboxVerbs,
+  panes: SANDBOX_PANES,
+  verbs: SANDBOX_VERBS,
   empty: "no sandboxes: n makes one, or  thaw run -- uname -a  in a shell",
 };
