@@ -216,7 +216,7 @@ describe("cached folders", () => {
       const { caches } = JSON.parse(await must("prune", "--dry-run", "--json")) as {
         caches: { reason: string }[];
       };
-      expect(caches.map(({ reason }) => reason)).toContain("more than the 1 of caches.maxCount");
+      expect(caches.map(({ reason }) => reason)).toContain("more than caches.maxCount (1)");
       expect(await must("prune")).toContain("cache");
       expect(await sdk.caches.list()).toHaveLength(1);
     } finally {

@@ -32,7 +32,7 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
     expect((await home.thaw("exec", "-d", "evil", "--", ...NOISE)).exitCode).toBe(0);
     await until(async () => (await find("evil")).state === "paused", "the one that writes to be paused");
     expect((await find("evil")).reason).toMatch(
-      /\d+ MB are free on the host's disk, 256 MB are kept; .* thaw rm, thaw prune/,
+      /\d+ MB are free on the host's disk, 256 MB are reserved; .* thaw rm, thaw prune/,
     );
     // Half of what is kept free is still there.
     expect(home.freeMib()).toBeGreaterThan(128);
@@ -40,7 +40,10 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
     for (const said of [await run, await beside])
       expect([said.exitCode, said.stdout]).toEqual([0, "whole\n"]);
     const waiting = await home.thaw("exec", "evil", "--", "true");
-    expect([waiting.exitCode, String(waiting.stderr)]).toEqual([125, expect.stringContaining("are kept")]);
+    expect([waiting.exitCode, String(waiting.stderr)]).toEqual([
+      125,
+      expect.stringContaining("are reserved"),
+    ]);
 
     const states = async (): Promise<string[]> => {
       const { stdout } = await home.thaw("events", "evil", "--json");
