@@ -139,7 +139,7 @@ describe("what is captured", () => {
     expect(await list()).toHaveLength(before);
     const wrong = await thaw(["run", "--capture", "sometimes", "--", "true"]);
     expect(wrong.exitCode).toBe(2);
-    expect(String(wrong.stderr)).toMatch(/"sometimes" is none of on-failure/);
+    expect(String(wrong.stderr)).toMatch(/"sometimes" is not on-failure/);
   });
 
   test("always: also a success; a client that goes away is a cancel", async () => {

@@ -99,7 +99,7 @@ describe.skipIf(!isRoot)("a host's daemon (needs root)", () => {
     const refused = await as(STRANGER, [], ["ls"]);
     expect(refused.exitCode).toBe(125);
     expect(refused.stderr).toMatch(/not allowed to use the daemon's socket .*thaw\.sock/);
-    expect(refused.stderr).toMatch(/hint: join its group/);
+    expect(refused.stderr).toMatch(/hint: join the socket's group/);
     expect((await as(MEMBER, [gid], ["doctor"])).stdout).toMatch(/thaw\.sock; THAW_SOCKET says so/);
   });
 

@@ -77,7 +77,7 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
     const free = home.freeMib();
     expect((await home.thaw("exec", "-d", "big", "--", ...NOISE)).exitCode).toBe(0);
     await until(async () => (await find("big")).state === "paused", "it to be paused");
-    expect((await find("big")).reason).toMatch(/it has \d+ MB, limits\.sandbox\.disk is 96 MB/);
+    expect((await find("big")).reason).toMatch(/its disk has \d+ MB, limits\.sandbox\.disk is 96 MB/);
     expect(free - home.freeMib()).toBeLessThan(300);
     expect((await find("child-1")).state).toBe("running");
   });

@@ -91,7 +91,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? NAME : `${NAME} (
     const there = ["HOME=/tmp", "THAW_SOCKET=/run/thaw/thaw.sock"];
     const ben = await machine.run(["runuser", "-u", "ben", "--", "env", ...there, "thaw", "ls"]);
     expect(ben.code).toBe(125);
-    expect(ben.err).toMatch(/not allowed to use the daemon's socket[\s\S]*hint: join its group/);
+    expect(ben.err).toMatch(/not allowed to use the daemon's socket[\s\S]*hint: join the socket's group/);
     const ask = `http.get({ socketPath: "/run/thaw/thaw.sock", path: "/v1/x" }, (r) => console.log(r.headers["thaw-restart"]))`;
     expect((await machine.run(["/data/node", "-e", ask])).out).toBe("sudo systemctl restart thaw.service");
     await until("its journal", async () => (await sh("journalctl -u thaw")).out.includes('"msg":"ready"'));

@@ -28,7 +28,7 @@ describe("what a sandbox may write next", () => {
     expect(grantOf(state({}), limits)).toEqual({ bytes: 8 * MIB });
     expect(grantOf(state({ ownBytes: 59 * MIB }), limits)).toEqual({ bytes: MIB });
     expect(grantOf(state({ ownBytes: 60 * MIB }), limits)).toEqual({
-      ...{ held: "disk-limit", reason: "it has 60 MB, limits.sandbox.disk is 60 MB" },
+      ...{ held: "disk-limit", reason: "its disk has 60 MB, limits.sandbox.disk is 60 MB" },
     });
     expect(grantOf(state({ allBytes: 600 * MIB }), limits)).toEqual({
       ...{ held: "disk-limit", reason: "all sandboxes have 600 MB, limits.disk is 508 MB" },

@@ -44,7 +44,7 @@ describe("settings", () => {
     );
     expect(addressOf(domain, { sandbox: "web", port: 1 }, 80).href).toBe("https://1-web.p.example.com/");
     const plain = settings("preview: { listen: 10.0.0.1:8080 }");
-    expect(() => addressOf(plain, { sandbox: "web", port: 1 }, 8080)).toThrow("not set up");
+    expect(() => addressOf(plain, { sandbox: "web", port: 1 }, 8080)).toThrow("set up for this machine only");
     expect(
       placeOf({ ...plain, hosts: new Set(["10.0.0.1"]) }, { host: "10.0.0.1:8080", url: "/web/1/" }),
     ).toBe("nowhere");

@@ -142,7 +142,7 @@ describe("mistakes are told all at once", () => {
     expect(text).toMatch(/^timeout: It is not a duration: write 500ms, 2s, 10m/m);
     expect(text).toMatch(/^cpus: "many" is not a number from 1 to 64/m);
     expect(text).toMatch(/^memory: /m);
-    expect(text).toMatch(/^capture: "on-falure" is none of/m);
+    expect(text).toMatch(/^capture: "on-falure" is not on-failure/m);
     expect(text).toMatch(/^isolation: "kvn" is not a choice: did you mean kvm/m);
     expect(text).toMatch(/^network: only one of/m);
     expect(text).toMatch(/^keep: "forever" is not a choice/m);
