@@ -31,7 +31,7 @@ describe("what a sandbox may write next", () => {
       ...{ held: "disk-limit", reason: "its disk has 60 MB, limits.sandbox.disk is 60 MB" },
     });
     expect(grantOf(state({ allBytes: 600 * MIB }), limits)).toEqual({
-      ...{ held: "disk-limit", reason: "all sandboxes have 600 MB, limits.disk is 508 MB" },
+      ...{ held: "disk-limit", reason: "the disks of all sandboxes have 600 MB, limits.disk is 508 MB" },
     });
   });
 });
