@@ -248,7 +248,11 @@ describe("ssh that fails", () => {
       ["PubkeyAuthentication no", "PasswordAuthentication yes"],
       /without a password[\s\S]*Permission denied[\s\S]*ssh-add/,
     ],
-    ["answers without thaw", ["ForceCommand /bin/sh -c nope"], /ssh did not find thaw on 127\.0\.0\.1[\s\S]*npm install/],
+    [
+      "answers without thaw",
+      ["ForceCommand /bin/sh -c nope"],
+      /ssh did not find thaw on 127\.0\.0\.1[\s\S]*npm install/,
+    ],
     ["greets on stdout", ["ForceCommand echo welcome; cat"], /must print nothing/],
     [
       "finds an older thaw",
