@@ -122,7 +122,7 @@ function parsePreset(text: string): ParsedRule {
   const preset = PRESETS.find(({ name }) => `@${name}` === text);
   if (!preset)
     return {
-      mistake: `no preset ${JSON.stringify(text)}: there are ${PRESETS.map(({ name }) => `@${name}`).join(", ")}`,
+      mistake: `there is no preset ${JSON.stringify(text)}; the presets are ${PRESETS.map(({ name }) => `@${name}`).join(", ")}`,
     };
   const rules = preset.rules.flatMap((rule) => {
     const parsed = parseRule(rule);

@@ -78,7 +78,7 @@ export function checkSocketFolder(socket: string): void {
       : isOpen
         ? "can be written by everybody"
         : "is not a folder";
-    throw new ThawError("host-not-ready", `${path}(the folder for thaw's socket) ${what}`, {
+    throw new ThawError("host-not-ready", `${path} (the folder for thaw's socket) ${what}`, {
       hint: "set THAW_SOCKET to a path in a folder of your own",
     });
   }
@@ -100,7 +100,7 @@ export function checkSocket(socket: string): void {
     });
   }
   if (target !== undefined && !target.isSocket())
-    throw new ThawError("host-not-ready", `${socket}is the path of thaw's socket, but it is not a socket`, {
+    throw new ThawError("host-not-ready", `${socket} is the path of thaw's socket, but it is not a socket`, {
       hint: "remove it, or set THAW_SOCKET to another path",
     });
 }

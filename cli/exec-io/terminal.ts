@@ -12,10 +12,12 @@ export function readTerminalSize(): TerminalSize {
   return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
 }
 
-/** @throws ThawError `usage` when a terminal is asked for and stdin is to be passed, but stdin is none. */
+/** @throws ThawError `usage` when a terminal is asked for and stdin is to be passed, but stdin is not one. */
 export function checkTerminal(flags: { tty?: boolean; interactive?: boolean }): void {
   if (flags.tty === true && flags.interactive === true && process.stdin.isTTY !== true) {
-    throw new ThawError("usage", "-t with -i needs a terminal, and stdin is none", { hint: "leave out -t" });
+    throw new ThawError("usage", "-t with -i needs a terminal, but stdin is not one", {
+      hint: "leave out -t",
+    });
   }
 }
 

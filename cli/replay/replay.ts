@@ -98,7 +98,7 @@ export async function replay(
 /** Refuses a shell without a terminal. @throws ThawError `usage` with `hint` */
 export function checkShell(argv: readonly string[], flags: ReplayFlags, hint: string): void {
   if (argv.length === 0 && process.stdin.isTTY !== true)
-    throw new ThawError("usage", "a shell in the replay needs a terminal, and stdin is none", { hint });
+    throw new ThawError("usage", "a shell in the replay needs a terminal, but stdin is not one", { hint });
   checkTerminal(flags);
 }
 

@@ -4,7 +4,9 @@ import type { RunWords } from "./plan.ts";
 /** How a command that was given without `--` should have been. */
 export function needsDashes(message: string, command: readonly string[]): ThawError {
   return new ThawError("usage", message, {
-    hint: `put a command after --, as in: thaw run -- ${command.join(" ")}`,
+    hint: command[0]?.startsWith("-")
+      ? "thaw run --help; put a command after --"
+      : `put a command after --, as in: thaw run -- ${command.join(" ")}`,
   });
 }
 

@@ -44,7 +44,7 @@ export function planShell(flags: ShellFlags, environment: NodeJS.ProcessEnv): Ex
 /** `thaw shell`. @returns the shell's exit code, or thaw's; 0 when the user left. */
 export async function shell(sandbox: string, flags: ShellFlags): Promise<number> {
   if (process.stdin.isTTY !== true) {
-    throw new ThawError("usage", "a shell needs a terminal, and stdin is none", {
+    throw new ThawError("usage", "a shell needs a terminal, but stdin is not one", {
       hint: `thaw exec -i ${sandbox} -- sh`,
     });
   }

@@ -198,7 +198,7 @@ describe("a push", () => {
     const hours = pushThrough(mib, ({ method }) =>
       method === "POST" ? { answer: { status: 429, headers: { "retry-after": "21600" } } } : undefined,
     );
-    await expect(hours).rejects.toThrow(/429.*asks to wait 21600 s/);
+    await expect(hours).rejects.toThrow(/429.*asks to wait for 21600 s/);
   });
 
   test("to a repository that has to be made first says so", async () => {
@@ -230,7 +230,7 @@ describe("redirects", () => {
           ? { answer: { status: 307, headers: { location: `http://${other.host}${path}` } } }
           : undefined,
       );
-      await expect(pushing).rejects.toThrow(`leads a ${refused} to http://${other.host}`);
+      await expect(pushing).rejects.toThrow(`redirects a ${refused} to http://${other.host}`);
     }
     expect(other.requests).toEqual([]);
   });

@@ -48,7 +48,7 @@ describe("rules", () => {
     ["example.com:9-8", /a port is/],
     ["host", /needs a port/],
     [HOST_NAME, /allowed by host:PORT/],
-    ["@nmp", /no preset "@nmp": there are @npm,/],
+    ["@nmp", /no preset "@nmp"; the presets are @npm,/],
     ["*", /a rule is/],
     ["*.*.example.com", /a rule is/],
     ["a*.example.com", /a rule is/],
