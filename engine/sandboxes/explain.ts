@@ -10,7 +10,7 @@ import { isOver } from "./state.ts";
 const END_EVENT_WAIT_MS = 3_000;
 
 /**
- * Returns `machine-ended` if the sandbox is over, else the error itself.
+ * Returns why the sandbox was removed if it was, `machine-ended` if it is over, else the error itself.
  * @param of.change resolves with the sandbox's next change of state
  * @param of.removal why it is being removed
  */
@@ -31,6 +31,7 @@ export async function explainFailure(
   const ours = error instanceof EngineError && error.code !== "conflict";
   if (!isOver(record.state) || ours) return error;
   const { name, state, reason } = record;
-  const message = removal ? removal.message : `sandbox ${name} is ${state}: ${reason}`;
-  return new EngineError("machine-ended", message, { cause: error });
+  // Whoever waited hears the same of a removal, whenever it came.
+  if (removal !== null) return new EngineError(removal.code, removal.message, { cause: error });
+  return new EngineError("machine-ended", `sandbox ${name} is ${state}: ${reason}`, { cause: error });
 }
