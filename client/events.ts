@@ -62,7 +62,7 @@ function pathOf({ sandbox, follow = true }: EventOptions, since: number | undefi
   return `/v1/events?${query}`;
 }
 
-/** Parses a stream of server-sent events. An id is given before what it belongs to, which may be nothing. */
+/** Parses a stream of server-sent events. An id comes first and without data; its event, if it has one, follows. */
 export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<SentEvent, void> {
   let sent: SentEvent[] = [];
   let fault: Error | undefined;

@@ -135,7 +135,7 @@ export class RepositoryHttp implements AsyncDisposable {
     why: string,
     hint?: string,
   ) {
-    return new ThawError(code, `${this.name} ${why}`, defined({ hint }));
+    return new ThawError(code, `${this.name} ${why}`, { hint });
   }
 }
 

@@ -1,3 +1,4 @@
+import { type Command, Option } from "commander";
 import { type CreateRequest, readTemplate } from "../../client/index.ts";
 
 /** What a sandbox is thawed from, as the flags name it. */
@@ -12,4 +13,19 @@ export interface SourceFlags {
 export async function readSource(flags: SourceFlags): Promise<NonNullable<CreateRequest["source"]>> {
   if (flags.snapshot !== undefined) return { snapshot: flags.snapshot };
   return flags.template === undefined ? {} : readTemplate(flags.template, { file: flags.file });
+}
+
+/** Flags for what a new sandbox starts from. */
+export function addSourceFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--template <name|path>",
+        "start from this template; it is built if needed (default: base)",
+      ).conflicts("snapshot"),
+    )
+    .option(
+      "--snapshot <tag|id|store>",
+      "start from this snapshot; one in a store (oci:…, dir:…) is fetched first",
+    );
 }

@@ -26,7 +26,7 @@ function findExecsOf(verb: string, named: readonly string[]): string | undefined
   return named.length <= (execVerbs[verb] ?? 0) ? named[0] : undefined;
 }
 
-/** The words behind the verb and before the one that is completed, without flags and their values. */
+/** The operands between the verb and the word that is completed: no flags, and no values of flags. */
 function findOperands(words: readonly string[], command: Command): string[] {
   const takesValue = (flag: string | undefined): boolean =>
     command.options.some(({ long, short, required }) => required && (flag === long || flag === short));

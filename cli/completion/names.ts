@@ -40,8 +40,8 @@ export async function listNames(kind: NameKind): Promise<string[]> {
 }
 
 /**
- * What an operand of `thaw cp` may be: `NAME:` of a sandbox or a capture, or what is in a folder of a sandbox that runs. Nothing where a
- * path of this host is to be completed, which the shell does.
+ * Completes an operand of `thaw cp`: `NAME:` of a sandbox or a capture, or a file of a sandbox that runs. Empty for a path of this host,
+ * which the shell completes.
  * @param before the operand before it
  */
 export async function listCopyOperands(text: string, before: readonly string[]): Promise<string[]> {

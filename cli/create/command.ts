@@ -1,4 +1,3 @@
-import { Option } from "commander";
 import { parseCpus } from "../arguments/count.ts";
 import { addForwardFlags } from "../arguments/forward.ts";
 import { collectLabel } from "../arguments/label.ts";
@@ -6,6 +5,7 @@ import { parseMemory } from "../arguments/memory.ts";
 import { addNetworkFlags } from "../arguments/network.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { addSourceFlags } from "../arguments/source.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
@@ -16,17 +16,7 @@ export const define: Define = (command, exit) => {
     addForwardFlags(
       addNetworkFlags(
         addTimerFlags(
-          command
-            .addOption(
-              new Option(
-                "--template <name|path>",
-                "start from this template; it is built if needed (default: base)",
-              ).conflicts("snapshot"),
-            )
-            .option(
-              "--snapshot <tag|id|store>",
-              "start from this snapshot; one in a store (oci:…, dir:…) is fetched first",
-            )
+          addSourceFlags(command)
             .addOption(projectFileOption())
             .option("--name <name>", "the sandbox's name", parseSandboxName)
             .option("-l, --label <K=V>", "a label (may be repeated)", collectLabel)

@@ -1,4 +1,3 @@
-import { Option } from "commander";
 import { ThawError } from "../../client/index.ts";
 import { parseCpus } from "../arguments/count.ts";
 import { addForwardFlags } from "../arguments/forward.ts";
@@ -7,6 +6,7 @@ import { parseMemory } from "../arguments/memory.ts";
 import { addNetworkFlags } from "../arguments/network.ts";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { addSourceFlags } from "../arguments/source.ts";
 import { addTimerFlags } from "../arguments/timers.ts";
 import { addExecFlags } from "../exec-io/flags.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
@@ -15,32 +15,25 @@ import type { RunFlags } from "./run.ts";
 import { needsDashes, splitWords } from "./words.ts";
 
 export const define: Define = (command, exit, words) => {
-  command
-    .usage("[options] [NAME] [-- COMMAND...]")
-    .argument(
-      "[words...]",
-      "the name of a run in the project file, or -- followed by a command and its arguments",
-    )
-    .exitOverride((error) => {
-      // In `thaw run ls -la` the flags were meant for ls.
-      const meantForCommand =
-        error.code === "commander.invalidArgument" && words[1]?.startsWith("-") === false;
-      if (words.includes("--") || !(error.code === "commander.unknownOption" || meantForCommand)) throw error;
-      const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-      throw suggestion === undefined ? needsDashes(first, words.slice(1)) : error;
-    })
-    .addOption(projectFileOption())
-    .option("--list", "list the runs of the project file")
-    .addOption(
-      new Option(
-        "--template <name|path>",
-        "start from this template; it is built if needed (default: base)",
-      ).conflicts("snapshot"),
-    )
-    .option(
-      "--snapshot <tag|id|store>",
-      "start from this snapshot; one in a store (oci:…, dir:…) is fetched first",
-    )
+  addSourceFlags(
+    command
+      .usage("[options] [NAME] [-- COMMAND...]")
+      .argument(
+        "[words...]",
+        "the name of a run in the project file, or -- followed by a command and its arguments",
+      )
+      .exitOverride((error) => {
+        // In `thaw run ls -la` the flags were meant for ls.
+        const meantForCommand =
+          error.code === "commander.invalidArgument" && words[1]?.startsWith("-") === false;
+        if (words.includes("--") || !(error.code === "commander.unknownOption" || meantForCommand))
+          throw error;
+        const [first = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+        throw suggestion === undefined ? needsDashes(first, words.slice(1)) : error;
+      })
+      .addOption(projectFileOption())
+      .option("--list", "list the runs of the project file"),
+  )
     .option("--workspace <dir>", "copy this folder to /workspace and run the command there")
     .option("--no-ignore", "also copy files that git ignores")
     .option(

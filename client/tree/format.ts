@@ -1,5 +1,9 @@
 import { ThawError } from "../errors.ts";
 
+/** Length of one file of an archive, holes included. */
+export const MAX_FILE_BYTES = 2 ** 40;
+export const NS_PER_SECOND = 1_000_000_000n;
+
 /** The kinds of record in a tree stream (docs/PROTOCOL.md, "Trees"). */
 export const kind = {
   end: 0,

@@ -6,8 +6,10 @@ import {
   EXTENT_BYTES,
   HEADER_BYTES,
   kind,
+  MAX_FILE_BYTES,
   MAX_PATH_BYTES,
   MAX_REASON_BYTES,
+  NS_PER_SECOND,
   showPath,
   writeBytes,
   writeHeader,
@@ -15,18 +17,15 @@ import {
 import type { SkippedEntry } from "./pack.ts";
 import { refusePath, splitPath } from "./path.ts";
 
-/** Length of one file, holes included. */
-const MAX_FILE_BYTES = 2 ** 40;
 /** A chunk takes at least this much of a file, or all that is left of it; one with less room is sent first. */
 const LEAST_EXTENT_BYTES = 65_536;
 const MAX_ID = 0xffffffff;
-const NS_PER_SECOND = 1_000_000_000n;
 const largestRecord = HEADER_BYTES + MAX_PATH_BYTES + 2 + MAX_REASON_BYTES;
 
 /**
  * The tree stream of an archive, which may be hostile: a name that leads out of the destination ends it, and what is no file, folder or
  * link is left out by name.
- * @throws ThawError `usage` for what is no archive; what `archive` throws
+ * @throws ThawError `usage` when it is not a whole tar archive; the error of `archive` when that breaks off
  */
 export async function* treeOfTar(
   archive: AsyncIterable<Uint8Array>,

@@ -9,6 +9,8 @@ import {
   HEADER_BYTES,
   kind,
   MAX_ATTRIBUTES_BYTES,
+  MAX_FILE_BYTES,
+  NS_PER_SECOND,
   type RecordHeader,
   readHeader,
   showPath,
@@ -17,15 +19,12 @@ import {
 import type { SkippedEntry } from "./pack.ts";
 import { refusePath, splitPath } from "./path.ts";
 
-/** Length of one file, holes included. */
-const MAX_FILE_BYTES = 2 ** 40;
 /** A file that says it is empty, as those of proc do, is read this far to learn its length. */
 const MAX_UNTOLD_BYTES = 16 << 20;
 const ZEROS = Buffer.alloc(65_536);
 /** Larger values need a pax header. */
 const MAX_OCTAL_ID = 0o777777;
 const MAX_OCTAL_SECONDS = 0x7fffffff;
-const NS_PER_SECOND = 1_000_000_000n;
 
 /** What an archive tells of an entry beside its name and its content. */
 export interface TarMeta {

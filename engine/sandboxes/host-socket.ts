@@ -3,7 +3,6 @@
 import { lstat, realpath, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
-import { defined } from "../../api/defined.ts";
 import { EngineError } from "../errors.ts";
 
 /** Why no sockets are made, and where none are. */
@@ -49,7 +48,7 @@ async function checkFolder(path: string, { refused, ownFolders }: HostSocketRule
   if (refused !== null) throw new EngineError("usage", `can't listen at ${path}: ${refused}`);
   const folder = dirname(path);
   const refuse = (why: string, hint?: string): never => {
-    throw new EngineError("usage", `can't listen at ${path}: ${why}`, defined({ hint }));
+    throw new EngineError("usage", `can't listen at ${path}: ${why}`, { hint });
   };
   const real = await realpath(folder).catch((error: NodeJS.ErrnoException) =>
     refuse(error.code === "ENOENT" ? `there is no folder ${folder}` : `${folder}: ${error.code}`),

@@ -20,8 +20,8 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
       (await home.json<SandboxRow[]>("ls")).find((row) => row.name === name) as SandboxRow;
     for (const name of ["evil", "quiet"])
       expect((await home.thaw("create", "--name", name)).exitCode).toBe(0);
-    // Room that somebody else takes, and will give back: enough, however far the sandbox gets before it is paused; little enough for its
-    // machine's memory, as which counts what it writes onto this disk of memory.
+    // Somebody else takes this room and gives it back. It is enough, however far the sandbox gets before it is paused. It is not too much:
+    // this disk is in memory, and what the sandbox writes there counts as its machine's memory.
     const filler = join(home.path, "filler");
     execFileSync("fallocate", ["-l", "128M", filler]);
     const writes =
