@@ -1,5 +1,10 @@
 import { defineConfig } from "vitest/config";
 
+/** What a test sees does not depend on who runs it: a terminal under CI, say, is drawn differently. */
+const OF_THE_CALLER =
+  /^(CI|CONTINUOUS_INTEGRATION|BUILD_NUMBER|FORCE_COLOR|COLORTERM|NO_COLOR|NODE_OPTIONS|(GITHUB|RUNNER|INPUT|ACTIONS)_.*)$/;
+for (const name of Object.keys(process.env)) if (OF_THE_CALLER.test(name)) delete process.env[name];
+
 /** Deadlines are for what never comes: longer than a busy host makes of anything that comes. */
 const patient = { testTimeout: 120_000, expect: { poll: { timeout: 60_000 } } };
 

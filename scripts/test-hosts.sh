@@ -63,7 +63,7 @@ suites() {
   quickstart "$root" 13 || return
   inside bash scripts/bootstrap.sh --tests || return
   # Left out of conformance: what copies gigabytes, and the power loss, which tests this host's file system.
-  inside env CI="${CI:-}" REQUIRE_QEMU=1 REQUIRE_JAIL=1 THAW_KEEP_HOME=1 THAW_TEST_HOME=/root/.local/state/thaw \
+  inside env REQUIRE_QEMU=1 REQUIRE_JAIL=1 THAW_KEEP_HOME=1 THAW_TEST_HOME=/root/.local/state/thaw \
     vitest run --reporter=default --reporter=json --outputFile.json=/thaw/report.json \
     test/conformance/{runner,live,cut,keeper,crash}.test.ts test/e2e/{run,fork,frozen}.test.ts
   local vitest_exit=$?
