@@ -92,7 +92,9 @@ export class Actor {
           this.#around.signal,
         );
         if (code !== 0)
-          throw Object.assign(new Error(output.at(0) ?? `it ended with exit code ${code}`), { output });
+          throw Object.assign(new Error(output.at(0) ?? `the command ended with exit code ${code}`), {
+            output,
+          });
         return { said: output.at(-1) ?? "done", output };
       });
     } catch (error) {

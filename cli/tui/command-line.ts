@@ -20,7 +20,7 @@ export function splitLine(line: string): string[] {
       word ??= "";
     } else word = (word ?? "") + letter;
   }
-  if (quote !== "") throw new ThawError("usage", `a ${quote} is not closed`);
+  if (quote !== "") throw new ThawError("usage", `a closing ${quote} is missing`);
   if (word !== undefined) words.push(word);
   return words;
 }

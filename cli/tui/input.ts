@@ -46,7 +46,10 @@ export function press(key: Key, controls: Controls): void {
   if (action !== undefined) act(action, controls);
   if (key.name === "paste")
     store.set({
-      message: { text: "pasted text does nothing here: / filters, : goes somewhere", tone: "dim" },
+      message: {
+        text: "pasted text is ignored here: first press / to filter, or : to go to a view",
+        tone: "dim",
+      },
     });
 }
 
@@ -123,12 +126,12 @@ function submit(prompt: Exclude<Prompt, { kind: "confirm" | "form" }>, controls:
     const count = Number(prompt.text);
     if (Number.isInteger(count) && count >= 1 && count <= 1000)
       actor.confirm(prompt.verb, prompt.keys, count);
-    else store.set({ message: { text: "a number from 1 to 1000", tone: "bad" } });
+    else store.set({ message: { text: "enter a number from 1 to 1000", tone: "bad" } });
   }
   if (prompt.kind !== "jump") return;
   const [target] = candidates(prompt.text, store.state);
   if (target === undefined)
-    return store.set({ message: { text: `nothing is called ${prompt.text}`, tone: "bad" } });
+    return store.set({ message: { text: `no view or action is called ${prompt.text}`, tone: "bad" } });
   if ("view" in target) show(target.view, store);
   else if ("action" in target) act(target.action, controls);
   else {

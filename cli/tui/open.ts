@@ -7,14 +7,14 @@ import { HostFollower } from "./follow/host.ts";
 import { newState } from "./state/state.ts";
 import { Store } from "./state/store.ts";
 
-const INSTEAD = "thaw ls, thaw capture ls and the like print what it shows; --json for programs";
+const INSTEAD = "use thaw ls, thaw capture ls and similar commands instead; for programs, add --json";
 
 /** @throws ThawError `usage` where the terminal can't show it, with what to use instead */
 function checkTerminal(): void {
   if (process.env.TERM === "dumb")
     throw new ThawError(
       "usage",
-      "the dashboard needs a terminal that can move its cursor, and TERM is dumb",
+      "the dashboard needs a terminal that can move the cursor, but TERM is dumb",
       {
         hint: INSTEAD,
       },
@@ -23,7 +23,7 @@ function checkTerminal(): void {
   if (!isLargeEnough({ cols, rows }))
     throw new ThawError(
       "usage",
-      `the dashboard needs a terminal of ${LEAST.cols} × ${LEAST.rows}, and this one has ${cols} × ${rows}`,
+      `the dashboard needs a terminal of ${LEAST.cols} × ${LEAST.rows}, but this one has ${cols} × ${rows}`,
       { hint: INSTEAD },
     );
 }

@@ -32,7 +32,7 @@ function checkFile(): void {
   const path = join(findConfigFolder(), "dashboard.json");
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats !== undefined && (!stats.isFile() || stats.size > LARGEST_BYTES))
-    throw new Error(`${path} is not a small file`);
+    throw new Error(`${path} is not a regular file of at most ${LARGEST_BYTES >> 10} KiB`);
 }
 
 /** The state as it was left. A file that can't be read changes nothing. */

@@ -191,13 +191,13 @@ export class Session {
 function reportCrash(error: unknown): void {
   const path = join(findPaths().home, "dashboard.log");
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  let where = path;
+  let details = `see ${path}`;
   try {
     writeFileSync(path, `${new Date().toISOString()} ${text}\n`, { mode: 0o600, flag: "a" });
   } catch {
-    where = text;
+    details = text;
   }
   writeErr(
-    `thaw: the dashboard failed: ${error instanceof Error ? error.message : String(error)}\nhint: ${where}\n`,
+    `thaw: the dashboard failed: ${error instanceof Error ? error.message : String(error)}\nhint: ${details}\n`,
   );
 }

@@ -91,7 +91,7 @@ test("whatever is in names, logs, labels, errors: the frame stays whole, nothing
   await checkFrame(terminal);
   const texts: Partial<Record<string, string>> = {
     Network: "refused",
-    Resources: "because",
+    Resources: "reason",
     Processes: "refused",
   };
   for (const { title } of SANDBOX_PANES.slice(1)) {
@@ -101,7 +101,7 @@ test("whatever is in names, logs, labels, errors: the frame stays whole, nothing
   }
   for (const [view, shown] of [
     ["2", "fingerprint"],
-    ["3", "not here"],
+    ["3", "incompatible"],
     ["4", "not built"],
     ["5", "✗ 日本"],
   ] as const) {
@@ -141,8 +141,8 @@ test("a command that writes without a pause: its last lines are shown, keys are 
 test("a daemon that never answers is said to be slow; keys work, and q leaves", async () => {
   await using daemon = await OddDaemon.start({ "/v1/info": () => {}, "/v1/sandboxes": () => {} });
   await using terminal = await open(daemon);
-  await terminal.until("asking");
-  await terminal.until("it has not answered for 5 s");
+  await terminal.until("loading");
+  await terminal.until("no answer for 5 s");
   await terminal.press("n");
   await terminal.until("$ thaw create");
   await terminal.press("Escape", "q");
@@ -164,10 +164,10 @@ test("what a daemon of another version sends: what is known is shown, the rest i
   await using terminal = await open(daemon);
   await terminal.until(/▌ known +running/);
   await terminal.until(/ {3}half +7 .*\?/);
-  await terminal.until("5 things of local can't be shown: its thaw has another version (77.1)");
+  await terminal.until("5 entries of local can't be shown: its daemon has another version (77.1)");
   await terminal.press("2");
   await terminal.until(/▌ fail-7k2qxz/);
-  await terminal.until("this can't be shown");
+  await terminal.until("this pane can't be shown");
   await terminal.press("5");
   await terminal.until(/▌ local/);
   await checkFrame(terminal);
@@ -260,9 +260,9 @@ test.each<[string, (path: string) => void, RegExp]>([
   [
     "huge",
     (path) => writeFileSync(path, Buffer.alloc(1 << 20)),
-    /can't save the dashboard's preferences: .* small file/,
+    /can't save the dashboard's preferences: .* regular file/,
   ],
-  ["a folder", (path) => mkdirSync(path), /can't save the dashboard's preferences: .* small file/],
+  ["a folder", (path) => mkdirSync(path), /can't save the dashboard's preferences: .* regular file/],
 ])(
   "preferences that are %s do not keep it from opening, and it is said when none can be kept",
   async (_what, spoil, said) => {

@@ -304,7 +304,7 @@ test("without a terminal it says what to use, and ends with 2", async () => {
 
 test.each([
   ["TERM=dumb thaw", "TERM is dumb"],
-  ["thaw", "60 × 15, and this one has 50 × 12"],
+  ["thaw", "60 × 15, but this one has 50 × 12"],
 ])("%s where it can't be shown: exit 2", async (command, why) => {
   await using terminal = await Terminal.open();
   if (!command.startsWith("TERM")) await terminal.resize(50, 12);

@@ -144,7 +144,7 @@ describe("the verbs, through ssh", () => {
     await terminal.until("then=130");
   });
 
-  test("the dashboard shows two at once: each row says which; one that goes away is said, and comes back by itself", async () => {
+  test("the dashboard shows two at once: each row says which; one that goes offline is said, and comes back by itself", async () => {
     await using second = await Sshd.start({ thaw: farThaw() });
     // one client's keys and known hosts are for both
     const ours = (name: string): string => join(sshd.folder, name);
@@ -158,15 +158,18 @@ describe("the verbs, through ssh", () => {
       await terminal.until(/web +running .* self *$/m);
       await terminal.until(/web +running .* second *$/m);
       await second.stop();
-      await terminal.until("second is away");
-      // the other is followed as before, and what is known of the one that is away stays
+      await terminal.until("no connection to second");
+      // the other is followed as before, and what is known of the one that is offline stays
       expect((await thaw(["create", "--name", "later"])).exitCode).toBe(0);
       const screen = await terminal.until(/later +running .* self *$/m);
       expect(screen).toMatch(/web +running .* second *$/m);
       expect(screen).not.toMatch(/later .* second *$/m);
       await second.listen();
       await terminal.until(/later +running .* second *$/m);
-      await until(async () => !(await terminal.screen()).includes("is away"), "its coming back to be seen");
+      await until(
+        async () => !(await terminal.screen()).includes("no connection"),
+        "its coming back to be seen",
+      );
       await terminal.press("q");
       await terminal.until(/^host> $/m);
     } finally {

@@ -23,7 +23,7 @@ function formLines(form: Form, cols: number): Line[] {
       },
     ];
   });
-  const keys = "   ↵ runs it, esc drops it";
+  const keys = "   ↵ run, esc cancel";
   return [
     ...fields,
     [
@@ -44,8 +44,8 @@ function promptLine(prompt: Exclude<Prompt, { kind: "confirm" | "form" }>, state
       .slice(0, 8)
       .map(({ name }) => name)
       .join("  "),
-    command: "↵ runs it, esc drops it",
-    count: "↵ begins, esc drops it",
+    command: "↵ run, esc cancel",
+    count: "↵ start, esc cancel",
   } as const;
   // of a long line the end is seen: it is where one types
   const room = state.size.cols - widthOf(title) - 3;
@@ -98,16 +98,16 @@ export function formatBottom(state: State, height: number): string[] {
     filter === "" ? "" : `filter: ${filter}`,
     marked.size === 0 ? "" : `${marked.size} marked`,
     ...state.hosts
-      .filter(({ status }) => status === "away")
-      .map(({ context, trouble }) => `${context} is away: ${trouble?.message ?? "it ended"}`),
+      .filter(({ status }) => status === "offline")
+      .map(({ context, trouble }) => `no connection to ${context}: ${trouble?.message ?? "it was closed"}`),
     ...state.hosts
-      .filter(({ status, trouble }) => status !== "away" && trouble !== undefined)
+      .filter(({ status, trouble }) => status !== "offline" && trouble !== undefined)
       .map(({ context, trouble }) => `${context}: ${trouble?.message}`),
     ...state.hosts
       .filter(({ unreadable }) => unreadable.size > 0)
       .map(
         ({ context, unreadable, info }) =>
-          `${unreadable.size} things of ${context} can't be shown: its thaw has another version (${info?.version ?? "not said"})`,
+          `${unreadable.size} entries of ${context} can't be shown: its daemon has another version (${info?.version ?? "unknown"})`,
       ),
   ].filter(Boolean);
   return [paint([{ text: ` ${chosen.join("  ·  ")}`, tone: "warn" }], size.cols)];

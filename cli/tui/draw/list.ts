@@ -22,7 +22,7 @@ interface RowLook {
   nowMs: number;
   isHere: boolean;
   isMarked: boolean;
-  /** Its host is away. */
+  /** Its host is offline. */
   isOld: boolean;
 }
 
@@ -62,13 +62,13 @@ export function formatList(state: State, height: number): string[] {
     `${" ".repeat(MARGIN)}${cut(formatTitles(laidOut, list.sort), cols - MARGIN)}`,
   );
   if (listing.items.length === 0) {
-    const away = state.hosts.filter(({ status }) => status === "away").length;
+    const offline = state.hosts.filter(({ status }) => status === "offline").length;
     const empty =
       list.filter !== ""
-        ? `nothing matches ${list.filter}: esc drops the filter`
+        ? `no row matches ${list.filter}: esc clears the filter`
         : state.hosts.some(({ status }) => status === "connecting")
-          ? (state.hosts.find(({ status }) => status === "connecting")?.trouble?.message ?? "asking…")
-          : away === state.hosts.length
+          ? (state.hosts.find(({ status }) => status === "connecting")?.trouble?.message ?? "loading…")
+          : offline === state.hosts.length
             ? (state.hosts[0]?.trouble?.message ?? "no host answers")
             : view.empty;
     const lines = height > 1 ? ["", empty] : [empty];
@@ -97,7 +97,7 @@ export function formatList(state: State, height: number): string[] {
       ...{ laidOut, cols, nowMs: state.nowMs },
       isHere: first + index === at,
       isMarked: list.marked.has(item.row.key),
-      isOld: host?.status === "away" && state.view !== "hosts",
+      isOld: host?.status === "offline" && state.view !== "hosts",
     });
   });
   return [titles, ...rows];

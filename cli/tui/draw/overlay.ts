@@ -33,9 +33,9 @@ const marks = {
 } as const satisfies Record<Job["state"], unknown>;
 
 function jobLines({ jobs }: State): Line[] {
-  if (jobs.length === 0) return [[{ text: "nothing was done yet", tone: "dim" }]];
+  if (jobs.length === 0) return [[{ text: "no actions yet", tone: "dim" }]];
   return [
-    [{ text: "What was done, the newest first; each line works in a shell", tone: "strong" }],
+    [{ text: "Actions so far, newest first; each line works as a command in a shell", tone: "strong" }],
     [],
     ...jobs
       .toReversed()

@@ -30,7 +30,7 @@ function readLines(pane: Pane<Row>, row: Row, state: State, width: number): read
     return pane.lines?.(row, state, width);
   } catch (error) {
     return [
-      [{ text: `this can't be shown: ${error instanceof Error ? error.message : error}`, tone: "bad" }],
+      [{ text: `this pane can't be shown: ${error instanceof Error ? error.message : error}`, tone: "bad" }],
     ];
   }
 }

@@ -3,19 +3,19 @@ import type { State } from "../state/state.ts";
 import { views } from "../views/index.ts";
 import { type Line, type Piece, paintSides, type Tone } from "./text.ts";
 
-const dots = { here: "good", away: "bad", connecting: "dim" } as const satisfies Record<string, Tone>;
+const dots = { here: "good", offline: "bad", connecting: "dim" } as const satisfies Record<string, Tone>;
 /** With more hosts than this they are counted in place of named. */
 const NAMED = 3;
 const WIDE = 100;
 
 function formatHosts({ hosts }: State, wide: boolean): Line {
-  const away = hosts.filter(({ status }) => status === "away");
+  const offline = hosts.filter(({ status }) => status === "offline");
   if (hosts.length > NAMED || !wide) {
     const names = wide ? `${hosts.length} hosts ` : "";
     const connecting = hosts.every(({ status }) => status === "connecting");
     return [
-      { text: away.length === 0 ? names : `${away.length} away `, tone: "dim" },
-      { text: "● ", tone: away.length > 0 ? "bad" : connecting ? "dim" : "good" },
+      { text: offline.length === 0 ? names : `${offline.length} offline `, tone: "dim" },
+      { text: "● ", tone: offline.length > 0 ? "bad" : connecting ? "dim" : "good" },
     ];
   }
   return hosts.flatMap(({ context, status }): Piece[] => [

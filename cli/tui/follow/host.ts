@@ -1,4 +1,4 @@
-/** Follows one host: its lists, then its events from there on. A host that goes away is tried again until it is back. */
+/** Follows one host: its lists, then its events from there on. Retries a host that goes offline until it answers. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { defined } from "../../../api/defined.ts";
@@ -12,7 +12,7 @@ const KINDS = ["sandboxes", "captures", "snapshots"] as const satisfies readonly
 const PAGE = 1000;
 /** A list with more pages than this has no end. */
 const MOST_PAGES = 200;
-/** Between attempts to reach a host that is away; doubled each time. One that is reached through ssh is a process for each attempt. */
+/** Between attempts to reach a host that is offline; doubled each time. One that is reached through ssh is a process for each attempt. */
 const PAUSE_MS = { least: 500, most: 5000, mostFar: 60_000 };
 /** When more of a list has changed, the whole list is asked for in place of each thing. */
 const MANY = 100;
@@ -78,7 +78,7 @@ async function readList(client: Thaw, kind: Kind, signal: AbortSignal): Promise<
     if (page.next === null) return list;
     after = page.next;
   }
-  throw new ThawError("internal", `a list of the daemon's passes ${MOST_PAGES} pages`);
+  throw new ThawError("internal", `a list of the daemon has more than ${MOST_PAGES} pages`);
 }
 
 /** The host with a list as it was read anew. */
@@ -133,7 +133,7 @@ export class HostFollower {
     this.client = new Thaw({ remote, autostart: false });
   }
 
-  /** Resolves when the host has answered for the first time, or is known to be away. */
+  /** Resolves when the host has answered for the first time, or is known to be offline. */
   get answered(): Promise<void> {
     return this.#answered.promise;
   }
@@ -157,10 +157,10 @@ export class HostFollower {
             start = false;
           },
         );
-        this.#set({ status: "away" });
+        this.#set({ status: "offline" });
       } catch (error) {
         if (this.#signal.aborted) return;
-        this.#set({ status: "away", trouble: troubleOf(error) });
+        this.#set({ status: "offline", trouble: troubleOf(error) });
       } finally {
         clearTimeout(slow);
         this.#answered.resolve();
@@ -177,7 +177,7 @@ export class HostFollower {
   #sayIsSlow(): void {
     this.#store.setHost(this.context, (host) => ({
       ...host,
-      trouble: host.trouble ?? { message: `it has not answered for ${SLOW_MS / 1000} s; it is waited for` },
+      trouble: host.trouble ?? { message: `no answer for ${SLOW_MS / 1000} s; still waiting` },
     }));
   }
 
@@ -217,7 +217,7 @@ export class HostFollower {
 
   /** Says when nothing has come for long: a daemon that hangs breaks no connection. @returns `end`: to be called when something has */
   #watchSilence(): Disposable & { end: () => void } {
-    const message = `nothing has come from it for ${SILENT_MS / 1000} s; it is waited for`;
+    const message = `no data for ${SILENT_MS / 1000} s; still waiting`;
     const timer = setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
     const end = (): void => {
       timer.refresh();

@@ -28,11 +28,11 @@ export class PaneFollower {
   /** Shows this pane of this row from now on; what is shown already goes on. */
   show(pane: Pane<Row> | undefined, row: Row | undefined): void {
     // a host that is back is asked anew
-    const isAway = this.#isAway(row);
+    const isOffline = this.#isOffline(row);
     const key =
       pane === undefined || row === undefined
         ? undefined
-        : `${pane.title} ${row.key} ${isAway} ${pane.version?.(row) ?? ""}`;
+        : `${pane.title} ${row.key} ${isOffline} ${pane.version?.(row) ?? ""}`;
     if (key === this.#followed) return;
     this.#followed = key;
     this.#abort.abort();
@@ -40,13 +40,13 @@ export class PaneFollower {
     const { of } = this.#store.state.pane;
     const shown = row === undefined ? undefined : `${pane?.title} ${row.key}`;
     this.#store.setPane({ of: shown, trouble: undefined, ...(of === shown ? {} : { lines: [], back: 0 }) });
-    if (pane?.follow !== undefined && row !== undefined && !isAway)
+    if (pane?.follow !== undefined && row !== undefined && !isOffline)
       void this.#follow(pane, row, this.#abort.signal);
   }
 
-  #isAway(row: Row | undefined): boolean {
+  #isOffline(row: Row | undefined): boolean {
     return this.#store.state.hosts.some(
-      ({ context, status }) => context === row?.context && status === "away",
+      ({ context, status }) => context === row?.context && status === "offline",
     );
   }
 

@@ -29,8 +29,8 @@ export interface Usage {
 /** One host and what is on it. */
 export interface HostState {
   context: string;
-  /** `away`: it does not answer; it is asked again and again. */
-  status: "connecting" | "here" | "away";
+  /** `offline`: it does not answer; the dashboard keeps trying. */
+  status: "connecting" | "here" | "offline";
   trouble?: Trouble | undefined;
   info?: DaemonInfo | undefined;
   doctor?: DoctorReport | undefined;

@@ -65,8 +65,8 @@ test("a daemon that hangs while it is followed is said to be silent, until somet
   try {
     await vi.waitFor(() => expect(host.asked.get("/v1/events")).toBe(1), { timeout: 60_000, interval: 5 });
     vi.advanceTimersByTime(60_000);
-    expect(seen()?.trouble?.message).toContain("nothing has come from it for 40 s");
-    expect(formatBottom(store.state, 1).join()).toContain("local: nothing has come");
+    expect(seen()?.trouble?.message).toContain("no data for 40 s");
+    expect(formatBottom(store.state, 1).join()).toContain("local: no data for");
     await host.change();
     await vi.waitFor(() => expect(seen()?.trouble).toBeUndefined(), { timeout: 60_000, interval: 5 });
     expect(seen()?.status).toBe("here");
@@ -104,7 +104,7 @@ test("a pane that could not be read is read again while it is shown, and anew wh
     );
     await vi.waitFor(() => expect(lines()).toEqual(["read 2"]), 60_000);
     expect(store.state.pane.trouble).toBeUndefined();
-    store.setHost("local", (host) => ({ ...host, status: "away" }));
+    store.setHost("local", (host) => ({ ...host, status: "offline" }));
     store.tellNow();
     expect(lines()).toEqual(["read 2"]);
     store.setHost("local", (host) => ({ ...host, status: "here" }));

@@ -66,7 +66,7 @@ test.each([
       sandboxes: new Map(many.map((each) => [each.id, each])),
       captures: new Map([[failure.id, failure]]),
     },
-    { ...base.hosts[1], context: "b", status: "away" as const, trouble: { message: hostile } },
+    { ...base.hosts[1], context: "b", status: "offline" as const, trouble: { message: hostile } },
   ] as State["hosts"];
   const variants: Partial<State>[] = [
     {},

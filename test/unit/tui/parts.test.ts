@@ -89,7 +89,7 @@ test("a failure's lineage goes from its template to replays and their forks", ()
     "      │  └─ replay-7k2q  running, replayed from its memory",
     "      │     └─ one  running, a fork",
     "      │        └─ two  running, a fork",
-    "      └─ fail-1a9xcd  failed alike",
+    "      └─ fail-1a9xcd  same fingerprint",
   ]);
 });
 
@@ -146,7 +146,7 @@ test("a command line is split as a shell splits it, and what is formatted splits
     'a "b" $c',
     "d e f",
   ]);
-  expect(() => splitLine("thaw 'x")).toThrow("not closed");
+  expect(() => splitLine("thaw 'x")).toThrow("closing ' is missing");
   fc.assert(
     fc.property(fc.array(fc.string({ minLength: 1 })), (args) => {
       expect(splitLine(formatArgs(args, "a", "a")).slice(1)).toEqual(args);

@@ -101,7 +101,7 @@ export function capture(part: Partial<Capture> = {}): Capture {
   };
 }
 
-/** A host with four sandboxes and three failures, and one that is away. */
+/** A host with four sandboxes and three failures, and one that is offline. */
 export function dashboard(size: State["size"]): State {
   const state = newState(["ci-3", "ci-4"], size, now);
   const sandboxes = [
@@ -175,7 +175,7 @@ export function dashboard(size: State["size"]): State {
       },
       {
         ...newHost("ci-4"),
-        status: "away",
+        status: "offline",
         trouble: { message: "nobody listens there", hint: "ssh ci-4 thaw daemon start" },
       },
     ],

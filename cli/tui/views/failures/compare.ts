@@ -18,7 +18,12 @@ export const compare: Pane<FailureRow> = {
   lines: ({ capture, context, key }, state, width) => {
     const other = markedOther(state, key) ?? newestAlike(state, context, capture);
     if (other === undefined)
-      return [plain("no other failure of this command here: mark one with space to compare with it", "dim")];
+      return [
+        plain(
+          "this host has no other failure of this command; mark any failure with space to compare it",
+          "dim",
+        ),
+      ];
     return drawComparison(comparisonOf(capture, other), width - 1);
   },
 };
@@ -50,7 +55,7 @@ export function drawComparison(
   const half = Math.floor((width - 5) / 2);
   const said =
     first === null
-      ? plain("no difference but what varies from run to run", "good")
+      ? plain("no differences, except in parts that vary between runs", "good")
       : plain(
           `first difference: ${first.section}${first.name === undefined ? "" : `, ${first.name}`}`,
           "warn",

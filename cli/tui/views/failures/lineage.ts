@@ -53,7 +53,7 @@ export function lineageOf(capture: Capture, host: HostState | undefined): Line[]
   const alike = [...(host?.captures.values() ?? [])]
     .filter(({ id, fingerprint }) => fingerprint === capture.fingerprint && id !== capture.id)
     .slice(0, 20)
-    .map(({ id }): Node => ({ text: id, note: "failed alike", children: [] }));
+    .map(({ id }): Node => ({ text: id, note: "same fingerprint", children: [] }));
   const snapshot = host?.snapshots.get(capture.base.snapshot);
   const kept: Node = { text: capture.id, note: "this failure", isThis: true, children: replays };
   const run: Node = {

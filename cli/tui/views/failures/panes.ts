@@ -47,7 +47,7 @@ function caseLines(capture: Capture, nowMs: number): Line[] {
   return pairs([
     ["command", exec === null ? undefined : formatCommand(exec.argv, 1000), "strong"],
     ["ended", formatCapturedEnd(capture), "bad"],
-    ["taken", `${shortAge(capture.createdAt, nowMs)} ago, ${capture.createdAt}, on ${capture.host}`],
+    ["captured", `${shortAge(capture.createdAt, nowMs)} ago, ${capture.createdAt}, on ${capture.host}`],
     ["from CI", describePlace(capture)],
     [
       "run",
@@ -57,14 +57,14 @@ function caseLines(capture: Capture, nowMs: number): Line[] {
     ],
     ["commit", ci?.sha],
     ["base", `${capture.base.from} (${capture.isolation})`],
-    ["in", exec?.cwd ?? undefined],
+    ["folder", exec?.cwd ?? undefined],
     ["replays here", replay.text, replay.tone],
-    ["trial", notes.verified?.ok === false ? notes.verified.reason : undefined, "bad"],
+    ["verify failed", notes.verified?.ok === false ? notes.verified.reason : undefined, "bad"],
     [
       "size",
       `${formatSize(capture.storedBytes)} stored; ${formatSize(changedBytes.memory)} memory, ${formatSize(changedBytes.disk)} disk changed`,
     ],
-    ["pinned", notes.pinned ? "yes: kept whatever the retention says" : undefined],
+    ["pinned", notes.pinned ? "yes: retention does not remove it" : undefined],
     [
       "secrets",
       notes.scan === null
@@ -89,7 +89,7 @@ const caseFile: Pane<FailureRow> = {
       [],
       heading("Last lines"),
       ...(last.length === 0
-        ? [plain("it wrote nothing", "dim")]
+        ? [plain("no output", "dim")]
         : last.slice(-40).map((line) => plain(stripSequences(line)))),
     ];
   },

@@ -22,5 +22,5 @@ export function describeReplay({ replays, notes: { verified } }: Capture): {
   if (verified === null) return { text: "yes", tone: "good" };
   return verified.ok
     ? { text: `verified ${(verified.resumeMs / 1000).toFixed(1)}s`, tone: "good" }
-    : { text: "trial failed", tone: "bad" };
+    : { text: "verify failed", tone: "bad" };
 }

@@ -55,7 +55,7 @@ export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
     kind: "terminal",
     key: "return",
     label: "replay",
-    help: "Thaws the failure and opens a shell in it. Leaving the shell ends the replay.",
+    help: "Replays the failure and opens a shell in the replay. Leaving the shell ends the replay.",
     refusal: replays,
     args: ({ name }) => ["replay", name],
   },
@@ -63,17 +63,17 @@ export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
     kind: "count",
     key: "n",
     label: "rerun",
-    title: "How many runs",
+    title: "Number of runs",
     initial: 10,
-    help: "Runs the failed command again from the state before it: flaky or broken?",
+    help: "Runs the failed command several times from the state before it, to tell flaky from broken.",
     args: ({ name }, count) => ["rerun", name, "-n", String(count)],
     run: rerun,
   },
   {
     kind: "call",
     key: "f",
-    label: "stand by",
-    help: "Replays it as a sandbox that stays, among the sandboxes.",
+    label: "as sandbox",
+    help: "Replays the failure as a sandbox that stays until you remove it.",
     refusal: replays,
     args: ({ name }) => ["replay", "--keep", name, "--", "true"],
     run: async ({ capture, context }, { client }) => {
@@ -86,14 +86,14 @@ export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
     isPaged: true,
     key: "=",
     label: "diff",
-    help: "Shows in $PAGER how it differs from the newest other run of its command. The pane Compare shows it beside the marked one.",
+    help: "Compares the failure with the newest other run of its command, in $PAGER. The pane Compare compares it with the marked failure.",
     args: ({ name }) => ["capture", "diff", name],
   },
   {
     kind: "copy",
     key: "y",
     label: "copy",
-    help: "Copies the command that replays it.",
+    help: "Copies the command that replays the failure.",
     what: "the replay command",
     text: ({ name }) => `thaw replay ${quoteWord(name)}`,
   },
@@ -101,16 +101,15 @@ export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
     kind: "page",
     key: "o",
     label: "page",
-    help: "Opens its pull request or run in a browser; where there is none, copies the address.",
-    refusal: (row) =>
-      pageOf(row) === undefined ? `${row.name} does not say where it comes from` : undefined,
+    help: "Opens the failure's pull request or CI run in a browser. Without a browser, copies the address.",
+    refusal: (row) => (pageOf(row) === undefined ? `${row.name} has no pull request or CI run` : undefined),
     url: pageOf,
   },
   {
     kind: "call",
     key: "P",
     label: "pin",
-    help: "Keeps it whatever the retention says, or no longer.",
+    help: "Pins the failure, so that retention does not remove it, or unpins it.",
     args: ({ name, capture }) => ["capture", capture.notes.pinned ? "unpin" : "pin", name],
     run: async ({ capture, context }, { client, update }) => {
       const pinned = await client(context).captures.pin(capture.id, !capture.notes.pinned);
@@ -130,12 +129,12 @@ export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
     kind: "call",
     key: "v",
     label: "verify",
-    help: "Compares the digests of its parts and thaws it on trial.",
+    help: "Checks the digests of the failure's parts, and thaws it as a test.",
     args: ({ name }) => ["capture", "verify", name],
     run: async ({ capture, context }, { client }) => {
       const report = await client(context).captures.verify(capture.id);
       if (!report.ok) throw new Error(`${capture.id} is damaged or can't be thawed here`);
-      return `${capture.id} is sound`;
+      return `${capture.id} is intact and can be thawed here`;
     },
   },
   ...travelVerbs("capture"),
@@ -143,12 +142,14 @@ export const FAILURE_VERBS: readonly Verb<FailureRow>[] = [
     kind: "call",
     key: "d",
     label: "remove",
-    help: "Removes it, or those that are marked.",
+    help: "Removes the failure, or all marked failures.",
     args: ({ name }) => ["capture", "rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} failures?`,
-      `The machine and its case are lost for good; ${formatSize(rows.reduce((sum, { capture }) => sum + capture.storedBytes, 0))} are freed.`,
-      ...(rows.some(({ capture }) => capture.notes.pinned) ? ["One of them is pinned."] : []),
+      `Deletes the captured machine and its case file for good, and frees ${formatSize(rows.reduce((sum, { capture }) => sum + capture.storedBytes, 0))}.`,
+      ...(rows.some(({ capture }) => capture.notes.pinned)
+        ? [rows.length === 1 ? "It is pinned." : "At least one of them is pinned."]
+        : []),
     ],
     run: async ({ capture, context }, { client }) => {
       await client(context).captures.remove(capture.id);

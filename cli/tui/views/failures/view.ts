@@ -82,5 +82,5 @@ export const failures: View<FailureRow> = {
       .sort((a, b) => b.capture.createdAt.localeCompare(a.capture.createdAt)),
   panes: FAILURE_PANES,
   verbs: FAILURE_VERBS,
-  empty: "no failures kept: thaw run --capture on-failure -- COMMAND",
+  empty: "no failures; to capture one: thaw run --capture on-failure -- COMMAND",
 };

@@ -17,7 +17,7 @@ const columns: readonly Column<HostRow>[] = [
     width: 10,
     rank: 0,
     cell: ({ host: { status, doctor } }) => {
-      if (status !== "here") return { text: status, tone: status === "away" ? "bad" : "dim" };
+      if (status !== "here") return { text: status, tone: status === "offline" ? "bad" : "dim" };
       return doctor?.ready === false ? { text: "not ready", tone: "warn" } : { text: "ready", tone: "good" };
     },
   },
@@ -35,7 +35,7 @@ const columns: readonly Column<HostRow>[] = [
         : `${bar(1 - machine.availableMib / machine.memoryMib, 8)} ${formatSize(machine.memoryMib * 2 ** 20)}`,
   },
   {
-    title: "TROUBLE",
+    title: "PROBLEM",
     width: 10,
     grows: 3,
     rank: 5,
@@ -53,11 +53,8 @@ const doctor: Pane<HostRow> = {
   title: "Doctor",
   lines: ({ host: { doctor, trouble, status } }) => {
     if (status !== "here")
-      return [
-        plain(trouble?.message ?? status, "bad"),
-        plain(trouble?.hint ?? "it is tried again and again", "dim"),
-      ];
-    if (doctor === undefined) return [plain("asking…", "dim")];
+      return [plain(trouble?.message ?? status, "bad"), plain(trouble?.hint ?? "retrying", "dim")];
+    if (doctor === undefined) return [plain("loading…", "dim")];
     return doctor.probes.flatMap(({ name, state, detail, hint }): Line[] => [
       [marks[state], { text: padTo(name, 15), tone: "strong" }, { text: detail }],
       ...(hint === undefined || state === "ok" ? [] : [plain(`   → ${hint}`, "dim")]),
@@ -66,7 +63,7 @@ const doctor: Pane<HostRow> = {
 };
 
 const detail: Pane<HostRow> = {
-  title: "Use",
+  title: "Usage",
   lines: ({ host }, { nowMs }) => {
     const { info, machine } = host;
     const stored = (values: Iterable<{ storedBytes: number }>): number =>
@@ -83,7 +80,7 @@ const detail: Pane<HostRow> = {
               `memory in use      ${bar(1 - machine.availableMib / machine.memoryMib, 30)} ${formatSize((machine.memoryMib - machine.availableMib) * 2 ** 20)} of ${formatSize(machine.memoryMib * 2 ** 20)}`,
             ),
             plain(
-              `sandboxes may have ${bar(promised / machine.memoryMib, 30)} ${formatSize(promised * 2 ** 20)}`,
+              `sandboxes, at most ${bar(promised / machine.memoryMib, 30)} ${formatSize(promised * 2 ** 20)}`,
             ),
             [],
           ]),
@@ -91,12 +88,12 @@ const detail: Pane<HostRow> = {
       ...pairs([
         ["version", info === undefined ? undefined : `${info.version} (${info.digest})`],
         [
-          "runs since",
+          "running for",
           info === undefined
             ? undefined
             : `${shortAge(info.startedAt, nowMs)}, process ${info.pid}, ${formatSize(info.rssBytes)}`,
         ],
-        ["state in", info?.home],
+        ["state folder", info?.home],
         ["snapshots", `${host.snapshots.size}, ${formatSize(stored(host.snapshots.values()))}`],
         ["failures", `${host.captures.size}, ${formatSize(stored(host.captures.values()))}`],
       ]),
@@ -109,7 +106,7 @@ const verbs: readonly Verb<HostRow>[] = [
     kind: "terminal",
     key: "return",
     label: "doctor",
-    help: "Runs thaw doctor and shows all of it in $PAGER.",
+    help: "Shows the full report of thaw doctor in $PAGER.",
     isPaged: true,
     args: () => ["doctor"],
   },
@@ -125,7 +122,7 @@ const verbs: readonly Verb<HostRow>[] = [
     kind: "line",
     key: "n",
     label: "new context",
-    help: "Names another host: complete the command.",
+    help: "Adds another host as a context: complete the command.",
     rowless: true,
     args: () => ["context", "add"],
     rest: "NAME ssh://",
@@ -134,11 +131,11 @@ const verbs: readonly Verb<HostRow>[] = [
     kind: "call",
     key: "D",
     label: "prune",
-    help: "Removes failures over budget, and snapshots that nothing needs.",
+    help: "Removes failures that exceed the host's budgets, and unused snapshots.",
     args: () => ["prune"],
     question: (rows) => [
       `Prune ${rows[0]?.name}?`,
-      "Failures over the host's budgets and snapshots that nothing needs are removed: thaw prune --dry-run says which.",
+      "Removes failures that exceed the host's budgets, and unused snapshots. To list them first: thaw prune --dry-run",
     ],
     run: async ({ context }, { client }) => {
       const { captures, snapshots, compressed } = await client(context).host.prune();

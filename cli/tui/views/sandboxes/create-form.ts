@@ -19,7 +19,7 @@ export function createFields({ hosts }: Pick<State, "hosts">, context: string): 
       flag: "--ttl",
       label: "ttl",
       value: "",
-      hint: "remove it after this long, such as 2h; default: the host's setting",
+      hint: "remove the sandbox after this time, such as 2h; default: the host's setting",
     },
     {
       ...{ flag: "--network", label: "network", value: "", hint: "default: the template's, else none" },
@@ -30,7 +30,7 @@ export function createFields({ hosts }: Pick<State, "hosts">, context: string): 
         flag: "--allow",
         label: "allow",
         value: "",
-        hint: "destinations that it may reach, such as @npm *.example.com",
+        hint: "allowed destinations, such as @npm *.example.com",
       },
       takesMany: true,
     },

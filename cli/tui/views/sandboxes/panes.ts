@@ -19,7 +19,7 @@ const log: Pane<SandboxRow> = {
     const exec = chooseExec(sandbox.execs);
     if (exec === undefined)
       yield {
-        lines: [plain("no command has run in it yet: x runs one, s opens a shell", "dim")],
+        lines: [plain("no command has run yet: x runs one, s opens a shell", "dim")],
         anew: true,
       };
     else yield* followLog(client, exec, signal);
@@ -57,7 +57,8 @@ const processes: Pane<SandboxRow> = {
     while (!signal.aborted) {
       const report = await client.sandboxes.at(sandbox.id).processes({ signal });
       const lines = processLines(report);
-      const nothing = sandbox.state === "running" ? "its guest tells of none" : `it is ${sandbox.state}`;
+      const nothing =
+        sandbox.state === "running" ? "the guest reported no processes" : `the sandbox is ${sandbox.state}`;
       yield { lines: lines.length > 0 ? lines : [plain(nothing, "dim")], anew: true };
       await pause(PROCESSES_EVERY_MS, undefined, { signal });
     }
@@ -74,11 +75,11 @@ const ports: Pane<SandboxRow> = {
       .filter((port) => !ports.some(({ guest }) => guest === port))
       .map(
         (port): Line => [
-          { text: `${port} listens and no port of this host leads to it`, tone: "dim" },
+          { text: `port ${port} in the sandbox is not forwarded`, tone: "dim" },
           { text: `   thaw port ${name} ${port}:${port}`, tone: "dim" },
         ],
       ),
-    ...(ports.length + listening.length === 0 ? [plain("nothing listens", "dim")] : []),
+    ...(ports.length + listening.length === 0 ? [plain("no process listens on a port", "dim")] : []),
   ],
 };
 
@@ -101,7 +102,7 @@ const network: Pane<SandboxRow> = {
     const reach: Line[] = [
       plain(
         sandbox.network.unavailable ??
-          `reaches: ${sandbox.network.mode}  ·  thaw network show ${sandbox.name}`,
+          `network: ${sandbox.network.mode}  ·  thaw network show ${sandbox.name}`,
         "dim",
       ),
     ];
@@ -132,19 +133,19 @@ function describe(sandbox: SandboxInfo): Line[] {
   return pairs([
     ["id", sandbox.id],
     ["state", sandbox.frozen ? "stopped (frozen): a request thaws it" : sandbox.state],
-    ["because", sandbox.reason ?? undefined],
+    ["reason", sandbox.reason ?? undefined],
     ["from", `${sandbox.from}  (${sandbox.snapshot})`],
     ["isolation", sandbox.isolation],
     ["created", sandbox.createdAt],
     ["ends", sandbox.expiresAt ?? undefined],
     ["thawed in", sandbox.thawMs === null ? undefined : `${sandbox.thawMs.toFixed(0)} ms`],
-    ["lease", sandbox.leased ? "ends with its client" : undefined],
+    ["lease", sandbox.leased ? "the sandbox is removed when its client ends" : undefined],
     [
       "replay of",
       sandbox.replay === null ? undefined : `${sandbox.replay.capture} (${sandbox.replay.level})`,
     ],
     [
-      "has",
+      "resources",
       `${resources.cpus} CPUs, ${formatSize(resources.memoryMib * 2 ** 20)} memory, ${formatSize(resources.diskMib * 2 ** 20)} disk`,
     ],
     ...Object.entries(sandbox.labels).map(([name, value]) => ["label", `${name}=${value}`] as const),

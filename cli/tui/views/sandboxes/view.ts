@@ -128,5 +128,5 @@ export const sandboxes: View<SandboxRow> = {
       .sort((a, b) => b.sandbox.createdAt.localeCompare(a.sandbox.createdAt)),
   panes: SANDBOX_PANES,
   verbs: SANDBOX_VERBS,
-  empty: "no sandboxes: n makes one, or  thaw run -- uname -a  in a shell",
+  empty: "no sandboxes: press n to create one, or run  thaw run -- uname -a  in a shell",
 };

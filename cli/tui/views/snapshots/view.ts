@@ -95,7 +95,7 @@ const detail: Pane<SnapshotRow> = {
       ...pairs([
         ["id", snapshot.id],
         ["tags", snapshot.tags.join(", ")],
-        ["made", snapshot.createdAt],
+        ["created", snapshot.createdAt],
         ["size", formatShares(row)],
         [
           "machine",
@@ -104,7 +104,7 @@ const detail: Pane<SnapshotRow> = {
         ["needs", `${needs.runner} ${needs.build}, ${needs.accelerator}, ${needs.cpu}, ${needs.machine}`],
         ["kernel", needs.kernel],
         ["commands", `as ${defaults.user} in ${defaults.workdir}`],
-        ["not here", snapshot.incompatible.join("; "), "bad"],
+        ["incompatible", snapshot.incompatible.join("; "), "bad"],
       ]),
       [],
       heading("Parts"),
@@ -137,17 +137,17 @@ const verbs: readonly Verb<SnapshotRow>[] = [
     kind: "call",
     key: "return",
     label: "thaw",
-    help: "Makes a sandbox of it.",
+    help: "Creates a sandbox from the snapshot.",
     refusal: thaws,
     args: ({ name }) => ["create", "--snapshot", name],
     run: async ({ snapshot, context }, { client }) =>
-      `${(await client(context).sandboxes.create({ source: { snapshot: snapshot.id } })).name} runs`,
+      `${(await client(context).sandboxes.create({ source: { snapshot: snapshot.id } })).name} is running`,
   },
   {
     kind: "line",
     key: "t",
     label: "tag",
-    help: "Names it: complete the command.",
+    help: "Tags the snapshot: complete the command.",
     args: (row) => ["snapshot", "tag", row?.name ?? ""],
     rest: "",
   },
@@ -156,7 +156,7 @@ const verbs: readonly Verb<SnapshotRow>[] = [
     kind: "call",
     key: "v",
     label: "verify",
-    help: "Reads every part and compares digests.",
+    help: "Checks the digest of every part.",
     args: ({ name }) => ["snapshot", "verify", name],
     run: async ({ snapshot, context, name }, { client }) => {
       const { ok, parts } = await client(context).snapshots.verify(snapshot.id);
@@ -167,22 +167,25 @@ const verbs: readonly Verb<SnapshotRow>[] = [
             .map((part) => part.name)
             .join(", ")}`,
         );
-      return `${name} is sound`;
+      return `${name} is intact`;
     },
   },
   {
     kind: "call",
     key: "d",
     label: "remove",
-    help: "Removes it, or those that are marked; of one with several tags, only the tag.",
+    help: "Removes the snapshot, or all marked snapshots. If the snapshot has several tags, removes only the first tag.",
     args: ({ name }) => ["snapshot", "rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} snapshots?`,
-      `Frees up to ${formatSize(ownBytes(rows))}. What was frozen from it and failures that are based on it need it to be thawed.`,
+      `Frees up to ${formatSize(ownBytes(rows))}. A snapshot that a sandbox or a failure needs is not removed.`,
       ...rows
         .filter(({ users }) => users.length > 0)
         .slice(0, 3)
-        .map(({ name, users }) => `${name} is used by ${users.length} sandboxes.`),
+        .map(
+          ({ name, users }) =>
+            `${name} is used by ${users.length === 1 ? "1 sandbox" : `${users.length} sandboxes`}.`,
+        ),
     ],
     run: async ({ name, context }, { client }) => {
       await client(context).snapshots.remove(name);
@@ -218,5 +221,5 @@ export const snapshots: View<SnapshotRow> = {
       .sort((a, b) => b.snapshot.createdAt.localeCompare(a.snapshot.createdAt)),
   panes: [detail],
   verbs,
-  empty: "no snapshots: thaw template build base",
+  empty: "no snapshots; to build one: thaw template build base",
 };

@@ -28,7 +28,7 @@ const detail: Pane<TemplateRow> = {
   lines: ({ template: { name, description, tag, from, resources, snapshot } }) =>
     pairs([
       ["name", name],
-      ["what", description],
+      ["description", description],
       ["tag", tag],
       ["from", from],
       [
@@ -44,7 +44,7 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "call",
     key: "return",
     label: "build",
-    help: "Builds it into a snapshot. One that was built before is there at once.",
+    help: "Builds a snapshot from the template, unless it is built already.",
     args: ({ name }) => ["template", "build", name],
     run: async ({ name, context }, { client, update }) => {
       const snapshot = await client(context).templates.build(
@@ -67,16 +67,16 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "call",
     key: "n",
     label: "thaw",
-    help: "Makes a sandbox of it; builds it first where that is needed.",
+    help: "Creates a sandbox from the template. If needed, builds the template first.",
     args: ({ name }) => ["create", "--template", name],
     run: async ({ name, context }, { client }) =>
-      `${(await client(context).sandboxes.create({ source: { template: name } })).name} runs`,
+      `${(await client(context).sandboxes.create({ source: { template: name } })).name} is running`,
   },
   {
     kind: "terminal",
     key: "l",
     label: "show",
-    help: "Shows what is known of it in $PAGER.",
+    help: "Shows the template's details in $PAGER.",
     isPaged: true,
     args: ({ name }) => ["template", "show", name],
   },
@@ -84,7 +84,7 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "terminal",
     key: "e",
     label: "edit",
-    help: "Opens the recipe in $EDITOR, then offers the command that builds it. A shipped recipe is copied into the current folder first.",
+    help: "Opens the template's file in $EDITOR, then offers the command that builds it. A shipped template is copied into the current folder first.",
     args: ({ name }) => ["template", "edit", name],
     next: ({ name }) => ["template", "build", `./${name}.yaml`],
   },
@@ -92,7 +92,7 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "line",
     key: "b",
     label: "build file",
-    help: "Builds a recipe of your own: complete the command.",
+    help: "Builds a template from your own file: complete the command.",
     rowless: true,
     args: () => ["template", "build"],
     rest: "./",
