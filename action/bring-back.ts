@@ -53,7 +53,7 @@ async function readOutputs(files: GuestFiles, plan: StepPlan, signal: AbortSigna
   if (outputFile === undefined) return { values: new Map(), refused: [] };
   try {
     const chunks: Uint8Array[] = [];
-    const what = "the file for outputs";
+    const what = "$GITHUB_OUTPUT";
     for await (const chunk of bounded(files.read(outputFile, { signal }), { most: MAX_FILE_BYTES, what }))
       chunks.push(chunk);
     return parseGuestOutputs(Buffer.concat(chunks), outputs);
@@ -110,7 +110,7 @@ async function receive(chunks: AsyncIterable<Uint8Array>, target: string): Promi
 
 /** In the guest: everything that differs from the commit, new files too, without a change to its index. */
 const PATCH_SCRIPT = `command -v git >/dev/null || { echo "the guest has no git"; exit 3; }
-cd "$1" && git rev-parse HEAD >/dev/null 2>&1 || { echo "/workspace is no repository with a commit"; exit 3; }
+cd "$1" && git rev-parse HEAD >/dev/null 2>&1 || { echo "/workspace is not a git repository with a commit"; exit 3; }
 index=$(mktemp) && cp "$(git rev-parse --git-path index)" "$index" && export GIT_INDEX_FILE="$index"
 git add -A && git diff --cached --binary HEAD >"$2"; status=$?; rm -f "$index"; exit $status`;
 
@@ -148,7 +148,7 @@ export async function bringBack(
   for (const pattern of plan.artifacts) {
     try {
       const matches = await findMatches(sandbox.files, pattern, signal);
-      if (matches.length === 0) notes.push(`artifacts: nothing matches ${pattern}`);
+      if (matches.length === 0) notes.push(`artifacts: no file or folder matches ${pattern}`);
       for (const match of matches) {
         await copyBack(sandbox.files, match, { folder, signal, notes });
         artifacts.push(match.path);

@@ -28,10 +28,12 @@ export function parseCache(text: string): CacheInput {
   const mistakes: string[] = [];
   const [key = ""] = found.key;
   if (found.key.length !== 1)
-    mistakes.push("give one line `key: …`, with the hash of what decides, such as a lock file: hashFiles(…)");
+    mistakes.push(
+      "give one line `key: …` with a hash of the files that the cache depends on, such as a lock file: hashFiles(…)",
+    );
   else mistakes.push(...problemsOf(cacheKey, key));
   for (const prefix of found.restore) mistakes.push(...problemsOf(cacheKey, prefix));
-  if (found.paths.length === 0) mistakes.push("name the folders, one a line");
+  if (found.paths.length === 0) mistakes.push("give the folders to cache, one per line");
   const paths = found.paths.map(placeOf);
   if (paths.length > 0) mistakes.push(...problemsOf(cachePaths, paths));
   if (mistakes.length > 0) throw new RangeError([...new Set(mistakes)].join("; "));

@@ -16,10 +16,10 @@ export function writesCache({ settings }: Pick<StepPlan, "settings">): boolean {
 export async function tellRestored({ cache }: Sandbox["info"], log: GuestLog): Promise<void> {
   if (cache === null) return;
   const { key, restored, write } = cache;
-  const instead = restored === null || restored.key === key ? "" : `, for want of ${key}`;
+  const instead = restored === null || restored.key === key ? "" : `, because there is no cache for ${key}`;
   const found =
-    restored === null ? `nothing is kept for ${key} yet` : `${restored.key} (${restored.scope})${instead}`;
-  await log.say(`cache: ${found}${write === null ? "; this run writes none" : ""}`);
+    restored === null ? `no cache for ${key} yet` : `${restored.key} (${restored.scope})${instead}`;
+  await log.say(`cache: ${found}${write === null ? "; this run saves no cache" : ""}`);
 }
 
 /** Keeps the folders of a step that succeeded. How the step ended is the command's to say, so this one does not reject but when cancelled. */
@@ -33,11 +33,10 @@ export async function saveCache(
     const late = AbortSignal.timeout(SAVE_MS);
     const { cache, reason } = await sandbox.saveCache({ signal: AbortSignal.any([signal, late]) });
     const ms = formatMs(performance.now() - started);
-    if (cache !== null)
-      await log.say(`cache: ${cache.key} is kept (${formatBytes(cache.storedBytes)}, ${ms})`);
-    else await log.say(`cache: not kept: ${reason}`);
+    if (cache !== null) await log.say(`cache: saved ${cache.key} (${formatBytes(cache.storedBytes)}, ${ms})`);
+    else await log.say(`cache: not saved: ${reason}`);
   } catch (error) {
     signal.throwIfAborted();
-    await log.say(`cache: not kept: ${(error as Error).message}`);
+    await log.say(`cache: not saved: ${(error as Error).message}`);
   }
 }

@@ -86,7 +86,7 @@ export async function keepCapture(
   } catch (error) {
     signal.throwIfAborted();
     const why = deadline.aborted
-      ? `it was not there after ${Math.round(captureTimeoutMs / 1000)} s (capture-timeout)`
+      ? `the copy was not finished within ${Math.round(captureTimeoutMs / 1000)} s (capture-timeout)`
       : describeError(error);
     const notKept = `the capture stays on ${hostname()} as ${id}: ${why}`;
     await log.say(notKept);
@@ -116,14 +116,14 @@ export async function rerunFailed(
         signal,
         onRun: ({ failed }) => {
           done += 1;
-          void log.say(`run ${done} of ${reruns}: ${failed ? "failed" : "passed"}`);
+          void log.say(`rerun ${done} of ${reruns}: ${failed ? "failed" : "passed"}`);
         },
       },
     );
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof ThawError)) throw error;
-    await log.say(`not run again: ${describeError(error)}`);
+    await log.say(`no reruns: ${describeError(error)}`);
     return undefined;
   }
 }

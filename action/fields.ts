@@ -20,7 +20,7 @@ export function parseChoice<const T extends string>(choices: readonly T[]): (tex
     const found = choices.find((choice) => choice === text.trim().toLowerCase());
     if (found !== undefined) return found;
     const hint = suggestNearest(text.trim(), choices, `one of ${choices.join(", ")}`);
-    throw new RangeError(`${quote(text)} is not a choice: ${hint}`);
+    throw new RangeError(`${quote(text)} is not a valid value: ${hint}`);
   };
 }
 
@@ -41,7 +41,7 @@ export function parseNetwork(text: string): NetworkRequest {
   const modes = words.filter(isMode);
   const rules = words.filter((word) => !isMode(word));
   if (modes.length > 1)
-    throw new RangeError(`only one of ${networkModes.join(", ")} can hold, not ${modes.join(" and ")}`);
+    throw new RangeError(`give only one of ${networkModes.join(", ")}, not ${modes.join(" and ")}`);
   const allow = rules.filter((rule) => !rule.startsWith("!"));
   const deny = rules.filter((rule) => rule.startsWith("!")).map((rule) => rule.slice(1));
   const mistakes = mistakesIn({ allow, deny });
@@ -69,20 +69,22 @@ export function parseStore(text: string): CaptureStore {
   if (store === "host" || store === "artifact") return { kind: store };
   if (/^oci:[^@/]+\/[^:@]+$/.test(store)) return { kind: "registry", repository: store };
   throw new RangeError(
-    `${quote(text)} is not host, artifact, nor oci:HOST/REPOSITORY; each capture gets a tag of its own`,
+    `${quote(text)} is not host, artifact or oci:HOST/REPOSITORY (without a tag: each capture gets its own)`,
   );
 }
 
 /** A sandbox's name, id, or a beginning of its id. */
 export function parseSandbox(text: string): string {
   if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(text.trim())) return text.trim();
-  throw new RangeError(`${quote(text)} is not a sandbox: give an earlier step's output \`sandbox\``);
+  throw new RangeError(
+    `${quote(text)} is not the name of a sandbox: use the output \`sandbox\` of an earlier step`,
+  );
 }
 
 /** What is thawed, on one line. */
 export function parseSource(text: string): string {
   if (/^[^\s\p{Cc}]{1,200}$/u.test(text.trim())) return text.trim();
-  throw new RangeError(`${quote(text)} is not a name`);
+  throw new RangeError(`${quote(text)} is not a valid name`);
 }
 
 /** Globs beneath /workspace, one a line. */
@@ -92,7 +94,9 @@ export function parsePatterns(text: string): string[] {
     (line) => line === "" || line.startsWith("/") || line.split("/").includes(".."),
   );
   if (wrong.length > 0)
-    throw new RangeError(`${wrong.map(quote).join(", ")}: write paths and globs beneath the workspace`);
+    throw new RangeError(
+      `${wrong.map(quote).join(", ")}: give paths and globs relative to the workspace, without ..`,
+    );
   return patterns;
 }
 
@@ -110,8 +114,9 @@ export function parseVariables(
     const at = line.indexOf("=");
     const name = (at < 0 ? line : line.slice(0, at)).trim();
     const value = at < 0 ? env[name] : line.slice(at + 1);
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) mistakes.push(`${quote(name)} is not a variable's name`);
-    else if (RUNNERS_OWN.test(name)) mistakes.push(`${name} is the runner's own and goes into no sandbox`);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) mistakes.push(`${quote(name)} is not a valid variable name`);
+    else if (RUNNERS_OWN.test(name))
+      mistakes.push(`${name} belongs to the runner and is never passed to a sandbox`);
     else if (value === undefined)
       mistakes.push(`${name} has no value: write ${name}=…, or set it in the step's env`);
     else return [[name, value]];
@@ -126,7 +131,9 @@ export function parseOutputNames(text: string): string[] {
   const names = [...new Set(parseWords(text))];
   const wrong = names.filter((name) => !/^[A-Za-z_][A-Za-z0-9_-]{0,99}$/.test(name));
   if (wrong.length > 0)
-    throw new RangeError(`${wrong.map(quote).join(", ")}: an output's name has letters, digits, _ and -`);
+    throw new RangeError(
+      `${wrong.map(quote).join(", ")}: an output name consists of letters, digits, _ and -`,
+    );
   return names;
 }
 

@@ -53,7 +53,7 @@ function latin1(text: string): string {
 }
 
 function tooMuch(what: string): ThawError {
-  return new ThawError("conflict", what, { hint: "name the folder itself: it is copied whole" });
+  return new ThawError("conflict", what, { hint: "to copy a whole folder, give the folder itself" });
 }
 
 async function findOne(files: GuestFiles, path: string, signal: AbortSignal): Promise<Match[]> {

@@ -37,7 +37,7 @@ export function parseGuestOutputs(content: Uint8Array, names: readonly string[])
     // The last one counts, also where it is refused.
     values.delete(name);
     const bytes = Buffer.from(entry.value, "latin1");
-    if (bytes.includes(0)) refused.push(`${name} has a NUL`);
+    if (bytes.includes(0)) refused.push(`${name} contains a NUL byte`);
     else if (bytes.length > MAX_VALUE_BYTES) refused.push(`${name} has more than ${MAX_VALUE_BYTES} bytes`);
     else if (!isUtf8(bytes)) refused.push(`${name} is not UTF-8`);
     else values.set(name, bytes.toString());
@@ -67,7 +67,7 @@ function* entriesOf(text: string): Generator<Entry | string, void> {
     if (line === "") continue;
     const [, name, sign, rest] = /^(.*?)(=|<<)(.*)$/s.exec(line) ?? [];
     if (name === undefined || name === "" || rest === undefined || (sign === "<<" && rest === "")) {
-      yield `line ${at + 1} of the file for outputs is neither NAME=VALUE nor NAME<<DELIMITER`;
+      yield `line ${at + 1} of $GITHUB_OUTPUT is neither NAME=VALUE nor NAME<<DELIMITER`;
       return;
     }
     if (sign === "=") {
@@ -77,7 +77,7 @@ function* entriesOf(text: string): Generator<Entry | string, void> {
     let end = at + 1;
     while (end < lines.length && (lines[end] ?? "").replace(/\r$/, "") !== rest) end += 1;
     if (end === lines.length) {
-      yield `${JSON.stringify(name.slice(0, 100))} has no end: its delimiter does not come again`;
+      yield `the value of ${JSON.stringify(name.slice(0, 100))} has no closing delimiter`;
       return;
     }
     yield { name, value: lines.slice(at + 1, end).join("\n") };

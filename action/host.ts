@@ -40,7 +40,7 @@ function describeMissing({ probes }: DoctorReport): ThawError {
     details: fatal.map(
       ({ name, detail, hint }) => `${name}: ${detail}${hint === undefined ? "" : ` → ${hint}`}`,
     ),
-    hint: line ?? "thaw doctor says what is missing",
+    hint: line ?? "to see what is missing: thaw doctor",
   });
 }
 
@@ -70,7 +70,7 @@ export async function explainHost(client: Thaw): Promise<string | undefined> {
     const report = await client.host.doctor({ signal: AbortSignal.timeout(10_000) });
     if (report.ready) return undefined;
     const { details, hint } = describeMissing(report);
-    return [...details, `type: ${hint}`].join("\n");
+    return [...details, `run: ${hint}`].join("\n");
   } catch {
     return undefined;
   }

@@ -19,7 +19,7 @@ export function resolveInside(folder: string, path: string): string {
   while (!isThere(there) && there !== dirname(there)) there = dirname(there);
   const way = relative(realpathSync(folder), tryRealPath(there) ?? "/");
   if (way === ".." || way.startsWith("../") || isAbsolute(way))
-    throw new RangeError(`${quote(path)} leads out of the checkout`);
+    throw new RangeError(`${quote(path)} is outside the checkout`);
   return full;
 }
 
@@ -42,5 +42,7 @@ export function guestPath(base: string, path: string): string {
  * post step, run git there.
  */
 export function refuseArtifact(parts: readonly string[]): string | undefined {
-  return parts.some((part) => part.toLowerCase() === ".git") ? "git would obey it on the runner" : undefined;
+  return parts.some((part) => part.toLowerCase() === ".git")
+    ? "files of .git are not copied to the runner"
+    : undefined;
 }

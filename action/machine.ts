@@ -51,9 +51,9 @@ function checkIsolation(plan: StepPlan, { isolation }: SandboxInfo): void {
   if (plan.isolation === "any" || isolation === "kvm") return;
   throw new ThawError(
     "unsupported",
-    `isolation: kvm was asked for, and this host's sandboxes are ${isolation}`,
+    `isolation: kvm is required, but this host's sandboxes are ${isolation}`,
     {
-      hint: "thaw doctor says why; isolation: any accepts it",
+      hint: "to see why: thaw doctor; to accept it: isolation: any",
     },
   );
 }

@@ -21,8 +21,8 @@ const COMMENT_MS = 30_000;
 
 function refuseContainer(): void {
   if (!isJobContainer(process.env)) return;
-  throw new ThawError("unsupported", "this job runs in a container, where thaw can't make machines", {
-    hint: "remove `container:` from the job: the step's sandbox takes its place, with an image of its own (template:)",
+  throw new ThawError("unsupported", "this job runs in a container, where thaw can't start machines", {
+    hint: "remove `container:` from the job, and give the image that the step needs as `template:`",
   });
 }
 
@@ -32,7 +32,7 @@ async function maskSecrets({ secrets, code }: StepPlan, log: GuestLog): Promise<
   for (const value of Object.values(secrets))
     for (const line of [value, ...value.split("\n")]) if (line.trim() !== "") setSecret(line);
   for (const name of findShort(secrets))
-    await log.say(`${name} is not masked in what is kept of a failure: fewer than ${MIN_SECRET_BYTES} bytes`);
+    await log.say(`${name} is not masked in captures, because it has fewer than ${MIN_SECRET_BYTES} bytes`);
 }
 
 function setOutputs(result: StepResult): void {
@@ -63,7 +63,7 @@ async function tell(result: StepResult, plan: StepPlan, log: GuestLog): Promise<
       `denied: ${destination}:${port} (${count}×) · ${rule === null ? reason : `add ${rule} to network:`}`,
     );
   if (result.capture !== undefined)
-    await log.say(`kept as ${result.capture.reference} · ${result.capture.replayCommand}`);
+    await log.say(`captured as ${result.capture.reference} · ${result.capture.replayCommand}`);
   await log.say(`${plan.title} · ${describeEnd(result)}`);
   if (result.capture !== undefined) {
     const { announce } = await import("./announce.ts");

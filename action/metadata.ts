@@ -12,7 +12,7 @@ export function actionMetadata(): string {
   const metadata = {
     name: "thaw",
     description:
-      "Runs a step in a microVM thawed from a snapshot. When it fails, the whole machine is kept, to be stood in later.",
+      "Runs a step in a microVM thawed from a snapshot. When the step fails, captures the whole machine, so that you can open it later.",
     author: "thaw",
     branding: { icon: "box", color: "blue" },
     inputs: Object.fromEntries(INPUTS.map((input) => [input.name, describe(input)])),

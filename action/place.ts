@@ -17,9 +17,9 @@ export function findArtifactRefusal(env: Environment): string | undefined {
   const server = env.GITHUB_SERVER_URL || "https://github.com";
   const host = URL.canParse(server) ? new URL(server).hostname : server;
   if (!/^(github\.com|.*\.ghe\.com|.*\.localhost)$/i.test(host))
-    return `${host} is a GitHub Enterprise Server, whose artifact service does not speak the protocol of today's @actions/artifact: use host, or oci:HOST/REPOSITORY`;
+    return `${host} is a GitHub Enterprise Server, and its artifact service does not support the current protocol of @actions/artifact: use host, or oci:HOST/REPOSITORY`;
   if (!env.ACTIONS_RESULTS_URL || !env.ACTIONS_RUNTIME_TOKEN)
-    return "the runner names no artifact service (ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN): use host, or oci:HOST/REPOSITORY";
+    return "the runner has no artifact service (ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN are not set): use host, or oci:HOST/REPOSITORY";
   return undefined;
 }
 

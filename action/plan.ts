@@ -105,14 +105,15 @@ const DEFAULT_TTL_MS: Readonly<Record<Exclude<Keep, "step">, number>> = {
 
 /** Inputs that contradict each other, or say nothing alone. */
 function checkTogether(reader: InputReader, keep: Keep): void {
-  if (!reader.has("run") && !reader.has("name")) reader.refuse("run", "missing: what is to be run?");
-  reader.exclude("template", ["snapshot"], "a sandbox is thawed from one of them");
+  if (!reader.has("run") && !reader.has("name"))
+    reader.refuse("run", "missing: give the script to run, or a run's `name`");
+  reader.exclude("template", ["snapshot"], "give only one of them");
   const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout", "cache"] as const;
-  reader.exclude("sandbox", made, "they say how a new sandbox is made");
+  reader.exclude("sandbox", made, "it applies only to a new sandbox");
   reader.require("shell", ["run"]);
   if (reader.has("sandbox") && keep !== "step")
-    reader.refuse("keep", "the step that made the sandbox says it");
-  if (reader.has("ttl") && keep === "step") reader.refuse("ttl", "it goes with keep: job or keep: true");
+    reader.refuse("keep", "give it in the step that creates the sandbox");
+  if (reader.has("ttl") && keep === "step") reader.refuse("ttl", "needs keep: job or keep: true");
 }
 
 /** The port of a preview that is asked for. */
@@ -120,14 +121,14 @@ function readPreview(reader: InputReader): number | undefined {
   const wanted = reader.read("preview", parseChoice(["true", "false"])) === "true";
   const port = reader.read("expose", parseCount(1, 65_535));
   if (!wanted) {
-    if (reader.has("expose")) reader.refuse("expose", "it goes with preview: true");
+    if (reader.has("expose")) reader.refuse("expose", "needs preview: true");
     return undefined;
   }
-  if (!reader.has("expose")) reader.refuse("expose", "missing: which port does the preview show?");
+  if (!reader.has("expose")) reader.refuse("expose", "missing: give the port that the preview shows");
   if (reader.has("sandbox"))
-    reader.refuse("sandbox", "not together with preview: a preview is a sandbox of its own");
+    reader.refuse("sandbox", "can't be used with preview: a preview has its own sandbox");
   if (reader.has("keep") && reader.read("keep", parseKeep) !== "after")
-    reader.refuse("keep", "a preview stays: leave keep away, and say how long with ttl");
+    reader.refuse("keep", "a preview always stays: remove keep, and give its time to live with ttl");
   return port;
 }
 
@@ -142,27 +143,24 @@ async function readCapture(reader: InputReader, env: Environment, project: Captu
     })) ?? [];
   const reruns = reader.read("rerun-on-failure", parseCount(0, 1000)) ?? 0;
   if (capture === "never" && reruns > 0)
-    reader.refuse("rerun-on-failure", "it needs a capture, and capture is never");
+    reader.refuse("rerun-on-failure", "needs a capture, but capture is never");
   const leaves = captureStore.kind !== "host";
   if (!leaves && reader.has("encrypt-to"))
     reader.refuse(
       "encrypt-to",
-      "it goes with capture-store: artifact or oci:…; what stays on the host is not encrypted",
+      "needs capture-store: artifact or oci:…; captures on the host are not encrypted",
     );
   const refused = captureStore.kind === "artifact" ? findArtifactRefusal(env) : undefined;
   if (refused !== undefined) reader.refuse("capture-store", refused);
   if (leaves && !reader.has("encrypt-to") && isPublicRepository(env) !== false)
     reader.refuse(
       "capture-store",
-      "the repository is public, or the event does not say that it is private, and a capture holds the machine's whole memory: give encrypt-to, or keep it on the host",
+      "a capture contains the machine's whole memory, and the repository is public, or the event does not say that it is private: give encrypt-to, or keep captures on the host",
     );
   const captureTimeoutMs = reader.read("capture-timeout", parseDuration) ?? DEFAULT_CAPTURE_TIMEOUT_MS;
   const retentionMs = reader.read("retention", (text) => parseDuration(text.trim()));
   if (captureStore.kind === "registry" && retentionMs !== undefined)
-    reader.refuse(
-      "retention",
-      "not together with a registry, which keeps what it has by its own rules: set them there",
-    );
+    reader.refuse("retention", "can't be used with a registry: set the retention in the registry");
   return { capture, captureStore, recipients, reruns, captureTimeoutMs, retentionMs };
 }
 

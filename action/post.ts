@@ -34,7 +34,7 @@ async function cleanUp(): Promise<void> {
   if (sandbox.info.leased || sandbox.info.state === "removing")
     await ignoreMissing(sandbox.wait({ for: "removed" }, wait).catch(ignoreTimeout));
   await ignoreMissing(sandbox.remove({ signal }));
-  info(`thaw: sandbox ${sandbox.name} is removed`);
+  info(`thaw: sandbox ${sandbox.name} was removed`);
 }
 
 function ignoreTimeout(error: unknown): void {

@@ -50,13 +50,9 @@ export async function beginPreview(
   const { previewPort: port = 0 } = plan;
   const event = readEvent(env);
   if (event === undefined)
-    throw new ThawError(
-      "usage",
-      `preview: ${env.GITHUB_EVENT_NAME ?? "this event"} is about no pull request`,
-      {
-        hint: "on: pull_request, with types: [opened, synchronize, reopened, closed, labeled]",
-      },
-    );
+    throw new ThawError("usage", `preview: ${env.GITHUB_EVENT_NAME ?? "this event"} has no pull request`, {
+      hint: "on: pull_request, with types: [opened, synchronize, reopened, closed, labeled]",
+    });
   const github = await connectGitHub({
     apiUrl: env.GITHUB_API_URL || "https://api.github.com",
     token: token === "" ? undefined : token,

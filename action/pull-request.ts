@@ -63,7 +63,9 @@ async function attempt<T>(
   } catch (error) {
     if (!(error instanceof GitHubError)) throw error;
     const lacks =
-      error.status === 403 || error.status === 404 ? ` (needs ${error.permission ?? permission})` : "";
+      error.status === 403 || error.status === 404
+        ? ` (needs the permission ${error.permission ?? permission})`
+        : "";
     notice(`${what} could not be ${verb}${lacks}: ${error.message}`);
     return undefined;
   }
@@ -176,7 +178,7 @@ export async function retirePreviews(
     await removeAll(previews, signal);
     removed += previews.length;
     if (previews.length === 0)
-      notice(`no preview of #${number} is on ${host}: one on another host ends with its ttl`);
+      notice(`there is no preview of #${number} on ${host}; a preview on another host ends with its ttl`);
     const missing = previews.length === 0 ? `; there was no preview of it on ${host}` : "";
     const view: CommentView = { state: "retired", reason: `${reason}${missing}` };
     await tryComment(clients, about, view, { create: false });

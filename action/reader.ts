@@ -76,12 +76,12 @@ export class InputReader {
   /** Refuses each of `others` that was given beside `name`. */
   exclude(name: InputName, others: readonly InputName[], why: string): void {
     if (!this.has(name)) return;
-    for (const other of others) if (this.has(other)) this.refuse(other, `not together with ${name}: ${why}`);
+    for (const other of others) if (this.has(other)) this.refuse(other, `can't be used with ${name}: ${why}`);
   }
 
   /** Refuses `name` where none of `others` was given. */
   require(name: InputName, others: readonly InputName[]): void {
     if (this.has(name) && !others.some((other) => this.has(other)))
-      this.refuse(name, `it goes with ${others.join(" or ")}`);
+      this.refuse(name, `needs ${others.join(" or ")}`);
   }
 }

@@ -34,7 +34,7 @@ function networkOf(result: StepResult, plan: StepPlan): string {
 }
 
 function originOf(result: StepResult, plan: StepPlan): string {
-  if (result.sandbox === undefined) return "no sandbox was made";
+  if (result.sandbox === undefined) return "no sandbox was created";
   const from = `microVM from ${inlineCode(result.sandbox.from)} on ${inlineCode(result.host)}`;
   const continued = plan.sandbox === undefined ? "" : `, continued in ${inlineCode(result.sandbox.name)}`;
   return `${from}${continued} · isolated by ${escapeMarkdown(result.sandbox.isolation)} · ${networkOf(result, plan)}`;
@@ -54,7 +54,7 @@ function timeline({ sandbox, sent, fetched, exec, capture, pulled }: StepResult,
   if (exec?.exit) cells.push(["run", formatMs(exec.exit.durationMs)]);
   if (capture !== undefined && capture.changedBytes > 0)
     cells.push(["capture", `${formatMs(capture.pauseMs)}, ${formatBytes(capture.changedBytes)}`]);
-  cells.push(["released", formatMs(totalMs)]);
+  cells.push(["total", formatMs(totalMs)]);
   const row = (words: readonly string[]): string => `| ${words.join(" | ")} |`;
   return [
     row(cells.map(([name]) => name)),
@@ -76,9 +76,9 @@ function captureLines({ capture, rerun, host }: StepResult): string[] {
     const { kind } = capture.place;
     const where = kind === "host" ? ` on ${inlineCode(host)}` : "";
     const open = kind === "store" ? " · in a checkout of the branch: `thaw open`" : "";
-    lines.push(`**Stand in it:** ${inlineCode(capture.replayCommand)}${where}${open}  `);
+    lines.push(`**Open the failure:** ${inlineCode(capture.replayCommand)}${where}${open}  `);
     if (capture.notKept !== undefined)
-      lines.push(`**Not in its store:** ${escapeMarkdown(capture.notKept)}  `);
+      lines.push(`**Not copied to the store:** ${escapeMarkdown(capture.notKept)}  `);
   }
   if (rerun !== undefined) {
     const percent = (share: number): string => String(Math.round(share * 100));
@@ -129,8 +129,8 @@ export function summarise(
   ];
   return fit(head, [
     { name: "notes", lines: notes },
-    { name: "what was denied", lines: deniedLines(result) },
-    { name: "the last lines", lines: result.outcome === "success" ? [] : lastLines(output) },
+    { name: "denied connections", lines: deniedLines(result) },
+    { name: "last lines of output", lines: result.outcome === "success" ? [] : lastLines(output) },
   ]);
 }
 
@@ -153,7 +153,7 @@ function fit(
   const cut: string[] = [];
   for (;;) {
     const note =
-      cut.length === 0 ? [] : [`Cut off, because GitHub takes no longer summary: ${cut.join(", ")}.`];
+      cut.length === 0 ? [] : [`Left out, because GitHub limits the size of a summary: ${cut.join(", ")}.`];
     const text = join([...head, ...left.map(({ lines }) => lines), note]);
     if (Buffer.byteLength(text) <= MAX_SUMMARY_BYTES || left.length === 0) return text;
     const sizes = left.map(({ lines }) => Buffer.byteLength(lines.join("\n")));
@@ -166,6 +166,6 @@ function fit(
 /** A failure in one annotation: what, how and how to stand in it. */
 export function annotate(result: StepResult, title: string): string {
   const lines = [`${title}: ${describeEnd(result)}`];
-  if (result.capture !== undefined) lines.push(`stand in it: ${result.capture.replayCommand}`);
+  if (result.capture !== undefined) lines.push(`open the failure: ${result.capture.replayCommand}`);
   return lines.join("\n");
 }

@@ -11,7 +11,7 @@ const DEFAULT = `command -v bash >/dev/null && ${SHELLS.bash}; ${SHELLS.sh}`;
 export function checkShell(shell: string): string {
   if (Object.hasOwn(SHELLS, shell) || shell.includes("{0}")) return shell;
   throw new RangeError(
-    `${JSON.stringify(shell)} is not ${Object.keys(SHELLS).join(", ")}, nor a command with {0} for the script's file`,
+    `${JSON.stringify(shell)} is not ${Object.keys(SHELLS).join(", ")}, or a command with {0} for the script's file`,
   );
 }
 

@@ -87,7 +87,8 @@ async function bringSnapshot(plan: StepPlan, context: StepContext, result: StepR
   const packed = await findInStore(opened.store, "snapshot", opened.tag, signal);
   const pulled = await pull(client, opened.store, packed, { signal });
   result.pulled = { bytes: pulled.fetchedBytes, ms: performance.now() - started };
-  const what = pulled.fetchedBytes === 0 ? "is here already" : `${formatBytes(pulled.fetchedBytes)} fetched`;
+  const what =
+    pulled.fetchedBytes === 0 ? "is already on this host" : `${formatBytes(pulled.fetchedBytes)} fetched`;
   await log.say(`${source.snapshot} ${what} (${formatMs(result.pulled.ms)})`);
   return { ...plan, settings: { ...plan.settings, source: { snapshot: pulled.id } } };
 }
@@ -134,7 +135,7 @@ async function keepFor(
   if (retentionMs === undefined) return;
   await client.captures.setMaxAge(id, retentionMs, { signal }).catch((error: unknown) => {
     signal?.throwIfAborted();
-    result.notes.push(`retention: ${describeError(error)}: the host keeps it as its config.yaml says`);
+    result.notes.push(`retention: ${describeError(error)}: only the limits in the host's config.yaml apply`);
   });
 }
 
@@ -153,7 +154,7 @@ async function cancelled(
   if (!captures || state === undefined) return;
   const id = await findCancelled(context.client, state.sandbox, CANCEL_BUDGET_MS).catch(() => undefined);
   if (id === undefined)
-    result.notes.push("the capture of the cancelled step is still being made: thaw capture ls");
+    result.notes.push("the capture of the cancelled step is still in progress: thaw capture ls");
   else await keepFor(id, plan, { client: context.client }, result);
   if (id !== undefined) result.capture = keptOnHost({ id, pauseMs: 0, changedBytes: 0 });
 }

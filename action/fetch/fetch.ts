@@ -44,7 +44,7 @@ git config remote.origin.url "$url"
 shift 4
 [ $# -eq 0 ] || printf '%s\\n' "$@" >.git/shallow
 git index-pack --stdin >/dev/null
-[ "$(git rev-parse -q --verify "$commit^{commit}")" = "$commit" ] || { echo "$commit is no commit" >&2; exit 1; }
+[ "$(git rev-parse -q --verify "$commit^{commit}")" = "$commit" ] || { echo "$commit is not a commit" >&2; exit 1; }
 git checkout -q --force --detach "$commit"`;
 
 /** Finds the commit. @throws ThawError as the server says it; `timeout` */
@@ -133,7 +133,7 @@ async function checkOut(
 function explain(code: number | null, said: string): ThawError {
   if (code === NO_GIT)
     return new ThawError("unsupported", "the sandbox has no git, which `repository` needs", {
-      hint: "thaw one that has: the shipped templates do; in a template of your own: packages: [git]",
+      hint: "use a template with git: the shipped templates have it; in your own template: packages: [git]",
     });
   const last = said.trim().split("\n").slice(-3).join("; ");
   return new ThawError(

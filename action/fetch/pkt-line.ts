@@ -22,7 +22,7 @@ export function textOf(packet: Buffer): string {
 }
 
 function notGit(what: string): ThawError {
-  return new ThawError("store-corrupt", `the answer is not git's: ${what}`);
+  return new ThawError("store-corrupt", `invalid git response: ${what}`);
 }
 
 /** Packets of a stream; holds one at most. @throws ThawError `store-corrupt` for what is none, and for a stream that ends within one */
@@ -38,12 +38,12 @@ export async function* readPackets(chunks: AsyncIterable<Uint8Array>): AsyncGene
         bytes = bytes.subarray(4);
         continue;
       }
-      if (length < 4 || length > MAX_LINE_BYTES) throw notGit("a line of no valid length");
+      if (length < 4 || length > MAX_LINE_BYTES) throw notGit("a line with an invalid length");
       if (bytes.length < length) break;
       yield bytes.subarray(4, length);
       bytes = bytes.subarray(length);
     }
     rest = bytes;
   }
-  if (rest.length > 0) throw notGit("it ends within a line");
+  if (rest.length > 0) throw notGit("it ends in the middle of a line");
 }

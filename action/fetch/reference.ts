@@ -15,7 +15,7 @@ export function parseReference(text: string): WantedReference {
   const name = text.trim();
   if (COMMIT.test(name)) return { commit: name.toLowerCase() };
   if (name.length <= MAX_NAME_CHARS && name !== "@" && !NOT_IN_NAMES.test(name)) return { name };
-  throw new RangeError(`${quote(name)} is not a commit's id, a branch, a tag, or refs/pull/N/head`);
+  throw new RangeError(`${quote(name)} is not a commit id, a branch, a tag or refs/pull/N/head`);
 }
 
 /** A name as git reads it; of a branch and a tag of one name it is the branch, as with actions/checkout. */
@@ -41,9 +41,9 @@ export async function resolve(
 }
 
 function hintFor(name: string): string {
-  if (name === "HEAD") return "the repository is empty, or its default branch is: give `ref`";
+  if (name === "HEAD") return "the repository or its default branch is empty: give `ref`";
   if (/^refs\/pull\/\d+\/merge$/.test(name))
-    return "a pull request that conflicts has no merge commit, a closed one loses it: refs/pull/N/head is always there";
-  if (/^[0-9a-f]{4,63}$/i.test(name)) return "a commit is named by its whole id";
-  return "`ref` is a commit's whole id, a branch, a tag, or refs/pull/N/head";
+    return "a pull request that is closed or has conflicts has no merge commit: use refs/pull/N/head";
+  if (/^[0-9a-f]{4,63}$/i.test(name)) return "give the full commit id";
+  return "`ref` is a full commit id, a branch, a tag or refs/pull/N/head";
 }

@@ -81,7 +81,7 @@ export class RepositoryHttp implements AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ThawError) throw error;
-      throw this.#refused("store-unreachable", `can't be asked: ${this.show(describe(error as Error))}`);
+      throw this.#refused("store-unreachable", `can't be reached: ${this.show(describe(error as Error))}`);
     }
   }
 
@@ -97,8 +97,8 @@ export class RepositoryHttp implements AsyncDisposable {
     if (statusCode >= 300 && statusCode < 400)
       throw this.#refused(
         "store-unreachable",
-        `leads elsewhere (${statusCode}, ${this.show(String(headers.location ?? "no address"))}), and no redirect is followed`,
-        "a repository that was renamed or moved has to be given by its present name",
+        `redirects (${statusCode}, ${this.show(String(headers.location ?? "no Location header"))}), and redirects are not followed`,
+        "if the repository was renamed or moved, give its new name",
       );
     if (statusCode !== 200)
       throw this.#refused("store-unreachable", `answers with status ${statusCode}`, "run the job again");
@@ -107,11 +107,7 @@ export class RepositoryHttp implements AsyncDisposable {
       type !== `application/x-git-upload-pack-${what}` ||
       (headers["content-encoding"] ?? "identity") !== "identity"
     )
-      throw this.#refused(
-        "store-corrupt",
-        "gives an answer that is not git's",
-        "is `repository` on this server?",
-      );
+      throw this.#refused("store-corrupt", "sent an invalid git response", "is `repository` on this server?");
   }
 
   /** Servers hide what a client may not see behind any of the three. */
@@ -119,13 +115,13 @@ export class RepositoryHttp implements AsyncDisposable {
     return this.#authorization === undefined
       ? this.#refused(
           "not-found",
-          `is not there, or not for everybody (status ${status})`,
+          `does not exist or is private (status ${status})`,
           // biome-ignore lint/suspicious/noTemplateCurlyInString: what to type
-          "a private repository needs `token`, such as ${{ github.token }} for this one; it stays on the host",
+          "a private repository needs `token`, such as ${{ github.token }} for the workflow's own repository; the token stays on the host",
         )
       : this.#refused(
           "store-denied",
-          `is not there, or not for this token (status ${status})`,
+          `does not exist, or the token has no access to it (status ${status})`,
           "the token needs the permission `contents: read` on this repository",
         );
   }

@@ -38,12 +38,12 @@ function parseName(text: string): string {
   } catch (error) {
     if (!(error instanceof GitHubError)) throw error;
   }
-  throw new RangeError(`${quote(given)} is not OWNER/NAME, without its server and .git`);
+  throw new RangeError(`${quote(given)} is not OWNER/NAME (without the server and .git)`);
 }
 
 function parseToken(text: string): string {
   if (text.trim().length <= MAX_TOKEN_CHARS && /^[\x21-\x7e]+$/.test(text.trim())) return text.trim();
-  throw new RangeError("it is not a token: one line of visible ASCII");
+  throw new RangeError("not a valid token: a token is one line of visible ASCII characters");
 }
 
 /** A token as it is written in requests: what no text of a server may show. The last one is HTTP's Basic credentials. */
@@ -61,8 +61,12 @@ function defaultReference(repository: string, env: Environment): WantedReference
 
 /** Notes every mistake. Undefined: nothing is fetched, or there are mistakes. */
 export function readCodeSource(reader: InputReader, env: Environment): CodeSource | undefined {
-  reader.exclude("repository", ["workspace", "exclude"], "the code is fetched, and no folder copied");
-  reader.exclude("repository", ["sandbox"], "the code is fetched by the step that makes the sandbox");
+  reader.exclude(
+    "repository",
+    ["workspace", "exclude"],
+    "the sandbox fetches the code, and no folder is copied",
+  );
+  reader.exclude("repository", ["sandbox"], "the step that creates the sandbox fetches the code");
   reader.require("ref", ["repository"]);
   reader.require("token", ["repository"]);
   const wanted = reader.read("ref", parseReference);

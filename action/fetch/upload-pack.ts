@@ -62,8 +62,8 @@ export class UploadPack {
     const knows =
       capabilities.has("version 2") && capabilities.has("ls-refs") && commands.includes("shallow");
     if (!knows || (format !== "sha1" && format !== "sha256"))
-      throw new ThawError("unsupported", `${http.name} does not speak git's protocol 2`, {
-        hint: "GitHub does, and every git server since git 2.18",
+      throw new ThawError("unsupported", `${http.name} does not support version 2 of git's protocol`, {
+        hint: "GitHub and git servers since git 2.18 support it",
       });
     return new UploadPack(http, capabilities, signal);
   }
@@ -74,12 +74,12 @@ export class UploadPack {
     const found: Reference[] = [];
     for await (const packet of this.#ask(body, MAX_TEXT_BYTES)) {
       if (packet === "flush") break;
-      if (packet === "delimiter") throw this.#broken("a list with a second part");
+      if (packet === "delimiter") throw this.#broken("a reference list with extra data");
       const [id = "", name = "", ...attributes] = textOf(packet).split(" ");
       const attribute = (key: string): string | undefined =>
         attributes.find((text) => text.startsWith(`${key}:`))?.slice(key.length + 1);
       const commit = attribute("peeled") ?? id;
-      if (!OBJECT_ID.test(commit) || name === "") throw this.#broken("a reference without an object");
+      if (!OBJECT_ID.test(commit) || name === "") throw this.#broken("a reference without an object id");
       const target = attribute("symref-target")?.slice(0, MAX_NAME_CHARS);
       if (names.includes(name)) found.push({ name, commit, target });
     }
@@ -94,7 +94,7 @@ export class UploadPack {
     let section = "";
     for (;;) {
       const { value: packet, done } = await packets.next();
-      if (done === true || packet === "flush") throw this.#broken("no pack");
+      if (done === true || packet === "flush") throw this.#broken("no packfile");
       if (packet === "delimiter") {
         section = "";
         continue;
@@ -112,7 +112,7 @@ export class UploadPack {
         !OBJECT_ID.test(id) ||
         shallow.length >= MAX_SHALLOW
       )
-        throw this.#broken("a part that was not asked for");
+        throw this.#broken("an unexpected section");
       shallow.push(id);
     }
   }
@@ -121,12 +121,12 @@ export class UploadPack {
   async *#demultiplex(packets: AsyncGenerator<Packet, void>): AsyncGenerator<Uint8Array, void> {
     for await (const packet of packets) {
       if (packet === "flush") return;
-      if (packet === "delimiter") throw this.#broken("a part behind the pack");
+      if (packet === "delimiter") throw this.#broken("a section after the packfile");
       if (packet[0] === 1) yield packet.subarray(1);
       else if (packet[0] === 3) throw this.#said(textOf(packet.subarray(1)));
-      else if (packet[0] !== 2) throw this.#broken("a channel that there is not");
+      else if (packet[0] !== 2) throw this.#broken("an unknown sideband channel");
     }
-    throw this.#broken("the pack breaks off");
+    throw this.#broken("the packfile is incomplete");
   }
 
   async *#ask(body: string, maxBytes: number): AsyncGenerator<Packet, void> {
@@ -155,7 +155,7 @@ export class UploadPack {
   }
 
   #broken(what: string): ThawError {
-    return new ThawError("store-corrupt", `${this.#http.name} gives an answer that is not git's: ${what}`);
+    return new ThawError("store-corrupt", `${this.#http.name} sent an invalid git response: ${what}`);
   }
 }
 

@@ -37,7 +37,7 @@ const titles: Record<CommentView["state"], string> = {
   ready: "Preview is ready",
   failed: "No new preview: the build failed",
   refused: "No preview",
-  retired: "Preview was retired",
+  retired: "Preview was removed",
 };
 
 function describeOpen({
@@ -51,8 +51,8 @@ function describeOpen({
   const opened = link("Open the preview", url) ?? inlineCode(url);
   const end = until === null ? "" : ` It is removed at ${until}.`;
   return [
-    `**${opened}** of ${inlineCode(sha.slice(0, 7))}. Whoever sees this link may use it until ${expiresAt}.${end}`,
-    `It runs as ${inlineCode(sandbox)} on ${inlineCode(host)}, is paused when idle, and wakes by a request. A shell in it: ${inlineCode(`thaw --context ${host} shell ${sandbox}`)}`,
+    `**${opened}** of ${inlineCode(sha.slice(0, 7))}. Anyone who has this link can use it until ${expiresAt}.${end}`,
+    `It runs as ${inlineCode(sandbox)} on ${inlineCode(host)}, is paused when idle, and resumes on a request. To open a shell in it: ${inlineCode(`thaw --context ${host} shell ${sandbox}`)}`,
   ];
 }
 
@@ -75,7 +75,7 @@ export function formatComment(
     ...(replayCommand === undefined
       ? []
       : [
-          `The failure was kept: ${inlineCode(replayCommand)}, or in a checkout of the branch ${inlineCode("thaw open")}`,
+          `**Open the failure:** ${inlineCode(replayCommand)} · in a checkout of the branch: ${inlineCode("thaw open")}`,
         ]),
     ...(open === undefined ? [] : describeOpen(open)),
   ];
@@ -147,7 +147,7 @@ export async function writeStep(
   if (failure === undefined && !sections.delete(key)) return undefined;
   if (failure !== undefined) sections.set(key, describeFailure(failure));
   const hadNothing = rest === "" || rest.trim() === markerOf(about);
-  const passes = sections.size === 0 && hadNothing ? "The steps that had failed pass.\n" : "";
+  const passes = sections.size === 0 && hadNothing ? "All steps that had failed now pass.\n" : "";
   const body = `${hadNothing ? `${markerOf(about)}\n${passes}` : rest}${formatSections(sections)}`;
   return write(github, about, { body, found });
 }

@@ -85,11 +85,15 @@ export async function judgePullRequest(
     if (by !== undefined) return { allowed: true, secrets: false, reason: `${by} approved ${commit}` };
   } catch (error) {
     if (!(error instanceof GitHubError)) throw error;
-    return { allowed: false, secrets: false, reason: `can't tell who allowed it: ${error.message}` };
+    return {
+      allowed: false,
+      secrets: false,
+      reason: `can't check who allowed the preview: ${error.message}`,
+    };
   }
-  const wanted = label === undefined ? "" : ` or the label ${label}, set anew`;
+  const wanted = label === undefined ? "" : ` or the label ${label}, set again`;
   return {
     ...{ allowed: false, secrets: false },
-    reason: `a fork's pull request waits for a member's approving review of ${commit}${wanted}`,
+    reason: `a pull request from a fork needs a member's approving review of ${commit}${wanted}`,
   };
 }

@@ -24,10 +24,10 @@ function lowerCaseKeys(value: object): { ephemeral?: unknown } {
 /** Why a sandbox can't stay on this host behind the job; undefined when it can. */
 export async function findEphemeralReason(env: Environment): Promise<string | undefined> {
   if (env.RUNNER_ENVIRONMENT === "github-hosted")
-    return "GitHub's own runners are removed with the job: a preview needs a self-hosted runner";
+    return "GitHub-hosted runners are deleted after the job: a preview needs a self-hosted runner";
   const settings = env.RUNNER_TEMP ? await readRunnerSettings(env.RUNNER_TEMP) : undefined;
   const flag = settings?.ephemeral;
   if (flag === true || String(flag).toLowerCase() === "true")
-    return "this runner is ephemeral, and its host may go with the job: a preview needs a runner that stays";
+    return "this runner is ephemeral, and its host may be deleted after the job: a preview needs a runner that stays";
   return undefined;
 }

@@ -118,7 +118,7 @@ export async function waitForAnswer(
       if (late.aborted)
         throw new ThawError(
           "timeout",
-          `nothing answers at port ${port} of ${sandbox.name} after ${withinMs / 1000} s`,
+          `port ${port} of ${sandbox.name} did not answer within ${withinMs / 1000} s`,
           {
             hint: "the script must start the server in the background and leave it running",
           },

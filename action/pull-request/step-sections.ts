@@ -39,7 +39,7 @@ export function describeFailure({ step, job, ending, sha, replayCommand, runUrl 
   const lines = [
     `### ✗ ${escapeMarkdown(step.slice(0, 200))} · ${escapeMarkdown(ending.slice(0, 300))}`,
     [...where, ...(run === undefined ? [] : [run])].join(" · "),
-    `**Stand in it:** ${inlineCode(replayCommand)} · in a checkout of the branch: \`thaw open\``,
+    `**Open the failure:** ${inlineCode(replayCommand)} · in a checkout of the branch: \`thaw open\``,
   ];
   // No text of ours has it, and a command's may.
   return `${lines.join("\n\n").replaceAll("<!--", "").slice(0, MAX_SECTION_CHARS)}\n`;

@@ -55,7 +55,7 @@ test("a capture is uploaded as an artifact that overwrites nothing, and thaw ope
   expect(late.exitCode).toBe(6);
   expect(late.outputs.capture).toMatch(/^fail-/);
   expect(late.log.join("\n")).toMatch(
-    /stays on .* as fail-.*: it was not there after 3 s \(capture-timeout\)/,
+    /stays on .* as fail-.*: the copy was not finished within 3 s \(capture-timeout\)/,
   );
   expect(late.summary).toContain(`\`thaw replay ${late.outputs.capture}\` on \`${hostname()}\``);
   expect(service.stored).toHaveLength(1);

@@ -45,18 +45,18 @@ test("a branch's step keeps its folders for the next; a pull request reads the b
 
   await removeAll();
   const failed = await step("echo half >/workspace/node_modules/half; exit 1");
-  expect([failed.exitCode, said(failed)]).toEqual([1, ["cache: nothing is kept for deps-1 yet"]]);
+  expect([failed.exitCode, said(failed)]).toEqual([1, ["cache: no cache for deps-1 yet"]]);
   expect(await kept()).toEqual([]);
   const first = await step("echo main >/workspace/node_modules/of");
   expect([first.exitCode, said(first)]).toEqual([
     0,
-    ["cache: nothing is kept for deps-1 yet", expect.stringMatching(/^cache: deps-1 is kept \(.+, .+\)$/)],
+    ["cache: no cache for deps-1 yet", expect.stringMatching(/^cache: saved deps-1 \(.+, .+\)$/)],
   ]);
   const second = await step("cat /workspace/node_modules/of; echo mine >/workspace/node_modules/of");
   expect(second.log.join("\n")).toContain("main");
   expect(said(second)).toEqual([
     "cache: deps-1 (refs/heads/main)",
-    "cache: not kept: deps-1 is already saved",
+    "cache: not saved: deps-1 is already saved",
   ]);
 
   const other = cache.replace("deps-1", "deps-2");
@@ -65,7 +65,9 @@ test("a branch's step keeps its folders for the next; a pull request reads the b
     input: other,
   });
   expect(evil.log.join("\n")).toContain("main");
-  expect(said(evil)).toEqual(["cache: deps-1 (refs/heads/main), for want of deps-2; this run writes none"]);
+  expect(said(evil)).toEqual([
+    "cache: deps-1 (refs/heads/main), because there is no cache for deps-2; this run saves no cache",
+  ]);
   expect(await kept()).toEqual(["refs/heads/main deps-1"]);
   const own = await step("cat /workspace/node_modules/of", { ...pull("acme/shop"), input: other });
   expect(own.log.join("\n")).toContain("main");

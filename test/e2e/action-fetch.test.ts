@@ -146,7 +146,7 @@ describe("repository", () => {
     });
     expect(wrong).toMatchObject({ conclusion: "failure", outputs: { outcome: "error" } });
     expect(said(wrong)).toMatch(
-      /acme\/shop is not there, or not for this token \(status 401\).*contents: read/,
+      /acme\/shop does not exist, or the token has no access to it \(status 401\).*contents: read/,
     );
     expect(said(wrong)).not.toContain("ghs_wrongTokenOfTheTest");
     expect(await sandboxes()).toEqual([]);

@@ -70,7 +70,7 @@ test("a push shows a preview, a failing one leaves it, the next takes its place,
   await push(5, serve, { action: "closed" });
   expect(await names()).toEqual([]);
   expect(talk.comments).toHaveLength(1);
-  expect(talk.comments[0]?.body).toContain("retired");
+  expect(talk.comments[0]?.body).toContain("Preview was removed");
   expect(api.violations).toEqual([]);
   rmSync(folder, { recursive: true, force: true });
 });
@@ -97,14 +97,14 @@ test("comment: failure: how a failed step's capture is opened, gone when it pass
   const denied = await run("exit 4");
   expect(denied.exitCode).toBe(4);
   expect(denied.honoured.map(({ data }) => data).join("\n")).toContain(
-    "the comment could not be written (needs pull-requests: write)",
+    "the comment could not be written (needs the permission pull-requests: write)",
   );
   const failed = await run("exit 5");
   expect(failed.exitCode).toBe(5);
   expect(talk.comments).toHaveLength(1);
-  expect(talk.comments[0]?.body).toContain(`**Stand in it:** \`${failed.outputs["replay-command"]}\``);
+  expect(talk.comments[0]?.body).toContain(`**Open the failure:** \`${failed.outputs["replay-command"]}\``);
   expect((await run("true")).exitCode).toBe(0);
-  expect(talk.comments[0]?.body).not.toContain("Stand in it");
+  expect(talk.comments[0]?.body).not.toContain("Open the failure");
   expect(api.violations).toEqual([]);
   rmSync(folder, { recursive: true, force: true });
 });

@@ -37,7 +37,7 @@ const saidBy = ({ log, honoured }: StepResult): string =>
   [...log, ...honoured.map(({ data }) => data)].join("\n");
 
 describe("a step", () => {
-  test("fails as its script does; the machine is kept, and the summary says how to stand in it", async () => {
+  test("fails as its script does; the machine is kept, and the summary says how to open it", async () => {
     await using job = makeJob({ matrix: { os: "linux", node: 24 } });
     const step = await job.step({
       with: { run: 'cat package.json; echo "<b>&</b>"; exit 3', capture: "on-failure", retention: "7d" },
@@ -54,9 +54,9 @@ describe("a step", () => {
       place: { kind: "host", host: hostname() },
     });
     expect(step.summary).toContain("exit 3 after");
-    expect(step.summary).toContain(`**Stand in it:** \`thaw replay ${capture}\``);
+    expect(step.summary).toContain(`**Open the failure:** \`thaw replay ${capture}\``);
     expect(step.summary).toMatch(/isolated by (kvm|emulated \(jailed\))/);
-    expect(step.summary).toContain("| thaw | workspace | run | capture | released |");
+    expect(step.summary).toContain("| thaw | workspace | run | capture | total |");
     const found = (await capturesOf()).find(({ id }) => id === capture);
     expect(found?.notes.maxAgeMs).toBe(7 * 86_400_000);
     expect(found?.ci).toMatchObject({ repository: "acme/shop", job: "test", matrix: "os=linux, node=24" });
@@ -100,11 +100,11 @@ describe("a step", () => {
     for (const path of ["out/.git", ".git/hooks/post-checkout"])
       expect(existsSync(join(folder, path))).toBe(false);
     const log = logOf(step);
-    expect(log).toMatch(/out: not copied: \.git\/config: git would obey it on the runner/);
-    expect(log).toContain("artifacts: .git/hooks/*: git would obey it on the runner");
+    expect(log).toMatch(/out: not copied: \.git\/config: files of .git are not copied to the runner/);
+    expect(log).toContain("artifacts: .git/hooks/*: files of .git are not copied to the runner");
     expect(log).toContain('output not set: "PATH" is not listed in `outputs`');
-    expect(log).toMatch(/evil\/x.*leads out of the checkout/);
-    expect(log).toContain("artifacts: nothing matches none/*");
+    expect(log).toMatch(/evil\/x.*is outside the checkout/);
+    expect(log).toContain("artifacts: no file or folder matches none/*");
     const patch = readFileSync(join(folder, "step.patch"), "utf8").replace(/\nchanged\n/, "\n+changed\n");
     expect(patch).toContain("+changed");
     const clone = join(job.folders.temp, "clone");

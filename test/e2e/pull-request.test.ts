@@ -146,7 +146,7 @@ test("a push replaces the preview when the new one answers; a close retires it; 
   expect(await retirePreviews(clients, { kind: "closed", ...about })).toBe(1);
   expect(await names()).toEqual([]);
   expect(talk.comments).toHaveLength(1);
-  expect(talk.comments[0]?.body).toContain("Preview was retired");
+  expect(talk.comments[0]?.body).toContain("Preview was removed");
   expect(talk.statuses.at(-1)).toMatch(/ inactive$/);
   expect(notices).toEqual([]);
 });
@@ -159,8 +159,10 @@ test("what may not be written is a notice that names the permission; a pull requ
   const published = await publish(await build(4, "four"), 4, SHA);
   expect(await look(published?.url ?? "")).toBe("four");
   expect(notices).toEqual([
-    expect.stringContaining("the comment could not be written (needs issues: write or pull-requests: write)"),
-    expect.stringContaining("the deployment could not be written (needs deployments: write)"),
+    expect.stringContaining(
+      "the comment could not be written (needs the permission issues: write or pull-requests: write)",
+    ),
+    expect.stringContaining("the deployment could not be written (needs the permission deployments: write)"),
   ]);
   talk.state = "closed";
   expect(await publish(await build(5, "five"), 5, NEXT)).toBeUndefined();

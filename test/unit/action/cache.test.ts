@@ -23,7 +23,7 @@ test("folders from the workspace, from home and from the root; a key, and what m
 test.each([
   ["node_modules", "give one line `key: …`"],
   ["key: a\nkey: b\nx", "give one line `key: …`"],
-  ["key: a", "name the folders"],
+  ["key: a", "give the folders"],
   ["key:\nx", "give one line|key"],
   ["key: a\n/proc/self", "a folder of files"],
   ["key: a\n/", "an absolute path"],

@@ -106,11 +106,18 @@ describe("git's own server", () => {
   test.each([
     ["acme/shop", "nothing", undefined, "not-found", /has no nothing$/, /a branch, a tag/],
     ["acme/shop", "refs/pull/7/merge", undefined, "not-found", /has no refs\/pull\/7\/merge$/, /conflicts/],
-    ["acme/shop", "abcdef1", undefined, "not-found", /has no abcdef1$/, /whole id/],
+    ["acme/shop", "abcdef1", undefined, "not-found", /has no abcdef1$/, /full commit id/],
     ["acme/empty", "HEAD", undefined, "not-found", /has no HEAD$/, /empty/],
-    ["acme/none", "main", undefined, "not-found", /not for everybody \(status 404\)/, /needs `token`/],
-    ["acme/shut", "main", undefined, "not-found", /not for everybody \(status 401\)/, /needs `token`/],
-    ["acme/shut", "main", TOKEN, "store-denied", /not for this token \(status 401\)/, /contents: read/],
+    ["acme/none", "main", undefined, "not-found", /is private \(status 404\)/, /needs `token`/],
+    ["acme/shut", "main", undefined, "not-found", /is private \(status 401\)/, /needs `token`/],
+    [
+      "acme/shut",
+      "main",
+      TOKEN,
+      "store-denied",
+      /the token has no access to it \(status 401\)/,
+      /contents: read/,
+    ],
   ])("%s %s with %s: %s", async (repository, ref, token, code, message, hint) => {
     const error = { code, message: expect.stringMatching(message), hint: expect.stringMatching(hint) };
     await expect(find(repository, ref, token)).rejects.toMatchObject(error);
@@ -145,21 +152,13 @@ describe("a server that lies", () => {
   const id = "ab".repeat(20);
 
   test.each<[string, Handler, RegExp]>([
-    ["another page", (_, response) => void response.end("<html>"), /an answer that is not git's/],
-    [
-      "protocol 0",
-      type("advertisement", line("# service=git-upload-pack\n")),
-      /does not speak git's protocol 2/,
-    ],
-    ["no length", type("advertisement", "zzzz"), /a line of no valid length/],
-    ["an endless line", type("advertisement", "ffff"), /a line of no valid length/],
-    ["a broken line", type("advertisement", "0010ab"), /ends within a line/],
+    ["another page", (_, response) => void response.end("<html>"), /an invalid git response/],
+    ["protocol 0", type("advertisement", line("# service=git-upload-pack\n")), /does not support version 2/],
+    ["no length", type("advertisement", "zzzz"), /a line with an invalid length/],
+    ["an endless line", type("advertisement", "ffff"), /a line with an invalid length/],
+    ["a broken line", type("advertisement", "0010ab"), /in the middle of a line/],
     ["status 500", (_, response) => void response.writeHead(500).end(), /status 500/],
-    [
-      "compressed",
-      answering(Buffer.alloc(20), { "content-encoding": "gzip" }),
-      /an answer that is not git's/,
-    ],
+    ["compressed", answering(Buffer.alloc(20), { "content-encoding": "gzip" }), /an invalid git response/],
     ["no object", answering(`${line("x refs/heads/main\n")}0000`), /a reference without an object/],
     ["an id with more in it", answering(`${line(`${id};id refs/heads/main\n`)}0000`), /without an object/],
     [
@@ -167,7 +166,7 @@ describe("a server that lies", () => {
       answering(Buffer.alloc(9 << 20, line(`${id} refs/heads/main-x\n`))),
       /more than 8388608 bytes/,
     ],
-    ["hung up", (message) => void message.socket.destroy(), /can't be asked/],
+    ["hung up", (message) => void message.socket.destroy(), /can't be reached/],
   ])("%s", async (name, handler, message) => {
     const repository = `liar/${name.replaceAll(" ", "-")}`;
     server.handlers[repository] = handler;
@@ -175,11 +174,15 @@ describe("a server that lies", () => {
   });
 
   test.each([
-    ["another part", `${line("packfile-uris\n")}${line("x\n")}`, /a part that was not asked for/],
-    ["a shallow commit that is none", `${line("shallow-info\n")}${line("shallow $(id)\n")}`, /not asked for/],
+    ["another part", `${line("packfile-uris\n")}${line("x\n")}`, /an unexpected section/],
+    [
+      "a shallow commit that is none",
+      `${line("shallow-info\n")}${line("shallow $(id)\n")}`,
+      /an unexpected section/,
+    ],
     ["no pack", "0000", /no pack/],
-    ["half a pack", `${line("packfile\n")}${line("\u0001PACK")}`, /the pack breaks off/],
-    ["another channel", `${line("packfile\n")}${line("\u0007PACK")}0000`, /a channel that there is not/],
+    ["half a pack", `${line("packfile\n")}${line("\u0001PACK")}`, /the packfile is incomplete/],
+    ["another channel", `${line("packfile\n")}${line("\u0007PACK")}0000`, /an unknown sideband channel/],
     ["last words", `${line("packfile\n")}${line("\u0003out of memory")}0000`, /says: out of memory/],
   ])("%s", async (name, body, message) => {
     server.handlers[`liar/${name.replaceAll(/\W+/g, "-")}`] = answering(body);
@@ -206,7 +209,7 @@ describe("a server that lies", () => {
     server.handlers["liar/silent"] = handler;
     const place = { server: server.url, repository: "liar/silent", token: undefined, silenceMs: 500 };
     await using http = new RepositoryHttp(place);
-    await expect(UploadPack.open(http, signal)).rejects.toThrow(/can't be asked: it went silent/);
+    await expect(UploadPack.open(http, signal)).rejects.toThrow(/can't be reached: it went silent/);
   });
 
   test("an older git is told nothing that it does not know", async () => {
@@ -242,8 +245,8 @@ describe("a server that lies", () => {
       const location = `http://127.0.0.1:${port}/acme/shop.git/info/refs?t=${TOKEN}`;
       server.handlers["liar/moved"] = (_, response) => void response.writeHead(status, { location }).end();
       await expect(find("liar/moved", "main", TOKEN)).rejects.toMatchObject({
-        message: expect.stringMatching(/leads elsewhere \(30\d, http.*t=\*\*\*\), and no redirect/),
-        hint: expect.stringContaining("present name"),
+        message: expect.stringMatching(/redirects \(30\d, http.*t=\*\*\*\), and redirects are not followed/),
+        hint: expect.stringContaining("new name"),
       });
       expect(asked).toBe(0);
     } finally {

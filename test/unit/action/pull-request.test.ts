@@ -98,7 +98,7 @@ describe("a runner", () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   test.each([
-    ["GitHub's own", { RUNNER_ENVIRONMENT: "github-hosted" }, undefined, /GitHub's own runners/],
+    ["GitHub-hosted", { RUNNER_ENVIRONMENT: "github-hosted" }, undefined, /GitHub-hosted runners/],
     [
       "an ephemeral one",
       { RUNNER_ENVIRONMENT: "self-hosted" },
@@ -246,7 +246,7 @@ describe("with GitHub", () => {
     await writeComment(github, about, { state: "ready", sha: SHA });
     await writeComment(github, about, { state: "retired", reason: "closed" });
     expect(talk.comments.map(({ id }) => id)).toEqual([900, 901, 1]);
-    expect(talk.comments[2]?.body).toContain("Preview was retired");
+    expect(talk.comments[2]?.body).toContain("Preview was removed");
     expect(
       await writeComment(github, { repository, number: 7 }, { state: "retired" }, { create: false }),
     ).toBeUndefined();

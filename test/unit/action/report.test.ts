@@ -23,10 +23,10 @@ const denied = Array.from({ length: 30 }, () => ({
 test.each<[string, Partial<StepResult>, string[], RegExp]>([
   ["short", { notes: ["n"] }, ["last"], /- n\n[\s\S]*Last 1 lines[\s\S]*last/],
   [
-    "what was denied",
+    "denied connections",
     { denied, notes: ["n"] },
     ["last"],
-    /- n\n[\s\S]*Last 1 lines[\s\S]*Cut off, because GitHub takes no longer summary: what was denied \(.*\)\.\n$/,
+    /- n\n[\s\S]*Last 1 lines[\s\S]*Left out, because GitHub limits the size of a summary: denied connections \(.*\)\.\n$/,
   ],
   ["a title and an error without end", { outcome: "error", error: "*".repeat(2e6) }, [], /^### ✗ .*…\n/],
 ])("a summary fits into GitHub's limit, and says what was cut: %s", (_name, changes, output, expected) => {
@@ -42,6 +42,6 @@ test("the largest parts go whole, and those that fit stay", () => {
   const output = Array.from({ length: 40 }, () => "\u{1f600}".repeat(1_000));
   const text = summarise({ ...result, notes, denied }, { plan, output, totalMs: 1000 });
   expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_SUMMARY_BYTES);
-  expect(text).toMatch(/Cut off, because .*: what was denied/);
+  expect(text).toMatch(/Left out, because .*: denied connections/);
   expect(text).toContain("Last 40 lines");
 });

@@ -37,7 +37,7 @@ test("each step has its part of the one comment; a preview and other steps take 
   await writeStep(github, about, { key: unit, failure: { ...failure, ending: "exit 2 after 1 s" } });
   await writeStep(github, about, { key: lint, failure: { ...failure, step: "npm run lint" } });
   expect(body()).toMatch(
-    /✗ npm test · exit 2[\s\S]*\*\*Stand in it:\*\* `thaw replay oci:[\s\S]*✗ npm run lint · exit 1/,
+    /✗ npm test · exit 2[\s\S]*\*\*Open the failure:\*\* `thaw replay oci:[\s\S]*✗ npm run lint · exit 1/,
   );
   expect(body()).not.toContain("exit 1 after 41 s · commit");
   await writeComment(github, about, { state: "ready", sha: SHA });
@@ -58,7 +58,7 @@ test("when nothing else is in it, it says that the steps pass", async () => {
   await writeStep(github, about, { key: keyOfStep(), failure });
   await writeStep(github, about, { key: keyOfStep(), failure: undefined });
   expect(talk.comments[0]?.body).toMatch(
-    /^<!-- thaw preview acme\/shop#412 -->\nThe steps that had failed pass\.\n$/,
+    /^<!-- thaw preview acme\/shop#412 -->\nAll steps that had failed now pass\.\n$/,
   );
 });
 

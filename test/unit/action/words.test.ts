@@ -22,11 +22,11 @@ describe("outputs of a guest", () => {
     expect(parse("c=1\na=1\n").refused).toEqual(['"c" is not listed in `outputs`']);
     expect(parse("a=1\nb<<EOF\nx\n")).toEqual({
       values: { a: "1" },
-      refused: ['"b" has no end: its delimiter does not come again'],
+      refused: ['the value of "b" has no closing delimiter'],
     });
     expect(parse("a=1\nnonsense\nb=2\n").values).toEqual({ a: "1" });
     expect(parse("b<<\nx\n").refused).toHaveLength(1);
-    expect(parse("a=x\0y\n").refused).toEqual(["a has a NUL"]);
+    expect(parse("a=x\0y\n").refused).toEqual(["a contains a NUL byte"]);
     expect(parse(`a=${"x".repeat((1 << 20) + 1)}\n`).refused).toEqual(["a has more than 1048576 bytes"]);
     const spoilt = Buffer.concat([Buffer.from("a=1\nb=ü\n"), Buffer.from([0x61, 0x3d, 0xff, 0x0a])]);
     expect(parse(spoilt)).toEqual({ values: { b: "ü" }, refused: ["a is not UTF-8"] });
