@@ -82,32 +82,34 @@ function settings(check: CheckPath) {
     path: checked(template, "source", () => true),
     keys: {
       template: checked(template, "source", isTemplatePath).describe(
-        "What to thaw: a name from `templates`, a shipped template's name, or a path to a template.yaml or its folder. Default: base",
+        "The template: a name from `templates`, the name of a shipped template, or a path to a template.yaml or its folder. Default: base",
       ),
       snapshot: text("a snapshot's tag or id", /^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/).describe(
-        "What to thaw, instead of a template: a snapshot's tag or id. It is never built",
+        "The tag or id of a snapshot, instead of a template. It is never built",
       ),
       workspace: z
         .union(
           [checked(folder, "folder", () => true), z.literal(false)],
           "a folder, as a path from the project file; false for none",
         )
-        .describe("Copy this folder to /workspace and run there. A path from the project file; false: none"),
-      ignore: flag.describe("Leave out of the workspace what git ignores. Default: true"),
+        .describe(
+          "The folder to copy to /workspace, where the command runs. The path is relative to the project file. false: copy nothing",
+        ),
+      ignore: flag.describe("Do not copy files that git ignores. Default: true"),
       env: named({ key: VARIABLE_PHRASE, map: "a map of names and values" }, VARIABLE_NAME, value).describe(
-        "Variables of the command. No secrets: see `mask`",
+        "Environment variables of the command. For secrets, use `mask`",
       ),
       pass: z
         .array(text(VARIABLE_PHRASE, VARIABLE_NAME), "a list of variables' names")
-        .describe("Variables whose value the caller's environment gives, where it has one"),
+        .describe("Variables to pass on from the caller's environment, if they are set there"),
       mask: z
         .array(text(VARIABLE_PHRASE, VARIABLE_NAME), "a list of variables' names")
-        .describe("As `pass`, but the values are secret: masked in output, kept nowhere on the host"),
+        .describe("Like `pass`, for secrets: their values are masked in output and never stored on the host"),
       workdir: text("a folder of the sandbox", /^[^\0]+$/).describe(
-        "Run in this folder of the sandbox. Default: the workspace",
+        "The command's folder in the sandbox. Default: the workspace",
       ),
       user: text("a user: NAME, UID, NAME:GROUP or UID:GID", USER_PATTERN).describe(
-        "Run as NAME, UID, NAME:GROUP or UID:GID. Default: the template's user",
+        "The user that runs the command: NAME, UID, NAME:GROUP or UID:GID. Default: the template's user",
       ),
       cpus: z
         // not int(): its issue keeps the checks of the whole run from being made
@@ -115,30 +117,34 @@ function settings(check: CheckPath) {
         .multipleOf(1, CPUS_PHRASE)
         .min(1, CPUS_PHRASE)
         .max(64, CPUS_PHRASE)
-        .describe("Processors. Others than the template's are booted once and kept"),
+        .describe(
+          "Number of processors. If the number differs from the template's, the first run boots once more and keeps a snapshot",
+        ),
       memory: parsed(MEMORY_PHRASE, SIZE_PATTERN, parseMemory).describe(
-        "Memory, such as 512M or 2GiB. Other than the template's is booted once and kept",
+        "Memory, such as 512M or 2GiB. If the size differs from the template's, the first run boots once more and keeps a snapshot",
       ),
-      timeout: duration.describe("End the command after this long, with exit code 124"),
+      timeout: duration.describe("Time limit of the command, after which it ends with exit code 124"),
       network: z
         .union(
           [
             networkMode,
             z
               .strictObject({
-                mode: networkMode.describe("What happens to destinations that no rule names. Default: none"),
+                mode: networkMode.describe("The policy for destinations that no rule names. Default: none"),
                 allow: z
                   .array(networkRule, "a list of rules")
-                  .describe("NAME, *.NAME, an address, a network, host:PORT or @PRESET, with :PORTS behind"),
+                  .describe(
+                    "Allowed destinations: NAME, *.NAME, an address or a network, each also with :PORTS; host:PORT or @PRESET",
+                  ),
                 deny: z
                   .array(networkRule, "a list of rules")
-                  .describe("Rules that win over those under allow"),
+                  .describe("Denied destinations. They take precedence over allow"),
               })
               .partial(),
           ],
           NETWORK_PHRASE,
         )
-        .describe("What the sandbox may reach: none, open, audit, or a map with mode, allow and deny"),
+        .describe("The network policy: none, open, audit, or a map with mode, allow and deny"),
       capture: z
         .union(
           [
@@ -147,16 +153,18 @@ function settings(check: CheckPath) {
           ],
           capturePhrase,
         )
-        .describe("When to keep the whole machine: on-failure, always, never, or a list of triggers"),
+        .describe("When to capture the whole machine: on-failure, always, never, or a list of triggers"),
       checkpoint: flag.describe(
-        "With capture: keep the machine as it is before the command too, for reruns. Default: false",
+        "With capture: also store the machine's state before the command, for reruns. Default: false",
       ),
-      keep: flag.describe("Keep the sandbox when the command has ended. Default: false"),
-      ttl: timer.describe("Remove the sandbox this long after its creation, whatever it does"),
-      idle: timer.describe("Pause it when idle this long"),
-      stopAfter: timer.describe("Freeze and stop it when paused this long"),
-      removeAfter: timer.describe("Remove it when stopped or failed this long"),
-      wait: duration.describe("Wait in line this long when the host is full"),
+      keep: flag.describe("Keep the sandbox after the command has ended. Default: false"),
+      ttl: timer.describe(
+        "Time to live: remove the sandbox this long after its creation, even if it is running",
+      ),
+      idle: timer.describe("Pause the sandbox after it was idle this long"),
+      stopAfter: timer.describe("Freeze and stop the sandbox after it was paused this long"),
+      removeAfter: timer.describe("Remove the sandbox after it was stopped or failed this long"),
+      wait: duration.describe("When the host is full, wait this long for free capacity"),
       labels: named(
         { key: "a label's name, of 1 to 128 characters", map: "a map of names and values" },
         /^[^=\0]{1,128}$/,
@@ -201,8 +209,10 @@ export function projectSchema(check: CheckPath) {
           path,
         )
           .default({})
-          .describe("Names for templates of this repository: a path to a template.yaml or its folder"),
-        defaults: oneSource(keys).default({}).describe("What every run has that does not say otherwise"),
+          .describe(
+            "Names of this repository's templates, each with a path to a template.yaml or its folder",
+          ),
+        defaults: oneSource(keys).default({}).describe("Default settings of all runs"),
         runs: named(
           {
             key: "a run's name: letters, digits, . _ : and -, 64 at most",
@@ -211,16 +221,16 @@ export function projectSchema(check: CheckPath) {
           /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/,
           oneSource({
             description: text("a line of text, of 200 characters at most", /^[^\0\n]{0,200}$/).describe(
-              "What it is for; `thaw run --list` shows it",
+              "The purpose of the run, shown by `thaw run --list`",
             ),
             command: z
               .union(
                 [text("a command", /^[^\0]*[^\0\s][^\0]*$/), z.array(word, "a command").min(1, "a command")],
                 "a command: text for `sh -e -c`, or a list of a program and its arguments",
               )
-              .describe("Text runs in `sh -e -c`; a list is a program and its arguments"),
+              .describe("The command: a text runs in `sh -e -c`; a list is a program and its arguments"),
             name: text(`a sandbox's name: ${SANDBOX_NAME_PHRASE}`, sandboxNamePattern).describe(
-              "The sandbox's name. Default: one is made up",
+              "The sandbox's name. Default: a random name",
             ),
             ...keys,
           }),
@@ -231,7 +241,10 @@ export function projectSchema(check: CheckPath) {
       },
       "a map with the keys version, templates, defaults and runs",
     )
-    .meta({ title: "thaw.yaml", description: "Named runs and templates of a repository" });
+    .meta({
+      title: "thaw.yaml",
+      description: "Project file of thaw: the named runs and templates of a repository",
+    });
 }
 
 /** What a project file says. Durations are milliseconds, memory is MiB. */

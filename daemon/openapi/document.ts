@@ -9,28 +9,28 @@ import { type Operation, operations, RESULT_FIELDS, type Tag } from "./operation
 type Json = Record<string, unknown>;
 
 const TAGS: Record<Tag, string> = {
-  sandboxes: "Machines that run, or can go on",
+  sandboxes: "Running, paused and stopped machines",
   execs: "Commands in sandboxes",
   files: "Files of sandboxes",
-  network: "Ports into sandboxes, and ways out of them",
-  captures: "Machines that were kept because a command failed",
-  snapshots: "Frozen machines that sandboxes are thawed from, and the recipes that they are built from",
-  transfers: "Captures and snapshots on their way between hosts and stores",
-  events: "What happens on the host",
+  network: "Port forwards, previews and network policies of sandboxes",
+  captures: "Frozen machines of failed commands",
+  snapshots: "Frozen machines from which sandboxes are thawed, and the templates from which they are built",
+  transfers: "Transfers of captures and snapshots between hosts and stores",
+  events: "Events of the host",
   host: "The daemon and its host",
 };
 
 const ERRORS: Record<number, string> = {
-  400: "The request is wrong",
+  400: "The request is invalid",
   403: "The store refuses access",
-  404: "There is no such thing",
-  409: "The thing is not in a state that allows it, or the name is taken",
+  404: "The named object does not exist",
+  409: "The object's state does not allow the request, or the name is taken",
   426: "The daemon is older than its client",
   500: "The daemon failed",
   502: "The guest's agent failed",
-  503: "The host has no capacity, or lacks something",
-  504: "The time was over",
-  507: "The host's disk has no room",
+  503: "The host has no capacity, or is not ready",
+  504: "The request timed out",
+  507: "The host's disk is full",
 };
 
 /** Query strings and path parameters are written out at each route. */
@@ -136,7 +136,9 @@ function describeJson(response: Json): Json {
 }
 
 function eachLine(name: string): Json {
-  return { 200: { description: `A ${name} a line`, content: content("application/x-ndjson", ref(name)) } };
+  return {
+    200: { description: `One ${name} per line`, content: content("application/x-ndjson", ref(name)) },
+  };
 }
 
 function answersOf(answer: NonNullable<Operation["answer"]>): Json {
@@ -149,7 +151,7 @@ function answersOf(answer: NonNullable<Operation["answer"]>): Json {
         content: content("application/x-ndjson", ref("StreamLine")),
       },
       201: {
-        description: "The result alone, for a client that accepts application/json",
+        description: "Only the result, for a client that accepts application/json",
         content: content("application/json", { type: "object", properties, required }),
       },
     };
@@ -170,7 +172,7 @@ function answersOf(answer: NonNullable<Operation["answer"]>): Json {
     case "events":
       return {
         200: {
-          description: "Server-sent events; the data of each is an Event",
+          description: "Server-sent events; the data of each one is an Event",
           content: content("text/event-stream", ref("Event")),
         },
       };
@@ -180,8 +182,8 @@ function answersOf(answer: NonNullable<Operation["answer"]>): Json {
       return eachLine("StatsSample");
     case "leaving":
       return {
-        202: { description: "The daemon ends" },
-        204: { description: "The daemon stays: its build is not older" },
+        202: { description: "The daemon stops" },
+        204: { description: "The daemon keeps running, because its build is not older" },
       };
     case "nothing":
       return { 204: { description: "Done" } };

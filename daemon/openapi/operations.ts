@@ -49,19 +49,19 @@ const machine = [404, 409, 502, 503, 504, 507];
 
 export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/info": { id: "getInfo", tag: "host", summary: "Describe the daemon" },
-  "GET /v1/doctor": { id: "getDoctor", tag: "host", summary: "Say what the host has and lacks" },
+  "GET /v1/doctor": { id: "getDoctor", tag: "host", summary: "Report what the host has and what is missing" },
   "GET /v1/openapi.json": { id: "getOpenApi", tag: "host", summary: "Get this document" },
   "POST /v1/shutdown": {
     id: "shutDown",
     tag: "host",
-    summary: "End the daemon; machines go on",
+    summary: "Stop the daemon; machines keep running",
     answer: { kind: "leaving" },
   },
   "POST /v1/prune": {
     ...{
       id: "prune",
       tag: "host",
-      summary: "Remove captures and caches over budget and snapshots that nothing needs",
+      summary: "Remove captures and caches that exceed the host's budgets, and unused snapshots",
     },
     ...{ errors: [409, 503], example: { dryRun: true } },
   },
@@ -70,7 +70,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "restoreQuarantined",
       tag: "host",
-      summary: "Put an entry back and read it again",
+      summary: "Put an entry back to its place and read it again",
       errors: [404, 409],
     },
   },
@@ -87,7 +87,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "cancelRequest",
       tag: "host",
-      summary: "Call a request off and undo what it made",
+      summary: "Cancel a request and undo its effects",
       answer: nothing,
     },
   },
@@ -102,7 +102,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/templates": {
     id: "listTemplates",
     tag: "snapshots",
-    summary: "List the templates that are shipped",
+    summary: "List the shipped templates",
   },
   "POST /v1/templates/build": {
     ...{
@@ -124,7 +124,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "tagSnapshot",
       tag: "snapshots",
-      summary: "Name a snapshot",
+      summary: "Tag a snapshot",
       errors: [404, 409],
       example: { tag: "node:lts" },
     },
@@ -133,7 +133,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "verifySnapshot",
       tag: "snapshots",
-      summary: "Compare every part with its digest",
+      summary: "Check the digest of every part",
       errors: [404, 409],
     },
   },
@@ -172,7 +172,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "removeSandbox",
       tag: "sandboxes",
-      summary: "End and remove a sandbox",
+      summary: "Stop and remove a sandbox",
       errors: [404, 504],
       answer: nothing,
     },
@@ -180,35 +180,35 @@ export const operations: Readonly<Record<string, Operation>> = {
   "POST /v1/sandboxes/:sandbox/cache": {
     id: "saveCache",
     tag: "sandboxes",
-    summary: "Keep a sandbox's cached folders for runs to come",
+    summary: "Save a sandbox's cached folders for later runs",
     errors: machine,
   },
-  "GET /v1/caches": { id: "listCaches", tag: "host", summary: "List cached folders of runs" },
+  "GET /v1/caches": { id: "listCaches", tag: "host", summary: "List caches" },
   "DELETE /v1/caches/:cache": {
     id: "removeCache",
     tag: "host",
-    summary: "Remove cached folders of a run",
+    summary: "Remove a cache",
     errors: [404],
     answer: nothing,
   },
   "POST /v1/sandboxes/:sandbox/pause": {
     id: "pauseSandbox",
     tag: "sandboxes",
-    summary: "Stop a sandbox's clock",
+    summary: "Pause a sandbox",
     errors: machine,
   },
   "POST /v1/sandboxes/:sandbox/resume": {
     ...{
       id: "resumeSandbox",
       tag: "sandboxes",
-      summary: "Let a paused or frozen sandbox go on",
+      summary: "Resume a paused or frozen sandbox",
       errors: machine,
     },
   },
   "POST /v1/sandboxes/:sandbox/stop": {
     id: "stopSandbox",
     tag: "sandboxes",
-    summary: "Keep a sandbox on disk and end its machine, until it is resumed",
+    summary: "Freeze a sandbox to disk and stop its machine, until it is resumed",
     errors: machine,
   },
   "POST /v1/sandboxes/:sandbox/extend": {
@@ -232,7 +232,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "freezeSandbox",
       tag: "sandboxes",
-      summary: "Make a snapshot of a sandbox that goes on",
+      summary: "Create a snapshot of a sandbox, which keeps running",
       errors: machine,
     },
     ...{ answer: { lines: ["snapshot", "pauseMs", "converged"] }, example: { tag: "web:ready" } },
@@ -241,20 +241,20 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "forkSandbox",
       tag: "sandboxes",
-      summary: "Make children of a sandbox as it is now",
+      summary: "Create forks of a sandbox from its current state",
       errors: machine,
     },
     ...{ answer: { lines: ["sandboxes", "pauseMs", "method"] }, example: { count: 2, name: "copy" } },
   },
   "GET /v1/stats": {
-    ...{ id: "followStats", tag: "sandboxes", summary: "Measure what all sandboxes use of the host" },
+    ...{ id: "followStats", tag: "sandboxes", summary: "Measure the resources that all sandboxes use" },
     ...{ errors: [503], answer: { kind: "stats" } },
   },
   "GET /v1/sandboxes/:sandbox/stats": {
     ...{
       id: "getStats",
       tag: "sandboxes",
-      summary: "Measure what a sandbox uses of the host",
+      summary: "Measure the resources that a sandbox uses",
       errors: machine,
     },
   },
@@ -262,12 +262,17 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "listProcesses",
       tag: "sandboxes",
-      summary: "List the processes of a sandbox, and what listens in it",
+      summary: "List the processes of a sandbox and their listening ports",
       errors: [404],
     },
   },
   "POST /v1/sandboxes/:sandbox/captures": {
-    ...{ id: "captureSandbox", tag: "sandboxes", summary: "Capture a sandbox that goes on", errors: machine },
+    ...{
+      id: "captureSandbox",
+      tag: "sandboxes",
+      summary: "Capture a sandbox, which keeps running",
+      errors: machine,
+    },
   },
 
   "GET /v1/sandboxes/:sandbox/execs": {
@@ -361,7 +366,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/sandboxes/:sandbox/ports": {
     id: "listPorts",
     tag: "network",
-    summary: "List forwards, and what listens inside",
+    summary: "List a sandbox's forwards and listening ports",
     errors: [404],
   },
   "POST /v1/sandboxes/:sandbox/ports": {
@@ -374,13 +379,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ example: { port: 8080, guest: 80 } },
   },
   "DELETE /v1/sandboxes/:sandbox/ports/:port": {
-    ...{ id: "removeForward", tag: "network", summary: "End a forward", errors: [404], answer: nothing },
+    ...{ id: "removeForward", tag: "network", summary: "Remove a forward", errors: [404], answer: nothing },
   },
   "POST /v1/sandboxes/:sandbox/previews": {
     ...{
       id: "sharePreview",
       tag: "network",
-      summary: "Make a link to a port of a sandbox, for browsers",
+      summary: "Create a preview: a link for browsers to a port of a sandbox",
       errors: [404, 409],
     },
     ...{ example: { port: 8000 } },
@@ -389,7 +394,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "endPreviews",
       tag: "network",
-      summary: "End the previews of a port",
+      summary: "Remove the previews of a port",
       errors: [404],
       answer: nothing,
     },
@@ -398,19 +403,19 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "getNetwork",
       tag: "network",
-      summary: "Say what a sandbox may reach, and what it reached",
+      summary: "Get a sandbox's network policy and its connections",
       errors: [404],
     },
   },
   "PUT /v1/sandboxes/:sandbox/network": {
-    ...{ id: "setNetwork", tag: "network", summary: "Change what a sandbox may reach", errors: [404, 409] },
+    ...{ id: "setNetwork", tag: "network", summary: "Change a sandbox's network policy", errors: [404, 409] },
     ...{ example: [{ allow: ["api.example.com"] }] },
   },
   "GET /v1/sandboxes/:sandbox/network/log": {
     ...{
       id: "readNetworkLog",
       tag: "network",
-      summary: "Read a sandbox's connections",
+      summary: "Read a sandbox's network log",
       errors: [404],
       answer: { kind: "entries" },
     },
@@ -436,7 +441,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "checkCapture",
       tag: "captures",
-      summary: "Say how a capture can be replayed here",
+      summary: "Report how this host can replay a capture",
       errors: [404, 409],
     },
   },
@@ -444,14 +449,14 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "checkOutline",
       tag: "captures",
-      summary: "Say how a capture in a store could be replayed here",
+      summary: "Report how this host could replay a capture that is in a store",
     },
   },
   "POST /v1/captures/:capture/verify": {
     ...{
       id: "verifyCapture",
       tag: "captures",
-      summary: "Compare every part with its digest and thaw it on trial",
+      summary: "Check the digest of every part, and thaw the capture as a test",
     },
     ...{ errors: machine },
   },
@@ -459,7 +464,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "rerunCapture",
       tag: "captures",
-      summary: "Run a capture's command again and again",
+      summary: "Rerun a capture's command several times",
       errors: machine,
     },
     ...{ answer: { lines: ["rerun"] }, example: { count: 10, jobs: 2 } },
@@ -468,7 +473,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "pinCapture",
       tag: "captures",
-      summary: "Keep a capture whatever the retention says",
+      summary: "Pin a capture, so that retention does not remove it, or unpin it",
       errors: [404],
     },
     ...{ example: { pinned: true } },
@@ -477,7 +482,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "setCaptureRetention",
       tag: "captures",
-      summary: "Say for how long a capture is kept at most",
+      summary: "Set how long a capture is kept at most",
       errors: [404],
     },
     ...{ example: { maxAgeMs: 604_800_000 } },
@@ -526,7 +531,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "makeCaptureWhole",
       tag: "transfers",
-      summary: "Make a capture that other QEMU builds resume",
+      summary: "Create a copy of a capture that other QEMU builds can resume",
       errors: machine,
     },
     ...{ answer: { lines: ["capture"] } },
@@ -535,7 +540,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "exportCapture",
       tag: "transfers",
-      summary: "Describe a capture as it travels",
+      summary: "Get the manifest of a capture for a transfer",
       errors: [404, 409, 507],
     },
     ...{ answer: { lines: ["artifact"] }, example: { diskOnly: true } },
@@ -544,7 +549,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "exportSnapshot",
       tag: "transfers",
-      summary: "Describe a snapshot as it travels",
+      summary: "Get the manifest of a snapshot for a transfer",
       errors: [404, 409, 507],
     },
     ...{ answer: { lines: ["artifact"] } },
@@ -570,14 +575,14 @@ export const operations: Readonly<Record<string, Operation>> = {
   "POST /v1/imports": {
     id: "beginImport",
     tag: "transfers",
-    summary: "Begin an import, or go on with it",
+    summary: "Begin an import, or continue it",
     errors: [409, 507],
   },
   "PUT /v1/imports/:import/parts/:name": {
     ...{
       id: "writePart",
       tag: "transfers",
-      summary: "Send a part",
+      summary: "Upload a part of an import",
       errors: [404, 409, 507],
       answer: nothing,
       upload: true,
