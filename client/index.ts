@@ -137,6 +137,7 @@ export { find as findInStore, type Pulled, type PullOptions, pull, readOutlines 
 export { type Pushed, type PushOptions, push, type Sending } from "./stores/push.ts";
 export { isStoreReference } from "./stores/reference.ts";
 export { type LoginOptions, login, logout } from "./stores/registry/login.ts";
+export { parseRegistryHost } from "./stores/registry/name.ts";
 export type { Store } from "./stores/store.ts";
 export { readTemplate } from "./template-source.ts";
 export { type EventsOptions, Thaw } from "./thaw.ts";

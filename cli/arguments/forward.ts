@@ -1,24 +1,31 @@
+import { isIP } from "node:net";
 import { type Command, InvalidArgumentError } from "commander";
 import { socketPathFault } from "../../api/socket-path.ts";
 import type { ForwardRequest } from "../../client/index.ts";
 
 const MAX_PORT = 65_535;
-const FORMS =
-  "Write [ADDRESS:]HOST:GUEST, such as 8080:8000; HOST 0 takes any port, and each side may be the absolute path of a unix socket.";
 
 /** Parses `[ADDRESS:]HOST:GUEST`. IPv6 addresses stand in brackets. Each side is a port or the absolute path of a unix socket. */
 export function parseForward(text: string): ForwardRequest {
   const parts = /^(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?(\d{1,5}|\/[^:]*):(\d{1,5}|\/[^:]*)$/.exec(text);
-  const [, address, host = "", inside = ""] = parts ?? [];
+  const [, written, host = "", inside = ""] = parts ?? [];
+  const address = written?.replace(/[[\]]/g, "");
   const isPath = host.startsWith("/");
-  if (!parts || (isPath && address !== undefined)) throw new InvalidArgumentError(FORMS);
+  if (!parts || (address !== undefined && (isPath || isIP(address) === 0))) throw notForward(text);
   const guest = inside.startsWith("/") ? checkPath(inside) : portOf(inside, 1);
   if (isPath) return { path: checkPath(host), guest };
   const port = portOf(host, 0);
-  return { port, guest, ...(address === undefined ? {} : { address: address.replace(/[[\]]/g, "") }) };
+  return { port, guest, ...(address === undefined ? {} : { address }) };
 }
 
-/** Parses the host's side of a forward there is. */
+function notForward(text: string): InvalidArgumentError {
+  const right = /^\d{1,5}$/.test(text)
+    ? `Write ${text}:${text}, or 0:${text} for any free port of this host.`
+    : "Write two ports, such as 8080:8000; HOST 0 takes any free port, and each side may be the absolute path of a unix socket.";
+  return new InvalidArgumentError(`${text} is not [ADDRESS:]HOST:GUEST. ${right}`);
+}
+
+/** Parses the host's side of an existing forward. */
 export function parseForwardKey(text: string): number | string {
   if (text.startsWith("/")) return checkPath(text);
   if (!/^\d{1,5}$/.test(text))

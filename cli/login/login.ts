@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { login, ThawError } from "../../client/index.ts";
+import { login, parseRegistryHost, ThawError } from "../../client/index.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { readStdin } from "../exec-io/stdin.ts";
 import { printJson, writeErr, writeOut } from "../output.ts";
@@ -14,8 +14,10 @@ export interface LoginFlags {
   json?: boolean;
 }
 
-/** `thaw login`. @throws ThawError `store-denied` when the registry does not take the user and the password. */
+/** `thaw login`. @throws ThawError `usage` when it is not a registry, `store-denied` when the registry does not take the user and the password. */
 export async function logIn(registry: string, flags: LoginFlags): Promise<void> {
+  // before anybody types a password for it
+  parseRegistryHost(registry);
   using interrupt = abortOnSignals();
   const { signal } = interrupt;
   const username = flags.username ?? (await ask("Username: ", { signal }));

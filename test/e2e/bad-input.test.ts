@@ -92,6 +92,8 @@ describe("command lines", () => {
     [["run", "-v", "/here:/src", "--", "true"], /-v/, /--workspace/],
     [["run", "--list", "--", "true"], /--list/, /thaw run NAME/],
     [["ls", "web"], /too many/, /./],
+    [["login", "ftp://ghcr.io"], /without ftp:\/\//, /ghcr\.io/],
+    [["port", "web", "80"], /80 is not \[ADDRESS:\]HOST:GUEST/, /80:80/],
   ])("%j is exit 2, with what would fit", async (args, named, hint) => {
     const { exitCode, stderr, stdout } = await thaw(args);
     expect([exitCode, stdout], String(stderr)).toEqual([2, ""]);

@@ -38,10 +38,22 @@ test.each([
   ["/tmp/web.sock:/run/app.sock", { path: "/tmp/web.sock", guest: "/run/app.sock" }],
 ])("%s is a forward", (text, forward) => expect(parseForward(text)).toEqual(forward));
 test.each([
-  ...["80", "8080:0", "8080:70000", "70000:80", "web.sock:80", "./web.sock:80", "8080:app.sock"],
+  ...[
+    "80",
+    "8080:80:1",
+    "1.2.3:8080:80",
+    "8080:0",
+    "8080:70000",
+    "70000:80",
+    "web.sock:80",
+    "./web.sock:80",
+    "8080:app.sock",
+  ],
   ...["127.0.0.1:/tmp/web.sock:80", "/tmp/../web.sock:80", "/tmp//web.sock:80", "/tmp/web/:80", "/a:b:80"],
   ...["/tmp/a\nb:80", `/tmp/${"x".repeat(103)}:80`, "/:80", "8080:/"],
 ])("%j is no forward", (text) => expect(() => parseForward(text)).toThrow());
+test("a lone port is named, with the forwards that it may mean", () =>
+  expect(() => parseForward("80")).toThrow("80 is not [ADDRESS:]HOST:GUEST. Write 80:80, or 0:80"));
 
 test.each([
   ["512M", 512],

@@ -11,7 +11,7 @@ import { isStoreReference, parseStoreReference } from "../../client/stores/refer
 import { parseChallenges } from "../../client/stores/registry/challenge.ts";
 import { authFiles, findCredentials } from "../../client/stores/registry/credentials.ts";
 import { login, logout } from "../../client/stores/registry/login.ts";
-import { isLoopback } from "../../client/stores/registry/name.ts";
+import { isLoopback, parseRegistryHost } from "../../client/stores/registry/name.ts";
 import { parseRetryAfter } from "../../client/stores/registry/retry.ts";
 import { readTarHeader, tarHeader } from "../../client/stores/ustar.ts";
 import { compressed, expandSparse } from "../../engine/travel/sparse.ts";
@@ -72,6 +72,16 @@ describe("names of stores", () => {
   ] as const)("oci:%s is refused in one sentence", ([word, why]) => {
     expect(() => parseStoreReference(`oci:${word}`)).toThrow(why);
     expect(() => parseStoreReference(`oci:${word}`)).toThrow(`oci:${word} is not oci:HOST`);
+  });
+
+  test.for([
+    ["ftp://ghcr.io", /write it without ftp:\/\/$/],
+    ["ghcr.io/acme", /"ghcr.io\/acme" is not a host name$/],
+    ["bad host", /"bad host" is not a host name$/],
+    ["ghcr.io:x", /x is not a port/],
+  ] as const)("a login to %s is refused in one sentence", ([word, why]) => {
+    expect(() => parseRegistryHost(word)).toThrow(why);
+    expect(() => parseRegistryHost(word)).toThrow(`${word} is not HOST[:PORT] of a registry: `);
   });
 
   test("a path's; tags of snapshots are none", () => {

@@ -58,14 +58,14 @@ export function parseRegistryName(word: string): RegistryName {
 
 /** @param word `HOST[:PORT]`, also as a URL. @throws ThawError `usage`. */
 export function parseRegistryHost(word: string): Pick<RegistryName, "registry" | "host"> {
+  const no = (why: string): ThawError =>
+    new ThawError("usage", `${word} is not HOST[:PORT] of a registry: ${why}`, {
+      hint: "for instance ghcr.io",
+    });
   const bare = word.replace(/^https?:\/\//i, "").replace(/\/(v[12]\/?)?$/, "");
-  return parseHost(
-    bare,
-    (why) =>
-      new ThawError("usage", `${word} is not HOST[:PORT] of a registry: ${why}`, {
-        hint: "for instance ghcr.io",
-      }),
-  );
+  const scheme = /^[^/]*:\/\//.exec(bare)?.[0];
+  if (scheme !== undefined) throw no(`write it without ${scheme}`);
+  return parseHost(bare, no);
 }
 
 /** A registry as credentials and policies name it. @param registry `HOST[:PORT]` in any case */
@@ -76,7 +76,7 @@ export function canonicalRegistry(registry: string): string {
 
 function parseHost(word: string, no: (why: string) => ThawError): Pick<RegistryName, "registry" | "host"> {
   const [, name = "", port] = /^(.*?)(?::([^:\]]*))?$/.exec(word.toLowerCase()) ?? [];
-  if (!HOST_PATTERN.test(name)) throw no(`${JSON.stringify(name)} is not a name of a host`);
+  if (!HOST_PATTERN.test(name)) throw no(`${JSON.stringify(name)} is not a host name`);
   if (port !== undefined && !(/^[0-9]{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= MAX_PORT))
     throw no(`${port === "" ? "an empty port" : port} is not a port, 1 to ${MAX_PORT}`);
   const host = port === undefined ? name : `${name}:${Number(port)}`;
