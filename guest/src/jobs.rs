@@ -240,7 +240,7 @@ impl Worker {
 }
 
 fn cancelled() -> Failure {
-    Failure::new(Kind::Io, "nobody waits for it any more")
+    Failure::new(Kind::Io, "the request was cancelled")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -257,7 +257,8 @@ impl Agent {
         let running = Arc::clone(&self.jobs.running);
         if running.fetch_add(1, Ordering::Relaxed) >= MAX_JOBS {
             running.fetch_sub(1, Ordering::Relaxed);
-            let failure = Failure::new(Kind::Limit, format!("{MAX_JOBS} requests are at work on files"));
+            let failure =
+                Failure::new(Kind::Limit, format!("there are already {MAX_JOBS} file requests, which is the limit"));
             return self.refuse(stream, failure);
         }
         let shared = Arc::<Shared>::default();

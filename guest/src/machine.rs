@@ -59,7 +59,7 @@ static SYNCING: AtomicBool = AtomicBool::new(false);
 /// `sync`: what programs have written to the root's file system is on its disk. What they write meanwhile may not be.
 pub fn sync(worker: &mut Worker) -> Result<(), Failure> {
     if SYNCING.swap(true, Ordering::Acquire) {
-        return Err(Failure::new(Kind::Limit, "the sync before is still under way"));
+        return Err(Failure::new(Kind::Limit, "the previous sync is still running"));
     }
     let result = sync_root();
     SYNCING.store(false, Ordering::Release);

@@ -166,10 +166,13 @@ impl Agent {
 
     fn request(&mut self, stream: u32, payload: &[u8]) {
         if stream % 2 == 0 || self.streams.contains_key(&stream) {
-            return self.fault("a REQUEST on a stream that is not the host's to open");
+            return self.fault("a REQUEST on a stream that the host may not open");
         }
         if self.streams.len() >= MAX_STREAMS {
-            return self.refuse(stream, Failure::new(Kind::Limit, format!("{MAX_STREAMS} streams are open")));
+            return self.refuse(
+                stream,
+                Failure::new(Kind::Limit, format!("there are already {MAX_STREAMS} streams, which is the limit")),
+            );
         }
         self.dispatch(stream, payload);
     }

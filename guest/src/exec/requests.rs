@@ -30,12 +30,12 @@ impl Agent {
 
     fn spawn(&mut self, request: &Start) -> Result<u32, Failure> {
         if self.execs.by_number.len() >= MAX_EXECS {
-            return Err(Failure::new(Kind::Limit, format!("{MAX_EXECS} execs are there already")));
+            return Err(Failure::new(Kind::Limit, format!("there are already {MAX_EXECS} execs, which is the limit")));
         }
         if request.hold_crashes
             && let Err(error) = self.expect_crashes()
         {
-            log::line(&format!("crashes can't be held: {error}"));
+            log::line(&format!("can't set up the capture of crashes: {error}"));
         }
         let mut cgroup = self.execs.cgroups.take();
         let result = start::start(request, self.null.as_fd(), &mut cgroup);
@@ -70,7 +70,7 @@ impl Agent {
         exec.out.ring.acknowledge(request.out);
         exec.err.ring.acknowledge(request.err);
         if let Some(former) = exec.stream.take() {
-            self.reset(former, Failure::new(Kind::Exists, "attached to by another stream"));
+            self.reset(former, Failure::new(Kind::Exists, "another client has attached to the exec"));
         }
         self.attach_to(stream, number);
     }
@@ -140,11 +140,11 @@ impl Agent {
         let number = self.execs.find(&request.id).ok_or_else(|| unknown(&request.id))?;
         let Some(exec) = self.execs.get(number) else { return Ok(Nothing {}) };
         if exec.status.is_none() {
-            return Err(Failure::new(Kind::Refused, format!("{} still runs", request.id)));
+            return Err(Failure::new(Kind::Refused, format!("exec {} is still running", request.id)));
         }
         match exec.stream {
             Some(stream) if exec.exit_sent => drop(self.streams.remove(&stream)),
-            Some(stream) => self.reset(stream, Failure::new(Kind::NotFound, "the exec was forgotten")),
+            Some(stream) => self.reset(stream, Failure::new(Kind::NotFound, "the exec was removed")),
             None => {}
         }
         self.execs.forget(number);

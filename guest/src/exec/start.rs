@@ -86,7 +86,7 @@ fn check(request: &Start) -> Result<(), Failure> {
         return Err(Failure::invalid("id: 1 to 64 of A-Z a-z 0-9 _ -"));
     }
     if request.argv.first().is_none_or(|program| program.is_empty()) {
-        return Err(Failure::invalid("argv: names no program"));
+        return Err(Failure::invalid("argv: the program is missing"));
     }
     if request.env.keys().any(|name| name.is_empty() || name.contains('=')) {
         return Err(Failure::invalid("env: a name is empty or has = in it"));
@@ -169,7 +169,7 @@ fn streams(request: &Start, account: &Account) -> io::Result<Streams> {
 /// `not-found` is for what is not there, a missing interpreter included; `not-executable` for what is there and can't be run.
 fn explain(error: SpawnError, program: &str, cwd: &str, account: &Account) -> Failure {
     let (error, kind, what) = match error {
-        SpawnError::Clone(error) => return Failure::io(&error, "make a process"),
+        SpawnError::Clone(error) => return Failure::io(&error, "start a process"),
         SpawnError::Credentials(error) => (error, Kind::Denied, format!("become user {}", account.name)),
         SpawnError::Cwd(error) => (error, Kind::Invalid, format!("cwd {cwd}")),
         SpawnError::Exec(error) => {

@@ -32,12 +32,12 @@ impl KeptWords {
         let at = kept.iter().position(|(known, _)| known == id);
         let (_, words) = at
             .and_then(|at| kept.remove(at))
-            .ok_or_else(|| Failure::new(Kind::NotFound, format!("no words came for exec {id:?}")))?;
+            .ok_or_else(|| Failure::new(Kind::NotFound, format!("the arguments of exec {id:?} were not sent")))?;
         drop(kept);
         let mut words = words.split_terminator('\0').map(str::to_string);
         let argv: Vec<String> = words.by_ref().take(count).collect();
         if argv.len() < count {
-            return Err(Failure::invalid(format!("words: {} arguments of {count}", argv.len())));
+            return Err(Failure::invalid(format!("words: {} of {count} arguments", argv.len())));
         }
         let env = words
             .map(|pair| match pair.split_once('=') {

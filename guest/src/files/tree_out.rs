@@ -164,7 +164,7 @@ impl Stream<'_> {
             libc::S_IFDIR => match open(libc::O_RDONLY | libc::O_DIRECTORY) {
                 Ok(directory) => {
                     if is_kernels(&directory) {
-                        return Ok(Err("the kernel's own, no files".to_string()));
+                        return Ok(Err("a file system of the kernel, without real files".to_string()));
                     }
                     self.record(&Record::Directory(meta))?;
                     self.attributes(path, directory.as_fd())?;

@@ -24,7 +24,7 @@ pub fn run() -> ExitCode {
         Ok(()) => machine::power_off(),
         Err(error) => {
             // PID 1 must not return. The kernel panics when it does, and the host, told by pvpanic, holds the machine.
-            log::line(&format!("cannot go on: {error}"));
+            log::line(&format!("the start failed: {error}"));
             ExitCode::FAILURE
         }
     }

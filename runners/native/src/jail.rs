@@ -329,7 +329,7 @@ fn place_descriptors(jail: &Jail, reporter: RawFd) -> io::Result<()> {
     let high = wanted.iter().map(|fd| duplicate(*fd)).collect::<io::Result<Vec<_>>>()?;
     let last = wanted.len() as RawFd;
     if (FIRST_FD..last).contains(&reporter) {
-        return Err(io::Error::other("the report has a number that the command needs"));
+        return Err(io::Error::other("the file descriptor of the report is one that the command needs"));
     }
     for (number, fd) in high.iter().enumerate() {
         // SAFETY: plain numbers.

@@ -224,7 +224,7 @@ impl Keeper<'_> {
                 let forgotten = self.forgotten;
                 self.answer(client, format!("{{\"forgotten\":{forgotten}}}"))
             }
-            "forget" => self.answer(client, "{\"error\":\"the machine has not ended\"}".to_string()),
+            "forget" => self.answer(client, "{\"error\":\"the machine is still running\"}".to_string()),
             _ => self.answer(client, "{\"error\":\"unknown request\"}".to_string()),
         }
     }

@@ -76,10 +76,10 @@ pub fn read_index(file: &File, memory_bytes: u64) -> io::Result<Index<'_>> {
     let (memory, index_at, count) = (number(8), number(16), number(24));
     let memory_pages = memory_bytes / PAGE_BYTES as u64;
     if &header[..8] != MAGIC || memory != memory_bytes || count > memory_pages {
-        return Err(invalid("not the pages of a memory of this size"));
+        return Err(invalid("not a pages file for a memory of this size"));
     }
     if file.metadata()?.len() < index_at.saturating_add(count * ENTRY_BYTES as u64) {
-        return Err(invalid("shorter than its index says"));
+        return Err(invalid("the file is shorter than its index"));
     }
     let data_at = PAGE_BYTES as u64;
     let (piece, used, free_from) = (Vec::new(), 0, 0);
@@ -99,13 +99,13 @@ impl Index<'_> {
         let pages = u64::from(u32::from_le_bytes(entry[8..12].try_into().expect("four bytes")));
         let zero = entry[12] == 1;
         if first < self.free_from || pages == 0 || first >= self.memory_pages || pages > self.memory_pages - first {
-            return Err(invalid("runs out of order or outside of the memory"));
+            return Err(invalid("the index has entries that are out of order or beyond the end of the memory"));
         }
         let run = Run { pages: first..first + pages, zero };
         let data_at = self.data_at;
         self.data_at += run.data_bytes();
         if self.data_at > self.index_at {
-            return Err(invalid("data outside of the file"));
+            return Err(invalid("the index points beyond the end of the file"));
         }
         self.free_from = run.pages.end;
         self.used += ENTRY_BYTES;

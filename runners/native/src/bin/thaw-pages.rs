@@ -84,7 +84,7 @@ fn take(keeper: &str, bytes: u64, out: &str, inherited: Option<&str>) -> io::Res
     say("ready")?;
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
-        return Err(io::Error::other("was not told to begin"));
+        return Err(io::Error::other("the caller ended before the start"));
     }
 
     let own = memory.own_pages(&pagemap)?;
@@ -391,7 +391,7 @@ impl Target<'_> {
             let waiting = |layout: &mut Layout| layout.placed != index && !layout.failed;
             let mut layout = self.turn.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
             if layout.failed {
-                return Err(io::Error::other("another window could not be written"));
+                return Err(io::Error::other("writing another part of the memory failed"));
             }
             let pieces = layout.place(self.own, &windows[index], loaded);
             layout.placed += 1;
@@ -469,7 +469,7 @@ fn find_mapping(pid: i32, bytes: u64) -> io::Result<u64> {
             return Ok(*start);
         }
     }
-    Err(io::Error::other(format!("process {pid} maps no memory of {bytes} bytes privately")))
+    Err(io::Error::other(format!("process {pid} has no private mapping of {bytes} bytes")))
 }
 
 fn say(line: &str) -> io::Result<()> {
