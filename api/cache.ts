@@ -8,7 +8,7 @@ const guestFolder = z
   .regex(/^(\/(?!\.{1,2}(\/|$))[^/\0\n]+)+$/, "an absolute path without //, . and ..")
   .refine(
     (path) => !/^\/(proc|sys|dev|run|var\/lib\/thaw)(\/|$)/.test(path),
-    "a folder of files: not of /proc, /sys, /dev, /run or /var/lib/thaw",
+    "a folder outside of /proc, /sys, /dev, /run and /var/lib/thaw",
   );
 export const cachePaths = z
   .array(guestFolder)
@@ -17,7 +17,7 @@ export const cachePaths = z
   .refine(
     (paths) =>
       paths.every((one, at) => paths.every((other, to) => at === to || !`${one}/`.startsWith(`${other}/`))),
-    "folders that are not in each other",
+    "folders of which none is inside another one",
   );
 /** e.g. `npm-` and a digest of the lock file. */
 export const cacheKey = z

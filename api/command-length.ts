@@ -9,7 +9,7 @@ const ADDED_BYTES = 8_192;
 const POINTER_BYTES = 8;
 
 /** The way round for a command that is too long. */
-export const LONG_COMMAND_HINT = "put what is long into a file (thaw cp), or pass it on stdin (-i)";
+export const LONG_COMMAND_HINT = "copy the long text as a file (thaw cp), or pass it on stdin (-i)";
 
 interface Command {
   argv: readonly string[];
@@ -24,17 +24,18 @@ export function tooLong({ argv, env = {} }: Command): string | undefined {
   };
   for (const [index, word] of argv.entries()) {
     const bytes = Buffer.byteLength(word);
-    if (bytes >= MAX_WORD_BYTES) return `argument ${index} has ${bytes} bytes, ${MAX_WORD_BYTES - 1} at most`;
+    if (bytes >= MAX_WORD_BYTES)
+      return `argument ${index} has ${bytes} bytes; the limit is ${MAX_WORD_BYTES - 1}`;
     count(bytes);
   }
   for (const [name, value] of Object.entries(env)) {
     const bytes = Buffer.byteLength(name) + 1 + Buffer.byteLength(value);
     if (bytes >= MAX_WORD_BYTES)
-      return `the variable ${name.slice(0, 100)} has ${bytes} bytes with its name, ${MAX_WORD_BYTES - 1} at most`;
+      return `the variable ${name.slice(0, 100)} has ${bytes} bytes with its name; the limit is ${MAX_WORD_BYTES - 1}`;
     count(bytes);
   }
   if (total <= MAX_COMMAND_BYTES) return undefined;
-  return `the arguments and variables of the command have ${total} bytes with a pointer to each, ${MAX_COMMAND_BYTES} at most`;
+  return `the arguments and variables of the command have ${total} bytes with a pointer to each; the limit is ${MAX_COMMAND_BYTES}`;
 }
 
 /** Of a command's arguments as records and lists show them. */

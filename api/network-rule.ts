@@ -66,7 +66,7 @@ function warningOf({ text, target }: Rule): string | null {
   const { name } = target;
   const isShared = SHARED_DOMAINS.some((domain) => name === domain || domain.endsWith(`.${name}`));
   return isShared
-    ? `${text}: anybody can have a name below ${name}, so this opens a way out to anybody`
+    ? `${text}: anyone can get a name below ${name}, so this rule lets data out to anyone`
     : null;
 }
 

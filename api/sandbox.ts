@@ -71,7 +71,7 @@ export const source = z
   )
   .refine(
     (s) => s.capture !== undefined || (s.level === undefined && s.exact === undefined),
-    "level and exact go with capture",
+    "level and exact need capture",
   );
 
 /** null: never, also when the host's default says otherwise. */

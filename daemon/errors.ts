@@ -77,8 +77,8 @@ export function refuseUnread(error: Error & { code?: string }, socket: Socket): 
   const tooLong = error.code === "HPE_HEADER_OVERFLOW";
   const status = tooLong ? "431 Request Header Fields Too Large" : "400 Bad Request";
   const message = tooLong
-    ? `the address and headers of a request have ${maxHeaderSize} bytes at most`
-    : `that is no HTTP request: ${error.message}`;
+    ? `the address and headers of a request may have at most ${maxHeaderSize} bytes`
+    : `not a valid HTTP request: ${error.message}`;
   const body = JSON.stringify({ error: { code: "usage", message } satisfies ApiError });
   if (socket.writable)
     socket.write(

@@ -64,7 +64,7 @@ const engine = await Engine.open({
   scanPath: join(installed, "scan.mjs"),
   hostSockets: {
     // Its clients are other users, and it is root: it opens nothing that they name.
-    refused: group === undefined ? null : "a daemon of several users makes no sockets for them",
+    refused: group === undefined ? null : "a daemon that several users share creates no sockets for them",
     ownFolders: [home, runtimeRoot].map((folder) => realpathSync(folder)),
   },
   runner: createQemuRunner({
@@ -126,7 +126,7 @@ let leaving = false;
 function shutDown(): void {
   if (leaving) return;
   leaving = true;
-  server.log.info("leaving; machines go on");
+  server.log.info("stopping; machines keep running");
   removeSocket(socket as string);
   setTimeout(() => process.exit(0), paced(5000)).unref();
   previews.close();

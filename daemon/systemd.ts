@@ -35,7 +35,7 @@ export async function tellSystemdReady(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   child.once("exit", () => resolve());
   child.once("error", (error) => {
-    process.stderr.write(`systemd can't be told: ${error.message}\n`);
+    process.stderr.write(`can't notify systemd: ${error.message}\n`);
     resolve();
   });
   await promise;

@@ -33,7 +33,7 @@ export function sendPage(response: ServerResponse, { status, title, text, refres
 export const FORBIDDEN: Page = {
   status: 403,
   title: "no access",
-  text: "This link has expired, or is for something else. thaw preview SANDBOX PORT makes another one.",
+  text: "This link has expired, or it belongs to another preview. To create a new link: thaw preview SANDBOX PORT",
 };
 
 export const MISDIRECTED: Page = {

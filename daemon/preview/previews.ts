@@ -197,7 +197,7 @@ export class Previews {
     if (release === null)
       return sendPage(response, {
         ...{ status: 503, title: "too many requests" },
-        text: `Sandbox ${found.record.name} has ${MAX_REQUESTS} of them at a time.`,
+        text: `Sandbox ${found.record.name} already serves ${MAX_REQUESTS} requests, which is the limit.`,
       });
     response.once("close", release);
     const { relay } = await import("./relay.ts");
@@ -285,11 +285,11 @@ export class Previews {
     if (result === "waking")
       return {
         status: 503,
-        title: `waking ${name}…`,
-        text: "This page loads again by itself.",
+        title: `resuming ${name}…`,
+        text: "This page reloads automatically.",
         refresh: true,
       };
-    return { status: 502, title: `${name} could not be woken`, text: result.failure };
+    return { status: 502, title: `${name} could not be resumed`, text: result.failure };
   }
 
   /** Keeps it from being idle. null: it has too many requests. */

@@ -143,10 +143,10 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
       const found = engine.sandbox(request.params.sandbox);
       const { timeoutMs, ...what } = request.query;
       if ((what.for === "exec") !== (what.exec !== undefined))
-        throw new EngineError("usage", "for=exec and exec=ID go together");
+        throw new EngineError("usage", "for=exec needs exec=ID, and exec=ID needs for=exec");
       const gone = new AbortController();
       reply.raw.once("close", () => gone.abort(new EngineError("cancelled", "the client went away")));
-      const late = new EngineError("timeout", `sandbox ${found.record.name} is ${found.record.state} still`);
+      const late = new EngineError("timeout", `sandbox ${found.record.name} is still ${found.record.state}`);
       const timer =
         timeoutMs === undefined
           ? undefined

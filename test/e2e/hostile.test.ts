@@ -329,7 +329,7 @@ describe("names and paths", () => {
       { argv: ["echo", "x".repeat(131_072)] },
     );
     expect([answer.status, answer.body.error?.code]).toEqual([400, "usage"]);
-    expect(answer.body.error.message).toContain("argument 1 has 131072 bytes, 131071 at most");
+    expect(answer.body.error.message).toContain("argument 1 has 131072 bytes; the limit is 131071");
   });
 
   test("a tree that leaves its folder is refused", async () => {

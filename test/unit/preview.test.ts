@@ -444,7 +444,7 @@ describe("the listener", () => {
     expect([page.status, page.headers.refresh, page.text]).toEqual([
       503,
       "1",
-      expect.stringContaining("waking web…"),
+      expect.stringContaining("resuming web…"),
     ]);
     expect(used).toBe(1);
     reject(new Error("no room <b>"));

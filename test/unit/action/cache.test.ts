@@ -25,10 +25,10 @@ test.each([
   ["key: a\nkey: b\nx", "give one line `key: …`"],
   ["key: a", "give the folders"],
   ["key:\nx", "give one line|key"],
-  ["key: a\n/proc/self", "a folder of files"],
+  ["key: a\n/proc/self", "a folder outside of"],
   ["key: a\n/", "an absolute path"],
-  ["key: a\nx\nx/y", "not in each other"],
-  ["key: a\nx\nx", "not in each other"],
+  ["key: a\nx\nx/y", "none is inside another"],
+  ["key: a\nx\nx", "none is inside another"],
 ])("%j is refused", (text, why) => {
   expect(() => parseCache(text)).toThrow(why === "give one line|key" ? /./ : why);
 });
