@@ -15,6 +15,7 @@ export * from "./machine.ts";
 export * from "./messages.ts";
 export * from "./network.ts";
 export * from "./page.ts";
+export * from "./pool.ts";
 export * from "./ports.ts";
 export * from "./preview.ts";
 export * from "./sandbox.ts";

@@ -126,6 +126,14 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "list and remove cached folders of runs",
     load: () => import("./cache/command.ts"),
   },
+  pool: {
+    description: "list the machines that are kept ready for run and create",
+    load: () => import("./pool/command.ts"),
+  },
+  config: {
+    description: "change settings of this host",
+    load: () => import("./config/command.ts"),
+  },
   prune: {
     description: "remove captures and caches beyond their limits, and unused snapshots",
     load: () => import("./prune/command.ts"),

@@ -58,6 +58,10 @@ export type {
   NetworkState,
   NetworkSummary,
   Next,
+  Pool,
+  PoolList,
+  PoolMode,
+  PoolSize,
   Outline,
   OutlineCheck,
   PatchRequest,
@@ -121,6 +125,7 @@ export type {
 export type { Files, GuestFiles, TreeOptions, WriteOptions } from "./resources/files.ts";
 export type { Host, Quarantine } from "./resources/host.ts";
 export type { Network } from "./resources/network.ts";
+export type { Pools } from "./resources/pools.ts";
 export type { Ports } from "./resources/ports.ts";
 export type { Forked, Frozen, RunOptions, Sandbox, SandboxReference } from "./resources/sandbox.ts";
 export type { Sandboxes } from "./resources/sandboxes.ts";

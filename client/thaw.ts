@@ -7,6 +7,7 @@ import type { ReachOptions } from "./reach.ts";
 import { Caches } from "./resources/caches.ts";
 import { Captures } from "./resources/captures.ts";
 import { Host, Quarantine } from "./resources/host.ts";
+import { Pools } from "./resources/pools.ts";
 import { Sandboxes } from "./resources/sandboxes.ts";
 import { Snapshots, Templates } from "./resources/snapshots.ts";
 import { Transfers } from "./resources/transfers.ts";
@@ -35,6 +36,7 @@ export class Thaw implements AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly captures: Captures;
   readonly caches: Caches;
+  readonly pools: Pools;
   readonly templates: Templates;
   readonly transfers: Transfers;
   readonly quarantine: Quarantine;
@@ -47,6 +49,7 @@ export class Thaw implements AsyncDisposable {
     this.snapshots = new Snapshots(this.#api);
     this.captures = new Captures(this.#api);
     this.caches = new Caches(this.#api);
+    this.pools = new Pools(this.#api);
     this.templates = new Templates(this.#api);
     this.transfers = new Transfers(this.#api);
     this.quarantine = new Quarantine(this.#api);

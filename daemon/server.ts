@@ -18,6 +18,7 @@ import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { networkRoutes } from "./routes/network.ts";
+import { poolRoutes } from "./routes/pools.ts";
 import { portRoutes } from "./routes/ports.ts";
 import { previewRoutes } from "./routes/previews.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
@@ -89,6 +90,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
         eventRoutes,
         captureRoutes,
         cacheRoutes,
+        poolRoutes,
         travelRoutes,
         quarantineRoutes,
         networkRoutes,

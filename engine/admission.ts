@@ -58,6 +58,8 @@ export class Admission {
   limits: Limits;
   /** Asked each time: why no new machine is started now, with so much memory available, whatever the other figures say; null: nothing. */
   pressure: (availableMib: number) => string | null = () => null;
+  /** Lets go of machines that nobody needs. Resolves with whether there were any. */
+  makeRoom: () => Promise<boolean> = async () => false;
   readonly #host: () => HostMemory;
   readonly #runner: RunnerMemory;
   /** Sizes of machines, by sandbox; 0 when its machine has ended. */
@@ -98,11 +100,20 @@ export class Admission {
   /** Throws `no-capacity` with the figures, at once or when the wait is over. Afterwards `started`, `ended` and `free` tell what became of it. */
   async admit(need: Need, options: WaitOptions): Promise<void> {
     this.checkSize(need);
+    if (this.#whyNot(need) !== null) await this.makeRoom();
     const why = this.#whyNot(need);
     if (why === null) return this.#promise(need);
     const brief = options.waitMs <= 0 && this.#fitsOnceStarted(need);
     if (options.waitMs <= 0 && !brief) throw refusal(named(need), why);
     await this.#wait(need, { ...options, brief, waitMs: brief ? START_WAIT_MS : options.waitMs });
+  }
+
+  /** Admits a machine that nobody waits for, without taking room from any other. Throws `no-capacity`. */
+  admitSpare(need: Need): void {
+    this.checkSize(need);
+    const why = this.#whyNot(need);
+    if (why !== null) throw refusal(named(need), why);
+    this.#promise(need);
   }
 
   /**
@@ -112,6 +123,7 @@ export class Admission {
   async withSecond<T>(of: { name: string; memoryMib: number }, work: () => Promise<T>): Promise<T> {
     const { name, memoryMib } = of;
     const needed = this.#full(memoryMib);
+    if (this.#lacksMemory(needed) !== null) await this.makeRoom();
     const why = this.#lacksMemory(needed);
     if (why !== null) throw refusal({ name: `the freeze of ${name}` }, why);
     return this.withHelper(work, needed);

@@ -9,6 +9,11 @@ export class Gate {
     this.#free = limit;
   }
 
+  /** Somebody waits. */
+  get isBusy(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

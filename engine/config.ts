@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import { z } from "zod";
 import { networkLayer } from "../api/network.ts";
-import { duration, size } from "../api/text.ts";
+import { duration, size, tag } from "../api/text.ts";
 import type { Probe } from "../runners/runner.ts";
 import { EngineError } from "./errors.ts";
 import { proxyUrl } from "./network/upstream.ts";
@@ -26,6 +26,14 @@ const cpuModel = z
   .string()
   .regex(/^\w[\w.-]{0,63}$/, "the name of a CPU model, such as EPYC-Rome")
   .refine((name) => name !== "host" && name !== "max", "a named CPU model, not the host's own");
+
+/** Of machines that are made before anybody asks; with other cpus and memory than their snapshot's. */
+const sizedPool = z.strictObject({
+  size: z.int().min(0).max(64),
+  cpus: z.int().min(1).max(64).optional(),
+  memory: size.optional(),
+});
+const poolSize = sizedPool.shape.size.transform((size): z.infer<typeof sizedPool> => ({ size }));
 
 const config = z.strictObject({
   /** For sandboxes that do not say otherwise. */
@@ -119,6 +127,16 @@ const config = z.strictObject({
       mitigations: z.boolean().optional(),
     })
     .default({}),
+  /**
+   * Machines that are made before anybody asks: how many, by a template's name or a snapshot's tag; or with other cpus and memory than its own.
+   * `auto`: as many of each snapshot as the last hour needed at once.
+   */
+  pool: z
+    .union(
+      [z.literal("auto"), z.record(tag, z.union([poolSize, sizedPool]))],
+      "auto, or how many by template: base: 2",
+    )
+    .default({}),
   /** Cached folders of runs, of all repositories together. */
   caches: z
     .strictObject({
@@ -166,7 +184,7 @@ export function parseConfig(text: string, file = "config.yaml"): Config {
  * a mistake the last limits that could be read go on (those of an empty file, when there were none), and nothing is made.
  */
 export class HostConfig {
-  readonly #path: string;
+  readonly path: string;
   #value: Config;
   #fault: EngineError | null = null;
   /** Of the file as it was read; null: it is read again in any case. */
@@ -176,7 +194,7 @@ export class HostConfig {
 
   /** Never throws: see `fault`. @param path an absent file is an empty one */
   constructor(path: string) {
-    this.#path = path;
+    this.path = path;
     this.#value = parseConfig("");
     this.refresh();
   }
@@ -200,18 +218,18 @@ export class HostConfig {
       `this host creates nothing until its configuration is corrected: ${message}`,
       {
         details,
-        hint: `correct ${this.#path}; the next request reads it again`,
+        hint: `correct ${this.path}; the next request reads it again`,
       },
     );
   }
 
   /** Reads the file again if it has changed. */
   refresh(): void {
-    const stamp = stampOf(this.#path);
+    const stamp = stampOf(this.path);
     if (stamp !== null && stamp === this.#stamp) return;
     this.#stamp = null;
     try {
-      this.#value = parseConfig(readText(this.#path), this.#path);
+      this.#value = parseConfig(readConfigText(this.path), this.path);
       this.#fault = null;
       this.onChange(this.#value);
     } catch (error) {
@@ -238,7 +256,8 @@ function stampOf(path: string): string | null {
   }
 }
 
-function readText(path: string): string {
+/** Of an absent file: empty. Throws `host-not-ready`. */
+export function readConfigText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CacheSaved } from "../api/cache.ts";
+import type { PoolList, PoolMode, PoolSize } from "../api/pool.ts";
 import type { Forward, ForwardRequest, PortsState } from "../api/ports.ts";
 import { sha256 } from "../durable/digest.ts";
 import { currentPace, measurePace, setPace } from "../host/pace.ts";
@@ -28,6 +29,9 @@ import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
 import type { MemoryPressure } from "./memory-pressure.ts";
 import type { Parts } from "./parts.ts";
+import { Pools } from "./pool/pools.ts";
+import { poolProbes } from "./pool/probe.ts";
+import { setPoolMode, setPoolSize } from "./pool/settings.ts";
 import { clearSandbox, readAgain } from "./recovery/adopt.ts";
 import { Heartbeat } from "./recovery/heartbeat.ts";
 import { type Problem, recover } from "./recovery/recover.ts";
@@ -56,6 +60,7 @@ import { endPreviews, sharePreview } from "./verbs/previews.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rename } from "./verbs/rename.ts";
 import { rerun } from "./verbs/rerun.ts";
+import { poolHost } from "./verbs/spare.ts";
 import { stop } from "./verbs/stop.ts";
 import { undo } from "./verbs/undo.ts";
 
@@ -117,6 +122,7 @@ export class Engine {
     const { leases, lifecycle } = this.#parts;
     leases.open();
     this.#pressure.start();
+    this.#parts.pools.open(this.#parts.config.value.pool);
     // Taking up a hundred machines keeps a processor busy for a while: whoever waited for this daemon is answered first.
     const rest = pause(ANSWER_FIRST_MS, undefined, { ref: false }).then(() => this.#rest());
     await Promise.all([rest, this.#heartbeat.start(), lifecycle.start().catch(() => {})]);
@@ -165,6 +171,22 @@ export class Engine {
   /** State that could not be read. */
   get quarantine(): Quarantine {
     return this.#parts.quarantine;
+  }
+
+  poolList(): PoolList {
+    const { pools, config } = this.#parts;
+    config.refresh();
+    return { auto: config.value.pool === "auto", pools: pools.list() };
+  }
+
+  async setPoolSize(name: string, wanted: PoolSize): Promise<void> {
+    await setPoolSize(this.#parts.config, name, wanted);
+    this.audit.note("config set", `pool.${name}`, { ...wanted });
+  }
+
+  async setPoolMode(wanted: PoolMode): Promise<void> {
+    await setPoolMode(this.#parts.config, wanted);
+    this.audit.note("config set", "pool", { ...wanted });
   }
 
   get admission(): Admission {
@@ -324,7 +346,7 @@ export class Engine {
   }
 
   async doctor(): Promise<Probe[]> {
-    const { config, runner, snapshots, registry, home, room, quarantine } = this.#parts;
+    const { config, runner, snapshots, registry, home, room, quarantine, pools } = this.#parts;
     config.refresh();
     const probes = await runner.probe();
     const found = await snapshots.list();
@@ -339,6 +361,7 @@ export class Engine {
       ...homeProbes(home),
       ...configProbes(config),
       ...paceProbes(config.value),
+      ...poolProbes(pools.list()),
       await room.probe(),
       quarantineProbe(await quarantine.list()),
       ...this.#problems.map(({ what, message }) => ({
@@ -350,7 +373,8 @@ export class Engine {
 
   /** The daemon leaves: machines go on, the next daemon adopts them. */
   async close(): Promise<void> {
-    const { leases, lifecycle, admission, captures, audit } = this.#parts;
+    const { leases, lifecycle, admission, captures, audit, pools } = this.#parts;
+    const noSpares = pools.close();
     leases.close();
     lifecycle.close();
     admission.close();
@@ -358,7 +382,7 @@ export class Engine {
     this.#parts.room.disk.close();
     this.#tellDaemon("daemon.stopped");
     await this.#heartbeat.stop();
-    await Promise.all([captures.close(), ...this.sandboxes.map((sandbox) => sandbox.detach())]);
+    await Promise.all([noSpares, captures.close(), ...this.sandboxes.map((sandbox) => sandbox.detach())]);
     await audit.flush();
   }
 
@@ -402,6 +426,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
     applyToMachines(runner, value);
     room.apply(value);
     logs.limits = logLimitsOf(value);
+    parts.pools.configure(value.pool);
     for (const one of registry.present) one.network.refresh();
   };
   const { hostSockets = { refused: null, ownFolders: [home.root] } } = options;
@@ -414,6 +439,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
     admission: room.admission,
     sources: new Sources(archive.live, templatesDir, agentDigest),
     leases: new Leases((id) => callingAsDaemon(() => endLease(parts, id))),
+    pools: new Pools(poolHost(() => parts, templatesDir)),
     thaws: new Gate(availableParallelism()),
     lifecycle: new Lifecycle<Sandbox>({
       clock,
@@ -431,9 +457,20 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
       able: { pause: runner.capabilities.pause, stop: runner.capabilities.liveFreeze },
     }),
   };
+  parts.admission.makeRoom = () => parts.pools.giveUp();
+  onSnapshotNews(events, () => parts.pools.reconsider());
   quarantine.own("sandbox", {
     readAgain: ({ what }) => readAgain(parts, what),
     discard: ({ what }) => clearSandbox(parts, what),
   });
   return parts;
+}
+
+function onSnapshotNews(events: EventLog, changed: () => void): void {
+  let { lastId } = events;
+  events.listen(() => {
+    const news = events.after(lastId);
+    lastId = events.lastId;
+    if (news.some(({ type }) => type.startsWith("snapshot."))) changed();
+  });
 }

@@ -1,5 +1,5 @@
 /**
- * What is done when the host runs short of memory: copies that nothing needs are let go, idle sandboxes are paused, and when that is not enough
+ * What is done when the host runs short of memory: copies and machines that nothing needs are let go, idle sandboxes are paused, and when that is not enough
  * frozen to disk, the longest idle first. Leased and busy ones are never touched.
  */
 import type { RunnerMemory } from "../runners/runner.ts";
@@ -55,6 +55,8 @@ export interface PressureOptions<O extends Owner> {
   memory: RunnerMemory;
   admission: Admission;
   owners: () => readonly O[];
+  /** Whether there are machines that nobody needs. */
+  hasSpares: () => boolean;
   pause: (owner: O, reason: string) => Promise<void>;
   freeze: (owner: O, reason: string) => Promise<void>;
 }
@@ -100,9 +102,8 @@ export class MemoryPressure<O extends Owner> {
   }
 
   get #hasMachines(): boolean {
-    return this.#options
-      .owners()
-      .some(({ record }) => record.state === "running" || record.state === "paused");
+    const { owners, hasSpares } = this.#options;
+    return hasSpares() || owners().some(({ record: { state } }) => state === "running" || state === "paused");
   }
 
   #current(availableMib = this.#options.admission.claims.availableMib): Pressure | null {
@@ -121,8 +122,8 @@ export class MemoryPressure<O extends Owner> {
 
   /** @returns whether there was something to be done */
   async #step(reason: string): Promise<boolean> {
-    const { memory, owners, pause, freeze } = this.#options;
-    if (memory.dropCopies() > 0) return true;
+    const { memory, admission, owners, pause, freeze } = this.#options;
+    if (memory.dropCopies() > 0 || (await admission.makeRoom())) return true;
     const now = performance.now();
     const tried = owners().filter(({ id }) => (this.#retryAt.get(id) ?? 0) <= now);
     const found = victims(tried);

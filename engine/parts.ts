@@ -13,6 +13,7 @@ import type { Home } from "./home.ts";
 import type { Leases } from "./leases.ts";
 import type { Clock } from "./lifecycle/clock.ts";
 import type { Lifecycle } from "./lifecycle/lifecycle.ts";
+import type { Pools } from "./pool/pools.ts";
 import type { Room } from "./room.ts";
 import type { HostSocketRules } from "./sandboxes/host-socket.ts";
 import type { SandboxRegistry } from "./sandboxes/registry.ts";
@@ -43,6 +44,7 @@ export interface Parts {
   /** State that could not be read. */
   readonly quarantine: Quarantine;
   readonly logs: LogBudget;
+  readonly pools: Pools;
   /** Thaws at the same time. */
   readonly thaws: Gate;
 }

@@ -191,6 +191,21 @@ export const operations: Readonly<Record<string, Operation>> = {
     errors: [404],
     answer: nothing,
   },
+  "GET /v1/pools": { id: "listPools", tag: "host", summary: "List pools of machines that are ready" },
+  "PUT /v1/pools": {
+    id: "setPoolMode",
+    tag: "host",
+    summary: "Have pools follow the last hour's use, or have none",
+    errors: [409, 503],
+    example: { mode: "auto" },
+  },
+  "PUT /v1/pools/:pool": {
+    id: "resizePool",
+    tag: "host",
+    summary: "Set how many machines a pool keeps ready; 0 ends it",
+    errors: [409, 503],
+    example: { size: 2 },
+  },
   "POST /v1/sandboxes/:sandbox/pause": {
     id: "pauseSandbox",
     tag: "sandboxes",

@@ -53,11 +53,16 @@ export class ExecTable {
   /** Records that `restore` could not read; they stay where they are. */
   readonly unreadable: Suspect[] = [];
   readonly #host: ExecHost;
-  #secrets: SecretMatcher | null;
+  #matcher: { of: SandboxRecord["secrets"]; secrets: SecretMatcher | null } = { of: null, secrets: null };
 
   constructor(host: ExecHost) {
     this.#host = host;
-    this.#secrets = SecretMatcher.of(host.record.secrets);
+  }
+
+  get #secrets(): SecretMatcher | null {
+    const { secrets } = this.#host.record;
+    if (this.#matcher.of !== secrets) this.#matcher = { of: secrets, secrets: SecretMatcher.of(secrets) };
+    return this.#matcher.secrets;
   }
 
   get #dir(): string {
@@ -170,7 +175,6 @@ export class ExecTable {
     if (told.length === 0) return;
     const { record } = this.#host;
     record.secrets = sealSecrets(record.secrets, Object.fromEntries(told));
-    this.#secrets = SecretMatcher.of(record.secrets);
     await this.#host.persist();
   }
 }

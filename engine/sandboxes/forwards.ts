@@ -17,7 +17,7 @@ const WAKE_MS = 30_000;
 
 /** What forwards need of their sandbox. */
 export interface ForwardHost {
-  readonly name: string;
+  readonly record: { readonly name: string };
   readonly sockets: HostSocketRules;
   /** A connection to a port in it, or to a unix socket's path; it is woken first. */
   dial(to: number | string): Promise<Duplex>;
@@ -53,7 +53,7 @@ export class Forwards {
     if (this.#open.size >= MAX_FORWARDS)
       throw new EngineError(
         "conflict",
-        `sandbox ${this.#host.name} already has ${MAX_FORWARDS} forwards, which is the limit`,
+        `sandbox ${this.#host.record.name} already has ${MAX_FORWARDS} forwards, which is the limit`,
       );
     const connections = new Set<Socket>();
     const create = (): Server =>

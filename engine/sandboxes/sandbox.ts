@@ -27,6 +27,7 @@ import type { Exec } from "../execs/exec.ts";
 import type { HostNetwork } from "../network/host.ts";
 import type { Suspect } from "../state/quarantine.ts";
 import { writeRecord } from "../state/record.ts";
+import { exercise } from "../templates/exercise.ts";
 import { runOnThaw } from "../templates/on-thaw.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
@@ -135,7 +136,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#runner = runner;
     this.network = new SandboxNetwork(record, dir, hostNetwork);
     this.forwards = new Forwards({
-      name: record.name,
+      record,
       sockets: hostSockets,
       dial: (to) => this.dial(to),
       acquireUse: () => this.acquireUse(),
@@ -205,6 +206,36 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   /** Makes the machine and waits for its agent. On failure nothing is left but the caller's folder. */
   async thaw(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
+    await this.#make(snapshot, options);
+    this.#begin();
+  }
+
+  /** Makes the machine as `thaw` does, runs a command in it, and pauses it until `claim`: it is nobody's so far, and `creating`. */
+  async prepare(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
+    await this.#make(snapshot, options);
+    await this.#orStop(async () => {
+      await exercise(this.#link.needAgent(this.record), this.record.defaults, options.signal);
+      await this.#link.needMachine(this.record).pause();
+    });
+  }
+
+  /** Lets a prepared one go on as what its record says by now. Throws when it can't; its machine is the caller's to end. */
+  async claim(signal?: AbortSignal): Promise<void> {
+    const machine = this.#link.needMachine(this.record);
+    // The time before does not count as idle.
+    this.#uses.acquire()();
+    this.network.refresh();
+    await machine.resume();
+    this.#link.hangUp();
+    await this.#link.connect(machine, {
+      ...identityOf(this.record),
+      deadlineMs: HELLO_DEADLINE_MS,
+      ...(signal ? { signal } : {}),
+    });
+    this.#begin();
+  }
+
+  async #make(snapshot: SnapshotFiles, options: ThawOptions): Promise<void> {
     const { signal, difference, cache } = options;
     const machine = await this.#link.thaw({ snapshot, difference, cache }, signal);
     try {
@@ -219,32 +250,29 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       await this.#link.stop();
       throw Object.assign(error as Error, { console: text.slice(-CONSOLE_TAIL_CHARS) });
     }
-    if (cache !== undefined) await this.#mountCache(signal);
-    if (options.clone === true) await this.#runOnThaw(signal);
+    await this.#orStop(async () => {
+      const agent = this.#link.needAgent(this.record);
+      const { defaults } = this.record;
+      const paths = this.record.cache?.paths ?? [];
+      if (cache !== undefined) await mountCache(agent, { paths, user: defaults.user, signal });
+      if (options.clone === true) await runOnThaw(agent, defaults, signal);
+    });
+  }
+
+  /** Its machine ends when the work fails. */
+  async #orStop(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await this.#link.stop();
+      throw error;
+    }
+  }
+
+  #begin(): void {
     this.#move("running", null);
     // Its first command waits for that, and nobody else.
     void this.#trust(this.#link.needAgent(this.record)).catch(() => {});
-  }
-
-  async #mountCache(signal?: AbortSignal): Promise<void> {
-    const { cache, defaults } = this.record;
-    try {
-      await mountCache(this.#link.needAgent(this.record), {
-        ...{ paths: cache?.paths ?? [], user: defaults.user, signal },
-      });
-    } catch (error) {
-      await this.#link.stop();
-      throw error;
-    }
-  }
-
-  async #runOnThaw(signal?: AbortSignal): Promise<void> {
-    try {
-      await runOnThaw(this.#link.needAgent(this.record), this.record.defaults, signal);
-    } catch (error) {
-      await this.#link.stop();
-      throw error;
-    }
   }
 
   /** Copies its cached folders, as they are now, into the new file `target`. */

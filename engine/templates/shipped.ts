@@ -26,6 +26,11 @@ export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe
   });
 }
 
+/** Whether `shippedRecipe` finds one. */
+export async function hasShipped(dir: string, wanted: string): Promise<boolean> {
+  return (await shippedRecipes(dir)).some(({ name, tag }) => name === wanted || tag === wanted);
+}
+
 export async function shippedRecipes(dir: string): Promise<Recipe[]> {
   const names = await shippedNames(dir);
   return Promise.all(

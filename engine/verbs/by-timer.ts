@@ -11,11 +11,12 @@ const UNDER_PRESSURE = { why: "memory pressure" };
 
 /** Watches the host's memory. */
 export function memoryPressure(parts: Parts): MemoryPressure<Sandbox> {
-  const { runner, admission, registry, audit } = parts;
+  const { runner, admission, registry, audit, pools } = parts;
   const { pause, liveFreeze } = runner.capabilities;
   return new MemoryPressure<Sandbox>({
     ...{ memory: runner.memory, admission },
     owners: () => (pause && liveFreeze ? registry.present : []),
+    hasSpares: () => pools.hasSpares,
     async pause(sandbox, reason) {
       await sandbox.pauseIfUnused(`${reason}; a request wakes it`, { idle: true });
       if (sandbox.record.state === "paused")

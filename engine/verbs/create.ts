@@ -5,7 +5,6 @@ import { needCapabilities } from "../capabilities.ts";
 import { openReplay, type Replay } from "../captures/replay.ts";
 import type { Config } from "../config.ts";
 import { EngineError } from "../errors.ts";
-import { randomId } from "../ids.ts";
 import { interruptible } from "../interruptible.ts";
 import { timersFor } from "../lifecycle/time-limits.ts";
 import type { TimerRequest } from "../lifecycle/timers.ts";
@@ -13,9 +12,8 @@ import { noNetwork } from "../network/policy.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
-import { needOf } from "./need.ts";
 import { policyFor } from "./network.ts";
-import { thawSandbox } from "./thaw.ts";
+import { obtain } from "./obtain.ts";
 
 export interface CreateOptions extends ResolveOptions, TimerRequest {
   source: SourceRequest;
@@ -48,19 +46,19 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       pause: typeof options.idleMs === "number",
       liveFreeze: typeof options.stopAfterMs === "number",
     });
-    const { registry, config, clock, admission, archive, room, sources, thaws } = parts;
+    const { registry, config, clock, archive, room, sources } = parts;
     const limits = config.required();
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
-    const id = randomId();
     if (options.cache !== undefined && source.capture !== undefined)
       throw new EngineError(
         "usage",
         "cache can't be used with capture: a replay already has its cached folders",
       );
-    const name = options.name ?? (await replayName(parts, source.capture)) ?? id;
+    const name = options.name ?? (await replayName(parts, source.capture));
     const timers = timersFor(limits, name, options, clock.wall());
     const network = await networkOf(parts, limits, options);
-    registry.claim(name);
+    if (name !== undefined) registry.claim(name);
+    let handedOn = false;
     let replay: Replay | undefined;
     try {
       await room.needDisk();
@@ -72,23 +70,18 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       const snapshot = await sources.withResources(found, options, options);
       using _thawed = archive.holds.take(snapshot.id);
       using cache = options.cache && (await parts.caches.open(options.cache, snapshot, signal));
-      const image = replay?.origin?.difference?.id ?? snapshot.id;
-      const need = await needOf(parts, { id, name }, snapshot.manifest.resources, image);
-      await admission.admit(need, { waitMs, onProgress, signal });
       const secrets = replay ? await parts.captures.store.secrets(replay.capture.id) : null;
       const { origin, defaults } = replay ?? {};
-      return await thaws.run(() =>
-        thawSandbox(parts, {
-          ...{ id, name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
-          ...{ defaults, origin, secrets, network, cache, ports: options.ports },
-          replay: replay && { ...replay, exact: source.exact === true },
-        }).catch(async (error: unknown) => {
-          throw cache ? await cache.explain(error) : error;
-        }),
-      );
+      handedOn = true;
+      return await obtain(parts, {
+        ...{ name, from, timers, labels, leased, keep, request, snapshot, asked, signal },
+        ...{ defaults, origin, secrets, network, cache, ports: options.ports, waitMs, onProgress },
+        replay: replay && { ...replay, exact: source.exact === true },
+      }).catch(async (error: unknown) => {
+        throw cache ? await cache.explain(error) : error;
+      });
     } catch (error) {
-      registry.release(name);
-      admission.free(id);
+      if (name !== undefined && !handedOn) registry.release(name);
       throw error;
     } finally {
       await replay?.origin?.release();

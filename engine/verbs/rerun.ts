@@ -1,5 +1,4 @@
 import { type Rerun, type RerunHost, type RerunOptions, rerun as runAgain } from "../captures/rerun.ts";
-import { randomId } from "../ids.ts";
 import { interruptible } from "../interruptible.ts";
 import type { Parts } from "../parts.ts";
 import { noTimers } from "../sandboxes/record.ts";
@@ -7,9 +6,8 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { SealedSecrets } from "../secrets/sealed.ts";
 import { shownArgv } from "../secrets/shown-argv.ts";
 import type { ResolveOptions } from "../sources.ts";
-import { needOf } from "./need.ts";
+import { obtain } from "./obtain.ts";
 import { removeSandbox } from "./remove.ts";
-import { thawSandbox } from "./thaw.ts";
 
 /** A run of a rerun waits for room this long. */
 const RERUN_WAIT_MS = 600_000;
@@ -41,24 +39,10 @@ async function thawForRerun(
   from: Parameters<RerunHost["thaw"]>[1] & { secrets: SealedSecrets | null },
   options: ResolveOptions,
 ): Promise<Sandbox> {
-  const { registry, admission, thaws } = parts;
   const asked = performance.now();
-  const id = randomId();
-  registry.claim(name);
-  try {
-    const image = from.origin?.difference?.id ?? from.snapshot.id;
-    const need = await needOf(parts, { id, name }, from.snapshot.manifest.resources, image);
-    await admission.admit(need, { ...options, waitMs: RERUN_WAIT_MS });
-    return await thaws.run(() =>
-      thawSandbox(parts, {
-        ...{ id, name, from: "rerun", timers: noTimers(), labels: {}, leased: true, temporary: true, asked },
-        ...from,
-        signal: options.signal,
-      }),
-    );
-  } catch (error) {
-    registry.release(name);
-    admission.free(id);
-    throw error;
-  }
+  parts.registry.claim(name);
+  return obtain(parts, {
+    ...{ name, from: "rerun", timers: noTimers(), labels: {}, leased: true, temporary: true, asked },
+    ...{ ...from, ...options, waitMs: RERUN_WAIT_MS },
+  });
 }

@@ -52,6 +52,8 @@ export interface NewSandbox {
   network?: NetworkPolicy | undefined;
   /** Folders in it that survive it, and the layer that has them. */
   cache?: OpenedCache | undefined;
+  /** Prepared under the same id: it is claimed, where others are thawed. */
+  spare?: Sandbox | undefined;
   /** When it was asked for, by `performance.now`. */
   asked: number;
   signal: AbortSignal;
@@ -59,19 +61,16 @@ export interface NewSandbox {
 
 /** Resolves when its agent has answered. On failure nothing is left of it. Its room was admitted before. */
 export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandbox> {
-  const { id, name, from, snapshot, origin, asked } = made;
-  made.signal.throwIfAborted();
-  const dir = join(parts.home.sandboxes, id);
-  const record = newRecord(parts, made);
-  const sandbox = new Sandbox(dir, record, parts.runner, {
-    capturer: parts.captures,
-    hostNetwork: hostNetwork(parts.config),
-    hostSockets: parts.hostSockets,
-  });
+  const { id, name, from, snapshot, origin, asked, spare } = made;
+  if (spare === undefined) made.signal.throwIfAborted();
+  const sandbox = spare ?? newSandbox(parts, made);
+  const { record } = sandbox;
+  const { machine, machineId } = record;
+  if (spare) Object.assign(record, newRecord(parts, made), { machine, machineId });
   const abort = new AbortController();
   const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
   const signal = AbortSignal.any([abort.signal, made.signal]);
-  await makeSandboxDir(dir);
+  if (spare === undefined) await makeSandboxDir(sandbox.dir);
   parts.registry.creations.set(id, { abort, settled });
   const { tell } = watch(parts, sandbox);
   tell("sandbox.creating", { from, labels: record.labels });
@@ -82,13 +81,15 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
       origin?.files ?? parts.snapshots.checkForThaw(snapshot),
       sandbox.persist(),
     ]);
-    await sandbox.thaw(files, {
-      signal,
-      difference: origin?.difference,
-      cache: made.cache?.layer,
-      clone: made.replay === undefined && made.temporary !== true,
-      frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
-    });
+    if (spare) await sandbox.claim(signal);
+    else
+      await sandbox.thaw(files, {
+        signal,
+        difference: origin?.difference,
+        cache: made.cache?.layer,
+        clone: made.replay === undefined && made.temporary !== true,
+        frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
+      });
     parts.admission.started(id);
     record.thawMs = performance.now() - asked;
     await sandbox.persist();
@@ -104,6 +105,15 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
   parts.audit.note("create", name, { id, from, snapshot: snapshot.id });
   for (const forward of record.forwards) parts.audit.note("port", name, { id, ...forward });
   return sandbox;
+}
+
+/** Nothing is on disk, and no machine made. */
+export function newSandbox(parts: Parts, made: NewSandbox): Sandbox {
+  return new Sandbox(join(parts.home.sandboxes, made.id), newRecord(parts, made), parts.runner, {
+    capturer: parts.captures,
+    hostNetwork: hostNetwork(parts.config),
+    hostSockets: parts.hostSockets,
+  });
 }
 
 function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {

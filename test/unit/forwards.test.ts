@@ -48,7 +48,7 @@ afterAll(() => {
 });
 
 const host = (): ForwardHost => ({
-  name: "web",
+  record: { name: "web" },
   sockets: { refused: null, ownFolders: [join(dir, "own")] },
   dial: (to) => agent.dial(typeof to === "number" ? { port: to } : { path: to }),
   acquireUse: () => {
