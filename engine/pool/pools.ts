@@ -69,6 +69,8 @@ interface Pool {
   /** By `performance.now`: it is not tried before. */
   notBefore: number;
   filling: Promise<void> | null;
+  /** Something has changed since that began. */
+  again: boolean;
   /** The pool ends. */
   abort: AbortController;
 }
@@ -187,10 +189,8 @@ export class Pools {
     const now = performance.now();
     for (const pool of this.#all) {
       if (pool.notBefore > now) this.#poke(pool.notBefore - now);
-      else
-        pool.filling ??= this.#fillOne(pool).finally(() => {
-          pool.filling = null;
-        });
+      else if (pool.filling) pool.again = true;
+      else pool.filling = this.#fillOne(pool);
     }
   }
 
@@ -208,7 +208,7 @@ export class Pools {
       else
         this.#pools.set(text, {
           ...{ key, size, hits: 0, misses: 0, problem: null, retryMs: RETRY_MS.first, notBefore: 0 },
-          ...{ spares: new Set(), filling: null, abort: new AbortController() },
+          ...{ spares: new Set(), filling: null, again: false, abort: new AbortController() },
           snapshot: this.#config === "auto" ? text : null,
         });
     }
@@ -229,7 +229,7 @@ export class Pools {
 
   /** Never rejects. */
   async #fillOne(pool: Pool): Promise<void> {
-    const { signal } = pool.abort;
+    pool.again = false;
     try {
       if (!this.#host.isBusy()) await this.#refill(pool);
       pool.problem = null;
@@ -237,14 +237,20 @@ export class Pools {
       if (pool.spares.size < pool.size)
         this.#poke(Math.max(REFILL_AFTER_MS, this.#noRoomUntil - performance.now()));
     } catch (error) {
-      if (signal.aborted) return;
-      pool.problem = (error as Error).message;
-      // Nobody is to get what was removed.
-      if (error instanceof EngineError && error.code === "not-found") await this.#discard(pool);
-      pool.notBefore = performance.now() + pool.retryMs;
-      this.#poke(pool.retryMs);
-      pool.retryMs = Math.min(pool.retryMs * 2, RETRY_MS.longest);
+      await this.#failed(pool, error as Error);
     }
+    pool.filling = null;
+    if (pool.again) this.#poke(0);
+  }
+
+  async #failed(pool: Pool, error: Error): Promise<void> {
+    if (pool.abort.signal.aborted) return;
+    pool.problem = error.message;
+    // Nobody is to get what was removed.
+    if (error instanceof EngineError && error.code === "not-found") await this.#discard(pool);
+    pool.notBefore = performance.now() + pool.retryMs;
+    this.#poke(pool.retryMs);
+    pool.retryMs = Math.min(pool.retryMs * 2, RETRY_MS.longest);
   }
 
   async #refill(pool: Pool): Promise<void> {

@@ -66,7 +66,8 @@ test("run claims a spare; nobody sees one; it is made again", async () => {
 /** What is the same in every sandbox of one snapshot, read inside. */
 const ALIKE = [
   "id; umask; pwd; env | grep -v '^HOSTNAME=' | sort; ulimit -a",
-  "ls -la --time-style=+ / /root /tmp /run /var/tmp /dev /dev/shm; cat /proc/mounts; cat /etc/hosts | wc -l",
+  "find / /run /dev /tmp -xdev ! -path '/proc*' ! -type d -printf '%M %U %G %s %p\\n' | sort; cat /proc/mounts",
+  "find / /run /dev /tmp -xdev ! -path '/proc*' -type d -printf '%M %U %G %p\\n' | sort",
   "ps -eo comm,args --no-headers | grep -v '^ps\\|^sh\\|^kworker\\|^sort\\|^grep' | sort",
   "cat /proc/net/route; ls /sys/class/net; cat /proc/cmdline; df --output=source,size",
 ];
@@ -93,32 +94,32 @@ test("a claimed sandbox is as a fresh one, item by item", async () => {
       ...["create", "--name", name, "--label", "team=x", "--ttl", "1h", "--allow"],
       ...["example.com:443", "-p", "0:80"],
     );
-  await create("fresh");
+  await create("first-1");
   await setPool("base", 1);
   await ready("base", 1);
-  await create("claimed");
+  await create("claim-1");
   expect((await poolOf("base"))?.hits).toBe(1);
 
-  const [fresh, claimed] = await Promise.all(["fresh", "claimed"].map(shapeOf));
+  const [fresh, claimed] = await Promise.all(["first-1", "claim-1"].map(shapeOf));
   expect(claimed).toEqual(fresh);
-  expect(await run("network", "show", "claimed", "--json")).toBe(
-    await run("network", "show", "fresh", "--json"),
+  expect(await run("network", "show", "claim-1", "--json")).toBe(
+    await run("network", "show", "first-1", "--json"),
   );
 
-  for (const script of ALIKE) expect(await inside("claimed", script)).toBe(await inside("fresh", script));
-  expect((await inside("claimed", "hostname; cat /etc/hostname")).split("\n")).toEqual([
-    "claimed",
-    "claimed",
+  for (const script of ALIKE) expect(await inside("claim-1", script)).toBe(await inside("first-1", script));
+  expect((await inside("claim-1", "hostname; cat /etc/hostname")).split("\n")).toEqual([
+    "claim-1",
+    "claim-1",
     "",
   ]);
-  const seconds = Number(await inside("claimed", "date +%s"));
+  const seconds = Number(await inside("claim-1", "date +%s"));
   expect(Math.abs(seconds - Date.now() / 1000)).toBeLessThan(5);
   for (const own of [
     "cat /etc/machine-id",
     "cat /proc/sys/kernel/random/boot_id",
     "head -c 32 /dev/urandom | sha256sum",
   ])
-    expect(await inside("claimed", own)).not.toBe(await inside("fresh", own));
+    expect(await inside("claim-1", own)).not.toBe(await inside("first-1", own));
 });
 
 test("two that claim at once get two machines, unlike each other", async () => {
