@@ -1,22 +1,24 @@
 /** What the operator's configuration says of pools, changed in the file itself: its comments and all else stay. */
+import { realpath, stat } from "node:fs/promises";
 import { isMap, parseDocument } from "yaml";
+import { defined } from "../../api/defined.ts";
 import type { PoolMode, PoolSize } from "../../api/pool.ts";
 import { writeWhole } from "../../durable/write.ts";
 import { type HostConfig, parseConfig, readConfigText } from "../config.ts";
 
-/** @param size 0: the pool ends. Throws `host-not-ready` with every mistake that the file has already. */
+/** Of what is left out, what the file says stays. @param size 0: the pool ends. Throws `host-not-ready` with every mistake that the file has already. */
 export function setPoolSize(config: HostConfig, name: string, wanted: PoolSize): Promise<void> {
   const { size, cpus, memoryMib } = wanted;
-  const memory = memoryMib === undefined ? {} : { memory: `${memoryMib}MiB` };
-  const value =
-    cpus === undefined && memoryMib === undefined
-      ? size
-      : { size, ...(cpus === undefined ? {} : { cpus }), ...memory };
+  const memory = memoryMib === undefined ? undefined : `${memoryMib}MiB`;
   return change(config, (document) => {
-    const sizes = document.get("pool");
-    if (!isMap(sizes)) document.set("pool", document.createNode({}));
-    if (size === 0) document.deleteIn(["pool", name]);
-    else document.setIn(["pool", name], value);
+    if (!isMap(document.get("pool"))) document.set("pool", document.createNode({}));
+    const at = ["pool", name];
+    if (size === 0) document.deleteIn(at);
+    else if (isMap(document.getIn(at)) || cpus !== undefined || memory !== undefined) {
+      if (!isMap(document.getIn(at))) document.setIn(at, document.createNode({}));
+      for (const [key, value] of Object.entries(defined({ size, cpus, memory })))
+        document.setIn([...at, key], value);
+    } else document.setIn(at, size);
   });
 }
 
@@ -41,9 +43,21 @@ async function change(
     edit(document);
     const text = document.toString();
     parseConfig(text, config.path);
-    await writeWhole(config.path, text, { survives: "power-loss" });
+    const { path, mode } = await placeOf(config.path);
+    await writeWhole(path, text, { survives: "power-loss", mode });
     config.required();
   });
   last = changed.catch(() => {});
   await changed;
+}
+
+/** The file itself, where the path is a link to it, and who may read it. */
+async function placeOf(path: string): Promise<{ path: string; mode: number }> {
+  try {
+    const real = await realpath(path);
+    return { path: real, mode: (await stat(real)).mode & 0o777 };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { path, mode: 0o644 };
+    throw error;
+  }
 }

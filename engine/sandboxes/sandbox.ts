@@ -220,7 +220,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   /** Lets a prepared one go on as what its record says by now. Throws when it can't; its machine is the caller's to end. */
-  async claim(signal?: AbortSignal): Promise<void> {
+  async claim({ signal, clone }: Pick<ThawOptions, "signal" | "clone"> = {}): Promise<void> {
     const machine = this.#link.needMachine(this.record);
     // The time before does not count as idle.
     this.#uses.acquire()();
@@ -232,6 +232,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       deadlineMs: HELLO_DEADLINE_MS,
       ...(signal ? { signal } : {}),
     });
+    if (clone === true) await runOnThaw(this.#link.needAgent(this.record), this.record.defaults, signal);
     this.#begin();
   }
 

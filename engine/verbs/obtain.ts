@@ -16,8 +16,9 @@ export interface Wanted extends Omit<NewSandbox, "id" | "name" | "spare"> {
 
 /** On failure nothing is left; a claimed name is free. */
 export async function obtain(parts: Parts, wanted: Wanted): Promise<Sandbox> {
-  const { registry, pools } = parts;
+  const { registry, pools, admission } = parts;
   const { snapshot, origin, cache, from } = wanted;
+  admission.checkSize({ name: wanted.name ?? from, ...snapshot.manifest.resources });
   // A machine's disks are those that it was made with.
   const spare = origin === undefined && cache === undefined ? pools.claim(snapshot, from) : null;
   if (spare === null) return thawNow(parts, wanted);

@@ -50,7 +50,7 @@ async function makeSpare(parts: Parts, snapshot: StoredSnapshot, signal: AbortSi
   try {
     await makeSandboxDir(sandbox.dir);
     const files = await snapshots.checkForThaw(snapshot);
-    const options = { signal, clone: true, frozenLive: isFrozenLive(snapshot.manifest) };
+    const options = { signal, frozenLive: isFrozenLive(snapshot.manifest) };
     await thaws.run(() => sandbox.prepare(files, options));
   } catch (error) {
     await sandbox.remove().catch(() => {});

@@ -81,13 +81,11 @@ export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandb
       origin?.files ?? parts.snapshots.checkForThaw(snapshot),
       sandbox.persist(),
     ]);
-    if (spare) await sandbox.claim(signal);
+    const clone = made.replay === undefined && made.temporary !== true;
+    if (spare) await sandbox.claim({ signal, clone });
     else
       await sandbox.thaw(files, {
-        signal,
-        difference: origin?.difference,
-        cache: made.cache?.layer,
-        clone: made.replay === undefined && made.temporary !== true,
+        ...{ signal, clone, difference: origin?.difference, cache: made.cache?.layer },
         frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
       });
     parts.admission.started(id);

@@ -23,6 +23,7 @@ import { measureNetwork } from "./network.ts";
 import { measureNpm } from "./npm.ts";
 import { measureOutput } from "./output.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
+import { measurePool } from "./pool.ts";
 import { measureEvents, measureList } from "./records.ts";
 import { measureRerun } from "./rerun.ts";
 import { type Row, ratioOf, verdictOf } from "./row.ts";
@@ -40,6 +41,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   keeper: measureKeeper,
   boot: measureBoot,
   run: measureRun,
+  pool: measurePool,
   ls: measureLs,
   sdk: measureSdk,
   action: measureAction,

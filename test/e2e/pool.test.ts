@@ -270,6 +270,7 @@ test("pools of other resources; what else the file says stays; what it can't say
   expect(await poolOf("base")).toMatchObject({ hits: 1, misses: 0, memoryMib: 128 });
   await setPool("base", 2);
   expect(readFileSync(configPath, "utf8")).toMatch(/^# mine\nlimits: .*# forty\n/);
+  expect(await poolOf("base")).toMatchObject({ size: 2, memoryMib: 128 });
   for (const [key, value, says] of [
     ["pool.base", "many", /a number of machines from 0 to 64/],
     ["pool.base", "65", /a number of machines from 0 to 64/],
@@ -284,4 +285,37 @@ test("pools of other resources; what else the file says stays; what it can't say
   const { exitCode, stderr } = await thaw(["config", "set", "pool.base", "1"]);
   expect([exitCode, String(stderr)]).toEqual([125, expect.stringMatching(/config.yaml:1:/)]);
   expect(readFileSync(configPath, "utf8")).toBe("limits: { sandboxes: none }\n");
+});
+
+test("onThaw commands run when a machine is claimed, under its sandbox's name", async () => {
+  const base = readFileSync("templates/base/template.yaml", "utf8");
+  const file = join(testHome(), "greeter.yaml");
+  writeFileSync(
+    file,
+    `${base.replace(/^(name|tag): base.*$/gm, "$1: greeter")}\nonThaw:\n  - hostname >> /root/who\n`,
+  );
+  await run("template", "build", file);
+  await setPool("greeter", 1);
+  await ready("greeter", 1);
+  await run("create", "--template", file, "--name", "greeted");
+  expect(await inside("greeted", "cat /root/who")).toBe("greeted\n");
+  expect((await poolOf("greeter"))?.hits).toBe(1);
+  await run("rm", "greeted");
+  await run("config", "set", "pool", "off");
+  await run("snapshot", "rm", "greeter");
+});
+
+test("a run from a pool is captured when it fails, replayed and rerun", async () => {
+  await setPool("base", 1);
+  await ready("base", 1);
+  const script = "echo seen > /root/seen; exit 3";
+  const failed = await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", script]);
+  expect(failed.exitCode, String(failed.stderr)).toBe(3);
+  await ready("base", 1);
+  const hits = (await poolOf("base"))?.hits ?? 0;
+  expect(hits).toBe(1);
+  expect(await run("replay", "latest", "--", "cat", "/root/seen")).toBe("seen\n");
+  const { stdout } = await thaw(["rerun", "latest", "-n", "2", "--json"]);
+  expect(JSON.parse(String(stdout))).toMatchObject({ failed: 2, verdict: "broken" });
+  expect((await poolOf("base"))?.hits).toBeGreaterThan(hits);
 });
