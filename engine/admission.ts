@@ -58,8 +58,8 @@ export class Admission {
   limits: Limits;
   /** Asked each time: why no new machine is started now, with so much memory available, whatever the other figures say; null: nothing. */
   pressure: (availableMib: number) => string | null = () => null;
-  /** Lets go of machines that nobody needs. Resolves with whether there were any. */
-  makeRoom: () => Promise<boolean> = async () => false;
+  /** Lets go of machines that nobody needs; null: there are none. */
+  makeRoom: () => Promise<void> | null = () => null;
   readonly #host: () => HostMemory;
   readonly #runner: RunnerMemory;
   /** Sizes of machines, by sandbox; 0 when its machine has ended. */
@@ -100,7 +100,8 @@ export class Admission {
   /** Throws `no-capacity` with the figures, at once or when the wait is over. Afterwards `started`, `ended` and `free` tell what became of it. */
   async admit(need: Need, options: WaitOptions): Promise<void> {
     this.checkSize(need);
-    if (this.#whyNot(need) !== null) await this.makeRoom();
+    const room = this.#whyNot(need) === null ? null : this.makeRoom();
+    if (room) await room;
     const why = this.#whyNot(need);
     if (why === null) return this.#promise(need);
     const brief = options.waitMs <= 0 && this.#fitsOnceStarted(need);
@@ -123,7 +124,8 @@ export class Admission {
   async withSecond<T>(of: { name: string; memoryMib: number }, work: () => Promise<T>): Promise<T> {
     const { name, memoryMib } = of;
     const needed = this.#full(memoryMib);
-    if (this.#lacksMemory(needed) !== null) await this.makeRoom();
+    const room = this.#lacksMemory(needed) === null ? null : this.makeRoom();
+    if (room) await room;
     const why = this.#lacksMemory(needed);
     if (why !== null) throw refusal({ name: `the freeze of ${name}` }, why);
     return this.withHelper(work, needed);

@@ -123,7 +123,12 @@ export class MemoryPressure<O extends Owner> {
   /** @returns whether there was something to be done */
   async #step(reason: string): Promise<boolean> {
     const { memory, admission, owners, pause, freeze } = this.#options;
-    if (memory.dropCopies() > 0 || (await admission.makeRoom())) return true;
+    if (memory.dropCopies() > 0) return true;
+    const room = admission.makeRoom();
+    if (room) {
+      await room;
+      return true;
+    }
     const now = performance.now();
     const tried = owners().filter(({ id }) => (this.#retryAt.get(id) ?? 0) <= now);
     const found = victims(tried);

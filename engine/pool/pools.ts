@@ -142,13 +142,12 @@ export class Pools {
     return null;
   }
 
-  /** Ends all spares, for want of room. @returns whether there were any */
-  async giveUp(): Promise<boolean> {
-    if (!this.hasSpares) return false;
+  /** Ends all spares, for want of room; null: there are none. */
+  giveUp(): Promise<void> | null {
+    if (!this.hasSpares) return null;
     this.#noRoomUntil = performance.now() + NO_ROOM_MS;
     this.#poke(NO_ROOM_MS);
-    await Promise.all(this.#all.map((pool) => this.#discard(pool)));
-    return true;
+    return Promise.all(this.#all.map((pool) => this.#discard(pool))).then(() => {});
   }
 
   list(): PoolState[] {

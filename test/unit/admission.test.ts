@@ -211,11 +211,13 @@ limits:
   memory: 24G
   overcommit: 2.5
   sandbox: { ttl: 2d }
-runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
+runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }
+pool: { base: 2, node:1: { size: 1, memory: 1G } }`;
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
     limits: { sandboxes: 20, memory: 24_576, overcommit: 2.5, sandbox: { ttl: 172_800_000 } },
     caches: { maxAge: 604_800_000, maxBytes: 10_240, maxCount: 500 },
+    pool: { base: { size: 2 }, "node:1": { size: 1, memory: 1024 } },
     captures: { perRepository: {} },
     runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
     network: { defaults: {}, dns: [] },
@@ -225,6 +227,7 @@ runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }`;
     defaults: {},
     limits: { sandbox: {} },
     caches: { maxAge: 604_800_000, maxBytes: 10_240, maxCount: 500 },
+    pool: {},
     captures: { perRepository: {} },
     runner: {},
     network: { defaults: {}, dns: [] },
