@@ -5,6 +5,7 @@
 export * from "./cache.ts";
 export * from "./capture.ts";
 export * from "./case-file.ts";
+export * from "./disk.ts";
 export * from "./error.ts";
 export type { ErrorCode } from "./error-codes.ts";
 export * from "./event.ts";

@@ -134,6 +134,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "change settings of this host",
     load: () => import("./config/command.ts"),
   },
+  df: {
+    description: "show what takes the host's disk, and what prune would free",
+    load: () => import("./df/command.ts"),
+  },
   prune: {
     description: "remove captures and caches beyond their limits, and unused snapshots",
     load: () => import("./prune/command.ts"),

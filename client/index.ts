@@ -34,6 +34,7 @@ export type {
   CreateRequest,
   DaemonInfo,
   DiskListing,
+  DiskUse,
   DoctorReport,
   Event,
   Exec as ExecInfo,

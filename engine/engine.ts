@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CacheSaved } from "../api/cache.ts";
+import type { DiskUse } from "../api/disk.ts";
 import type { PoolList, PoolMode, PoolSize } from "../api/pool.ts";
 import type { Forward, ForwardRequest, PortsState } from "../api/ports.ts";
 import { sha256 } from "../durable/digest.ts";
@@ -18,6 +19,7 @@ import type { Rerun, RerunOptions } from "./captures/rerun.ts";
 import type { StoredCapture } from "./captures/store.ts";
 import { Gate } from "./concurrency.ts";
 import { type Config, configProbes, HostConfig } from "./config.ts";
+import { DiskMeter } from "./disk-use.ts";
 import type { EngineError } from "./errors.ts";
 import { EventLog } from "./events/log.ts";
 import { LogBudget, type LogLimits } from "./execs/log-budget.ts";
@@ -87,6 +89,7 @@ export class Engine {
   readonly #templatesDir: string;
   readonly #heartbeat: Heartbeat;
   readonly #pressure: MemoryPressure<Sandbox>;
+  readonly #disk: DiskMeter;
   /** What of an earlier daemon's state could not be recovered. */
   #problems: readonly Problem[] = [];
   #rest: () => Promise<void> = async () => {};
@@ -95,6 +98,7 @@ export class Engine {
     this.#parts = parts;
     this.#templatesDir = templatesDir;
     this.#pressure = memoryPressure(parts);
+    this.#disk = new DiskMeter(parts);
     this.#heartbeat = new Heartbeat(parts.home.heartbeat, parts.clock);
   }
 
@@ -343,6 +347,11 @@ export class Engine {
 
   async recipes(): Promise<Recipe[]> {
     return shippedRecipes(this.#templatesDir);
+  }
+
+  /** What takes the disk of the state folder. */
+  diskUse(): Promise<DiskUse> {
+    return this.#disk.measure();
   }
 
   async doctor(): Promise<Probe[]> {

@@ -1,4 +1,4 @@
-import type { DaemonInfo, DoctorReport, PruneReport, QuarantineEntry } from "../../api/schema.ts";
+import type { DaemonInfo, DiskUse, DoctorReport, PruneReport, QuarantineEntry } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, SLOW_ANSWER_MS } from "../api-calls.ts";
 
 /** The daemon and its host. */
@@ -17,6 +17,11 @@ export class Host {
   /** What the host has and lacks. */
   doctor(options?: CallOptions): Promise<DoctorReport> {
     return this.#api.json({ method: "GET", path: "/v1/doctor", ...options });
+  }
+
+  /** What takes the host's disk, and what `prune` would free of it. */
+  disk(options?: CallOptions): Promise<DiskUse> {
+    return this.#api.json({ method: "GET", path: "/v1/disk", answerDeadlineMs: SLOW_ANSWER_MS, ...options });
   }
 
   /** The API's OpenAPI document. */

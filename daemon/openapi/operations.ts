@@ -50,6 +50,7 @@ const machine = [404, 409, 502, 503, 504, 507];
 export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/info": { id: "getInfo", tag: "host", summary: "Describe the daemon" },
   "GET /v1/doctor": { id: "getDoctor", tag: "host", summary: "Report what the host has and what is missing" },
+  "GET /v1/disk": { id: "getDisk", tag: "host", summary: "Measure what takes the host's disk" },
   "GET /v1/openapi.json": { id: "getOpenApi", tag: "host", summary: "Get this document" },
   "POST /v1/shutdown": {
     id: "shutDown",

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { z } from "zod";
-import { daemonInfo, doctorReport } from "../../api/schema.ts";
+import { daemonInfo, diskUse, doctorReport } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 /** Only a build made before this time (ms since 1970) ends: several newer clients may ask. */
@@ -22,6 +22,8 @@ export function infoRoutes(app: App, { engine, version, startedAt, shutDown }: D
     const probes = await engine.doctor();
     return { ready: !probes.some(({ fatal, state }) => fatal && state === "missing"), probes };
   });
+
+  app.get("/v1/disk", { schema: { response: { 200: diskUse } } }, () => engine.diskUse());
 
   app.post("/v1/shutdown", { schema: { querystring: shutdownQuery } }, async (request, reply) => {
     const { olderThan = Number.POSITIVE_INFINITY } = request.query;

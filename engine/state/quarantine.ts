@@ -14,7 +14,7 @@ import { EngineError } from "../errors.ts";
 import { completeEntries } from "./entries.ts";
 import { readRecord, recordKind } from "./record.ts";
 
-const QUARANTINE_KINDS = [
+export const QUARANTINE_KINDS = [
   "sandbox",
   "exec",
   "snapshot",

@@ -1,7 +1,14 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Capture, findPaths, type PruneReport, type Snapshot, Thaw } from "../../client/index.ts";
+import {
+  type Capture,
+  type DiskUse,
+  findPaths,
+  type PruneReport,
+  type Snapshot,
+  Thaw,
+} from "../../client/index.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -12,6 +19,10 @@ async function configure(text: string): Promise<void> {
 }
 const captures = async () => (await thawJson<Capture[]>(["capture", "ls"])).map(({ id }) => id).sort();
 const prune = (...flags: string[]) => thawJson<PruneReport>(["prune", ...flags]);
+const diskOf = async (kind: string) => {
+  const { kinds } = await thawJson<DiskUse>(["df"]);
+  return kinds.find((one) => one.kind === kind) as DiskUse["kinds"][number];
+};
 const ids = (list: readonly { id: string }[]) => list.map(({ id }) => id);
 async function fail(): Promise<string> {
   await thaw(["run", "--capture", "on-failure", "--", "sh", "-c", "echo same words; exit 3"]);
@@ -52,10 +63,18 @@ test("a new capture sends the oldest away, but not the first, the latest, what i
   await thaw(["rm", "again"]);
   expect(ids((await prune("--dry-run")).captures)).toEqual([second]);
   expect(await captures()).toContain(second);
+  const disk = await diskOf("captures");
+  expect(ids(disk.entries)).toEqual(await captures());
+  expect(disk.prunableBytes).toBeGreaterThan(0);
+  expect(disk.prunableBytes).toBe(disk.entries.find(({ id }) => id === second)?.freesBytes);
+  const table = String((await thaw(["df", "--verbose"])).stdout);
+  expect(table).toMatch(/^captures +3 .*^all .* are reserved$/ms);
+  expect(table).toMatch(new RegExp(`^capture +${second} `, "m"));
   expect((await thaw(["prune"])).stdout).toMatch(
     new RegExp(`capture +${second} .*more than the 2 that this host keeps[^]*freed\n$`),
   );
   expect(await captures()).toEqual([first, fourth].sort());
+  expect(await diskOf("captures")).toMatchObject({ count: 2, prunableBytes: 0 });
   expect((await prune()).captures).toEqual([]);
 
   await using client = new Thaw({
@@ -78,6 +97,11 @@ test("a snapshot goes when its tag, its sandboxes and its last capture are gone;
   await thaw(["create", "--name", "child", "--snapshot", "prune:1"]);
   const { id: capture } = await thawJson<Capture>(["capture", "create", "child"]);
   await thaw(["snapshot", "tag", "base", "prune:1"]);
+  const child = (await diskOf("sandboxes")).entries.find(({ name }) => name === "child");
+  expect(child?.bytes).toBeGreaterThan(0);
+  expect((await diskOf("snapshots")).entries.find(({ id }) => id === snapshot)?.freesBytes).toBeGreaterThan(
+    0,
+  );
   const left = async () => ids(await thawJson<Snapshot[]>(["snapshot", "ls"]));
   const before = await left();
   expect(ids((await prune("--dry-run")).snapshots)).not.toContain(snapshot);
