@@ -35,6 +35,15 @@ const BODY_LIMIT_BYTES = 16 << 20;
 /** The document has a specification of its own. */
 const anyObject = z.looseObject({});
 
+/** Many clients name JSON with every request, also where they send nothing. */
+function takeEmptyJson(app: App): void {
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, text, done) =>
+    text === "" ? done(null, undefined) : parse(request, text, done),
+  );
+}
+
 export async function createServer(context: DaemonContext): Promise<App> {
   const app: App = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
@@ -48,6 +57,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
+  takeEmptyJson(app);
   app.setErrorHandler((error, request, reply) => {
     if ((error as { statusCode?: number }).statusCode === undefined && !(error instanceof EngineError))
       request.log.error({ err: error }, "request failed");

@@ -49,6 +49,13 @@ describe("a plain REST client", () => {
     expect(missing).toMatchObject({ status: 404, body: { error: { code: "not-found" } } });
   });
 
+  test("sends no body though it names JSON: as without a type", async () => {
+    const gone = await ask("DELETE", "/v1/sandboxes/no-such");
+    expect(gone).toMatchObject({ status: 404, body: { error: { code: "not-found" } } });
+    const nothing = await ask("POST", `/v1/sandboxes/${name}/exec`);
+    expect(nothing).toMatchObject({ status: 400, body: { error: { code: "usage" } } });
+  });
+
   test("runs a command in one call: output, exit code, a limit, and what could not be started", async () => {
     const run = (body: object) => ask("POST", `/v1/sandboxes/${name}/exec`, body);
     expect(await run({ argv: ["sh", "-c", "echo out; echo err >&2; exit 3"] })).toMatchObject({
