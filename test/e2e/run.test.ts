@@ -65,6 +65,16 @@ describe("thaw run", () => {
     expect(cards.map((card) => card.trim())).toEqual(["lo"]);
   });
 
+  test("limits and files that programs expect", async () => {
+    const script =
+      "cd /proc/sys/fs/inotify; cat max_user_watches max_user_instances; stat -c %a /run/lock /run/user; grep -c ' / ' /etc/mtab";
+    const { stdout } = await thaw(["run", "--", "sh", "-c", script]);
+    const [watches, instances, ...rest] = String(stdout).trim().split("\n");
+    expect(Number(watches)).toBeGreaterThanOrEqual(65_536);
+    expect(Number(instances)).toBeGreaterThanOrEqual(1_024);
+    expect(rest).toEqual(["1777", "755", "1"]);
+  });
+
   test("a timeout is 124, and says that it was thaw's", async () => {
     const { exitCode, stderr } = await thaw(["run", "--timeout", "2s", "--", "sleep", "60"]);
     expect(exitCode).toBe(124);

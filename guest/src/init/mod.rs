@@ -5,6 +5,7 @@
 mod modules;
 mod mounts;
 mod port;
+mod room;
 mod root;
 mod wait;
 
@@ -39,6 +40,7 @@ fn boot() -> io::Result<()> {
         root::switch_to(device).map_err(|error| about("root", device, &error))?;
     }
     mounts::late();
+    room::furnish();
     interface::raise_loopback();
     set_hostname();
     limit_open_files();

@@ -40,7 +40,6 @@ pub fn late() {
     for (number, link) in [("", "/dev/fd"), ("/0", "/dev/stdin"), ("/1", "/dev/stdout"), ("/2", "/dev/stderr")] {
         let _ = std::os::unix::fs::symlink(format!("/proc/self/fd{number}"), link);
     }
-    let _ = fs::create_dir_all("/run/lock");
     for directory in ["/tmp", "/etc"] {
         let _ = fs::create_dir_all(directory);
     }
