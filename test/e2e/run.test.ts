@@ -67,11 +67,12 @@ describe("thaw run", () => {
 
   test("limits and files that programs expect", async () => {
     const script =
-      "cd /proc/sys/fs/inotify; cat max_user_watches max_user_instances; stat -c %a /run/lock /run/user; grep -c ' / ' /etc/mtab";
+      "cd /proc/sys/fs/inotify; cat max_user_watches max_user_instances; awk '/^Max processes/ {print $3}' /proc/self/limits; stat -c %a /run/lock /run/user; grep -c ' / ' /etc/mtab";
     const { stdout } = await thaw(["run", "--", "sh", "-c", script]);
-    const [watches, instances, ...rest] = String(stdout).trim().split("\n");
+    const [watches, instances, processes, ...rest] = String(stdout).trim().split("\n");
     expect(Number(watches)).toBeGreaterThanOrEqual(65_536);
     expect(Number(instances)).toBeGreaterThanOrEqual(1_024);
+    expect(Number(processes)).toBeGreaterThanOrEqual(4_096);
     expect(rest).toEqual(["1777", "755", "1"]);
   });
 

@@ -5,7 +5,14 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// The kernel's own follow from the machine's memory, and are too small for an editor or a bundler that watches a repository.
-const LIMITS: [(&str, u64); 2] = [("fs/inotify/max_user_watches", 65_536), ("fs/inotify/max_user_instances", 1_024)];
+const LIMITS: [(&str, u64); 3] = [
+    ("fs/inotify/max_user_watches", 65_536),
+    ("fs/inotify/max_user_instances", 1_024),
+    // For all users together.
+    ("kernel/threads-max", 2 * PROCESSES),
+];
+/// Of one user.
+const PROCESSES: u64 = 4_096;
 
 pub fn furnish() {
     for (name, least) in LIMITS {
@@ -13,6 +20,9 @@ pub fn furnish() {
             log::line(&format!("{name}: {error}"));
         }
     }
+    let limit = libc::rlimit { rlim_cur: PROCESSES, rlim_max: PROCESSES };
+    // SAFETY: the limit lives for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &limit) };
     make("/run/lock", 0o1777);
     make("/run/user", 0o755);
     // An image that has them keeps its own.
