@@ -2,6 +2,7 @@
  * Machines that were made before anybody asked for one: thawed, exercised, paused. Who asks for a sandbox of their snapshot claims one, which
  * then gets all that a fresh thaw gets. A spare is nobody's: it is in no list, and does not outlive its daemon.
  */
+import type { Pool as PoolState } from "../../api/pool.ts";
 import { callingAsDaemon } from "../caller.ts";
 import { Gate } from "../concurrency.ts";
 import type { Config } from "../config.ts";
@@ -18,26 +19,7 @@ const RETRY_MS = { first: 2_000, longest: 300_000 };
 const NO_ROOM_MS = 30_000;
 
 /** What a pool is of. */
-export interface PoolKey {
-  /** A template's name or a snapshot's tag; of an automatic pool, what its sandboxes were thawed from. */
-  name: string;
-  cpus?: number | undefined;
-  memoryMib?: number | undefined;
-}
-
-export interface PoolState extends PoolKey {
-  /** How many spares there should be. */
-  size: number;
-  /** null: not known yet. */
-  snapshot: string | null;
-  ready: number;
-  hits: number;
-  misses: number;
-  /** When its oldest spare was made; null: it has none. */
-  oldestAt: string | null;
-  /** Why there are fewer spares than there should be. */
-  problem: string | null;
-}
+export type PoolKey = Pick<PoolState, "name" | "cpus" | "memoryMib">;
 
 export interface PoolHost {
   /** The snapshot that a sandbox of it would be thawed from now; built when it is missing. */

@@ -1,8 +1,8 @@
+import type { Pool } from "../../api/pool.ts";
 import type { Probe } from "../../runners/runner.ts";
-import type { PoolState } from "./pools.ts";
 
 /** Lines of `thaw doctor`: one for each pool that lacks spares for a reason. */
-export function poolProbes(pools: readonly PoolState[]): Probe[] {
+export function poolProbes(pools: readonly Pool[]): Probe[] {
   return pools.flatMap(({ name, ready, size, problem }) =>
     problem === null
       ? []
