@@ -43,6 +43,8 @@ export const sandboxStats = z.object({
   id: z.string(),
   name: z.string(),
   state: z.string(),
+  /** When the sandbox was made. */
+  createdAt: z.string(),
   /** Proportional share of memory, shared pages divided among those that map them. */
   pssBytes: z.int(),
   rssBytes: z.int(),

@@ -70,7 +70,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "wait until a sandbox stops or is removed, or until an exec in it ends",
     load: () => import("./wait/command.ts"),
   },
-  top: { description: "list the processes of a sandbox", load: () => import("./top/command.ts") },
+  top: {
+    description: "show live what all sandboxes use, or the processes of one",
+    load: () => import("./top/command.ts"),
+  },
   stats: {
     description: "print the memory and CPU use of sandboxes",
     load: () => import("./stats/command.ts"),

@@ -14,7 +14,7 @@ const MACHINE_MS = 1000;
 /** What can be measured. */
 export interface Measured {
   readonly id: string;
-  readonly record: { readonly name: string; readonly state: string };
+  readonly record: { readonly name: string; readonly state: string; readonly createdAt: string };
   stats(): Promise<{ pssBytes: number; rssBytes: number; cpuMs: number }>;
 }
 
@@ -73,7 +73,8 @@ export class StatsSampler {
       readings.set(id, { at, cpuMs: stats.cpuMs });
       const cpuPercent =
         before === undefined ? null : Math.max(0, (100 * (stats.cpuMs - before.cpuMs)) / (at - before.at));
-      return { id, name: record.name, state: record.state, ...stats, cpuPercent };
+      const { name, state, createdAt } = record;
+      return { id, name, state, createdAt, ...stats, cpuPercent };
     } catch {
       // It ended meanwhile, or is not taken up yet.
       return null;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../client/events.ts";
+import type { StatsSample } from "../../client/index.ts";
 import { testHome } from "../helpers/test-home.ts";
 import {
   killDaemon,
@@ -303,6 +304,13 @@ test("labels choose; wait answers with an exec's exit code", async () => {
   const stats = await thawJson<{ name: string; pssBytes: number; cpuPercent: number }[]>(["stats"]);
   expect(stats.map(({ name }) => name).sort()).toEqual(["one", "two"]);
   expect(stats.every(({ pssBytes, cpuPercent }) => pssBytes > 1e6 && cpuPercent >= 0)).toBe(true);
+  const sample = await thawJson<StatsSample>(["top"]);
+  expect(sample.sandboxes.map(({ name }) => name).sort()).toEqual(["one", "two"]);
+  expect(sample.sandboxes.every(({ cpuPercent }) => cpuPercent !== null)).toBe(true);
+  expect(sample.host.memoryMib).toBeGreaterThan(0);
+  const table = await thaw(["top", "--sort", "name"]);
+  expect(table.stdout).toMatch(/^2 sandboxes: .* available\nNAME .*\none +running +\d+% .*\ntwo .*\n$/);
+  expect((await thaw(["top", "one", "--sort", "name"])).exitCode).toBe(2);
   await thaw(["exec", "-d", "two", "--", "sh", "-c", "sleep 1; exit 7"]);
   const exec = (await row("two"))?.execs.at(-1)?.id ?? "";
   expect((await thaw(["wait", "two", exec, "--for", "exec"])).exitCode).toBe(7);

@@ -273,3 +273,28 @@ test("exec -it: other detach keys; a full-screen program left in the middle leav
   expect(screen).not.toContain("full screen");
   expect(await running()).toHaveLength(1);
 });
+
+test("thaw top draws its table over itself, follows the terminal's size, and leaves with Ctrl-C", async () => {
+  expect((await thaw(["create", "--name", "shown"])).exitCode).toBe(0);
+  await using terminal = await Terminal.open();
+  const settingsButSize = async () => (await settings(terminal)).replace(/^speed.*/, "");
+  const before = await settingsButSize();
+  await terminal.type("thaw top --sort name");
+  await terminal.until(/^shown +running +\d+% /m);
+  expect((await thaw(["pause", "shown"])).exitCode).toBe(0);
+  const paused = await terminal.until(/^shown +paused /m);
+  expect(paused.match(/^NAME /gm)).toHaveLength(1);
+  expect(paused).not.toMatch(/^shown +running/m);
+  await terminal.resize(30, 10);
+  await until(async () => {
+    const [host = "", header = "", ...rows] = await terminal.rows();
+    const drawn = /^\d+ sandbox/.test(host) && /^NAME /.test(header);
+    return drawn && rows.some((row) => /^shown +paused/.test(row)) && host.length <= 29;
+  }, "the table at the top of the smaller screen, cut to it");
+  await terminal.press("C-c");
+  await terminal.until(/host> $/m);
+  await terminal.type("echo left=$?");
+  await terminal.until("left=130");
+  expect(await settingsButSize()).toBe(before);
+  expect((await thaw(["rm", "shown"])).exitCode).toBe(0);
+});

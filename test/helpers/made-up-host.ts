@@ -102,8 +102,17 @@ export async function openMadeUpHost({
   const sample = statsSample.parse({
     time: new Date().toISOString(),
     host: { memoryMib: 65_536, availableMib: 32_768, cpus: 16 },
-    sandboxes: [...sandboxes.values()].map(({ id, name, state }) => ({
-      ...{ id, name, state, pssBytes: 100 << 20, rssBytes: 200 << 20, cpuMs: 1000, cpuPercent: 30 },
+    sandboxes: [...sandboxes.values()].map(({ id, name, state, createdAt }) => ({
+      ...{
+        id,
+        name,
+        state,
+        createdAt,
+        pssBytes: 100 << 20,
+        rssBytes: 200 << 20,
+        cpuMs: 1000,
+        cpuPercent: 30,
+      },
     })),
   });
 

@@ -5,7 +5,7 @@ import { type Measured, StatsSampler } from "../../daemon/stats-sampler.ts";
 const memory = () => ({ totalMib: 1000, availableMib: 400 });
 
 function sandbox(id: string, state: string, stats: Measured["stats"]): Measured {
-  return { id, record: { name: `name-${id}`, state }, stats };
+  return { id, record: { name: `name-${id}`, state, createdAt: "2026-01-01T00:00:00Z" }, stats };
 }
 
 test("many followers cost one measurement, and one that does not answer is left out", async () => {
