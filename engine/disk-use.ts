@@ -10,7 +10,7 @@ import { QUARANTINE_KINDS } from "./state/quarantine.ts";
 
 /** Files that are looked at, at a time and at most. */
 const AT_ONCE = 16;
-const MAX_FILES = 200_000;
+const MAX_FILES = 100_000;
 const MAX_DEPTH = 16;
 /** Of what is not counted, this many are named. */
 const MAX_NAMED = 100;
@@ -223,6 +223,8 @@ function sumOf(files: Iterable<Counted>): number {
 class Walk {
   readonly #root: string;
   readonly #gate = new Gate(AT_ONCE);
+  /** Entries at a time: their files wait for the other gate, and take memory meanwhile. */
+  readonly #entries = new Gate(AT_ONCE);
   readonly notCounted: { path: string; reason: string }[] = [];
   #left = MAX_FILES;
 
@@ -246,7 +248,7 @@ class Walk {
     const entries = await Promise.all(
       all.map(async ({ id, path }) => {
         const files: Files = new Map();
-        await this.#count(path, files, 0);
+        await this.#entries.run(() => this.#count(path, files, 0));
         return { kind, id, files };
       }),
     );
