@@ -45,6 +45,8 @@ const EVENTS = [
   eventOf("capture.created", {
     ...{ imported, trigger: z.string().optional(), exec: z.string().nullable().optional() },
     storedBytes: z.number().optional(),
+    /** How long the machine stood still, and how long it took to store what was frozen. */
+    ...{ pauseMs: z.number().optional(), storeMs: z.number().optional() },
   }),
   eventOf("capture.failed", { reason }),
   eventOf("capture.verified", { ok: z.boolean(), resumeMs: z.number().optional(), reason }),

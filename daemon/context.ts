@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Engine } from "../engine/engine.ts";
+import type { MetricsListener } from "./metrics/listener.ts";
 import type { Previews } from "./preview/previews.ts";
 import type { Requests } from "./requests.ts";
 
@@ -19,6 +20,7 @@ export interface DaemonContext {
   engine: Engine;
   requests: Requests;
   previews: Previews;
+  metrics: MetricsListener;
   version: Version;
   startedAt: string;
   /** What starts it again where systemd runs it: its clients can't. */

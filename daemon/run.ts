@@ -18,6 +18,7 @@ import { createQemuRunner } from "../runners/qemu/runner.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { describeHolder, lockHome } from "./lock.ts";
+import { MetricsListener } from "./metrics/listener.ts";
 import { Previews } from "./preview/previews.ts";
 import { pruneVersions } from "./prune-versions.ts";
 import { Requests } from "./requests.ts";
@@ -83,9 +84,15 @@ const previews = new Previews({
   engine,
   listen: values["preview-listen"] ?? process.env.THAW_PREVIEW_LISTEN,
 });
+const metrics = new MetricsListener({
+  source: engine,
+  version: version.version,
+  onFailure: (message) => server.log.warn(message),
+});
 const server = await createServer({
   engine,
   previews,
+  metrics,
   requests: new Requests(engine),
   version,
   startedAt: new Date().toISOString(),
@@ -96,6 +103,7 @@ const server = await createServer({
 // Whoever finds this daemon finds its ports as well.
 await engine.openPorts();
 await previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
+engine.followConfig((config) => metrics.configure(config.metrics));
 if (!removeSocket(socket))
   fail(`${socket} is not a socket\nhint: remove it, or set THAW_SOCKET to another path`);
 await server.listen({ path: socket });
@@ -130,6 +138,7 @@ function shutDown(): void {
   removeSocket(socket as string);
   setTimeout(() => process.exit(0), paced(5000)).unref();
   previews.close();
+  metrics.close();
   void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
 }
 

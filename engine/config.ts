@@ -116,6 +116,13 @@ const config = z.strictObject({
       hosts: z.array(z.string().max(253)).max(32).default([]),
     })
     .default({ hosts: [] }),
+  /** Where Prometheus finds the metrics of this host. */
+  metrics: z
+    .strictObject({
+      /** ADDRESS:PORT. Absent: nowhere. Port 0: any free port, which `thaw doctor` shows. */
+      listen: z.string().refine(isListen, "ADDRESS:PORT, such as 127.0.0.1:9464").optional(),
+    })
+    .default({}),
   /** How machines are run. */
   runner: z
     .strictObject({
@@ -160,6 +167,10 @@ function isServer(text: string): boolean {
   return isIP(address) !== 0 && (parts?.[3] === undefined || Number(parts[3]) <= 65_535);
 }
 
+function isListen(text: string): boolean {
+  return isServer(text) && isIP(text) === 0 && /:\d+$/.test(text);
+}
+
 function isOrigin(text: string): boolean {
   const url = URL.canParse(text) ? new URL(text) : null;
   return url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`;
@@ -189,8 +200,7 @@ export class HostConfig {
   #fault: EngineError | null = null;
   /** Of the file as it was read; null: it is read again in any case. */
   #stamp: string | null = null;
-  /** Called when other values come into force. */
-  onChange: (value: Config) => void = () => {};
+  readonly #listeners = new Set<(value: Config) => void>();
 
   /** Never throws: see `fault`. @param path an absent file is an empty one */
   constructor(path: string) {
@@ -223,6 +233,11 @@ export class HostConfig {
     );
   }
 
+  /** Calls back when other values come into force. */
+  listen(listener: (value: Config) => void): void {
+    this.#listeners.add(listener);
+  }
+
   /** Reads the file again if it has changed. */
   refresh(): void {
     const stamp = stampOf(this.path);
@@ -231,7 +246,7 @@ export class HostConfig {
     try {
       this.#value = parseConfig(readConfigText(this.path), this.path);
       this.#fault = null;
-      this.onChange(this.#value);
+      for (const listener of this.#listeners) listener(this.#value);
     } catch (error) {
       this.#fault = error as EngineError;
     }

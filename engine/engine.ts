@@ -29,6 +29,7 @@ import type { Clock } from "./lifecycle/clock.ts";
 import { Lifecycle } from "./lifecycle/lifecycle.ts";
 import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
+import { type CreatedFrom, measured } from "./measurements.ts";
 import type { MemoryPressure } from "./memory-pressure.ts";
 import type { Parts } from "./parts.ts";
 import { Pools } from "./pool/pools.ts";
@@ -232,7 +233,8 @@ export class Engine {
   }
 
   create(options: CreateOptions): Promise<Sandbox> {
-    return create(this.#parts, options);
+    const of = { verb: "create", from: createdFrom(options.source) } as const;
+    return measured(of, create(this.#parts, options), (sandbox) => ({ thawsMs: thawsMs([sandbox]) }));
   }
 
   capture(reference: string, options: Parameters<typeof capture>[2]): Promise<StoredCapture> {
@@ -240,7 +242,7 @@ export class Engine {
   }
 
   rerun(reference: string, options: RerunOptions): Promise<Rerun> {
-    return rerun(this.#parts, reference, options);
+    return measured({ verb: "rerun" }, rerun(this.#parts, reference, options));
   }
 
   freeze(
@@ -248,11 +250,15 @@ export class Engine {
     tag: string,
     options: ResolveOptions & { request?: string | undefined },
   ): Promise<Freeze> {
-    return freeze(this.#parts, reference, { ...options, tag });
+    const work = freeze(this.#parts, reference, { ...options, tag });
+    return measured({ verb: "freeze" }, work, ({ pauseMs }) => ({ pauseMs }));
   }
 
   fork(reference: string, options: ForkOptions): Promise<Fork> {
-    return fork(this.#parts, reference, options);
+    const of = { verb: "fork", from: "fork" } as const;
+    return measured(of, fork(this.#parts, reference, options), ({ sandboxes, pauseMs }) => ({
+      ...{ thawsMs: thawsMs(sandboxes), pauseMs },
+    }));
   }
 
   /** Also one whose record can't be read, by its id: its machine is ended, its folder deleted. */
@@ -281,7 +287,8 @@ export class Engine {
 
   /** Asked again by the same request, it is answered by the state that it has brought about. */
   pauseOrResume(verb: "pause" | "resume", reference: string, request: string | undefined): Promise<Sandbox> {
-    return pauseOrResume(this.#parts, verb, reference, request);
+    const work = pauseOrResume(this.#parts, verb, reference, request);
+    return verb === "resume" ? measured({ verb }, work) : work;
   }
 
   /** Keeps a sandbox's cached folders as they are now, for runs to come. */
@@ -317,6 +324,17 @@ export class Engine {
   /** What the configuration says of previews, as it is now. */
   previewSettings(): Config["preview"] {
     return this.#parts.config.required().preview;
+  }
+
+  /** Calls back with the configuration: at once, and after each change. */
+  followConfig(listener: (value: Config) => void): void {
+    listener(this.#parts.config.value);
+    this.#parts.config.listen(listener);
+  }
+
+  /** Of the disk of the state folder. */
+  diskFigures(): Promise<{ freeBytes: number; reserveBytes: number }> {
+    return this.#parts.room.diskFigures();
   }
 
   sharePreview(sandbox: Sandbox, grant: { port: number; publicUntil: string | null }): Promise<void> {
@@ -401,6 +419,14 @@ export class Engine {
   }
 }
 
+function createdFrom({ capture, snapshot }: SourceRequest): CreatedFrom {
+  return capture !== undefined ? "capture" : snapshot !== undefined ? "snapshot" : "template";
+}
+
+function thawsMs(sandboxes: readonly Sandbox[]): number[] {
+  return sandboxes.flatMap(({ record }) => record.thawMs ?? []);
+}
+
 function logLimitsOf({ limits }: Config): LogLimits {
   const { logs = KEPT_LOGS_MIB.host, sandbox } = limits;
   return { hostBytes: logs * 2 ** 20, sandboxBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20 };
@@ -431,13 +457,13 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
   const archive = new Archive({ home, runner, scanPath, room, config, audit, events, quarantine, sandboxes });
   const logs = new LogBudget(logLimitsOf(config.value));
   applyToMachines(runner, config.value);
-  config.onChange = (value) => {
+  config.listen((value) => {
     applyToMachines(runner, value);
     room.apply(value);
     logs.limits = logLimitsOf(value);
     parts.pools.configure(value.pool);
     for (const one of registry.present) one.network.refresh();
-  };
+  });
   const { hostSockets = { refused: null, ownFolders: [home.root] } } = options;
   const parts: Parts = {
     hostSockets,

@@ -64,9 +64,14 @@ export class Room {
     };
   }
 
-  async #freeMib(): Promise<number> {
+  /** Of the disk of the state folder. */
+  async diskFigures(): Promise<{ freeBytes: number; reserveBytes: number }> {
     const { bavail, bsize } = await statfs(this.#root);
-    return Math.floor((bavail * bsize) / 2 ** 20);
+    return { freeBytes: bavail * bsize, reserveBytes: this.#minFreeMib * 2 ** 20 };
+  }
+
+  async #freeMib(): Promise<number> {
+    return Math.floor((await this.diskFigures()).freeBytes / 2 ** 20);
   }
 }
 

@@ -377,6 +377,7 @@ export class Captures {
 
   /** From a draft to a capture. What it was made of goes. */
   async #store(id: string): Promise<StoredCapture> {
+    const started = performance.now();
     const draft = this.store.draftDir(id);
     const stored = join(draft, STORED_DIR);
     const { signal } = this.#leaving;
@@ -419,7 +420,7 @@ export class Captures {
     this.#context.tell("capture.created", id, {
       trigger: file.trigger,
       exec: file.exec?.id ?? null,
-      storedBytes,
+      ...{ storedBytes, pauseMs: file.pauseMs, storeMs: performance.now() - started },
     });
     return capture;
   }

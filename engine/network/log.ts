@@ -8,6 +8,7 @@ import {
   type NetworkTotals,
   networkEntry,
 } from "../../api/network.ts";
+import { measurements } from "../measurements.ts";
 import { ruleToAdd } from "./policy.ts";
 
 const FILE = "network.jsonl";
@@ -68,6 +69,7 @@ export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
   }
 
   add(entry: NetworkEntry): void {
+    measurements.emit("verdict", entry.verdict);
     this.#count(entry);
     if (!this.#mayWrite()) {
       this.totals.dropped += 1;

@@ -219,6 +219,7 @@ pool: { base: 2, node:1: { size: 1, memory: 1G } }`;
     caches: { maxAge: 604_800_000, maxBytes: 10_240, maxCount: 500 },
     pool: { base: { size: 2 }, "node:1": { size: 1, memory: 1024 } },
     captures: { perRepository: {} },
+    metrics: {},
     runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
     network: { defaults: {}, dns: [] },
     preview: { hosts: [] },
@@ -229,6 +230,7 @@ pool: { base: 2, node:1: { size: 1, memory: 1G } }`;
     caches: { maxAge: 604_800_000, maxBytes: 10_240, maxCount: 500 },
     pool: {},
     captures: { perRepository: {} },
+    metrics: {},
     runner: {},
     network: { defaults: {}, dns: [] },
     preview: { hosts: [] },
@@ -278,7 +280,7 @@ test("a configuration with mistakes: the last limits go on, nothing is made, and
   try {
     const config = new HostConfig(path);
     const changes: (number | undefined)[] = [];
-    config.onChange = ({ limits }) => changes.push(limits.sandboxes);
+    config.listen(({ limits }) => changes.push(limits.sandboxes));
     expect(config.required().limits).toEqual({ sandbox: {} });
     writeFileSync(path, "limits: { sandboxes: 3 }\n");
     expect(config.required().limits.sandboxes).toBe(3);
