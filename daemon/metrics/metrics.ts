@@ -96,7 +96,7 @@ export class Metrics {
   });
   readonly #verdicts = new Counter({
     name: "thaw_network_connections_total",
-    help: "Connections and look-ups of sandboxes, by verdict",
+    help: "Connections of sandboxes, by verdict",
     labelNames: ["verdict"],
     registers: this.#registers,
   });
