@@ -20,7 +20,12 @@ export interface Outcome {
   pauseMs: number | null;
 }
 
-export const measurements = new EventEmitter<{ outcome: [Outcome]; verdict: [NetworkEntry["verdict"]] }>();
+export const measurements = new EventEmitter<{
+  outcome: [Outcome];
+  verdict: [NetworkEntry["verdict"]];
+  /** Somebody asked a pool for a sandbox. */
+  claim: ["hit" | "miss"];
+}>();
 
 /** Reports how `work` ended. @returns what `work` returns */
 export async function measured<T>(

@@ -20,6 +20,7 @@ const REFUSALS = ["no-capacity", "no-space"] as const;
 export interface MetricsSource {
   readonly sandboxes: readonly { readonly record: Pick<Engine["sandboxes"][number]["record"], "state"> }[];
   readonly events: Pick<Engine["events"], "lastId" | "after" | "listen">;
+  poolList(): { pools: readonly { ready: number; size: number }[] };
   readonly admission: Pick<Engine["admission"], "figures">;
   diskFigures: Engine["diskFigures"];
 }
@@ -101,6 +102,12 @@ export class Metrics {
     registers: this.#registers,
   });
 
+  readonly #claims = new Counter({
+    name: "thaw_pool_claims_total",
+    help: "Requests for sandboxes of snapshots that have a pool; hit: a spare was ready",
+    labelNames: ["result"],
+    registers: this.#registers,
+  });
   readonly #diskFree = new Gauge({
     name: "thaw_disk_free_bytes",
     help: "Free bytes on the disk of the state folder",
@@ -125,6 +132,7 @@ export class Metrics {
       for (const event of news) this.#count(event);
     });
     measurements.on("outcome", (outcome) => this.#note(outcome));
+    measurements.on("claim", (result) => this.#claims.inc({ result }));
     measurements.on("verdict", (verdict) => this.#verdicts.inc({ verdict }));
   }
 
@@ -173,6 +181,18 @@ export class Metrics {
         this.set(source.admission.figures.waiting);
       },
     });
+    new Gauge({
+      ...{ name: "thaw_pool_spares", help: "Spares that are ready, in all pools", registers },
+      collect() {
+        this.set(source.poolList().pools.reduce((sum, { ready }) => sum + ready, 0));
+      },
+    });
+    new Gauge({
+      ...{ name: "thaw_pool_spares_wanted", help: "Spares that all pools should have", registers },
+      collect() {
+        this.set(source.poolList().pools.reduce((sum, { size }) => sum + size, 0));
+      },
+    });
   }
 
   /** Of a disk that can't be asked there are no values. */
@@ -193,6 +213,7 @@ export class Metrics {
     for (const outcome of EXEC_OUTCOMES) this.#execsEnded.inc({ outcome }, 0);
     for (const trigger of CAPTURED_FOR) this.#captures.inc({ trigger }, 0);
     for (const verdict of NETWORK_VERDICTS) this.#verdicts.inc({ verdict }, 0);
+    for (const result of ["hit", "miss"]) this.#claims.inc({ result }, 0);
     for (const reason of REFUSALS) this.#refused.inc({ verb: "create", reason }, 0);
   }
 

@@ -7,6 +7,7 @@ import { callingAsDaemon } from "../caller.ts";
 import { Gate } from "../concurrency.ts";
 import type { Config } from "../config.ts";
 import { EngineError } from "../errors.ts";
+import { measurements } from "../measurements.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { Usage } from "./usage.ts";
@@ -117,10 +118,12 @@ export class Pools {
         if (spare.snapshot !== snapshot.id) continue;
         pool.spares.delete(spare);
         pool.hits += 1;
+        measurements.emit("claim", "hit");
         spare.sandbox.removeAllListeners("ended");
         return spare.sandbox;
       }
     for (const pool of pools.slice(0, 1)) pool.misses += 1;
+    measurements.emit("claim", "miss");
     return null;
   }
 

@@ -19,6 +19,12 @@ function world() {
   const source = {
     sandboxes: [{ record: { state: "running" as const } }, { record: { state: "paused" as const } }],
     events,
+    poolList: () => ({
+      pools: [
+        { ready: 1, size: 2 },
+        { ready: 3, size: 3 },
+      ],
+    }),
     admission: { figures: { sandboxes: 2, waiting: 3 } },
     diskFigures: async () => {
       collected.count += 1;
@@ -70,6 +76,9 @@ describe("metrics", () => {
       'thaw_sandboxes{state="paused"}': 1,
       'thaw_sandboxes{state="failed"}': 0,
       thaw_waiting: 3,
+      thaw_pool_spares: 4,
+      thaw_pool_spares_wanted: 5,
+      'thaw_pool_claims_total{result="hit"}': 0,
       thaw_disk_free_bytes: 1e9,
       thaw_disk_reserve_bytes: 2e8,
       thaw_execs_started_total: 1,
