@@ -11,8 +11,8 @@ import { CREATED_FROM, measurements, type Outcome } from "../../engine/measureme
 
 /** A text is given to everybody who asks while it is younger than this: a scrape must cost the daemon little. */
 const MAX_AGE_MS = 1_000;
-/** The loop's delay is measured this often: each time wakes an idle daemon. */
-const LOOP_MS = 100;
+/** The loop's delay is measured this often, and what is told of it includes this: each time wakes an idle daemon. */
+const LOOP_MS = 20;
 const EXEC_OUTCOMES = ["ok", "failed", "signal", "oom", "timeout", "error"] as const;
 const CAPTURED_FOR = [...TRIGGERS, "imported"] as const;
 const REFUSALS = ["no-capacity", "no-space"] as const;
