@@ -52,7 +52,7 @@ async function publishFolder(target: string, fill: (folder: string) => Promise<v
 
 /** Writes `<home>/thaw`: the command, for who comes with ssh to a host on whose PATH it is not. */
 async function publishLauncher(home: string, { node, script }: InstalledDaemon): Promise<void> {
-  const text = `#!/bin/sh\nexec ${quoteForShell(node)} ${quoteForShell(join(dirname(script), "thaw.mjs"))} "$@"\n`;
+  const text = `#!/bin/sh\nexec ${quoteForShell(node)} -- ${quoteForShell(join(dirname(script), "thaw.mjs"))} "$@"\n`;
   const path = join(home, "thaw");
   if ((await readFile(path, "utf8").catch(() => "")) === text) return;
   await replaceFile(path, text, 0o755);

@@ -52,7 +52,8 @@ for (const [crate, names] of Object.entries(programs)) {
   }
 }
 cpSync(join(root, "templates"), join(staged, "templates"), { recursive: true });
-chmodSync(join(staged, "thaw.mjs"), 0o755);
+cpSync(join(root, "cli", "launcher.sh"), join(staged, "thaw"));
+for (const name of ["thaw", "thaw.mjs"]) chmodSync(join(staged, name), 0o755);
 const licenses = `${bundledLicenses(root, [...inputs])}\n${rustLicenses(root)}`;
 writeFileSync(join(staged, "THIRD-PARTY-LICENSES.txt"), licenses);
 

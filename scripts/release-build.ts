@@ -84,6 +84,7 @@ function checkTree({ version }: Release, tree: string): void {
     ...[
       runs.main,
       runs.post,
+      "dist/thaw",
       "dist/thaw.mjs",
       "dist/daemon.mjs",
       "dist/templates/base/template.yaml",

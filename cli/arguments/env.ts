@@ -1,4 +1,7 @@
 import { InvalidArgumentError } from "commander";
+import { readSmallFile } from "./small-file.ts";
+
+const MAX_FILE_BYTES = 1 << 20;
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -11,4 +14,17 @@ export function collectEnv(text: string, before: Environment = {}): Environment 
   if (name === "") throw new InvalidArgumentError("Write NAME=VALUE, or NAME to pass your own value on.");
   const value = at < 0 ? process.env[name] : text.slice(at + 1);
   return value === undefined ? before : { ...before, [name]: value };
+}
+
+/** Adds what a file says: `K=V` or `K` on each line, word for word; empty lines and those that begin with `#` say nothing. */
+export function collectEnvFile(file: string, before: Environment = {}): Environment {
+  let all = before;
+  for (const [index, line] of readSmallFile(file, MAX_FILE_BYTES).split(/\r?\n/).entries()) {
+    const text = line.trimStart();
+    if (text === "" || text.startsWith("#")) continue;
+    if (!/^[A-Za-z_][A-Za-z0-9_]*(=[^\0]*)?$/.test(text))
+      throw new InvalidArgumentError(`Line ${index + 1} of ${file} is not NAME=VALUE.`);
+    all = collectEnv(text, all);
+  }
+  return all;
 }

@@ -6,7 +6,7 @@ import { parseCapture } from "../arguments/capture.ts";
 
 import { parseDetachKeys } from "../arguments/detach-keys.ts";
 import { parseDuration } from "../arguments/duration.ts";
-import { collectEnv } from "../arguments/env.ts";
+import { collectEnv, collectEnvFile } from "../arguments/env.ts";
 import { collectMask, readSecrets } from "../arguments/mask.ts";
 import { parseUser } from "../arguments/user.ts";
 import { styleErr, writeErr } from "../output.ts";
@@ -16,6 +16,7 @@ import { readTerminalSize } from "./terminal.ts";
 /** Flags of everything that runs a command. */
 export interface ExecFlags {
   env?: Record<string, string>;
+  envFile?: Record<string, string>;
   mask?: readonly string[];
   workdir?: string;
   user?: string;
@@ -35,6 +36,11 @@ export function addExecFlags(command: Command): Command {
       "-e, --env <K=V>",
       "set a variable; K alone passes on its value from your environment (may be repeated)",
       collectEnv,
+    )
+    .option(
+      "--env-file <file>",
+      "set the variables of a file, one NAME=VALUE a line; -e wins (may be repeated)",
+      collectEnvFile,
     )
     .option(
       "--mask <name>",
@@ -80,7 +86,7 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   return {
     argv: [...argv],
     stdin: flags.interactive === true,
-    ...defined({ env: flags.env }),
+    ...defined({ env: readEnv(flags) }),
     ...planMask(flags),
     ...defined({ cwd: flags.workdir, user: flags.user }),
     ...(flags.tty === true ? { tty: readTerminalSize() } : {}),
@@ -89,9 +95,19 @@ export function planExec(argv: readonly string[], flags: ExecFlags): ExecRequest
   };
 }
 
+/** The variables that the flags set; undefined: none. */
+export function readEnv({
+  env,
+  envFile,
+}: Pick<ExecFlags, "env" | "envFile">): Record<string, string> | undefined {
+  return envFile === undefined ? env : { ...envFile, ...env };
+}
+
 /** The variables, with those that are secret. Throws `usage` for a name without a value. Says which values are too short to be masked. */
-export function planMask({ mask, env }: ExecFlags): { env?: Record<string, string>; mask?: string[] } {
+export function planMask(flags: ExecFlags): { env?: Record<string, string>; mask?: string[] } {
+  const { mask } = flags;
   if (mask === undefined) return {};
+  const env = readEnv(flags);
   const secrets = readSecrets(mask, { ...process.env, ...env });
   for (const name of findShort(secrets))
     writeErr(`${styleErr("yellow", "thaw:")} ${name} is not masked: fewer than ${MIN_SECRET_BYTES} bytes\n`);

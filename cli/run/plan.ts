@@ -5,7 +5,7 @@ import { type ForwardFlags, readForwards } from "../arguments/forward.ts";
 import { type NetworkFlags, readNetwork } from "../arguments/network.ts";
 import { readSource, type SourceFlags } from "../arguments/source.ts";
 import { readTimers, type TimerFlags } from "../arguments/timers.ts";
-import { type ExecFlags, planMask } from "../exec-io/flags.ts";
+import { type ExecFlags, planMask, readEnv } from "../exec-io/flags.ts";
 import { readTerminalSize } from "../exec-io/terminal.ts";
 
 /** Flags of `thaw run`. */
@@ -49,7 +49,7 @@ async function readSettings(flags: RunFlags): Promise<RunSettings> {
       name: flags.name,
       cpus: flags.cpus,
       memoryMib: flags.memory,
-      env: flags.env,
+      env: readEnv(flags),
     }),
     ...planMask(flags),
     ...defined({

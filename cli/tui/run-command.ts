@@ -7,7 +7,7 @@ const KEPT = 200;
 const LONGEST_LINE = 2000;
 
 function ownCommand(context: string, args: readonly string[]): string[] {
-  return [process.argv[1] ?? "", "--context", context, ...args];
+  return ["--", process.argv[1] ?? "", "--context", context, ...args];
 }
 
 /** Runs a `thaw` command without a terminal and without input. @returns its exit code and the last lines that it wrote */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { testHome } from "../helpers/test-home.ts";
 import { type SandboxRow, secondsOff, thaw, thawJson } from "../helpers/thaw.ts";
 
 afterEach(async () => {
@@ -94,10 +95,14 @@ describe("thaw run", () => {
   });
 
   test("environment, folder and user are as asked", async () => {
+    const file = join(testHome(), "variables");
+    writeFileSync(file, '# mine\n\nGREETING=from the file\nFAREWELL="so long"\n');
     const { stdout } = await thaw([
       "run",
       "-e",
       "GREETING=hi there",
+      "--env-file",
+      file,
       "-w",
       "/tmp",
       "-u",
@@ -105,9 +110,9 @@ describe("thaw run", () => {
       "--",
       "sh",
       "-c",
-      'echo "$GREETING"; pwd; id -un',
+      'echo "$GREETING, $FAREWELL"; pwd; id -un',
     ]);
-    expect(String(stdout)).toBe("hi there\n/tmp\nnobody\n");
+    expect(String(stdout)).toBe('hi there, "so long"\n/tmp\nnobody\n');
   });
 
   test("clones are not twins", async () => {

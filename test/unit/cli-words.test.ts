@@ -1,7 +1,12 @@
 /** What of a command line is thaw's, and what is the command's. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { Command } from "commander";
-import { expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { define as defineExec } from "../../cli/exec/command.ts";
+import { readEnv } from "../../cli/exec-io/flags.ts";
 import { define as defineReplay } from "../../cli/replay/command.ts";
 import { define as defineRerun } from "../../cli/rerun/command.ts";
 import { define as defineRun } from "../../cli/run/command.ts";
@@ -45,6 +50,60 @@ test("exec: flags before the name are thaw's, one -- before the command is remov
   const [operands, flags] = await parse(defineExec, ["-u", "nobody", "-e", "A=b", "web", "--", "id"]);
   expect(operands).toEqual(["web", ["--", "id"]]);
   expect(flags).toMatchObject({ user: "nobody", env: { A: "b" } });
+});
+
+describe("--env-file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-env-"));
+  const file = join(folder, "variables");
+  const flagsOf = async (content: string | Buffer) => {
+    writeFileSync(file, content);
+    const words = ["-e", "A=flag", "--env-file", file, "web", "--", "id"];
+    return readEnv((await parse(defineExec, words))[1]);
+  };
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("variables word for word; -e wins; a name alone is our own", async () => {
+    vi.stubEnv("THAW_OWN", "mine");
+    expect(await flagsOf("# no\r\n\r\n  A=file\r\nB='x' #y\nTHAW_OWN\nTHAW_NONE\nC=\n")).toEqual({
+      ...{ A: "flag", B: "'x' #y", THAW_OWN: "mine", C: "" },
+    });
+    vi.unstubAllEnvs();
+  });
+
+  test.each([
+    ["a line that is none", "A=1\nB C=2\n", /Line 2 of .* is not NAME=VALUE/],
+    ["NUL", "A=\0\n", /Line 1/],
+    ["what is no text", Buffer.from([0x41, 0x3d, 0xff]), /Can't read/],
+    ["too much", "A=".padEnd((1 << 20) + 1, "x"), /more than 1048576 bytes/],
+  ])("%s is refused", async (_what, content, says) => {
+    await expect(flagsOf(content)).rejects.toThrow(says);
+  });
+
+  test.each([[folder], [join(folder, "none")], ["/dev/zero"]])("%s is refused", async (path) => {
+    await expect(parse(defineExec, ["--env-file", path, "web"])).rejects.toThrow(/Can't read/);
+  });
+
+  test("Node is not told: a file of a stranger's runs nothing here", () => {
+    cpSync("cli/launcher.sh", join(folder, "thaw"));
+    chmodSync(join(folder, "thaw"), 0o755);
+    writeFileSync(join(folder, "thaw.mjs"), "console.log(JSON.stringify(process.argv.slice(2)))");
+    writeFileSync(join(folder, "evil.cjs"), "console.log('evil')");
+    writeFileSync(file, `NODE_OPTIONS="--require ${join(folder, "evil.cjs")}"\n`);
+    mkdirSync(join(folder, "bin"));
+    symlinkSync("../thaw", join(folder, "bin/linked"));
+    symlinkSync(join(folder, "bin/linked"), join(folder, "bin/again"));
+    const words = ["run", "--env-file", file, "--", "a b", "$HOME"];
+    const env = { PATH: `${join(folder, "bin")}:${dirname(process.execPath)}:${process.env.PATH}` };
+    for (const command of [join(folder, "thaw"), "again"])
+      expect(JSON.parse(execFileSync(command, words, { env, encoding: "utf8" }))).toEqual(words);
+    expect(() => execFileSync("./thaw", ["--version"], { env, cwd: folder })).not.toThrow();
+    // Where it would have been read.
+    const told = execFileSync(process.execPath, [join(folder, "thaw.mjs"), ...words], {
+      env,
+      encoding: "utf8",
+    });
+    expect(told).toMatch(/^evil/);
+  });
 });
 
 test.each([
