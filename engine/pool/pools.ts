@@ -18,6 +18,8 @@ const REFILL_AFTER_MS = 150;
 const RETRY_MS = { first: 2_000, longest: 300_000 };
 /** Given up for want of room: none is made for this long. */
 const NO_ROOM_MS = 30_000;
+/** An automatic pool that is not used any more ends within this time. */
+const AUTO_LOOK_MS = 600_000;
 
 /** What a pool is of. */
 export type PoolKey = Pick<PoolState, "name" | "cpus" | "memoryMib">;
@@ -171,6 +173,7 @@ export class Pools {
   #fill(): void {
     this.#adjust();
     const now = performance.now();
+    if (this.#config === "auto") this.#poke(AUTO_LOOK_MS);
     for (const pool of this.#all) {
       if (pool.notBefore > now) this.#poke(pool.notBefore - now);
       else if (pool.filling) pool.again = true;
