@@ -1,10 +1,12 @@
 /** The command line as a process, against a real socket that a test answers. */
 import { execFile, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
 import { complete } from "../../cli/completion/complete.ts";
 import { verbs } from "../../cli/verbs.ts";
+import { rotateLog } from "../../daemon/rotate-log.ts";
 import { sampleSandbox, sendJson, startServer, type TestScript, type TestServer } from "./client-server.ts";
 
 const main = join(import.meta.dirname, "../../cli/main.ts");
@@ -249,6 +251,28 @@ test("cp of a capture whose file breaks off leaves nothing", async () => {
   mkdirSync(out);
   const { code, err } = await thaw(server, "cp", "latest:/f", out);
   expect([code === 0, readdirSync(out)], err).toEqual([false, []]);
+});
+
+test("daemon logs -f goes on with a log that is moved away", async () => {
+  await using server = await startServer({});
+  const home = join(server.folder, "home");
+  mkdirSync(home, { recursive: true });
+  const log = openSync(join(home, "daemon.log"), "a");
+  writeSync(log, "before\n");
+  const { child, ended } = start(server, "daemon", "logs", "-f");
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => (await lines.next()).value;
+  expect(await next()).toBe("before");
+  writeSync(log, "the last of the old one\n");
+  expect(await next()).toBe("the last of the old one");
+  rotateLog(log, 1);
+  writeSync(log, "new\n");
+  expect(await next()).toBe("new");
+  writeSync(log, "newer\n");
+  expect(await next()).toBe("newer");
+  child.kill("SIGINT");
+  await ended;
+  closeSync(log);
 });
 
 test("completion knows the values of a flag that takes one of a few, and leaves others to files", async () => {
