@@ -19,8 +19,13 @@ const poolOf = async (name: string): Promise<Pool | undefined> =>
   (await pools()).find((one) => one.name === name);
 const setPool = (name: string, size: number) => run("config", "set", `pool.${name}`, String(size));
 
-async function ready(name: string, size: number): Promise<void> {
-  await until(async () => (await poolOf(name))?.ready === size, `${size} spares of ${name}`);
+/** @param size default: as many as there should be */
+async function ready(name: string, size?: number): Promise<void> {
+  const isReady = async () => {
+    const pool = await poolOf(name);
+    return pool !== undefined && pool.ready === (size ?? pool.size);
+  };
+  await until(isReady, `${size ?? "all"} spares of ${name}`);
 }
 
 const seen = new Set<string>();
@@ -253,9 +258,9 @@ test("spares give way to sandboxes, and do not take the room of any", async () =
 test("pools by use: what was run has a spare, and is claimed the next time", async () => {
   await run("config", "set", "pool", "auto");
   await run("run", "--", "true");
-  await ready("base", 1);
+  await ready("base");
   await run("run", "--", "true");
-  await ready("base", 1);
+  await ready("base");
   expect(await poolOf("base")).toMatchObject({ hits: 1, misses: 1, size: expect.any(Number) });
 });
 
