@@ -22,8 +22,13 @@ if [[ "$funcstack[1]" == _thaw ]]; then _thaw "$@"; else compdef _thaw thaw; fi
 `,
   fish: `function __thaw_complete
   set -l words (commandline -opc) (commandline -ct)
-  thaw __complete -- $words[2..-1] 2>/dev/null
+  set -l found (thaw __complete -- $words[2..-1] 2>/dev/null)
+  if set -q found[1]
+    printf '%s\\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c thaw -a '(__thaw_complete)'
+complete -c thaw -f -a '(__thaw_complete)'
 `,
 } as const;
