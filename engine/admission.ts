@@ -187,16 +187,24 @@ export class Admission {
 
   /** Throws `no-capacity` for what no waiting helps against. */
   checkSize({ name, cpus, memoryMib }: Omit<Need, "id">): void {
-    const { perSandbox, memoryMib: all } = this.limits;
-    const most = Math.min(perSandbox.memoryMib, all);
-    const why =
-      cpus > perSandbox.cpus
-        ? `${cpus} cpus asked for, this host gives a sandbox ${perSandbox.cpus} at most`
-        : memoryMib > most
-          ? `${memoryMib} MiB asked for, this host gives a sandbox ${most} MiB at most`
-          : null;
+    const why = this.#tooLarge({ cpus, memoryMib });
     if (why !== null)
       throw new EngineError("no-capacity", `no room for sandbox ${name}: ${why}`, { hint: "thaw doctor" });
+  }
+
+  /** Whether `checkSize` lets a machine of this size pass. */
+  mayBe(size: Pick<Need, "cpus" | "memoryMib">): boolean {
+    return this.#tooLarge(size) === null;
+  }
+
+  #tooLarge({ cpus, memoryMib }: Pick<Need, "cpus" | "memoryMib">): string | null {
+    const { perSandbox, memoryMib: all } = this.limits;
+    const most = Math.min(perSandbox.memoryMib, all);
+    if (cpus > perSandbox.cpus)
+      return `${cpus} cpus asked for, this host gives a sandbox ${perSandbox.cpus} at most`;
+    return memoryMib > most
+      ? `${memoryMib} MiB asked for, this host gives a sandbox ${most} MiB at most`
+      : null;
   }
 
   #whyNot(need: Need): string | null {

@@ -18,9 +18,10 @@ export interface Wanted extends Omit<NewSandbox, "id" | "name" | "spare"> {
 export async function obtain(parts: Parts, wanted: Wanted): Promise<Sandbox> {
   const { registry, pools, admission } = parts;
   const { snapshot, origin, cache, from } = wanted;
-  admission.checkSize({ name: wanted.name ?? from, ...snapshot.manifest.resources });
-  // A machine's disks are those that it was made with.
-  const spare = origin === undefined && cache === undefined ? pools.claim(snapshot, from) : null;
+  // A machine's disks are those that it was made with. The limits may be lower than when it was made.
+  const mayBeSpare =
+    origin === undefined && cache === undefined && admission.mayBe(snapshot.manifest.resources);
+  const spare = mayBeSpare ? pools.claim(snapshot, from) : null;
   if (spare === null) return thawNow(parts, wanted);
   try {
     return await thawSandbox(parts, { ...wanted, id: spare.id, name: wanted.name ?? spare.id, spare });

@@ -255,6 +255,20 @@ test("spares give way to sandboxes, and do not take the room of any", async () =
   expect((await poolOf("base"))?.problem).not.toBeNull();
 });
 
+test("a sandbox that is too large is refused, with a spare of its size ready; its name stays free", async () => {
+  await setPool("base", 1);
+  await ready("base", 1);
+  const limits = "limits: { sandbox: { memory: 128M } }\n";
+  writeFileSync(configPath, `${limits}pool: { base: 1 }\n`);
+  const create = () => thaw(["create", "--name", "large"]);
+  for (const { exitCode, stderr } of [await create(), await create()])
+    expect([exitCode, String(stderr)]).toEqual([
+      125,
+      expect.stringMatching(/no room for sandbox large: 256 MiB asked for/),
+    ]);
+  expect((await poolOf("base"))?.hits).toBe(0);
+});
+
 test("pools by use: what was run has a spare, and is claimed the next time", async () => {
   await run("config", "set", "pool", "auto");
   await run("run", "--", "true");
