@@ -2,13 +2,12 @@
 import { z } from "zod";
 import { tag } from "./text.ts";
 
-export const MOST_SPARES = 64;
-const size = z.int().min(0).max(MOST_SPARES);
+const size = z.int().min(0).max(64);
 const cpus = z.int().min(1).max(64).optional();
 const memoryMib = z.int().min(64).max(1_048_576).optional();
 
 export const pool = z.object({
-  /** A template's name or a snapshot's tag; of an automatic pool, what its sandboxes were thawed from. */
+  /** A template's name or a snapshot's tag. An automatic pool is called what its sandboxes were thawed from. */
   name: z.string(),
   /** Other than its snapshot's own. */
   ...{ cpus, memoryMib },

@@ -109,6 +109,7 @@ export { findProjectFile, findRepository } from "./project/find.ts";
 export { projectJsonSchema } from "./project/json-schema.ts";
 export { loadProject, nameFile, type Project, readBounded } from "./project/load.ts";
 export { commandOf, findProjectTemplate, planProjectRun, type RunPlan } from "./project/plan.ts";
+export { readTextNow } from "./project/read-text.ts";
 export type { ProjectFile, RunDefinition } from "./project/schema.ts";
 export { isTemplatePath } from "./project/template-path.ts";
 export type { ReachOptions } from "./reach.ts";

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import { z } from "zod";
 import { networkLayer } from "../api/network.ts";
+import { poolSize } from "../api/pool.ts";
 import { duration, size, tag } from "../api/text.ts";
 import type { Probe } from "../runners/runner.ts";
 import { EngineError } from "./errors.ts";
@@ -28,12 +29,8 @@ const cpuModel = z
   .refine((name) => name !== "host" && name !== "max", "a named CPU model, not the host's own");
 
 /** Of machines that are made before anybody asks; with other cpus and memory than their snapshot's. */
-const sizedPool = z.strictObject({
-  size: z.int().min(0).max(64),
-  cpus: z.int().min(1).max(64).optional(),
-  memory: size.optional(),
-});
-const poolSize = sizedPool.shape.size.transform((size): z.infer<typeof sizedPool> => ({ size }));
+const sizedPool = poolSize.omit({ memoryMib: true }).extend({ memory: size.optional() });
+const plainPool = poolSize.shape.size.transform((size): z.infer<typeof sizedPool> => ({ size }));
 
 const config = z.strictObject({
   /** For sandboxes that do not say otherwise. */
@@ -140,7 +137,7 @@ const config = z.strictObject({
    */
   pool: z
     .union(
-      [z.literal("auto"), z.record(tag, z.union([poolSize, sizedPool]))],
+      [z.literal("auto"), z.record(tag, z.union([plainPool, sizedPool]))],
       "auto, or how many by template: base: 2",
     )
     .default({}),

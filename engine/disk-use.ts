@@ -1,6 +1,6 @@
 /** What takes the disk: allocated blocks of the files in the state folder's own folders, each file once, whatever number of names it has. */
 import type { BigIntStats } from "node:fs";
-import { lstat, readdir, statfs } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { DiskKind, DiskKindUse, DiskUse } from "../api/disk.ts";
 import { Gate } from "./concurrency.ts";
@@ -125,14 +125,9 @@ export class DiskMeter {
     // A host where something can't be looked at still tells what takes its disk.
     const [prunable, names] = await Promise.all([this.#prunable().catch(() => null), this.#names()]);
     const { kinds, ...measured } = await measureDisk(home.root, placesOf(home), prunable);
-    const { blocks, bavail, bsize } = await statfs(home.root);
     return {
       home: home.root,
-      disk: {
-        totalBytes: blocks * bsize,
-        freeBytes: bavail * bsize,
-        reserveBytes: room.disk.limits.reserveBytes,
-      },
+      disk: await room.diskFigures(),
       ...measured,
       kinds: kinds.map((kind) => ({
         ...kind,

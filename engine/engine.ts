@@ -333,7 +333,7 @@ export class Engine {
   }
 
   /** Of the disk of the state folder. */
-  diskFigures(): Promise<{ freeBytes: number; reserveBytes: number }> {
+  diskFigures(): Promise<DiskUse["disk"]> {
     return this.#parts.room.diskFigures();
   }
 

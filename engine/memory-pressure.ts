@@ -1,6 +1,6 @@
 /**
- * What is done when the host runs short of memory: copies and machines that nothing needs are let go, idle sandboxes are paused, and when that is not enough
- * frozen to disk, the longest idle first. Leased and busy ones are never touched.
+ * What is done when the host runs short of memory: copies and machines that nothing needs are let go, idle sandboxes are paused, and when
+ * that is not enough frozen to disk, the longest idle first. Leased and busy ones are never touched.
  */
 import type { RunnerMemory } from "../runners/runner.ts";
 import type { Admission } from "./admission.ts";

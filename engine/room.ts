@@ -1,5 +1,6 @@
 /** What a host has room for: machines (admission.ts) and disk. */
 import { statfs } from "node:fs/promises";
+import type { DiskUse } from "../api/disk.ts";
 import type { Probe, Runner } from "../runners/runner.ts";
 import { Admission, defaultLimits, type Limits } from "./admission.ts";
 import type { Config } from "./config.ts";
@@ -65,9 +66,13 @@ export class Room {
   }
 
   /** Of the disk of the state folder. */
-  async diskFigures(): Promise<{ freeBytes: number; reserveBytes: number }> {
-    const { bavail, bsize } = await statfs(this.#root);
-    return { freeBytes: bavail * bsize, reserveBytes: this.#minFreeMib * 2 ** 20 };
+  async diskFigures(): Promise<DiskUse["disk"]> {
+    const { blocks, bavail, bsize } = await statfs(this.#root);
+    return {
+      totalBytes: blocks * bsize,
+      freeBytes: bavail * bsize,
+      reserveBytes: this.#minFreeMib * 2 ** 20,
+    };
   }
 
   async #freeMib(): Promise<number> {

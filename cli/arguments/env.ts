@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { readSmallFile } from "./small-file.ts";
+import { readTextNow } from "../../client/index.ts";
 
 const MAX_FILE_BYTES = 1 << 20;
 
@@ -19,7 +19,7 @@ export function collectEnv(text: string, before: Environment = {}): Environment 
 /** Adds what a file says: `K=V` or `K` on each line, word for word; empty lines and those that begin with `#` say nothing. */
 export function collectEnvFile(file: string, before: Environment = {}): Environment {
   let all = before;
-  for (const [index, line] of readSmallFile(file, MAX_FILE_BYTES).split(/\r?\n/).entries()) {
+  for (const [index, line] of readText(file).split(/\r?\n/).entries()) {
     const text = line.trimStart();
     if (text === "" || text.startsWith("#")) continue;
     if (!/^[A-Za-z_][A-Za-z0-9_]*(=[^\0]*)?$/.test(text))
@@ -27,4 +27,12 @@ export function collectEnvFile(file: string, before: Environment = {}): Environm
     all = collectEnv(text, all);
   }
   return all;
+}
+
+function readText(file: string): string {
+  try {
+    return readTextNow(file, MAX_FILE_BYTES);
+  } catch (error) {
+    throw new InvalidArgumentError(`Can't read ${file}: ${(error as Error).message}.`);
+  }
 }

@@ -1,8 +1,8 @@
-import { constants, realpathSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { realpathSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { ThawError } from "../errors.ts";
 import { findProjectFile, findRepository } from "./find.ts";
+import { readTextNow } from "./read-text.ts";
 import type { ProjectFile } from "./schema.ts";
 
 /** A project file that was read and found sound. */
@@ -18,24 +18,15 @@ export interface Project {
 
 export const MAX_FILE_BYTES = 65_536;
 
-/** A text file of a bounded size; what is no file (a pipe would block for ever) is refused. @throws ThawError `usage` */
+/** As `readTextNow`. @throws ThawError `usage` */
 export async function readBounded(
   file: string,
-  options: { maxBytes: number; hint: string },
+  { maxBytes, hint }: { maxBytes: number; hint: string },
 ): Promise<string> {
-  const { maxBytes, hint } = options;
-  const refuse = (why: string, cause?: unknown) =>
-    new ThawError("usage", `can't read ${file}: ${why}`, { hint, cause });
   try {
-    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw refuse("it is not a file");
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(maxBytes + 1), 0, maxBytes + 1, 0);
-    if (bytesRead > maxBytes) throw refuse(`it has more than ${maxBytes} bytes`);
-    return new TextDecoder("utf-8", { fatal: true }).decode(buffer.subarray(0, bytesRead));
+    return readTextNow(file, maxBytes);
   } catch (error) {
-    if (error instanceof ThawError) throw error;
-    throw refuse((error as Error).message, error);
+    throw new ThawError("usage", `can't read ${file}: ${(error as Error).message}`, { hint, cause: error });
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { SANDBOX_STATES, TRIGGERS } from "../../api/closed-lists.ts";
+import type { DiskUse } from "../../api/disk.ts";
 import type { EventDetails, EventRecord } from "../../api/event.ts";
 import { NETWORK_VERDICTS } from "../../api/network.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -11,7 +12,7 @@ import { CREATED_FROM, measurements, type Outcome } from "../../engine/measureme
 
 /** A text is given to everybody who asks while it is younger than this: a scrape must cost the daemon little. */
 const MAX_AGE_MS = 1_000;
-/** The loop's delay is measured this often, and what is told of it includes this: each time wakes an idle daemon. */
+/** The loop's delay is measured this often. The figures include this interval. A shorter one would wake an idle daemon more often. */
 const LOOP_MS = 20;
 const EXEC_OUTCOMES = ["ok", "failed", "signal", "oom", "timeout", "error"] as const;
 const CAPTURED_FOR = [...TRIGGERS, "imported"] as const;
@@ -22,7 +23,7 @@ export interface MetricsSource {
   readonly events: Pick<Engine["events"], "lastId" | "after" | "listen">;
   poolList(): { pools: readonly { ready: number; size: number }[] };
   readonly admission: Pick<Engine["admission"], "figures">;
-  diskFigures: Engine["diskFigures"];
+  diskFigures(): Promise<Pick<DiskUse["disk"], "freeBytes" | "reserveBytes">>;
 }
 
 export class Metrics {

@@ -12,7 +12,7 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { Usage } from "./usage.ts";
 
-/** Whoever claimed one runs a command first. */
+/** After a claim. The command of whoever claimed comes first. */
 const REFILL_AFTER_MS = 150;
 /** What could not be made is tried again after this long, and twice as long each time. */
 const RETRY_MS = { first: 2_000, longest: 300_000 };
@@ -22,7 +22,10 @@ const NO_ROOM_MS = 30_000;
 const AUTO_LOOK_MS = 600_000;
 
 /** What a pool is of. */
-export type PoolKey = Pick<PoolState, "name" | "cpus" | "memoryMib">;
+export interface PoolKey extends Pick<PoolState, "name" | "cpus" | "memoryMib"> {
+  /** Of an automatic pool: this snapshot and no other, whatever has the name. */
+  only?: string;
+}
 
 export interface PoolHost {
   /** The snapshot that a sandbox of it would be thawed from now; built when it is missing. */
@@ -67,8 +70,6 @@ export class Pools {
   readonly #pools = new Map<string, Pool>();
   /** One machine at a time: those that somebody waits for come first. */
   readonly #making = new Gate(1);
-  /** By snapshot: how its sandboxes are called, for automatic pools. */
-  readonly #names = new Map<string, PoolKey>();
   #config: Config["pool"] = {};
   #noRoomUntil = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -108,8 +109,7 @@ export class Pools {
   claim(snapshot: StoredSnapshot, from: string): Sandbox | null {
     if (!this.#open) return null;
     if (this.#config === "auto") {
-      this.#usage.note(snapshot.id);
-      this.#names.set(snapshot.id, { name: from });
+      this.#usage.note(snapshot.id, from);
       this.#adjust();
     }
     const pools = this.#all.filter((one) => one.snapshot === snapshot.id);
@@ -124,7 +124,8 @@ export class Pools {
         spare.sandbox.removeAllListeners("ended");
         return spare.sandbox;
       }
-    for (const pool of pools.slice(0, 1)) pool.misses += 1;
+    const [first] = pools;
+    if (first) first.misses += 1;
     measurements.emit("claim", "miss");
     return null;
   }
@@ -138,14 +139,16 @@ export class Pools {
   }
 
   list(): PoolState[] {
-    return this.#all.map(({ key, size, snapshot, spares, hits, misses, problem }) => {
-      const oldestAt = [...spares].map(({ madeAt }) => madeAt).sort()[0] ?? null;
-      const noRoom = spares.size < size && performance.now() < this.#noRoomUntil;
-      return {
-        ...{ ...key, size, snapshot, ready: spares.size, hits, misses, oldestAt },
-        problem: problem ?? (noRoom ? "its spares were ended to make room" : null),
-      };
-    });
+    return this.#all.map(
+      ({ key: { name, cpus, memoryMib }, size, snapshot, spares, hits, misses, problem }) => {
+        const oldestAt = [...spares].map(({ madeAt }) => madeAt).sort()[0] ?? null;
+        const noRoom = spares.size < size && performance.now() < this.#noRoomUntil;
+        return {
+          ...{ name, cpus, memoryMib, size, snapshot, ready: spares.size, hits, misses, oldestAt },
+          problem: problem ?? (noRoom ? "its spares were ended to make room" : null),
+        };
+      },
+    );
   }
 
   /** No spare is left. */
@@ -196,7 +199,7 @@ export class Pools {
         this.#pools.set(text, {
           ...{ key, size, hits: 0, misses: 0, problem: null, retryMs: RETRY_MS.first, notBefore: 0 },
           ...{ spares: new Set(), filling: null, again: false, abort: new AbortController() },
-          snapshot: this.#config === "auto" ? text : null,
+          snapshot: key.only ?? null,
         });
     }
   }
@@ -204,8 +207,8 @@ export class Pools {
   #wanted(): Map<string, { key: PoolKey; size: number }> {
     const wanted = new Map<string, { key: PoolKey; size: number }>();
     if (this.#config === "auto") {
-      for (const [snapshot, size] of this.#usage.sizes())
-        wanted.set(snapshot, { key: this.#names.get(snapshot) ?? { name: snapshot }, size });
+      for (const [snapshot, { name, size }] of this.#usage.sizes())
+        wanted.set(snapshot, { key: { name, only: snapshot }, size });
     } else {
       for (const [name, { size, cpus, memory }] of Object.entries(this.#config))
         if (size > 0)
@@ -242,9 +245,7 @@ export class Pools {
 
   async #refill(pool: Pool): Promise<void> {
     const { signal } = pool.abort;
-    const isAuto = this.#config === "auto" && pool.snapshot !== null;
-    const key = isAuto ? { name: pool.snapshot ?? "" } : pool.key;
-    const snapshot = await this.#host.resolve(key, signal);
+    const snapshot = await this.#host.resolve(pool.key, signal);
     pool.snapshot = snapshot.id;
     await this.#discard(pool, (spare) => spare.snapshot !== snapshot.id);
     while (pool.spares.size > pool.size) {

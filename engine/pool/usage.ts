@@ -6,7 +6,7 @@ const BURST_MS = 10_000;
 const MOST_SPARES = 4;
 
 export class Usage {
-  readonly #asked = new Map<string, number[]>();
+  readonly #asked = new Map<string, { name: string; times: number[] }>();
   readonly #now: () => number;
 
   /** @param now milliseconds that only ever grow */
@@ -14,26 +14,25 @@ export class Usage {
     this.#now = now;
   }
 
-  note(snapshot: string): void {
-    const times = this.#recent(snapshot);
-    times.push(this.#now());
-    this.#asked.set(snapshot, times);
+  /** @param name what who asks calls the snapshot */
+  note(snapshot: string, name: string): void {
+    this.#asked.set(snapshot, { name, times: [...this.#recent(snapshot), this.#now()] });
   }
 
-  /** For each snapshot of the last hour, as many as were asked for in its busiest ten seconds, up to four. */
-  sizes(): Map<string, number> {
-    const sizes = new Map<string, number>();
-    for (const snapshot of this.#asked.keys()) {
+  /** Of each snapshot of the last hour: as many as were asked for in its busiest ten seconds, up to four. */
+  sizes(): Map<string, { name: string; size: number }> {
+    const sizes = new Map<string, { name: string; size: number }>();
+    for (const [snapshot, { name }] of this.#asked) {
       const times = this.#recent(snapshot);
       if (times.length === 0) this.#asked.delete(snapshot);
-      else sizes.set(snapshot, Math.min(MOST_SPARES, busiest(times)));
+      else sizes.set(snapshot, { name, size: Math.min(MOST_SPARES, busiest(times)) });
     }
     return sizes;
   }
 
   #recent(snapshot: string): number[] {
     const since = this.#now() - REMEMBERED_MS;
-    return (this.#asked.get(snapshot) ?? []).filter((time) => time > since);
+    return (this.#asked.get(snapshot)?.times ?? []).filter((time) => time > since);
   }
 }
 

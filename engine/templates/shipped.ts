@@ -15,7 +15,7 @@ export async function shippedNames(dir: string): Promise<string[]> {
 /** By the template's name, or by the tag it gives. Throws `not-found` with the nearest names. */
 export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe> {
   const recipes = await shippedRecipes(dir);
-  const found = recipes.find((recipe) => recipe.name === wanted || recipe.tag === wanted);
+  const found = recipes.find(isCalled(wanted));
   if (found) return found;
   throw new EngineError("not-found", `no template ${wanted}`, {
     hint: suggestNearest(
@@ -28,8 +28,13 @@ export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe
 
 /** Whether `shippedRecipe` finds one. */
 export async function hasShipped(dir: string, wanted: string): Promise<boolean> {
-  return (await shippedRecipes(dir)).some(({ name, tag }) => name === wanted || tag === wanted);
+  return (await shippedRecipes(dir)).some(isCalled(wanted));
 }
+
+const isCalled =
+  (wanted: string) =>
+  ({ name, tag }: Recipe): boolean =>
+    name === wanted || tag === wanted;
 
 export async function shippedRecipes(dir: string): Promise<Recipe[]> {
   const names = await shippedNames(dir);

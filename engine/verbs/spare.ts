@@ -25,12 +25,13 @@ export function poolHost(parts: () => Parts, templatesDir: string): PoolHost {
 async function resolve(
   { sources, config }: Parts,
   templatesDir: string,
-  { name, cpus, memoryMib }: PoolKey,
+  { name, only, cpus, memoryMib }: PoolKey,
   signal: AbortSignal,
 ): Promise<StoredSnapshot> {
   config.required();
   const options = { onProgress: () => {}, signal };
-  const source = (await hasShipped(templatesDir, name)) ? { template: name } : { snapshot: name };
+  const isTemplate = only === undefined && (await hasShipped(templatesDir, name));
+  const source = isTemplate ? { template: name } : { snapshot: only ?? name };
   const { snapshot } = await sources.resolve(source, options);
   return sources.withResources(snapshot, { cpus, memoryMib }, options);
 }

@@ -9,11 +9,13 @@ function usage() {
   const of = new Usage(() => now);
   const ask = (snapshot: string, at: number) => {
     now = at;
-    of.note(snapshot);
+    of.note(snapshot, `the ${snapshot}`);
   };
   const sizes = (at: number) => {
     now = at;
-    return Object.fromEntries(of.sizes());
+    const found = [...of.sizes()];
+    for (const [snapshot, { name }] of found) expect(name).toBe(`the ${snapshot}`);
+    return Object.fromEntries(found.map(([snapshot, { size }]) => [snapshot, size]));
   };
   return { ask, sizes };
 }
