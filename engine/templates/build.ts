@@ -1,5 +1,4 @@
 /** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
-import { statSync } from "node:fs";
 import { chmod, constants, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent } from "../../runners/agent/agent.ts";
@@ -10,8 +9,8 @@ import { randomId } from "../ids.ts";
 import type { HostNetwork } from "../network/host.ts";
 import { mib, type OnProgress, phase } from "../progress.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
-import { keptRootfs } from "../rootfs/kept.ts";
-import { makeRootfs, rootfsDir, suiteOf } from "../rootfs/make.ts";
+import { suiteOf } from "../rootfs/make.ts";
+import { obtainRootfs } from "../rootfs/obtain.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -55,7 +54,8 @@ export async function buildTemplate(
 ): Promise<StoredSnapshot> {
   const { onProgress, signal } = options;
   await needHost(context.runner, false);
-  const base = await rootfs(context, recipe, options);
+  const needTools = () => needHost(context.runner, true);
+  const base = await obtainRootfs({ ...context, needTools }, recipe, options);
   const resources: Resources = {
     cpus: recipe.resources.cpus,
     memoryMib: recipe.resources.memory,
@@ -67,17 +67,22 @@ export async function buildTemplate(
     bootedFrom: null,
     warm: recipe.warm.map((step) => step.run),
     defaults: {
-      ...{ env: recipe.env, user: recipe.user, workdir: recipe.workdir },
+      ...{ env: { ...base.defaults.env, ...recipe.env } },
+      ...{ user: recipe.user ?? base.defaults.user, workdir: recipe.workdir ?? base.defaults.workdir },
       ...(recipe.onThaw.length === 0 ? {} : { onThaw: recipe.onThaw }),
     },
   };
   return bootAndFreeze(
     context,
-    { subject: recipe.name, disks: [base], resources, about, kernel: { suite: suiteOf(recipe) } },
+    { subject: recipe.name, disks: [base.disk], resources, about, kernel: { suite: suiteOf(recipe) } },
     options,
     async (agent) => {
       if (recipe.setup.length === 0) return;
-      await setUp(agent, recipe, { host: context.hostNetwork, onProgress, signal });
+      await setUp(
+        agent,
+        { ...recipe, env: about.defaults.env },
+        { host: context.hostNetwork, onProgress, signal },
+      );
     },
   );
 }
@@ -133,23 +138,6 @@ export async function clearBuild(context: Pick<BuildContext, "home" | "runner">,
   const stateDir = join(context.home.builds, id);
   await context.runner.clear({ id, stateDir });
   await rm(stateDir, { recursive: true, force: true });
-}
-
-async function rootfs(
-  context: BuildContext,
-  recipe: Recipe,
-  { onProgress, signal }: BuildOptions,
-): Promise<string> {
-  const { home, runner } = context;
-  const diskMib = recipe.resources.disk;
-  const kept = await keptRootfs(rootfsDir(home, recipe), { diskMib, runner, signal });
-  if (kept !== null) return kept;
-  await needHost(runner, true);
-  return phase(
-    onProgress,
-    { subject: recipe.name, phase: "root file system", detail: (disk: string) => mib(statSync(disk).size) },
-    () => makeRootfs(home, recipe, signal),
-  );
 }
 
 interface Plan {

@@ -25,8 +25,9 @@ export const recipe = z.strictObject({
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package's name")).default([]),
   setup: z.array(step).default([]),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name"), z.string()).default({}),
-  user: z.string().min(1).max(64).default("root"),
-  workdir: z.string().startsWith("/", "an absolute path").default("/root"),
+  /** Defaults to the root file system's. */
+  user: z.string().min(1).max(64).optional(),
+  workdir: z.string().startsWith("/", "an absolute path").optional(),
   warm: z.array(step).default([]),
   /** Run as root in each new clone, before it is used. */
   onThaw: z.array(step).max(100).default([]),

@@ -18,7 +18,6 @@ test("the least there can be", () => {
     name: "small",
     packages: [],
     onThaw: [],
-    user: "root",
     resources: { cpus: 1, memory: 512, disk: 4096 },
   });
 });
