@@ -110,6 +110,8 @@ export const forkRequest = z.object({
   name: sandboxName.max(36).optional(),
   /** Added to the parent's. */
   labels: labels.optional(),
+  /** Hard end of each child: removed this long after its creation. Default: the host's, not the parent's. */
+  ttlMs: timer,
 });
 /** Changes of a sandbox. */
 export const patchRequest = z.object({

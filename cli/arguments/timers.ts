@@ -12,7 +12,8 @@ export interface TimerFlags {
   wait?: number;
 }
 
-function parseTimer(text: string): number | null {
+/** A duration, or `never`. */
+export function parseTimer(text: string): number | null {
   return text === "never" ? null : parseDuration(text);
 }
 

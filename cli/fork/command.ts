@@ -1,6 +1,7 @@
 import { parseCopies } from "../arguments/count.ts";
 import { collectLabel } from "../arguments/label.ts";
 import { parseSandboxName } from "../arguments/sandbox-name.ts";
+import { parseTimer } from "../arguments/timers.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
 import { RANDOM_NOTE } from "../random-note.ts";
 import type { Define } from "../verbs.ts";
@@ -16,6 +17,11 @@ export const define: Define = (command, exit) => {
         "--label <K=V>",
         "add a label to the copies; they also get the sandbox's labels (may be repeated)",
         collectLabel,
+      )
+      .option(
+        "--ttl <duration>",
+        "remove each copy this long after its creation, even if it is in use",
+        parseTimer,
       )
       .option("--json", "print the sandboxes as JSON"),
   )

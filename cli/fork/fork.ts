@@ -9,6 +9,8 @@ export interface ForkFlags {
   count: number;
   name?: string;
   label?: Record<string, string>;
+  /** Milliseconds; null: never. */
+  ttl?: number | null;
   json?: boolean;
 }
 
@@ -16,7 +18,7 @@ export interface ForkFlags {
 export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
   const request = {
     count: flags.count,
-    ...defined({ name: flags.name, labels: flags.label }),
+    ...defined({ name: flags.name, labels: flags.label, ttlMs: flags.ttl }),
   };
   await withClient(async (client) => {
     using reporter = createReporter(flags);

@@ -16,6 +16,8 @@ export interface ForkOptions extends ResolveOptions {
   name?: string | undefined;
   /** Added to the parent's. */
   labels?: Record<string, string> | undefined;
+  /** Each child is removed this long after its creation; null: never. */
+  ttlMs?: number | null | undefined;
   /** Id of the client's request, by which `madeBy` finds the children. */
   request?: string | undefined;
 }
@@ -80,11 +82,11 @@ export function fork(parts: Parts, reference: string, options: ForkOptions): Pro
 async function forkOne(
   parts: Parts,
   of: { child: Child; parent: Sandbox; origin: ForkOrigin; asked: number },
-  { onProgress, signal, request, labels: added }: ForkOptions,
+  { onProgress, signal, request, labels: added, ttlMs }: ForkOptions,
 ): Promise<Sandbox> {
   const { child, parent, origin, asked } = of;
   const { name, resources, labels, defaults, secrets, network, trusted } = parent.record;
-  const timers = timersFor(parts.config.value, child.name, {}, parts.clock.wall());
+  const timers = timersFor(parts.config.value, child.name, { ttlMs }, parts.clock.wall());
   const need = await needOf(parts, child, resources, origin.difference?.id ?? origin.snapshot);
   await parts.admission.admit(need, { waitMs: 0, onProgress, signal });
   return thawSandbox(parts, {

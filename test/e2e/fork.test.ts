@@ -10,7 +10,7 @@ interface Frozen {
   converged: boolean;
 }
 interface Forked {
-  sandboxes: SandboxRow[];
+  sandboxes: (SandboxRow & { createdAt: string; expiresAt: string | null })[];
   method: string;
   pauseMs: number;
 }
@@ -157,9 +157,15 @@ describe("thaw fork", () => {
       "3",
       "--name",
       "kid",
+      "--ttl",
+      "1h",
     ]);
     process.stdout.write(`fork: ${method}, paused ${pauseMs.toFixed(1)} ms\n`);
     expect(sandboxes.map(({ name }) => name)).toEqual(["kid-1", "kid-2", "kid-3"]);
+    for (const { createdAt, expiresAt } of sandboxes) {
+      const livesMs = Date.parse(expiresAt ?? "") - Date.parse(createdAt);
+      expect(Math.abs(livesMs - 3_600_000)).toBeLessThan(600_000);
+    }
     const look = "cat /tmp/s; pgrep -c -x sleep; hostname; cat /etc/machine-id";
     const seen = await Promise.all(["kid-1", "kid-2", "kid-3", "web"].map((name) => inside(name, look)));
     for (const text of seen) expect(text).toMatch(/^state\n[12]\n/);
@@ -173,6 +179,7 @@ describe("thaw fork", () => {
     await run("rm", "web");
     await killDaemon();
     const again = await thawJson<Forked>(["fork", "kid-1"]);
+    expect(again.sandboxes[0]?.expiresAt).toBeNull();
     expect(await inside(again.sandboxes[0]?.name ?? "", "cat /tmp/s /root/f")).toBe("one\none\n");
   });
 
