@@ -15,7 +15,7 @@ const NAMES = new Set([
   "ALL_PROXY",
   "NO_PROXY",
 ]);
-const PREFIXES = ["LC_", "XDG_", "THAW_", "SSL_CERT_"];
+const PREFIXES = ["LC_", "XDG_", "THAW_", "SSL_CERT_", "OTEL_EXPORTER_OTLP_"];
 
 /**
  * What of a client's environment the daemon gets. A CI runner kills every process that carries its job's tracking variable, and a

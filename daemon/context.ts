@@ -7,6 +7,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { MetricsListener } from "./metrics/listener.ts";
 import type { Previews } from "./preview/previews.ts";
 import type { Requests } from "./requests.ts";
+import type { Traces } from "./traces/traces.ts";
 
 export interface Version {
   version: string;
@@ -21,6 +22,7 @@ export interface DaemonContext {
   requests: Requests;
   previews: Previews;
   metrics: MetricsListener;
+  traces: Traces;
   version: Version;
   startedAt: string;
   /** What starts it again where systemd runs it: its clients can't. */

@@ -25,6 +25,7 @@ import { Requests } from "./requests.ts";
 import { keepLogShort } from "./rotate-log.ts";
 import { createServer } from "./server.ts";
 import { findRestartCommand, tellSystemdReady } from "./systemd.ts";
+import { Traces } from "./traces/traces.ts";
 
 const OOM_SCORE = -500;
 
@@ -89,10 +90,12 @@ const metrics = new MetricsListener({
   version: version.version,
   onFailure: (message) => server.log.warn(message),
 });
+const traces = new Traces({ version: version.version, environment: process.env });
 const server = await createServer({
   engine,
   previews,
   metrics,
+  traces,
   requests: new Requests(engine),
   version,
   startedAt: new Date().toISOString(),
@@ -103,7 +106,10 @@ const server = await createServer({
 // Whoever finds this daemon finds its ports as well.
 await engine.openPorts();
 await previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
-engine.followConfig((config) => metrics.configure(config.metrics));
+engine.followConfig((config) => {
+  metrics.configure(config.metrics);
+  traces.configure(config.telemetry);
+});
 if (!removeSocket(socket))
   fail(`${socket} is not a socket\nhint: remove it, or set THAW_SOCKET to another path`);
 await server.listen({ path: socket });
@@ -128,6 +134,7 @@ server.log.info(
 );
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, shutDown);
+process.on("uncaughtExceptionMonitor", (error) => server.log.fatal({ err: error }, "the daemon ends"));
 process.on("unhandledRejection", (error) => server.log.error({ err: error }, "unhandled rejection"));
 
 let leaving = false;
@@ -139,7 +146,9 @@ function shutDown(): void {
   setTimeout(() => process.exit(0), paced(5000)).unref();
   previews.close();
   metrics.close();
-  void Promise.allSettled([server.close(), engine.close()]).then(() => process.exit(0));
+  void Promise.allSettled([server.close(), engine.close()])
+    .then(() => traces.close())
+    .then(() => process.exit(0));
 }
 
 /** Removes a socket. False when something else is there, which is left alone. */

@@ -3,9 +3,12 @@ import swagger, { type FastifyDynamicSwaggerOptions } from "@fastify/swagger";
 import { fastify, LogController } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { callingAs } from "../engine/caller.ts";
+import { defined } from "../api/defined.ts";
+import { requestId } from "../api/text.ts";
 import { EngineError } from "../engine/errors.ts";
-import { callerOf } from "./caller.ts";
+import { randomId } from "../engine/ids.ts";
+import { currentSpan } from "../engine/tracing.ts";
+import { askedBy } from "./caller.ts";
 import { serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { refuseUnread, sendError } from "./errors.ts";
@@ -48,7 +51,13 @@ export async function createServer(context: DaemonContext): Promise<App> {
   const app: App = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
-    logger: { level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+    logger: {
+      ...{ level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+      formatters: { level: (level) => ({ level }) },
+      mixin: () => defined({ traceparent: currentSpan() }),
+    },
+    requestIdLogLabel: "request",
+    genReqId: ({ headers }) => requestId.safeParse(headers["thaw-request"]).data ?? randomId(),
     routerOptions: { maxParamLength: 400 },
     forceCloseConnections: true,
     clientErrorHandler: refuseUnread,
@@ -77,10 +86,8 @@ export async function createServer(context: DaemonContext): Promise<App> {
     if (!request.url.startsWith("/v1/shutdown")) refuseOlderSelf(context, request.headers);
   });
   // Twice: reading a body loses what the first carries along.
-  app.addHook("onRequest", (request, _reply, done) => callingAs(callerOf(context, request.headers), done));
-  app.addHook("preValidation", (request, _reply, done) =>
-    callingAs(callerOf(context, request.headers), done),
-  );
+  app.addHook("onRequest", (request, _reply, done) => askedBy(context, request.headers, done));
+  app.addHook("preValidation", (request, _reply, done) => askedBy(context, request.headers, done));
   await app.register(
     swagger,
     openApiOptions(context.version.version) as unknown as FastifyDynamicSwaggerOptions,

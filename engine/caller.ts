@@ -1,5 +1,6 @@
 /** On whose behalf something is done, carried along with the work itself so that the audit log can say so. */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { untraced } from "./tracing.ts";
 
 export interface Caller {
   /** How it came: the daemon's socket, or the daemon by itself. */
@@ -21,7 +22,7 @@ export function callingAs<T>(caller: Caller, work: () => T): T {
 
 /** What follows is the daemon's own doing: a timer, a lease. */
 export function callingAsDaemon<T>(work: () => T): T {
-  return callers.run(DAEMON, work);
+  return callers.run(DAEMON, () => untraced(work));
 }
 
 export function currentCaller(): Caller {

@@ -120,6 +120,13 @@ const config = z.strictObject({
       listen: z.string().refine(isListen, "ADDRESS:PORT, such as 127.0.0.1:9464").optional(),
     })
     .default({}),
+  /** Where the spans of what this host does are sent. */
+  telemetry: z
+    .strictObject({
+      /** Of an OpenTelemetry collector that takes OTLP over HTTP: http://127.0.0.1:4318. Absent: what `OTEL_EXPORTER_OTLP_ENDPOINT` says. */
+      endpoint: z.string().refine(isHttpUrl, "an http or https address").optional(),
+    })
+    .default({}),
   /** How machines are run. */
   runner: z
     .strictObject({
@@ -166,6 +173,10 @@ function isServer(text: string): boolean {
 
 function isListen(text: string): boolean {
   return isServer(text) && isIP(text) === 0 && /:\d+$/.test(text);
+}
+
+function isHttpUrl(text: string): boolean {
+  return /^https?:$/.test(URL.parse(text)?.protocol ?? "");
 }
 
 function isOrigin(text: string): boolean {

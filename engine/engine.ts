@@ -48,6 +48,7 @@ import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { Quarantine, quarantineProbe } from "./state/quarantine.ts";
 import type { Recipe } from "./templates/recipe.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
+import { traced } from "./tracing.ts";
 import { build } from "./verbs/build.ts";
 import { actByTimer, memoryPressure } from "./verbs/by-timer.ts";
 import { capture } from "./verbs/capture.ts";
@@ -234,7 +235,11 @@ export class Engine {
 
   create(options: CreateOptions): Promise<Sandbox> {
     const of = { verb: "create", from: createdFrom(options.source) } as const;
-    return measured(of, create(this.#parts, options), (sandbox) => ({ thawsMs: thawsMs([sandbox]) }));
+    return measured(
+      of,
+      () => create(this.#parts, options),
+      (sandbox) => ({ thawsMs: thawsMs([sandbox]) }),
+    );
   }
 
   capture(reference: string, options: Parameters<typeof capture>[2]): Promise<StoredCapture> {
@@ -242,7 +247,7 @@ export class Engine {
   }
 
   rerun(reference: string, options: RerunOptions): Promise<Rerun> {
-    return measured({ verb: "rerun" }, rerun(this.#parts, reference, options));
+    return measured({ verb: "rerun" }, () => rerun(this.#parts, reference, options));
   }
 
   freeze(
@@ -250,15 +255,19 @@ export class Engine {
     tag: string,
     options: ResolveOptions & { request?: string | undefined },
   ): Promise<Freeze> {
-    const work = freeze(this.#parts, reference, { ...options, tag });
+    const work = () => freeze(this.#parts, reference, { ...options, tag });
     return measured({ verb: "freeze" }, work, ({ pauseMs }) => ({ pauseMs }));
   }
 
   fork(reference: string, options: ForkOptions): Promise<Fork> {
     const of = { verb: "fork", from: "fork" } as const;
-    return measured(of, fork(this.#parts, reference, options), ({ sandboxes, pauseMs }) => ({
-      ...{ thawsMs: thawsMs(sandboxes), pauseMs },
-    }));
+    return measured(
+      of,
+      () => fork(this.#parts, reference, options),
+      ({ sandboxes, pauseMs }) => ({
+        ...{ thawsMs: thawsMs(sandboxes), pauseMs },
+      }),
+    );
   }
 
   /** Also one whose record can't be read, by its id: its machine is ended, its folder deleted. */
@@ -287,8 +296,8 @@ export class Engine {
 
   /** Asked again by the same request, it is answered by the state that it has brought about. */
   pauseOrResume(verb: "pause" | "resume", reference: string, request: string | undefined): Promise<Sandbox> {
-    const work = pauseOrResume(this.#parts, verb, reference, request);
-    return verb === "resume" ? measured({ verb }, work) : work;
+    const work = () => pauseOrResume(this.#parts, verb, reference, request);
+    return verb === "resume" ? measured({ verb }, work) : work();
   }
 
   /** Keeps a sandbox's cached folders as they are now, for runs to come. */
@@ -346,7 +355,7 @@ export class Engine {
   }
 
   build(source: SourceRequest, options: Parameters<typeof build>[2]): Promise<StoredSnapshot> {
-    return build(this.#parts, source, options);
+    return traced("build", () => build(this.#parts, source, options));
   }
 
   /** What happens to it by itself, and when. */

@@ -3,6 +3,7 @@ import { EventEmitter } from "node:events";
 import type { ErrorCode } from "../api/error-codes.ts";
 import type { NetworkEntry } from "../api/network.ts";
 import { asEngineError } from "./as-engine-error.ts";
+import { traced } from "./tracing.ts";
 
 export const CREATED_FROM = ["template", "snapshot", "capture", "fork"] as const;
 export type CreatedFrom = (typeof CREATED_FROM)[number];
@@ -25,17 +26,19 @@ export const measurements = new EventEmitter<{
   verdict: [NetworkEntry["verdict"]];
   /** Somebody asked a pool for a sandbox. */
   claim: ["hit" | "miss"];
+  /** Spans went to a collector, or were lost. */
+  spans: [{ result: "sent" | "dropped"; count: number }];
 }>();
 
-/** Reports how `work` ended. @returns what `work` returns */
+/** Does a request, in a span of its own, and reports how it ended. @returns what `work` returns */
 export async function measured<T>(
   of: Pick<Outcome, "verb" | "from">,
-  work: Promise<T>,
+  work: () => Promise<T>,
   figures: (result: T) => Partial<Pick<Outcome, "thawsMs" | "pauseMs">> = () => ({}),
 ): Promise<T> {
   const none = { ...of, thawsMs: [], pauseMs: null };
   try {
-    const result = await work;
+    const result = await traced(of.verb, work, { attributes: of.from ? { "thaw.source": of.from } : {} });
     measurements.emit("outcome", { ...none, result: "ok", ...figures(result) });
     return result;
   } catch (error) {

@@ -1,4 +1,6 @@
 import { defined } from "../api/defined.ts";
+import { part } from "./tracing.ts";
+
 /** What long work tells while it goes on. */
 export interface Progress {
   type: "progress";
@@ -27,7 +29,9 @@ export async function phase<T>(
 ): Promise<T> {
   const started = performance.now();
   onProgress({ type: "progress", subject, phase, state: "started" });
-  const result = await work();
+  // Of a step of a recipe the name may be its command.
+  const [name = phase] = phase.split(":", 1);
+  const result = await part(name, work);
   const note = detail?.(result);
   onProgress({
     type: "progress",

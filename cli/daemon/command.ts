@@ -71,7 +71,7 @@ export const define: Define = (command, exit) => {
     .description("print the daemon's log")
     .option("-f, --follow", "keep printing as more comes")
     .option("-n, --tail <lines>", "only the last lines", parseLines)
-    .option("--json", "print each line as a JSON string")
+    .option("--json", "print each line as a JSON object")
     .addHelpText("after", "\nExample:\n  $ thaw daemon logs -f")
     .action(async (flags: { follow?: boolean; tail?: number; json?: boolean }) => {
       const { showLogs } = await import("./logs.ts");

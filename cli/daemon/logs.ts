@@ -88,12 +88,24 @@ async function printJournal(args: string[], print: (lines: readonly string[]) =>
   }
 }
 
+/** A line as the daemon logs it, or one that something else has written there. */
+function asObject(line: string): string {
+  try {
+    const parsed: unknown = JSON.parse(line);
+    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed))
+      return JSON.stringify(parsed);
+  } catch {
+    // Of Node itself, say.
+  }
+  return JSON.stringify({ msg: line });
+}
+
 /** `thaw daemon logs`. With `follow` it goes on until interrupted. */
 export async function showLogs(flags: { follow?: boolean; tail?: number; json?: boolean }): Promise<void> {
   requireLocalContext("daemon logs");
   const { home, socket } = findPaths();
   const print = (lines: readonly string[]): void => {
-    for (const line of lines) writeOut(`${flags.json === true ? JSON.stringify(line) : cleanText(line)}\n`);
+    for (const line of lines) writeOut(`${flags.json === true ? asObject(line) : cleanText(line)}\n`);
   };
   const journal = planJournal({ home, socket }, flags);
   if (journal !== null) return printJournal(journal, print);

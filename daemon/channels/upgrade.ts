@@ -4,9 +4,8 @@ import type { Duplex } from "node:stream";
 import type { FastifyBaseLogger } from "fastify";
 import { WebSocketServer } from "ws";
 import { closeCode } from "../../api/channels.ts";
-import { callingAs } from "../../engine/caller.ts";
 import { EngineError } from "../../engine/errors.ts";
-import { callerOf } from "../caller.ts";
+import { askedBy } from "../caller.ts";
 import type { DaemonContext } from "../context.ts";
 import { apiErrorOf } from "../errors.ts";
 import { requestIdOf } from "../requests.ts";
@@ -35,8 +34,8 @@ export function serveChannels(server: Server, context: DaemonContext, log: Fasti
       const serve = routeOf(request);
       if (!serve) return refuse(socket, 404, "Not Found");
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        callingAs(callerOf(context, request.headers), () => serve(context, new Connection(webSocket))).catch(
-          (error) => log.error({ err: error }, "a channel failed"),
+        askedBy(context, request.headers, () => serve(context, new Connection(webSocket))).catch((error) =>
+          log.error({ err: error }, "a channel failed"),
         );
       });
     } catch (error) {

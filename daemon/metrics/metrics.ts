@@ -109,6 +109,12 @@ export class Metrics {
     labelNames: ["result"],
     registers: this.#registers,
   });
+  readonly #spans = new Counter({
+    name: "thaw_trace_spans_total",
+    help: "Spans of traces, by result; dropped: the collector did not take them, or not fast enough",
+    labelNames: ["result"],
+    registers: this.#registers,
+  });
   readonly #diskFree = new Gauge({
     name: "thaw_disk_free_bytes",
     help: "Free bytes on the disk of the state folder",
@@ -134,6 +140,7 @@ export class Metrics {
     });
     measurements.on("outcome", (outcome) => this.#note(outcome));
     measurements.on("claim", (result) => this.#claims.inc({ result }));
+    measurements.on("spans", ({ result, count }) => this.#spans.inc({ result }, count));
     measurements.on("verdict", (verdict) => this.#verdicts.inc({ verdict }));
   }
 
@@ -215,6 +222,7 @@ export class Metrics {
     for (const trigger of CAPTURED_FOR) this.#captures.inc({ trigger }, 0);
     for (const verdict of NETWORK_VERDICTS) this.#verdicts.inc({ verdict }, 0);
     for (const result of ["hit", "miss"]) this.#claims.inc({ result }, 0);
+    for (const result of ["sent", "dropped"]) this.#spans.inc({ result }, 0);
     for (const reason of REFUSALS) this.#refused.inc({ verb: "create", reason }, 0);
   }
 

@@ -6,7 +6,10 @@ import type { App, DaemonContext } from "../context.ts";
 /** Only a build made before this time (ms since 1970) ends: several newer clients may ask. */
 const shutdownQuery = z.object({ olderThan: z.coerce.number().optional() });
 
-export function infoRoutes(app: App, { engine, metrics, version, startedAt, shutDown }: DaemonContext): void {
+export function infoRoutes(
+  app: App,
+  { engine, metrics, traces, version, startedAt, shutDown }: DaemonContext,
+): void {
   app.get("/v1/info", { schema: { response: { 200: daemonInfo } } }, async () => ({
     version: version.version,
     digest: version.digest,
@@ -19,7 +22,7 @@ export function infoRoutes(app: App, { engine, metrics, version, startedAt, shut
   }));
 
   app.get("/v1/doctor", { schema: { response: { 200: doctorReport } } }, async () => {
-    const probes = [...(await engine.doctor()), ...(await metrics.probes())];
+    const probes = [...(await engine.doctor()), ...(await metrics.probes()), ...(await traces.probes())];
     return { ready: !probes.some(({ fatal, state }) => fatal && state === "missing"), probes };
   });
 

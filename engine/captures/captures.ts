@@ -25,6 +25,7 @@ import { ASKED_FILE, writeAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
+import { type Attributes, part, traced } from "../tracing.ts";
 import { type CaptureManifest, type CapturePart, captureManifest, caseKind } from "./case-file.ts";
 import { type CheckContext, LEFT_OUT } from "./check.ts";
 import { readCore } from "./core.ts";
@@ -114,7 +115,12 @@ export class Captures {
   }
 
   /** As `take`, but nothing is stored before it is confirmed, with how the exec then ended. */
-  async takeProvisional(sandbox: Subject, cause: Cause): Promise<PendingCapture> {
+  takeProvisional(sandbox: Subject, cause: Cause): Promise<PendingCapture> {
+    const attributes = { "thaw.sandbox": sandbox.record.id, "thaw.trigger": cause.ending.trigger };
+    return traced("capture", () => this.#takeProvisional(sandbox, cause), { attributes });
+  }
+
+  async #takeProvisional(sandbox: Subject, cause: Cause): Promise<PendingCapture> {
     const { file, dir } = await this.#freeze(sandbox, cause);
     return {
       confirm: async (ending) => {
@@ -167,7 +173,12 @@ export class Captures {
   }
 
   /** Freezes. The machine stands still for some ten milliseconds and is then as before. What is left to do goes on behind it. */
-  async take(sandbox: Subject, cause: Cause): Promise<Taken> {
+  take(sandbox: Subject, cause: Cause): Promise<Taken> {
+    const attributes = { "thaw.sandbox": sandbox.record.id, "thaw.trigger": cause.ending.trigger };
+    return traced("capture", () => this.#take(sandbox, cause), { attributes, told: describeTaken });
+  }
+
+  async #take(sandbox: Subject, cause: Cause): Promise<Taken> {
     const { exec, ending } = cause;
     const known = this.#inherited.get(exec?.record.id ?? "");
     if (known) return known;
@@ -192,7 +203,7 @@ export class Captures {
       const verdict = await differenceVerdict(this.#context, sandbox, quietly());
       const frozen =
         verdict.state === "works"
-          ? await this.#difference(sandbox, dir, asked)
+          ? await part("difference", () => this.#difference(sandbox, dir, asked))
           : await asked.then(() => this.#whole(sandbox));
       const [inside, writtenOut] = await asked;
       const file = await this.#describe(id, sandbox, cause, { ...frozen, ...inside, writtenOut });
@@ -356,11 +367,11 @@ export class Captures {
   }
 
   #storeLater(id: string): void {
-    const work = this.store.whileStoring(this.#storing.run(() => this.#store(id)));
+    const work = this.store.whileStoring(this.#storing.run(() => part("store", () => this.#store(id))));
     work
       .then(
         async (capture) => {
-          await this.verify(capture, this.#leaving.signal);
+          await part("verify", () => this.verify(capture, this.#leaving.signal));
           await this.scans.of(capture);
         },
         async (error: unknown) => {
@@ -437,6 +448,10 @@ function destinationsOf({ network }: Subject): CaseFile["egress"] {
 
 function takenOf({ id, changedBytes, pauseMs, fingerprint: of }: CaseFile): Taken {
   return { id, changedBytes: changedBytes.memory + changedBytes.disk, pauseMs, fingerprint: of };
+}
+
+function describeTaken({ id, changedBytes, pauseMs }: Taken): Attributes {
+  return { "thaw.capture": id, "thaw.changed_bytes": changedBytes, "thaw.pause_ms": pauseMs };
 }
 
 interface Frozen {

@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ErrorCode } from "../../api/error-codes.ts";
 import type { ExecExit } from "../../api/exec.ts";
+import { exitCodeOf } from "../../api/exit-code.ts";
 import { paced } from "../../host/pace.ts";
 import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
@@ -14,6 +15,7 @@ import { EngineError } from "../errors.ts";
 import { Mask } from "../secrets/mask.ts";
 import type { SecretMatcher } from "../secrets/matcher.ts";
 import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
+import { type Attributes, doingFor, type Span } from "../tracing.ts";
 import { type Ending, endingOf, wantsCapture } from "./ending.ts";
 import { ExecLog, type Output } from "./log.ts";
 import { type ExecRecord, execKind } from "./record.ts";
@@ -59,6 +61,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   #stdinSent = 0;
   /** It is being started, and nobody was told yet that it was. */
   #untold = false;
+  /** From its start to its end; null: nobody follows it, or an earlier daemon started it. */
+  span: Span | null = null;
   /** A client has sent a signal that ends programs. */
   #interrupted = false;
   /** Takes a capture of an end, before anything is torn down; the machine is as the end left it. Called for those that are wanted. */
@@ -218,8 +222,15 @@ export class Exec extends EventEmitter<ExecEvents> {
 
   async #takeCapture(ending: Ending): Promise<void> {
     if (this.onEnding === null) return;
-    this.record.captured = await this.onEnding(ending).catch((error: Error) => ({ error: error.message }));
+    const { onEnding } = this;
+    this.record.captured = await this.#inSpan(() => onEnding(ending)).catch((error: Error) => ({
+      error: error.message,
+    }));
     await this.#persist();
+  }
+
+  #inSpan<T>(work: () => Promise<T>): Promise<T> {
+    return doingFor(this.span?.traceparent ?? null, work);
   }
 
   /** Keeps what starts it again. */
@@ -338,7 +349,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   /** Frozen while the kernel holds it, then let go: the first one of an exec, whatever becomes of the exec. */
   #crashed(crash: Crash): void {
     const take = this.record.captured === null && this.#crash === null ? this.onCrash : null;
-    const taken = take ? take(crash).catch(() => null) : Promise.resolve(null);
+    const taken = take ? this.#inSpan(() => take(crash)).catch(() => null) : Promise.resolve(null);
     if (take) this.#crash = taken;
     void taken.then(() => this.#agent?.release(this.record.id, crash.pid)).catch(() => {});
   }
@@ -363,11 +374,20 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.record.endedAt = new Date().toISOString();
     // the end of a short command may be handled before the answer to its start
     if (state === "exited") this.#tellStarted();
+    this.span?.end(this.#endForSpan());
     this.emit("ended");
     await this.#log.flush();
     await this.#persist();
     // Only now may the guest drop what it still holds.
     if (state === "exited") await this.#agent?.forget(this.record.id).catch(() => {});
+  }
+
+  #endForSpan(): Attributes {
+    const { exit, error } = this.record;
+    if (error !== null) return { "error.type": error.code };
+    if (exit === null) return {};
+    const how = exit.signal === null ? {} : { "thaw.signal": exit.signal };
+    return { ...how, "process.exit.code": exitCodeOf(exit), "thaw.timed_out": exit.timedOut };
   }
 
   #arm(): void {

@@ -17,6 +17,7 @@ import { SecretMatcher } from "../secrets/matcher.ts";
 import { sealSecrets } from "../secrets/sealed.ts";
 import type { Suspect } from "../state/quarantine.ts";
 import { readRecordNow } from "../state/record.ts";
+import { beginSpan } from "../tracing.ts";
 import { execsDir } from "./dir.ts";
 import type { SandboxRecord } from "./record.ts";
 
@@ -122,6 +123,7 @@ export class ExecTable {
       error: null,
     };
     const exec = await Exec.create(this.#dir, record, this.#secrets);
+    exec.span = beginSpan("exec", { "thaw.sandbox": record.sandbox, "thaw.exec": id });
     this.all.set(id, exec);
     host.follow(exec);
     if (capture !== "never") {
@@ -130,9 +132,10 @@ export class ExecTable {
     }
     void this.#dropOld();
     watch?.(exec);
+    const { span } = exec;
     await exec.start(agent, {
       ...request,
-      env: { ...defaults.env, ...request.env },
+      env: { ...(span ? { TRACEPARENT: span.traceparent } : {}), ...defaults.env, ...request.env },
       cwd: request.cwd ?? workdirFor(request.user, defaults),
       user: request.user ?? defaults.user,
       ...(holdsCrashes(capture) ? { holdCrashes: true } : {}),

@@ -29,6 +29,7 @@ import type { Suspect } from "../state/quarantine.ts";
 import { writeRecord } from "../state/record.ts";
 import { exercise } from "../templates/exercise.ts";
 import { runOnThaw } from "../templates/on-thaw.ts";
+import { part } from "../tracing.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
 import { recordPath } from "./dir.ts";
@@ -225,27 +226,30 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     // The time before does not count as idle.
     this.#uses.acquire()();
     this.network.refresh();
-    await machine.resume();
+    await part("resume", () => machine.resume());
     this.#link.hangUp();
-    await this.#link.connect(machine, {
+    const greeting = {
       ...identityOf(this.record),
       deadlineMs: HELLO_DEADLINE_MS,
       ...(signal ? { signal } : {}),
-    });
-    if (clone === true) await runOnThaw(this.#link.needAgent(this.record), this.record.defaults, signal);
+    };
+    await part("greet", () => this.#link.connect(machine, greeting));
+    if (clone === true) await this.#runOnThaw(signal);
     this.#begin();
   }
 
   async #make(snapshot: SnapshotFiles, options: ThawOptions): Promise<void> {
     const { signal, difference, cache } = options;
-    const machine = await this.#link.thaw({ snapshot, difference, cache }, signal);
+    const files = { snapshot, difference, cache };
+    const machine = await part("make machine", () => this.#link.thaw(files, signal));
+    const greeting = {
+      ...identityOf(this.record),
+      guestIsBetweenFrames: options.frozenLive !== true,
+      deadlineMs: HELLO_DEADLINE_MS,
+      ...(signal ? { signal } : {}),
+    };
     try {
-      await this.#link.connect(machine, {
-        ...identityOf(this.record),
-        guestIsBetweenFrames: options.frozenLive !== true,
-        deadlineMs: HELLO_DEADLINE_MS,
-        ...(signal ? { signal } : {}),
-      });
+      await part("greet", () => this.#link.connect(machine, greeting));
     } catch (error) {
       const text = await machine.console().catch(() => "");
       await this.#link.stop();
@@ -256,8 +260,14 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       const { defaults } = this.record;
       const paths = this.record.cache?.paths ?? [];
       if (cache !== undefined) await mountCache(agent, { paths, user: defaults.user, signal });
-      if (options.clone === true) await runOnThaw(agent, defaults, signal);
+      if (options.clone === true) await this.#runOnThaw(signal);
     });
+  }
+
+  async #runOnThaw(signal: AbortSignal | undefined): Promise<void> {
+    const { defaults } = this.record;
+    const agent = this.#link.needAgent(this.record);
+    await part("onThaw", () => runOnThaw(agent, defaults, signal));
   }
 
   /** Its machine ends when the work fails. */

@@ -12,6 +12,7 @@ import { noNetwork } from "../network/policy.ts";
 import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
+import { part } from "../tracing.ts";
 import { policyFor } from "./network.ts";
 import { obtain } from "./obtain.ts";
 
@@ -66,7 +67,7 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       replay = await openCapture(parts, options);
       const { snapshot: found, from } = replay
         ? { snapshot: replay.snapshot, from: replay.capture.id }
-        : await sources.resolve(source, options);
+        : await part("resolve", () => sources.resolve(source, options));
       const snapshot = await sources.withResources(found, options, options);
       using _thawed = archive.holds.take(snapshot.id);
       using cache = options.cache && (await parts.caches.open(options.cache, snapshot, signal));

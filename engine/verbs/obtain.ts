@@ -3,6 +3,7 @@ import { randomId } from "../ids.ts";
 import type { Parts } from "../parts.ts";
 import type { OnProgress } from "../progress.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
+import { part } from "../tracing.ts";
 import { needOf } from "./need.ts";
 import { type NewSandbox, thawSandbox } from "./thaw.ts";
 
@@ -41,7 +42,7 @@ async function thawNow(parts: Parts, wanted: Wanted): Promise<Sandbox> {
   try {
     const image = origin?.difference?.id ?? snapshot.id;
     const need = await needOf(parts, { id, name }, snapshot.manifest.resources, image);
-    await admission.admit(need, { waitMs, onProgress, signal });
+    await part("admit", () => admission.admit(need, { waitMs, onProgress, signal }));
     return await thaws.run(() => thawSandbox(parts, { ...wanted, id, name }));
   } catch (error) {
     registry.release(name);

@@ -16,6 +16,7 @@ import { Sandbox } from "../sandboxes/sandbox.ts";
 import type { SealedSecrets } from "../secrets/sealed.ts";
 import { isFrozenLive } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
+import { part } from "../tracing.ts";
 import { discard } from "./remove.ts";
 import { watch } from "./watch.ts";
 
@@ -60,7 +61,16 @@ export interface NewSandbox {
 }
 
 /** Resolves when its agent has answered. On failure nothing is left of it. Its room was admitted before. */
-export async function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandbox> {
+export function thawSandbox(parts: Parts, made: NewSandbox): Promise<Sandbox> {
+  const attributes = {
+    "thaw.sandbox": made.id,
+    "thaw.snapshot": made.snapshot.id,
+    "thaw.spare": made.spare !== undefined,
+  };
+  return part("thaw", () => thawOrDiscard(parts, made), attributes);
+}
+
+async function thawOrDiscard(parts: Parts, made: NewSandbox): Promise<Sandbox> {
   const { id, name, from, snapshot, origin, asked, spare } = made;
   if (spare === undefined) made.signal.throwIfAborted();
   const sandbox = spare ?? newSandbox(parts, made);

@@ -275,6 +275,25 @@ test("daemon logs -f goes on with a log that is moved away", async () => {
   closeSync(log);
 });
 
+test("daemon logs --json prints objects, also of lines that the daemon did not write", async () => {
+  await using server = await startServer({});
+  const home = join(server.folder, "home");
+  mkdirSync(home, { recursive: true });
+  writeFileSync(join(home, "daemon.log"), '{"level":"info","msg":"ready"}\n{"level":"in\n[1]\n\u001b[2J\n');
+  const { code, out } = await thaw(server, "daemon", "logs", "--json");
+  expect(code).toBe(0);
+  expect(
+    out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line)),
+  ).toEqual([
+    { level: "info", msg: "ready" },
+    ...['{"level":"in', "[1]", "\u001b[2J"].map((msg) => ({ msg })),
+  ]);
+  expect(out).not.toContain("\u001b");
+});
+
 test("completion knows the values of a flag that takes one of a few, and leaves others to files", async () => {
   expect(await complete(["capture", "ls", "--trigger", "p"])).toEqual(["panic"]);
   expect(await complete(["run", "--network", ""])).toEqual(["audit", "none", "open"]);

@@ -62,13 +62,21 @@ describe("metrics", () => {
     events.append({ type: "capture.created", ...about("c1", null), details });
     events.append({ type: "capture.created", ...about("c2", null), details: { imported: true } });
     events.append({ type: "capture.failed", ...about("c3", null), details: {} });
-    await measured({ verb: "create", from: "template" }, Promise.resolve(), () => ({ thawsMs: [40] }));
-    const full = Promise.reject(new EngineError("no-capacity", "full"));
+    await measured(
+      { verb: "create", from: "template" },
+      async () => {},
+      () => ({ thawsMs: [40] }),
+    );
+    const full = () => Promise.reject(new EngineError("no-capacity", "full"));
     await expect(measured({ verb: "create", from: "capture" }, full)).rejects.toThrow("full");
-    await measured({ verb: "fork", from: "fork" }, Promise.resolve(), () => ({
-      thawsMs: [9, 9],
-      pauseMs: 20,
-    }));
+    await measured(
+      { verb: "fork", from: "fork" },
+      async () => {},
+      () => ({
+        thawsMs: [9, 9],
+        pauseMs: 20,
+      }),
+    );
     const values = valuesOf(await metrics.text());
     const wanted = {
       'thaw_build_info{version="1.2.3"}': 1,
