@@ -327,11 +327,14 @@ export interface Runner {
   configure(settings: RunnerSettings): void;
   /** Never throws. One entry per thing the host needs. Cheap (no boot): what costs time is proven at first use and remembered. */
   probe(): Promise<Probe[]>;
-  /** Fetches and unpacks what machines boot from, once per version; quick when it is there. `kernelDir` goes into `needs` and `boot`. */
+  /**
+   * Fetches and unpacks what machines boot from, once per version; quick when it is there. `kernelDir` goes into `needs` and `boot`. `library` is a
+   * tree stream (docs/PROTOCOL.md) of the modules that a guest can load, as its `/lib/modules/VERSION`; null: there is none.
+   */
   prepareKernel(
     source: KernelSource,
     signal?: AbortSignal,
-  ): Promise<{ kernelDir: string; version: string; cached: boolean }>;
+  ): Promise<{ kernelDir: string; version: string; library: string | null; cached: boolean }>;
   /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
   /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`, but for a proof of KVM that an upgrade of the host asks for again. */

@@ -1,4 +1,5 @@
 /** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
+import { createReadStream } from "node:fs";
 import { chmod, constants, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent } from "../../runners/agent/agent.ts";
@@ -211,6 +212,8 @@ async function bootAndFreeze(
         return greetBooted(machine, signal);
       },
     );
+    if (kernel.library !== null)
+      await giveModules(agent, { subject, ...kernel, library: kernel.library }, onProgress);
     await work(agent);
     await phase(onProgress, { subject, phase: "warm" }, async () => {
       await agent.quiesce();
@@ -249,6 +252,25 @@ async function bootAndFreeze(
     await (machine as Machine | null)?.stop().catch(() => {});
     await rm(stateDir, { recursive: true, force: true });
   }
+}
+
+/** The modules of its kernel, for a guest that does not have them: its disk is its own, whatever image it is of. */
+async function giveModules(
+  agent: Agent,
+  { subject, version, library }: { subject: string; version: string; library: string },
+  onProgress: OnProgress,
+): Promise<void> {
+  const target = `/lib/modules/${version}`;
+  const has = await agent.stat(`${target}/modules.dep`).then(
+    () => true,
+    () => false,
+  );
+  if (has) return;
+  await phase(
+    onProgress,
+    { subject, phase: "modules", detail: ({ bytes }: { bytes: number }) => mib(bytes) },
+    () => agent.treeIn(target, createReadStream(library, { highWaterMark: 2 ** 20 })),
+  );
 }
 
 async function greetBooted(machine: Machine, signal: AbortSignal): Promise<Agent> {

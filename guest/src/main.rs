@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use thaw_agent::agent::{Agent, Config};
 use thaw_agent::exec::crash_handler;
 use thaw_agent::network::interface;
-use thaw_agent::{init, log};
+use thaw_agent::{init, init::modules, log};
 
 const USAGE: &str =
     "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1 of a machine, without arguments)";
@@ -16,11 +16,14 @@ fn main() -> ExitCode {
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
         return init::run();
     }
-    if let [_, verb, pid, signal] =
-        std::env::args_os().filter_map(|word| word.into_string().ok()).collect::<Vec<_>>().as_slice()
+    let words: Vec<_> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
+    if let [_, verb, pid, signal] = words.as_slice()
         && verb == crash_handler::VERB
     {
         return crash_handler::run(pid, signal);
+    }
+    if let Some(module) = modules::wanted(&words) {
+        return modules::run(module);
     }
     let mut socket = None;
     let mut config = Config::default();

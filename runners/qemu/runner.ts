@@ -78,12 +78,12 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     },
     probe: () => probe(context, thaws, options),
     async prepareKernel(source, signal) {
-      const { dir, version, cached } = await prepareKernel({
+      const { dir, ...kernel } = await prepareKernel({
         ...source,
         ...kernels,
         ...(signal ? { signal } : {}),
       });
-      return { kernelDir: dir, version, cached };
+      return { kernelDir: dir, ...kernel };
     },
     needs: (kernelDir, signal) => needs(context, kernelDir, signal),
     async incompatibilities(snapshot, difference) {

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { afterEach, describe, expect, test } from "vitest";
+import { moduleLibrary } from "../../runners/qemu/kernel/library.ts";
 import { CHOICE, keepParts } from "../../runners/qemu/kernel/parts.ts";
 import { prepareKernel } from "../../runners/qemu/kernel/prepare.ts";
 
@@ -83,11 +84,70 @@ test("modules come out plain however they are compressed, and built-in ones are 
   expect(readdirSync(target).sort()).toEqual([
     "modules.choice",
     "modules.list",
+    "modules.tree",
     "pvpanic_pci.ko",
     "virtio_blk.ko",
     "virtio_ring.ko",
     "vmlinuz",
   ]);
+});
+
+/** What kmod finds under a key. Source: libkmod/libkmod-index.c, index_search__node. */
+function lookUp(index: Buffer, key: string): string[] {
+  const text = (at: number): string => index.toString("latin1", at, index.indexOf(0, at));
+  let offset = index.readUInt32BE(8);
+  for (let rest = key; ; ) {
+    let at = offset % 2 ** 28;
+    if (offset >= 2 ** 31) {
+      const prefix = text(at);
+      if (!rest.startsWith(prefix)) return [];
+      rest = rest.slice(prefix.length);
+      at += prefix.length + 1;
+    }
+    const hasChildren = (offset & 0x2000_0000) !== 0;
+    const [first = 0, last = 0] = hasChildren ? index.subarray(at, at + 2) : [];
+    const children = hasChildren ? at + 2 : at;
+    if (rest === "") {
+      if ((offset & 0x4000_0000) === 0) return [];
+      at = hasChildren ? children + 4 * (last - first + 1) : at;
+      const values: string[] = [];
+      for (let n = index.readUInt32BE(at); n > 0; n--) {
+        values.push(text(at + 8));
+        at = index.indexOf(0, at + 8) - 3;
+      }
+      return values;
+    }
+    const byte = rest.charCodeAt(0);
+    if (!hasChildren || byte < first || byte > last) return [];
+    offset = index.readUInt32BE(children + 4 * (byte - first));
+    if (offset === 0) return [];
+    rest = rest.slice(1);
+  }
+}
+
+test("what a guest can load: modules with all they depend on, and the lists by which the agent and kmod find them", () => {
+  const module = (path: string, info: string) => ({ path, content: Buffer.from(`ELF\0${info}\0`) });
+  const files = moduleLibrary(
+    new Map([
+      ["nf_nat", module("kernel/net/nf-nat.ko", "depends=nf_conntrack\0alias=ip-nat")],
+      ["nf_conntrack", module("kernel/net/nf_conntrack.ko", "depends=libcrc32c")],
+      ["libcrc32c", module("kernel/lib/libcrc32c.ko", "depends=\0softdep=pre: crc32c")],
+      ["loop", module("kernel/drivers/loop.ko", "depends=\0alias=block-major-7-*\0alias=char-major-10-237")],
+      ["xt_nat", module("kernel/net/xt_nat.ko", "depends=nf_nat,built_in\0alias=ip-nat")],
+    ]),
+    "kernel/fs/ext4/ext4.ko\nkernel/lib/crc-t10dif.ko\n",
+  );
+  const nat = "kernel/net/nf-nat.ko: kernel/net/nf_conntrack.ko kernel/lib/libcrc32c.ko";
+  expect(String(files.get("modules.dep")).split("\n")).toContain(nat);
+  expect(String(files.get("modules.alias")).split("\n")).toContain("alias block_major_7_* loop");
+  expect(String(files.get("modules.softdep"))).toBe("softdep libcrc32c pre: crc32c\n");
+  const index = (name: string, key: string) => lookUp(files.get(`modules.${name}.bin`) as Buffer, key);
+  expect(index("dep", "nf_nat")).toEqual([nat]);
+  expect(index("dep", "xt_nat")).toEqual([`kernel/net/xt_nat.ko: kernel/net/nf-nat.ko${nat.slice(nat.indexOf(":") + 1)}`]);
+  expect(index("dep", "nf")).toEqual([]);
+  expect(index("alias", "ip_nat")).toEqual(["nf_nat", "xt_nat"]);
+  expect(index("alias", "block_major_7_*")).toEqual(["loop"]);
+  expect(index("builtin", "crc_t10dif")).toEqual([""]);
 });
 
 test("a kernel without a driver is refused with the names of all that it lacks", async () => {

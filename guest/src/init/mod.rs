@@ -2,7 +2,7 @@
 //!
 //! Nothing is done about the agent's own OOM score: the kernel never chooses PID 1, and children would inherit the exemption.
 
-mod modules;
+pub mod modules;
 mod mounts;
 mod port;
 mod room;
@@ -16,8 +16,8 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 
-/// Open files for the agent and what it starts.
-const OPEN_FILES: libc::rlimit = libc::rlimit { rlim_cur: 65_536, rlim_max: 524_288 };
+/// Open files for the agent and what it starts. No process may have more than the kernel's `fs.nr_open`, which is 1,048,576.
+const OPEN_FILES: libc::rlimit = libc::rlimit { rlim_cur: 65_536, rlim_max: 1_048_576 };
 
 /// Boots, serves, and powers off.
 pub fn run() -> ExitCode {
@@ -41,6 +41,7 @@ fn boot() -> io::Result<()> {
     }
     mounts::late();
     room::furnish();
+    modules::serve();
     interface::raise_loopback();
     set_hostname();
     limit_open_files();

@@ -43,7 +43,8 @@ pub fn late() {
     for directory in ["/tmp", "/etc"] {
         let _ = fs::create_dir_all(directory);
     }
-    for controller in ["memory", "pids", "cpu"] {
+    // Those that execs are watched with, and those that container runtimes ask for besides.
+    for controller in ["memory", "pids", "cpu", "cpuset", "io"] {
         // One at a time: a kernel without one still has the others.
         let _ = fs::write(format!("{}/cgroup.subtree_control", crate::exec::cgroup::ROOT), format!("+{controller}"));
     }

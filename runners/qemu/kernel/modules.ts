@@ -1,4 +1,4 @@
-/** Which kernel modules a guest needs, and the order to load them in. */
+/** Which kernel modules a guest gets, what they say about themselves, and the order to load them in. */
 
 /** What the guest's devices need: disk, agent port, and telling QEMU of a panic. Their dependencies are found in the modules themselves. */
 export const WANTED_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "pvpanic_pci"] as const;
@@ -15,15 +15,38 @@ export const NETWORK_MODULES = [
   "tcp_diag",
 ] as const;
 
-/** What containers inside the guest need for networks of their own; their way out is the guest's. */
-export const CONTAINER_MODULES = ["veth", "bridge"] as const;
+/**
+ * What the guest can load when it is needed: where these modules lie in a kernel's package, as their paths begin. Networks and packet filters,
+ * file systems and block devices that need no hardware.
+ */
+export const LOADABLE_MODULES = [
+  ...["net/802/", "net/8021q/", "net/bridge/", "net/ipv4/", "net/ipv6/", "net/llc/", "net/unix/", "net/xfrm/"],
+  ...["nf", "x", "ipset/"].map((name) => `net/netfilter/${name}`),
+  ...["act_mirred.", "cls_bpf.", "cls_u32.", "sch_htb.", "sch_ingress.", "sch_netem.", "sch_tbf."].map(
+    (name) => `net/sched/${name}`,
+  ),
+  ...["dummy.", "ifb.", "ipvlan/", "macvlan.", "macvtap.", "tap.", "tun.", "veth.", "vrf.", "vxlan", "wireguard/"].map(
+    (name) => `drivers/net/${name}`,
+  ),
+  ...["drivers/block/loop.", "drivers/block/nbd.", "drivers/block/zram/", "drivers/md/dm-crypt.", "drivers/md/dm-verity."],
+  ...["fat", "fuse", "isofs", "overlayfs", "squashfs"].map((name) => `fs/${name}/`),
+  ...["nls_ascii.", "nls_cp437.", "nls_iso8859-1.", "nls_utf8."].map((name) => `fs/nls/${name}`),
+] as const;
 
-/** The names a module says it depends on, read from the `depends=` entry of its `.modinfo` section. */
+/** The values that a module's `.modinfo` has under `key`. */
+export function moduleInfo(module: Buffer, key: "depends" | "alias" | "softdep"): string[] {
+  const mark = `\0${key}=`;
+  const values: string[] = [];
+  for (let at = module.indexOf(mark, 0, "latin1"); at >= 0; at = module.indexOf(mark, at + 1, "latin1")) {
+    const from = at + mark.length;
+    values.push(module.toString("latin1", from, module.indexOf(0, from)));
+  }
+  return values;
+}
+
+/** The names a module says it depends on. */
 export function moduleDependencies(module: Buffer): string[] {
-  const start = module.indexOf("\0depends=", 0, "latin1");
-  if (start < 0) return [];
-  const from = start + "\0depends=".length;
-  const text = module.toString("latin1", from, module.indexOf(0, from));
+  const [text = ""] = moduleInfo(module, "depends");
   return text === "" ? [] : text.split(",").map(moduleName);
 }
 

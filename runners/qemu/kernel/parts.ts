@@ -1,11 +1,12 @@
-/** What machines boot from, picked out of an unpacked kernel package. */
-import { copyFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
+/** What machines boot from, and what they can load later, picked out of an unpacked kernel package. */
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { RunnerError } from "../../runner.ts";
 import { runTool } from "../tool.ts";
+import { type KernelModule, moduleLibrary } from "./library.ts";
 import {
-  CONTAINER_MODULES,
+  LOADABLE_MODULES,
   loadOrder,
   MODULE_SUFFIX,
   moduleDependencies,
@@ -13,76 +14,111 @@ import {
   NETWORK_MODULES,
   WANTED_MODULES,
 } from "./modules.ts";
+import { treeOf } from "./tree.ts";
 
 /** File in a kernel's folder: the modules that were looked for in its package. */
 export const CHOICE_FILE = "modules.choice";
-const CHOSEN_MODULES = [...WANTED_MODULES, ...NETWORK_MODULES, ...CONTAINER_MODULES];
-export const CHOICE = `${CHOSEN_MODULES.join(" ")}\n`;
+/** File in a kernel's folder: a tree stream of its guests' `/lib/modules/VERSION`. */
+export const LIBRARY_FILE = "modules.tree";
+const BOOT_MODULES = [...WANTED_MODULES, ...NETWORK_MODULES];
+export const CHOICE = `${[...BOOT_MODULES, ...LOADABLE_MODULES].join(" ")}\n`;
 
 /** The largest module of Debian's kernels has some 10 MB. */
 const MAX_MODULE_BYTES = 64 * 2 ** 20;
 
 /**
- * Writes `vmlinuz`, the modules that a machine's devices need (decompressed) and `modules.list`, their order, into `target`.
- * Throws `unsupported` with the names of all drivers that are neither a module nor built in.
+ * Writes into `target`: `vmlinuz`, the modules that a boot needs (decompressed), `modules.list`, their order, and `modules.tree`, what guests can
+ * load. Throws `unsupported` with the names of all drivers that are neither a module nor built in.
  */
 export async function keepParts(
   tree: string,
   { version, target, signal }: { version: string; target: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
   await copyFile(join(tree, "boot", `vmlinuz-${version}`), join(target, "vmlinuz"));
-  const { paths, builtIn } = await findModules(tree, version);
-  const contents = new Map<string, Buffer>();
-  const dependencies = new Map<string, string[]>();
-  const read = async (name: string): Promise<void> => {
-    const path = paths.get(name);
-    if (path === undefined || dependencies.has(name)) return;
-    const content = await decompressed(path, target, signal);
-    contents.set(name, content);
-    dependencies.set(name, moduleDependencies(content));
-    for (const dependency of dependencies.get(name) ?? []) await read(dependency);
-  };
-  for (const name of CHOSEN_MODULES) await read(name);
-  const lacking = WANTED_MODULES.filter((name) => !contents.has(name) && !builtIn.has(name));
+  const { files, builtIn } = await findModules(tree, version);
+  const loadable = [...files].filter(([, { path }]) => isLoadable(path)).map(([name]) => name);
+  const modules = new Map<string, KernelModule>();
+  // With all that they depend on.
+  for (let next = new Set([...BOOT_MODULES, ...loadable]); next.size > 0; ) {
+    const wanted = new Map([...files].filter(([name]) => next.has(name) && !modules.has(name)));
+    const contents = await decompressed(wanted, target, signal);
+    for (const [name, content] of contents)
+      modules.set(name, { path: (wanted.get(name)?.path ?? "").replace(MODULE_SUFFIX, ".ko"), content });
+    next = new Set([...contents.values()].flatMap(moduleDependencies));
+  }
+  const builtInNames = new Set(builtIn.split("\n").map((path) => moduleName(basename(path))));
+  const lacking = WANTED_MODULES.filter((name) => !modules.has(name) && !builtInNames.has(name));
   if (lacking.length > 0)
     throw new RunnerError(
       "unsupported",
       `kernel ${version} has no ${lacking.join(", no ")}: neither as a module nor built in`,
     );
-  const order = loadOrder(CHOSEN_MODULES, dependencies);
-  for (const name of order) await writeFile(join(target, `${name}.ko`), contents.get(name) ?? "");
+  const dependencies = new Map(
+    [...modules].map(([name, { content }]) => [name, moduleDependencies(content)] as const),
+  );
+  const order = loadOrder(BOOT_MODULES, dependencies);
+  for (const name of order) await writeFile(join(target, `${name}.ko`), modules.get(name)?.content ?? "");
   await writeFile(join(target, CHOICE_FILE), CHOICE);
   await writeFile(join(target, "modules.list"), order.map((name) => `${name}.ko\n`).join(""));
+  await writeFile(join(target, LIBRARY_FILE), treeOf(moduleLibrary(modules, builtIn)));
 }
 
-/** Files of modules by name, and names of what is built into the kernel. */
+function isLoadable(path: string): boolean {
+  return LOADABLE_MODULES.some((start) => path.startsWith(`kernel/${start}`));
+}
+
+interface ModuleFile {
+  /** In the package. */
+  file: string;
+  /** Below `/lib/modules/VERSION`. */
+  path: string;
+}
+
+/** Files of modules by name, and the list of what is built into the kernel. */
 async function findModules(
   tree: string,
   version: string,
-): Promise<{ paths: Map<string, string>; builtIn: Set<string> }> {
-  const paths = new Map<string, string>();
-  const builtIn = new Set<string>();
+): Promise<{ files: Map<string, ModuleFile>; builtIn: string }> {
+  const files = new Map<string, ModuleFile>();
+  let builtIn = "";
   for (const library of [join(tree, "lib/modules", version), join(tree, "usr/lib/modules", version)]) {
-    const files = await readdir(library, { recursive: true }).catch(() => []);
-    for (const file of files)
-      if (MODULE_SUFFIX.test(file)) paths.set(moduleName(basename(file)), join(library, file));
-    const list = await readFile(join(library, "modules.builtin"), "utf8").catch(() => "");
-    for (const line of list.split("\n").filter(Boolean)) builtIn.add(moduleName(basename(line)));
+    for (const path of await readdir(library, { recursive: true }).catch(() => []))
+      if (MODULE_SUFFIX.test(path)) files.set(moduleName(basename(path)), { file: join(library, path), path });
+    builtIn += await readFile(join(library, "modules.builtin"), "utf8").catch(() => "");
   }
-  return { paths, builtIn };
+  return { files, builtIn };
 }
 
-/** @param scratch folder for a file meanwhile */
-async function decompressed(path: string, scratch: string, signal?: AbortSignal): Promise<Buffer> {
+/** Contents by name. @param scratch folder for files meanwhile */
+async function decompressed(
+  modules: ReadonlyMap<string, ModuleFile>,
+  scratch: string,
+  signal?: AbortSignal,
+): Promise<Map<string, Buffer>> {
   const limit = { maxOutputLength: MAX_MODULE_BYTES };
-  if (path.endsWith(".gz")) return gunzipSync(await readFile(path), limit);
-  if (path.endsWith(".zst")) return zstdDecompressSync(await readFile(path), limit);
-  if (!path.endsWith(".xz")) return readFile(path);
-  const copy = join(scratch, basename(path));
-  await copyFile(path, copy);
-  await runTool("xz", ["--decompress", copy], { timeoutMs: 60_000, signal, debianPackage: "xz-utils" });
-  const plain = copy.slice(0, -".xz".length);
-  const content = await readFile(plain);
-  await rm(plain);
-  return content;
+  const contents = new Map<string, Buffer>();
+  const dir = join(scratch, "unpacked");
+  await mkdir(dir);
+  const packed: string[] = [];
+  for (const [name, { file }] of modules) {
+    if (file.endsWith(".xz")) {
+      packed.push(`${name}.xz`);
+      await copyFile(file, join(dir, `${name}.xz`));
+      continue;
+    }
+    const content = await readFile(file);
+    const plain = file.endsWith(".gz")
+      ? gunzipSync(content, limit)
+      : file.endsWith(".zst")
+        ? zstdDecompressSync(content, limit)
+        : content;
+    contents.set(name, plain);
+  }
+  if (packed.length > 0) {
+    const unpacking = { timeoutMs: 120_000, signal, debianPackage: "xz-utils", cwd: dir };
+    await runTool("xz", ["--decompress", "--", ...packed], unpacking);
+  }
+  for (const name of await readdir(dir)) contents.set(name, await readFile(join(dir, name)));
+  await rm(dir, { recursive: true });
+  return contents;
 }

@@ -8,7 +8,7 @@ import type { KernelSource } from "../../runner.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
 import { fetchKernel, SUITE_FILE } from "./fetch.ts";
 import { isKept } from "./kept.ts";
-import { CHOICE, CHOICE_FILE } from "./parts.ts";
+import { CHOICE, CHOICE_FILE, LIBRARY_FILE } from "./parts.ts";
 
 export interface FindKernelOptions extends KernelSource {
   /** Folder that holds one folder per kernel and agent. */
@@ -28,6 +28,8 @@ export interface PreparedKernel {
   dir: string;
   /** e.g. `6.1.0-56-cloud-amd64`. */
   version: string;
+  /** A tree stream of `/lib/modules/VERSION`; null for a kernel that was kept by a version of thaw that made none. */
+  library: string | null;
   cached: boolean;
 }
 
@@ -44,7 +46,8 @@ export async function prepareKernel(options: PrepareKernelOptions): Promise<Prep
   const list = await readFile(join(parts, "modules.list"), "utf8");
   const digest = createHash("sha256").update(agent).update(list).digest("hex").slice(0, 12);
   const dir = join(kernelsDir, `${version}-${digest}`);
-  if ((await checkListed(dir, signal)) === "whole") return { dir, version, cached: true };
+  const library = existsSync(join(parts, LIBRARY_FILE)) ? join(parts, LIBRARY_FILE) : null;
+  if ((await checkListed(dir, signal)) === "whole") return { dir, version, library, cached: true };
   signal?.throwIfAborted();
   await publish(dir, async (tmp) => {
     const modules = list.split("\n").filter(Boolean);
@@ -52,7 +55,7 @@ export async function prepareKernel(options: PrepareKernelOptions): Promise<Prep
     await writeFile(join(tmp, "initrd"), await initialRoot(agent, parts, modules));
     await writeFile(join(tmp, "version"), `${version}\n`);
   });
-  return { dir, version, cached: false };
+  return { dir, version, library, cached: false };
 }
 
 /**
