@@ -143,7 +143,9 @@ test("what a guest can load: modules with all they depend on, and the lists by w
   expect(String(files.get("modules.softdep"))).toBe("softdep libcrc32c pre: crc32c\n");
   const index = (name: string, key: string) => lookUp(files.get(`modules.${name}.bin`) as Buffer, key);
   expect(index("dep", "nf_nat")).toEqual([nat]);
-  expect(index("dep", "xt_nat")).toEqual([`kernel/net/xt_nat.ko: kernel/net/nf-nat.ko${nat.slice(nat.indexOf(":") + 1)}`]);
+  expect(index("dep", "xt_nat")).toEqual([
+    `kernel/net/xt_nat.ko: kernel/net/nf-nat.ko${nat.slice(nat.indexOf(":") + 1)}`,
+  ]);
   expect(index("dep", "nf")).toEqual([]);
   expect(index("alias", "ip_nat")).toEqual(["nf_nat", "xt_nat"]);
   expect(index("alias", "block_major_7_*")).toEqual(["loop"]);

@@ -19,7 +19,9 @@ export function moduleLibrary(
   builtIn: string,
 ): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
-  const dependencies = new Map([...modules].map(([name, { content }]) => [name, moduleDependencies(content)]));
+  const dependencies = new Map(
+    [...modules].map(([name, { content }]) => [name, moduleDependencies(content)]),
+  );
   const pathOf = (name: string): string => modules.get(name)?.path ?? "";
   const lines: [name: string, line: string][] = [];
   const aliases: [alias: string, name: string][] = [];

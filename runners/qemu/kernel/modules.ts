@@ -20,15 +20,40 @@ export const NETWORK_MODULES = [
  * file systems and block devices that need no hardware.
  */
 export const LOADABLE_MODULES = [
-  ...["net/802/", "net/8021q/", "net/bridge/", "net/ipv4/", "net/ipv6/", "net/llc/", "net/unix/", "net/xfrm/"],
+  ...[
+    "net/802/",
+    "net/8021q/",
+    "net/bridge/",
+    "net/ipv4/",
+    "net/ipv6/",
+    "net/llc/",
+    "net/unix/",
+    "net/xfrm/",
+  ],
   ...["nf", "x", "ipset/"].map((name) => `net/netfilter/${name}`),
   ...["act_mirred.", "cls_bpf.", "cls_u32.", "sch_htb.", "sch_ingress.", "sch_netem.", "sch_tbf."].map(
     (name) => `net/sched/${name}`,
   ),
-  ...["dummy.", "ifb.", "ipvlan/", "macvlan.", "macvtap.", "tap.", "tun.", "veth.", "vrf.", "vxlan", "wireguard/"].map(
-    (name) => `drivers/net/${name}`,
-  ),
-  ...["drivers/block/loop.", "drivers/block/nbd.", "drivers/block/zram/", "drivers/md/dm-crypt.", "drivers/md/dm-verity."],
+  ...[
+    "dummy.",
+    "ifb.",
+    "ipvlan/",
+    "macvlan.",
+    "macvtap.",
+    "tap.",
+    "tun.",
+    "veth.",
+    "vrf.",
+    "vxlan",
+    "wireguard/",
+  ].map((name) => `drivers/net/${name}`),
+  ...[
+    "drivers/block/loop.",
+    "drivers/block/nbd.",
+    "drivers/block/zram/",
+    "drivers/md/dm-crypt.",
+    "drivers/md/dm-verity.",
+  ],
   ...["fat", "fuse", "isofs", "overlayfs", "squashfs"].map((name) => `fs/${name}/`),
   ...["nls_ascii.", "nls_cp437.", "nls_iso8859-1.", "nls_utf8."].map((name) => `fs/nls/${name}`),
 ] as const;

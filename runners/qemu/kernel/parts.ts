@@ -83,7 +83,8 @@ async function findModules(
   let builtIn = "";
   for (const library of [join(tree, "lib/modules", version), join(tree, "usr/lib/modules", version)]) {
     for (const path of await readdir(library, { recursive: true }).catch(() => []))
-      if (MODULE_SUFFIX.test(path)) files.set(moduleName(basename(path)), { file: join(library, path), path });
+      if (MODULE_SUFFIX.test(path))
+        files.set(moduleName(basename(path)), { file: join(library, path), path });
     builtIn += await readFile(join(library, "modules.builtin"), "utf8").catch(() => "");
   }
   return { files, builtIn };
