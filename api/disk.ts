@@ -6,6 +6,7 @@ export const DISK_KINDS = [
   "captures",
   "caches",
   "sandboxes",
+  "steps",
   "rootfs",
   "kernels",
   "compressed",

@@ -26,6 +26,8 @@ export const pruneReport = z.object({
   compressed: z.array(removal),
   /** Cached folders of runs. */
   caches: z.array(removal).default([]),
+  /** Machines kept after steps of templates. */
+  steps: z.array(removal).default([]),
   /** Things that can't be read and may need any snapshot or capture: while they are there, nothing that they may need goes. */
   unreadable: z.array(z.string()).default([]),
 });

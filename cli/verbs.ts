@@ -142,7 +142,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     load: () => import("./df/command.ts"),
   },
   prune: {
-    description: "remove captures and caches beyond their limits, and unused snapshots",
+    description: "remove captures and caches beyond their limits, unused snapshots and steps of templates",
     load: () => import("./prune/command.ts"),
   },
   quarantine: {

@@ -34,6 +34,9 @@ import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
 import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
 import type { Quarantine } from "./state/quarantine.ts";
+import type { StepRemoval } from "./templates/choose-steps.ts";
+import { stepsOfSnapshots } from "./templates/publish.ts";
+import { Steps } from "./templates/steps.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
 import { makeWhole } from "./travel/whole.ts";
@@ -63,6 +66,7 @@ export class Archive {
   readonly snapshots: SnapshotStore;
   readonly captures: Captures;
   readonly caches: Caches;
+  readonly steps: Steps;
   readonly exports: Exports;
   readonly wire: WireCache;
   readonly imports: Imports;
@@ -89,6 +93,11 @@ export class Archive {
       ...{ dir: home.caches, runner, needDisk: (bytes) => room.needDisk(bytes) },
       budget: () => config.value.caches,
     });
+    this.steps = new Steps({
+      ...{ home, runner },
+      budget: () => config.value.steps,
+      neededBy: (without) => stepsOfSnapshots(home.snapshots, without),
+    });
     this.#pruner = new Pruner({
       captures: this.captures.store,
       snapshots: this.snapshots,
@@ -114,12 +123,12 @@ export class Archive {
   }
 
   /** What makes machines out of it. */
-  get live(): LiveContext {
+  get live(): LiveContext & { steps: Steps } {
     const { home, runner, room, config } = this.#context;
     const needDisk = (bytes?: number) => room.needDisk(bytes);
     return {
       ...{ home, store: this.snapshots, runner, admission: room.admission, needDisk },
-      hostNetwork: hostNetwork(config),
+      ...{ hostNetwork: hostNetwork(config), steps: this.steps },
     };
   }
 
@@ -170,11 +179,14 @@ export class Archive {
   /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
   async prune(options: {
     dryRun: boolean;
-  }): Promise<Pruned & { compressed: Removed[]; caches: CacheRemoval[] }> {
+  }): Promise<Pruned & { compressed: Removed[]; caches: CacheRemoval[]; steps: StepRemoval[] }> {
     try {
       const pruned = await this.#pruner.prune(options);
       const compressed = await this.exports.pruneCache(options);
-      return { ...pruned, compressed, caches: await this.caches.prune(options) };
+      const caches = await this.caches.prune(options);
+      const without = new Set(pruned.snapshots.map(({ id }) => id));
+      const steps = await this.steps.prune({ ...options, unneeded: true, without });
+      return { ...pruned, compressed, caches, steps };
     } catch (error) {
       throw asEngineError(error);
     }

@@ -157,6 +157,14 @@ const config = z.strictObject({
       maxAge: duration.default(7 * 24 * 3_600_000),
     })
     .default({ maxCount: 500, maxBytes: 10_240, maxAge: 7 * 24 * 3_600_000 }),
+  /** Machines kept after steps of templates' setups. */
+  steps: z
+    .strictObject({
+      maxBytes: size.default(10_240),
+      /** Since a build last used them. */
+      maxAge: duration.default(30 * 24 * 3_600_000),
+    })
+    .default({ maxBytes: 10_240, maxAge: 30 * 24 * 3_600_000 }),
   captures: budget
     .extend({
       /** Of each repository's. */

@@ -40,6 +40,7 @@ export function placesOf(home: Home): DiskPlace[] {
     { kind: "captures", folders: [home.captures] },
     { kind: "caches", folders: [home.caches] },
     { kind: "sandboxes", folders: [home.sandboxes] },
+    { kind: "steps", folders: [home.steps] },
     { kind: "rootfs", folders: [home.rootfs] },
     { kind: "kernels", folders: [home.kernels] },
     { kind: "compressed", folders: [home.wire] },
@@ -137,8 +138,8 @@ export class DiskMeter {
   }
 
   async #prunable(): Promise<Prunable[]> {
-    const { captures, snapshots, compressed, caches } = await this.#context.archive.prune({ dryRun: true });
-    return Object.entries({ captures, snapshots, compressed, caches }).flatMap(([kind, removals]) =>
+    const { unreadable: _unreadable, ...pruned } = await this.#context.archive.prune({ dryRun: true });
+    return Object.entries(pruned).flatMap(([kind, removals]) =>
       removals.map(({ id }) => ({ kind: kind as DiskKind, id })),
     );
   }

@@ -21,6 +21,8 @@ export interface Home {
   wire: string;
   /** Snapshots being made. One folder a machine, named by its id. */
   builds: string;
+  /** Machines as they were after steps of templates. */
+  steps: string;
   /** Root file systems by digest of what went into them. */
   rootfs: string;
   audit: string;
@@ -50,6 +52,7 @@ export function openHome(root: string): Home {
     reruns: join(root, "reruns"),
     wire: join(root, "wire"),
     builds: join(root, "builds"),
+    steps: join(root, "steps"),
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
     events: join(root, "events.jsonl"),
@@ -61,7 +64,16 @@ export function openHome(root: string): Home {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     for (const dir of [
       ...[home.kernels, home.snapshots, home.tags, home.sandboxes],
-      ...[home.captures, home.caches, home.imports, home.reruns, home.wire, home.builds, home.rootfs],
+      ...[
+        home.captures,
+        home.caches,
+        home.imports,
+        home.reruns,
+        home.wire,
+        home.builds,
+        home.rootfs,
+        home.steps,
+      ],
     ])
       mkdirSync(dir, { recursive: true });
     accessSync(root, constants.W_OK);

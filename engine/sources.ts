@@ -80,8 +80,11 @@ export class Sources {
       key,
       { onEvent: options.onProgress, signal: options.signal },
       async (onProgress, signal) => {
-        const built = await buildTemplate(this.#context, recipe, key, {
-          ...{ onProgress, signal, request: options.request },
+        const { force, request } = options;
+        const host = this.#host();
+        const built = await buildTemplate(this.#context, recipe, {
+          ...{ key, host, onProgress, signal, request },
+          force: force === true,
         });
         await this.#context.store.tag(built.id, tagOf(recipe));
         return built;
@@ -167,10 +170,12 @@ export class Sources {
 
   #key(recipe: Recipe): string {
     const { description: _description, tag: _tag, sandboxes: _sandboxes, ...matters } = recipe;
-    return sha256(JSON.stringify([matters, this.#agentDigest, this.#context.runner.name, DISK_FORM])).slice(
-      0,
-      16,
-    );
+    return sha256(JSON.stringify([matters, ...this.#host()])).slice(0, 16);
+  }
+
+  /** What makes machines here: machines that another version made are made again. */
+  #host(): string[] {
+    return [this.#agentDigest, this.#context.runner.name, DISK_FORM];
   }
 }
 

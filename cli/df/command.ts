@@ -8,7 +8,7 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
-SIZE is what is allocated on the disk. Snapshots, sandboxes and caches share files; a shared file is counted once, in the first row that has it.
+SIZE is what is allocated on the disk. Snapshots, sandboxes, caches and steps share files; a shared file is counted once, in the first row that has it.
 FREES is what a removal frees: the files that nothing else has. PRUNE FREES is what thaw prune frees of a row.
 
 Example:

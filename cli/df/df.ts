@@ -14,6 +14,7 @@ export interface DfFlags {
 type Kind = DiskUse["kinds"][number]["kind"];
 
 const LABELS: Partial<Record<Kind, string>> = {
+  steps: "steps of templates",
   rootfs: "root file systems",
   compressed: "compressed parts",
   versions: "installed versions",
@@ -24,6 +25,7 @@ const LISTED: readonly [kind: Kind, one: string][] = [
   ["captures", "capture"],
   ["caches", "cache"],
   ["sandboxes", "sandbox"],
+  ["steps", "step"],
 ];
 
 function formatPrunable(bytes: number | null): string {

@@ -8,7 +8,7 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
-"captures" and "caches" in the host's config.yaml set the limits. Pinned captures and everything in use are kept.
+"captures", "caches" and "steps" in the host's config.yaml set the limits. Pinned captures and everything in use are kept.
 
 Example:
   $ thaw prune --dry-run`,

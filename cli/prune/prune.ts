@@ -12,12 +12,20 @@ export interface PruneFlags {
 }
 
 /** What went or would go, and how much that is. */
-export function formatPruned({ dryRun, captures, snapshots, compressed, caches }: PruneReport): string {
+export function formatPruned({
+  dryRun,
+  captures,
+  snapshots,
+  compressed,
+  caches,
+  steps,
+}: PruneReport): string {
   const all = [
     ...captures.map((one) => ({ kind: "capture", ...one })),
     ...snapshots.map((one) => ({ kind: "snapshot", ...one })),
     ...compressed.map((one) => ({ kind: "compressed", ...one })),
     ...caches.map((one) => ({ kind: "cache", ...one })),
+    ...steps.map((one) => ({ kind: "step", ...one })),
   ];
   if (all.length === 0) return "nothing to remove\n";
   const rows = all.map(({ kind, id, bytes, reason }) => [kind, id, formatSize(bytes), reason]);

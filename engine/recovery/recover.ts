@@ -42,6 +42,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
   const graves = (await attempt("removed sandboxes", () => unfinished(home.sandboxes))) ?? [];
   await Promise.all([
     attempt("snapshots", () => snapshots.recover()),
+    attempt("steps of templates", () => clearUnfinished(home.steps)),
     attempt("root file systems", () => clearUnfinished(home.rootfs)),
     attempt("caches", () => clearUnfinished(home.caches)),
     attempt("imports", () => archive.imports.recover()),

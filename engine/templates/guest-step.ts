@@ -34,8 +34,13 @@ export async function runGuestStep(
     if (kept.length > KEPT_LINES) kept.shift();
     onLine(text);
   };
-  const abort = () => ended.reject(new EngineError("cancelled", "the build was cancelled"));
+  ended.promise.catch(() => {});
+  const abort = () => {
+    const why = signal?.reason;
+    ended.reject(why instanceof EngineError ? why : new EngineError("cancelled", "the build was cancelled"));
+  };
   signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
   try {
     // Output may come with the answer, in one read.
     const started = Promise.withResolvers<AgentStream>();

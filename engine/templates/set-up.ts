@@ -1,4 +1,4 @@
-/** Setup steps of a template, in the machine that it is built in: they reach what the recipe lists, as a sandbox would. */
+/** A setup step of a template, in the machine that it is built in: it reaches what the recipe lists, as a sandbox would. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { NetworkLog } from "../network/log.ts";
 import { EffectivePolicy, extended, noNetwork } from "../network/policy.ts";
 import { type OnProgress, phase } from "../progress.ts";
 import { runGuestStep } from "./guest-step.ts";
-import type { Recipe } from "./recipe.ts";
+import type { Recipe, Step } from "./recipe.ts";
 
 const GUEST_CA_PATH = "/run/thaw-build-ca.crt";
 const MAX_TOLD = 5;
@@ -23,7 +23,7 @@ export interface SetUpOptions {
 }
 
 /** Throws `build-failed` for a step that fails; the hint names what it was kept from. */
-export async function setUp(agent: Agent, recipe: Recipe, options: SetUpOptions): Promise<void> {
+export async function setUp(agent: Agent, recipe: Recipe, step: Step, options: SetUpOptions): Promise<void> {
   const { host, onProgress, signal } = options;
   const dir = await mkdtemp(join(tmpdir(), "thaw-build-network-"));
   const log = new NetworkLog(dir);
@@ -36,14 +36,19 @@ export async function setUp(agent: Agent, recipe: Recipe, options: SetUpOptions)
   });
   egress.serve(agent);
   try {
-    const env = { ...recipe.env, DEBIAN_FRONTEND: "noninteractive", ...(await hostAuthorities(agent)) };
-    for (const step of recipe.setup) {
-      const about = { subject: recipe.name, phase: `setup: ${step.name}` };
-      const onLine = (detail: string): void =>
-        onProgress({ type: "progress", ...about, state: "output", detail });
-      await phase(onProgress, about, () => runGuestStep(agent, { ...step, env }, onLine, signal));
-    }
-    await runGuestStep(agent, { name: "clean up", run: `rm -f ${GUEST_CA_PATH}`, env: {} }, () => {}, signal);
+    const lent = await lendAuthorities(agent);
+    const env = { ...recipe.env, DEBIAN_FRONTEND: "noninteractive", ...lent };
+    const about = { subject: recipe.name, phase: `setup: ${step.name}` };
+    const onLine = (detail: string): void =>
+      onProgress({ type: "progress", ...about, state: "output", detail });
+    await phase(onProgress, about, () => runGuestStep(agent, { ...step, env }, onLine, signal));
+    if (lent !== null)
+      await runGuestStep(
+        agent,
+        { name: "clean up", run: `rm -f ${GUEST_CA_PATH}`, env: {} },
+        () => {},
+        signal,
+      );
   } catch (error) {
     throw withDenied(error, log, agent);
   } finally {
@@ -68,11 +73,11 @@ function withDenied(error: unknown, log: NetworkLog, { welcome }: Agent): unknow
   return new EngineError(error.code, error.message, { hint, details: error.details, cause: error });
 }
 
-/** A host behind an inspecting proxy trusts an authority that the guest does not know: its bundle is lent for the setup and not kept. */
-async function hostAuthorities(agent: Agent): Promise<Record<string, string>> {
+/** A host behind an inspecting proxy trusts an authority that the guest does not know: its bundle is lent for the step and not kept. */
+async function lendAuthorities(agent: Agent): Promise<Record<string, string> | null> {
   const path = process.env.SSL_CERT_FILE ?? process.env.NODE_EXTRA_CA_CERTS;
   const bundle = path ? await readFile(path).catch(() => null) : null;
-  if (!bundle) return {};
+  if (!bundle) return null;
   await agent.writeFile(GUEST_CA_PATH, Readable.from([bundle]), 0o644);
   const names = [
     "SSL_CERT_FILE",

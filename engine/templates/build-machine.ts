@@ -1,0 +1,111 @@
+/** Machines that templates are built in. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Agent } from "../../runners/agent/agent.ts";
+import { type Machine, type MachineEnd, RunnerError } from "../../runners/runner.ts";
+import { EngineError } from "../errors.ts";
+import { randomId } from "../ids.ts";
+import { connectAgent, freshIdentity } from "../sandboxes/identity.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
+import type { BootContext } from "./boot.ts";
+import { runGuestStep } from "./guest-step.ts";
+import type { OpenedStep, Steps } from "./steps.ts";
+
+const HELLO_DEADLINE_MS = 20_000;
+/** The room on the host's disk is looked at again each time that a machine has written this much. */
+const STRETCH_BYTES = 64 << 20;
+/** What every first exec needs, so that its pages are in the guest's cache. */
+const ALWAYS_WARM = ["true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
+
+export interface BuildMachine {
+  machine: Machine;
+  agent: Agent;
+  /** The machine's folder, on the disk of the state folder. */
+  stateDir: string;
+  signal: AbortSignal;
+}
+
+/** Does something in a machine as it was after a step; the machine is gone afterwards. */
+export async function inMachineOf<T>(
+  context: BootContext & { steps: Steps },
+  from: OpenedStep,
+  signal: AbortSignal,
+  work: (inside: BuildMachine) => Promise<T>,
+): Promise<T> {
+  const { home, runner, steps } = context;
+  const id = `build-${randomId()}`;
+  const stateDir = join(home.builds, id);
+  await mkdir(stateDir, { recursive: true, mode: 0o711 });
+  try {
+    const { files: snapshot, difference } = from;
+    const machine = await runner
+      .thaw({ id, stateDir, snapshot, difference }, signal)
+      .catch(async (error: unknown) => {
+        // The next build makes it again.
+        if (error instanceof RunnerError && error.code === "corrupt-snapshot")
+          await steps.remove(from.step.id).catch(() => {});
+        throw error;
+      });
+    try {
+      const identity = freshIdentity("thaw-build");
+      const hello = { identity, deadlineMs: HELLO_DEADLINE_MS, guestIsBetweenFrames: false };
+      return await endsWith(machine, context, signal, async (whole) => {
+        const agent = await connectAgent(machine, { ...hello, signal: whole });
+        return work({ machine, agent, stateDir, signal: whole });
+      });
+    } finally {
+      await machine.stop();
+    }
+  } finally {
+    await rm(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Runs `work` until it is done, or the machine ends, or the host's disk has no room left for it. */
+export async function endsWith<T>(
+  machine: Machine,
+  { runner, needDisk }: Pick<BootContext, "runner" | "needDisk">,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController();
+  const whole = AbortSignal.any([signal, ended.signal]);
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  whole.addEventListener("abort", () => failed.reject(whole.reason), { once: true });
+  machine.onEnd((end) => ended.abort(endError(end)));
+  const watch = () => machine.watchDiskGrowth(STRETCH_BYTES).catch(() => {});
+  if (runner.capabilities.diskGrowth) {
+    machine.onDiskGrowth(() => void needDisk(STRETCH_BYTES).then(watch, (error) => ended.abort(error)));
+    await watch();
+  }
+  try {
+    return await Promise.race([work(whole), failed.promise]);
+  } catch (error) {
+    if (signal.aborted) throw new EngineError("cancelled", "the build was cancelled", { cause: error });
+    throw ended.signal.aborted ? ended.signal.reason : error;
+  }
+}
+
+/** The guest's memory is as small as it gets, and what a first exec needs is in it. */
+export async function warmUp(
+  agent: Agent,
+  { warm, defaults: { env, user, workdir } }: Pick<Manifest, "warm" | "defaults">,
+  signal: AbortSignal,
+): Promise<void> {
+  await agent.quiesce();
+  for (const run of [...warm, ...ALWAYS_WARM])
+    await runGuestStep(agent, { name: run, run, env, user, cwd: workdir }, () => {}, signal);
+}
+
+function endError(end: MachineEnd): EngineError {
+  if (end.kind === "disk-full")
+    return new EngineError("no-space", `the host's disk is full: ${end.detail}`, {
+      hint: "thaw prune; thaw df; what was finished is kept: build again once there is room",
+    });
+  const detail = "detail" in end ? `: ${end.detail}` : "";
+  return new EngineError(
+    "build-failed",
+    `the machine ended while its template was built: ${end.kind}${detail}`,
+  );
+}
