@@ -28,6 +28,8 @@ export const errorCodes = [
   "daemon-unreachable",
   "daemon-mismatch",
   "unsupported",
+  "not-authenticated",
+  "not-allowed",
   "internal",
 ] as const;
 export type ErrorCode = (typeof errorCodes)[number];

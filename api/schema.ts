@@ -22,4 +22,5 @@ export * from "./preview.ts";
 export * from "./sandbox.ts";
 export * from "./snapshot.ts";
 export * from "./text.ts";
+export * from "./token.ts";
 export * from "./travel.ts";

@@ -19,7 +19,7 @@ export function requireLocalContext(verb: string): void {
     "usage",
     `thaw ${verb} works only on this machine, but the context ${name}${why} is another host`,
     {
-      hint: `thaw --context local ${verb}; there: ${formatSsh(remote)} thaw ${verb}`,
+      hint: `thaw --context local ${verb}; ${remote.by === "ssh" ? `there: ${formatSsh(remote)} thaw ${verb}` : `on that host: thaw ${verb}`}`,
     },
   );
 }

@@ -133,6 +133,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "list the machines that are kept ready for run and create",
     load: () => import("./pool/command.ts"),
   },
+  token: {
+    description: "make, list and end tokens for the daemon's TCP listener",
+    load: () => import("./token/command.ts"),
+  },
   config: {
     description: "change settings of this host",
     load: () => import("./config/command.ts"),

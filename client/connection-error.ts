@@ -32,6 +32,12 @@ function isNotHttp(error: unknown): boolean {
   return String((error as { code?: unknown } | undefined)?.code).startsWith("HPE_");
 }
 
+/** Whether TLS does not take the server's certificate. */
+function isDistrusted(error: unknown): boolean {
+  const code = String((error as { code?: unknown } | undefined)?.code);
+  return /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code);
+}
+
 /** Turns a transport's error into one that names the socket, or the far host. Thaw's own errors, and aborts, pass. */
 export function describeConnectionError(
   error: unknown,
@@ -41,10 +47,19 @@ export function describeConnectionError(
   if (error instanceof ThawError || signal?.aborted) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (remote !== undefined) {
-    const ssh = formatSsh(remote);
+    const greets = isNotHttp(error) && remote.by === "ssh";
+    if (isDistrusted(error))
+      return new ThawError(
+        "daemon-unreachable",
+        `the certificate of ${remote.host} is not trusted: ${message}`,
+        {
+          hint: `its authority as a file in PEM: thaw context add ${remote.name} ${remote.url} --token-file FILE --ca-file FILE --force`,
+          cause: error,
+        },
+      );
     return new ThawError("daemon-unreachable", `lost the daemon at ${remote.host}: ${message}`, {
-      hint: isNotHttp(error)
-        ? `"${ssh} true" must print nothing: shell start-up files on that host write to stdout`
+      hint: greets
+        ? `"${formatSsh(remote)} true" must print nothing: shell start-up files on that host write to stdout`
         : `thaw --context ${remote.name} daemon status`,
       cause: error,
     });

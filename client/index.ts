@@ -58,6 +58,7 @@ export type {
   NetworkRequest,
   NetworkState,
   NetworkSummary,
+  NewToken,
   Next,
   Outline,
   OutlineCheck,
@@ -78,6 +79,7 @@ export type {
   RerunRequest,
   RerunRun,
   Resources,
+  Rights,
   RunOnceRequest,
   RunRequest,
   Sandbox as SandboxInfo,
@@ -86,6 +88,8 @@ export type {
   StatsSample,
   StatusMessage,
   Template,
+  Token,
+  TokenRequest,
   VerifyReport,
   WaitResult,
 } from "../api/schema.ts";
@@ -95,7 +99,14 @@ export { readCiContext } from "./ci-context.ts";
 export { isNobodyThere } from "./connection-error.ts";
 export { type Contexts, findConfigFolder, localContext, readContexts } from "./contexts/config.ts";
 export { type ChosenContext, chooseContext, findRemote } from "./contexts/find.ts";
-export { formatSsh, parseRemote, type RemoteHost } from "./contexts/remote.ts";
+export {
+  formatSsh,
+  type ListeningHost,
+  parseRemote,
+  type RemoteHost,
+  type RemoteSettings,
+  type SshHost,
+} from "./contexts/remote.ts";
 export { saveContexts } from "./contexts/save.ts";
 export { findDaemonLog } from "./daemon-log.ts";
 export { describeNoAnswer, systemCode, ThawError, type ThawErrorOptions } from "./errors.ts";
@@ -132,6 +143,7 @@ export type { Ports } from "./resources/ports.ts";
 export type { Forked, Frozen, RunOptions, Sandbox, SandboxReference } from "./resources/sandbox.ts";
 export type { Sandboxes } from "./resources/sandboxes.ts";
 export type { Snapshots, Templates } from "./resources/snapshots.ts";
+export type { Tokens } from "./resources/tokens.ts";
 export type { Transfers } from "./resources/transfers.ts";
 export { buildRunRequest, overrideSettings, type RunSettings } from "./run-settings.ts";
 export { type SentWorkspace, sendWorkspace } from "./send-workspace.ts";

@@ -35,7 +35,11 @@ function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
   return new OlderDaemon(
     "daemon-mismatch",
     `thaw at ${remote.host} is older than this one (${own}): ${error.message}`,
-    { hint: `update thaw there; ${formatSsh(remote)} thaw --version`, cause: error },
+    {
+      hint:
+        remote.by === "ssh" ? `update thaw there; ${formatSsh(remote)} thaw --version` : "update thaw there",
+      cause: error,
+    },
   );
 }
 

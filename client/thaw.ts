@@ -10,6 +10,7 @@ import { Host, Quarantine } from "./resources/host.ts";
 import { Pools } from "./resources/pools.ts";
 import { Sandboxes } from "./resources/sandboxes.ts";
 import { Snapshots, Templates } from "./resources/snapshots.ts";
+import { Tokens } from "./resources/tokens.ts";
 import { Transfers } from "./resources/transfers.ts";
 
 /** Which events are wanted. */
@@ -38,6 +39,7 @@ export class Thaw implements AsyncDisposable {
   readonly caches: Caches;
   readonly pools: Pools;
   readonly templates: Templates;
+  readonly tokens: Tokens;
   readonly transfers: Transfers;
   readonly quarantine: Quarantine;
   readonly host: Host;
@@ -51,6 +53,7 @@ export class Thaw implements AsyncDisposable {
     this.caches = new Caches(this.#api);
     this.pools = new Pools(this.#api);
     this.templates = new Templates(this.#api);
+    this.tokens = new Tokens(this.#api);
     this.transfers = new Transfers(this.#api);
     this.quarantine = new Quarantine(this.#api);
     this.host = new Host(this.#api);

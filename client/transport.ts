@@ -1,11 +1,11 @@
 import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import { defined } from "../api/defined.ts";
 import { paced } from "../host/pace.ts";
-import { throwAnswer, versionHeaders } from "./answer.ts";
+import { throwAnswer } from "./answer.ts";
 import { describeConnectionError } from "./connection-error.ts";
-import { findConnector } from "./connector.ts";
+import { findConnector, requestHeaders } from "./connector.ts";
 import { ThawError } from "./errors.ts";
-import { mayReplace, type ReachOptions, reachDaemon } from "./reach.ts";
+import { type ReachOptions, reachDaemon } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 import { newRequestId } from "./request-id.ts";
 
@@ -101,8 +101,7 @@ export class Transport {
   }
 
   #start(request: ApiRequest): ClientRequest {
-    const headers: Record<string, string> =
-      request.anyVersion === true ? {} : versionHeaders({ build: mayReplace(this.#options) });
+    const headers = requestHeaders(this.#options, request);
     const json = request.json === undefined ? undefined : Buffer.from(JSON.stringify(request.json));
     if (json !== undefined) {
       headers["content-type"] = "application/json";

@@ -1,8 +1,8 @@
 import { WebSocket } from "ws";
 import { paced } from "../host/pace.ts";
-import { throwAnswer, versionHeaders } from "./answer.ts";
-import { findConnector } from "./connector.ts";
-import { mayReplace, type ReachOptions } from "./reach.ts";
+import { throwAnswer } from "./answer.ts";
+import { findConnector, requestHeaders } from "./connector.ts";
+import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
 
 const OPEN_DEADLINE_MS = 60_000;
@@ -36,7 +36,7 @@ export async function openWebSocket(options: {
   const ws = new WebSocket(`ws://thaw${options.path}`, {
     createConnection: connect,
     headers: {
-      ...versionHeaders({ build: mayReplace(options.reach) }),
+      ...requestHeaders(options.reach),
       ...(options.request === undefined ? {} : { "thaw-request": options.request }),
     },
     perMessageDeflate: false,

@@ -1,15 +1,19 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { type Caller, callingAs } from "../engine/caller.ts";
 import { doingFor } from "../engine/tracing.ts";
+import { accessOf } from "./access/guard.ts";
 import type { DaemonContext } from "./context.ts";
 
 /** Who asks. A socket that lets in its owner (and root) only tells the user; process and version are the client's own word. */
-function callerOf({ group }: Pick<DaemonContext, "group">, headers: IncomingHttpHeaders): Caller {
+function callerOf({ group }: Pick<DaemonContext, "group">, request: IncomingMessage): Caller {
+  const { headers } = request;
+  const access = accessOf(request);
   const pid = Number(headers["thaw-client-pid"]);
   const version = headers["thaw-client-version"];
   return {
-    from: "socket",
-    uid: group === null ? (process.getuid?.() ?? null) : null,
+    from: access === undefined ? "socket" : "listener",
+    ...(access === undefined ? {} : { token: access.token.name }),
+    uid: access === undefined && group === null ? (process.getuid?.() ?? null) : null,
     pid: Number.isSafeInteger(pid) && pid > 0 ? pid : null,
     client: typeof version === "string" ? version.slice(0, 64) : null,
   };
@@ -18,10 +22,10 @@ function callerOf({ group }: Pick<DaemonContext, "group">, headers: IncomingHttp
 /** Does what a client asks for, in its name, and as a part of what it is doing. */
 export function askedBy<T>(
   context: Pick<DaemonContext, "group">,
-  headers: IncomingHttpHeaders,
+  request: IncomingMessage,
   work: () => T,
 ): T {
-  const { traceparent } = headers;
+  const { traceparent } = request.headers;
   const span = typeof traceparent === "string" ? traceparent : null;
-  return callingAs(callerOf(context, headers), () => doingFor(span, work));
+  return callingAs(callerOf(context, request), () => doingFor(span, work));
 }

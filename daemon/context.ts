@@ -4,10 +4,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Engine } from "../engine/engine.ts";
-import type { MetricsListener } from "./metrics/listener.ts";
+import type { Probe } from "../runners/runner.ts";
+import type { Tokens } from "./access/tokens.ts";
 import type { Previews } from "./preview/previews.ts";
 import type { Requests } from "./requests.ts";
-import type { Traces } from "./traces/traces.ts";
 
 export interface Version {
   version: string;
@@ -21,8 +21,9 @@ export interface DaemonContext {
   engine: Engine;
   requests: Requests;
   previews: Previews;
-  metrics: MetricsListener;
-  traces: Traces;
+  tokens: Tokens;
+  /** Of what the daemon opens beside its socket, for `thaw doctor`. */
+  ownProbes: () => Promise<Probe[]>;
   version: Version;
   startedAt: string;
   /** What starts it again where systemd runs it: its clients can't. */

@@ -22,6 +22,8 @@ const STATUS: Record<ErrorCode, number> = {
   "exec-refused": 409,
   "machine-ended": 409,
   unsupported: 409,
+  "not-authenticated": 401,
+  "not-allowed": 403,
   "daemon-mismatch": 426,
   "no-capacity": 503,
   "no-space": 507,

@@ -11,14 +11,18 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { defined } from "../api/defined.ts";
 import { Engine } from "../engine/engine.ts";
 import { measurePace, paced, setPace } from "../host/pace.ts";
 import { HOST_UNIT, userUnit } from "../host/systemd-units.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
+import { apiListener } from "./access/listener.ts";
+import { withFlags } from "./access/settings.ts";
+import { Tokens } from "./access/tokens.ts";
 import type { Version } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { describeHolder, lockHome } from "./lock.ts";
-import { MetricsListener } from "./metrics/listener.ts";
+import { metricsListener } from "./metrics/listener.ts";
 import { Previews } from "./preview/previews.ts";
 import { pruneVersions } from "./prune-versions.ts";
 import { Requests } from "./requests.ts";
@@ -85,17 +89,15 @@ const previews = new Previews({
   engine,
   listen: values["preview-listen"] ?? process.env.THAW_PREVIEW_LISTEN,
 });
-const metrics = new MetricsListener({
-  source: engine,
-  version: version.version,
-  onFailure: (message) => server.log.warn(message),
-});
+const onFailure = (message: string): void => server.log.warn(message);
+const metrics = metricsListener({ source: engine, version: version.version, onFailure });
 const traces = new Traces({ version: version.version, environment: process.env });
-const server = await createServer({
+const tokens = new Tokens(engine.home.tokens);
+const { app: server, channels } = await createServer({
   engine,
   previews,
-  metrics,
-  traces,
+  tokens,
+  ownProbes: async () => [...(await api.probes()), ...(await metrics.probes()), ...(await traces.probes())],
   requests: new Requests(engine),
   version,
   startedAt: new Date().toISOString(),
@@ -103,12 +105,14 @@ const server = await createServer({
   group: group ?? null,
   restartCommand: findRestartCommand(),
 });
+const api = apiListener({ tokens, handle: server.routing, upgrade: channels.upgrade, onFailure });
 // Whoever finds this daemon finds its ports as well.
 await engine.openPorts();
 await previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
 engine.followConfig((config) => {
-  metrics.configure(config.metrics);
+  metrics.configure(config.metrics.listen);
   traces.configure(config.telemetry);
+  api.configure(withFlags(config.listen, listenFlags()));
 });
 if (!removeSocket(socket))
   fail(`${socket} is not a socket\nhint: remove it, or set THAW_SOCKET to another path`);
@@ -146,9 +150,16 @@ function shutDown(): void {
   setTimeout(() => process.exit(0), paced(5000)).unref();
   previews.close();
   metrics.close();
+  api.close();
   void Promise.allSettled([server.close(), engine.close()])
     .then(() => traces.close())
     .then(() => process.exit(0));
+}
+
+/** Of `thaw daemon start`. */
+function listenFlags(): Parameters<typeof withFlags>[1] {
+  const { THAW_LISTEN: address, THAW_TLS_CERT: tlsCert, THAW_TLS_KEY: tlsKey } = process.env;
+  return defined({ address, tlsCert, tlsKey });
 }
 
 /** Removes a socket. False when something else is there, which is left alone. */

@@ -8,11 +8,12 @@ import { requestId } from "../api/text.ts";
 import { EngineError } from "../engine/errors.ts";
 import { randomId } from "../engine/ids.ts";
 import { currentSpan } from "../engine/tracing.ts";
+import { accessOf, needRights } from "./access/guard.ts";
 import { askedBy } from "./caller.ts";
-import { serveChannels } from "./channels/upgrade.ts";
+import { type Channels, serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { refuseUnread, sendError } from "./errors.ts";
-import { openApiOptions, operationOf } from "./openapi/document.ts";
+import { openApiOptions, operationOf, rightsOf } from "./openapi/document.ts";
 import { cacheRoutes } from "./routes/caches.ts";
 import { captureRoutes } from "./routes/captures.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -29,6 +30,7 @@ import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
 import { statsRoutes } from "./routes/stats.ts";
 import { templateRoutes } from "./routes/templates.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
 import { travelRoutes } from "./routes/travel.ts";
 import { refuseOlderSelf } from "./version.ts";
 
@@ -47,7 +49,7 @@ function takeEmptyJson(app: App): void {
   );
 }
 
-export async function createServer(context: DaemonContext): Promise<App> {
+export async function createServer(context: DaemonContext): Promise<{ app: App; channels: Channels }> {
   const app: App = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
@@ -85,9 +87,14 @@ export async function createServer(context: DaemonContext): Promise<App> {
     // A newer client must be able to end this daemon.
     if (!request.url.startsWith("/v1/shutdown")) refuseOlderSelf(context, request.headers);
   });
+  // Before the body is read.
+  app.addHook("onRequest", async ({ raw, routeOptions: { method, url } }) => {
+    if (accessOf(raw) !== undefined && url !== undefined)
+      needRights(raw, rightsOf({ method: String(method), url }));
+  });
   // Twice: reading a body loses what the first carries along.
-  app.addHook("onRequest", (request, _reply, done) => askedBy(context, request.headers, done));
-  app.addHook("preValidation", (request, _reply, done) => askedBy(context, request.headers, done));
+  app.addHook("onRequest", (request, _reply, done) => askedBy(context, request.raw, done));
+  app.addHook("preValidation", (request, _reply, done) => askedBy(context, request.raw, done));
   await app.register(
     swagger,
     openApiOptions(context.version.version) as unknown as FastifyDynamicSwaggerOptions,
@@ -114,6 +121,7 @@ export async function createServer(context: DaemonContext): Promise<App> {
         portRoutes,
         previewRoutes,
         statsRoutes,
+        tokenRoutes,
       ],
     ])
       add(routes, context);
@@ -123,7 +131,8 @@ export async function createServer(context: DaemonContext): Promise<App> {
       async () => app.swagger() as never,
     );
   });
-  const closeChannels = serveChannels(app.server, context, app.log);
-  app.addHook("preClose", async () => closeChannels());
-  return app;
+  const channels = serveChannels(context, app.log);
+  app.server.on("upgrade", channels.upgrade);
+  app.addHook("preClose", async () => channels.close());
+  return { app, channels };
 }

@@ -3,8 +3,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { untraced } from "./tracing.ts";
 
 export interface Caller {
-  /** How it came: the daemon's socket, or the daemon by itself. */
-  from: "socket" | "daemon";
+  /** How it came: the daemon's socket, its listener, or the daemon by itself. */
+  from: "socket" | "listener" | "daemon";
+  /** The name of the token that let it in at the listener. */
+  token?: string;
   /** Only this user (and root) can connect to the socket. Null when others may too: the kernel's word on a peer is not to be had here. */
   uid: number | null;
   /** What the client says of itself: its process and version. Not proven. */

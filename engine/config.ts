@@ -32,6 +32,19 @@ const cpuModel = z
 const sizedPool = poolSize.omit({ memoryMib: true }).extend({ memory: size.optional() });
 const plainPool = poolSize.shape.size.transform((size): z.infer<typeof sizedPool> => ({ size }));
 
+const listenAt = z.strictObject({
+  address: z.string().refine(isListen, "ADDRESS:PORT, such as 127.0.0.1:7878"),
+  /** Files in PEM. */
+  tlsCert: z.string().startsWith("/").optional(),
+  tlsKey: z.string().startsWith("/").optional(),
+  /** What clients reach it by, where a proxy stands in front: https://ci-3.example.com. */
+  base: z.string().refine(isOrigin, "an http or https address without a path").optional(),
+  /** Names of this host. */
+  hosts: z.array(z.string().max(253)).max(32).optional(),
+  /** True: without encryption, at an address that others can reach. */
+  plain: z.boolean().optional(),
+});
+
 const config = z.strictObject({
   /** For sandboxes that do not say otherwise. */
   defaults: z
@@ -113,6 +126,19 @@ const config = z.strictObject({
       hosts: z.array(z.string().max(253)).max(32).default([]),
     })
     .default({ hosts: [] }),
+  /** Where the API is served over TCP, to whoever has a token: an address, or one with what belongs to it. */
+  listen: z
+    .union(
+      [
+        z
+          .string()
+          .refine(isListen)
+          .transform((address): z.infer<typeof listenAt> => ({ address })),
+        listenAt,
+      ],
+      "ADDRESS:PORT, such as 127.0.0.1:7878, or a map with address: ADDRESS:PORT",
+    )
+    .optional(),
   /** Where Prometheus finds the metrics of this host. */
   metrics: z
     .strictObject({
@@ -180,6 +206,7 @@ function isServer(text: string): boolean {
 }
 
 function isListen(text: string): boolean {
+  if (/^localhost:\d{1,5}$/.test(text)) return Number(text.slice("localhost:".length)) <= 65_535;
   return isServer(text) && isIP(text) === 0 && /:\d+$/.test(text);
 }
 

@@ -27,6 +27,8 @@ export interface Home {
   rootfs: string;
   audit: string;
   events: string;
+  /** Who may use the daemon's listener. */
+  tokens: string;
   /** The operator's. */
   config: string;
   /** The last reading of the host's clocks. */
@@ -56,6 +58,7 @@ export function openHome(root: string): Home {
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
     events: join(root, "events.jsonl"),
+    tokens: join(root, "tokens.json"),
     config: join(root, "config.yaml"),
     clock: join(root, "clock.json"),
     heartbeat: join(root, "heartbeat"),

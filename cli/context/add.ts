@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { defined } from "../../api/defined.ts";
 import {
   type DaemonInfo,
@@ -15,6 +16,8 @@ import { printJson, writeOut } from "../output.ts";
 
 export interface AddFlags {
   thaw?: string;
+  tokenFile?: string;
+  caFile?: string;
   /** False: don't connect. */
   check?: boolean;
   force?: boolean;
@@ -29,7 +32,9 @@ async function ask(remote: RemoteHost): Promise<DaemonInfo> {
 
 /** `thaw context add`: nothing is written before the host has answered. */
 export async function add(name: string, url: string, flags: AddFlags): Promise<void> {
-  const remote = parseRemote(name, url, flags.thaw);
+  const absolute = (file: string | undefined) => (file === undefined ? undefined : resolve(file));
+  const { thaw, tokenFile, caFile } = flags;
+  const remote = parseRemote(name, url, { thaw, tokenFile: absolute(tokenFile), caFile: absolute(caFile) });
   const contexts = readContexts();
   if (name === localContext) {
     throw new ThawError("usage", `${localContext} always means this machine`, { hint: "another name" });

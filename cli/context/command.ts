@@ -8,7 +8,7 @@ export const define: Define = (command, exit) => {
   command.addHelpText(
     "after",
     `
-A context is another host with thaw, reached with the system's ssh. "local" is this machine. To choose a context for one command:
+A context is another host with thaw, reached with the system's ssh, or at its daemon's listener with a token. "local" is this machine. To choose a context for one command:
 --context NAME before the verb, or the variable THAW_CONTEXT.
 
 Examples:
@@ -19,14 +19,16 @@ Examples:
     .command("add")
     .description("give another host a name, and try to reach it")
     .argument("<name>", "lower-case letters, digits and dashes")
-    .argument("<url>", "ssh://[USER@]HOST[:PORT]")
+    .argument("<url>", "ssh://[USER@]HOST[:PORT], or https://HOST[:PORT]")
     .option("--thaw <command>", "the path of the thaw command on that host (default: thaw)")
+    .option("--token-file <file>", "the file with the token, for https:// (thaw token create on that host)")
+    .option("--ca-file <file>", "a PEM file with the authority of its certificate, for https://")
     .option("--no-check", "don't connect")
     .option("--force", "replace a context of that name")
     .option("--json", "print the daemon that answers as JSON")
     .addHelpText(
       "after",
-      "\nExample:\n  $ thaw context add ci-3 ssh://ann@ci-3.example.com:2222 --thaw /opt/thaw/bin/thaw",
+      "\nExamples:\n  $ thaw context add ci-3 ssh://ann@ci-3.example.com:2222 --thaw /opt/thaw/bin/thaw\n  $ thaw context add ci-4 https://ci-4.example.com:7878 --token-file ~/.config/ci-4.token",
     )
     .action(async (name: string, url: string, flags: AddFlags) => {
       const { add } = await import("./add.ts");

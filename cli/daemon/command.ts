@@ -1,6 +1,7 @@
 import { parseLines } from "../arguments/count.ts";
 import type { Define } from "../verbs.ts";
 import type { InstallFlags } from "./install.ts";
+import type { StartFlags } from "./start.ts";
 
 type JsonFlag = { json?: boolean };
 
@@ -16,12 +17,15 @@ export const define: Define = (command, exit) => {
       "--preview-listen <address:port>",
       "serve previews at this address until the daemon ends; to set it permanently: preview.listen in config.yaml",
     )
-    .option("--json", "print the daemon's status as JSON")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  $ thaw daemon start\n  $ thaw daemon start --preview-listen 127.0.0.1:7380",
+    .option(
+      "--listen <address:port>",
+      "serve the API at this address, to clients with a token, until the daemon ends; to set it permanently: listen in config.yaml",
     )
-    .action(async (flags: JsonFlag & { previewListen?: string }) => {
+    .option("--tls-cert <file>", "a certificate in PEM for --listen")
+    .option("--tls-key <file>", "the certificate's key")
+    .option("--json", "print the daemon's status as JSON")
+    .addHelpText("after", "\nExamples:\n  $ thaw daemon start\n  $ thaw daemon start --listen 127.0.0.1:7878")
+    .action(async (flags: StartFlags) => {
       const { start } = await import("./start.ts");
       await start(flags);
       exit(0);

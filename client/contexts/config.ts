@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { systemCode, ThawError } from "../errors.ts";
-import { parseRemote, type RemoteHost } from "./remote.ts";
+import { parseRemote, type RemoteHost, type RemoteSettings } from "./remote.ts";
 
 type Environment = Record<string, string | undefined>;
 
@@ -35,10 +35,12 @@ export function readContexts(env?: Environment): Contexts {
   try {
     const { current = localContext, contexts = {} } = JSON.parse(readFileSync(path, "utf8")) as {
       current?: unknown;
-      contexts?: Record<string, { url: string; thaw?: string }>;
+      contexts?: Record<string, { url: unknown } & Partial<Record<keyof RemoteSettings, unknown>>>;
     };
-    for (const [name, { url, thaw }] of Object.entries(contexts)) {
-      remotes.set(name, parseRemote(name, String(url), thaw === undefined ? undefined : String(thaw)));
+    const text = (value: unknown): string | undefined => (value === undefined ? undefined : String(value));
+    for (const [name, { url, thaw, tokenFile, caFile }] of Object.entries(contexts)) {
+      const settings = { thaw: text(thaw), tokenFile: text(tokenFile), caFile: text(caFile) };
+      remotes.set(name, parseRemote(name, String(url), settings));
     }
     return { current: String(current), remotes };
   } catch (error) {

@@ -1,16 +1,40 @@
 import { ThawError } from "../errors.ts";
 
-/** A daemon on another host, reached with the system's ssh. */
-export interface RemoteHost {
+/** A daemon on another host. */
+export type RemoteHost = SshHost | ListeningHost;
+
+interface AnyHost {
   /** The context's name. */
   name: string;
-  /** `ssh://[user@]host[:port]`, as it was given. */
+  /** As it was given. */
   url: string;
-  user?: string | undefined;
   host: string;
+}
+
+/** Reached with the system's ssh: `ssh://[user@]host[:port]`. */
+export interface SshHost extends AnyHost {
+  by: "ssh";
+  user?: string | undefined;
   port?: number | undefined;
   /** How thaw is called there: words for the far shell. Default: `thaw` on its PATH, else what its daemon left in its state folder. */
   thaw?: string | undefined;
+}
+
+/** Reached at its daemon's listener: `https://host[:port]`, or `http://` on this machine. */
+export interface ListeningHost extends AnyHost {
+  by: "http" | "https";
+  port: number;
+  /** The file with the token. It is read for each connection, so that another token needs no other context. */
+  tokenFile: string;
+  /** A file in PEM with the authority of its certificate; undefined: those that Node knows. */
+  caFile?: string | undefined;
+}
+
+/** What belongs to a URL. */
+export interface RemoteSettings {
+  thaw?: string | undefined;
+  tokenFile?: string | undefined;
+  caFile?: string | undefined;
 }
 
 const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
@@ -27,32 +51,78 @@ export function checkContextName(name: string): void {
   });
 }
 
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
 function explainUrl(url: string): string {
-  if (!url.startsWith("ssh://")) return "it begins with ssh://";
+  if (!url.startsWith("ssh://")) return "it begins with ssh:// or https://";
   if (/^ssh:\/\/[^@/]*:[^@/]*@/.test(url)) return "a password can't be part of it: load a key with ssh-add";
   if (/^ssh:\/\/[^/]+\/./.test(url)) return "no path follows the host; --thaw says where thaw is there";
   return "ssh://[USER@]HOST[:PORT]";
 }
 
+function usage(message: string, hint: string): ThawError {
+  return new ThawError("usage", message, { hint });
+}
+
+const showUrl = (url: string): string => JSON.stringify(url.slice(0, 300).replace(/:[^:@/]*@/, ":…@"));
+
 /** Makes a remote host of what a user, or the configuration, says. @throws ThawError `usage`. */
-export function parseRemote(name: string, url: string, thaw?: string): RemoteHost {
+export function parseRemote(name: string, url: string, settings: RemoteSettings = {}): RemoteHost {
   checkContextName(name);
+  return /^https?:/i.test(url) ? parseListening(name, url, settings) : parseSsh(name, url, settings);
+}
+
+function parseSsh(name: string, url: string, { thaw, tokenFile, caFile }: RemoteSettings): SshHost {
   const { user, host, ip, port } = urlPattern.exec(url)?.groups ?? {};
   const target = host ?? ip;
   const number = port === undefined ? undefined : Number(port);
   if (target === undefined || (number !== undefined && (number < 1 || number > 65_535))) {
-    const shown = JSON.stringify(url.slice(0, 300).replace(/:[^:@/]*@/, ":…@"));
-    throw new ThawError("usage", `${shown} is not the URL of a host`, {
-      hint: target === undefined ? explainUrl(url) : "a port is a number from 1 to 65535",
-    });
+    const hint = target === undefined ? explainUrl(url) : "a port is a number from 1 to 65535";
+    throw usage(`${showUrl(url)} is not the URL of a host`, hint);
   }
-  if (thaw !== undefined && (!/^[^\p{Cc}]+$/u.test(thaw) || thaw.length > MAX_THAW_LENGTH)) {
-    throw new ThawError("usage", "that can't be how thaw is called", { hint: "--thaw /opt/thaw/bin/thaw" });
-  }
-  return { name, url, user, host: target, port: number, thaw };
+  if (tokenFile !== undefined || caFile !== undefined)
+    throw usage("ssh needs no token and no authority", "--token-file and --ca-file are for https:// URLs");
+  if (thaw !== undefined && (!/^[^\p{Cc}]+$/u.test(thaw) || thaw.length > MAX_THAW_LENGTH))
+    throw usage("that can't be how thaw is called", "--thaw /opt/thaw/bin/thaw");
+  return { name, url, by: "ssh", user, host: target, port: number, thaw };
 }
 
-/** What to type for ssh to go there, for hints: `ssh -p 2222 ann@ci-3`. */
-export function formatSsh({ user, host, port }: RemoteHost): string {
+function parseListening(
+  name: string,
+  text: string,
+  { thaw, tokenFile, caFile }: RemoteSettings,
+): ListeningHost {
+  const url = URL.parse(text);
+  if (url === null || url.href !== `${url.origin}/`)
+    throw usage(
+      `${showUrl(text)} is not the URL of a host`,
+      "https://HOST[:PORT], without a user and a path",
+    );
+  const by = url.protocol === "https:" ? "https" : "http";
+  if (by === "http" && !LOOPBACK.test(url.hostname))
+    throw usage(
+      `the token would travel to ${url.hostname} without encryption`,
+      "https://; http:// is for this machine",
+    );
+  if (thaw !== undefined) throw usage("no command is run on that host", "--thaw is for ssh:// URLs");
+  if (tokenFile === undefined)
+    throw usage(
+      "which token? The listener of a daemon asks for one",
+      "--token-file FILE; on that host: thaw token create",
+    );
+  for (const file of [tokenFile, caFile])
+    if (file !== undefined && !file.startsWith("/"))
+      throw usage(`${JSON.stringify(file)} is not an absolute path`, "/home/ann/ci-3.token");
+  return {
+    ...{ name, url: text, by, tokenFile, caFile },
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: Number(url.port || (by === "https" ? 443 : 80)),
+  };
+}
+
+/** What to type to go there, for hints: `ssh -p 2222 ann@ci-3`; of a listener: its URL. */
+export function formatSsh(remote: RemoteHost): string {
+  if (remote.by !== "ssh") return remote.url;
+  const { user, host, port } = remote;
   return `ssh ${port === undefined ? "" : `-p ${port} `}${user === undefined ? "" : `${user}@`}${host}`;
 }

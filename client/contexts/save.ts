@@ -1,12 +1,13 @@
 import { defined } from "../../api/defined.ts";
 import { ThawError } from "../errors.ts";
 import { type Contexts, findConfigFolder, localContext } from "./config.ts";
+import type { ListeningHost, RemoteSettings, SshHost } from "./remote.ts";
 
 /** Writes the contexts, whole or not at all. @throws ThawError `host-not-ready` when they can't be written. */
 export async function saveContexts({ current, remotes }: Contexts): Promise<void> {
   const cwd = findConfigFolder();
   const contexts = Object.fromEntries(
-    [...remotes.values()].map(({ name, url, thaw }) => [name, { url, ...defined({ thaw }) }]),
+    [...remotes.values()].map(({ name, url, ...remote }) => [name, { url, ...settingsOf(remote) }]),
   );
   const { default: Conf } = await import("conf");
   try {
@@ -23,4 +24,11 @@ export async function saveContexts({ current, remotes }: Contexts): Promise<void
       cause: error,
     });
   }
+}
+
+function settingsOf(
+  remote: Omit<SshHost, "name" | "url"> | Omit<ListeningHost, "name" | "url">,
+): RemoteSettings {
+  if (remote.by === "ssh") return defined({ thaw: remote.thaw });
+  return defined({ tokenFile: remote.tokenFile, caFile: remote.caFile });
 }

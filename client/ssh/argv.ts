@@ -1,5 +1,5 @@
 /** The command line of the ssh that reaches a far daemon, pure. */
-import type { RemoteHost } from "../contexts/remote.ts";
+import type { SshHost } from "../contexts/remote.ts";
 import { quoteForShell } from "../shell-quote.ts";
 
 /** A socket's path (107 bytes), less what ssh adds: `/ssh-`, a digest of 40, and a suffix of 17 while it makes the socket. */
@@ -12,7 +12,7 @@ const findThaw =
   '[ -x "$t" ] || { echo "neither thaw on the PATH nor $t" >&2; exit 127; }; exec "$t" daemon stdio';
 
 /** What runs at the far end, whatever the user's shell there is. */
-export function farCommand({ thaw }: RemoteHost): string {
+export function farCommand({ thaw }: SshHost): string {
   return `exec /bin/sh -c ${quoteForShell(thaw === undefined ? findThaw : `exec ${thaw} daemon stdio`)}`;
 }
 
@@ -28,7 +28,7 @@ function sharing(folder: string | undefined): string[] {
  * @returns command and arguments. Nothing is ever asked: there may be nobody to answer.
  */
 export function sshArgv(
-  remote: RemoteHost,
+  remote: SshHost,
   options: { ssh?: string | undefined; controlFolder?: string | undefined } = {},
 ): [string, ...string[]] {
   const [command = "ssh", ...words] = (options.ssh ?? "ssh").split(" ").filter((word) => word !== "");

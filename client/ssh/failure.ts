@@ -1,10 +1,10 @@
 /** What it means when an ssh to a far daemon ends. */
-import { formatSsh, type RemoteHost } from "../contexts/remote.ts";
+import { formatSsh, type SshHost } from "../contexts/remote.ts";
 import { ThawError } from "../errors.ts";
 
 /** How an ssh ended. */
 export interface SshEnd {
-  remote: RemoteHost;
+  remote: SshHost;
   /** Null when a signal ended it. */
   code: number | null;
   signal: string | null;

@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Duplex, type Readable, type Writable } from "node:stream";
-import type { RemoteHost } from "../contexts/remote.ts";
+import type { SshHost } from "../contexts/remote.ts";
 import { checkSocketFolder, findRuntimeFolder } from "../paths.ts";
 import { sshArgv } from "./argv.ts";
 import { describeNoSsh, describeSshEnd } from "./failure.ts";
@@ -31,11 +31,11 @@ function prepareControlFolder(): string | undefined {
  */
 export class SshStream extends Duplex {
   readonly #child: Ssh;
-  readonly #remote: RemoteHost;
+  readonly #remote: SshHost;
   readonly #said = new LastLines();
   #answered = false;
 
-  constructor(remote: RemoteHost) {
+  constructor(remote: SshHost) {
     super();
     this.#remote = remote;
     const [command, ...args] = sshArgv(remote, {

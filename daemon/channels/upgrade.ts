@@ -1,13 +1,14 @@
 /** WebSocket upgrades: which path is which stream. Everything else is refused before it is upgraded. */
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { FastifyBaseLogger } from "fastify";
 import { WebSocketServer } from "ws";
 import { closeCode } from "../../api/channels.ts";
 import { EngineError } from "../../engine/errors.ts";
+import { needRights } from "../access/guard.ts";
+import { refuseUpgrade } from "../access/listener.ts";
 import { askedBy } from "../caller.ts";
 import type { DaemonContext } from "../context.ts";
-import { apiErrorOf } from "../errors.ts";
 import { requestIdOf } from "../requests.ts";
 import { refuseOlderSelf } from "../version.ts";
 import { serveAttach } from "./attach.ts";
@@ -20,35 +21,43 @@ const MAX_MESSAGE_BYTES = 16 << 20;
 const CLOSE_MS = 200;
 const ATTACH = /^\/v1\/sandboxes\/([^/]+)\/execs\/([^/]+)\/attach$/;
 
-/** @returns how to close all channels: their clients come back to the next daemon */
-export function serveChannels(server: Server, context: DaemonContext, log: FastifyBaseLogger): () => void {
+export interface Channels {
+  /** Takes what asks for a WebSocket. */
+  upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** Closes all channels: their clients come back to the next daemon. */
+  close: () => void;
+}
+
+export function serveChannels(context: DaemonContext, log: FastifyBaseLogger): Channels {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
   });
-  server.on("upgrade", (request, socket, head) => {
+  const upgrade: Channels["upgrade"] = (request, socket, head) => {
     socket.on("error", () => {});
     try {
       refuseOlderSelf(context, request.headers);
+      // Every channel runs something, or writes to what runs.
+      needRights(request, "operate");
       const serve = routeOf(request);
-      if (!serve) return refuse(socket, 404, "Not Found");
+      if (!serve) throw new EngineError("not-found", "no WebSocket is at this path");
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        askedBy(context, request.headers, () => serve(context, new Connection(webSocket))).catch((error) =>
+        askedBy(context, request, () => serve(context, new Connection(webSocket))).catch((error) =>
           log.error({ err: error }, "a channel failed"),
         );
       });
     } catch (error) {
-      const { status, error: body } = apiErrorOf(error);
-      refuse(socket, status, "Refused", JSON.stringify({ error: body }));
+      refuseUpgrade(socket, error);
     }
-  });
-  return () => {
+  };
+  const close = (): void => {
     for (const client of sockets.clients) {
       client.close(closeCode.restart);
       setTimeout(() => client.terminate(), CLOSE_MS).unref();
     }
   };
+  return { upgrade, close };
 }
 
 function routeOf(
@@ -73,10 +82,4 @@ function decoded(part: string): string {
   } catch {
     throw new EngineError("usage", `${part} is not valid URL encoding`);
   }
-}
-
-function refuse(socket: Duplex, status: number, reason: string, body = ""): void {
-  socket.end(
-    `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }

@@ -3,6 +3,7 @@ import type { RouteOptions } from "fastify";
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from "fastify-type-provider-zod";
 import { z } from "zod";
 import * as shapes from "../../api/schema.ts";
+import type { Rights } from "../../api/token.ts";
 import { onlyUsed } from "./components.ts";
 import { type Operation, operations, RESULT_FIELDS, type Tag } from "./operations.ts";
 
@@ -22,7 +23,8 @@ const TAGS: Record<Tag, string> = {
 
 const ERRORS: Record<number, string> = {
   400: "The request is invalid",
-  403: "The store refuses access",
+  401: "The request came without a valid token, over TCP",
+  403: "The token lacks the right, or the store refuses access",
   404: "The named object does not exist",
   409: "The object's state does not allow the request, or the name is taken",
   426: "The daemon is older than its client",
@@ -52,11 +54,18 @@ const transform = createJsonSchemaTransform({ schemaRegistry: registry });
 const withShapes = createJsonSchemaTransformObject({ schemaRegistry: registry });
 
 /** What a route is described by. Throws for a route that nobody has described. */
-export function operationOf({ method, url }: Pick<RouteOptions, "method" | "url">): Operation {
+export function operationOf({ method, url }: { method: RouteOptions["method"]; url: string }): Operation {
   const key = `${method} ${url}`;
   const operation = operations[key];
   if (operation === undefined) throw new Error(`${key} has no description in daemon/openapi/operations.ts`);
   return operation;
+}
+
+/** What a token has to have for a route. Reading needs `read`, everything else `operate`, unless its description says otherwise. */
+export function rightsOf(route: { method: string; url: string }): Rights {
+  // Fastify answers HEAD for every GET.
+  const method = route.method === "HEAD" ? "GET" : route.method;
+  return operationOf({ ...route, method }).rights ?? (method === "GET" ? "read" : "operate");
 }
 
 /** Options of the swagger plugin. */
@@ -68,20 +77,30 @@ export function openApiOptions(version: string) {
         title: "thaw",
         version,
         description:
-          "The daemon's API, over a unix socket. Interactive commands go over WebSockets, GET /v1/run and GET /v1/sandboxes/{sandbox}/execs/{exec}/attach: docs/API.md describes their channels.",
+          "The daemon's API, over a unix socket, or over TCP with a token. Interactive commands go over WebSockets, GET /v1/run and GET /v1/sandboxes/{sandbox}/execs/{exec}/attach: docs/API.md describes their channels.",
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
       servers: [{ url: "/", description: "The daemon's unix socket" }],
       tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
       // Who can open the socket has all rights.
-      security: [],
+      security: [{}, { token: [] }],
+      components: {
+        securitySchemes: {
+          token: {
+            type: "http",
+            scheme: "bearer",
+            description: "A token of `thaw token create`, at the listener",
+          },
+        },
+      },
     },
     transform: (document: Parameters<typeof transform>[0]) => {
       const { schema, url } = transform(document);
       const { route } = document as unknown as { route: RouteOptions };
       // Fastify answers HEAD for every GET.
       if (route.method === "HEAD") return { schema: { hide: true }, url };
-      return { schema: describe(schema as Json, operationOf({ ...route, url })), url };
+      const at = { method: String(route.method), url };
+      return { schema: describe(schema as Json, operationOf(at), rightsOf(at)), url };
     },
     transformObject: (document: Parameters<typeof withShapes>[0]) =>
       withExamples(onlyUsed(withShapes(document) as unknown as Json)),
@@ -108,9 +127,9 @@ const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
 const content = (type: string, schema: Json): Json => ({ [type]: { schema } });
 const binary: Json = { type: "string", format: "binary" };
 
-function describe(schema: Json, { id, tag, summary, upload, ...operation }: Operation): Json {
+function describe(schema: Json, { id, tag, summary, upload, ...operation }: Operation, rights: Rights): Json {
   const { body, response = {}, ...rest } = schema as { body?: Json; response?: Json };
-  const errors = [400, 426, 500, ...(operation.errors ?? [])].map((status) => [
+  const errors = [400, 401, 403, 426, 500, ...(operation.errors ?? [])].map((status) => [
     String(status),
     { description: ERRORS[status], content: content("application/json", ref("ErrorBody")) },
   ]);
@@ -118,6 +137,7 @@ function describe(schema: Json, { id, tag, summary, upload, ...operation }: Oper
   return {
     ...rest,
     ...{ operationId: id, tags: [tag], summary },
+    ...{ "x-thaw-rights": rights, security: [{}, { token: [rights] }] },
     ...(upload === undefined || upload === false
       ? {}
       : { consumes: ["application/octet-stream", ...(upload === true ? [] : [upload])], body: binary }),

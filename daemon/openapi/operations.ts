@@ -1,6 +1,7 @@
 /** What each route of the API does, for the OpenAPI document: a name, a group, a sentence, its answer, and the errors that it has beyond a bad request. */
 import type { z } from "zod";
 import { artifact, capture, rerun, type StreamLine, sandbox, snapshot } from "../../api/schema.ts";
+import type { Rights } from "../../api/token.ts";
 
 export type Tag =
   | "captures"
@@ -19,6 +20,8 @@ export interface Operation {
   id: string;
   tag: Tag;
   summary: string;
+  /** What a token needs; default: `read` to GET, else `operate`. */
+  rights?: Rights;
   /** Statuses of its errors beside 400, 426 and 500. */
   errors?: readonly number[];
   /** Where the route's own schema does not say what it answers. */
@@ -54,6 +57,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/openapi.json": { id: "getOpenApi", tag: "host", summary: "Get this document" },
   "POST /v1/shutdown": {
     id: "shutDown",
+    rights: "admin",
     tag: "host",
     summary: "Stop the daemon; machines keep running",
     answer: { kind: "leaving" },
@@ -61,6 +65,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "POST /v1/prune": {
     ...{
       id: "prune",
+      rights: "admin",
       tag: "host",
       summary: "Remove captures and caches that exceed the host's budgets, and unused snapshots",
     },
@@ -70,6 +75,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "POST /v1/quarantine/:entry/restore": {
     ...{
       id: "restoreQuarantined",
+      rights: "admin",
       tag: "host",
       summary: "Put an entry back to its place and read it again",
       errors: [404, 409],
@@ -78,6 +84,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "DELETE /v1/quarantine/:entry": {
     ...{
       id: "removeQuarantined",
+      rights: "admin",
       tag: "host",
       summary: "Delete an entry for good",
       errors: [404, 409],
@@ -195,6 +202,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/pools": { id: "listPools", tag: "host", summary: "List pools of machines that are ready" },
   "PUT /v1/pools": {
     id: "setPoolMode",
+    rights: "admin",
     tag: "host",
     summary: "Have pools follow the last hour's use, or have none",
     errors: [409, 503],
@@ -202,10 +210,27 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   "PUT /v1/pools/:pool": {
     id: "resizePool",
+    rights: "admin",
     tag: "host",
     summary: "Set how many machines a pool keeps ready; 0 ends it",
     errors: [409, 503],
     example: { size: 2 },
+  },
+  "GET /v1/tokens": {
+    ...{ id: "listTokens", tag: "host", summary: "List the tokens of the listener", rights: "admin" },
+  },
+  "POST /v1/tokens": {
+    ...{
+      id: "createToken",
+      tag: "host",
+      summary: "Make a token; only this answer has its text",
+      rights: "admin",
+    },
+    ...{ errors: [409, 503], example: { name: "ci", rights: "operate" } },
+  },
+  "DELETE /v1/tokens/:token": {
+    ...{ id: "revokeToken", tag: "host", summary: "End a token, and what is open with it", rights: "admin" },
+    errors: [404, 503],
   },
   "POST /v1/sandboxes/:sandbox/pause": {
     id: "pauseSandbox",

@@ -8,7 +8,7 @@ const shutdownQuery = z.object({ olderThan: z.coerce.number().optional() });
 
 export function infoRoutes(
   app: App,
-  { engine, metrics, traces, version, startedAt, shutDown }: DaemonContext,
+  { engine, ownProbes, version, startedAt, shutDown }: DaemonContext,
 ): void {
   app.get("/v1/info", { schema: { response: { 200: daemonInfo } } }, async () => ({
     version: version.version,
@@ -22,7 +22,7 @@ export function infoRoutes(
   }));
 
   app.get("/v1/doctor", { schema: { response: { 200: doctorReport } } }, async () => {
-    const probes = [...(await engine.doctor()), ...(await metrics.probes()), ...(await traces.probes())];
+    const probes = [...(await engine.doctor()), ...(await ownProbes())];
     return { ready: !probes.some(({ fatal, state }) => fatal && state === "missing"), probes };
   });
 

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { forward, forwardRequest, portsState } from "../../api/schema.ts";
 import { MAX_SOCKET_PATH_BYTES } from "../../api/socket-path.ts";
+import { needRights } from "../access/guard.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
@@ -18,8 +19,12 @@ export function portRoutes(app: App, { engine, requests }: DaemonContext): void 
   app.post(
     "/v1/sandboxes/:sandbox/ports",
     { schema: { params, body: forwardRequest, response: { 200: forward } } },
-    async (request) =>
-      requests.once(request, (id) => engine.addForward(request.params.sandbox, request.body, id)),
+    async (request) => {
+      const { path, address } = request.body;
+      // Files and addresses of the host are its operator's.
+      if (path !== undefined || address !== undefined) needRights(request.raw, "admin");
+      return requests.once(request, (id) => engine.addForward(request.params.sandbox, request.body, id));
+    },
   );
 
   app.delete(

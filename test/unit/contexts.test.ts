@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { formatEntry, sandboxOfSshHost, sshHostOf } from "../../cli/ssh-config/entry.ts";
 import { readContexts } from "../../client/contexts/config.ts";
 import { chooseContext } from "../../client/contexts/find.ts";
-import { parseRemote } from "../../client/contexts/remote.ts";
+import { parseRemote, type SshHost } from "../../client/contexts/remote.ts";
 import { saveContexts } from "../../client/contexts/save.ts";
 import { farCommand, sshArgv } from "../../client/ssh/argv.ts";
 import { describeSshEnd } from "../../client/ssh/failure.ts";
@@ -48,13 +48,47 @@ describe("a context's URL", () => {
   });
 
   test.each(["", "a\nb", "x".repeat(1025)])("%j can't be how thaw is called", (thaw) => {
-    expect(() => parseRemote("x", "ssh://host", thaw)).toThrow(/how thaw is called/);
+    expect(() => parseRemote("x", "ssh://host", { thaw })).toThrow(/how thaw is called/);
+  });
+});
+
+const parseSsh = (url: string, thaw?: string): SshHost => parseRemote("ci-3", url, { thaw }) as SshHost;
+
+describe("the URL of a listener", () => {
+  const tokenFile = "/home/ann/token";
+  test.each([
+    ["https://ci-4.example.com", { by: "https", host: "ci-4.example.com", port: 443 }],
+    ["https://ci-4:7878/", { by: "https", host: "ci-4", port: 7878 }],
+    ["https://[2001:db8::1]:7878", { by: "https", host: "2001:db8::1", port: 7878 }],
+    ["http://127.0.0.1:7878", { by: "http", host: "127.0.0.1", port: 7878 }],
+    ["http://localhost:7878", { by: "http", host: "localhost", port: 7878 }],
+  ])("%s", (url, found) => {
+    expect(parseRemote("x", url, { tokenFile })).toMatchObject({ url, tokenFile, ...found });
+  });
+
+  test.each([
+    ["https://ci-4", {}, /--token-file FILE/],
+    ["http://ci-4:7878", { tokenFile }, /for this machine/],
+    ["http://127.0.0.1.example.com", { tokenFile }, /for this machine/],
+    ["https://ann:secret@ci-4", { tokenFile }, /without a user/],
+    ["https://ci-4/thaw", { tokenFile }, /without a user and a path/],
+    ["https://ci-4?x", { tokenFile }, /without a user and a path/],
+    ["https://ci-4", { tokenFile, thaw: "thaw" }, /--thaw is for ssh/],
+    ["https://ci-4", { tokenFile: "token" }, /ann/],
+    ["ssh://ci-4", { tokenFile }, /for https/],
+  ])("%s with %j is refused", (url, settings, hint) => {
+    expect(() => parseRemote("x", url, settings)).toThrow(
+      expect.objectContaining({
+        ...{ code: "usage", hint: expect.stringMatching(hint) },
+        message: expect.not.stringContaining("secret"),
+      }),
+    );
   });
 });
 
 describe("ssh's arguments", () => {
   test("options, then --, then the host: nothing is asked, connections are shared", () => {
-    const argv = sshArgv(parseRemote("x", "ssh://ann@ci-3:2222"), {
+    const argv = sshArgv(parseSsh("ssh://ann@ci-3:2222"), {
       ssh: "ssh  -F /tmp/config",
       controlFolder: "/run/100%/thaw",
     });
@@ -64,13 +98,13 @@ describe("ssh's arguments", () => {
   });
 
   test("a folder whose path leaves no room for a socket's is not used", () => {
-    const argv = sshArgv(parseRemote("x", "ssh://h"), { controlFolder: `/${"f".repeat(45)}` });
+    const argv = sshArgv(parseSsh("ssh://h"), { controlFolder: `/${"f".repeat(45)}` });
     expect(argv.join(" ")).not.toContain("Control");
   });
 
   test("the far command is one word for any shell", () => {
     const run = (thaw?: string): string =>
-      execFileSync("/bin/sh", ["-c", farCommand(parseRemote("x", "ssh://h", thaw))], {
+      execFileSync("/bin/sh", ["-c", farCommand(parseSsh("ssh://h", thaw))], {
         encoding: "utf8",
         env: { PATH: "/nowhere", HOME: "/nowhere" },
         stdio: ["ignore", "pipe", "ignore"],
@@ -96,11 +130,21 @@ describe("the file of contexts", () => {
   test("what is written is read; it is the user's own; a word overrules what is in use", async () => {
     expect(chooseContext(env)).toEqual({ name: "local", remote: undefined, by: "default" });
     expect(existsSync(join(folder, "config"))).toBe(false);
-    const remote = parseRemote("ci-3", "ssh://ann@ci-3", "/opt/thaw");
+    const remote = parseRemote("ci-3", "ssh://ann@ci-3", { thaw: "/opt/thaw" });
     await saveContexts({ current: "ci-3", remotes: new Map([["ci-3", remote]]) });
     expect(statSync(join(folder, "config/contexts.json")).mode & 0o777).toBe(0o600);
     expect(readContexts(env).remotes.get("ci-3")).toEqual(remote);
     expect(chooseContext(env)).toMatchObject({ name: "ci-3", by: "thaw context use" });
+    const listening = parseRemote("ci-4", "https://ci-4", { tokenFile: "/t", caFile: "/ca" });
+    await saveContexts({
+      current: "ci-3",
+      remotes: new Map([
+        ["ci-3", remote],
+        ["ci-4", listening],
+      ]),
+    });
+    expect(readContexts(env).remotes.get("ci-4")).toEqual(listening);
+    await saveContexts({ current: "ci-3", remotes: new Map([["ci-3", remote]]) });
     expect(chooseContext({ ...env, THAW_CONTEXT: "local" }).remote).toBeUndefined();
     expect(() => chooseContext({ ...env, THAW_CONTEXT: "ci-4" })).toThrow(
       expect.objectContaining({ code: "not-found", details: ["local", "ci-3"] }),
@@ -123,7 +167,7 @@ describe("the file of contexts", () => {
 });
 
 describe("an ssh that ended", () => {
-  const remote = parseRemote("ci-3", "ssh://ann@ci-3:2222");
+  const remote = parseSsh("ssh://ann@ci-3:2222");
   const end = { remote, code: 255, signal: null, answered: false, lines: ["said"] };
   test.each([
     [

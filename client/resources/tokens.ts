@@ -1,0 +1,35 @@
+import type { NewToken, Token, TokenRequest } from "../../api/schema.ts";
+import type { ApiCalls, CallOptions } from "../api-calls.ts";
+
+/** Who may use the listener of a host's daemon. */
+export class Tokens {
+  readonly #api: ApiCalls;
+
+  constructor(api: ApiCalls) {
+    this.#api = api;
+  }
+
+  async list(options?: CallOptions): Promise<Token[]> {
+    const { tokens } = await this.#api.with<{ tokens: Token[] }>("tokens", {
+      ...{ method: "GET", path: "/v1/tokens" },
+      ...options,
+    });
+    return tokens;
+  }
+
+  /** Its `secret` is told by this answer only. A request whose answer is lost is not repeated. @throws ThawError `conflict` when the name is taken */
+  create(wanted: TokenRequest, options?: CallOptions): Promise<NewToken> {
+    return this.#api.with<NewToken>("secret", {
+      ...{ method: "POST", path: "/v1/tokens", json: wanted, repeatable: false },
+      ...options,
+    });
+  }
+
+  /** By name or id; what is open with it ends. @throws ThawError `not-found` */
+  revoke(token: string, options?: CallOptions): Promise<Token> {
+    return this.#api.with<Token>("id", {
+      ...{ method: "DELETE", path: `/v1/tokens/${encodeURIComponent(token)}`, repeatable: false },
+      ...options,
+    });
+  }
+}

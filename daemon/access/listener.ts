@@ -1,0 +1,121 @@
+/** Serves the API over TCP, to whoever has a token. The same routes as at the socket. */
+import { readFile } from "node:fs/promises";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from "node:http";
+import type { Duplex } from "node:stream";
+import type { Config } from "../../engine/config.ts";
+import { apiErrorOf, refuseUnread } from "../errors.ts";
+import { Listener } from "../listener.ts";
+import { admit } from "./guard.ts";
+import { type ApiListen, apiListenOf } from "./settings.ts";
+import type { Access, Tokens } from "./tokens.ts";
+
+const HEAD_MS = 20_000;
+const MAX_CONNECTIONS = 1_000;
+/** Of Node's timers. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export interface ApiListenerOptions {
+  tokens: Tokens;
+  /** What the socket's server does with a request that was let in. */
+  handle: RequestListener;
+  upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  onFailure: (message: string) => void;
+}
+
+/** @returns a listener that is told where it is */
+export function apiListener(options: ApiListenerOptions): Listener<NonNullable<Config["listen"]>> {
+  return new Listener<NonNullable<Config["listen"]>>({
+    ...{ name: "api", failure: "the API is not served", key: "listen", onFailure: options.onFailure },
+    serve: async (wanted) => {
+      const listen = apiListenOf(wanted);
+      const create = await creatorOf(listen);
+      const scheme = listen.tls === null ? "http" : "https";
+      return {
+        address: listen.address,
+        create: () => guarded(create(), listen, options),
+        url: { scheme, path: "" },
+      };
+    },
+  });
+}
+
+/** Throws when a file of the certificate can't be read, or is none. */
+async function creatorOf({ tls }: ApiListen): Promise<() => Server> {
+  const how: ServerOptions = { headersTimeout: HEAD_MS, requestTimeout: 0 };
+  if (tls === null) return () => createServer(how);
+  const [https, cert, key] = await Promise.all([import("node:https"), readFile(tls.cert), readFile(tls.key)]);
+  return () => https.createServer({ ...how, cert, key, minVersion: "TLSv1.2" });
+}
+
+function guarded(server: Server, listen: ApiListen, { tokens, handle, upgrade }: ApiListenerOptions): Server {
+  server.maxConnections = MAX_CONNECTIONS;
+  /** By token: what is open ends with it. */
+  const open = new Map<string, Set<Duplex>>();
+  const note = ({ token }: Access, socket: Duplex): void => {
+    const sockets = open.get(token.id) ?? new Set();
+    if (sockets.has(socket)) return;
+    open.set(token.id, sockets.add(socket));
+    const leftMs = token.expiresAt === null ? null : Date.parse(token.expiresAt) - Date.now();
+    const timer =
+      leftMs === null || leftMs > LONGEST_TIMER_MS ? undefined : setTimeout(() => socket.destroy(), leftMs);
+    socket.once("close", () => {
+      clearTimeout(timer);
+      sockets.delete(socket);
+      if (sockets.size === 0) open.delete(token.id);
+    });
+  };
+  const stopListening = tokens.onEnd((id) => {
+    for (const socket of open.get(id) ?? []) socket.destroy();
+  });
+  server.once("close", stopListening);
+  server.on("clientError", (error, socket) => refuseUnread(error, socket as never));
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  server.on("request", (request, response) => {
+    request.on("error", () => {});
+    response.on("error", () => {});
+    try {
+      note(admit(request, { listen, tokens }), request.socket);
+    } catch (error) {
+      const { status, error: body } = apiErrorOf(error);
+      // The body is not read.
+      response.writeHead(status, {
+        "content-type": "application/json",
+        connection: "close",
+        ...challenge(status),
+      });
+      response.end(JSON.stringify({ error: body }));
+      return;
+    }
+    handle(request, response);
+  });
+  server.on("upgrade", (request, socket, head) => {
+    socket.on("error", () => {});
+    try {
+      note(admit(request, { listen, tokens }), socket);
+    } catch (error) {
+      refuseUpgrade(socket, error);
+      return;
+    }
+    upgrade(request, socket, head);
+  });
+  return server;
+}
+
+function challenge(status: number): Record<string, string> {
+  return status === 401 ? { "www-authenticate": "Bearer" } : {};
+}
+
+/** Answers what asked for a WebSocket and gets none. */
+export function refuseUpgrade(socket: Duplex, error: unknown): void {
+  const { status, error: body } = apiErrorOf(error);
+  const text = JSON.stringify({ error: body });
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+  );
+}
