@@ -33,7 +33,7 @@ const sizedPool = poolSize.omit({ memoryMib: true }).extend({ memory: size.optio
 const plainPool = poolSize.shape.size.transform((size): z.infer<typeof sizedPool> => ({ size }));
 
 const listenAt = z.strictObject({
-  address: z.string().refine(isListen, "ADDRESS:PORT, such as 127.0.0.1:7878"),
+  address: z.string().refine(isApiListen, "ADDRESS:PORT, such as 127.0.0.1:7878"),
   /** Files in PEM. */
   tlsCert: z.string().startsWith("/").optional(),
   tlsKey: z.string().startsWith("/").optional(),
@@ -132,7 +132,7 @@ const config = z.strictObject({
       [
         z
           .string()
-          .refine(isListen)
+          .refine(isApiListen)
           .transform((address): z.infer<typeof listenAt> => ({ address })),
         listenAt,
       ],
@@ -206,12 +206,16 @@ function isServer(text: string): boolean {
 }
 
 function isListen(text: string): boolean {
-  if (/^localhost:\d{1,5}$/.test(text)) return Number(text.slice("localhost:".length)) <= 65_535;
   return isServer(text) && isIP(text) === 0 && /:\d+$/.test(text);
 }
 
 function isHttpUrl(text: string): boolean {
   return /^https?:$/.test(URL.parse(text)?.protocol ?? "");
+}
+
+/** As `isListen`, or both loopback addresses. */
+function isApiListen(text: string): boolean {
+  return isListen(text.replace(/^localhost:/, "127.0.0.1:"));
 }
 
 function isOrigin(text: string): boolean {
