@@ -51,7 +51,7 @@ export async function ask(proposed: Answers, flags: InitFlags): Promise<Answers>
   if (flags.template === undefined) {
     const toAnswers = (template: string) => ({ ...answers, template });
     answers = toAnswers(
-      await line("Template (base, node, python, or one of your own)", answers.template, toAnswers),
+      await line("Template (base, node, python, docker, or one of your own)", answers.template, toAnswers),
     );
   }
   if (flags.command === undefined) {
