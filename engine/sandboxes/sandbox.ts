@@ -230,6 +230,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#link.hangUp();
     const greeting = {
       ...identityOf(this.record),
+      // The last that it was asked was answered before it was paused.
+      guestIsBetweenFrames: true,
       deadlineMs: HELLO_DEADLINE_MS,
       ...(signal ? { signal } : {}),
     };

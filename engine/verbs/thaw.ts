@@ -87,17 +87,20 @@ async function thawOrDiscard(parts: Parts, made: NewSandbox): Promise<Sandbox> {
   try {
     // The forwards listen before the machine is made, and the first record has them: when one can't listen, nothing is left.
     record.forwards = await sandbox.forwards.openAll(made.ports ?? []);
-    const [files] = await Promise.all([
-      origin?.files ?? parts.snapshots.checkForThaw(snapshot),
-      sandbox.persist(),
-    ]);
     const clone = made.replay === undefined && made.temporary !== true;
-    if (spare) await sandbox.claim({ signal, clone });
-    else
+    if (spare) {
+      await sandbox.persist();
+      await sandbox.claim({ signal, clone });
+    } else {
+      const [files] = await Promise.all([
+        origin?.files ?? parts.snapshots.checkForThaw(snapshot),
+        sandbox.persist(),
+      ]);
       await sandbox.thaw(files, {
         ...{ signal, clone, difference: origin?.difference, cache: made.cache?.layer },
         frozenLive: origin !== undefined || isFrozenLive(snapshot.manifest),
       });
+    }
     parts.admission.started(id);
     record.thawMs = performance.now() - asked;
     await sandbox.persist();

@@ -18,7 +18,7 @@ import { describeHost, formatHost, type Host } from "./host.ts";
 import { measureIdle } from "./idle.ts";
 import { measureKeeper } from "./keeper.ts";
 import { measureLs } from "./ls.ts";
-import { measureBurst, measureMemory } from "./many.ts";
+import { measureBurst, measureHundred, measureMemory } from "./many.ts";
 import { measureNetwork } from "./network.ts";
 import { measureNpm } from "./npm.ts";
 import { measureOutput } from "./output.ts";
@@ -47,6 +47,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   action: measureAction,
   burst: measureBurst,
   memory: measureMemory,
+  hundred: measureHundred,
   idle: measureIdle,
   flood: measureFlood,
   attach: measureAttach,

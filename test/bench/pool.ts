@@ -49,6 +49,18 @@ export async function measurePool(world: World): Promise<Row[]> {
       against: peer("podman run", "ms", runs.against),
       target: { of: "ratio", bound: "at most", value: 0.6 },
     });
+    const fresh = await interleave({
+      runs: world.runs(15),
+      ours: () => withPool(world, 0).then(() => runTimed(thaw("run", "--", "true"), { env, signal })),
+      against: () => container.run("true"),
+      signal,
+    });
+    rows.push({
+      name: "the same without a pool",
+      ours: figure("ms", fresh.ours),
+      against: peer("podman run", "ms", fresh.against),
+      target: { of: "ratio", bound: "at most", value: 1.5 },
+    });
     return rows;
   } finally {
     await client.pools.setMode("off");

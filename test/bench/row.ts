@@ -1,7 +1,7 @@
 /** A row of the table: what was measured, against what, and what it must reach. */
 import { median } from "./median.ts";
 
-export type Unit = "ms" | "s" | "MB/s" | "MiB" | "B" | "%" | "events";
+export type Unit = "ms" | "s" | "MB/s" | "MiB" | "B" | "%" | "events" | "cores";
 
 /** What was measured several times in one run. */
 export interface Figure {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Pool } from "../../client/index.ts";
 import { cantLimit, type LimitedHome, limitedHome } from "../helpers/limited-home.ts";
 import { isAlive, type SandboxRow, thaw, until } from "../helpers/thaw.ts";
 
@@ -60,6 +61,25 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     home.unlimit();
     const again = await home.thaw("exec", "first", "--", "sh", "-c", "ls /dev/shm | wc -l");
     expect([again.exitCode, again.stdout, again.stderr]).toEqual([0, "10\n", ""]);
+  });
+
+  test("spares are ended for it, a busy sandbox is not, and spares are made again when there is room", async () => {
+    await using home = await limitedHome(`${CONFIG}pool: { base: 1 }\n`);
+    const { find } = await withSandboxes(home, ["idle", "busy"]);
+    const ready = async () => (await home.json<Pool[]>("pool", "ls"))[0]?.ready;
+    await until(async () => (await ready()) === 1, "a spare");
+    expect((await home.thaw("exec", "-d", "busy", "--", "sleep", "600")).exitCode).toBe(0);
+    // There is pressure when less than 80 MiB are left. Nobody writes anything now: the kernel has no reason to kill.
+    await home.limit(60);
+    await until(async () => (await ready()) === 0, "the spare to end");
+    expect((await find("busy")).state).toBe("running");
+
+    home.unlimit();
+    // At once, and not half a minute later: a pool was changed.
+    expect((await home.thaw("config", "set", "pool.base", "2")).exitCode).toBe(0);
+    await until(async () => (await ready()) === 2, "two spares");
+    for (const name of ["idle", "busy"])
+      expect((await home.thaw("exec", name, "--", "echo", "here")).stdout).toBe("here\n");
   });
 
   test("a machine is ended when all are busy; the daemon and the others go on", async () => {
