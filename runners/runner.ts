@@ -138,6 +138,8 @@ export interface ThawSpec extends MachinePlace {
   cache?: string | undefined;
   /** Don't let it go on: it is only looked at. */
   paused?: boolean;
+  /** Nobody waits for it: others go first, until `Machine.foreground`. */
+  background?: boolean | undefined;
 }
 
 /** Where a live freeze puts the new snapshot's files, and the second machine that it needs meanwhile. */
@@ -251,6 +253,8 @@ export interface Machine {
   pause(): Promise<void>;
   /** Lets the machine run (after `boot` it runs already, after `thaw` too). */
   resume(): Promise<void>;
+  /** One that was thawed in the background gets as much of the host's CPUs as any other from now on. */
+  foreground(): Promise<void>;
   state(): Promise<"running" | "paused" | "ended">;
   /**
    * Saves the device state to `dir/devices` and stops the machine for good. Memory must have been given as `BootSpec.memoryFile`, the

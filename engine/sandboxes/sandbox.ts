@@ -84,6 +84,8 @@ export interface ThawOptions {
   frozenLive?: boolean;
   /** A layer with cached folders, which its guest mounts before anything else. */
   cache?: string | undefined;
+  /** Nobody waits for it. */
+  background?: boolean;
   /** It is a new clone: its template's `onThaw` commands run. */
   clone?: boolean;
 }
@@ -211,12 +213,15 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#begin();
   }
 
-  /** Makes the machine as `thaw` does, runs a command in it, and pauses it until `claim`: it is nobody's so far, and `creating`. */
+  /** Makes the machine as `thaw` does, but at low priority, runs a command in it, and pauses it until `claim`: it is nobody's so far, and `creating`. */
   async prepare(snapshot: SnapshotFiles, options: ThawOptions = {}): Promise<void> {
-    await this.#make(snapshot, options);
+    await this.#make(snapshot, { ...options, background: true });
     await this.#orStop(async () => {
+      const machine = this.#link.needMachine(this.record);
       await exercise(this.#link.needAgent(this.record), this.record.defaults, options.signal);
-      await this.#link.needMachine(this.record).pause();
+      await machine.pause();
+      // Now, when it costs nobody anything, and not when it is claimed.
+      await machine.foreground();
     });
   }
 
@@ -241,8 +246,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async #make(snapshot: SnapshotFiles, options: ThawOptions): Promise<void> {
-    const { signal, difference, cache } = options;
-    const files = { snapshot, difference, cache };
+    const { signal, difference, cache, background } = options;
+    const files = { snapshot, difference, cache, background };
     const machine = await part("make machine", () => this.#link.thaw(files, signal));
     const greeting = {
       ...identityOf(this.record),

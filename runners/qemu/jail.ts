@@ -23,6 +23,8 @@ export interface Limits {
   processes: number;
   /** Weight against other machines, in CPUs. */
   cpus: number;
+  /** Nobody waits for it: less weight, until its keeper is told otherwise. */
+  background?: boolean | undefined;
   /** The longest file it may write. */
   fileBytes: number;
 }
@@ -50,6 +52,7 @@ export function jailArgv(options: JailOptions): string[] {
     ...["--id", options.id, "--dir", options.dir, "--cgroup", options.cgroup],
     ...["--memory", String(limits.memoryBytes), "--pids", String(limits.processes)],
     ...["--cpus", String(limits.cpus), "--file", String(limits.fileBytes)],
+    ...(limits.background === true ? ["--background"] : []),
     ...(options.jailed ? ["--jail"] : []),
     ...(options.kvm ? ["--kvm"] : []),
     ...options.bindings.flatMap(({ source, target, writable }) => [

@@ -146,6 +146,11 @@ export class Keeper {
     return answer === undefined ? { pssBytes: 0, rssBytes: 0, cpuMs: 0 } : statsAnswer.parse(answer);
   }
 
+  /** A machine that was started in the background has its full weight from now on. */
+  async foreground(): Promise<void> {
+    await this.#ask("foreground", ANSWER_TIMEOUT_MS);
+  }
+
   /** Tells of the machine's end: its status, or undefined when its keeper went and did not say. Close it when it is no longer wanted. */
   watch(): { ended: Promise<KeeperStatus | undefined>; close(): void } {
     const request = open(this.#dir, "wait", undefined);

@@ -20,6 +20,8 @@ export interface LaunchOptions {
   confinement: Confinement;
   accelerator: MachineNeeds["accelerator"];
   resources: Resources;
+  /** Nobody waits for it. */
+  background?: boolean | undefined;
   /** Open descriptors QEMU inherits; the first becomes `INHERITED_FD`, and so on. */
   inherit: readonly number[];
   argv: string[];
@@ -45,7 +47,10 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
       ...{ id, dir: runtimeDir, cgroup: context.tools.cgroup, inherit: options.inherit },
       ...{ jailed: confinement.jailed, bindings: confinement.bindings, own: confinement.own },
       kvm: options.accelerator === "kvm",
-      limits: machineLimits(options.resources, options.accelerator),
+      limits: {
+        ...machineLimits(options.resources, options.accelerator),
+        background: options.background,
+      },
       command: [options.qemuPath, ...options.argv],
     },
     signal,

@@ -144,6 +144,10 @@ export class QemuMachine implements Machine {
     (await this.#openPort()).destroy();
   }
 
+  foreground(): Promise<void> {
+    return this.#keeper.foreground();
+  }
+
   async state(): Promise<"running" | "paused" | "ended"> {
     const process = await this.#keeper.status();
     if (process?.end !== null) return "ended";

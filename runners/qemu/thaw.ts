@@ -89,6 +89,7 @@ export async function thaw(context: Context, spec: ThawSpec, outer?: AbortSignal
     const { machine, accelerator, cpu } = needs;
     const started = await launch(context, {
       ...{ id, qemuPath: facts.path, runtimeDir, confinement, accelerator, resources },
+      background: spec.background,
       inherit: [devices.fd, ...(lease === undefined ? [] : [lease.fd])],
       argv: thawArgv({
         ...{ id, machine, accelerator, cpu, resources, baseDisk, layers, overlay },

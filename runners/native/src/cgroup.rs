@@ -29,6 +29,8 @@ pub struct Limits {
     pub processes: Option<u64>,
     /// CPUs of the guest: its weight.
     pub cpus: Option<u64>,
+    /// Nobody waits for it: a tenth of the weight, until `Group::foreground`.
+    pub background: bool,
     /// The longest file that it may write.
     pub file_bytes: Option<u64>,
 }
@@ -88,8 +90,8 @@ impl Group {
         let set = |file: &str, value: u64| fs::write(dir.join(file), value.to_string()).is_ok();
         let held = limits.memory_bytes.is_none_or(|bytes| set("memory.max", bytes));
         let _ = limits.processes.is_none_or(|count| set("pids.max", count));
-        let _ = limits.cpus.is_none_or(|cpus| set("cpu.weight", (cpus * V2_WEIGHT).min(10_000)));
         if held {
+            group.weigh(limits, limits.background);
             return Some(group);
         }
         group.remove();
@@ -115,7 +117,7 @@ impl Group {
             let held = match controller {
                 "memory" => limits.memory_bytes.is_none_or(|bytes| set("memory.limit_in_bytes", bytes)),
                 "pids" => limits.processes.is_none_or(|count| set("pids.max", count)),
-                _ => limits.cpus.is_none_or(|cpus| set("cpu.shares", (cpus * V1_SHARES).min(262_144))),
+                _ => true,
             };
             if held {
                 group.dirs.push(dir);
@@ -124,10 +126,28 @@ impl Group {
             }
         }
         if group.dirs.first().is_some_and(|dir| dir.starts_with(Path::new(ROOT).join("memory"))) {
+            group.weigh(limits, limits.background);
             return Some(group);
         }
         group.remove();
         None
+    }
+
+    /// Somebody waits for it from now on.
+    pub fn foreground(&self, limits: &Limits) {
+        self.weigh(limits, false);
+    }
+
+    fn weigh(&self, limits: &Limits, background: bool) {
+        let Some(cpus) = limits.cpus else { return };
+        let part = if background { 10 } else { 1 };
+        for dir in &self.dirs {
+            let _ = match self.mechanism {
+                Mechanism::V2 => fs::write(dir.join("cpu.weight"), (cpus * V2_WEIGHT / part).min(10_000).to_string()),
+                // Of the controllers' folders one has that file.
+                _ => fs::write(dir.join("cpu.shares"), (cpus * V1_SHARES / part).min(262_144).to_string()),
+            };
+        }
     }
 
     pub fn entrance(&self) -> io::Result<Entrance> {

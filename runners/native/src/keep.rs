@@ -208,6 +208,10 @@ impl Keeper<'_> {
             "status" => self.answer(client, self.status().to_json()),
             "stats" => self.answer(client, self.stats()),
             "process" => self.send_process(client),
+            "foreground" => {
+                self.group.foreground(&self.options.limits);
+                self.answer(client, self.status().to_json())
+            }
             "wait" if self.ended.is_none() => {
                 client.waiting = Waiting::ForEnd;
                 Some(client)

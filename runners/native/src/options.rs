@@ -41,7 +41,7 @@ pub struct Options {
 
 impl Options {
     /// Parses `--id ID --dir DIR [--jail] [--kvm] [--ro SOURCE TARGET] [--rw SOURCE TARGET] [--own PATH] [--inherit N] [--cgroup NAME]
-    /// [--memory BYTES] [--pids N] [--cpus N] [--file BYTES] [--oom N] -- COMMAND…`.
+    /// [--memory BYTES] [--pids N] [--cpus N] [--background] [--file BYTES] [--oom N] -- COMMAND…`.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> io::Result<Options> {
         let mut options = Options::default();
         let mut arguments = arguments;
@@ -64,6 +64,7 @@ impl Options {
                 b"--memory" => options.limits.memory_bytes = Some(number(value()?)?),
                 b"--pids" => options.limits.processes = Some(number(value()?)?),
                 b"--cpus" => options.limits.cpus = Some(number(value()?)?),
+                b"--background" => options.limits.background = true,
                 b"--file" => options.limits.file_bytes = Some(number(value()?)?),
                 b"--oom" => options.oom_score = number(value()?)? as i32,
                 b"--" => {

@@ -2,6 +2,7 @@
 //!
 //! `status`: how the machine is. `wait`: the same, once it has ended. `kill MS`: ends it, and says how it is once it has ended, or after MS
 //! milliseconds when it does not die. `stats`: its memory and time. `process`: as `status`, with a descriptor of the process (SCM_RIGHTS).
+//! `foreground`: somebody waits for it from now on, if it was started with `--background`.
 //! `forget`: of a machine that has ended; the keeper removes its folder and ends.
 
 use std::fmt::Write;

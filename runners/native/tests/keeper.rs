@@ -66,6 +66,48 @@ impl Drop for Kept {
     }
 }
 
+/// The weight of the machine's cgroup, in either version; None where it has none.
+fn weight_of(pid: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let file = text.lines().find_map(|line| match line.splitn(3, ':').collect::<Vec<_>>()[..] {
+        ["0", "", path] => {
+            Some(format!("/sys/fs/cgroup{path}/cpu.weight")).filter(|file| fs::exists(file).unwrap_or(false))
+        }
+        [_, names, path] if names.split(',').any(|name| name == "cpu") => {
+            Some(format!("/sys/fs/cgroup/cpu{path}/cpu.shares"))
+        }
+        _ => None,
+    })?;
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+#[test]
+fn a_machine_in_the_background_weighs_a_tenth_until_somebody_waits_for_it() {
+    let group = format!("tkr-{}-weights", std::process::id());
+    let common = ["--cgroup", group.as_str()];
+    let usual = keep("weigh-1", &common, &["/bin/sleep", "60"]);
+    let background = keep("weigh-2", &[&common[..], &["--background"]].concat(), &["/bin/sleep", "60"]);
+    if let Some(full) = weight_of(&usual.pid()) {
+        assert_eq!(weight_of(&background.pid()), Some(full / 10));
+        background.ask("foreground");
+        assert_eq!(weight_of(&background.pid()), Some(full));
+    }
+    for kept in [&usual, &background] {
+        kept.ask("kill 20000");
+        kept.ask("forget");
+    }
+    drop((usual, background));
+    remove_group(&group);
+}
+
+/// Of all machines.
+fn remove_group(name: &str) {
+    for root in ["", "memory", "pids", "cpu"] {
+        let path = PathBuf::from("/sys/fs/cgroup").join(root).join(name);
+        let _ = fs::remove_dir(path);
+    }
+}
+
 fn is_alive(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

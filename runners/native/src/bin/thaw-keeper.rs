@@ -72,7 +72,7 @@ fn leave_streams() -> io::Result<()> {
 
 fn limits(name: Option<OsString>) -> ExitCode {
     let Some(name) = name else { return usage() };
-    let limits = Limits { memory_bytes: Some(1 << 30), processes: Some(64), cpus: Some(1), file_bytes: None };
+    let limits = Limits { memory_bytes: Some(1 << 30), processes: Some(64), cpus: Some(1), ..Limits::default() };
     let group = Group::make(&name.to_string_lossy(), &format!("probe-{}", std::process::id()), &limits);
     group.remove();
     tell(match group.mechanism {
