@@ -20,3 +20,13 @@ export function parseDuration(text: string): number {
   if (!(ms >= 1 && ms <= MAX_DURATION_MS)) throw new RangeError("A duration is between 1ms and 365d.");
   return ms;
 }
+
+/** A length of time: `0.1s`, `31.2s`, `4m 05s`, `1h 02m`. */
+export function formatElapsed(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)}s`;
+  const whole = Math.round(seconds);
+  const pad = (n: number): string => String(n).padStart(2, "0");
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${pad(whole % 60)}s`;
+  return `${Math.floor(whole / 3600)}h ${pad(Math.floor((whole % 3600) / 60))}m`;
+}

@@ -116,6 +116,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "run the command of a capture several times, to tell flaky from broken",
     load: () => import("./rerun/command.ts"),
   },
+  mcp: {
+    description: "serve agents over MCP: list failures, open them, try fixes",
+    load: () => import("./mcp/command.ts"),
+  },
   project: {
     description: "check the project file (thaw.yaml), or print its schema",
     load: () => import("./project/command.ts"),

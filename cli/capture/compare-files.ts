@@ -1,10 +1,10 @@
 /** Which files of two captures differ. Names and contents are the guests'. */
 import { createHash } from "node:crypto";
+import type { ComparedRow, ComparedSection } from "../../api/compare-captures.ts";
 import { type DiskListing, type Thaw, ThawError } from "../../client/index.ts";
 import { under } from "../cp/operand.ts";
 import { formatMode } from "../format/mode.ts";
 import { formatSize } from "../format/size.ts";
-import type { ComparedRow, ComparedSection } from "./compare.ts";
 
 type Entry = DiskListing["entry"];
 type Pair = readonly [a: Entry | undefined, b: Entry | undefined];

@@ -1,3 +1,12 @@
+import {
+  type ComparedRow,
+  type ComparedSection,
+  type Comparison,
+  compareCaptures,
+  comparisonOf,
+  otherOf,
+  tellsApart,
+} from "../../api/compare-captures.ts";
 import { type Capture, type Thaw, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
@@ -7,15 +16,6 @@ import { formatCapturedEnd, formatCommand, formatTrigger } from "../format/endin
 import { formatPairs } from "../format/table.ts";
 import { printJson, styleErr, styleOut, writeErr, writeOut } from "../output.ts";
 import { createReporter } from "../progress/reporter.ts";
-import {
-  type ComparedRow,
-  type ComparedSection,
-  type Comparison,
-  compareCaptures,
-  comparisonOf,
-  otherOf,
-  tellsApart,
-} from "./compare.ts";
 import { type ComparedFiles, compareFiles } from "./compare-files.ts";
 
 export interface DiffFlags {

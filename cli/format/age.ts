@@ -1,3 +1,5 @@
+export { formatElapsed } from "../../api/duration.ts";
+
 const steps: readonly [unit: string, seconds: number][] = [
   ["d", 86_400],
   ["h", 3600],
@@ -10,14 +12,4 @@ export function formatAge(time: string, nowMs: number = Date.now()): string {
   const seconds = Math.max(0, Math.floor((nowMs - Date.parse(time)) / 1000));
   const [unit, length] = steps.find(([, length]) => seconds >= length) ?? ["s", 1];
   return `${Math.floor(seconds / length)}${unit} ago`;
-}
-
-/** A length of time: `0.1s`, `31.2s`, `4m 05s`, `1h 02m`. */
-export function formatElapsed(ms: number): string {
-  const seconds = ms / 1000;
-  if (seconds < 60) return `${seconds.toFixed(1)}s`;
-  const whole = Math.round(seconds);
-  const pad = (n: number): string => String(n).padStart(2, "0");
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${pad(whole % 60)}s`;
-  return `${Math.floor(whole / 3600)}h ${pad(Math.floor((whole % 3600) / 60))}m`;
 }

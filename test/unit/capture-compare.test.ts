@@ -1,8 +1,8 @@
 /** Comparing two captures: what varies from run to run is no difference, all else is, and nothing of either side is lost. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { alignLines } from "../../cli/capture/align-lines.ts";
-import { type Comparison, compareCaptures, otherOf, tellsApart } from "../../cli/capture/compare.ts";
+import { alignLines } from "../../api/align-lines.ts";
+import { type Comparison, compareCaptures, otherOf, tellsApart } from "../../api/compare-captures.ts";
 import { formatDiff } from "../../cli/capture/diff.ts";
 import { drawComparison } from "../../cli/tui/views/failures/compare.ts";
 import { capture } from "./tui/world.ts";

@@ -1,12 +1,13 @@
 /** The failure beside another one: the marked one, else the newest of the same command. */
-import type { Capture } from "../../../../client/index.ts";
+
 import {
   type ComparedRow,
   type Comparison,
   compareCaptures,
   otherOf,
   tellsApart,
-} from "../../../capture/compare.ts";
+} from "../../../../api/compare-captures.ts";
+import type { Capture } from "../../../../client/index.ts";
 import { fitTo, type Line } from "../../draw/text.ts";
 import type { State } from "../../state/state.ts";
 import { heading, plain } from "../common.ts";

@@ -1,23 +1,14 @@
 /** What two captures have in common and where they differ, by their case files. No request is made for it. */
-import { MAX_LAST_LINES, withoutVarying } from "../../api/last-lines.ts";
-import type { Capture } from "../../client/index.ts";
-import { formatElapsed } from "../format/age.ts";
-import { stripSequences } from "../format/clean-text.ts";
-import { formatCommand, formatEnd } from "../format/ending.ts";
-import { formatSize } from "../format/size.ts";
-import { alignLines } from "./align-lines.ts";
+import { alignLines, type ComparedRow } from "./align-lines.ts";
+import type { Capture } from "./capture.ts";
+import { stripSequences } from "./clean-text.ts";
+import { formatElapsed } from "./duration.ts";
+import { formatCommand, formatEnd } from "./ending.ts";
+import { MAX_LAST_LINES, withoutVarying } from "./last-lines.ts";
+import { formatSize } from "./size.ts";
 
-/** `alike`: only what varies from run to run differs, such as numbers in a line, or a time that is not twice the other. */
-export type Mark = "same" | "alike" | "changed" | "only-a" | "only-b";
+export type { ComparedRow, Mark } from "./align-lines.ts";
 
-/** One thing on both sides; null: it is not on that side. All of it is the guest's or a client's text. */
-export interface ComparedRow {
-  mark: Mark;
-  /** What it is, where the section has things of several kinds. */
-  name?: string;
-  a: string | null;
-  b: string | null;
-}
 export interface ComparedSection {
   title: string;
   /** The rows are lines of a text: those around a difference tell where it is. */

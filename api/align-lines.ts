@@ -1,6 +1,17 @@
 /** Lines of two outputs side by side. */
-import { withoutVarying } from "../../api/last-lines.ts";
-import type { ComparedRow } from "./compare.ts";
+import { withoutVarying } from "./last-lines.ts";
+
+/** `alike`: only what varies from run to run differs, such as numbers in a line, or a time that is not twice the other. */
+export type Mark = "same" | "alike" | "changed" | "only-a" | "only-b";
+
+/** One thing on both sides; null: it is not on that side. All of it is the guest's or a client's text. */
+export interface ComparedRow {
+  mark: Mark;
+  /** What it is, where the section has things of several kinds. */
+  name?: string;
+  a: string | null;
+  b: string | null;
+}
 
 /**
  * Finds the longest row of lines that both have, in order, whatever varies in them; what lies between stands side by side.
