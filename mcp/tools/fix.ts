@@ -24,7 +24,7 @@ import {
 } from "../sandboxes.ts";
 import { cleanLine, page, showPage } from "../untrusted.ts";
 import { exactlyOne } from "./either.ts";
-import { argvArgument, timeoutSeconds } from "./inside.ts";
+import { argvArgument, guestPath, timeoutSeconds } from "./inside.ts";
 
 const APPLY_MS = 60_000;
 const NO_TOOL = 97;
@@ -83,10 +83,7 @@ export const tryFix = tool({
       .optional()
       .describe("A unified diff, as of git diff. A capture needs one, a sandbox may have one"),
     strip: z.int().min(0).max(9).default(1).describe("-pN: leading parts of its paths to leave out"),
-    folder: z
-      .string()
-      .startsWith("/")
-      .max(4096)
+    folder: guestPath
       .optional()
       .describe("Where its paths begin. Default: the repository that the command ran in, or else its folder"),
     count: forkCount.default(3),

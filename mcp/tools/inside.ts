@@ -29,7 +29,7 @@ export const timeoutSeconds = z
   .default(TIMEOUT_SECONDS.default)
   .describe("The command is killed after this long");
 const envArgument = z.record(envName, argument);
-const guestPath = z.string().min(1).max(4096).startsWith("/", "an absolute path");
+export const guestPath = z.string().min(1).max(4096).regex(/^\//, "an absolute path");
 const offsetArgument = z.int().min(0).max(MAX_OFFSET);
 
 export const exec = tool({
