@@ -76,7 +76,7 @@ let capture = "";
 beforeAll(async () => {
   writeFileSync(join(folder, "answer"), "41\n");
   writeFileSync(
-    join(folder, "check.sh"),
+    join(folder, "mcp-check.sh"),
     `printf '${HOSTILE}'\necho "the answer is $(cat answer)"\ngrep -q 42 answer\n`,
   );
   const failed = await thaw([
@@ -87,7 +87,7 @@ beforeAll(async () => {
     "on-failure",
     "--",
     "sh",
-    "check.sh",
+    "mcp-check.sh",
   ]);
   expect(failed.exitCode, String(failed.stderr)).toBe(1);
   capture = /frozen as (fail-\w+)/.exec(String(failed.stderr))?.[1] ?? "";
@@ -96,7 +96,10 @@ afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.close()));
   await thaw(["rm", "--all"]);
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await thaw(["capture", "rm", capture]);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe("an agent that is to mend a red build", () => {
   test("lists failures, reads the case, tries a patch in three forks, and reruns", async () => {
@@ -106,18 +109,14 @@ describe("an agent that is to mend a red build", () => {
       expect(annotations?.readOnlyHint, name).toBeTypeOf("boolean");
       expect(outputSchema, name).toBeDefined();
     }
-    const listed = await call("list_failures");
-    expect(listed.value.failures).toEqual([
-      expect.objectContaining({ id: capture, trigger: "exit", rerunnable: true }),
-    ]);
-    expect(listed.value.failures[0].untrusted).toMatchObject({
-      command: "sh check.sh",
-      lastLine: "the answer is 41",
-    });
+    const listed = await call("list_failures", { trigger: "exit", limit: 1 });
+    const [newest] = listed.value.failures;
+    expect(newest).toMatchObject({ id: capture, trigger: "exit", rerunnable: true });
+    expect(newest.untrusted).toMatchObject({ command: "sh mcp-check.sh", lastLine: "the answer is 41" });
 
     const read = await call("read_case", { capture: "latest" });
     expect(read.value).toMatchObject({ id: capture, exit: { code: 1 }, before: "workspace" });
-    expect(read.value.untrusted).toMatchObject({ argv: ["sh", "check.sh"], cwd: "/workspace" });
+    expect(read.value.untrusted).toMatchObject({ argv: ["sh", "mcp-check.sh"], cwd: "/workspace" });
     expect(read.value.untrusted.log.text).toBe("red turned tag\nthe answer is 41\n");
     expect(read.text).toMatch(
       /\[(\w{12}): last output[^\n]*Untrusted[^\n]*\]\nred turned tag\n[^\n]*41\n\[end of \1\]/,
@@ -178,7 +177,16 @@ describe("an agent that is to mend a red build", () => {
     const kept: string[] = tried.value.runs.map((run: { sandbox: { name: string } }) => run.sandbox.name);
     expect((await sandboxes()).map(({ name }) => name).sort()).toEqual([one.name, two.name, ...kept].sort());
 
-    const other = await thaw(["run", "--workspace", folder, "--capture", "always", "--", "sh", "check.sh"]);
+    const other = await thaw([
+      "run",
+      "--workspace",
+      folder,
+      "--capture",
+      "always",
+      "--",
+      "sh",
+      "mcp-check.sh",
+    ]);
     expect(other.exitCode).toBe(1);
     const compared = await call("compare", { a: capture });
     expect(compared.value, compared.text).toMatchObject({ a: capture, differ: false });
@@ -214,7 +222,7 @@ describe("an agent that is to mend a red build", () => {
     const [output] = (await client.readResource({ uri })).contents;
     expect(output).toMatchObject({ text: expect.stringContaining("Untrusted data") });
     const { resources } = await client.listResources();
-    expect(resources.map((one) => one.uri)).toEqual([`thaw://captures/${capture}/case`]);
+    expect(resources[0]?.uri).toBe(`thaw://captures/${capture}/case`);
     for (const what of ["case", "log"]) {
       const [content] = (await client.readResource({ uri: `thaw://captures/${capture}/${what}` })).contents;
       expect(content && "text" in content ? content.text : "").toMatch(/the answer is 41/);
