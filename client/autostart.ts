@@ -5,12 +5,14 @@ import { paced } from "../host/pace.ts";
 import { pickDaemonEnvironment } from "./daemon-environment.ts";
 import { findDaemonLog } from "./daemon-log.ts";
 import { ThawError } from "./errors.ts";
-import { installDaemon } from "./install.ts";
+import { type InstalledDaemon, installDaemon } from "./install.ts";
 import { makeFolders, type ThawPaths } from "./paths.ts";
 import { waitForSocket } from "./wait-for-socket.ts";
 
 const START_DEADLINE_MS = 15_000;
 const SHOWN_LOG_LINES = 12;
+/** How often a daemon that is killed before it answers is started again. */
+const MAX_KILLED = 3;
 /** MiB of each half of the heap's new space: buffers that pass through are let go early, which keeps the daemon a third smaller. */
 const SMALL_NEW_SPACE = "--max-semi-space-size=2";
 
@@ -56,6 +58,18 @@ export async function startDaemon(paths: ThawPaths, signal?: AbortSignal): Promi
 async function start(paths: ThawPaths): Promise<void> {
   makeFolders(paths);
   const installed = await installDaemon(paths.home);
+  for (let killed = 0; ; killed += 1) {
+    const failure = await startOnce(paths, installed);
+    if (failure === null) return;
+    if (!failure.killed || killed === MAX_KILLED) throw failure.error;
+  }
+}
+
+/** @returns why it did not start, and whether somebody killed it; null when it did */
+async function startOnce(
+  paths: ThawPaths,
+  installed: InstalledDaemon,
+): Promise<{ error: ThawError; killed: boolean } | null> {
   const { fd, log } = openLog(paths);
   const before = fstatSync(fd).size;
   const args = [SMALL_NEW_SPACE, installed.script, "--home", paths.home, "--socket", paths.socket];
@@ -68,23 +82,26 @@ async function start(paths: ThawPaths): Promise<void> {
   closeSync(fd);
   child.unref();
   const failed = new AbortController();
+  let killed = false;
   child.once("error", (error) => failed.abort(error));
-  child.once("exit", (code, killed) => {
-    if (code !== 0) failed.abort(new Error(`it ended with ${killed ?? `exit code ${code}`}`));
+  child.once("exit", (code, signal) => {
+    killed = signal === "SIGKILL";
+    if (code !== 0) failed.abort(new Error(`it ended with ${signal ?? `exit code ${code}`}`));
   });
   const deadlineMs = paced(START_DEADLINE_MS);
   let reason = `it did not answer within ${deadlineMs / 1000} s`;
   try {
-    if (await waitForSocket(paths.socket, { deadlineMs, signal: failed.signal })) return;
+    if (await waitForSocket(paths.socket, { deadlineMs, signal: failed.signal })) return null;
   } catch (error) {
     reason = (error as Error).message;
   } finally {
     child.removeAllListeners();
   }
-  throw new ThawError("daemon-unreachable", `thaw's daemon did not start: ${reason}`, {
+  const error = new ThawError("daemon-unreachable", `thaw's daemon did not start: ${reason}`, {
     hint: `thaw daemon logs (${log})`,
     details: readLogSince(log, before),
   });
+  return { error, killed };
 }
 
 /** Of a home on a read-only file system it is beside the socket. */

@@ -13,6 +13,14 @@ export interface WriteOptions {
   mode?: number;
 }
 
+/** Begins the names of files that this process has not written to their end. */
+const own = randomBytes(6).toString("hex");
+
+/** Whether a file is one that a process which has ended did not write to its end. */
+export function isTorn(name: string): boolean {
+  return /^\.[0-9a-f]{12,24}\.tmp$/.test(name) && !name.startsWith(`.${own}`);
+}
+
 /** Writes under way, by path. */
 const writing = new Map<string, Promise<void>>();
 
@@ -41,7 +49,7 @@ async function replace(
   text: string | Uint8Array,
   { survives, mode = 0o644 }: WriteOptions,
 ): Promise<void> {
-  const beside = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+  const beside = join(dirname(path), `.${own}${randomBytes(6).toString("hex")}.tmp`);
   try {
     await writeNew(beside, text, { mode, survives });
     await rename(beside, path);

@@ -8,8 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
 import { Gate } from "../concurrency.ts";
 import type { Parts } from "../parts.ts";
-import { recordPath } from "../sandboxes/dir.ts";
-import { clearUnfinished, completeEntries } from "../state/entries.ts";
+import { execsDir, recordPath } from "../sandboxes/dir.ts";
+import { clearTorn, clearUnfinished, completeEntries } from "../state/entries.ts";
 import { clearBuild } from "../templates/build.ts";
 import { type Later, readSandbox } from "./adopt.ts";
 import { awayFor } from "./heartbeat.ts";
@@ -75,10 +75,24 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
       parts.runner.sweep(),
       ...left.map((work, index) => work && later(`sandbox ${ids[index]}`, work)),
       ...builds.map((id) => later(`build ${id}`, () => clearBuild(context, id))),
+      clearTornWrites(parts, ids, attempt),
       ...graves.map((path) => later(path, () => rm(path, { recursive: true, force: true }))),
     ]);
   };
   return { problems, rest };
+}
+
+/** Small files that were being written when the daemon was killed, wherever such files are. */
+async function clearTornWrites(
+  { home }: Parts,
+  sandboxes: readonly string[],
+  attempt: (what: string, work: () => Promise<void>) => Promise<unknown>,
+): Promise<void> {
+  const captures = await completeEntries(home.captures).catch(() => []);
+  const own = sandboxes.map((id) => join(home.sandboxes, id));
+  const folders = [home.root, ...own, ...own.map(execsDir), ...captures.map((id) => join(home.captures, id))];
+  const gate = new Gate(READS_AT_ONCE);
+  await Promise.all(folders.map((dir) => gate.run(() => attempt(dir, () => clearTorn(dir)))));
 }
 
 /** What is half made or half removed now; what is made later is not. */

@@ -29,6 +29,8 @@ export async function runGuestStep(
   const kept: string[] = [];
   let partial = "";
   const ended = Promise.withResolvers<ExitEvent>();
+  // Aborted while the agent is asked, nobody waits for it yet.
+  ended.promise.catch(() => {});
   const line = (text: string) => {
     kept.push(text);
     if (kept.length > KEPT_LINES) kept.shift();

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
 import { publish } from "../../durable/publish.ts";
 import { writeWhole } from "../../durable/write.ts";
+import { clearTorn } from "../../engine/state/entries.ts";
 import { Quarantine } from "../../engine/state/quarantine.ts";
 import { readRecord, recordKind, writeRecord } from "../../engine/state/record.ts";
 
@@ -145,4 +146,14 @@ test("a note of a quarantined thing can't lead out of the state folder", async (
     await writeFile(join(entry, "note.json"), JSON.stringify({ ...note, from }));
     await expect(new Quarantine(dir).restore("x-1")).rejects.toThrow("its original place is unknown");
   }
+});
+
+test("what a killed daemon was writing is cleared; what this one writes is not", async () => {
+  for (const name of [".0123456789ab.tmp", `.${"0123456789ab".repeat(2)}.tmp`, ".hidden", "whole.json"])
+    await writeFile(join(dir, name), "");
+  const written = writeWhole(join(dir, "large"), Buffer.alloc(100_000_000), { survives: "daemon" });
+  await expect.poll(async () => (await readdir(dir)).length).toBe(5);
+  await clearTorn(dir);
+  await written;
+  expect((await readdir(dir)).sort()).toEqual([".hidden", "large", "whole.json"]);
 });
