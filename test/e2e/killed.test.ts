@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Thaw } from "../../client/index.ts";
+import { Random } from "../helpers/random.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { isAlive, thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -17,16 +18,8 @@ const all = process.env.THAW_KILLS !== undefined;
 const kills = Number(process.env.THAW_KILLS ?? 1);
 const seed = Number(process.env.THAW_KILLS_SEED ?? Date.now() % 2 ** 31);
 const scratch = mkdtempSync(join(tmpdir(), "thaw-killed-"));
+const random = new Random(seed);
 let sdk: Thaw;
-
-/** mulberry32 */
-let state = seed;
-function random(): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
 
 /** What a command answered: its exit code and what it printed; of a call of the SDK, what it returned. */
 type Told = { exitCode: number | undefined; stdout: string; stderr: string };
@@ -458,7 +451,7 @@ test.each(kinds.filter(({ suite }) => all || suite))(
       const { pid } = await sdk.host.info();
       const start = performance.now();
       const asked = ask(n);
-      const moment = lasts * (0.15 + 0.85 * random());
+      const moment = lasts * (0.15 + 0.85 * random.next());
       if (n > 0) {
         await Promise.race([sleep(moment), asked]);
         if (isAlive(pid)) process.kill(pid, "SIGKILL");
