@@ -17,7 +17,7 @@ export const pruneRequest = z.object({
   /** Only say what would go. */
   dryRun: z.boolean().default(false),
 });
-const removal = z.object({ id: z.string(), bytes: z.int(), reason: z.string() });
+export const removal = z.object({ id: z.string(), bytes: z.int(), reason: z.string() });
 export const pruneReport = z.object({
   dryRun: z.boolean(),
   captures: z.array(removal),

@@ -6,6 +6,7 @@ import { isolation, resources } from "./machine.ts";
 import { networkRequest } from "./network.ts";
 import { listEnd } from "./page.ts";
 import { forward, forwardRequest } from "./ports.ts";
+import { templateFiles } from "./template-files.ts";
 import { lengthMs, reference, sandboxName } from "./text.ts";
 
 /** `removed` is only seen of one that is going. */
@@ -56,6 +57,8 @@ export const source = z
     template: z.string().max(64).optional(),
     /** A template's text, for templates that live in a client's files; built when absent. */
     recipe: z.string().max(262_144).optional(),
+    /** Files that the recipe places in its machine, by path. */
+    files: templateFiles.optional(),
     /** A tag or id; never built. */
     snapshot: reference.optional(),
     /** A capture's id, or `latest`: replayed, without network and secrets. */

@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { removal } from "./host.ts";
 import { execDefaults, machineNeeds, resources } from "./machine.ts";
 import { listEnd } from "./page.ts";
+import { templateFiles } from "./template-files.ts";
 import { tag } from "./text.ts";
 
 export const filePart = z.object({
@@ -43,9 +45,16 @@ export const buildRequest = z
   .object({
     template: z.string().max(64).optional(),
     recipe: z.string().max(262_144).optional(),
+    /** Files that the recipe places in its machine, by path. */
+    files: templateFiles.optional(),
     force: z.boolean().default(false),
   })
   .refine((b) => (b.template === undefined) !== (b.recipe === undefined), "give template or recipe");
+
+export const templateName = z.string().min(1).max(64);
+export const templatePruneReport = z.object({ dryRun: z.boolean(), steps: z.array(removal) });
+/** Ids of what went. */
+export const templateRemoval = z.object({ snapshots: z.array(z.string()), steps: z.array(removal) });
 
 export const freezeRequest = z.object({ tag });
 export const tagRequest = z.object({ tag });
@@ -61,4 +70,6 @@ export type SnapshotList = z.infer<typeof snapshotList>;
 export type Template = z.infer<typeof template>;
 export type BuildRequest = z.input<typeof buildRequest>;
 export type FreezeRequest = z.input<typeof freezeRequest>;
+export type TemplatePruneReport = z.infer<typeof templatePruneReport>;
+export type TemplateRemoval = z.infer<typeof templateRemoval>;
 export type VerifyReport = z.infer<typeof verifyReport>;

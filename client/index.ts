@@ -88,6 +88,8 @@ export type {
   StatsSample,
   StatusMessage,
   Template,
+  TemplatePruneReport,
+  TemplateRemoval,
   Token,
   TokenRequest,
   VerifyReport,

@@ -1,13 +1,18 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { TemplateFiles } from "../api/template-files.ts";
 import { ThawError } from "./errors.ts";
 import { isTemplatePath } from "./project/template-path.ts";
+import { readTemplateFiles } from "./template-files.ts";
+
+/** A template as a request names it: by its name on the host, or as its text and the files that it places. */
+export type TemplateSource = { template: string } | { recipe: string; files?: TemplateFiles };
 
 /** A template of the project file by its name; otherwise the name is a shipped one's. */
 async function findTemplate(
   name: string,
   options: { file?: string | undefined; from?: string },
-): Promise<{ template: string } | { recipe: string }> {
+): Promise<TemplateSource> {
   const { loadProject } = await import("./project/load.ts");
   const project = await loadProject(options);
   if (project === undefined) return { template: name };
@@ -23,15 +28,18 @@ async function findTemplate(
 export async function readTemplate(
   template: string,
   options: { file?: string | undefined; from?: string } = {},
-): Promise<{ template: string } | { recipe: string }> {
+): Promise<TemplateSource> {
   if (!isTemplatePath(template)) return findTemplate(template, options);
+  let file: string;
+  let recipe: string;
   try {
-    const isFolder = statSync(template).isDirectory();
-    return { recipe: readFileSync(isFolder ? join(template, "template.yaml") : template, "utf8") };
+    file = statSync(template).isDirectory() ? join(template, "template.yaml") : template;
+    recipe = readFileSync(file, "utf8");
   } catch (error) {
     const hint = "give a template.yaml, its folder, or a name from: thaw template ls";
     throw new ThawError("usage", `can't read the template ${template}: ${(error as Error).message}`, {
       hint,
     });
   }
+  return { recipe, ...(await readTemplateFiles(recipe, file)) };
 }

@@ -27,16 +27,17 @@ import { Holds } from "./holds.ts";
 import type { Home } from "./home.ts";
 import { hostNetwork } from "./network/host.ts";
 import type { Room } from "./room.ts";
-import type { LiveContext } from "./sandboxes/freeze.ts";
 import type { SandboxRecord } from "./sandboxes/record.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
 import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
 import type { Quarantine } from "./state/quarantine.ts";
+import type { BuildContext } from "./templates/build.ts";
 import type { StepRemoval } from "./templates/choose-steps.ts";
+import { Downloads } from "./templates/downloads.ts";
 import { stepsOfSnapshots } from "./templates/publish.ts";
-import { Steps } from "./templates/steps.ts";
+import { ANY, Steps } from "./templates/steps.ts";
 import { Exports } from "./travel/exports.ts";
 import { type Imported, Imports } from "./travel/imports.ts";
 import { makeWhole } from "./travel/whole.ts";
@@ -67,6 +68,7 @@ export class Archive {
   readonly captures: Captures;
   readonly caches: Caches;
   readonly steps: Steps;
+  readonly downloads: Downloads;
   readonly exports: Exports;
   readonly wire: WireCache;
   readonly imports: Imports;
@@ -98,6 +100,10 @@ export class Archive {
       budget: () => config.value.steps,
       neededBy: (without) => stepsOfSnapshots(home.snapshots, without),
     });
+    this.downloads = new Downloads({
+      ...{ dir: home.downloads, host: hostNetwork(config) },
+      needDisk: (bytes) => room.needDisk(bytes),
+    });
     this.#pruner = new Pruner({
       captures: this.captures.store,
       snapshots: this.snapshots,
@@ -123,12 +129,12 @@ export class Archive {
   }
 
   /** What makes machines out of it. */
-  get live(): LiveContext & { steps: Steps } {
+  get live(): BuildContext {
     const { home, runner, room, config } = this.#context;
     const needDisk = (bytes?: number) => room.needDisk(bytes);
     return {
       ...{ home, store: this.snapshots, runner, admission: room.admission, needDisk },
-      ...{ hostNetwork: hostNetwork(config), steps: this.steps },
+      ...{ hostNetwork: hostNetwork(config), steps: this.steps, downloads: this.downloads },
     };
   }
 
@@ -176,6 +182,29 @@ export class Archive {
     await this.#removeCapture(id, "capture rm");
   }
 
+  /**
+   * Removes the snapshots that were built of a template here, their variants, and its steps. Throws `conflict` while one is in use: then
+   * nothing goes; `not-found` when there is none.
+   */
+  async removeTemplate(name: string): Promise<{ snapshots: string[]; steps: StepRemoval[] }> {
+    const all = (await this.snapshots.list()).filter(({ imported }) => !imported);
+    const built = all.filter(({ manifest }) => manifest.template?.name === name).map(({ id }) => id);
+    const variants = all
+      .filter(({ manifest }) => built.includes(manifest.variantOf ?? ""))
+      .map(({ id }) => id);
+    const users = (await Promise.all([...variants, ...built].map((id) => this.usersOf(id)))).flat();
+    if (users.length > 0)
+      throw new EngineError("conflict", `template ${name} is in use by ${users.join(", ")}`, {
+        hint: users.map(removalOf).join("; "),
+      });
+    for (const id of [...variants, ...built]) await this.#removeSnapshot(id, id, "template rm");
+    const steps = await this.steps.prune({ dryRun: false, of: name });
+    if (built.length + steps.length > 0) return { snapshots: [...variants, ...built], steps };
+    throw new EngineError("not-found", `nothing was built of a template ${name}`, {
+      hint: "thaw snapshot ls",
+    });
+  }
+
   /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
   async prune(options: {
     dryRun: boolean;
@@ -185,7 +214,7 @@ export class Archive {
       const compressed = await this.exports.pruneCache(options);
       const caches = await this.caches.prune(options);
       const without = new Set(pruned.snapshots.map(({ id }) => id));
-      const steps = await this.steps.prune({ ...options, unneeded: true, without });
+      const steps = await this.steps.prune({ ...options, of: ANY, without });
       return { ...pruned, compressed, caches, steps };
     } catch (error) {
       throw asEngineError(error);

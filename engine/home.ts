@@ -23,6 +23,8 @@ export interface Home {
   builds: string;
   /** Machines as they were after steps of templates. */
   steps: string;
+  /** What templates fetch, by digest. */
+  downloads: string;
   /** Root file systems by digest of what went into them. */
   rootfs: string;
   audit: string;
@@ -55,6 +57,7 @@ export function openHome(root: string): Home {
     wire: join(root, "wire"),
     builds: join(root, "builds"),
     steps: join(root, "steps"),
+    downloads: join(root, "downloads"),
     rootfs: join(root, "rootfs"),
     audit: join(root, "audit.jsonl"),
     events: join(root, "events.jsonl"),
@@ -76,6 +79,7 @@ export function openHome(root: string): Home {
         home.builds,
         home.rootfs,
         home.steps,
+        home.downloads,
       ],
     ])
       mkdirSync(dir, { recursive: true });

@@ -1,6 +1,8 @@
 /** What a sandbox is thawed from: a template (built when absent), a recipe's text, or a snapshot; with other resources, a variant of it. */
 import { join } from "node:path";
+import type { z } from "zod";
 import { CACHE_ROOM_MIB } from "../api/machine.ts";
+import type { templateFiles } from "../api/template-files.ts";
 import { sha256 } from "../durable/digest.ts";
 import { SingleFlight } from "./concurrency.ts";
 import { EngineError } from "./errors.ts";
@@ -14,6 +16,8 @@ import { shippedRecipe } from "./templates/shipped.ts";
 export interface SourceRequest {
   template?: string | undefined;
   recipe?: string | undefined;
+  /** Files that the recipe places, by path. */
+  files?: z.infer<typeof templateFiles> | undefined;
   snapshot?: string | undefined;
   /** A capture, to be replayed. */
   capture?: string | undefined;
@@ -43,7 +47,7 @@ export class Sources {
   }
 
   async recipe(source: SourceRequest): Promise<Recipe> {
-    if (source.recipe !== undefined) return parseRecipe(source.recipe, "template.yaml");
+    if (source.recipe !== undefined) return parseRecipe(source.recipe, "template.yaml", source.files);
     return shippedRecipe(this.#templatesDir, source.template ?? DEFAULT_TEMPLATE);
   }
 
@@ -169,7 +173,8 @@ export class Sources {
   }
 
   #key(recipe: Recipe): string {
-    const { description: _description, tag: _tag, sandboxes: _sandboxes, ...matters } = recipe;
+    const { description: _description, tag: _tag, sandboxes: _sandboxes, sent, ...rest } = recipe;
+    const matters = { ...rest, sent: sent.map(({ data: _data, ...file }) => file) };
     return sha256(JSON.stringify([matters, ...this.#host()])).slice(0, 16);
   }
 

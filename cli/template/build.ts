@@ -9,6 +9,7 @@ export interface BuildFlags {
   /** The project file. */
   file?: string;
   force?: boolean;
+  watch?: boolean;
   verbose?: boolean;
   json?: boolean;
 }

@@ -3,8 +3,21 @@ import { addListingFlags, type ListingFlags } from "../format/listing.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { BuildFlags } from "./build.ts";
+import type { InitFlags } from "./init.ts";
 
 export const define: Define = (command, exit) => {
+  command
+    .command("init")
+    .description("write a commented template.yaml")
+    .argument("[dir]", "the folder; it is made if it does not exist", ".")
+    .option("--from <image>", "what it starts from", "debian:bookworm")
+    .option("--json", "print the file's path as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw template init ci/shop && thaw template build ci/shop")
+    .action(async (folder: string, flags: InitFlags) => {
+      const { init } = await import("./init.ts");
+      init(folder, flags);
+      exit(0);
+    });
   command.addHelpText("after", "\nExample:\n  $ thaw template build node");
   addQuietFlag(
     command
@@ -15,12 +28,14 @@ export const define: Define = (command, exit) => {
         "the name of a template in the project file or of a shipped one, or the path of a template.yaml or its folder",
       )
       .addOption(projectFileOption())
-      .option("--force", "build again")
+      .option("--force", "build again, every step")
+      .option("--watch", "build again after each change in the template's folder, until Ctrl-C")
       .option("--verbose", "show the output of its steps")
       .option("--json", "print the snapshot as JSON"),
   )
     .addHelpText("after", "\nExample:\n  $ thaw template build ./ci/template.yaml")
     .action(async (template: string, flags: BuildFlags) => {
+      if (flags.watch === true) return (await import("./watch.ts")).buildAndWatch(template, flags);
       const { build } = await import("./build.ts");
       await build(template, flags);
       exit(0);
@@ -41,6 +56,28 @@ export const define: Define = (command, exit) => {
     .action(async (name: string, flags: { json?: boolean }) => {
       const { show } = await import("./show.ts");
       await show(name, flags);
+      exit(0);
+    });
+  command
+    .command("rm")
+    .description("remove the snapshots that were built of a template, and its steps; the recipe stays")
+    .argument("<name...>", "names")
+    .option("--json", "print what was removed as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw template rm shop")
+    .action(async (names: string[], flags: { json?: boolean }) => {
+      const { remove } = await import("./remove.ts");
+      await remove(names, flags);
+      exit(0);
+    });
+  command
+    .command("prune")
+    .description("remove kept steps that no built template needs")
+    .option("--dry-run", "only print what would be removed, and why")
+    .option("--json", "print the report as JSON")
+    .addHelpText("after", "\nExample:\n  $ thaw template prune --dry-run")
+    .action(async (flags: { dryRun?: boolean; json?: boolean }) => {
+      const { prune } = await import("./remove.ts");
+      await prune(flags);
       exit(0);
     });
   command

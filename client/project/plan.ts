@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
 import { suggestNearest } from "../../api/nearest.ts";
+import type { TemplateFiles } from "../../api/template-files.ts";
 import { ThawError } from "../errors.ts";
 import { overrideSettings, type RunSettings } from "../run-settings.ts";
+import { readTemplateFiles } from "../template-files.ts";
 import { nameFile, type Project, readBounded } from "./load.ts";
 import { templateFile } from "./paths.ts";
 import type { ProjectFile, RunDefinition } from "./schema.ts";
@@ -21,17 +23,17 @@ export function commandOf(run: RunDefinition): string[] | undefined {
   return typeof run.command === "string" ? ["sh", "-e", "-c", run.command] : run.command;
 }
 
-async function readRecipe(file: string): Promise<{ recipe: string }> {
-  return {
-    recipe: await readBounded(templateFile(file), { maxBytes: MAX_RECIPE_BYTES, hint: "thaw project check" }),
-  };
+async function readRecipe(file: string): Promise<{ recipe: string; files?: TemplateFiles }> {
+  const path = templateFile(file);
+  const recipe = await readBounded(path, { maxBytes: MAX_RECIPE_BYTES, hint: "thaw project check" });
+  return { recipe, ...(await readTemplateFiles(recipe, path)) };
 }
 
 /** A template by its name in the project, as its text; undefined when the project has none of that name. */
 export async function findProjectTemplate(
   project: Project,
   name: string,
-): Promise<{ recipe: string } | undefined> {
+): Promise<{ recipe: string; files?: TemplateFiles } | undefined> {
   const { templates } = project.content;
   const path = Object.hasOwn(templates, name) ? templates[name] : undefined;
   return path === undefined ? undefined : readRecipe(resolve(project.folder, path));

@@ -1,4 +1,12 @@
-import type { BuildRequest, Snapshot, SnapshotList, Template, VerifyReport } from "../../api/schema.ts";
+import type {
+  BuildRequest,
+  Snapshot,
+  SnapshotList,
+  Template,
+  TemplatePruneReport,
+  TemplateRemoval,
+  VerifyReport,
+} from "../../api/schema.ts";
 import {
   type ApiCalls,
   type CallOptions,
@@ -25,6 +33,19 @@ export class Templates {
   /** Builds a template into a snapshot. One that was built before is answered at once, unless `force` is set. */
   async build(request: BuildRequest, options: ProgressOptions = {}): Promise<Snapshot> {
     return (await this.#api.result("snapshot", "/v1/templates/build", request, options)).snapshot;
+  }
+
+  /** Removes the snapshots that were built of a template on this host, and its steps. */
+  remove(template: string, options?: CallOptions): Promise<TemplateRemoval> {
+    const path = `/v1/templates/${encodeURIComponent(template)}`;
+    return this.#api.json({ method: "DELETE", path, answerDeadlineMs: SLOW_ANSWER_MS, ...options });
+  }
+
+  /** Removes kept steps that no built template needs. @param options dryRun: only say which. */
+  prune(options: CallOptions & { dryRun?: boolean } = {}): Promise<TemplatePruneReport> {
+    const { dryRun = false, ...call } = options;
+    const how = { method: "POST", path: "/v1/templates/prune", answerDeadlineMs: SLOW_ANSWER_MS } as const;
+    return this.#api.json({ ...how, json: { dryRun }, ...call });
   }
 }
 

@@ -121,6 +121,16 @@ export const operations: Readonly<Record<string, Operation>> = {
     },
     ...{ answer: { lines: ["snapshot"] }, example: { template: "base" } },
   },
+  "POST /v1/templates/prune": {
+    ...{ id: "pruneTemplates", tag: "snapshots", summary: "Remove kept steps that no built template needs" },
+    ...{ errors: [503], example: { dryRun: true } },
+  },
+  "DELETE /v1/templates/:template": {
+    id: "removeTemplate",
+    tag: "snapshots",
+    summary: "Remove the snapshots built of a template, and its steps",
+    errors: [404, 409],
+  },
   "GET /v1/snapshots": { id: "listSnapshots", tag: "snapshots", summary: "List snapshots" },
   "GET /v1/snapshots/:snapshot": {
     id: "getSnapshot",

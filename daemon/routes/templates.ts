@@ -1,5 +1,13 @@
 import { z } from "zod";
-import { buildRequest, template } from "../../api/schema.ts";
+import {
+  buildRequest,
+  pruneRequest,
+  template,
+  templateName,
+  templatePruneReport,
+  templateRemoval,
+} from "../../api/schema.ts";
+import { ANY } from "../../engine/templates/steps.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
 import { requestIdOf } from "../requests.ts";
@@ -13,6 +21,21 @@ export function templateRoutes(app: App, { engine, requests }: DaemonContext): v
       const recipes = await engine.recipes();
       return { templates: await Promise.all(recipes.map((recipe) => templateView(engine, recipe))) };
     },
+  );
+
+  app.post(
+    "/v1/templates/prune",
+    { schema: { body: pruneRequest, response: { 200: templatePruneReport } } },
+    async (request) => {
+      const { dryRun } = request.body;
+      return { dryRun, steps: await engine.archive.steps.prune({ dryRun, of: ANY }) };
+    },
+  );
+
+  app.delete(
+    "/v1/templates/:template",
+    { schema: { params: z.object({ template: templateName }), response: { 200: templateRemoval } } },
+    async (request) => engine.archive.removeTemplate(request.params.template),
   );
 
   app.post("/v1/templates/build", { schema: { body: buildRequest } }, async (request, reply) => {

@@ -2,7 +2,7 @@
  * The way out of one sandbox: every connection that a program in it opens comes here, is judged by name, dialled from this host, checked against
  * what its first bytes say, and noted. The guest is hostile; what it does ends its own connection and nothing else.
  */
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { NetworkEntry } from "../../api/network.ts";
@@ -34,7 +34,8 @@ const BLIND_MS = 1_000;
 
 export interface EgressOptions {
   policy: EffectivePolicy;
-  log: NetworkLog;
+  /** null: nothing is noted. */
+  log: NetworkLog | null;
   /** Rejects with a reason for people. */
   resolve(name: string): Promise<string[]>;
   /** The proxy that this host has to use. */
@@ -51,7 +52,7 @@ interface Open {
 }
 
 export class Egress {
-  readonly #log: NetworkLog;
+  readonly #log: NetworkLog | null;
   readonly #resolve: EgressOptions["resolve"];
   readonly #upstream: () => Upstream;
   readonly #firstBytesMs: number;
@@ -81,6 +82,15 @@ export class Egress {
     }
   }
 
+  /** A connection that this host itself wants, by the same rules. Rejects with a reason for people. @param host a name or an address */
+  async dial(host: string, port: number, signal: AbortSignal): Promise<Socket> {
+    const destination =
+      isIP(host) === 0 ? { name: host, address: "", port } : { name: null, address: host, port };
+    const verdict = this.#policy.judge(destination);
+    if (!verdict.allowed) throw new Refused(verdict.reason);
+    return (await this.#reach(destination, verdict))(signal);
+  }
+
   #take(offer: Offer): void {
     const { name = null, address, port } = offer.request;
     const destination = { name, address, port };
@@ -89,7 +99,7 @@ export class Egress {
     if (!verdict.allowed) {
       if (port !== HTTP_PORT && port !== SSH_PORT) offer.refuse(verdict.reason);
       else turnAway(duplexOf(offer.take()), port, verdict.reason);
-      this.#log.add(record.denied(verdict.reason, port === HTTP_PORT ? "http" : "tcp"));
+      this.#log?.add(record.denied(verdict.reason, port === HTTP_PORT ? "http" : "tcp"));
       return;
     }
     const guest = duplexOf(offer.take());
@@ -103,7 +113,7 @@ export class Egress {
     this.#open.add(open);
     guest.once("close", () => {
       this.#open.delete(open);
-      this.#log.add(record.ended());
+      this.#log?.add(record.ended());
     });
     this.#carry(guest, destination, verdict, record).catch((error: Error) => {
       if (error instanceof Refused) record.denied(error.message);

@@ -43,6 +43,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
   await Promise.all([
     attempt("snapshots", () => snapshots.recover()),
     attempt("steps of templates", () => clearUnfinished(home.steps)),
+    attempt("downloads", () => clearUnfinished(home.downloads)),
     attempt("root file systems", () => clearUnfinished(home.rootfs)),
     attempt("caches", () => clearUnfinished(home.caches)),
     attempt("imports", () => archive.imports.recover()),

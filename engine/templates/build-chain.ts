@@ -12,8 +12,9 @@ import { type BootPlan, bootAndFreeze } from "./boot.ts";
 import type { BuildContext } from "./build.ts";
 import { type BuildMachine, inMachineOf, warmUp } from "./build-machine.ts";
 import type { Link } from "./chain.ts";
+import { placeFiles } from "./place.ts";
 import { type About, type BuildOptions, freezing, publishBuilt } from "./publish.ts";
-import type { Recipe, Step } from "./recipe.ts";
+import type { Recipe } from "./recipe.ts";
 import { setUp } from "./set-up.ts";
 import { draftIn, type OpenedStep } from "./steps.ts";
 
@@ -40,7 +41,7 @@ export async function buildChain(
   const built = await chain.finish(from, rest, options);
   runner.forget(from.files.id);
   await steps.used(plan.chain.map(({ key }) => key));
-  await steps.prune({ dryRun: false, unneeded: false });
+  await steps.prune({ dryRun: false });
   return built;
 }
 
@@ -107,7 +108,7 @@ class Chain {
     const { steps, needDisk } = this.#context;
     const { recipe } = this.#plan;
     const about = { key: link.key, template: recipe.name, name: link.name };
-    if (link.step === null) {
+    if (link.work === "boot") {
       const { plan } = this.#plan;
       await bootAndFreeze(
         this.#context,
@@ -125,7 +126,7 @@ class Chain {
     await needDisk();
     const { resources, needs } = from.step;
     await inMachineOf(this.#context, from, options.signal, async (inside) => {
-      await this.#run(link.step as Step, inside, options.onProgress);
+      await this.#work(link, inside, options.onProgress);
       inside.agent.close();
       const draft = await draftIn(inside.stateDir);
       const difference = await this.#context.admission.withHelper(() =>
@@ -141,7 +142,7 @@ class Chain {
     const { recipe, about } = this.#plan;
     return inMachineOf(this.#context, from, options.signal, async (inside) => {
       const { agent, signal } = inside;
-      for (const { step } of rest) if (step) await this.#run(step, inside, options.onProgress);
+      for (const link of rest) await this.#work(link, inside, options.onProgress);
       await phase(options.onProgress, { subject: recipe.name, phase: "warm" }, () =>
         warmUp(agent, about, signal),
       );
@@ -178,9 +179,17 @@ class Chain {
     }
   }
 
-  async #run(step: Step, { agent, signal }: BuildMachine, onProgress: OnProgress): Promise<void> {
-    const host = this.#context.hostNetwork;
-    await setUp(agent, this.#plan.recipe, step, { host, onProgress, signal });
+  async #work({ work }: Link, { agent, signal }: BuildMachine, onProgress: OnProgress): Promise<void> {
+    const { hostNetwork: host, downloads } = this.#context;
+    const { recipe } = this.#plan;
+    if (work === "place") {
+      const allow = recipe.network;
+      return placeFiles(agent, recipe, (one) => downloads.get(one, { allow, signal }), {
+        onProgress,
+        signal,
+      });
+    }
+    if (work !== "boot") await setUp(agent, recipe, work, { host, onProgress, signal });
   }
 
   #tellCached(last: number, onProgress: OnProgress): void {

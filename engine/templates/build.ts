@@ -13,12 +13,14 @@ import { type BootContext, type BootPlan, bootAndFreeze, sameKernel } from "./bo
 import { buildChain } from "./build-chain.ts";
 import { warmUp } from "./build-machine.ts";
 import { chainOf } from "./chain.ts";
+import type { Downloads } from "./downloads.ts";
 import { type About, type BuildOptions, freezing, publishBuilt } from "./publish.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Steps } from "./steps.ts";
 
 export interface BuildContext extends LiveContext {
   steps: Steps;
+  downloads: Downloads;
 }
 
 /**
@@ -50,7 +52,8 @@ export async function buildTemplate(
       ...(recipe.onThaw.length === 0 ? {} : { onThaw: recipe.onThaw }),
     },
   };
-  if (recipe.setup.length === 0) return bootToSnapshot(context, { ...plan, about }, options);
+  if (recipe.setup.length + recipe.sent.length + recipe.fetch.length === 0)
+    return bootToSnapshot(context, { ...plan, about }, options);
   const withEnv = { ...recipe, env: about.defaults.env };
   const chain = chainOf(withEnv, { rootfs: basename(dirname(base.disk)), suite, host });
   return buildChain(context, { recipe: withEnv, chain, about, plan }, options);

@@ -19,19 +19,29 @@ export interface Link {
   key: string;
   /** As progress names it. */
   name: string;
-  /** What runs in the machine of the link before; null: that machine boots. */
-  step: Step | null;
+  /** What is done in the machine of the link before; `boot`: there is none. */
+  work: "boot" | "place" | Step;
 }
 
 export function chainOf(recipe: Recipe, { rootfs, suite, host }: BootIngredients): Link[] {
-  const boot = { key: keyOf(["boot", rootfs, suite, recipe.resources, host]), name: "boot", step: null };
+  const boot: Link = {
+    key: keyOf(["boot", rootfs, suite, recipe.resources, host]),
+    name: "boot",
+    work: "boot",
+  };
   const chain: Link[] = [boot];
   let { key } = boot;
+  if (recipe.sent.length > 0 || recipe.fetch.length > 0) {
+    const placed = recipe.sent.map(({ data: _data, ...file }) => file);
+    const fetched = recipe.fetch.map(({ url: _url, ...file }) => file);
+    key = keyOf([key, placed, fetched]);
+    chain.push({ key, name: "files", work: "place" });
+  }
   for (const step of recipe.setup) {
     // Its name is only shown.
     const { name, ...matters } = step;
     key = keyOf([key, matters, sorted(recipe.env), recipe.network]);
-    chain.push({ key, name: `setup: ${name}`, step });
+    chain.push({ key, name: `setup: ${name}`, work: step });
   }
   return chain;
 }

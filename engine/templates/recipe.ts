@@ -1,19 +1,76 @@
 /** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
 import { z } from "zod";
 import { networkLayer, networkRule } from "../../api/network.ts";
-import { size, tag } from "../../api/text.ts";
+import type { templateFiles } from "../../api/template-files.ts";
+import { digest, size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { checkYaml } from "../yaml-file.ts";
+import { type SentFile, sentFiles } from "./place.ts";
 
 const name = z
   .string()
   .regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, "lower-case letters, digits and inner dashes");
+const variables = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name"), z.string());
+const user = z.string().min(1).max(64);
+/** In the guest. */
+const guestPath = z
+  .string()
+  .max(1024)
+  .regex(/^\/[^\0]*$/, "an absolute path")
+  .refine((path) => !path.split("/").includes(".."), "a path without ..");
+/** Beside the recipe, as its client finds it. */
+const besides = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine(
+    (path) => !path.startsWith("/") && !path.split("/").includes(".."),
+    "a path within the template's folder",
+  );
+const mode = z
+  .union(
+    [
+      z
+        .string()
+        .regex(/^0?[0-7]{3,4}$/)
+        .transform((text) => Number.parseInt(text, 8)),
+      z.int().min(0).max(0o7777),
+    ],
+    "a mode such as 0644",
+  )
+  .optional();
+const file = z.strictObject({
+  from: besides,
+  /** Of a file: a path, or a folder with a / at its end. Of a folder: where its files go. */
+  to: guestPath,
+  mode,
+  /** Default: root. */
+  owner: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$/, "USER or USER:GROUP")
+    .optional(),
+});
+const download = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: "an http or https address" }).max(2048),
+  sha256: digest,
+  to: guestPath,
+  mode,
+});
 const step = z.union([
   z
     .string()
     .min(1)
     .transform((run) => ({ name: run.split("\n", 1)[0] ?? run, run })),
   z.strictObject({ name: z.string().min(1).max(100), run: z.string().min(1) }),
+]);
+/** Of `setup`. */
+const setupStep = z.union([
+  step.options[0],
+  step.options[1].extend({
+    /** Default: root. */
+    user: user.optional(),
+    env: variables.optional(),
+  }),
 ]);
 
 export const recipe = z.strictObject({
@@ -23,10 +80,14 @@ export const recipe = z.strictObject({
   tag: tag.optional(),
   from: z.string().regex(/^debian:[a-z]+$/, "debian:SUITE, e.g. debian:bookworm"),
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package's name")).default([]),
-  setup: z.array(step).default([]),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name"), z.string()).default({}),
+  /** Placed before the first step: of the template's folder. */
+  files: z.array(file).max(100).default([]),
+  /** Placed before the first step: fetched by the host. */
+  fetch: z.array(download).max(100).default([]),
+  setup: z.array(setupStep).max(100).default([]),
+  env: variables.default({}),
   /** Defaults to the root file system's. */
-  user: z.string().min(1).max(64).optional(),
+  user: user.optional(),
   workdir: z.string().startsWith("/", "an absolute path").optional(),
   warm: z.array(step).default([]),
   /** Run as root in each new clone, before it is used. */
@@ -44,17 +105,25 @@ export const recipe = z.strictObject({
   sandboxes: z.strictObject({ network: networkLayer.default({}) }).default({ network: {} }),
 });
 
-export type Recipe = z.infer<typeof recipe>;
+export interface Recipe extends z.infer<typeof recipe> {
+  /** `files`, with what was sent of them. */
+  sent: readonly SentFile[];
+}
 export type Step = Recipe["setup"][number];
 
-/** Throws `invalid-template` with every mistake as `FILE:LINE:COLUMN: what`. */
-export function parseRecipe(text: string, file: string): Recipe {
+/** Throws `invalid-template` with every mistake as `FILE:LINE:COLUMN: what`, or naming a file that was not sent. */
+export function parseRecipe(text: string, file: string, sent: z.infer<typeof templateFiles> = {}): Recipe {
   const checked = checkYaml(text, { file, shape: recipe, whole: "template" });
-  if ("value" in checked) return checked.value;
+  if ("value" in checked) return { ...checked.value, sent: sentFiles(checked.value.files, sent) };
   const { mistakes } = checked;
   throw new EngineError(
     "invalid-template",
     `${file} has ${mistakes.length} mistake${mistakes.length === 1 ? "" : "s"}`,
     { details: mistakes },
   );
+}
+
+/** The recipe's schema for editors, as it is kept in docs/template.schema.json. */
+export function recipeJsonSchema(): unknown {
+  return z.toJSONSchema(recipe, { io: "input" });
 }

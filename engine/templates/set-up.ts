@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { defined } from "../../api/defined.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { EngineError } from "../errors.ts";
 import { Egress } from "../network/egress.ts";
@@ -37,11 +38,14 @@ export async function setUp(agent: Agent, recipe: Recipe, step: Step, options: S
   egress.serve(agent);
   try {
     const lent = await lendAuthorities(agent);
-    const env = { ...recipe.env, DEBIAN_FRONTEND: "noninteractive", ...lent };
+    const { env: own, user, name, run } = { env: {}, user: undefined, ...step };
+    const env = { ...recipe.env, ...own, DEBIAN_FRONTEND: "noninteractive", ...lent };
     const about = { subject: recipe.name, phase: `setup: ${step.name}` };
     const onLine = (detail: string): void =>
       onProgress({ type: "progress", ...about, state: "output", detail });
-    await phase(onProgress, about, () => runGuestStep(agent, { ...step, env }, onLine, signal));
+    await phase(onProgress, about, () =>
+      runGuestStep(agent, { name, run, env, ...defined({ user }) }, onLine, signal),
+    );
     if (lent !== null)
       await runGuestStep(
         agent,

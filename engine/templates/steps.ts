@@ -27,6 +27,9 @@ const RECORD_FILE = "step.json";
 /** A build that goes on, or that failed and is about to be tried again, needs what it has made. */
 const YOUNG_MS = 60_000;
 
+/** No template has this name. */
+export const ANY = "";
+
 const stepPart = z.strictObject({
   name: z.enum(["memory", "disk.qcow2", "pages", "devices", ...layerNames]),
   sizeBytes: z.int().min(0),
@@ -140,23 +143,27 @@ export class Steps {
   }
 
   /**
-   * Removes what is over the limits, and with `unneeded` also what no built template needs. @returns what went, or with `dryRun` would go
+   * Removes what is over the limits. @returns what went, or with `dryRun` would go
+   * @param of also steps that no built template needs: of this template, or of any that are not young
    * @param without snapshots that go, or are gone
    */
   prune({
     dryRun,
-    unneeded,
+    of = null,
     without = new Set(),
   }: {
     dryRun: boolean;
-    unneeded: boolean;
+    of?: string | null;
     without?: ReadonlySet<string>;
   }): Promise<StepRemoval[]> {
     return this.#changing.run(async () => {
       const { maxBytes, maxAge } = this.#context.budget();
-      const needed = await this.#context.neededBy(without);
+      const all = await this.list();
+      const needed = new Set(await this.#context.neededBy(without));
+      const others = all.filter(({ template }) => of !== null && of !== ANY && template !== of);
+      for (const { key } of others) needed.add(key);
       const kept = await Promise.all(
-        (await this.list()).map(async (step) => ({
+        all.map(async (step) => ({
           ...step,
           open: this.#open.includes(step.id),
           files: await filesOf(step),
@@ -164,7 +171,7 @@ export class Steps {
       );
       const removals = chooseSteps(kept, {
         ...{ maxBytes: maxBytes * 2 ** 20, maxAgeMs: maxAge, nowMs: Date.now(), needed },
-        unneededAfterMs: unneeded ? YOUNG_MS : null,
+        unneededAfterMs: of === null ? null : of === ANY ? YOUNG_MS : -1,
       });
       if (!dryRun) for (const { id } of removals) await this.remove(id);
       return removals;

@@ -1,8 +1,20 @@
 /** Templates with setup: steps are kept, and a build runs only those that changed. */
-import { readdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type DiskUse, findPaths, type Progress, type Snapshot, Thaw } from "../../client/index.ts";
+import {
+  type DiskUse,
+  findPaths,
+  type Progress,
+  type Snapshot,
+  type TemplatePruneReport,
+  type TemplateRemoval,
+  Thaw,
+} from "../../client/index.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -143,4 +155,52 @@ setup:
   expect(await inside(built, "cat /one /two | wc -l")).toBe("2");
   await until(() => readdirSync(join(testHome(), "builds")).length === 0, "what was half made to be removed");
   expect(readdirSync(join(testHome(), "steps")).filter((name) => name.startsWith("."))).toEqual([]);
+});
+
+test("files and downloads are placed before the steps, which run as their users; rm removes all of it, and nothing in use", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "thaw-template-"));
+  const tool = Buffer.from("#!/bin/sh\necho fetched\n");
+  const server = createServer((_request, response) => response.end(tool));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = server.address() as AddressInfo;
+    const sha256 = createHash("sha256").update(tool).digest("hex");
+    writeFileSync(join(folder, "app.conf"), "first\n");
+    writeFileSync(
+      join(folder, "template.yaml"),
+      `name: placed
+${HEAD}network: ["127.0.0.1:${port}"]
+files: [{ from: app.conf, to: /etc/app/app.conf, owner: nobody }]
+fetch: [{ url: "http://127.0.0.1:${port}/tool", sha256: ${sha256}, to: /opt/tool, mode: "0755" }]
+setup:
+  - { name: look, user: nobody, env: { WORD: word }, run: "/opt/tool >/tmp/out; cat /etc/app/app.conf >>/tmp/out; stat -c %U /etc/app/app.conf >>/tmp/out; id -un >>/tmp/out; echo $WORD >>/tmp/out" }
+`,
+    );
+    const run = () => thaw(["run", "--template", folder, "--", "cat", "/tmp/out"]);
+    const first = await run();
+    expect(first.stdout, String(first.stderr)).toBe("fetched\nfirst\nnobody\nnobody\nword\n");
+    writeFileSync(join(folder, "app.conf"), "second\n");
+    // The download is kept: its server may be gone.
+    server.close();
+    expect((await run()).stdout).toBe("fetched\nsecond\nnobody\nnobody\nword\n");
+  } finally {
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const built = (await thawJson<Snapshot[]>(["snapshot", "ls"])).filter(
+    ({ template }) => template === "placed",
+  );
+  expect((await thaw(["create", "--name", "holds", "--snapshot", "placed"])).exitCode).toBe(0);
+  const refused = await thaw(["template", "rm", "placed"]);
+  expect(refused.exitCode).not.toBe(0);
+  expect(refused.stderr).toMatch(/template placed is in use by holds.*thaw rm holds/s);
+  await thaw(["rm", "holds"]);
+  const [removed] = await thawJson<TemplateRemoval[]>(["template", "rm", "placed"]);
+  expect(removed?.snapshots.toSorted()).toEqual(built.map(({ id }) => id).toSorted());
+  // The booted machine is another template's too, or goes with these.
+  expect(removed?.steps.length).toBeGreaterThanOrEqual(4);
+  expect((await thaw(["template", "rm", "placed"])).stderr).toMatch(/nothing was built of a template placed/);
+  expect(await thawJson<TemplatePruneReport>(["template", "prune", "--dry-run"])).toMatchObject({
+    dryRun: true,
+  });
 });
