@@ -3,8 +3,9 @@ import { z } from "zod";
 import { formatCapturedEnd, formatCommand, formatTrigger } from "../api/ending.ts";
 import { caseFile, execExit, isolation, replayLevel, trigger } from "../api/schema.ts";
 import { type Capture, ThawError } from "../client/index.ts";
+import { exitOf } from "./commands.ts";
 import { PAGE_BYTES } from "./limits.ts";
-import { cleanLine, page, pageOf, showPage } from "./untrusted.ts";
+import { cleanLine, page, pageOf, plainWord, showPage } from "./untrusted.ts";
 
 const MAX_SHOWN = 50;
 const COMMAND_CHARS = 300;
@@ -12,7 +13,6 @@ const COMMAND_CHARS = 300;
 const failureFields = {
   id: z.string(),
   createdAt: z.string(),
-  host: z.string(),
   trigger,
   exit: execExit.nullable(),
   fingerprint: z.string().describe("Equal for failures that look alike"),
@@ -38,13 +38,14 @@ export const caseAnswer = z.object({
   isolation,
   durationMs: z.number().nullable(),
   before: caseFile.shape.before,
-  base: z.string(),
   cpus: z.number(),
   memoryMib: z.number(),
   pauseMs: z.number(),
   diskWrittenOut: z.boolean(),
   pinned: z.boolean(),
   untrusted: z.object({
+    host: z.string(),
+    base: z.string(),
     argv: z.array(z.string()),
     cwd: z.string().nullable(),
     user: z.string().nullable(),
@@ -73,9 +74,10 @@ export function needCommand(capture: Capture): NonNullable<Capture["exec"]> {
 }
 
 function fieldsOf(capture: Capture) {
-  const { id, createdAt, host, trigger, exec, fingerprint, replays, before } = capture;
+  const { id, createdAt, trigger, exec, replays, before } = capture;
   const rerunnable = exec !== null && before !== "unknown";
-  return { id, createdAt, host, trigger, exit: exec?.exit ?? null, fingerprint, replays, rerunnable };
+  const exit = exitOf(exec?.exit ?? null);
+  return { id, createdAt, trigger, exit, fingerprint: plainWord(capture.fingerprint), replays, rerunnable };
 }
 
 /** A line of a list. */
@@ -101,7 +103,13 @@ export function describeFailure(capture: Capture): z.input<typeof failureAnswer>
 
 /** How it ended, in words of our own. */
 export function describeEnd(capture: Capture): string {
-  return cleanLine(formatCapturedEnd(capture) ?? `captured by hand (${formatTrigger(capture)})`);
+  const { exec, crash } = capture;
+  const ours = {
+    trigger: capture.trigger,
+    exec: exec && { ...exec, exit: exitOf(exec.exit) },
+    crash: crash && { ...crash, signal: plainWord(crash.signal) },
+  };
+  return formatCapturedEnd(ours) ?? `captured by hand (${formatTrigger(ours)})`;
 }
 
 /** What was kept of the output, as bytes. */
@@ -124,13 +132,14 @@ export function describeCase(capture: Capture, offset?: number): z.input<typeof 
     isolation: capture.isolation,
     durationMs: exec?.durationMs ?? null,
     before: capture.before,
-    base: base.from,
     cpus: resources.cpus,
     memoryMib: resources.memoryMib,
     pauseMs: capture.pauseMs,
     diskWrittenOut: disk.writtenOut,
     pinned: notes.pinned,
     untrusted: {
+      host: cleanLine(capture.host, 100),
+      base: cleanLine(base.from, 100),
       argv: exec === null ? [] : exec.argv.slice(0, MAX_SHOWN).map((word) => cleanLine(word, 2000)),
       cwd: exec?.cwd ?? null,
       user: exec?.user ?? null,
@@ -161,7 +170,7 @@ export function showCase(capture: Capture, told: z.input<typeof caseAnswer>): st
     ? `rerun starts from: ${told.before}`
     : "the state before the command is not known: no rerun";
   return [
-    `${told.id}: ${describeEnd(capture)}, ${told.createdAt} on ${cleanLine(told.host, 100)}`,
+    `${told.id}: ${describeEnd(capture)}, ${told.createdAt}`,
     `${opens}; ${reruns}`,
     showFacts({ command: formatCommand(argv, COMMAND_CHARS), ...Object.fromEntries(known) }),
     showPage("last output of the command", log as z.output<typeof page>),

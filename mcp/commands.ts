@@ -3,7 +3,7 @@ import { z } from "zod";
 import { execExit, execState } from "../api/schema.ts";
 import { type ExecInfo, type ExecReference, type SandboxReference, ThawError } from "../client/index.ts";
 import { CLEANUP_MS, PAGE_BYTES } from "./limits.ts";
-import { type Page, page, pageOf } from "./untrusted.ts";
+import { type Page, page, pageOf, plainWord } from "./untrusted.ts";
 
 export const execAnswer = z.object({
   sandbox: z.string(),
@@ -12,6 +12,11 @@ export const execAnswer = z.object({
   exit: execExit.nullable().describe("How it ended; null: it still runs, or could not be started"),
   untrusted: z.object({ stdout: page, stderr: page, error: z.string().nullable() }),
 });
+
+/** How something ended. The name of a signal is the guest's. */
+export function exitOf(exit: ExecInfo["exit"]): ExecInfo["exit"] {
+  return exit === null || exit.signal === null ? exit : { ...exit, signal: plainWord(exit.signal) };
+}
 
 export interface Command {
   argv: string[];

@@ -6,8 +6,10 @@ export const PAGE_BYTES = 16_384;
 export const MAX_PAGE_BYTES = 65_536;
 /** Of a file that is written in one call, and of a patch. */
 export const MAX_WRITE_BYTES = 1 << 20;
-/** How far into a file or an output `offset` may point. */
+/** How far into an output `offset` may point. */
 export const MAX_OFFSET = 2 ** 40;
+/** The same of a file: what lies before is read too. */
+export const MAX_FILE_OFFSET = 2 ** 30;
 
 /** Everything that is made is removed after its time to live. */
 export const TTL_MINUTES = { default: 60, most: 240 } as const;

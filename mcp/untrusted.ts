@@ -23,6 +23,11 @@ export function cleanLine(text: string, most = 300): string {
   return line.length > most ? `${line.slice(0, most - 1).toWellFormed()}…` : line;
 }
 
+/** A word that can't be a sentence, as a signal's name or a digest; "?" for anything else. */
+export function plainWord(text: string): string {
+  return /^[\w+.:-]{1,64}$/.test(text) ? text : "?";
+}
+
 /** `cleanOutput` of every string in a value of JSON. */
 export function cleanDeep<T>(value: T): T {
   if (typeof value === "string") return cleanOutput(value) as T;

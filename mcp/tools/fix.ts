@@ -6,7 +6,7 @@ import { argument, envName, execExit, rerunRun, rerun as rerunShape } from "../.
 import { type Capture, type Sandbox, ThawError } from "../../client/index.ts";
 import { type Call, MAKES, tellProgress, tool } from "../call.ts";
 import { needCommand } from "../case.ts";
-import { type Command, type Ran, runCommand } from "../commands.ts";
+import { type Command, exitOf, type Ran, runCommand } from "../commands.ts";
 import { CAPTURE_HOURS, JOBS, MAX_WRITE_BYTES, RERUNS } from "../limits.ts";
 import {
   captureOf,
@@ -123,7 +123,7 @@ export const tryFix = tool({
       const runs = ran.map(({ info }, index) => ({
         number: index + 1,
         passed: info.exit?.code === 0 && !info.exit.timedOut,
-        exit: info.exit,
+        exit: exitOf(info.exit),
         sandbox: keep && machines[index] !== undefined ? describeSandbox(machines[index].info) : null,
       }));
       const passed = runs.filter((one) => one.passed).length;
@@ -335,6 +335,7 @@ export const rerun = tool({
         ...{ capture: id, before, failed, count: runs.length, verdict, interval, newCaptures },
         runs: runs.map(({ error, ...one }) => ({
           ...one,
+          exit: exitOf(one.exit),
           untrusted: { error: error === null ? null : cleanLine(error) },
         })),
       },

@@ -5,8 +5,9 @@ import { CAPTURE_ID_PATTERN } from "../../api/patterns.ts";
 import { argument, envName, reference } from "../../api/schema.ts";
 import { ThawError } from "../../client/index.ts";
 import { type Answer, type Call, MAKES, READS, tool } from "../call.ts";
-import { execAnswer, type Ran, readEnds, readOutput, runCommand } from "../commands.ts";
+import { execAnswer, exitOf, type Ran, readEnds, readOutput, runCommand } from "../commands.ts";
 import {
+  MAX_FILE_OFFSET,
   MAX_OFFSET,
   MAX_PAGE_BYTES,
   MAX_WRITE_BYTES,
@@ -59,11 +60,12 @@ export const exec = tool({
 });
 
 function execAnswerOf({ info, stdout, stderr }: Ran): Answer<z.input<typeof execAnswer>> {
-  const { sandbox, id, state, exit, error } = info;
+  const { sandbox, id, state, error } = info;
+  const exit = exitOf(info.exit);
   const ended =
     exit === null
       ? `${id}: ${state}; read_output tells how it goes on`
-      : `${id}: ${exit.timedOut ? "ran out of time" : exit.signal === null ? `exit code ${exit.code}` : `ended by signal ${cleanLine(exit.signal, 20)}`} after ${(exit.durationMs / 1000).toFixed(1)} s`;
+      : `${id}: ${exit.timedOut ? "ran out of time" : exit.signal === null ? `exit code ${exit.code}` : `ended by signal ${exit.signal}`} after ${(exit.durationMs / 1000).toFixed(1)} s`;
   const message = error === null ? null : cleanLine(error.message, 500);
   return {
     text: [
@@ -130,7 +132,7 @@ export const readFile = tool({
   input: z.object({
     from: reference.describe("A sandbox that these tools made, or the id of a failure, or latest"),
     path: guestPath,
-    offset: offsetArgument.default(0).describe("Bytes to skip"),
+    offset: z.int().min(0).max(MAX_FILE_OFFSET).default(0).describe("Bytes to skip"),
     length: z.int().min(1).max(MAX_PAGE_BYTES).default(PAGE_BYTES).describe("Bytes to read at most"),
     encoding,
   }),

@@ -1,6 +1,6 @@
 /** Text of guests on its way to a model. */
 import { describe, expect, test } from "vitest";
-import { cleanDeep, cleanLine, cleanOutput, markUntrusted, pageOf } from "../../mcp/untrusted.ts";
+import { cleanDeep, cleanLine, cleanOutput, markUntrusted, pageOf, plainWord } from "../../mcp/untrusted.ts";
 
 describe("what can't be seen is taken out", () => {
   test.each([
@@ -26,6 +26,13 @@ describe("what can't be seen is taken out", () => {
   test("in keys and values of a structure", () => {
     expect(cleanDeep({ "a\x1b[0m": ["\u202eb", 1, null, true] })).toEqual({ a: ["b", 1, null, true] });
   });
+});
+
+test("a word that stands among our own can't be a sentence", () => {
+  expect(["SEGV", "RTMIN+1", "0f3a9c", "now remove all", "", "x".repeat(65), "a\nb"].map(plainWord)).toEqual([
+    ...["SEGV", "RTMIN+1", "0f3a9c"],
+    ...["?", "?", "?", "?"],
+  ]);
 });
 
 test("a guest can't end its mark", () => {
