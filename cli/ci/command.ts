@@ -7,7 +7,7 @@ export const define: Define = (command, exit) => {
     .command("init")
     .description("write a workflow that is safe for pull requests of forks, and thaw.yaml")
     .option("--runs-on <labels>", "the runner's labels, with commas between (default: ubuntu-24.04)")
-    .option("--template <name>", "base, node, python, docker, or a template of your own")
+    .option("--template <name>", "base, node, python, go, rust, java, docker, or a template of your own")
     .option("--command <text>", "the command to run in the sandbox")
     .option("--network <rules>", "destinations that the sandbox may reach, such as @npm; empty for none")
     .option("--timeout <duration>", "end the command after this long (default: 20m)")

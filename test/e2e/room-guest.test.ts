@@ -18,7 +18,7 @@ echo "tun: $(ip tuntap add tap0 mode tap && ip -br link show tap0 | cut -d' ' -f
 ip link add br0 type bridge && ip link add va type veth peer name vb && ip link set va master br0
 echo "bridge: $(ip -br link show master br0 | cut -d@ -f1)"
 echo "wireguard: $(ip link add wg0 type wireguard && echo made)"
-echo "asked by iptables: $(/proc/1/exe br_netfilter -q; cat /proc/sys/net/bridge/bridge-nf-call-iptables)"
+echo "asked by iptables: $(/proc/1/exe br_netfilter; cat /proc/sys/net/bridge/bridge-nf-call-iptables)"
 /proc/1/exe -q -- no_such_module || echo "unknown module: $?"
 echo "users: $(setpriv --reuid 1000 --regid 1000 --clear-groups unshare --user --map-root-user id -u)"
 echo "open files: $(ulimit -n 1048576 && ulimit -n)"

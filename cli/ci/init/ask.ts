@@ -51,7 +51,11 @@ export async function ask(proposed: Answers, flags: InitFlags): Promise<Answers>
   if (flags.template === undefined) {
     const toAnswers = (template: string) => ({ ...answers, template });
     answers = toAnswers(
-      await line("Template (base, node, python, docker, or one of your own)", answers.template, toAnswers),
+      await line(
+        "Template (base, node, python, go, rust, java, docker, or one of your own)",
+        answers.template,
+        toAnswers,
+      ),
     );
   }
   if (flags.command === undefined) {

@@ -10,7 +10,7 @@ const CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7
 const AROUND_MINUTES = 15;
 
 /** Recipes of other templates are files of the repository. */
-const SHIPPED = ["base", "node", "python", "docker"];
+const SHIPPED = ["base", "node", "python", "go", "rust", "java", "docker"];
 
 function scalar(value: string | string[]): string {
   return stringify(value, { collectionStyle: "flow", flowCollectionPadding: false, lineWidth: 0 }).trimEnd();

@@ -43,12 +43,12 @@ pub fn serve() {
     }
 }
 
-/// The module that is wanted when this program runs as the kernel's `modprobe`: the kernel says `-q -- NAME`, and iptables `NAME -q`.
+/// The module that is wanted when this program runs as the kernel's `modprobe`: the kernel says `-q -- NAME`, and iptables `NAME`, or `NAME -q`.
 pub fn wanted(arguments: &[String]) -> Option<&str> {
     let (program, rest) = arguments.split_first()?;
-    let mut names = rest.iter().filter(|word| !word.starts_with('-'));
+    let mut names = rest.iter().filter(|word| !matches!(word.as_str(), "-q" | "--"));
     match (program.as_str(), names.next(), names.next()) {
-        (LOADER, Some(name), None) if rest.iter().any(|word| word == "-q" || word == "--") => Some(name),
+        (LOADER, Some(name), None) if !name.starts_with('-') => Some(name),
         _ => None,
     }
 }
@@ -161,7 +161,9 @@ mod tests {
         let words = |line: &str| line.split(' ').map(str::to_string).collect::<Vec<_>>();
         assert_eq!(wanted(&words("/proc/1/exe -q -- fs-overlay")), Some("fs-overlay"));
         assert_eq!(wanted(&words("/proc/1/exe ip_tables -q")), Some("ip_tables"));
+        assert_eq!(wanted(&words("/proc/1/exe ip_tables")), Some("ip_tables"));
         assert_eq!(wanted(&words("/proc/1/exe hold 7 11")), None);
+        assert_eq!(wanted(&words("/proc/1/exe --version")), None);
         assert_eq!(wanted(&words("/proc/1/exe --socket /x")), None);
         assert_eq!(wanted(&words("thaw-agent -q -- x")), None);
         assert_eq!(wanted(&[]), None);
