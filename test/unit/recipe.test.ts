@@ -54,7 +54,7 @@ test("YAML that is not YAML", () => {
 
 test("the shipped templates are sound", async () => {
   const recipes = await shippedRecipes("templates");
-  expect(recipes.map(({ name }) => name)).toEqual(["base", "node", "python"]);
+  expect(recipes.map(({ name }) => name)).toEqual(["base", "docker", "go", "java", "node", "python", "rust"]);
 });
 
 test("the error is the product's", () => {
