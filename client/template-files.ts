@@ -48,7 +48,8 @@ export async function readTemplateFiles(recipe: string, file: string): Promise<{
   return { files };
 }
 
-async function namesIn(recipe: string): Promise<string[]> {
+/** Paths that the recipe's `files` name; none of a recipe with mistakes. */
+export async function namesIn(recipe: string): Promise<string[]> {
   if (!/^\s*["']?files["']?\s*:/m.test(recipe) && !/[{,]\s*["']?files["']?\s*:/.test(recipe)) return [];
   const { parse } = await import("yaml");
   try {

@@ -29,6 +29,8 @@ export async function readTemplate(
   template: string,
   options: { file?: string | undefined; from?: string } = {},
 ): Promise<TemplateSource> {
+  const git = template.includes("://") ? await readGit(template) : undefined;
+  if (git !== undefined) return git;
   if (!isTemplatePath(template)) return findTemplate(template, options);
   let file: string;
   let recipe: string;
@@ -42,4 +44,10 @@ export async function readTemplate(
     });
   }
   return { recipe, ...(await readTemplateFiles(recipe, file)) };
+}
+
+async function readGit(template: string): Promise<TemplateSource | undefined> {
+  const { parseGitTemplate, readGitTemplate } = await import("./git-template.ts");
+  const parsed = parseGitTemplate(template);
+  return parsed === undefined ? undefined : readGitTemplate(parsed);
 }

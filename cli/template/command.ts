@@ -24,8 +24,8 @@ export const define: Define = (command, exit) => {
       .command("build")
       .description("build a template into a snapshot, unless the snapshot exists already")
       .argument(
-        "<name|path>",
-        "the name of a template in the project file or of a shipped one, or the path of a template.yaml or its folder",
+        "<name|path|url>",
+        "the name of a template in the project file or of a shipped one, the path of a template.yaml or its folder, or https://HOST/OWNER/REPO//PATH@COMMIT",
       )
       .addOption(projectFileOption())
       .option("--force", "build again, every step")

@@ -12,8 +12,8 @@ const SETTLE_MS = 200;
 
 /** `thaw template build --watch`: builds, and again after each change in the template's folder, until a signal ends it. */
 export async function buildAndWatch(template: string, flags: BuildFlags): Promise<never> {
-  if (!isTemplatePath(template))
-    throw new ThawError("usage", `--watch needs the path of a template, not the name ${template}`, {
+  if (!isTemplatePath(template) || template.includes("://"))
+    throw new ThawError("usage", `--watch needs the path of a template, not ${template}`, {
       hint: "thaw template build --watch ./template.yaml",
     });
   const folder = (await stat(template)).isDirectory() ? template : dirname(template);

@@ -122,7 +122,8 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ answer: { lines: ["snapshot"] }, example: { template: "base" } },
   },
   "POST /v1/templates/prune": {
-    ...{ id: "pruneTemplates", tag: "snapshots", summary: "Remove kept steps that no built template needs" },
+    ...{ id: "pruneTemplates", rights: "admin", tag: "snapshots" },
+    ...{ summary: "Remove kept steps that no built template needs" },
     ...{ errors: [503], example: { dryRun: true } },
   },
   "DELETE /v1/templates/:template": {
