@@ -6,6 +6,9 @@ const NAMES = new Set([
   "LANG",
   "TZ",
   "APT_CONFIG",
+  // Where credentials of registries are.
+  "DOCKER_CONFIG",
+  "REGISTRY_AUTH_FILE",
   "http_proxy",
   "https_proxy",
   "all_proxy",

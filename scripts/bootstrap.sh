@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 [ -t 2 ] || say() { printf ' . %s\n' "$*" >&2; }
 
-apt_packages=(debian-archive-keyring e2fsprogs mmdebstrap qemu-system-x86 qemu-utils util-linux xz-utils zstd)
+apt_packages=(debian-archive-keyring e2fsprogs mmdebstrap qemu-system-x86 qemu-utils skopeo util-linux xz-utils zstd)
 # Templates are built with the ranges of /etc/subuid by who is not root.
 [ "$(id -u)" -eq 0 ] || apt_packages+=(uidmap)
 test_packages=(busybox-static ca-certificates docker-registry git openssh-client openssh-server procps tmux)

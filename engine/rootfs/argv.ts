@@ -76,8 +76,9 @@ export function mkfsArgv({
   image: string;
   diskMib: number;
 }): string[] {
+  const journalMib = Math.min(16, Math.ceil(diskMib / 4));
   return [
-    ...["-q", "-F", "-t", "ext4", "-L", "thaw", "-m", "0", "-J", "size=16"],
+    ...["-q", "-F", "-t", "ext4", "-L", "thaw", "-m", "0", "-J", `size=${journalMib}`],
     ...["-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0"],
     ...["-d", tree, image, `${diskMib}M`],
   ];

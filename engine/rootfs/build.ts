@@ -1,13 +1,13 @@
 /** Makes a root disk of a Debian suite and packages, from the host's mirrors, without a container or a daemon. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EngineError } from "../errors.ts";
-import { debootstrapArgv, mkfsArgv, namespacedArgv } from "./argv.ts";
+import { debootstrapArgv, namespacedArgv } from "./argv.ts";
+import { removeTree, writeDisk } from "./disk.ts";
 import { hostApt } from "./host-apt.ts";
 import { runStep } from "./run.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 20 * 60_000;
-const DISK_TIMEOUT_MS = 5 * 60_000;
 
 export interface BuildRootfsOptions {
   /** Debian release name, e.g. `bookworm`. */
@@ -35,7 +35,6 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
   const scratch = await mkdtemp(join(dirname(outputDisk), ".rootfs-"));
   try {
     const tree = join(scratch, "tree");
-    const image = join(scratch, "disk.raw");
     const apt = await hostApt(suite, signal);
     await runStep(
       wrap([
@@ -51,17 +50,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
       },
     );
     options.onProgress?.("writing the disk");
-    await writeFile(image, "");
-    await runStep(wrap(["mke2fs", ...mkfsArgv({ tree, image, diskMib })]), {
-      timeoutMs: DISK_TIMEOUT_MS,
-      signal,
-      debianPackage: "e2fsprogs",
-    });
-    await runStep(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-W", image, outputDisk], {
-      timeoutMs: DISK_TIMEOUT_MS,
-      signal,
-      debianPackage: "qemu-utils",
-    });
+    await writeDisk({ tree, image: join(scratch, "disk.raw"), outputDisk, diskMib, asRoot, signal });
   } catch (error) {
     await rm(outputDisk, { force: true });
     throw error;
@@ -76,14 +65,4 @@ function checkNames(suite: string, packages: readonly string[]): void {
     throw new EngineError("invalid-template", `${JSON.stringify(suite)} is not a Debian release`);
   const bad = packages.filter((name) => !/^[a-z0-9][a-z0-9+.-]+$/.test(name));
   if (bad.length > 0) throw new EngineError("invalid-template", `invalid package names: ${bad.join(", ")}`);
-}
-
-/** A tree made in a user namespace has owners only the namespace may remove. */
-async function removeTree(dir: string, asRoot: boolean): Promise<void> {
-  if (!asRoot) {
-    const remove = namespacedArgv(false, ["rm", "-rf", join(dir, "tree")]);
-    await runStep(remove, { timeoutMs: DISK_TIMEOUT_MS, debianPackage: "util-linux" }).catch(() => {});
-  }
-  // Processes of a killed step may take a moment to end.
-  await rm(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }

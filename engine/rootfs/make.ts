@@ -8,12 +8,13 @@ import { randomId } from "../ids.ts";
 import type { Recipe } from "../templates/recipe.ts";
 import { buildRootfs } from "./build.ts";
 import { ROOT_DISK } from "./kept.ts";
+import { DEFAULT_SUITE } from "./suites.ts";
 
 type RootfsRecipe = Pick<Recipe, "from" | "packages" | "resources">;
 
-/** Debian release of a recipe, e.g. `bookworm`. */
+/** Debian release of a recipe, e.g. `bookworm`; of an image, the release whose kernel it gets. */
 export function suiteOf({ from }: Pick<Recipe, "from">): string {
-  return from.slice("debian:".length);
+  return from.startsWith("debian:") ? from.slice("debian:".length) : DEFAULT_SUITE;
 }
 
 /** The folder where this recipe's root file system is, or will be. */
@@ -29,18 +30,29 @@ export async function makeRootfs(
   signal: AbortSignal,
 ): Promise<string> {
   const dir = rootfsDir(home, recipe);
-  const draft = join(home.rootfs, `.${randomId()}`);
-  await mkdir(draft);
-  try {
-    await buildRootfs({
+  await publishRootfs(home, dir, (draft) =>
+    buildRootfs({
       suite: suiteOf(recipe),
       packages: packagesOf(recipe),
       diskMib: recipe.resources.disk,
       outputDisk: join(draft, ROOT_DISK),
       signal,
-    });
+    }),
+  );
+  return join(dir, ROOT_DISK);
+}
+
+/** Has a folder filled, and publishes it as `dir` when that succeeds. */
+export async function publishRootfs(
+  { rootfs }: Pick<Home, "rootfs">,
+  dir: string,
+  fill: (draft: string) => Promise<void>,
+): Promise<void> {
+  const draft = join(rootfs, `.${randomId()}`);
+  await mkdir(draft);
+  try {
+    await fill(draft);
     await publishListed(draft, dir);
-    return join(dir, ROOT_DISK);
   } finally {
     await rm(draft, { recursive: true, force: true });
   }

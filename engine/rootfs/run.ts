@@ -1,6 +1,7 @@
 /** Runs one step of making a root file system. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { pipeline } from "node:stream";
 import { unprotect } from "../../host/oom-score.ts";
 import { paced } from "../../host/pace.ts";
 import { EngineError } from "../errors.ts";
@@ -9,6 +10,8 @@ export interface StepOptions {
   /** Beyond PATH and the C locale. */
   environment?: Record<string, string>;
   timeoutMs: number;
+  /** Written to stdin. What it throws ends the step, and is what the step rejects with. */
+  input?: AsyncIterable<Buffer> | undefined;
   /** Called with each line of stderr. */
   onLine?: ((line: string) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -17,6 +20,7 @@ export interface StepOptions {
 }
 
 const KEPT_LINES = 20;
+const MAX_OUTPUT = 4 << 20;
 
 /** stdout. Rejects with `host-not-ready`, `no-space`, `build-failed`, or the signal's reason; the process is gone by then. */
 export async function runStep(
@@ -26,21 +30,30 @@ export async function runStep(
   options.signal?.throwIfAborted();
   const [file, ...args] = command;
   const child = spawn(file, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", ...options.environment },
   });
   unprotect(child);
   const last: string[] = [];
   let out = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    out = (out + chunk.toString("utf8")).slice(-1_000_000);
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+    out = (out + chunk).slice(-MAX_OUTPUT);
   });
-  createInterface({ input: child.stderr }).on("line", (line) => {
-    last.push(line);
-    if (last.length > KEPT_LINES) last.shift();
-    options.onLine?.(line);
-  });
+  if (child.stderr)
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      last.push(line);
+      if (last.length > KEPT_LINES) last.shift();
+      options.onLine?.(line);
+    });
+  let inputFault: unknown;
+  if (options.input !== undefined && child.stdin)
+    pipeline(options.input, child.stdin, (error) => {
+      // A program that reads no more tells why by itself.
+      if (!error || error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE") return;
+      inputFault = error;
+      kill();
+    });
   const kill = (): void => void child.kill("SIGKILL");
   let timedOut = false;
   const waitMs = paced(options.timeoutMs);
@@ -56,6 +69,7 @@ export async function runStep(
     });
     if (code === 0) return out;
     options.signal?.throwIfAborted();
+    if (inputFault !== undefined) throw inputFault;
     throw failure(file, code, last, { ...options, timeoutMs: waitMs, timedOut });
   } finally {
     clearTimeout(timer);

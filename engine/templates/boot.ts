@@ -9,17 +9,12 @@ import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, type Phase, phase } from "../progress.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
+import { DEFAULT_SUITE, KERNEL_SUITES } from "../rootfs/suites.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { endsWith } from "./build-machine.ts";
 
 /** An emulated guest on a busy host boots in seconds, not minutes. */
 const BOOT_DEADLINE_MS = 120_000;
-const DEFAULT_SUITE = "bookworm";
-/** Series of kernels, as they begin, and the Debian suites that have them. */
-const KERNEL_SUITES = [
-  ["6.1.", "bookworm"],
-  ["6.12.", "trixie"],
-] as const;
 
 export interface BootContext {
   home: Home;

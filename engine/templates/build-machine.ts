@@ -8,7 +8,7 @@ import { randomId } from "../ids.ts";
 import { connectAgent, freshIdentity } from "../sandboxes/identity.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { BootContext } from "./boot.ts";
-import { runGuestStep } from "./guest-step.ts";
+import { isWithoutShell, runGuestStep } from "./guest-step.ts";
 import type { OpenedStep, Steps } from "./steps.ts";
 
 const HELLO_DEADLINE_MS = 20_000;
@@ -94,8 +94,13 @@ export async function warmUp(
   signal: AbortSignal,
 ): Promise<void> {
   await agent.quiesce();
-  for (const run of [...warm, ...ALWAYS_WARM])
-    await runGuestStep(agent, { name: run, run, env, user, cwd: workdir }, () => {}, signal);
+  const run = (text: string) =>
+    runGuestStep(agent, { name: text, run: text, env, user, cwd: workdir }, () => {}, signal);
+  for (const text of warm) await run(text);
+  for (const text of ALWAYS_WARM)
+    await run(text).catch((error: unknown) => {
+      if (!isWithoutShell(error)) throw error;
+    });
 }
 
 function endError(end: MachineEnd): EngineError {

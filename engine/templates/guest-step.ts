@@ -9,6 +9,7 @@ import { randomId } from "../ids.ts";
 
 const KEPT_LINES = 40;
 const MAX_LINE_CHARS = 2000;
+const NO_SHELL = "setup, warm and onThaw run with /bin/sh, which this machine lacks";
 
 export interface GuestStep {
   name: string;
@@ -16,6 +17,12 @@ export interface GuestStep {
   env: Record<string, string>;
   user?: string;
   cwd?: string;
+}
+
+/** Whether a step failed because the machine has no shell to run it with. */
+export function isWithoutShell(error: unknown): boolean {
+  const refusal = error instanceof EngineError ? error.cause : error;
+  return refusal instanceof AgentRefusal && refusal.kind === "not-found";
 }
 
 /** Throws `build-failed` with the step's name and its last lines when it does not exit with 0. */
@@ -85,6 +92,7 @@ export async function runGuestStep(
   } catch (error) {
     if (error instanceof AgentRefusal)
       throw new EngineError("build-failed", `step "${step.name}" could not start: ${error.message}`, {
+        ...defined({ hint: isWithoutShell(error) ? NO_SHELL : undefined }),
         cause: error,
       });
     throw error;

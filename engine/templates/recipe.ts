@@ -4,6 +4,8 @@ import { networkLayer, networkRule } from "../../api/network.ts";
 import type { templateFiles } from "../../api/template-files.ts";
 import { digest, size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
+import { OCI_PATTERN } from "../rootfs/image/reference.ts";
+import { DEBIAN_SUITES } from "../rootfs/suites.ts";
 import { checkYaml } from "../yaml-file.ts";
 import { type SentFile, sentFiles } from "./place.ts";
 
@@ -73,12 +75,23 @@ const setupStep = z.union([
   }),
 ]);
 
-export const recipe = z.strictObject({
+const from = z.string().superRefine((text, context) => {
+  const suite = /^debian:(.*)$/s.exec(text)?.[1];
+  if (suite === undefined ? OCI_PATTERN.test(text) : DEBIAN_SUITES.includes(suite)) return;
+  const message = text.startsWith("oci:")
+    ? "oci:HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST], e.g. oci:docker.io/library/ubuntu:24.04"
+    : suite === undefined
+      ? "debian:SUITE or oci:HOST/REPOSITORY:TAG, e.g. debian:bookworm"
+      : `Debian's suites are ${DEBIAN_SUITES.join(", ")}`;
+  context.addIssue({ code: "custom", message });
+});
+
+const fields = z.strictObject({
   name,
   description: z.string().max(200).default(""),
   /** Defaults to the name. */
   tag: tag.optional(),
-  from: z.string().regex(/^debian:[a-z]+$/, "debian:SUITE, e.g. debian:bookworm"),
+  from,
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package's name")).default([]),
   /** Placed before the first step: of the template's folder. */
   files: z.array(file).max(100).default([]),
@@ -103,6 +116,12 @@ export const recipe = z.strictObject({
   network: z.array(networkRule).max(100).default([]),
   /** What its sandboxes start with. */
   sandboxes: z.strictObject({ network: networkLayer.default({}) }).default({ network: {} }),
+});
+
+export const recipe = fields.superRefine(({ from, packages }, context) => {
+  if (packages.length === 0 || from.startsWith("debian:")) return;
+  const message = "packages are Debian's; install an image's own in `setup`";
+  context.addIssue({ code: "custom", path: ["packages"], message });
 });
 
 export interface Recipe extends z.infer<typeof recipe> {

@@ -49,6 +49,7 @@ export async function probe(context: Context, thaws: ThawRecord, options: ProbeO
     guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
     guarded("fork", false, () => probeDifference(context)),
     guarded("tools", false, probeTools),
+    guarded("images", false, probeImages),
     ...(process.getuid?.() === 0 ? [] : [guarded("templates", false, probeUnprivilegedRoot)]),
     guarded("state", true, () => probeState(context.home)),
     guarded("sockets", true, async () => probeSockets(context.runtimeRoot)),
@@ -187,6 +188,14 @@ async function probeTools(): Promise<Finding> {
   const packages = [...new Set(missing.map(({ from }) => from))].join(" ");
   const detail = `no ${missing.map(({ tool }) => tool).join(", ")}: templates can't be built`;
   return { state: "missing", detail, hint: `apt-get install ${packages}` };
+}
+
+/** A warning: only templates that are made of an image need it. */
+async function probeImages(): Promise<Finding> {
+  const path = await findTool("skopeo");
+  if (path !== undefined) return { state: "ok", detail: `${path} fetches images for templates` };
+  const detail = "no skopeo: templates can't be made of images (`from: oci:…`)";
+  return { state: "warning", detail, hint: "apt-get install skopeo" };
 }
 
 /** Who is not root makes root file systems as root of a user namespace. Tried as the build does it. */
