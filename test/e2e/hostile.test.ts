@@ -7,7 +7,15 @@ import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import WebSocket from "ws";
 import { type ApiRequest, expectSound, type OpenApi, requests, send } from "../helpers/api-fuzz.ts";
-import { BARE_FRAME, flood, STOLEN_PORT, STRANGE_FRAME } from "../helpers/stolen-port.ts";
+import {
+  BARE_FRAME,
+  CONSOLE_FLOOD,
+  FORK_BOMB,
+  flood,
+  STOLEN_PORT,
+  STRANGE_FRAME,
+  UNREAD_OUTPUT,
+} from "../helpers/stolen-port.ts";
 import {
   daemonPid,
   isAlive,
@@ -65,10 +73,9 @@ afterEach(async () => {
 
 describe("inside", () => {
   test("a fork bomb ends with its time", async () => {
-    const { exitCode, stderr } = await thaw(
-      ["run", "--timeout", "4s", "--", "sh", "-c", "f() { f | f & }; f; while :; do sleep 1 || :; done"],
-      { timeout: 200_000 },
-    );
+    const { exitCode, stderr } = await thaw(["run", "--timeout", "4s", "--", "sh", "-c", FORK_BOMB], {
+      timeout: 200_000,
+    });
     expect(exitCode, String(stderr)).toBe(124);
   });
 
@@ -201,7 +208,7 @@ describe("inside", () => {
 describe("floods", () => {
   test("output nobody reads: the command waits, the daemon holds little", async () => {
     const before = rssMib();
-    const client = execa(process.execPath, [thawBin, "run", "--", "sh", "-c", "yes & yes >&2 & wait"], {
+    const client = execa(process.execPath, [thawBin, "run", "--", "sh", "-c", UNREAD_OUTPUT], {
       env: thawEnv(),
       reject: false,
       buffer: false,
@@ -258,15 +265,7 @@ describe("floods", () => {
 
   test("the console", async () => {
     const before = rssMib();
-    const { exitCode } = await thaw([
-      "run",
-      "--timeout",
-      "3s",
-      "--",
-      "sh",
-      "-c",
-      "cat /dev/zero > /dev/ttyS0",
-    ]);
+    const { exitCode } = await thaw(["run", "--timeout", "3s", "--", "sh", "-c", CONSOLE_FLOOD]);
     expect(exitCode).toBe(124);
     expect(rssMib() - before).toBeLessThan(60);
   });

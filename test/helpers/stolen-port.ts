@@ -18,3 +18,8 @@ export const STRANGE_FRAME = "pack('CCCCVVVV', 0xa5, 8, 0, 0, 9, 9, 7, 0) . chr(
 /** Prints `flooding` and then sends a frame for as long as it is let. What is printed leaves through the same port: it goes first. */
 export const flood = (frame: string): string =>
   `$| = 1; ${STOLEN_PORT} print qq(flooding\\n); select(undef, undef, undef, 1); my $chunk = (${frame}) x 3000; put($chunk) for 1 .. 100_000;`;
+
+/** Shell scripts for root in the guest, without the port. */
+export const FORK_BOMB = "f() { f | f & }; f; while :; do sleep 1 || :; done";
+export const CONSOLE_FLOOD = "cat /dev/zero > /dev/ttyS0";
+export const UNREAD_OUTPUT = "yes & yes >&2 & wait";
