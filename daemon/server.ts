@@ -52,13 +52,12 @@ function takeEmptyJson(app: App): void {
 export async function createServer(context: DaemonContext): Promise<{ app: App; channels: Channels }> {
   const app: App = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "request" }),
     logger: {
       ...{ level: "info", base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
       formatters: { level: (level) => ({ level }) },
       mixin: () => defined({ traceparent: currentSpan() }),
     },
-    requestIdLogLabel: "request",
     genReqId: ({ headers }) => requestId.safeParse(headers["thaw-request"]).data ?? randomId(),
     routerOptions: { maxParamLength: 400 },
     forceCloseConnections: true,

@@ -13,6 +13,7 @@ import type { Parts } from "../parts.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { ResolveOptions, SourceRequest } from "../sources.ts";
 import { part } from "../tracing.ts";
+import { sizeOf } from "./need.ts";
 import { policyFor } from "./network.ts";
 import { obtain } from "./obtain.ts";
 
@@ -68,6 +69,8 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
       const { snapshot: found, from } = replay
         ? { snapshot: replay.snapshot, from: replay.capture.id }
         : await part("resolve", () => sources.resolve(source, options));
+      // Before a snapshot of that size is made, which takes a boot.
+      parts.admission.checkSize({ name: name ?? from, ...sizeOf(found, options) });
       const snapshot = await sources.withResources(found, options, options);
       using _thawed = archive.holds.take(snapshot.id);
       using cache = options.cache && (await parts.caches.open(options.cache, snapshot, signal));

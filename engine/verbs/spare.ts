@@ -8,7 +8,7 @@ import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { isFrozenLive } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { hasShipped } from "../templates/shipped.ts";
-import { needOf } from "./need.ts";
+import { needOf, sizeOf } from "./need.ts";
 import { newSandbox } from "./thaw.ts";
 
 /** @param parts called when they are there */
@@ -23,7 +23,7 @@ export function poolHost(parts: () => Parts, templatesDir: string): PoolHost {
 
 /** A shipped template by its name, else a snapshot. */
 async function resolve(
-  { sources, config }: Parts,
+  { sources, config, admission }: Parts,
   templatesDir: string,
   { name, only, cpus, memoryMib }: PoolKey,
   signal: AbortSignal,
@@ -33,6 +33,7 @@ async function resolve(
   const isTemplate = only === undefined && (await hasShipped(templatesDir, name));
   const source = isTemplate ? { template: name } : { snapshot: only ?? name };
   const { snapshot } = await sources.resolve(source, options);
+  admission.checkSize({ name: "of a pool", ...sizeOf(snapshot, { cpus, memoryMib }) });
   return sources.withResources(snapshot, { cpus, memoryMib }, options);
 }
 

@@ -267,6 +267,14 @@ test("a sandbox that is too large is refused, with a spare of its size ready; it
       expect.stringMatching(/no room for sandbox large: 256 MiB asked for/),
     ]);
   expect((await poolOf("base"))?.hits).toBe(0);
+  // A pool of such machines says so, and nothing is made for it.
+  const before = (await thawJson<unknown[]>(["snapshot", "ls"])).length;
+  writeFileSync(configPath, "limits: { sandbox: { cpus: 2 } }\npool: { base: { size: 1, cpus: 3 } }\n");
+  await until(
+    async () => (await poolOf("base"))?.problem?.includes("3 cpus asked for") === true,
+    "a problem",
+  );
+  expect(await thawJson(["snapshot", "ls"])).toHaveLength(before);
 });
 
 test("pools by use: what was run has a spare, and is claimed the next time", async () => {
