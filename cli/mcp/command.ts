@@ -9,9 +9,9 @@ The agent starts this command and speaks to it over stdin and stdout (Model Cont
 when the agent closes stdin. It uses only sandboxes that it made, and asks before it removes anything. Limits and safety: docs/MCP.md.
 
 Examples:
+  $ thaw --context ci-3 mcp
   $ claude mcp add thaw -- thaw mcp
-  $ codex mcp add thaw -- thaw mcp
-  $ thaw --context ci-3 mcp`,
+  $ codex mcp add thaw -- thaw mcp`,
     )
     .action(async () => {
       const { mcp } = await import("./mcp.ts");
