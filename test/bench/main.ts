@@ -30,6 +30,7 @@ import { type Row, ratioOf, verdictOf } from "./row.ts";
 import { measureRun } from "./run.ts";
 import { measureSdk } from "./sdk.ts";
 import { formatTable } from "./table.ts";
+import { measureTemplate } from "./template.ts";
 import { measureBoot, measureThaw } from "./thaw.ts";
 import { measureWorkspace } from "./workspace.ts";
 import { openWorld, removeAll, type World } from "./world.ts";
@@ -67,6 +68,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   output: measureOutput,
   workspace: measureWorkspace,
   cache: measureCache,
+  template: measureTemplate,
 };
 
 const USAGE = `usage: npm run bench -- [--only ${Object.keys(GROUPS).join("|")}]… [--runs N] [--json FILE] [--home DIR]`;
