@@ -21,6 +21,7 @@ export * from "./ports.ts";
 export * from "./preview.ts";
 export * from "./sandbox.ts";
 export * from "./snapshot.ts";
+export * from "./template-files.ts";
 export * from "./text.ts";
 export * from "./token.ts";
 export * from "./travel.ts";

@@ -1,8 +1,7 @@
 /** Files that a recipe places in its machine, as its client sends them beside it: the daemon never opens a file that a client names. */
 import { z } from "zod";
+import { MAX_TEMPLATE_FILES, MAX_TEMPLATE_FILES_BYTES } from "./template-limits.ts";
 
-export const MAX_TEMPLATE_FILES = 1000;
-export const MAX_TEMPLATE_FILES_BYTES = 8 << 20;
 /** Of a request with such files: base64, paths, the recipe. */
 export const TEMPLATE_BODY_BYTES = 2 * MAX_TEMPLATE_FILES_BYTES;
 

@@ -6,7 +6,8 @@ import { type ExecFileOptions, execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MAX_TEMPLATE_FILES, MAX_TEMPLATE_FILES_BYTES, type TemplateFiles } from "../api/template-files.ts";
+import type { TemplateFiles } from "../api/schema.ts";
+import { MAX_TEMPLATE_FILES, MAX_TEMPLATE_FILES_BYTES } from "../api/template-limits.ts";
 import { ThawError } from "./errors.ts";
 import { namesIn } from "./template-files.ts";
 

@@ -2,7 +2,8 @@
 import { constants } from "node:fs";
 import { open, readdir, readlink, realpath } from "node:fs/promises";
 import { dirname, join, posix, sep } from "node:path";
-import { MAX_TEMPLATE_FILES, MAX_TEMPLATE_FILES_BYTES, type TemplateFiles } from "../api/template-files.ts";
+import type { TemplateFiles } from "../api/schema.ts";
+import { MAX_TEMPLATE_FILES, MAX_TEMPLATE_FILES_BYTES } from "../api/template-limits.ts";
 import { ThawError } from "./errors.ts";
 
 const MAX_DEPTH = 32;

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { TemplateFiles } from "../api/template-files.ts";
+import type { TemplateFiles } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
 import { isTemplatePath } from "./project/template-path.ts";
 import { readTemplateFiles } from "./template-files.ts";

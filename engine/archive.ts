@@ -33,7 +33,7 @@ import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
 import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
 import type { Quarantine } from "./state/quarantine.ts";
-import type { BuildContext } from "./templates/build.ts";
+import type { BuildContext } from "./templates/build-chain.ts";
 import type { StepRemoval } from "./templates/choose-steps.ts";
 import { Downloads } from "./templates/downloads.ts";
 import { stepsOfSnapshots } from "./templates/publish.ts";

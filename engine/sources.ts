@@ -9,7 +9,8 @@ import { EngineError } from "./errors.ts";
 import { type OnProgress, type Progress, phase } from "./progress.ts";
 import { isFrozenLive } from "./snapshots/manifest.ts";
 import type { StoredSnapshot } from "./snapshots/store.ts";
-import { type BuildContext, buildFromDisk, buildTemplate, buildVariant } from "./templates/build.ts";
+import { buildFromDisk, buildTemplate, buildVariant } from "./templates/build.ts";
+import type { BuildContext } from "./templates/build-chain.ts";
 import { parseRecipe, type Recipe } from "./templates/recipe.ts";
 import { shippedRecipe } from "./templates/shipped.ts";
 

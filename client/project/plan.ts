@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { suggestNearest } from "../../api/nearest.ts";
-import type { TemplateFiles } from "../../api/template-files.ts";
+import type { TemplateFiles } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import { overrideSettings, type RunSettings } from "../run-settings.ts";
 import { readTemplateFiles } from "../template-files.ts";

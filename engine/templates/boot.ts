@@ -3,25 +3,17 @@ import { createReadStream } from "node:fs";
 import { chmod, constants, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent } from "../../runners/agent/agent.ts";
-import type { KernelSource, Machine, MachineNeeds, Resources, Runner } from "../../runners/runner.ts";
+import type { KernelSource, Machine, MachineNeeds, Resources } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
-import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, type Phase, phase } from "../progress.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
 import { DEFAULT_SUITE, KERNEL_SUITES } from "../rootfs/suites.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
-import { endsWith } from "./build-machine.ts";
+import { type BootContext, endsWith } from "./build-machine.ts";
 
 /** An emulated guest on a busy host boots in seconds, not minutes. */
 const BOOT_DEADLINE_MS = 120_000;
-
-export interface BootContext {
-  home: Home;
-  runner: Runner;
-  /** Throws `no-space` when there would be less than the host keeps free. */
-  needDisk(bytes?: number): Promise<void>;
-}
 
 export interface BootPlan<T> {
   subject: string;

@@ -7,16 +7,22 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { randomId } from "../ids.ts";
 import { type OnProgress, phase } from "../progress.ts";
+import type { LiveContext } from "../sandboxes/freeze.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { type BootPlan, bootAndFreeze } from "./boot.ts";
-import type { BuildContext } from "./build.ts";
 import { type BuildMachine, inMachineOf, warmUp } from "./build-machine.ts";
 import type { Link } from "./chain.ts";
+import type { Downloads } from "./downloads.ts";
 import { placeFiles } from "./place.ts";
 import { type About, type BuildOptions, freezing, publishBuilt } from "./publish.ts";
 import type { Recipe } from "./recipe.ts";
 import { setUp } from "./set-up.ts";
-import { draftIn, type OpenedStep } from "./steps.ts";
+import { draftIn, type OpenedStep, type Steps } from "./steps.ts";
+
+export interface BuildContext extends LiveContext {
+  steps: Steps;
+  downloads: Downloads;
+}
 
 export interface ChainPlan {
   recipe: Recipe;

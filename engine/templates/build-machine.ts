@@ -2,12 +2,12 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent } from "../../runners/agent/agent.ts";
-import { type Machine, type MachineEnd, RunnerError } from "../../runners/runner.ts";
+import { type Machine, type MachineEnd, type Runner, RunnerError } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
+import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { connectAgent, freshIdentity } from "../sandboxes/identity.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
-import type { BootContext } from "./boot.ts";
 import { isWithoutShell, runGuestStep } from "./guest-step.ts";
 import type { OpenedStep, Steps } from "./steps.ts";
 
@@ -16,6 +16,13 @@ const HELLO_DEADLINE_MS = 20_000;
 const STRETCH_BYTES = 64 << 20;
 /** What every first exec needs, so that its pages are in the guest's cache. */
 const ALWAYS_WARM = ["true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
+
+export interface BootContext {
+  home: Home;
+  runner: Runner;
+  /** Throws `no-space` when there would be less than the host keeps free. */
+  needDisk(bytes?: number): Promise<void>;
+}
 
 export interface BuildMachine {
   machine: Machine;

@@ -9,19 +9,12 @@ import { obtainRootfs } from "../rootfs/obtain.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import { layersOf, type Manifest } from "../snapshots/manifest.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
-import { type BootContext, type BootPlan, bootAndFreeze, sameKernel } from "./boot.ts";
-import { buildChain } from "./build-chain.ts";
-import { warmUp } from "./build-machine.ts";
+import { type BootPlan, bootAndFreeze, sameKernel } from "./boot.ts";
+import { type BuildContext, buildChain } from "./build-chain.ts";
+import { type BootContext, warmUp } from "./build-machine.ts";
 import { chainOf } from "./chain.ts";
-import type { Downloads } from "./downloads.ts";
 import { type About, type BuildOptions, freezing, publishBuilt } from "./publish.ts";
 import type { Recipe } from "./recipe.ts";
-import type { Steps } from "./steps.ts";
-
-export interface BuildContext extends LiveContext {
-  steps: Steps;
-  downloads: Downloads;
-}
 
 /**
  * Builds and publishes. Half-made things are removed; a daemon killed meanwhile leaves folders in `builds` for the next.

@@ -7,7 +7,7 @@ import { EngineError } from "../errors.ts";
 import { OCI_PATTERN } from "../rootfs/image/reference.ts";
 import { DEBIAN_SUITES } from "../rootfs/suites.ts";
 import { checkYaml } from "../yaml-file.ts";
-import { type SentFile, sentFiles } from "./place.ts";
+import { type SentFile, sentFiles } from "./sent-files.ts";
 
 const name = z
   .string()
