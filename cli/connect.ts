@@ -1,4 +1,4 @@
-import { type ChosenContext, chooseContext, formatSsh, Thaw, ThawError } from "../client/index.ts";
+import { type ChosenContext, chooseContext, formatThere, Thaw, ThawError } from "../client/index.ts";
 
 /** Does something with a client of the chosen context and closes its connections, whatever way it ends. */
 export async function withClient<T>(
@@ -19,7 +19,7 @@ export function requireLocalContext(verb: string): void {
     "usage",
     `thaw ${verb} works only on this machine, but the context ${name}${why} is another host`,
     {
-      hint: `thaw --context local ${verb}; ${remote.by === "ssh" ? `there: ${formatSsh(remote)} thaw ${verb}` : `on that host: thaw ${verb}`}`,
+      hint: `thaw --context local ${verb}; ${formatThere(remote, verb)}`,
     },
   );
 }

@@ -47,7 +47,6 @@ export function describeConnectionError(
   if (error instanceof ThawError || signal?.aborted) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (remote !== undefined) {
-    const greets = isNotHttp(error) && remote.by === "ssh";
     if (isDistrusted(error))
       return new ThawError(
         "daemon-unreachable",
@@ -58,9 +57,10 @@ export function describeConnectionError(
         },
       );
     return new ThawError("daemon-unreachable", `lost the daemon at ${remote.host}: ${message}`, {
-      hint: greets
-        ? `"${formatSsh(remote)} true" must print nothing: shell start-up files on that host write to stdout`
-        : `thaw --context ${remote.name} daemon status`,
+      hint:
+        remote.by === "ssh" && isNotHttp(error)
+          ? `"${formatSsh(remote)} true" must print nothing: shell start-up files on that host write to stdout`
+          : `thaw --context ${remote.name} daemon status`,
       cause: error,
     });
   }

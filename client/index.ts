@@ -102,7 +102,7 @@ export { isNobodyThere } from "./connection-error.ts";
 export { type Contexts, findConfigFolder, localContext, readContexts } from "./contexts/config.ts";
 export { type ChosenContext, chooseContext, findRemote } from "./contexts/find.ts";
 export {
-  formatSsh,
+  formatThere,
   type ListeningHost,
   parseRemote,
   type RemoteHost,

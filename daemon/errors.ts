@@ -2,6 +2,7 @@
 
 import { maxHeaderSize } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { FastifyReply } from "fastify";
 import type { ErrorCode } from "../api/error-codes.ts";
 import type { ApiError } from "../api/schema.ts";
@@ -81,10 +82,18 @@ export function refuseUnread(error: Error & { code?: string }, socket: Socket): 
   const message = tooLong
     ? `the address and headers of a request may have at most ${maxHeaderSize} bytes`
     : `not a valid HTTP request: ${error.message}`;
-  const body = JSON.stringify({ error: { code: "usage", message } satisfies ApiError });
-  if (socket.writable)
-    socket.write(
-      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    );
+  if (socket.writable) socket.write(rawAnswer(status, { code: "usage", message }));
   socket.destroy(error);
+}
+
+/** Answers what asked for a WebSocket and gets none. */
+export function refuseUpgrade(socket: Duplex, error: unknown): void {
+  const { status, error: body } = apiErrorOf(error);
+  socket.end(rawAnswer(`${status} Refused`, body));
+}
+
+/** An answer to what no server's response belongs to. */
+function rawAnswer(status: string, error: ApiError): string {
+  const body = JSON.stringify({ error });
+  return `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`;
 }

@@ -51,12 +51,6 @@ export class Listener<Wanted> {
     this.#change();
   }
 
-  /** Its address, for people; null: it listens nowhere. */
-  async url(): Promise<string | null> {
-    await this.#turn;
-    return this.#url;
-  }
-
   /** The line of `thaw doctor`: none where nothing is asked for. */
   async probes(): Promise<Probe[]> {
     await this.#turn;

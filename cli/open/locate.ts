@@ -1,4 +1,4 @@
-import { formatSsh, openStore, readContexts, ThawError } from "../../client/index.ts";
+import { formatThere, openStore, readContexts, ThawError } from "../../client/index.ts";
 import type { CaptureNotice, GitHub } from "../../github/index.ts";
 import { askEveryContext } from "../every-context.ts";
 import { formatSize } from "../format/size.ts";
@@ -101,7 +101,7 @@ async function locateOnHost(
       hint:
         remote === undefined
           ? `thaw context add ${name} ssh://USER@${host}, then thaw --context ${name} replay ${notice.id}`
-          : `thaw --context ${name} replay ${notice.id}; there: ${formatSsh(remote)} thaw replay ${notice.id}`,
+          : `thaw --context ${name} replay ${notice.id}; ${formatThere(remote, `replay ${notice.id}`)}`,
     },
   );
 }

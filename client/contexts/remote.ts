@@ -24,7 +24,7 @@ export interface SshHost extends AnyHost {
 export interface ListeningHost extends AnyHost {
   by: "http" | "https";
   port: number;
-  /** The file with the token. It is read for each connection, so that another token needs no other context. */
+  /** The file with the token. It is read for each request, so that another token needs no other context. */
   tokenFile: string;
   /** A file in PEM with the authority of its certificate; undefined: those that Node knows. */
   caFile?: string | undefined;
@@ -120,9 +120,14 @@ function parseListening(
   };
 }
 
-/** What to type to go there, for hints: `ssh -p 2222 ann@ci-3`; of a listener: its URL. */
-export function formatSsh(remote: RemoteHost): string {
-  if (remote.by !== "ssh") return remote.url;
-  const { user, host, port } = remote;
+/** What to type to go there, for hints: `ssh -p 2222 ann@ci-3`. */
+export function formatSsh({ user, host, port }: SshHost): string {
   return `ssh ${port === undefined ? "" : `-p ${port} `}${user === undefined ? "" : `${user}@`}${host}`;
+}
+
+/** Where to type a command of thaw, for hints: `there: ssh ann@ci-3 thaw ls`; a listener leads to no shell: `on that host: thaw ls`. */
+export function formatThere(remote: RemoteHost, command: string): string {
+  return remote.by === "ssh"
+    ? `there: ${formatSsh(remote)} thaw ${command}`
+    : `on that host: thaw ${command}`;
 }

@@ -9,7 +9,7 @@ import {
 } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Config } from "../../engine/config.ts";
-import { apiErrorOf, refuseUnread } from "../errors.ts";
+import { apiErrorOf, refuseUnread, refuseUpgrade } from "../errors.ts";
 import { Listener } from "../listener.ts";
 import { admit } from "./guard.ts";
 import { type ApiListen, apiListenOf } from "./settings.ts";
@@ -109,13 +109,4 @@ function guarded(server: Server, listen: ApiListen, { tokens, handle, upgrade }:
 
 function challenge(status: number): Record<string, string> {
   return status === 401 ? { "www-authenticate": "Bearer" } : {};
-}
-
-/** Answers what asked for a WebSocket and gets none. */
-export function refuseUpgrade(socket: Duplex, error: unknown): void {
-  const { status, error: body } = apiErrorOf(error);
-  const text = JSON.stringify({ error: body });
-  socket.end(
-    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
-  );
 }

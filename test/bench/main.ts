@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { abortedBySignals, optionsOrExit } from "../helpers/by-hand.ts";
 import { measureAction } from "./action.ts";
 import { measureAdoption } from "./adopt.ts";
 import { measureAttach } from "./attach.ts";
@@ -140,21 +141,12 @@ async function bench({ only, runs, json, home }: Options, signal: AbortSignal): 
   console.log(`\n${json}`);
 }
 
-let options: Options;
-try {
-  options = parseOptions();
-} catch (error) {
-  console.error(`${(error as Error).message}\n${USAGE}`);
-  process.exit(2);
-}
-const interrupted = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) {
-  process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
-}
+const options = optionsOrExit(parseOptions, USAGE);
+const interrupted = abortedBySignals();
 // Machines don't hold the process that started them; the measurements do.
 const held = setInterval(() => {}, 60_000);
 try {
-  await bench(options, interrupted.signal);
+  await bench(options, interrupted);
 } catch (error) {
   console.error(`bench: ${(error as Error).message}`);
   process.exitCode = 1;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Thaw } from "../../../client/index.ts";
+import { abortedBySignals, optionsOrExit } from "../../helpers/by-hand.ts";
 import { openSuiteHome } from "../suite-home.ts";
 import { act, codeOf, type World } from "./act.ts";
 import { checkContents, checkImages, checkLeftovers, checkListed, checkLog, type Verified } from "./check.ts";
@@ -215,13 +216,7 @@ async function leaveNothing(world: World, client: Thaw): Promise<void> {
     throw new Broken("nothing is left", `after the daemon: ${JSON.stringify(processes)}`);
 }
 
-let options: Options;
-try {
-  options = parseOptions();
-} catch (error) {
-  console.error(`${(error as Error).message}\n${USAGE}`);
-  process.exit(2);
-}
+const options = optionsOrExit(parseOptions, USAGE);
 const { seed, rounds, log } = options;
 const plan = makePlan(seed, rounds, { fullDisk: process.getuid?.() === 0 });
 if (options.plan) {
@@ -229,21 +224,19 @@ if (options.plan) {
   process.exit(0);
 }
 const say = (end: string): void => console.log(`chaos: --seed ${seed} --rounds ${rounds}${end}; ${log}`);
-const interrupted = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const)
-  process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
+const interrupted = abortedBySignals();
 say("");
 const start = performance.now();
 try {
-  await chaos(options, plan, interrupted.signal);
+  await chaos(options, plan, interrupted);
   say(`: every invariant held, ${Math.round((performance.now() - start) / 1000)} s`);
 } catch (error) {
   const what = error instanceof Broken ? `BROKEN ${error.message}` : String((error as Error).stack);
   console.error(`chaos: ${what}`);
   say(
-    interrupted.signal.aborted
+    interrupted.aborted
       ? ": interrupted"
       : `: failed after ${Math.round((performance.now() - start) / 1000)} s`,
   );
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
+  process.exitCode = interrupted.aborted ? 130 : 1;
 }

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Sandbox, Thaw } from "../../../client/index.ts";
 import { p99 } from "../../bench/median.ts";
+import { abortedBySignals, optionsOrExit } from "../../helpers/by-hand.ts";
 import { openSuiteHome, type SuiteHome } from "../suite-home.ts";
 import { ATTACKS, type Attack, SHORT } from "./attacks.ts";
 
@@ -274,19 +275,11 @@ async function hostile(
   return holds;
 }
 
-let options: Options;
+const options = optionsOrExit(parseOptions, USAGE);
+const interrupted = abortedBySignals();
 try {
-  options = parseOptions();
-} catch (error) {
-  console.error(`${(error as Error).message}\n${USAGE}`);
-  process.exit(2);
-}
-const interrupted = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const)
-  process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
-try {
-  if (!(await hostile(options, interrupted.signal))) process.exitCode = 1;
+  if (!(await hostile(options, interrupted))) process.exitCode = 1;
 } catch (error) {
   console.error(`hostile: ${(error as Error).stack}`);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
+  process.exitCode = interrupted.aborted ? 130 : 1;
 }

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import type { Thaw } from "../../../client/index.ts";
 import { p95 } from "../../bench/median.ts";
 import { rssMibOf } from "../../bench/process-use.ts";
+import { abortedBySignals, optionsOrExit } from "../../helpers/by-hand.ts";
 import { until } from "../../helpers/processes.ts";
 import { openSuiteHome, type SuiteHome } from "../suite-home.ts";
 import { growthOf } from "./growth.ts";
@@ -139,19 +140,11 @@ async function soak(
   return rows.every(({ grows }) => !grows);
 }
 
-let options: ReturnType<typeof parseOptions>;
+const options = optionsOrExit(parseOptions, USAGE);
+const interrupted = abortedBySignals();
 try {
-  options = parseOptions();
-} catch (error) {
-  console.error(`${(error as Error).message}\n${USAGE}`);
-  process.exit(2);
-}
-const interrupted = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const)
-  process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
-try {
-  if (!(await soak(options, interrupted.signal))) process.exitCode = 1;
+  if (!(await soak(options, interrupted))) process.exitCode = 1;
 } catch (error) {
   console.error(`soak: ${(error as Error).stack}`);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
+  process.exitCode = interrupted.aborted ? 130 : 1;
 }
