@@ -75,16 +75,20 @@ const setupStep = z.union([
   }),
 ]);
 
-const from = z.string().superRefine((text, context) => {
-  const suite = /^debian:(.*)$/s.exec(text)?.[1];
-  if (suite === undefined ? OCI_PATTERN.test(text) : DEBIAN_SUITES.includes(suite)) return;
-  const message = text.startsWith("oci:")
-    ? "oci:HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST], e.g. oci:docker.io/library/ubuntu:24.04"
-    : suite === undefined
-      ? "debian:SUITE or oci:HOST/REPOSITORY:TAG, e.g. debian:bookworm"
-      : `Debian's suites are ${DEBIAN_SUITES.join(", ")}`;
-  context.addIssue({ code: "custom", message });
-});
+const FROM_PATTERN = new RegExp(`^debian:(${DEBIAN_SUITES.join("|")})$|${OCI_PATTERN.source}`);
+const from = z
+  .string()
+  .superRefine((text, context) => {
+    if (FROM_PATTERN.test(text)) return;
+    const message = text.startsWith("oci:")
+      ? "oci:HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST], e.g. oci:docker.io/library/ubuntu:24.04"
+      : text.startsWith("debian:")
+        ? `Debian's suites are ${DEBIAN_SUITES.join(", ")}`
+        : "debian:SUITE or oci:HOST/REPOSITORY:TAG, e.g. debian:bookworm";
+    context.addIssue({ code: "custom", message });
+  })
+  // The JSON Schema does not get it from the refinement, whose messages are better than a pattern's.
+  .meta({ pattern: FROM_PATTERN.source });
 
 const fields = z.strictObject({
   name,

@@ -15,6 +15,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newRecipe } from "../../cli/template/init.ts";
 import { readTemplate } from "../../client/index.ts";
@@ -156,6 +157,29 @@ test("what is fetched is kept by its digest; whatever goes wrong is named, and l
   expect(readFileSync(await get("/tool"))).toEqual(body);
   expect(asked).toHaveLength(before);
   expect(readdirSync(dir)).toEqual([sha256]);
+});
+
+test("an editor that knows the JSON Schema complains about the same `from` as a build", () => {
+  const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(
+    recipeJsonSchema() as object,
+  );
+  const from = (text: string) => ({ name: "shop", from: text });
+  const good = ["debian:bookworm", "debian:trixie", "oci:ghcr.io/acme/app:1.4", "oci:localhost:5000/a/b"];
+  for (const text of [...good, `oci:docker.io/library/ubuntu@sha256:${sha256}`]) {
+    expect(validate(from(text)), text).toBe(true);
+    expect(parseRecipe(`name: shop\nfrom: ${text}\n`, "t.yaml").from).toBe(text);
+  }
+  for (const text of [
+    "bookworm",
+    "debian:buster",
+    "debian:bookworm ",
+    "oci:ubuntu",
+    "oci:HOST/Upper",
+    "x debian:trixie",
+  ]) {
+    expect(validate(from(text)), text).toBe(false);
+    expect(() => parseRecipe(`name: shop\nfrom: "${text}"\n`, "t.yaml"), text).toThrow(/mistake/);
+  }
 });
 
 test("the JSON Schema in docs/ is the recipe's: node scripts/write-schemas.ts; a new recipe has no mistakes", () => {
