@@ -214,7 +214,7 @@ export class Engine {
     return this.#parts.registry.madeBy(request);
   }
 
-  /** Its client was told of it: from now on it stays though nobody asks for it again. */
+  /** Its client is told of it when this resolves: from then on it stays though nobody asks for it again. */
   async answered(sandbox: Sandbox): Promise<void> {
     const { record } = sandbox;
     if (record.request === null || record.request.answered) return;
@@ -224,8 +224,12 @@ export class Engine {
   }
 
   /** Its client went away before it was told: it may ask again, or the sandbox is removed. */
-  unanswered({ record }: Sandbox): void {
-    if (record.request?.answered === false && !record.leased) this.leases.awaitReturn(record.id);
+  async unanswered(sandbox: Sandbox): Promise<void> {
+    const { record } = sandbox;
+    if (record.request === null || record.leased) return;
+    record.request = { ...record.request, answered: false };
+    this.leases.awaitReturn(record.id);
+    await sandbox.persist();
   }
 
   /** Removes what a request that was called off has made: its sandboxes, its capture, a snapshot that it had not tagged yet; kills its exec. */

@@ -32,15 +32,18 @@ const listQuery = pageQuery.extend({
   label: z.union([labelSelector, z.array(labelSelector).max(20)]).optional(),
 });
 
-/** A client that went away before it was told may ask again; what nobody asks for is removed. */
-function handOver(engine: Engine, { raw }: FastifyReply, made: readonly Sandbox[]): void {
-  const close = (): void => {
-    for (const sandbox of made)
-      if (raw.writableFinished) void engine.answered(sandbox).catch(() => {});
-      else engine.unanswered(sandbox);
+/**
+ * Notes that a client is told of what it made, before it is. One that goes away before it has heard may ask again; what nobody asks for is
+ * removed.
+ */
+async function handOver(engine: Engine, { raw }: FastifyReply, made: readonly Sandbox[]): Promise<void> {
+  await Promise.all(made.map((sandbox) => engine.answered(sandbox)));
+  const takeBack = (): void => {
+    if (raw.writableFinished) return;
+    for (const sandbox of made) engine.unanswered(sandbox).catch(() => {});
   };
-  if (raw.destroyed) close();
-  else raw.once("close", close);
+  if (raw.destroyed) takeBack();
+  else raw.once("close", takeBack);
 }
 
 export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): void {
@@ -53,7 +56,7 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
         const [known] = id === undefined ? [] : engine.madeBy(id);
         const create = { ...request.body, ...options, signal, leased: false, request: id };
         const made = known ?? (await engine.create(create));
-        handOver(engine, reply, [made]);
+        await handOver(engine, reply, [made]);
         return { sandbox: sandboxView(engine, made) };
       }),
     );
@@ -192,14 +195,14 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
         requests.run(id, options.signal, async (signal) => {
           const known = id === undefined ? [] : engine.madeBy(id);
           if (known.length === request.body.count) {
-            handOver(engine, reply, known);
+            await handOver(engine, reply, known);
             return { sandboxes: known.map((child) => sandboxView(engine, child)) };
           }
           // The daemon was killed before all of them were there.
           await Promise.all(known.map((child) => engine.removeById(child.id)));
           const forked = await engine.fork(parent, { ...request.body, ...options, signal, request: id });
           const { sandboxes, method, pauseMs } = forked;
-          handOver(engine, reply, sandboxes);
+          await handOver(engine, reply, sandboxes);
           return { sandboxes: sandboxes.map((child) => sandboxView(engine, child)), method, pauseMs };
         }),
       );

@@ -78,7 +78,8 @@ export const sandboxRecord = z.object({
   /** Leased until its command has ended, then kept. */
   keep: z.boolean(),
   /**
-   * The client's request that made it. Asked again by the same id, it is the answer, at its place among those it made; what
+   * The client's request that made it. Asked again by the same id, it is the answer, at its place among those it made.
+   * `answered` is on disk before the answer is sent, so that a sandbox that a client knows of stays, whenever the daemon is killed; what
    * nobody was answered ends as a lease does.
    */
   request: z

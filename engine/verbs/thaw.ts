@@ -103,6 +103,9 @@ async function thawOrDiscard(parts: Parts, made: NewSandbox): Promise<Sandbox> {
     }
     parts.admission.started(id);
     record.thawMs = performance.now() - asked;
+    // One of several is the answer only when all are there.
+    if (record.request !== null && made.index === undefined)
+      record.request = { ...record.request, answered: true };
     await sandbox.persist();
     signal.throwIfAborted();
   } catch (error) {

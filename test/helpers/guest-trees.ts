@@ -42,7 +42,12 @@ export async function startGuestTrees(): Promise<GuestTrees> {
     close: () => {
       socket.destroy();
       child.kill("SIGKILL");
-      rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+      removeTree(dir);
     },
   };
+}
+
+/** Removes a folder that the agent may still be writing into: it notices a moment later that who sent a tree has given up. */
+export function removeTree(path: string): void {
+  rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }

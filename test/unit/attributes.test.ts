@@ -1,6 +1,6 @@
 /** Extended attributes of real files, looked at by the real programs: named, with no value copied. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { SourceFolder } from "../../client/tree/source-folder.ts";
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { walkFolder } from "../../client/tree/walk.ts";
 import { findMissingAttributes, setAttribute } from "../helpers/attributes.ts";
-import { type GuestTrees, startGuestTrees } from "../helpers/guest-trees.ts";
+import { type GuestTrees, removeTree, startGuestTrees } from "../helpers/guest-trees.ts";
 
 const program = "runners/native/target/x86_64-unknown-linux-gnu/release/thaw-xattrs";
 const missing = findMissingAttributes(tmpdir());
@@ -25,7 +25,7 @@ afterAll(() => guest.close());
 beforeEach(() => {
   base = realpathSync(mkdtempSync(join(tmpdir(), "thaw-attributes-")));
 });
-afterEach(() => rmSync(base, { recursive: true }));
+afterEach(() => removeTree(base));
 
 async function findNotes(
   entries: Iterable<PackEntry>,

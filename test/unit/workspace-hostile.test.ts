@@ -23,7 +23,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { unpackTree } from "../../client/tree/unpack.ts";
 import { collectWorkspace, type WorkspaceOptions } from "../../client/workspace.ts";
 import { git, makeRepository } from "../helpers/git-kinds.ts";
-import { type GuestTrees, startGuestTrees } from "../helpers/guest-trees.ts";
+import { type GuestTrees, removeTree, startGuestTrees } from "../helpers/guest-trees.ts";
 
 let base = "";
 let repo = "";
@@ -45,7 +45,7 @@ beforeEach(() => {
 afterEach(() => {
   process.env.HOME = HOME;
   process.env.PATH = PATH;
-  rmSync(base, { recursive: true, force: true });
+  removeTree(base);
 });
 
 async function send(folder: string, options: WorkspaceOptions = {}) {

@@ -1,12 +1,12 @@
 /** Repositories of many kinds, sent to the real agent: git says the same of them there. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { collectWorkspace } from "../../client/workspace.ts";
 import { describeRepository, git, kinds } from "../helpers/git-kinds.ts";
-import { type GuestTrees, startGuestTrees } from "../helpers/guest-trees.ts";
+import { type GuestTrees, removeTree, startGuestTrees } from "../helpers/guest-trees.ts";
 
 let base = "";
 let guest: GuestTrees;
@@ -23,7 +23,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   process.env.HOME = home;
-  rmSync(base, { recursive: true, force: true });
+  removeTree(base);
 });
 
 /** Kind, mode, names, owner, time and link of everything but `.git`. */
