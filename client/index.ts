@@ -112,6 +112,9 @@ export {
 export { saveContexts } from "./contexts/save.ts";
 export { findDaemonLog } from "./daemon-log.ts";
 export { describeNoAnswer, systemCode, ThawError, type ThawErrorOptions } from "./errors.ts";
+export { type Change, changesOf } from "./follow/changes.ts";
+export { Follower, type FollowOptions, type FollowedClient, type ListKind } from "./follow/host.ts";
+export { addSample, type HostState, newHost, type Trouble, troubleOf, type Usage } from "./follow/state.ts";
 export { hostDaemon } from "./host-daemon.ts";
 export { installDaemon } from "./install.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";

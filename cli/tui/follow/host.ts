@@ -1,312 +1,41 @@
-/** Follows one host: its lists, then its events from there on. Retries a host that goes offline until it answers. */
-
-import { setTimeout as pause } from "node:timers/promises";
+/** Follows one host of the dashboard: this one, whose daemon it starts, or one that is reached through ssh or TCP. */
 import { defined } from "../../../api/defined.ts";
-import { type RemoteHost, Thaw, ThawError } from "../../../client/index.ts";
-import type { HostState, Trouble } from "../state/state.ts";
+import { Follower, type RemoteHost, Thaw } from "../../../client/index.ts";
 import type { Store } from "../state/store.ts";
-import { type Change, changesOf } from "./changes.ts";
-import { isReadable, isReadableTemplate, type Kind } from "./readable.ts";
+import { isReadable } from "./readable.ts";
 
-const KINDS = ["sandboxes", "captures", "snapshots"] as const satisfies readonly Kind[];
-const PAGE = 1000;
-/** A list with more pages than this has no end. */
-const MOST_PAGES = 200;
-/** Between attempts to reach a host that is offline; doubled each time. One that is reached through ssh is a process for each attempt. */
-const PAUSE_MS = { least: 500, most: 5000, mostFar: 60_000 };
-/** When more of a list has changed, the whole list is asked for in place of each thing. */
-const MANY = 100;
-/** After a round of questions: what changes meanwhile is asked for once, however often it changes. */
-const ROUND_MS = 100;
-/** Who has not answered by then is said to be slow. */
-const SLOW_MS = 5000;
-/** A daemon that is well says so every 15 s. */
-const SILENT_MS = 40_000;
+/** One that is reached through ssh is a process for each attempt. */
+const MOST_PAUSE_FAR_MS = 60_000;
 
-export function troubleOf(error: unknown): Trouble {
-  if (error instanceof ThawError) return { message: error.message, hint: error.hint };
-  return { message: error instanceof Error ? error.message : String(error) };
+interface HostOptions {
+  store: Store;
+  context: string;
+  remote: RemoteHost | undefined;
+  signal: AbortSignal;
 }
 
-interface Page {
-  items: readonly { id: string }[];
-  next: string | null;
-  lastEvent: number;
-}
-
-function readPage(
-  client: Thaw,
-  kind: Kind,
-  { after, signal }: { after: string | undefined; signal: AbortSignal },
-): Promise<Page> {
-  const page = { limit: PAGE, after, signal };
-  const readers: Record<Kind, () => Promise<Page>> = {
-    sandboxes: async () => {
-      const { sandboxes, ...end } = await client.sandboxes.page(page);
-      return { ...end, items: sandboxes.map(({ info }) => info) };
-    },
-    captures: async () => {
-      const query = { limit: PAGE, ...defined({ after }) };
-      const { captures, ...end } = await client.captures.list(query, { signal });
-      return { ...end, items: captures };
-    },
-    snapshots: async () => {
-      const { snapshots, ...end } = await client.snapshots.page(page);
-      return { ...end, items: snapshots };
-    },
-  };
-  return readers[kind]();
-}
-
-/** A list by id. `lastEvent`: the last event that its oldest page has seen; to take a later one twice does no harm. */
-interface List {
-  kind: Kind;
-  all: Map<string, unknown>;
-  unreadable: string[];
-  lastEvent: number;
-}
-
-async function readList(client: Thaw, kind: Kind, signal: AbortSignal): Promise<List> {
-  const list: List = { kind, all: new Map(), unreadable: [], lastEvent: Number.POSITIVE_INFINITY };
-  let after: string | undefined;
-  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
-    const page = await readPage(client, kind, { after, signal });
-    list.lastEvent = Math.min(list.lastEvent, page.lastEvent);
-    for (const item of page.items)
-      if (isReadable(kind, item)) list.all.set(item.id, item);
-      else list.unreadable.push(`${kind} ${item.id}`);
-    if (page.next === null) return list;
-    after = page.next;
-  }
-  throw new ThawError("internal", `a list of the daemon has more than ${MOST_PAGES} pages`);
-}
-
-/** The host with a list as it was read anew. */
-function withList(host: HostState, { kind, all, unreadable }: List): HostState {
-  const others = [...host.unreadable].filter((name) => !name.startsWith(`${kind} `));
-  return { ...host, [kind]: all, unreadable: new Set([...others, ...unreadable]) };
-}
-
-/** @returns what there is, and the id of the last event that it has */
-async function readLists(
-  client: Thaw,
-  signal: AbortSignal,
-): Promise<{ part: Partial<HostState>; lastEvent: number }> {
-  const [templates, ...lists] = await Promise.all([
-    client.templates.list({ signal }),
-    ...KINDS.map((kind) => readList(client, kind, signal)),
-  ]);
-  const unreadable = new Set(lists.flatMap((list) => list.unreadable));
-  for (const template of templates)
-    if (!isReadableTemplate(template)) unreadable.add(`templates ${template.name}`);
-  return {
-    part: {
-      ...Object.fromEntries(lists.map(({ kind, all }) => [kind, all])),
-      unreadable,
-      templates: templates.filter(({ name }) => !unreadable.has(`templates ${name}`)),
-    },
-    lastEvent: Math.min(...lists.map(({ lastEvent }) => lastEvent)),
-  };
-}
-
-export class HostFollower {
-  readonly #store: Store;
+export class HostFollower extends Follower {
   readonly context: string;
-  readonly #remote: RemoteHost | undefined;
-  readonly #signal: AbortSignal;
   /** Answers requests. It starts no daemon: one that was stopped stays so. */
   readonly client: Thaw;
-  readonly #answered = Promise.withResolvers<void>();
-  readonly #changed = new Map<string, Change>();
-  #isReading = false;
 
-  constructor({
-    store,
-    context,
-    remote,
-    signal,
-  }: { store: Store; context: string; remote: RemoteHost | undefined; signal: AbortSignal }) {
-    this.#store = store;
+  constructor({ store, context, remote, signal }: HostOptions) {
+    const client = new Thaw({ remote, autostart: false });
+    super({
+      ...{ client, isReadable, signal },
+      set: (change) => store.setHost(context, change),
+      hurry: () => store.hurry(),
+      start: async () => {
+        await using starter = new Thaw({ remote });
+        await starter.host.info({ signal });
+      },
+      ...defined({ mostPauseMs: remote === undefined ? undefined : MOST_PAUSE_FAR_MS }),
+    });
     this.context = context;
-    this.#remote = remote;
-    this.#signal = signal;
-    this.client = new Thaw({ remote, autostart: false });
-  }
-
-  /** Resolves when the host has answered for the first time, or is known to be offline. */
-  get answered(): Promise<void> {
-    return this.#answered.promise;
-  }
-
-  /** Follows until the signal aborts. Never throws. */
-  async follow(): Promise<void> {
-    // The first thing that is done with a host starts its daemon, and so does its return from a crash.
-    let start = true;
-    let pauseMs = PAUSE_MS.least;
-    while (!this.#signal.aborted) {
-      const slow = setTimeout(() => this.#sayIsSlow(), SLOW_MS);
-      try {
-        if (start) await this.#startDaemon();
-        await this.#followOnce(
-          () => {
-            clearTimeout(slow);
-            pauseMs = PAUSE_MS.least;
-            start = true;
-          },
-          () => {
-            start = false;
-          },
-        );
-        this.#set({ status: "offline" });
-      } catch (error) {
-        if (this.#signal.aborted) return;
-        this.#set({ status: "offline", trouble: troubleOf(error) });
-      } finally {
-        clearTimeout(slow);
-        this.#answered.resolve();
-      }
-      await pause(pauseMs, undefined, { signal: this.#signal }).catch(() => {});
-      pauseMs = Math.min(pauseMs * 2, this.#remote === undefined ? PAUSE_MS.most : PAUSE_MS.mostFar);
-    }
+    this.client = client;
   }
 
   async close(): Promise<void> {
     await this.client.close();
-  }
-
-  #sayIsSlow(): void {
-    this.#store.setHost(this.context, (host) => ({
-      ...host,
-      trouble: host.trouble ?? { message: `no answer for ${SLOW_MS / 1000} s; still waiting` },
-    }));
-  }
-
-  async #startDaemon(): Promise<void> {
-    await using starter = new Thaw({ remote: this.#remote });
-    await starter.host.info({ signal: this.#signal });
-  }
-
-  async #followOnce(onHere: () => void, onStopped: () => void): Promise<void> {
-    const signal = this.#signal;
-    const [info, { part, lastEvent }] = await Promise.all([
-      this.client.host.info({ signal, anyVersion: true }),
-      readLists(this.client, signal),
-    ]);
-    this.#set({ ...part, info, status: "here", trouble: undefined });
-    this.#store.hurry();
-    this.#answered.resolve();
-    onHere();
-    this.client.host
-      .doctor({ signal })
-      .then((doctor) => this.#set({ doctor }))
-      .catch(() => {});
-    const onGap = (): void => this.#note([]);
-    using silence = this.#watchSilence();
-    const onAlive = silence.end;
-    let isStopped = false;
-    for await (const event of this.client.events({ since: lastEvent, signal, onGap, onAlive })) {
-      if (event.type === "daemon.stopped") {
-        isStopped = true;
-        onStopped();
-        continue;
-      }
-      if (event.type === "daemon.started" && isStopped) return;
-      this.#note(changesOf(event));
-    }
-  }
-
-  /** Says when nothing has come for long: a daemon that hangs breaks no connection. @returns `end`: to be called when something has */
-  #watchSilence(): Disposable & { end: () => void } {
-    const message = `no data for ${SILENT_MS / 1000} s; still waiting`;
-    const timer = setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
-    const end = (): void => {
-      timer.refresh();
-      this.#store.setHost(this.context, (host) =>
-        host.trouble === undefined ? host : { ...host, trouble: undefined },
-      );
-    };
-    return { end, [Symbol.dispose]: () => clearTimeout(timer) };
-  }
-
-  /** Takes note of changes and asks for them. @param changes none: everything may have changed */
-  #note(changes: readonly Change[]): void {
-    for (const change of changes) {
-      const key = "id" in change ? `${change.kind} ${change.id}` : change.kind;
-      this.#changed.set(key, change);
-    }
-    if (changes.length === 0) this.#changed.set("all", { kind: "templates" });
-    if (!this.#isReading) void this.#read();
-  }
-
-  async #read(): Promise<void> {
-    this.#isReading = true;
-    try {
-      while (this.#changed.size > 0 && !this.#signal.aborted) {
-        const changes = [...this.#changed.values()];
-        const isAll = this.#changed.has("all");
-        this.#changed.clear();
-        if (isAll) this.#set((await readLists(this.client, this.#signal)).part);
-        else await this.#readChanged(changes);
-        await pause(ROUND_MS, undefined, { signal: this.#signal });
-      }
-    } catch {
-      // whoever follows the events notices a host that is gone, and reads everything when it is back
-    } finally {
-      this.#isReading = false;
-    }
-  }
-
-  async #readChanged(changes: readonly Change[]): Promise<void> {
-    const crowded = KINDS.filter((kind) => changes.filter((each) => each.kind === kind).length > MANY);
-    for (const kind of crowded) {
-      const list = await readList(this.client, kind, this.#signal);
-      this.#store.setHost(this.context, (host) => withList(host, list));
-    }
-    await this.#apply(changes.filter(({ kind }) => !crowded.some((each) => each === kind)));
-  }
-
-  /** Asks for what has changed and takes it into the state at once: each list is copied once. */
-  async #apply(changes: readonly Change[]): Promise<void> {
-    const signal = this.#signal;
-    const answers = await Promise.all(
-      changes.map(async (change) => {
-        if (change.kind === "templates") return { templates: await this.client.templates.list({ signal }) };
-        return { ...change, value: change.isGone ? undefined : await this.#get(change.kind, change.id) };
-      }),
-    );
-    this.#store.setHost(this.context, (host) => {
-      const next: HostState = { ...host };
-      const unreadable = new Set(host.unreadable);
-      const copies = new Map<Kind, Map<string, unknown>>();
-      for (const answer of answers) {
-        if ("templates" in answer) {
-          next.templates = answer.templates.filter(isReadableTemplate);
-          continue;
-        }
-        const { kind, id, value } = answer;
-        const all = copies.get(kind) ?? new Map<string, unknown>(host[kind]);
-        copies.set(kind, all);
-        unreadable.delete(`${kind} ${id}`);
-        if (value !== undefined && isReadable(kind, value)) all.set(id, value);
-        else all.delete(id);
-        if (value !== undefined && !all.has(id)) unreadable.add(`${kind} ${id}`);
-      }
-      return { ...next, ...Object.fromEntries(copies), unreadable };
-    });
-  }
-
-  async #get(kind: Kind, id: string): Promise<unknown> {
-    const signal = this.#signal;
-    try {
-      if (kind === "sandboxes") return (await this.client.sandboxes.get(id, { signal })).info;
-      return await this.client[kind].get(id, { signal });
-    } catch (error) {
-      if (error instanceof ThawError && error.code === "not-found") return undefined;
-      throw error;
-    }
-  }
-
-  #set(part: Partial<HostState>): void {
-    this.#store.setHost(this.context, (host) => ({ ...host, ...part }));
   }
 }

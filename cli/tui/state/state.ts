@@ -1,48 +1,9 @@
 /** All that the dashboard knows. Never changed in place: each change makes a new one. */
-import type {
-  Capture,
-  DaemonInfo,
-  DoctorReport,
-  Rerun,
-  SandboxInfo,
-  Snapshot,
-  StatsSample,
-  Template,
-} from "../../../client/index.ts";
+import { type HostState, newHost, type Rerun, type Trouble } from "../../../client/index.ts";
 import type { Line } from "../draw/text.ts";
 
 export const VIEW_IDS = ["sandboxes", "failures", "snapshots", "templates", "hosts"] as const;
 export type ViewId = (typeof VIEW_IDS)[number];
-
-/** What failed, and what to type. */
-export interface Trouble {
-  message: string;
-  hint?: string | undefined;
-}
-
-/** What a sandbox used of late, the newest last. */
-export interface Usage {
-  cpuPercent: readonly number[];
-  memoryBytes: readonly number[];
-}
-
-/** One host and what is on it. */
-export interface HostState {
-  context: string;
-  /** `offline`: it does not answer; the dashboard keeps trying. */
-  status: "connecting" | "here" | "offline";
-  trouble?: Trouble | undefined;
-  info?: DaemonInfo | undefined;
-  doctor?: DoctorReport | undefined;
-  machine?: StatsSample["host"] | undefined;
-  sandboxes: ReadonlyMap<string, SandboxInfo>;
-  captures: ReadonlyMap<string, Capture>;
-  snapshots: ReadonlyMap<string, Snapshot>;
-  templates: readonly Template[];
-  usage: ReadonlyMap<string, Usage>;
-  /** What it sent that can't be shown, by kind and id. */
-  unreadable: ReadonlySet<string>;
-}
 
 /** How a list is looked at. */
 export interface ListState {
@@ -156,19 +117,6 @@ const emptyList: ListState = {
   sort: undefined,
   grouping: 0,
 };
-
-export function newHost(context: string): HostState {
-  return {
-    context,
-    status: "connecting",
-    sandboxes: new Map(),
-    captures: new Map(),
-    snapshots: new Map(),
-    templates: [],
-    usage: new Map(),
-    unreadable: new Set(),
-  };
-}
 
 export function newState(contexts: readonly string[], size: State["size"], nowMs: number): State {
   const list = { ...emptyList };

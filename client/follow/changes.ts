@@ -1,5 +1,5 @@
 /** What an event says has changed. Pure: who follows a host asks for what is named here. */
-import type { Event } from "../../../client/index.ts";
+import type { Event } from "../../api/schema.ts";
 
 /** Something to ask the host for again, or to forget. */
 export type Change =
