@@ -15,3 +15,15 @@ const sequence =
 export function stripSequences(text: string): string {
   return text.replace(sequence, "");
 }
+
+/** Text that may be a guest's on one line, with the characters that can't be seen, or turn the direction of text, as marks: `␛`, `⟨U+202E⟩`. */
+export function visibleText(text: string): string {
+  return text.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+    if (code === 0x7f) return "␡";
+    // joins emoji, and letters of some languages
+    if (code === 0x200c || code === 0x200d) return character;
+    return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+  });
+}

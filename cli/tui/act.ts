@@ -1,9 +1,8 @@
 /** Does what a verb says, and notes it as the thaw command that it equals. */
-import type { Thaw } from "../../client/index.ts";
+import { type Thaw, troubleOf } from "../../client/index.ts";
 import { openInBrowser } from "./browser.ts";
 import { copyToClipboard } from "./clipboard.ts";
 import { formatArgs, splitLine } from "./command-line.ts";
-import { troubleOf } from "./follow/host.ts";
 import { runInBackground, runInTerminal } from "./run-command.ts";
 import { chosenRows, cursorIndex, listRows } from "./state/rows.ts";
 import type { Job, State } from "./state/state.ts";

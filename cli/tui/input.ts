@@ -1,4 +1,5 @@
 /** What a key does: with the question that is asked, with what is open, else with the list. */
+import type { GlobalAction } from "../../client/index.ts";
 import type { Actor } from "./act.ts";
 import { isLargeEnough, layOutWindow } from "./draw/layout.ts";
 import { overlayLines } from "./draw/overlay.ts";
@@ -7,7 +8,7 @@ import { scrollTo } from "./draw/window.ts";
 import { editText } from "./edit-text.ts";
 import { lineOf, pressInForm } from "./form.ts";
 import { candidates } from "./jump.ts";
-import { type GlobalAction, globalActionOf } from "./keymap.ts";
+import { globalActionOf } from "./keymap.ts";
 import type { Key } from "./keys.ts";
 import { cursorIndex, listRows } from "./state/rows.ts";
 import { type Prompt, type State, VIEW_IDS } from "./state/state.ts";

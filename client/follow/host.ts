@@ -117,9 +117,7 @@ function withList(host: HostState, { kind, all, unreadable }: List): HostState {
 }
 
 /** @returns what there is, and the id of the last event that it has */
-async function readLists(
-  options: FollowOptions,
-): Promise<{ part: Partial<HostState>; lastEvent: number }> {
+async function readLists(options: FollowOptions): Promise<{ part: Partial<HostState>; lastEvent: number }> {
   const { client, isReadable, signal } = options;
   const [templates, ...lists] = await Promise.all([
     client.templates.list({ signal }),
@@ -231,9 +229,7 @@ export class Follower {
     const timer = setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
     const end = (): void => {
       timer.refresh();
-      this.#options.set((host) =>
-        host.trouble === undefined ? host : { ...host, trouble: undefined },
-      );
+      this.#options.set((host) => (host.trouble === undefined ? host : { ...host, trouble: undefined }));
     };
     return { end, [Symbol.dispose]: () => clearTimeout(timer) };
   }

@@ -1,6 +1,6 @@
+import { showKey } from "../../../client/index.ts";
 import { lineOf } from "../form.ts";
 import { candidates } from "../jump.ts";
-import { showKey } from "../keymap.ts";
 import type { Form, Prompt, State } from "../state/state.ts";
 import { viewOf } from "../views/index.ts";
 import { cutStart, type Line, type Piece, paint, paintSides } from "./text.ts";

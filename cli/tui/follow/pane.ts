@@ -1,11 +1,10 @@
 /** What the pane beneath the list shows of the row with the cursor, as it comes. */
 import { setTimeout as pause } from "node:timers/promises";
-import type { Thaw } from "../../../client/index.ts";
+import { type Thaw, troubleOf } from "../../../client/index.ts";
 import type { Line } from "../draw/text.ts";
 import { KEPT_LINES } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import type { Pane, Row } from "../views/view.ts";
-import { troubleOf } from "./host.ts";
 
 /** The cursor has to rest on a row this long: who scrolls opens no connection for each row on the way. */
 const SETTLE_MS = 80;

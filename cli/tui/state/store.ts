@@ -1,4 +1,5 @@
-import type { HostState, ListState, PaneState, State } from "./state.ts";
+import type { HostState } from "../../../client/index.ts";
+import type { ListState, PaneState, State } from "./state.ts";
 
 /** The least time between two drawings, so that a flood of changes costs no more than the eye sees. */
 const DRAW_MS = 33;

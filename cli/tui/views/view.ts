@@ -1,8 +1,8 @@
 /** What a view is made of. A new one is a folder with such an object, named in views/index.ts. */
-import type { Thaw } from "../../../client/index.ts";
+import type { HostState, Thaw } from "../../../client/index.ts";
 import type { Column } from "../draw/columns.ts";
 import type { Line } from "../draw/text.ts";
-import type { Field, HostState, State, ViewId } from "../state/state.ts";
+import type { Field, State, ViewId } from "../state/state.ts";
 
 /** A row of a list. */
 export interface Row {

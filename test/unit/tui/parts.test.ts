@@ -11,16 +11,15 @@ import { layOutWindow } from "../../../cli/tui/draw/layout.ts";
 import { cut, cutStart, fitTo, padTo, paint } from "../../../cli/tui/draw/text.ts";
 import { widthOf } from "../../../cli/tui/draw/width.ts";
 import { scrollTo } from "../../../cli/tui/draw/window.ts";
-import { changesOf } from "../../../cli/tui/follow/changes.ts";
 import { lineOf } from "../../../cli/tui/form.ts";
 import { press } from "../../../cli/tui/input.ts";
-import { GLOBAL_KEYS, keysAsMarkdown } from "../../../cli/tui/keymap.ts";
+import { keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
 import { listRows, matches } from "../../../cli/tui/state/rows.ts";
-import { newHost } from "../../../cli/tui/state/state.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
 import { lineageOf } from "../../../cli/tui/views/failures/lineage.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";
+import { changesOf, GLOBAL_KEYS, newHost } from "../../../client/index.ts";
 import { dashboard, now, sandbox, snapshot } from "./world.ts";
 
 describe("text", () => {

@@ -1,6 +1,12 @@
 /** A dashboard's state with something of everything, as at one moment. */
-import { newHost, newState, type State } from "../../../cli/tui/state/state.ts";
-import type { Capture, ExecInfo, SandboxInfo, Snapshot } from "../../../client/index.ts";
+import { newState, type State } from "../../../cli/tui/state/state.ts";
+import {
+  type Capture,
+  type ExecInfo,
+  newHost,
+  type SandboxInfo,
+  type Snapshot,
+} from "../../../client/index.ts";
 
 export const now = Date.parse("2026-03-01T12:00:00.000Z");
 const ago = (minutes: number): string => new Date(now - minutes * 60_000).toISOString();

@@ -1,7 +1,6 @@
 /** Where a failure comes from and what was made of it, as a tree. */
-import type { Capture, SandboxInfo } from "../../../../client/index.ts";
+import type { Capture, HostState, SandboxInfo } from "../../../../client/index.ts";
 import type { Line } from "../../draw/text.ts";
-import type { HostState } from "../../state/state.ts";
 
 interface Node {
   text: string;

@@ -1,8 +1,8 @@
+import type { HostState } from "../../../../client/index.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { bar } from "../../draw/graph.ts";
 import { type Line, padTo } from "../../draw/text.ts";
-import type { HostState } from "../../state/state.ts";
 import { heading, pairs, plain, shortAge } from "../common.ts";
 import type { Pane, Row, Verb, View } from "../view.ts";
 

@@ -1,5 +1,4 @@
-import type { SandboxInfo } from "../../../../client/index.ts";
-import type { Usage } from "../../state/state.ts";
+import type { SandboxInfo, Usage } from "../../../../client/index.ts";
 import type { Row } from "../view.ts";
 
 export interface SandboxRow extends Row {

@@ -1,11 +1,10 @@
-import type { SandboxInfo } from "../../../../client/index.ts";
+import type { HostState, SandboxInfo } from "../../../../client/index.ts";
 import { formatCommand } from "../../../format/ending.ts";
 import { formatNext } from "../../../format/next.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { sparkline } from "../../draw/graph.ts";
 import type { Tone } from "../../draw/text.ts";
-import type { HostState } from "../../state/state.ts";
 import { hostColumn, rowKey, shortAge } from "../common.ts";
 import type { View } from "../view.ts";
 import { chooseExec } from "./log.ts";
