@@ -11,6 +11,11 @@ const POINTER_BYTES = 8;
 /** The way round for a command that is too long. */
 export const LONG_COMMAND_HINT = "copy the long text as a file (thaw cp), or pass it on stdin (-i)";
 
+const encoder = new TextEncoder();
+
+/** In UTF-8. */
+const byteLength = (text: string): number => encoder.encode(text).length;
+
 interface Command {
   argv: readonly string[];
   env?: Readonly<Record<string, string>> | undefined;
@@ -23,13 +28,13 @@ export function tooLong({ argv, env = {} }: Command): string | undefined {
     total += bytes + 1 + POINTER_BYTES;
   };
   for (const [index, word] of argv.entries()) {
-    const bytes = Buffer.byteLength(word);
+    const bytes = byteLength(word);
     if (bytes >= MAX_WORD_BYTES)
       return `argument ${index} has ${bytes} bytes; the limit is ${MAX_WORD_BYTES - 1}`;
     count(bytes);
   }
   for (const [name, value] of Object.entries(env)) {
-    const bytes = Buffer.byteLength(name) + 1 + Buffer.byteLength(value);
+    const bytes = byteLength(name) + 1 + byteLength(value);
     if (bytes >= MAX_WORD_BYTES)
       return `the variable ${name.slice(0, 100)} has ${bytes} bytes with its name; the limit is ${MAX_WORD_BYTES - 1}`;
     count(bytes);

@@ -7,7 +7,7 @@ export class Acknowledger {
   #out = 0;
   #err = 0;
   #sent = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(send: (out: number, err: number) => void) {
     this.#send = send;

@@ -1,22 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { ThawError } from "./errors.ts";
-import { findOwnVersion } from "./version.ts";
-
-/** Who asks. With `build`, a daemon that is older refuses, to be replaced. */
-export function versionHeaders({ build }: { build: boolean }): Record<string, string> {
-  const own = findOwnVersion();
-  return {
-    "thaw-client-version": own.version,
-    "thaw-client-pid": String(process.pid),
-    ...traceHeader(process.env.TRACEPARENT),
-    ...(build ? { "thaw-client-built": String(own.built), "thaw-client-digest": own.digest } : {}),
-  };
-}
-
-/** What this client is a part of, as CI tools tell it by W3C's header as a variable. */
-function traceHeader(value = ""): Record<string, string> {
-  return /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value) ? { traceparent: value } : {};
-}
 
 /** The daemon refuses to serve a client that is newer than itself. */
 export class OlderDaemon extends ThawError {}
@@ -35,30 +17,42 @@ export class NotThaw extends ThawError {
   }
 }
 
+/** The daemon's answer ended before it was whole. */
+export class HalfAnswer extends ThawError {
+  constructor() {
+    super("daemon-unreachable", "the daemon's answer ended too early", { hint: "thaw daemon logs" });
+  }
+}
+
 function isApiError(body: unknown): boolean {
   return typeof (body as { error?: { message?: unknown } } | null)?.error?.message === "string";
 }
 
-/** Within a major version of the API a daemon of any version serves any client, as far as it knows what is asked. */
-function describeOtherVersion({ message }: ThawError, headers: IncomingHttpHeaders): ThawError {
-  const own = findOwnVersion().version;
-  const { "thaw-version": version, "thaw-restart": restart } = headers;
-  return new ThawError("daemon-mismatch", `${message}: its version is ${version}, this client's ${own}`, {
-    hint: `update the older one; to restart the daemon: ${restart === undefined ? "thaw daemon stop; thaw daemon start" : `thaw daemon install, as its unit was; ${restart}`}`,
-  });
+/** How an answer begins, however it came. */
+export interface AnswerHead {
+  status: number;
+  header: (name: string) => string | null | undefined;
 }
 
 /** @throws ThawError of an answer of 400 or more; {@link OlderDaemon} for 426, {@link DaemonLeaving} for 503 without an error of the API. */
 export async function throwAnswer(
-  { statusCode: status = 0, headers }: Pick<IncomingMessage, "statusCode" | "headers">,
-  readJson: () => Promise<unknown>,
+  head: AnswerHead,
+  {
+    readJson,
+    describeOtherVersion,
+  }: {
+    readJson: () => Promise<unknown>;
+    /** Of a daemon that does not know the path, where client and daemon are of different versions. */
+    describeOtherVersion: (error: ThawError, head: AnswerHead) => ThawError;
+  },
 ): Promise<never> {
+  const { status } = head;
   const body = await readJson().catch(() => null);
   // A daemon that leaves answers 503 without a body of its own.
   if (status !== 503 && !isApiError(body))
     throw new NotThaw(`it answered ${status} without an error of thaw's`);
   const error = ThawError.fromApi(body, `the daemon answered ${status}`);
-  if (headers["thaw-no-route"] !== undefined) throw describeOtherVersion(error, headers);
+  if (typeof head.header("thaw-no-route") === "string") throw describeOtherVersion(error, head);
   if (status === 503 && error.code === "internal")
     throw new DaemonLeaving("daemon-unreachable", "the daemon is stopping", { hint: "thaw daemon logs" });
   if (status !== 426) throw error;

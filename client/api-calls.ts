@@ -1,12 +1,9 @@
 import type { Progress, RerunRun, StreamLine } from "../api/schema.ts";
-import { NotThaw } from "./answer.ts";
-import { HalfAnswer } from "./connection-error.ts";
+import { HalfAnswer, NotThaw } from "./answer.ts";
 import { ThawError } from "./errors.ts";
 import { parseLines } from "./ndjson.ts";
-import type { ReachOptions } from "./reach.ts";
 import { readJson } from "./read-json.ts";
-import { newRequestId } from "./request-id.ts";
-import { type ApiRequest, drain, Transport } from "./transport.ts";
+import { type ApiRequest, drain, type Transport } from "./transport.ts";
 
 /** Options of every call. */
 export interface CallOptions {
@@ -45,30 +42,24 @@ export function withQuery(path: string, query: Record<string, string | undefined
   return parameters.size === 0 ? path : `${path}?${parameters}`;
 }
 
-/** Requests to one daemon. Node's http is loaded with the first of them. */
+/** Requests to one daemon, and what becomes of their answers. */
 export class ApiCalls {
-  readonly options: Readonly<ReachOptions>;
-  #opened: Transport | undefined;
+  readonly transport: Transport;
 
-  constructor(options: ReachOptions) {
-    this.options = options;
+  constructor(transport: Transport) {
+    this.transport = transport;
   }
 
-  async close(): Promise<void> {
-    this.#opened?.close();
-    this.#opened = undefined;
+  send(request: ApiRequest): Promise<AsyncGenerator<Uint8Array, void>> {
+    return this.transport.request(request);
   }
 
-  async send(request: ApiRequest): Promise<AsyncGenerator<Buffer, void>> {
-    return this.#transport.request(request);
-  }
-
-  async *bytes(request: ApiRequest): AsyncGenerator<Buffer, void> {
+  async *bytes(request: ApiRequest): AsyncGenerator<Uint8Array, void> {
     yield* await this.send(request);
   }
 
   /** Bytes that are the same each time they are asked for: a connection that breaks is made again, and they go on where they were. */
-  async *sameBytes(request: ApiRequest): AsyncGenerator<Buffer, void> {
+  async *sameBytes(request: ApiRequest): AsyncGenerator<Uint8Array, void> {
     let given = 0;
     for (let cutOff = 0; ; ) {
       let at = 0;
@@ -92,7 +83,7 @@ export class ApiCalls {
 
   /** @returns the answer as the daemon's schema has it */
   async json<T>(request: ApiRequest): Promise<T> {
-    return (await this.#transport.ask(request, readJson)) as T;
+    return (await this.transport.ask(request, readJson)) as T;
   }
 
   /** An answer that has `field`. @throws ThawError `daemon-unreachable` for one without */
@@ -103,7 +94,7 @@ export class ApiCalls {
   }
 
   async nothing(request: ApiRequest): Promise<void> {
-    await this.#transport.ask(request, drain);
+    await this.transport.ask(request, drain);
   }
 
   /** Follows an ndjson answer to its result. @throws ThawError `internal` when the result lacks `field` */
@@ -114,7 +105,7 @@ export class ApiCalls {
     options: ResultOptions,
   ): Promise<ResultWith<K>> {
     const { onProgress, onRun, ...how } = options;
-    const read = async (body: AsyncIterable<Buffer>): Promise<Result> => {
+    const read = async (body: AsyncIterable<Uint8Array>): Promise<Result> => {
       for await (const parsed of parseLines(body)) {
         const line = parsed as StreamLine;
         if (line.type === "result") return line;
@@ -125,7 +116,7 @@ export class ApiCalls {
       throw new HalfAnswer();
     };
     const request: ApiRequest = { method: "POST", path, json, answerDeadlineMs: 0, ...how };
-    const result = await this.#transport.ask(request, read);
+    const result = await this.transport.ask(request, read);
     if (result[field] === undefined)
       throw new ThawError("internal", `the daemon's answer to ${path} has no ${field}`);
     return result as ResultWith<K>;
@@ -138,7 +129,7 @@ export class ApiCalls {
     json: unknown,
     options: ProgressOptions,
   ): Promise<ResultWith<K>> {
-    const request = newRequestId();
+    const request = this.transport.newId();
     return this.undone(request, options, () => this.result(field, path, json, { ...options, request }));
   }
 
@@ -154,10 +145,5 @@ export class ApiCalls {
       }
       throw error;
     }
-  }
-
-  get #transport(): Transport {
-    this.#opened ??= new Transport(this.options);
-    return this.#opened;
   }
 }

@@ -1,17 +1,20 @@
-import { setTimeout as pause } from "node:timers/promises";
-import type { WebSocket } from "ws";
 import { channel, closeCode } from "../api/channels.ts";
 import type { ControlMessage, Exec, RunRequest, StatusMessage } from "../api/schema.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { END_OF_STDIN, encodeControl, encodeResize, encodeStdin } from "./channel-message.ts";
 import { ThawError } from "./errors.ts";
 import { OutputChannel, type OutputConsumer } from "./output-channel.ts";
-import { type ReachOptions, reachDaemon } from "./reach.ts";
+import { pause } from "./pause.ts";
 import { reconnect, Trouble } from "./reconnect.ts";
-import { newRequestId } from "./request-id.ts";
 import { StdinWindow } from "./stdin-window.ts";
-import { drain, Transport } from "./transport.ts";
-import { openWebSocket, type SocketListener } from "./websocket.ts";
+import {
+  type ClientSocket,
+  drain,
+  type ExecWish,
+  type SocketListener,
+  type SocketRequest,
+  type Transport,
+} from "./transport.ts";
 
 /** Which exec to attach to, and from where. */
 export interface AttachTarget {
@@ -40,10 +43,13 @@ export interface ExecHandlers {
   stderr?: OutputConsumer;
   /** Everything else the daemon says: progress, created, started, dropped. */
   onStatus?: (message: StatusMessage) => void;
+  /** The connection broke: it is made again. `attached` is the first message of the next one. */
+  onBroken?: () => void;
   signal?: AbortSignal | undefined;
 }
 
 const ignore = (): void => {};
+const decoder = new TextDecoder();
 /** The daemon closes right after it has told the exit. */
 const CLOSE_DEADLINE_MS = 1000;
 const REMOVE_DEADLINE_MS = 10_000;
@@ -61,12 +67,22 @@ function attachPath(target: AttachTarget): string {
   return `/v1/sandboxes/${encodeURIComponent(target.sandbox)}/execs/${encodeURIComponent(target.exec)}/attach?${query}`;
 }
 
+/** How an exec's connection reaches the daemon. */
+export interface ExecLink {
+  transport: Transport;
+  /**
+   * Opens a WebSocket.
+   * @throws ThawError when the daemon answers with an error, or is not there; the signal's reason when aborted.
+   */
+  openSocket: (request: SocketRequest) => Promise<void>;
+}
+
 /**
  * One exec's streams over one connection at a time. Survives a restart of the daemon: reconnects for up to 10 s and goes on at the byte
  * offsets where it was, both ways.
  */
 export class ExecConnection {
-  readonly #reach: ReachOptions;
+  readonly #link: ExecLink;
   readonly #handlers: ExecHandlers;
   readonly #out: OutputChannel;
   readonly #err: OutputChannel;
@@ -75,7 +91,7 @@ export class ExecConnection {
   readonly #result = Promise.withResolvers<Exec>();
   readonly #run: RunRequest | undefined;
   /** Of the run. A run whose daemon was killed is asked for again: it goes on with the same sandbox and command. */
-  readonly #request = newRequestId();
+  readonly #request: string;
   readonly #exec: string;
   #created: string | undefined;
   #startAsked = false;
@@ -83,20 +99,17 @@ export class ExecConnection {
   /** With the close code of the first connection. */
   readonly #closed = Promise.withResolvers<number>();
   #target: AttachTarget | undefined;
-  #socket: WebSocket | undefined;
+  #socket: ClientSocket | undefined;
   #settled = false;
   #writable = false;
   #started = false;
   #exited = false;
   /** Control messages for a connection that is being made anew. */
-  #pending: Buffer[] = [];
+  #pending: Uint8Array[] = [];
 
-  constructor(
-    reach: ReachOptions,
-    what: { run: RunRequest } | { attach: AttachTarget },
-    handlers: ExecHandlers,
-  ) {
-    this.#reach = reach;
+  constructor(link: ExecLink, what: ExecWish, handlers: ExecHandlers) {
+    this.#link = link;
+    this.#request = link.transport.newId();
     this.#handlers = handlers;
     const dealt = (): void => {
       if (!this.#settled) this.#acks.note(this.#out.dealt, this.#err.dealt);
@@ -104,7 +117,7 @@ export class ExecConnection {
     const fail = (error: unknown): void => this.#settle(error);
     this.#out = new OutputChannel({ consume: handlers.stdout ?? ignore, dealt, fail });
     this.#err = new OutputChannel({ consume: handlers.stderr ?? ignore, dealt, fail });
-    this.#exec = "run" in what ? (what.run.exec.id ?? newRequestId()) : what.attach.exec;
+    this.#exec = "run" in what ? (what.run.exec.id ?? link.transport.newId()) : what.attach.exec;
     if ("run" in what) {
       this.#run = { ...what.run, exec: { ...what.run.exec, id: this.#exec } };
     } else {
@@ -189,11 +202,8 @@ export class ExecConnection {
       target === undefined
         ? "/v1/run"
         : attachPath({ ...target, ...this.#returning(), out: this.#out.received, err: this.#err.received });
-    const reach = this.#reach;
     const request = target === undefined ? this.#request : undefined;
-    const attempt = (): Promise<void> =>
-      openWebSocket({ reach, path, request, listener: this.#listen(), signal });
-    await reachDaemon(this.#reach, attempt, { signal });
+    await this.#link.openSocket({ path, request, listener: this.#listen(), signal });
     if (this.#settled) this.#socket?.close();
     if (this.#run !== undefined && target === undefined) {
       this.#socket?.send(encodeControl({ ...this.#run, ...this.#waitedFor() }));
@@ -204,20 +214,19 @@ export class ExecConnection {
     for (const message of this.#pending.splice(0)) this.#socket?.send(message);
   }
 
-  /** A network breaks connections, where a unix socket only ever ends with one of its sides. */
   #waitedFor(): { returnMs?: number } {
-    return this.#reach.remote === undefined ? {} : { returnMs: FAR_RETURN_MS };
+    return this.#link.transport.isFar ? { returnMs: FAR_RETURN_MS } : {};
   }
 
   /** The far daemon may not have noticed yet that the connection before this one broke: its place is ours. */
   #returning(): Partial<AttachTarget> {
-    if (this.#reach.remote === undefined || !this.#started || this.watching) return {};
+    if (!this.#link.transport.isFar || !this.#started || this.watching) return {};
     return { takeover: true, ...(this.#target?.lease === true ? this.#waitedFor() : {}) };
   }
 
   /** Listens to one socket; what an older one says is not heard. */
   #listen(): SocketListener {
-    let mine: WebSocket | undefined;
+    let mine: ClientSocket | undefined;
     const current = (): boolean => mine !== undefined && this.#socket === mine;
     return {
       open: (socket) => {
@@ -232,11 +241,12 @@ export class ExecConnection {
     };
   }
 
-  #receive(data: Buffer): void {
+  #receive(data: Uint8Array): void {
     if (this.#settled) return;
     if (data[0] === channel.stdout) this.#out.push(data.subarray(1));
     else if (data[0] === channel.stderr) this.#err.push(data.subarray(1));
-    else if (data[0] === channel.status) this.#hear(JSON.parse(data.toString("utf8", 1)) as StatusMessage);
+    else if (data[0] === channel.status)
+      this.#hear(JSON.parse(decoder.decode(data.subarray(1))) as StatusMessage);
   }
 
   #hear(message: StatusMessage): void {
@@ -337,18 +347,19 @@ export class ExecConnection {
   /** The daemon removes a run's sandbox when it closes the connection. One that was killed meanwhile may not get to it. */
   async #release(): Promise<void> {
     if (this.#run === undefined || this.#run.keep === true || this.#settled) return;
-    const late = pause(CLOSE_DEADLINE_MS, closeCode.broken, { ref: false });
-    const code =
-      this.#trouble.count > 0 ? closeCode.broken : await Promise.race([this.#closed.promise, late]);
+    const code = this.#trouble.count > 0 ? closeCode.broken : await this.#awaitClose();
     const sandbox = this.#target?.sandbox ?? this.#created;
     if (code === closeCode.normal || sandbox === undefined) return;
-    const transport = new Transport(this.#reach);
     const path = `/v1/sandboxes/${encodeURIComponent(sandbox)}`;
     // Whatever it fails with, the command has ended; the next daemon removes what nobody leases.
-    await transport
-      .ask({ method: "DELETE", path, answerDeadlineMs: REMOVE_DEADLINE_MS }, drain)
-      .catch(ignore);
-    transport.close();
+    const how = { method: "DELETE", path, answerDeadlineMs: REMOVE_DEADLINE_MS } as const;
+    await this.#link.transport.ask(how, drain).catch(ignore);
+  }
+
+  async #awaitClose(): Promise<number> {
+    const closed = new AbortController();
+    const late = pause(CLOSE_DEADLINE_MS, closed.signal).then(() => closeCode.broken);
+    return Promise.race([this.#closed.promise, late]).finally(() => closed.abort());
   }
 
   #lose(code: number): void {
@@ -360,7 +371,8 @@ export class ExecConnection {
     // Its output came before the message that it was started.
     if (this.#created !== undefined && this.#out.received + this.#err.received > 0)
       this.#target ??= { sandbox: this.#created, exec: this.#exec, stdin: true, lease: true };
-    const { signal } = this.#handlers;
+    const { signal, onBroken } = this.#handlers;
+    onBroken?.();
     const again = async (): Promise<void> => {
       await this.#trouble.note(signal);
       await reconnect(() => this.#connect(), signal);
@@ -373,7 +385,7 @@ export class ExecConnection {
     else this.#send(encodeControl(message));
   }
 
-  #send(message: Buffer): void {
+  #send(message: Uint8Array): void {
     if (this.#settled) return;
     if (this.#socket === undefined) this.#pending.push(message);
     else this.#socket.send(message);
@@ -386,7 +398,7 @@ export class ExecConnection {
     this.#stdin.abandon();
     this.#handlers.signal?.removeEventListener("abort", this.#abort);
     // what just ends would be taken for a network's fault, and be waited for
-    if (exec === undefined && this.#reach.remote === undefined) this.#socket?.terminate();
+    if (exec === undefined && !this.#link.transport.isFar) this.#socket?.terminate();
     else this.#socket?.close(1000);
     if (exec === undefined) this.#result.reject(error);
     else this.#result.resolve(exec);

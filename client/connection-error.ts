@@ -1,4 +1,4 @@
-import { NotThaw } from "./answer.ts";
+import { HalfAnswer, NotThaw } from "./answer.ts";
 import { formatSsh } from "./contexts/remote.ts";
 import { systemCode, ThawError } from "./errors.ts";
 import { hostDaemon } from "./host-daemon.ts";
@@ -18,13 +18,6 @@ const BROKEN_CODES = new Set(["ECONNRESET", "ECONNABORTED", "EPIPE"]);
 export function isBroken(error: unknown): boolean {
   if (error instanceof ThawError && error.code !== "daemon-unreachable") return false;
   return error instanceof HalfAnswer || BROKEN_CODES.has(systemCode(error) ?? "");
-}
-
-/** The daemon's answer ended before it was whole. */
-export class HalfAnswer extends ThawError {
-  constructor() {
-    super("daemon-unreachable", "the daemon's answer ended too early", { hint: "thaw daemon logs" });
-  }
 }
 
 /** Whether what came is not HTTP: a far shell's greeting came first. */

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
-import { versionHeaders } from "./answer.ts";
 import type { ListeningHost } from "./contexts/remote.ts";
 import { ThawError } from "./errors.ts";
 import { checkSocket } from "./paths.ts";
 import { mayReplace, type ReachOptions } from "./reach.ts";
+import { versionHeaders } from "./version-headers.ts";
 
 /** Finds how a connection to the daemon is made: to its socket here, through ssh, or to its listener. @throws ThawError `host-not-ready`. */
 export async function findConnector({ socket, remote }: ReachOptions): Promise<() => Duplex> {

@@ -2,6 +2,7 @@
 import { createParser } from "eventsource-parser";
 import type { Event } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
+import { pause } from "./pause.ts";
 
 /** Longer than any event of a daemon. */
 const MAX_EVENT_BYTES = 1 << 20;
@@ -30,12 +31,12 @@ export interface SentEvent {
 export async function* followEvents(open: Open, options: EventOptions): AsyncGenerator<Event, void> {
   const { follow = true, signal } = options;
   let last = options.since;
-  let pause = pauseMs.least;
+  let ms = pauseMs.least;
   for (;;) {
     try {
       for await (const sent of parseEvents(await open(pathOf(options, last), signal))) {
         last = sent.id ?? last;
-        pause = pauseMs.least;
+        ms = pauseMs.least;
         options.onAlive?.();
         if (sent.type === "gap") options.onGap?.(JSON.parse(sent.data));
         // Too slow: what was missed comes with the next connection.
@@ -47,11 +48,11 @@ export async function* followEvents(open: Open, options: EventOptions): AsyncGen
       // An answer of the daemon's is final; a broken connection is not.
       if (!follow || signal?.aborted || (error instanceof ThawError && error.code !== "daemon-unreachable"))
         throw error;
-      if (pause >= pauseMs.most) throw error;
+      if (ms >= pauseMs.most) throw error;
     }
     signal?.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, pause));
-    pause = Math.min(pauseMs.most, pause * 2);
+    await pause(ms, signal);
+    ms = Math.min(pauseMs.most, ms * 2);
   }
 }
 

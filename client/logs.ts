@@ -1,6 +1,7 @@
 import { channel, LOG_RECORD_HEADER_BYTES } from "../api/channels.ts";
 import type { Exec, LogStatus } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
+import { joinBytes } from "./join-bytes.ts";
 import { reconnect } from "./reconnect.ts";
 
 /** What of an exec's output is wanted. */
@@ -25,7 +26,7 @@ export interface LogChunk {
 }
 
 /** Makes one request for the log; the query says from where on. */
-export type LogRequest = (query: Record<string, string>) => Promise<AsyncIterable<Buffer>>;
+export type LogRequest = (query: Record<string, string>) => Promise<AsyncIterable<Uint8Array>>;
 
 /** The daemon's records are far smaller. */
 const MAX_RECORD_BYTES = 8 << 20;
@@ -37,23 +38,24 @@ interface LogRecord {
   channel: number;
   timeMs: number;
   offset: number;
-  data: Buffer;
+  data: Uint8Array;
 }
 
 /** Splits a body into records. Ends where the body does, be it in the middle of one. @throws ThawError `internal` for other bytes. */
-export async function* parseRecords(body: AsyncIterable<Buffer>): AsyncGenerator<LogRecord, void> {
-  let rest: Buffer = Buffer.alloc(0);
+export async function* parseRecords(body: AsyncIterable<Uint8Array>): AsyncGenerator<LogRecord, void> {
+  let rest: Uint8Array = new Uint8Array();
   for await (const chunk of body) {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    rest = rest.length === 0 ? chunk : joinBytes([rest, chunk]);
     while (rest.length >= LOG_RECORD_HEADER_BYTES) {
-      const length = rest.readUInt32LE(4);
+      const header = new DataView(rest.buffer, rest.byteOffset, LOG_RECORD_HEADER_BYTES);
+      const length = header.getUint32(4, true);
       if (length > MAX_RECORD_BYTES || (rest[0] ?? 0) > channel.status)
         throw new ThawError("internal", "the daemon's log has a record of the wrong shape");
       if (rest.length < LOG_RECORD_HEADER_BYTES + length) break;
       yield {
         channel: rest[0] ?? 0,
-        timeMs: Number(rest.readBigUInt64LE(8)),
-        offset: Number(rest.readBigUInt64LE(16)),
+        timeMs: Number(header.getBigUint64(8, true)),
+        offset: Number(header.getBigUint64(16, true)),
         data: rest.subarray(LOG_RECORD_HEADER_BYTES, LOG_RECORD_HEADER_BYTES + length),
       };
       rest = rest.subarray(LOG_RECORD_HEADER_BYTES + length);
@@ -75,7 +77,7 @@ export async function* readLog(
   if (tail !== undefined) first.tail = String(tail);
   let position: { out: number; err: number } | undefined;
   for (let cutOff = 0; ; ) {
-    let body: AsyncIterable<Buffer> | undefined;
+    let body: AsyncIterable<Uint8Array> | undefined;
     const query =
       position === undefined ? first : { ...first, out: `${position.out}`, err: `${position.err}` };
     const ask = async (): Promise<void> => {
@@ -84,9 +86,9 @@ export async function* readLog(
     // only what has been reached once is waited for
     await (position === undefined ? ask() : reconnect(ask, signal));
     try {
-      for await (const record of parseRecords(body as AsyncIterable<Buffer>)) {
+      for await (const record of parseRecords(body as AsyncIterable<Uint8Array>)) {
         if (record.channel === channel.status) {
-          const status = JSON.parse(record.data.toString("utf8")) as LogStatus;
+          const status = JSON.parse(new TextDecoder().decode(record.data)) as LogStatus;
           if (status.type === "end") return status.exec;
           if (status.type === "error") throw ThawError.fromApi(status, "the daemon can't read the log");
           if (status.type === "from") position ??= { out: status.out, err: status.err };

@@ -1,7 +1,6 @@
-import { setTimeout as pause } from "node:timers/promises";
-import { defined } from "../api/defined.ts";
 import { NotThaw } from "./answer.ts";
 import { ThawError } from "./errors.ts";
+import { pause } from "./pause.ts";
 
 /** The longest line accepted: what a daemon says in one is far smaller. */
 const MAX_LINE_BYTES = 4 << 20;
@@ -36,8 +35,7 @@ export async function* followLines<T>(
       if (!broke || !follow) throw error;
     }
     signal?.throwIfAborted();
-    await pause(AGAIN_MS, undefined, defined({ signal })).catch(() => {});
-    signal?.throwIfAborted();
+    await pause(AGAIN_MS, signal);
   }
 }
 

@@ -6,7 +6,7 @@ export class OutputChannel {
   readonly #consume: OutputConsumer;
   readonly #dealt: () => void;
   readonly #fail: (error: unknown) => void;
-  readonly #waiting: Buffer[] = [];
+  readonly #waiting: Uint8Array[] = [];
   #busy: PromiseWithResolvers<void> | undefined;
   /** Bytes that arrived, counted from the exec's start. */
   received = 0;
@@ -26,7 +26,7 @@ export class OutputChannel {
     this.received = offset;
   }
 
-  push(chunk: Buffer): void {
+  push(chunk: Uint8Array): void {
     this.received += chunk.length;
     this.#waiting.push(chunk);
     if (this.#busy === undefined) this.#pump();

@@ -1,5 +1,4 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { defined } from "../api/defined.ts";
 import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
 import { describeConnectionError, isBroken, isNobodyThere } from "./connection-error.ts";
@@ -7,6 +6,7 @@ import { formatSsh, type RemoteHost } from "./contexts/remote.ts";
 import { systemCode } from "./errors.ts";
 import { hostDaemon, isKeptBySystemd } from "./host-daemon.ts";
 import type { ThawPaths } from "./paths.ts";
+import { type AttemptOptions, type Remedy, repeat } from "./repeat.ts";
 import { findOwnVersion } from "./version.ts";
 
 /** Where a client connects, and whether it may start a daemon that is not there. */
@@ -24,10 +24,6 @@ export function mayReplace({ autostart = true, remote }: ReachOptions): boolean 
   return autostart && remote === undefined;
 }
 
-/** How long a request is repeated while its daemon is killed, replaced or started. */
-const REPEAT_MS = 30_000;
-const FIRST_PAUSE_MS = 5;
-const LONGEST_PAUSE_MS = 250;
 const SYSTEMD_PAUSE_MS = 100;
 
 function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
@@ -43,13 +39,6 @@ function describeOlderFar(error: OlderDaemon, remote: RemoteHost): OlderDaemon {
   );
 }
 
-/** How an attempt is made. */
-export interface AttemptOptions {
-  signal?: AbortSignal | undefined;
-  /** Whether an attempt whose connection broke may be made again. Default true. */
-  repeatable?: boolean | undefined;
-}
-
 /** To ask systemd is a process each time: where that is slow it is asked less often, so that the daemon gets on. */
 const waitForSystemd = (): Promise<void> => pause(paced(SYSTEMD_PAUSE_MS));
 
@@ -57,7 +46,7 @@ const waitForSystemd = (): Promise<void> => pause(paced(SYSTEMD_PAUSE_MS));
 async function findSupervisor(
   error: unknown,
   { supervised, socket }: ReachOptions,
-): Promise<(() => Promise<void>) | undefined> {
+): Promise<Remedy | undefined> {
   if (supervised !== undefined) return supervised ? async () => {} : undefined;
   if (socket !== hostDaemon.socket) return undefined;
   // Where systemd can't be asked, the socket that a killed daemon left tells.
@@ -69,7 +58,7 @@ async function findRemedy(
   error: unknown,
   options: ReachOptions,
   { signal, repeatable = true }: AttemptOptions,
-): Promise<(() => Promise<void>) | undefined> {
+): Promise<Remedy | undefined> {
   const { autostart = true, remote } = options;
   const wait = async (): Promise<void> => {};
   if (error instanceof DaemonLeaving) return wait;
@@ -90,33 +79,19 @@ async function findRemedy(
  * breaks the attempt is repeated, for 30 s.
  * @throws ThawError what the daemon answers, or `daemon-unreachable`; the signal's reason when aborted.
  */
-export async function reachDaemon<T>(
+export function reachDaemon<T>(
   options: ReachOptions,
   attempt: () => Promise<T>,
   how: AttemptOptions = {},
 ): Promise<T> {
   const { signal } = how;
-  let end: number | undefined;
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-    const started = performance.now();
-    let error: unknown;
-    try {
-      return await attempt();
-    } catch (thrown) {
-      error = thrown;
-    }
-    // an attempt that lasted was not part of the same fault
-    const forMs = paced(REPEAT_MS);
-    if (end === undefined || performance.now() - started > forMs) end = performance.now() + forMs;
-    if (error instanceof OlderDaemon && options.remote !== undefined)
-      throw describeOlderFar(error, options.remote);
-    // A body that ends because of the abort may look like one that was cut off.
-    signal?.throwIfAborted();
-    const remedy = await findRemedy(error, options, how);
-    if (remedy === undefined || performance.now() >= end)
-      throw describeConnectionError(error, options, signal);
-    await remedy();
-    await pause(pauseMs, undefined, defined({ signal })).catch(() => {});
-    signal?.throwIfAborted();
-  }
+  const { remote } = options;
+  return repeat(attempt, {
+    findRemedy: (error) => findRemedy(error, options, how),
+    describe: (error) =>
+      error instanceof OlderDaemon && remote !== undefined
+        ? describeOlderFar(error, remote)
+        : describeConnectionError(error, options, signal),
+    signal,
+  });
 }

@@ -1,10 +1,11 @@
 import { NotThaw } from "./answer.ts";
+import { joinBytes } from "./join-bytes.ts";
 
 /** Reads a body of JSON to its end. @throws NotThaw when it is not JSON. */
-export async function readJson(body: AsyncIterable<Buffer>): Promise<unknown> {
-  const chunks: Buffer[] = [];
+export async function readJson(body: AsyncIterable<Uint8Array>): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
-  const text = Buffer.concat(chunks).toString("utf8");
+  const text = new TextDecoder().decode(joinBytes(chunks));
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {

@@ -1,7 +1,6 @@
-import { setTimeout as pause } from "node:timers/promises";
-import { defined } from "../api/defined.ts";
 import { paced } from "../host/pace.ts";
 import { ThawError } from "./errors.ts";
+import { pause } from "./pause.ts";
 
 const DEADLINE_MS = 10_000;
 
@@ -19,7 +18,7 @@ export async function reconnect(connect: () => Promise<void>, signal?: AbortSign
       const again = error instanceof ThawError && error.code === "daemon-unreachable";
       if (!again || performance.now() + pauseMs >= end) throw error;
     }
-    await pause(pauseMs, undefined, defined({ signal }));
+    await pause(pauseMs, signal);
   }
 }
 
@@ -46,6 +45,6 @@ export class Trouble {
       throw new ThawError("daemon-unreachable", `the daemon went away ${this.count} times`, {
         hint: "thaw daemon logs",
       });
-    await pause(100, undefined, defined({ signal }));
+    await pause(100, signal);
   }
 }

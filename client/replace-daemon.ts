@@ -3,9 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../host/pace.ts";
 import { ThawError } from "./errors.ts";
 import { installDaemon } from "./install.ts";
+import { NodeTransport } from "./node-transport.ts";
 import type { ThawPaths } from "./paths.ts";
 import { readJson } from "./read-json.ts";
-import { drain, Transport } from "./transport.ts";
+import { drain, type Transport } from "./transport.ts";
 import { findOwnVersion } from "./version.ts";
 
 const GONE_DEADLINE_MS = 10_000;
@@ -42,7 +43,7 @@ async function askToEnd(transport: Transport, path: string, signal: AbortSignal 
  * @throws ThawError `daemon-mismatch` when it stays; the system's error when there is none.
  */
 export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
-  const transport = new Transport({ ...paths, autostart: false });
+  const transport = new NodeTransport({ ...paths, autostart: false });
   try {
     const pid = await findPid(transport, signal);
     await askToEnd(transport, "/v1/shutdown", signal);
@@ -66,7 +67,7 @@ export async function stopDaemon(paths: ThawPaths, signal?: AbortSignal): Promis
 export async function endOlderDaemon(paths: ThawPaths, signal?: AbortSignal): Promise<void> {
   // Before the older one ends: whoever finds no daemon then starts the newest build there is.
   await installDaemon(paths.home);
-  const transport = new Transport({ ...paths, autostart: false });
+  const transport = new NodeTransport({ ...paths, autostart: false });
   const path = `/v1/shutdown?olderThan=${findOwnVersion().built}`;
   try {
     await askToEnd(transport, path, signal);

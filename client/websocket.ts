@@ -1,34 +1,18 @@
 import { WebSocket } from "ws";
 import { paced } from "../host/pace.ts";
-import { throwAnswer } from "./answer.ts";
 import { findConnector, requestHeaders } from "./connector.ts";
+import { throwNodeAnswer } from "./node-answer.ts";
 import type { ReachOptions } from "./reach.ts";
-import { readJson } from "./read-json.ts";
+import { OPEN_DEADLINE_MS, type SocketRequest } from "./transport.ts";
 
-const OPEN_DEADLINE_MS = 60_000;
 /** The daemon's messages are far smaller. */
 const MAX_MESSAGE_BYTES = 8 << 20;
-
-/** What a socket tells, from its very first message on. */
-export interface SocketListener {
-  open(socket: WebSocket): void;
-  message(data: Buffer): void;
-  /** @param code of RFC 6455; 1006 when the connection broke */
-  close(code: number): void;
-}
 
 /**
  * Opens a WebSocket to the daemon.
  * @throws ThawError when the daemon answers with an error; the system's error when nobody is there; the signal's reason when aborted.
  */
-export async function openWebSocket(options: {
-  reach: ReachOptions;
-  path: string;
-  /** Id of a request that creates something. */
-  request?: string | undefined;
-  listener: SocketListener;
-  signal?: AbortSignal | undefined;
-}): Promise<void> {
+export async function openWebSocket(options: SocketRequest & { reach: ReachOptions }): Promise<void> {
   const { signal, listener } = options;
   signal?.throwIfAborted();
   const connect = await findConnector(options.reach);
@@ -57,7 +41,7 @@ export async function openWebSocket(options: {
     resolve();
   });
   ws.once("unexpected-response", (request, response) => {
-    throwAnswer(response, () => readJson(response))
+    throwNodeAnswer(response)
       .catch(reject)
       .finally(() => request.destroy());
   });

@@ -11,7 +11,7 @@ import { makeTerminalRaw, readTerminalSize, watchTerminalSize } from "./terminal
 export interface ConductOptions {
   /** Connects, with these handlers. Their signal aborts when the user gives up. */
   open: (
-    handlers: Required<Omit<ExecHandlers, "signal">> & { signal: AbortSignal },
+    handlers: Required<Omit<ExecHandlers, "signal" | "onBroken">> & { signal: AbortSignal },
   ) => Promise<ExecConnection>;
   /** Before we give up; default: nothing. */
   onGiveUp?: () => Promise<void>;

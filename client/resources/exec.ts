@@ -81,14 +81,14 @@ export class ExecReference {
 
   /** Joins the command: its streams over one connection, with a handler for each. */
   async attach(options: AttachOptions & ExecHandlers = {}): Promise<ExecConnection> {
-    const { stdout, stderr, onStatus, signal, ...how } = options;
-    const { ExecConnection } = await import("../channels.ts");
+    const { stdout, stderr, onStatus, onBroken, signal, ...how } = options;
     const target = { ...how, sandbox: this.sandbox, exec: this.id };
     const handlers: ExecHandlers = { signal };
     if (stdout !== undefined) handlers.stdout = stdout;
     if (stderr !== undefined) handlers.stderr = stderr;
     if (onStatus !== undefined) handlers.onStatus = onStatus;
-    return new ExecConnection(this.api.options, { attach: target }, handlers).open();
+    if (onBroken !== undefined) handlers.onBroken = onBroken;
+    return this.api.transport.connect({ attach: target }, handlers);
   }
 
   #path(rest = ""): string {

@@ -1,6 +1,8 @@
 import { defined } from "../../api/defined.ts";
 import type { FileEntry, FolderListing } from "../../api/schema.ts";
 import { type ApiCalls, type ByteSource, type CallOptions, withQuery } from "../api-calls.ts";
+import { joinBytes } from "../join-bytes.ts";
+import type { RequestBody } from "../transport.ts";
 
 /** Owner of what is written: `NAME`, `UID`, `NAME:GROUP` or `UID:GID`. */
 export interface WriteOptions extends CallOptions {
@@ -42,7 +44,7 @@ export class GuestFiles {
   async readAll(path: string, options?: CallOptions): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     for await (const chunk of this.read(path, options)) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return joinBytes(chunks);
   }
 
   /** Reads a whole file as UTF-8. */
@@ -67,7 +69,11 @@ export class GuestFiles {
 /** Files of a sandbox. */
 export class Files extends GuestFiles {
   /** Writes a file. */
-  write(path: string, content: string | Uint8Array | ByteSource, options: WriteOptions = {}): Promise<void> {
+  write(
+    path: string,
+    content: string | Uint8Array | Blob | ByteSource,
+    options: WriteOptions = {},
+  ): Promise<void> {
     const { mode, user, ...call } = options;
     const octal = mode?.toString(8).padStart(3, "0");
     const url = withQuery(`${this.base}/files`, { path, mode: octal, user });
@@ -92,8 +98,8 @@ export class Files extends GuestFiles {
   }
 }
 
-function sourceOf(content: string | Uint8Array | ByteSource): ByteSource {
-  if (typeof content === "function") return content;
+function sourceOf(content: string | Uint8Array | Blob | ByteSource): RequestBody {
+  if (typeof content === "function" || (typeof content === "object" && "stream" in content)) return content;
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   return async function* () {
     yield bytes;

@@ -24,7 +24,6 @@ import {
 import { checkCommand } from "../check-command.ts";
 import { ThawError } from "../errors.ts";
 import { type PageOptions, pageParameters } from "../pages.ts";
-import { newRequestId } from "../request-id.ts";
 import { Exec, ExecReference, type StartOptions } from "./exec.ts";
 import { Files } from "./files.ts";
 import { Network } from "./network.ts";
@@ -88,7 +87,7 @@ export class SandboxReference {
    * @returns its exit code and its output, at most `maxOutputBytes` of each channel (default 1 MiB, at most 16 MiB)
    */
   async exec(argv: readonly string[], options: RunOptions = {}): Promise<ExecResult> {
-    const { signal, id = newRequestId(), ...request } = options;
+    const { signal, id = this.api.transport.newId(), ...request } = options;
     const json = { argv: [...argv], ...request, id };
     checkCommand(json);
     const how = { method: "POST", path: this.#path("/exec"), answerDeadlineMs: 0, signal } as const;
@@ -98,7 +97,7 @@ export class SandboxReference {
   /** Starts a command as an API request has it, and leaves it alone. Aborted meanwhile, it leaves no command behind. */
   async startDetached(request: ExecRequest, options: CallOptions = {}): Promise<ExecInfo> {
     checkCommand(request);
-    const { id = newRequestId() } = request;
+    const { id = this.api.transport.newId() } = request;
     const json = { ...request, id };
     return this.api.undone(id, options, () =>
       this.api.json({ method: "POST", path: this.#path("/execs"), json, ...options }),
@@ -187,7 +186,7 @@ export class SandboxReference {
 
   /** Captures the sandbox as it is now. The sandbox goes on. Aborted meanwhile, no capture is left. */
   capture(options: CallOptions = {}): Promise<Capture> {
-    const request = newRequestId();
+    const request = this.api.transport.newId();
     const how = { method: "POST", path: this.#path("/captures"), request, ...options } as const;
     return this.api.undone(request, options, () => this.api.json(how));
   }

@@ -100,6 +100,8 @@ export class Peer {
 export interface TestServer extends AsyncDisposable {
   folder: string;
   socket: string;
+  /** With `tcp`: its URL. */
+  origin: string;
   /** Paths and headers of plain requests. */
   requests: { method: string; url: string; headers: IncomingMessage["headers"] }[];
   peers: Peer[];
@@ -108,13 +110,18 @@ export interface TestServer extends AsyncDisposable {
 export interface TestScript {
   http?: (request: IncomingMessage, response: ServerResponse) => void;
   peer?: (peer: Peer) => void | Promise<void>;
+  /** No WebSocket opens. */
+  refuseUpgrades?: boolean;
 }
 
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }
 
-export async function startServer(script: TestScript, at?: string): Promise<TestServer> {
+export async function startServer(
+  script: TestScript,
+  { at, tcp = false }: { at?: string | undefined; tcp?: boolean } = {},
+): Promise<TestServer> {
   const folder = at ?? mkdtempSync(join(tmpdir(), "thaw-server-"));
   const socket = join(folder, "thaw.sock");
   const requests: TestServer["requests"] = [];
@@ -124,18 +131,24 @@ export async function startServer(script: TestScript, at?: string): Promise<Test
     if (script.http) script.http(request, response);
     else response.writeHead(204).end();
   });
-  const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+  const verifyClient = (): boolean => script.refuseUpgrades !== true;
+  const sockets = new WebSocketServer({ server, verifyClient, perMessageDeflate: false });
   sockets.on("connection", (ws, request) => {
     const peer = new Peer(ws, request);
     peers.push(peer);
     void script.peer?.(peer);
   });
-  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  await new Promise<void>((resolve) => {
+    if (tcp) server.listen(0, "127.0.0.1", resolve);
+    else server.listen(socket, resolve);
+  });
+  const address = server.address();
+  const origin = typeof address === "object" ? `http://127.0.0.1:${address?.port}` : "";
   const stop = async (): Promise<void> => {
     for (const { ws } of peers) ws.terminate();
     server.closeAllConnections();
     await new Promise<void>((resolve) => server.close(() => resolve()));
     if (at === undefined) rmSync(folder, { recursive: true, force: true });
   };
-  return { folder, socket, requests, peers, [Symbol.asyncDispose]: stop };
+  return { folder, socket, origin, requests, peers, [Symbol.asyncDispose]: stop };
 }

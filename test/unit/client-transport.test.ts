@@ -199,7 +199,7 @@ describe("a daemon that somebody else starts", () => {
     await expect(new Thaw(reach).snapshots.get("node")).rejects.toMatchObject({ code: "daemon-unreachable" });
     rmSync(reach.socket);
     const script: TestScript = { http: (_request, response) => sendJson(response, 200, { id: "s1" }) };
-    await using server = await startServer(script, folder);
+    await using server = await startServer(script, { at: folder });
     expect(await asked).toEqual({ id: "s1" });
     expect(server.requests.length).toBe(1);
   });
