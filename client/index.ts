@@ -114,6 +114,7 @@ export { findDaemonLog } from "./daemon-log.ts";
 export { describeNoAnswer, systemCode, ThawError, type ThawErrorOptions } from "./errors.ts";
 export { type Change, changesOf } from "./follow/changes.ts";
 export { type FollowedClient, Follower, type FollowOptions, type ListKind } from "./follow/host.ts";
+export { lineageOf, type Relative } from "./follow/lineage.ts";
 export { addSample, type HostState, newHost, type Trouble, troubleOf, type Usage } from "./follow/state.ts";
 export { hostDaemon } from "./host-daemon.ts";
 export { installDaemon } from "./install.ts";

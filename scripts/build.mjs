@@ -1,4 +1,4 @@
-// Bundles the CLI, the daemon, the client and the Action into dist/, beside the static Rust programs and the templates they come with.
+// Bundles the CLI, the daemon, the client, the Action and the web page into dist/, beside the static Rust programs and the templates they come with.
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { buildPage } from "./build-page.ts";
 import { builtFrom } from "./built-from.ts";
 import { bundle } from "./bundle.ts";
 import { bundledLicenses } from "./bundled-licenses.ts";
@@ -35,6 +36,7 @@ const inputs = new Set(
         out: staged,
         entries: { "action/main": "action/main.ts", "action/post": "action/post.ts" },
       }),
+      buildPage({ root, out: join(staged, "web") }),
     ])
   ).flat(),
 );

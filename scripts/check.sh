@@ -6,6 +6,7 @@ export PATH="$PWD/node_modules/.bin:$PATH"
 . scripts/rust.sh
 biome ci --error-on-warnings
 tsc -p .
+tsc -p web
 for crate in guest runners/native; do
   (cd "$crate" && cargo fmt --check && cargo clippy --release --quiet --all-targets -- -D warnings)
 done

@@ -17,7 +17,7 @@ import { keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
 import { listRows, matches } from "../../../cli/tui/state/rows.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
-import { lineageOf } from "../../../cli/tui/views/failures/lineage.ts";
+import { lineageLines } from "../../../cli/tui/views/failures/lineage.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";
 import { changesOf, GLOBAL_KEYS, newHost } from "../../../client/index.ts";
 import { dashboard, now, sandbox, snapshot } from "./world.ts";
@@ -74,7 +74,7 @@ test("a failure's lineage goes from its template to replays and their forks", ()
     sandbox({ id: "f3", name: "round", from: "fork of round" }),
   ];
   const sandboxes = new Map([...host.sandboxes, ...forks.map((each) => [each.id, each] as const)]);
-  const lines = lineageOf(capture, { ...host, sandboxes }).map((line) =>
+  const lines = lineageLines(capture, { ...host, sandboxes }).map((line) =>
     line
       .map(({ text }) => text)
       .join("")

@@ -9,7 +9,7 @@ import { heading, pairs, plain, shortAge } from "../common.ts";
 import { processLines } from "../process-lines.ts";
 import type { Pane } from "../view.ts";
 import { compare } from "./compare.ts";
-import { lineageOf } from "./lineage.ts";
+import { lineageLines } from "./lineage.ts";
 import { describePlace, describeReplay, type FailureRow } from "./row.ts";
 
 const BAR = 20;
@@ -109,7 +109,7 @@ const machine: Pane<FailureRow> = {
 const lineage: Pane<FailureRow> = {
   title: "Lineage",
   lines: ({ capture, context }, { hosts }) =>
-    lineageOf(
+    lineageLines(
       capture,
       hosts.find((host) => host.context === context),
     ),

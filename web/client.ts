@@ -1,0 +1,5 @@
+/** The daemon that this page came from. */
+import { Thaw } from "../client/browser.ts";
+import { sessionEnded } from "./state/session.ts";
+
+export const thaw = new Thaw({ onNotAuthenticated: sessionEnded });

@@ -1,0 +1,83 @@
+/** Commands as they are typed in a terminal, and buttons that do the same. */
+import { type ReactNode, useState } from "react";
+import { visibleText } from "../../api/clean-text.ts";
+import { quoteWord } from "../../api/ending.ts";
+import { ask, type Question } from "../shell/dialog.tsx";
+import { startTask, type TaskRequest } from "../state/tasks.ts";
+
+/** The command line for these words behind `thaw`. */
+export function commandLine(args: readonly string[]): string {
+  return ["thaw", ...args.map(quoteWord)].join(" ");
+}
+
+const COPIED_MS = 1500;
+
+export function CopyButton({ text, what = text }: { text: string; what?: string }) {
+  const [said, setSaid] = useState<string>();
+  const copy = async (): Promise<void> => {
+    try {
+      await navigator.clipboard.writeText(text);
+      setSaid("copied");
+    } catch {
+      setSaid("can't copy");
+    }
+    setTimeout(() => setSaid(undefined), COPIED_MS);
+  };
+  return (
+    <button type="button" className="copy" aria-label={`Copy ${visibleText(what)}`} onClick={() => void copy()}>
+      {said ?? "copy"}
+    </button>
+  );
+}
+
+export function CommandText({ args }: { args: readonly string[] }) {
+  const line = commandLine(args);
+  return (
+    <span className="command">
+      <code>{visibleText(line)}</code>
+      <CopyButton text={line} />
+    </span>
+  );
+}
+
+export interface Action extends TaskRequest {
+  label: string;
+  /** A key of the dashboard that starts it. */
+  shortcut?: string;
+  /** Asked before it is done: what is lost. */
+  question?: Question;
+  /** Why it can't be done. */
+  refusal?: string | undefined;
+  isDangerous?: boolean;
+  isPrimary?: boolean;
+  /** Beside the button, such as a number. */
+  extra?: ReactNode;
+  /** Runs when it went well. */
+  done?: () => void;
+}
+
+export async function act({ question, done, ...request }: Action): Promise<void> {
+  if (question !== undefined && !(await ask(question))) return;
+  if (await startTask(request)) done?.();
+}
+
+/** A button, and beneath it the command that does the same. */
+export function ActionButton({ action }: { action: Action }) {
+  const { label, args, refusal, isDangerous, isPrimary, shortcut, extra } = action;
+  return (
+    <div className="action">
+      <button
+        type="button"
+        className={isPrimary ? "primary" : isDangerous ? "danger" : undefined}
+        disabled={refusal !== undefined}
+        aria-keyshortcuts={shortcut === "return" ? "Enter" : shortcut}
+        onClick={() => void act(action)}
+      >
+        {label}
+        {shortcut !== undefined && shortcut.length === 1 && <kbd>{shortcut}</kbd>}
+      </button>
+      {extra}
+      {refusal === undefined ? <CommandText args={args} /> : <span className="dim">{refusal}</span>}
+    </div>
+  );
+}

@@ -1,0 +1,32 @@
+import { getRouteApi } from "@tanstack/react-router";
+import { Age } from "../../parts/age.tsx";
+import type { Action } from "../../parts/command.tsx";
+import { DetailLayout, Facts } from "../../parts/detail.tsx";
+import { Empty } from "../../parts/states.tsx";
+import { Text } from "../../parts/text.tsx";
+import { useHost } from "../../state/page-host.ts";
+
+const ACTIONS: readonly Action[] = [];
+
+export function Detail() {
+  const route = getRouteApi("/sandboxes/$id");
+  const { id } = route.useParams();
+  const { tab } = route.useSearch();
+  const sandbox = useHost(({ sandboxes }) => sandboxes.get(id));
+  if (sandbox === undefined) return <Empty>This host has no sandbox {id}.</Empty>;
+  const facts = [
+    ["State", sandbox.state],
+    ["From", <Text key="from" text={sandbox.from} />],
+    ["Isolation", sandbox.isolation],
+    ["Created", <Age key="age" time={sandbox.createdAt} />],
+  ] as const;
+  return (
+    <DetailLayout
+      back={{ to: "/sandboxes", title: "Sandboxes" }}
+      title={<Text text={sandbox.name} />}
+      actions={ACTIONS}
+      tab={tab}
+      tabs={[{ id: "about", title: "About", content: () => <Facts facts={facts} /> }]}
+    />
+  );
+}
