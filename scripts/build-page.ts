@@ -19,17 +19,25 @@ export async function buildPage({ root, out }: { root: string; out: string }): P
         if (file.type === "chunk") for (const id of file.moduleIds) inputs.add(id);
     },
   };
+  const noNode: Plugin = {
+    name: "no-node",
+    enforce: "pre",
+    resolveId: {
+      filter: { id: /^node:/ },
+      handler(source, importer) {
+        throw new Error(`${importer} imports ${source}, which a page does not have`);
+      },
+    },
+  };
   await build({
     ...config,
     configFile: false,
-    plugins: [collect],
+    plugins: [noNode, collect],
     build: { ...config.build, outDir: out },
   });
   const files = readdirSync(out, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   await Promise.all(files.map((entry) => compress(join(entry.parentPath, entry.name))));
-  return [...inputs]
-    .filter((id) => !id.startsWith("\0"))
-    .map((id) => relative(root, id.split("?")[0] ?? id));
+  return [...inputs].filter((id) => !id.startsWith("\0")).map((id) => relative(root, id.split("?")[0] ?? id));
 }
 
 async function compress(path: string): Promise<void> {

@@ -14,5 +14,12 @@ export default {
     assetsInlineLimit: 0,
     reportCompressedSize: false,
     license: false,
+    rolldownOptions: {
+      checks: { ineffectiveDynamicImport: false },
+      onLog(level, log, handle) {
+        // React's marks for servers
+        if (log.code !== "MODULE_LEVEL_DIRECTIVE") handle(level, log);
+      },
+    },
   },
 } satisfies UserConfig;

@@ -2,7 +2,8 @@
 
 import { defined } from "../../api/defined.ts";
 import { ThawError } from "../errors.ts";
-import type { Thaw } from "../thaw.ts";
+import { pause } from "../pause.ts";
+import type { ThawClient } from "../thaw-client.ts";
 import { type Change, changesOf } from "./changes.ts";
 import { type HostState, troubleOf } from "./state.ts";
 
@@ -24,8 +25,11 @@ const SLOW_MS = 5000;
 const SILENT_MS = 40_000;
 
 /** What a follower asks of a client. */
-export type FollowedClient = Pick<Thaw, "sandboxes" | "captures" | "snapshots" | "templates" | "events"> & {
-  host: Pick<Thaw["host"], "info" | "doctor">;
+export type FollowedClient = Pick<
+  ThawClient,
+  "sandboxes" | "captures" | "snapshots" | "templates" | "events"
+> & {
+  host: Pick<ThawClient["host"], "info" | "doctor">;
 };
 
 export interface FollowOptions {
@@ -42,19 +46,6 @@ export interface FollowOptions {
   /** The longest time between two attempts to reach the host. Default 5 s. */
   mostPauseMs?: number;
   signal: AbortSignal;
-}
-
-/** Waits; less when the signal aborts. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) return Promise.resolve();
-  const timer = setTimeout(resolve, ms);
-  const end = (): void => {
-    clearTimeout(timer);
-    resolve();
-  };
-  signal.addEventListener("abort", end, { once: true });
-  return promise.finally(() => signal.removeEventListener("abort", end));
 }
 
 interface Page {
@@ -182,7 +173,7 @@ export class Follower {
         clearTimeout(slow);
         this.#answered.resolve();
       }
-      await pause(pauseMs, this.#signal);
+      await pause(pauseMs, this.#signal).catch(() => {});
       pauseMs = Math.min(pauseMs * 2, this.#options.mostPauseMs ?? PAUSE_MS.most);
     }
   }

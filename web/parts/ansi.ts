@@ -67,7 +67,9 @@ function applySgr(before: Style, codes: readonly number[]): Style {
 }
 
 function classOf({ fg, bg, on }: Style): string {
-  return [...(fg === undefined ? [] : [`fg-${fg}`]), ...(bg === undefined ? [] : [`bg-${bg}`]), ...on].join(" ");
+  return [...(fg === undefined ? [] : [`fg-${fg}`]), ...(bg === undefined ? [] : [`bg-${bg}`]), ...on].join(
+    " ",
+  );
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: sequences begin with one

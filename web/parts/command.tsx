@@ -24,7 +24,12 @@ export function CopyButton({ text, what = text }: { text: string; what?: string 
     setTimeout(() => setSaid(undefined), COPIED_MS);
   };
   return (
-    <button type="button" className="copy" aria-label={`Copy ${visibleText(what)}`} onClick={() => void copy()}>
+    <button
+      type="button"
+      className="copy"
+      aria-label={`Copy ${visibleText(what)}`}
+      onClick={() => void copy()}
+    >
       {said ?? "copy"}
     </button>
   );

@@ -28,7 +28,11 @@ export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: Deta
   const [first] = tabs;
   const open = tabs.find(({ id }) => id === tab) ?? first;
   const show = (id: string): void =>
-    void navigate({ to: ".", search: ((before: object) => ({ ...before, tab: id })) as never, replace: true });
+    void navigate({
+      to: ".",
+      search: ((before: object) => ({ ...before, tab: id })) as never,
+      replace: true,
+    });
   const onKeyDown = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (step === 0 || open === undefined) return;

@@ -44,9 +44,7 @@ export function FilterBar({
           <span>{label}</span>
           <select
             value={search[name] ?? options[0]?.[0]}
-            onChange={(event) =>
-              set(name, event.target.value === options[0]?.[0] ? "" : event.target.value)
-            }
+            onChange={(event) => set(name, event.target.value === options[0]?.[0] ? "" : event.target.value)}
           >
             {options.map(([value, text]) => (
               <option key={value} value={value}>

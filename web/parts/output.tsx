@@ -7,7 +7,7 @@ export function Output({ lines, label }: { lines: readonly string[]; label: stri
   if (lines.length === 0) return <p className="dim">No output.</p>;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached by keys
-    <pre className="output" tabIndex={0} aria-label={label}>
+    <pre className="output" role="group" tabIndex={0} aria-label={label}>
       {parsed.map((pieces, line) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other name, and never move
         <span className="line" key={line}>

@@ -1,7 +1,16 @@
 /** A list of any length: only the rows in sight are drawn, each of them is a link. */
-import { type LinkProps, Link } from "@tanstack/react-router";
+import { Link, type LinkProps } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  memo,
+  type ReactNode,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { Guard } from "./states.tsx";
 
 export interface Column<T> {
@@ -130,13 +139,10 @@ export function Table<T>(props: TableProps<T>) {
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: keys move the focus among the links in it
     <div className="table" ref={frame} onKeyDown={onKeyDown}>
-      {/* biome-ignore lint/a11y/useSemanticElements: the rows in sight are placed by themselves */}
       <div role="table" aria-label={label} aria-rowcount={rows.length + 1}>
         <div role="rowgroup" className="head">
-          {/* biome-ignore lint/a11y/useFocusableInteractive: nothing to do with a heading */}
           <div role="row" style={{ gridTemplateColumns: tracks }}>
             {columns.map(({ title, align }) => (
-              // biome-ignore lint/a11y/useFocusableInteractive: nothing to do with a heading
               <span role="columnheader" key={title} className={align}>
                 {title}
               </span>

@@ -34,16 +34,19 @@ function Keys() {
     .map(({ shortcut = "", label }) => [showKey(shortcut), label] as const);
   return (
     <dl className="keys">
-      {[...own, ...global, ["1 … 5", "go to a view"] as const, ["⌘K ctrl-K", "go to anything by its name"] as const].map(
-        ([keys, what]) => (
-          <div key={keys}>
-            <dt>
-              <kbd>{keys}</kbd>
-            </dt>
-            <dd>{what}</dd>
-          </div>
-        ),
-      )}
+      {[
+        ...own,
+        ...global,
+        ["1 … 5", "go to a view"] as const,
+        ["⌘K ctrl-K", "go to anything by its name"] as const,
+      ].map(([keys, what]) => (
+        <div key={keys}>
+          <dt>
+            <kbd>{keys}</kbd>
+          </dt>
+          <dd>{what}</dd>
+        </div>
+      ))}
     </dl>
   );
 }

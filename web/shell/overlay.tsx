@@ -7,7 +7,11 @@ export function Overlay({
   name,
   label,
   children,
-}: { name: "palette" | "help"; label: string; children: () => ReactNode }) {
+}: {
+  name: "palette" | "help";
+  label: string;
+  children: () => ReactNode;
+}) {
   const isOpen = useValue(overlay) === name;
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {

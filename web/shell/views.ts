@@ -1,5 +1,5 @@
 /** The views, in the order of the dashboard. */
-import { type HostState } from "../../client/follow/state.ts";
+import type { HostState } from "../../client/follow/state.ts";
 
 export interface ViewLink {
   to: "/sandboxes" | "/failures" | "/snapshots" | "/templates" | "/hosts";

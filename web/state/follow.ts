@@ -32,7 +32,7 @@ document.addEventListener("visibilitychange", () => {
 /** Whether what the lists and the palette read of a thing is there: a daemon of another version may send what we do not know. */
 export function isReadable(kind: string, thing: unknown): boolean {
   try {
-    const { id, name, createdAt, tags, exec } = thing as Record<string, never>;
+    const { id, name, createdAt, tags, exec } = thing as Record<string, unknown>;
     const isText = (text: unknown): boolean => typeof text === "string";
     switch (kind) {
       case "templates":

@@ -64,7 +64,13 @@ export function Case({ capture }: { capture: Capture }) {
   const run =
     ci?.runId === undefined
       ? undefined
-      : [ci.workflow, ci.runId, `attempt ${ci.attempt ?? "1"}`, ci.job && `job ${ci.job}`, ci.step && `step ${ci.step}`]
+      : [
+          ci.workflow,
+          ci.runId,
+          `attempt ${ci.attempt ?? "1"}`,
+          ci.job && `job ${ci.job}`,
+          ci.step && `step ${ci.step}`,
+        ]
           .filter(Boolean)
           .join(", ");
   return (
@@ -73,7 +79,10 @@ export function Case({ capture }: { capture: Capture }) {
       <Facts
         facts={[
           ["Command", <Text key="command" className="mono" text={commandOf(capture, 1000)} />],
-          ["Ended", <Text key="ended" className="bad" text={formatCapturedEnd(capture) ?? capture.trigger} />],
+          [
+            "Ended",
+            <Text key="ended" className="bad" text={formatCapturedEnd(capture) ?? capture.trigger} />,
+          ],
           [
             "Captured",
             <span key="captured">

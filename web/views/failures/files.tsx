@@ -62,8 +62,7 @@ function FileContent({ id, path, listing }: { id: string; path: string; listing:
     enabled: entry.type === "file",
   });
   if (entry.type !== "file") return <p className="dim">This is a {entry.type}; it has no content to show.</p>;
-  if (content.error !== null)
-    return <Failed error={content.error} retry={() => void content.refetch()} />;
+  if (content.error !== null) return <Failed error={content.error} retry={() => void content.refetch()} />;
   if (content.data === undefined) return <Loading what="the file" />;
   if (content.data === null) return <p className="dim">This file is not text.</p>;
   return (

@@ -15,8 +15,7 @@ function Name({ node: { text, kind, id, isThis } }: { node: Relative }) {
         {name}
       </Link>
     );
-  const to =
-    kind === "sandbox" ? "/sandboxes/$id" : kind === "snapshot" ? "/snapshots/$id" : "/failures/$id";
+  const to = kind === "sandbox" ? "/sandboxes/$id" : kind === "snapshot" ? "/snapshots/$id" : "/failures/$id";
   return (
     <Link to={to} params={{ id }}>
       {name}

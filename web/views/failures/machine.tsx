@@ -13,7 +13,8 @@ export function Machine({ capture }: { capture: Capture }) {
       <p className="dim">
         {resources.cpus} cpu, {formatSize(resources.memoryMib * 2 ** 20)}, {isolation}, kernel{" "}
         <Text text={needs.kernel} />
-        {!disk.writtenOut && "; files were not written out before the freeze: its disk may be older than its memory"}
+        {!disk.writtenOut &&
+          "; files were not written out before the freeze: its disk may be older than its memory"}
       </p>
       <h2>Processes</h2>
       {processes.length === 0 ? (

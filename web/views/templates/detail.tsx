@@ -13,9 +13,7 @@ export function Detail() {
   const { tab } = route.useSearch();
   const found = useHost(({ templates }) => templates.find((template) => template.name === name));
   if (found === undefined) return <Empty>This host has no template {name}.</Empty>;
-  const facts = [
-    ["Name", found.name],
-  ] as const;
+  const facts = [["Name", found.name]] as const;
   return (
     <DetailLayout
       back={{ to: "/templates", title: "Templates" }}

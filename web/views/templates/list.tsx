@@ -17,12 +17,7 @@ const link = ({ name }: Template) => ({ to: "/templates/$name", params: { name }
 export function List() {
   const search = getRouteApi("/templates").useSearch();
   const all = useHost(({ templates }) => templates);
-  const rows = useMemo(
-    () =>
-      all
-        .filter(({ name }) => matches(name, search.q ?? "")),
-    [all, search.q],
-  );
+  const rows = useMemo(() => all.filter(({ name }) => matches(name, search.q ?? "")), [all, search.q]);
   return (
     <>
       <FilterBar search={search} shown={rows.length} all={all.length} />
