@@ -30,26 +30,53 @@ export const snapshot = z.object({
 
 export const snapshotList = z.object({ snapshots: z.array(snapshot), ...listEnd });
 
+/** A machine that is kept after a step of a template, so that the next build can start there. */
+export const templateStep = z.object({
+  id: z.string(),
+  /** `boot`, `files` or `setup: NAME`. */
+  name: z.string(),
+  createdAt: z.string(),
+  /** When a build last used it. */
+  usedAt: z.string(),
+  /** Bytes on disk. A file that several steps share is counted with the oldest of them. */
+  bytes: z.int(),
+  /** Why a prune would remove it; null: it stays. */
+  prunable: z.string().nullable(),
+  /** Bytes that a prune would free with it. */
+  freesBytes: z.int(),
+});
+
 export const template = z.object({
   name: z.string(),
   description: z.string(),
   /** The tag a build gives, e.g. `node:24`. */
   tag: z.string(),
+  /** Empty when the host does not know it: it has no recipe of a template that was built of a client's. */
   from: z.string(),
   resources,
-  /** The snapshot built from this very recipe, when there is one. */
+  /** Whether the recipe is shipped with the daemon. */
+  shipped: z.boolean(),
+  /** The snapshot built from this very recipe, when there is one. Without the recipe, the newest that was built of a template of this name. */
   snapshot: z.string().nullable(),
+  /** When `snapshot` was built. */
+  builtAt: z.string().nullable(),
+  /** Bytes on disk of all snapshots that were built of a template of this name on this host, holes not counted. */
+  storedBytes: z.int(),
+  /** Machines kept after its steps. Templates that begin alike share them. */
+  steps: z.array(templateStep),
 });
 
+const recipeText = z.string().max(262_144);
 export const buildRequest = z
   .object({
     template: z.string().max(64).optional(),
-    recipe: z.string().max(262_144).optional(),
+    recipe: recipeText.optional(),
     /** Files that the recipe places in its machine, by path. */
     files: templateFiles.optional(),
     force: z.boolean().default(false),
   })
   .refine((b) => (b.template === undefined) !== (b.recipe === undefined), "give template or recipe");
+export const describeRequest = z.object({ recipe: recipeText, files: templateFiles.optional() });
 
 export const templateName = z.string().min(1).max(64);
 export const templatePruneReport = z.object({ dryRun: z.boolean(), steps: z.array(removal) });
@@ -68,6 +95,7 @@ export const verifyReport = z.object({
 export type Snapshot = z.infer<typeof snapshot>;
 export type SnapshotList = z.infer<typeof snapshotList>;
 export type Template = z.infer<typeof template>;
+export type DescribeRequest = z.input<typeof describeRequest>;
 export type BuildRequest = z.input<typeof buildRequest>;
 export type FreezeRequest = z.input<typeof freezeRequest>;
 export type TemplatePruneReport = z.infer<typeof templatePruneReport>;

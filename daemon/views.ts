@@ -1,5 +1,6 @@
 /** The engine's objects in the API's shapes. */
 
+import type { Resources } from "../api/machine.ts";
 import type { Capture, Exec, Sandbox, Snapshot, Template } from "../api/schema.ts";
 import type { StoredCapture } from "../engine/captures/store.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -8,7 +9,7 @@ import { shownReason } from "../engine/sandboxes/end-state.ts";
 import type { Sandbox as EngineSandbox } from "../engine/sandboxes/sandbox.ts";
 import type { StoredSnapshot } from "../engine/snapshots/store.ts";
 import { tagOf } from "../engine/sources.ts";
-import type { Recipe } from "../engine/templates/recipe.ts";
+import type { KnownTemplate } from "../engine/templates/known.ts";
 
 export function execView({ record }: EngineExec): Exec {
   const { id, sandbox, argv, cwd, user, tty, state, startedAt, endedAt, exit, captured, error } = record;
@@ -58,14 +59,37 @@ export async function captureView(engine: Engine, { id, manifest, file }: Stored
   return { ...file, storedBytes, notes, replays: check.best };
 }
 
-export async function templateView(engine: Engine, recipe: Recipe): Promise<Template> {
-  const { cpus, memory, disk } = recipe.resources;
+export function templateView(known: KnownTemplate, tags: Map<string, string>): Template {
+  const { name, recipe, outline, shipped, snapshot, snapshots, steps } = known;
+  const ownTags = [...tags].filter(([, id]) => id === snapshot?.id).map(([tag]) => tag);
   return {
-    name: recipe.name,
-    description: recipe.description,
-    tag: tagOf(recipe),
-    from: recipe.from,
-    resources: { cpus, memoryMib: memory, diskMib: disk },
-    snapshot: (await engine.sources.built(recipe))?.id ?? null,
+    name,
+    description: (recipe ?? outline)?.description ?? "",
+    tag: recipe === null ? (ownTags[0] ?? name) : tagOf(recipe),
+    from: (recipe ?? outline)?.from ?? "",
+    resources: resourcesOf(known),
+    shipped,
+    snapshot: snapshot?.id ?? null,
+    builtAt: snapshot?.manifest.createdAt ?? null,
+    storedBytes: snapshots
+      .flatMap(({ manifest }) => manifest.parts)
+      .reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    steps: steps.map(({ step, bytes, removal }) => ({
+      ...{ id: step.id, name: step.name, createdAt: step.createdAt, bytes },
+      usedAt: new Date(step.usedAtMs).toISOString(),
+      prunable: removal?.reason ?? null,
+      freesBytes: removal?.bytes ?? 0,
+    })),
   };
+}
+
+/** Of a template without a recipe: what was built of it last. There is at least a snapshot or a step. */
+function resourcesOf({ recipe, snapshots, steps }: KnownTemplate): Resources {
+  if (recipe !== null) {
+    const { cpus, memory, disk } = recipe.resources;
+    return { cpus, memoryMib: memory, diskMib: disk };
+  }
+  const made = snapshots[0]?.manifest ?? steps.at(-1)?.step;
+  if (made === undefined) throw new Error("a template without a recipe has a snapshot or a step");
+  return made.resources;
 }

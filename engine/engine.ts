@@ -46,7 +46,7 @@ import type { Sandbox } from "./sandboxes/sandbox.ts";
 import type { SnapshotStore, StoredSnapshot } from "./snapshots/store.ts";
 import { type ResolveOptions, type SourceRequest, Sources } from "./sources.ts";
 import { Quarantine, quarantineProbe } from "./state/quarantine.ts";
-import type { Recipe } from "./templates/recipe.ts";
+import { type KnownTemplate, knownTemplate, knownTemplates } from "./templates/known.ts";
 import { shippedRecipes } from "./templates/shipped.ts";
 import { traced } from "./tracing.ts";
 import { build } from "./verbs/build.ts";
@@ -376,8 +376,23 @@ export class Engine {
     await sandbox.persist();
   }
 
-  async recipes(): Promise<Recipe[]> {
-    return shippedRecipes(this.#templatesDir);
+  /** The shipped templates, and others that were built here. */
+  async templates(): Promise<KnownTemplate[]> {
+    return knownTemplates(this.#known, await shippedRecipes(this.#templatesDir));
+  }
+
+  /** A recipe that a client has, as the list of templates has its own. */
+  async template(source: SourceRequest): Promise<KnownTemplate> {
+    return knownTemplate(this.#known, await this.sources.recipe(source));
+  }
+
+  get #known(): Parameters<typeof knownTemplate>[0] {
+    const { sources, snapshots, archive } = this;
+    return {
+      ...{ store: snapshots, steps: archive.steps },
+      built: (recipe) => sources.built(recipe),
+      incompatible: (snapshot) => sources.incompatible(snapshot),
+    };
   }
 
   /** What takes the disk of the state folder. */

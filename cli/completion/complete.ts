@@ -50,7 +50,8 @@ function findKind(words: readonly string[]): NameKind | undefined {
   if (verb === "capture" && second !== "ls" && words.length > 2) return "capture";
   if (verb === "port") return words.length === 2 ? "sandbox" : undefined;
   if (verb === "network") return words.length === 3 ? "sandbox" : undefined;
-  if (verb === "template" && ["build", "show", "rm"].includes(second)) return "template";
+  if (verb === "template" && second === "build") return "template";
+  if (verb === "template" && ["show", "rm"].includes(second)) return "known template";
   if (verb === "context" && ["use", "rm"].includes(second)) return "context";
   if (verb === "snapshot" && ["inspect", "tag", "rm", "verify"].includes(second)) return "snapshot";
   return undefined;

@@ -1,8 +1,8 @@
 import type { Thaw } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 
-/** What can be named. */
-export type NameKind = "sandbox" | "template" | "snapshot" | "capture" | "run" | "context";
+/** What can be named. `template`: one that can be built; `known template`: also those that were built of a recipe elsewhere. */
+export type NameKind = "sandbox" | "template" | "known template" | "snapshot" | "capture" | "run" | "context";
 
 const DEADLINE_MS = 1000;
 /** A shell puts a completed word onto its command line as it is, and a guest names its files. */
@@ -11,7 +11,10 @@ const HARMLESS = /^[\p{L}\p{N}._+@%=,-]+$/u;
 async function askNames(client: Thaw, kind: Exclude<NameKind, "run" | "context">): Promise<string[]> {
   const options = { signal: AbortSignal.timeout(DEADLINE_MS) };
   if (kind === "sandbox") return (await client.sandboxes.list(options)).map(({ name }) => name);
-  if (kind === "template") return (await client.templates.list(options)).map(({ name }) => name);
+  if (kind === "template" || kind === "known template")
+    return (await client.templates.list(options))
+      .filter(({ shipped }) => shipped || kind === "known template")
+      .map(({ name }) => name);
   if (kind === "capture") {
     const { captures } = await client.captures.list({}, options);
     return [...(captures.length === 0 ? [] : ["latest"]), ...captures.map(({ id }) => id)];
@@ -36,7 +39,9 @@ export async function listNames(kind: NameKind): Promise<string[]> {
   if (kind === "run") return readProjectNames("runs");
   if (kind === "context") return listContexts().catch(() => []);
   const known = await withClient((client) => askNames(client, kind), { autostart: false }).catch(() => []);
-  return kind === "template" ? [...new Set([...(await readProjectNames("templates")), ...known])] : known;
+  return kind.endsWith("template")
+    ? [...new Set([...(await readProjectNames("templates")), ...known])]
+    : known;
 }
 
 /**

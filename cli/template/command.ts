@@ -1,9 +1,11 @@
 import { projectFileOption } from "../arguments/project-file.ts";
-import { addListingFlags, type ListingFlags } from "../format/listing.ts";
+import { addListingFlags } from "../format/listing.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
 import type { BuildFlags } from "./build.ts";
 import type { InitFlags } from "./init.ts";
+import type { TemplateListFlags } from "./list.ts";
+import type { ShowFlags } from "./show.ts";
 
 export const define: Define = (command, exit) => {
   command
@@ -40,20 +42,37 @@ export const define: Define = (command, exit) => {
       await build(template, flags);
       exit(0);
     });
-  addListingFlags(command.command("ls").description("list templates"), "the templates", "names")
-    .addHelpText("after", "\nExample:\n  $ thaw template ls")
-    .action(async (flags: ListingFlags) => {
+  addListingFlags(
+    command
+      .command("ls")
+      .description(
+        "list the templates of the project file, the shipped ones, and others that were built here",
+      )
+      .addOption(projectFileOption()),
+    "the templates",
+    "names",
+  )
+    .addHelpText(
+      "after",
+      `
+SIZE is what the snapshots that were built of a template have on the disk. STEPS are the machines that are kept after its steps, and their size.
+
+Example:
+  $ thaw template ls`,
+    )
+    .action(async (flags: TemplateListFlags) => {
       const { list } = await import("./list.ts");
       await list(flags);
       exit(0);
     });
   command
     .command("show")
-    .description("show a template")
-    .argument("<name>", "its name")
+    .description("show a template, what is built of it, and its kept steps")
+    .argument("<name|path|url>", "as of `thaw template build`, or the name of one that was built here")
+    .addOption(projectFileOption())
     .option("--json", "print the template as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw template show python")
-    .action(async (name: string, flags: { json?: boolean }) => {
+    .action(async (name: string, flags: ShowFlags) => {
       const { show } = await import("./show.ts");
       await show(name, flags);
       exit(0);

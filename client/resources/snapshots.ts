@@ -1,5 +1,6 @@
 import type {
   BuildRequest,
+  DescribeRequest,
   Snapshot,
   SnapshotList,
   Template,
@@ -16,7 +17,9 @@ import {
 } from "../api-calls.ts";
 import { type PageOptions, pageParameters } from "../pages.ts";
 
-/** Recipes that ship with the daemon. */
+const OF_OLDER_DAEMONS = { shipped: true, builtAt: null, storedBytes: 0, steps: [] };
+
+/** Recipes that ship with the daemon, and what was built of others. */
 export class Templates {
   readonly #api: ApiCalls;
 
@@ -26,8 +29,16 @@ export class Templates {
 
   async list(options?: CallOptions): Promise<Template[]> {
     const path = "/v1/templates";
-    return (await this.#api.with<{ templates: Template[] }>("templates", { method: "GET", path, ...options }))
-      .templates;
+    const call = { method: "GET", path, ...options } as const;
+    const { templates } = await this.#api.with<{ templates: Template[] }>("templates", call);
+    // A daemon of an older version has the shipped ones only, and says less of them.
+    return templates.map((one) => ({ ...OF_OLDER_DAEMONS, ...one }));
+  }
+
+  /** A recipe of the client's as the host's list has its own: whether it is built here, with which sizes. */
+  async describe(request: DescribeRequest, options?: CallOptions): Promise<Template> {
+    const how = { method: "POST", path: "/v1/templates/describe", json: request } as const;
+    return (await this.#api.json<{ template: Template }>({ ...how, ...options })).template;
   }
 
   /** Builds a template into a snapshot. One that was built before is answered at once, unless `force` is set. */

@@ -110,7 +110,14 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/templates": {
     id: "listTemplates",
     tag: "snapshots",
-    summary: "List the shipped templates",
+    summary: "List the shipped templates, and others that were built here",
+  },
+  "POST /v1/templates/describe": {
+    ...{ id: "describeTemplate", rights: "read", tag: "snapshots" },
+    ...{
+      summary: "Describe a client's template as the list does",
+      example: { recipe: "name: shop\nfrom: debian:bookworm\n" },
+    },
   },
   "POST /v1/templates/build": {
     ...{

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   buildRequest,
+  describeRequest,
   pruneRequest,
   template,
   templateName,
@@ -18,8 +19,17 @@ export function templateRoutes(app: App, { engine, requests }: DaemonContext): v
     "/v1/templates",
     { schema: { response: { 200: z.object({ templates: z.array(template) }) } } },
     async () => {
-      const recipes = await engine.recipes();
-      return { templates: await Promise.all(recipes.map((recipe) => templateView(engine, recipe))) };
+      const [known, tags] = await Promise.all([engine.templates(), engine.snapshots.tags()]);
+      return { templates: known.map((one) => templateView(one, tags)) };
+    },
+  );
+
+  app.post(
+    "/v1/templates/describe",
+    { schema: { body: describeRequest, response: { 200: z.object({ template }) } } },
+    async (request) => {
+      const [known, tags] = await Promise.all([engine.template(request.body), engine.snapshots.tags()]);
+      return { template: templateView(known, tags) };
     },
   );
 

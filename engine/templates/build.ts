@@ -37,6 +37,7 @@ export async function buildTemplate(
   const plan = { subject: recipe.name, resources, kernel: { suite }, disks: [base.disk] };
   const about = {
     template: { name: recipe.name, buildKey: key },
+    recipe: { from: recipe.from, description: recipe.description },
     ...{ variantOf: null, bootedFrom: null },
     warm: recipe.warm.map((step) => step.run),
     defaults: {

@@ -90,6 +90,19 @@ function withBytes(all: readonly KeptStep[], reasons: ReadonlyMap<string, string
   });
 }
 
+/** Bytes of each step, by its id. A file that several steps share is counted with the oldest of them. */
+export function bytesOfSteps(all: readonly KeptStep[]): Map<string, number> {
+  const counted = new Set<string>();
+  const oldestFirst = all.toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+  return new Map(
+    oldestFirst.map(({ id, files }) => {
+      const own = files.filter(({ inode }) => !counted.has(inode));
+      for (const { inode } of own) counted.add(inode);
+      return [id, sum(own)];
+    }),
+  );
+}
+
 function sum(files: readonly { bytes: number }[]): number {
   return files.reduce((all, { bytes }) => all + bytes, 0);
 }

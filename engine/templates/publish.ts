@@ -6,11 +6,18 @@ import type { Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { writeAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
-import { readRecord, recordKind, writeRecord } from "../state/record.ts";
+import { readRecord, recordKind, valueOrNull, writeRecord } from "../state/record.ts";
 
 /** In the folder of a snapshot that was built of steps; no part of it. */
 const STEPS_FILE = "steps.json";
 const stepsKind = recordKind("steps of a snapshot", z.object({ keys: z.array(z.string()) }));
+/** Like that, for a snapshot that was built of a recipe: what a list shows of the recipe. */
+const RECIPE_FILE = "recipe.json";
+const recipeKind = recordKind(
+  "recipe of a snapshot",
+  z.object({ from: z.string(), description: z.string() }),
+);
+export type RecipeOutline = z.infer<typeof recipeKind.shape>;
 
 export interface BuildOptions {
   onProgress: OnProgress;
@@ -21,8 +28,10 @@ export interface BuildOptions {
   force?: boolean;
 }
 
-/** What a snapshot's manifest says of its making. */
-export type About = Pick<Manifest, "template" | "variantOf" | "bootedFrom" | "warm" | "defaults">;
+/** What a snapshot's manifest says of its making, and the recipe's outline if it was built of one. */
+export interface About extends Pick<Manifest, "template" | "variantOf" | "bootedFrom" | "warm" | "defaults"> {
+  recipe?: RecipeOutline;
+}
 
 export function freezing(subject: string): Phase<StoredSnapshot> {
   return {
@@ -41,19 +50,30 @@ export async function publishBuilt(
   made: About & Pick<Manifest, "resources" | "needs"> & { steps?: readonly string[] },
   { request, signal }: BuildOptions,
 ): Promise<StoredSnapshot> {
-  const { steps, ...about } = made;
+  const { steps, recipe, ...about } = made;
+  const survives = { survives: "power-loss" } as const;
   if (request !== undefined) await writeAsked(draft, { request });
   if (steps !== undefined)
-    await writeRecord(join(draft, STEPS_FILE), stepsKind, { keys: [...steps] }, { survives: "power-loss" });
+    await writeRecord(join(draft, STEPS_FILE), stepsKind, { keys: [...steps] }, survives);
+  if (recipe !== undefined) await writeRecord(join(draft, RECIPE_FILE), recipeKind, recipe, survives);
   return store.publish(draft, { createdAt: new Date().toISOString(), ...about }, signal);
 }
 
-/** Keys of the steps that snapshots in the folder were made of, but for those of `without`. */
+/** The outline of the recipe that the snapshot in a folder was built of; null when the folder has none. */
+export async function outlineOf(dir: string): Promise<RecipeOutline | null> {
+  return valueOrNull(await readRecord(join(dir, RECIPE_FILE), recipeKind));
+}
+
+/** Keys of the steps that the snapshot in a folder was made of. */
+export async function stepKeysOf(dir: string): Promise<string[]> {
+  return valueOrNull(await readRecord(join(dir, STEPS_FILE), stepsKind))?.keys ?? [];
+}
+
+/** Keys of the steps that the snapshots in a folder were made of, except those of `without`. */
 export async function stepsOfSnapshots(
   dir: string,
   without: ReadonlySet<string> = new Set(),
 ): Promise<Set<string>> {
   const ids = (await completeEntries(dir)).filter((id) => !without.has(id));
-  const read = await Promise.all(ids.map((id) => readRecord(join(dir, id, STEPS_FILE), stepsKind)));
-  return new Set(read.flatMap((one) => (one.state === "ok" ? one.value.keys : [])));
+  return new Set((await Promise.all(ids.map((id) => stepKeysOf(join(dir, id))))).flat());
 }

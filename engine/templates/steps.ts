@@ -20,7 +20,7 @@ import { randomId } from "../ids.ts";
 import type { Progress } from "../progress.ts";
 import { completeEntries } from "../state/entries.ts";
 import { readRecord, recordKind, valueOrNull } from "../state/record.ts";
-import { chooseSteps, type StepRemoval } from "./choose-steps.ts";
+import { bytesOfSteps, chooseSteps, type KeptStep, type StepRemoval } from "./choose-steps.ts";
 
 /** Its time of change says when a build last used it. */
 const RECORD_FILE = "step.json";
@@ -58,6 +58,15 @@ type StepPart = z.infer<typeof stepPart>;
 export interface Step extends StepRecord {
   dir: string;
   usedAtMs: number;
+}
+
+/** A kept step as it is listed. */
+export interface StepReport {
+  step: Step;
+  /** On the disk. A file that several steps share is counted with the oldest of them. */
+  bytes: number;
+  /** What `prune` would free with it, and why; null: it stays. */
+  removal: StepRemoval | null;
 }
 
 /** A step to thaw from. Its files are there until this is disposed of. */
@@ -157,25 +166,45 @@ export class Steps {
     without?: ReadonlySet<string>;
   }): Promise<StepRemoval[]> {
     return this.#changing.run(async () => {
-      const { maxBytes, maxAge } = this.#context.budget();
-      const all = await this.list();
-      const needed = new Set(await this.#context.neededBy(without));
-      const others = all.filter(({ template }) => of !== null && of !== ANY && template !== of);
-      for (const { key } of others) needed.add(key);
-      const kept = await Promise.all(
-        all.map(async (step) => ({
-          ...step,
-          open: this.#open.includes(step.id),
-          files: await filesOf(step),
-        })),
-      );
-      const removals = chooseSteps(kept, {
-        ...{ maxBytes: maxBytes * 2 ** 20, maxAgeMs: maxAge, nowMs: Date.now(), needed },
-        unneededAfterMs: of === null ? null : of === ANY ? YOUNG_MS : -1,
-      });
+      const { removals } = await this.#choose(of, without);
       if (!dryRun) for (const { id } of removals) await this.remove(id);
       return removals;
     });
+  }
+
+  /** Every kept step with its size, and whether `prune` would remove it now. */
+  report(): Promise<StepReport[]> {
+    return this.#changing.run(async () => {
+      const { kept, removals } = await this.#choose(ANY, new Set());
+      const bytes = bytesOfSteps(kept);
+      return kept.map((step) => ({
+        ...{ step, bytes: bytes.get(step.id) ?? 0 },
+        removal: removals.find(({ id }) => id === step.id) ?? null,
+      }));
+    });
+  }
+
+  async #choose(
+    of: string | null,
+    without: ReadonlySet<string>,
+  ): Promise<{ kept: (Step & KeptStep)[]; removals: StepRemoval[] }> {
+    const { maxBytes, maxAge } = this.#context.budget();
+    const all = await this.list();
+    const needed = new Set(await this.#context.neededBy(without));
+    const others = all.filter(({ template }) => of !== null && of !== ANY && template !== of);
+    for (const { key } of others) needed.add(key);
+    const kept = await Promise.all(
+      all.map(async (step) => ({
+        ...step,
+        open: this.#open.includes(step.id),
+        files: await filesOf(step),
+      })),
+    );
+    const removals = chooseSteps(kept, {
+      ...{ maxBytes: maxBytes * 2 ** 20, maxAgeMs: maxAge, nowMs: Date.now(), needed },
+      unneededAfterMs: of === null ? null : of === ANY ? YOUNG_MS : -1,
+    });
+    return { kept, removals };
   }
 
   /** Out of sight by one rename, then away. */

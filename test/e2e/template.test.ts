@@ -11,6 +11,7 @@ import {
   findPaths,
   type Progress,
   type Snapshot,
+  type Template,
   type TemplatePruneReport,
   type TemplateRemoval,
   Thaw,
@@ -183,6 +184,24 @@ setup:
     // The download is kept: its server may be gone.
     server.close();
     expect((await run()).stdout).toBe("fetched\nsecond\nnobody\nnobody\nword\n");
+
+    const described = await thawJson<Template>(["template", "show", folder]);
+    expect(described).toMatchObject({ name: "placed", from: "debian:bookworm", shipped: false });
+    expect(described.snapshot).not.toBeNull();
+    expect(described.steps.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["boot", "files", "setup: look"]),
+    );
+    for (const { bytes } of described.steps) expect(bytes).toBeGreaterThan(0);
+    writeFileSync(join(folder, "broken.yaml"), "name: broken\nfrom: debian:none\n");
+    const project = join(folder, "thaw.yaml");
+    writeFileSync(project, "version: 1\ntemplates: { mine: template.yaml, broken: broken.yaml }\n");
+    const listed = await thaw(["template", "ls", "--file", project]);
+    expect(listed.exitCode, String(listed.stderr)).toBe(0);
+    expect(listed.stdout).toMatch(/^mine +placed +template\.yaml +debian:bookworm +\S+ ago /m);
+    expect(listed.stderr).toMatch(/template broken is left out: .*mistake/);
+    // Without the project file, the host knows its name, and what it was built of.
+    const known = (await thawJson<Template[]>(["template", "ls"])).find(({ name }) => name === "placed");
+    expect(known).toEqual({ ...described, snapshot: expect.any(String), builtAt: expect.any(String) });
   } finally {
     server.close();
     rmSync(folder, { recursive: true, force: true });
@@ -199,6 +218,7 @@ setup:
   expect(removed?.snapshots.toSorted()).toEqual(built.map(({ id }) => id).toSorted());
   // The booted machine is another template's too, or goes with these.
   expect(removed?.steps.length).toBeGreaterThanOrEqual(4);
+  expect((await thaw(["template", "ls", "-q"])).stdout).not.toMatch(/^placed$/m);
   expect((await thaw(["template", "rm", "placed"])).stderr).toMatch(/nothing was built of a template placed/);
   expect(await thawJson<TemplatePruneReport>(["template", "prune", "--dry-run"])).toMatchObject({
     dryRun: true,

@@ -1,7 +1,8 @@
 /** Keys of a template's steps, and which kept steps go. */
 import { expect, test } from "vitest";
+import { formatTemplates } from "../../cli/template/list.ts";
 import { chainOf } from "../../engine/templates/chain.ts";
-import { chooseSteps, type KeptStep } from "../../engine/templates/choose-steps.ts";
+import { bytesOfSteps, chooseSteps, type KeptStep } from "../../engine/templates/choose-steps.ts";
 import { parseRecipe } from "../../engine/templates/recipe.ts";
 
 const BOOT = { rootfs: "0123", suite: "bookworm", host: ["agent", "qemu"] };
@@ -93,4 +94,41 @@ test("of two with one key the older goes, and so does a step whose booted machin
   const again = { key: "one", createdAt: "2026-01-02" };
   expect(gone([step("boot"), step("one"), step("again", again)], limits)).toEqual({ one: 10 });
   expect(gone([step("boot"), step("one", { boot: "lost" })], limits)).toEqual({ one: 10 });
+});
+
+test("a file that steps share is counted with the oldest of them, and once in what a prune would free", () => {
+  const shared = { inode: "shared", bytes: 7 };
+  const [boot, old] = [step("boot"), step("old")];
+  const young = step("young", { createdAt: "2026-01-02" });
+  const all = [
+    { ...young, files: [...young.files, shared] },
+    { ...old, files: [...old.files, shared] },
+    boot,
+  ];
+  expect(Object.fromEntries(bytesOfSteps(all))).toEqual({ boot: 10, old: 17, young: 10 });
+
+  const kept = (id: string, freesBytes: number) => ({
+    ...{ id, name: id, createdAt: "2026-01-01T00:00:00Z", usedAt: "2026-01-01T00:00:00Z" },
+    ...{ bytes: 2 << 20, prunable: freesBytes === 0 ? null : "no built template needs it", freesBytes },
+  });
+  const template = {
+    ...{ name: "shop", description: "tests", tag: "shop:1", from: "debian:trixie", shipped: false },
+    ...{ resources: { cpus: 1, memoryMib: 512, diskMib: 4096 }, snapshot: "0123", storedBytes: 3 << 20 },
+    ...{ builtAt: "2026-01-01T00:00:00Z", steps: [kept("boot", 0), kept("one", 1 << 20)] },
+  };
+  const nowMs = Date.parse("2026-01-03T00:00:00Z");
+  const text = formatTemplates(
+    [
+      { ...template, path: "./ci" },
+      { ...template, name: "other" },
+    ],
+    nowMs,
+  );
+  expect(text.split("\n").map((line) => line.replace(/ {2,}/g, "|"))).toEqual([
+    "NAME|TAG|RECIPE|FROM|BUILT|SIZE|STEPS|DESCRIPTION",
+    "shop|shop:1|./ci|debian:trixie|2d ago|3.0 MiB|2, 4.0 MiB|tests",
+    "other|shop:1|–|debian:trixie|2d ago|3.0 MiB|2, 4.0 MiB|tests",
+    "thaw template prune would free 1.0 MiB of kept steps",
+    "",
+  ]);
 });

@@ -176,6 +176,7 @@ export function dashboard(size: State["size"]): State {
             from: "bookworm",
             resources: snapshot().resources,
             snapshot: "090633d333b3d",
+            ...{ shipped: true, builtAt: "2026-01-01T00:00:00.000Z", storedBytes: 529 << 20, steps: [] },
           },
         ],
       },

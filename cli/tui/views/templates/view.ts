@@ -39,11 +39,16 @@ const detail: Pane<TemplateRow> = {
     ]),
 };
 
+/** A recipe that another client has built is not on this host. */
+const noRecipe = ({ template: { shipped, name } }: TemplateRow): string | undefined =>
+  shipped ? undefined : `the recipe of ${name} is not on this host: b builds it from a file`;
+
 const verbs: readonly Verb<TemplateRow>[] = [
   {
     kind: "call",
     key: "return",
     label: "build",
+    refusal: noRecipe,
     help: "Builds a snapshot from the template, unless it is built already.",
     args: ({ name }) => ["template", "build", name],
     run: async ({ name, context }, { client, update }) => {
@@ -67,6 +72,7 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "call",
     key: "n",
     label: "thaw",
+    refusal: noRecipe,
     help: "Creates a sandbox from the template. If needed, builds the template first.",
     args: ({ name }) => ["create", "--template", name],
     run: async ({ name, context }, { client }) =>
@@ -84,6 +90,7 @@ const verbs: readonly Verb<TemplateRow>[] = [
     kind: "terminal",
     key: "e",
     label: "edit",
+    refusal: noRecipe,
     help: "Opens the template's file in $EDITOR, then offers the command that builds it. A shipped template is copied into the current folder first.",
     args: ({ name }) => ["template", "edit", name],
     next: ({ name }) => ["template", "build", `./${name}.yaml`],
