@@ -6,6 +6,7 @@ use crate::exec::words::KeptWords;
 use crate::jobs::{Job, Jobs};
 use crate::link::Link;
 use crate::network::Network;
+use crate::network::listening::Watch;
 use crate::poll::{Poll, Ready, Token};
 use crate::protocol::*;
 use crate::sockets::{Listener, Socket};
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::time::Duration;
 
 /// How the agent lives.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +32,8 @@ pub enum Stream {
     Job(Job),
     Socket(Socket),
     Listener(Listener),
+    /// The agent's watch of ports.
+    Ports,
 }
 
 /// Everything the agent knows.
@@ -56,6 +60,7 @@ pub struct Agent {
     /// The way out; None where there is none, and why when it could not be set up.
     pub(crate) network: Option<Network>,
     pub(crate) network_error: Option<String>,
+    pub(crate) watch: Option<Watch>,
     /// Whether the host of this session knows `connect`.
     pub(crate) host_takes_connections: bool,
     /// To be served in the next round.
@@ -98,6 +103,7 @@ impl Agent {
             faults: 0,
             network: None,
             network_error: None,
+            watch: None,
             host_takes_connections: false,
             work: vec![Token::Chores],
             starved: Vec::new(),
@@ -135,7 +141,8 @@ impl Agent {
     /// One round: waits (when `block`, and nothing is left to do), serves what is ready, sends what came of it.
     pub fn turn(&mut self, block: bool) -> io::Result<()> {
         let mut ready = Vec::new();
-        self.poll.wait(block && self.work.is_empty(), &mut ready)?;
+        let may_wait = block && self.work.is_empty();
+        self.poll.wait(if may_wait { self.until_look() } else { Some(Duration::ZERO) }, &mut ready)?;
         for ready in ready {
             self.mark(ready);
         }
@@ -145,6 +152,7 @@ impl Agent {
         for token in work {
             self.serve(token);
         }
+        self.look_at_ports();
         self.flush();
         Ok(())
     }

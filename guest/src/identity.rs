@@ -7,9 +7,10 @@ use crate::message::Identity;
 use crate::sys;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 
 const ENTROPY_BYTES: usize = 64;
 const NANOSECONDS: i128 = 1_000_000_000;
@@ -25,6 +26,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// What a clone changes.
 const FILES: [&str; 4] = [HOSTNAME, HOSTS, MACHINE_ID, BOOT_ID];
 
+/// Kept open from before a freeze on, as the files are.
+static RANDOM: OnceLock<File> = OnceLock::new();
+
 /// `struct rand_pool_info` with its bytes.
 #[repr(C)]
 struct Entropy {
@@ -39,6 +43,9 @@ pub fn prepare() {
         if let Err(error) = kept_file::keep(path) {
             log::line(&format!("keep {path}: {error}"));
         }
+    }
+    if let (None, Ok(device)) = (RANDOM.get(), open_random()) {
+        let _ = RANDOM.set(device);
     }
 }
 
@@ -83,12 +90,23 @@ fn add_entropy(base64: &str) -> io::Result<()> {
     let bytes = BASE64_STANDARD.decode(base64).map_err(|_| invalid())?;
     let bytes: [u8; ENTROPY_BYTES] = bytes.try_into().map_err(|_| invalid())?;
     let entropy = Entropy { bits: ENTROPY_BYTES as i32 * 8, length: ENTROPY_BYTES as i32, bytes };
-    let device = OpenOptions::new().write(true).open("/dev/urandom")?;
+    let opened;
+    let device = match RANDOM.get() {
+        Some(device) => device,
+        None => {
+            opened = open_random()?;
+            &opened
+        }
+    };
     // SAFETY: `entropy` has the layout the kernel expects.
     unsafe {
         sys::check(libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &entropy))?;
         sys::check(libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG)).map(|_| ())
     }
+}
+
+fn open_random() -> io::Result<File> {
+    OpenOptions::new().write(true).open("/dev/urandom")
 }
 
 fn is_hostname(name: &str) -> bool {

@@ -14,7 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 /// Requests at work on files at the same time.
 const MAX_JOBS: usize = 64;
@@ -160,14 +159,6 @@ impl Worker {
             }
             state = self.wait(state);
         }
-    }
-
-    /// Waits for a time. An error once nobody waits for the outcome any more.
-    pub fn pause(&self, time: Duration) -> Result<(), Failure> {
-        let state = lock(&self.shared.state);
-        let waited = self.shared.changed.wait_timeout_while(state, time, |state| !state.cancelled);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.cancelled { Err(cancelled()) } else { Ok(()) }
     }
 
     /// An error once nobody waits for the outcome any more.

@@ -5,6 +5,7 @@
 use crate::sys;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 /// What a readiness belongs to. Numbers of execs and streams ride along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,10 +97,11 @@ impl Poll {
         sys::check(result).map(|_| ())
     }
 
-    /// Waits for edges, for ever or (`block` false) not at all, and adds them to `ready`.
-    pub fn wait(&self, block: bool, ready: &mut Vec<Ready>) -> io::Result<()> {
+    /// Waits for edges, for a time or (None) for ever, and adds them to `ready`.
+    pub fn wait(&self, time: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
-        let timeout = if block { -1 } else { 0 };
+        // Not shorter: the loop would come back too early again and again.
+        let timeout = time.map_or(-1, |time| i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         let (start, room) = (events.as_mut_ptr(), events.len() as i32);
         // SAFETY: the pointer and length describe `events`.
         let result = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), start, room, timeout) };

@@ -8,7 +8,7 @@ use crate::identity;
 use crate::json::{self, Json};
 use crate::machine;
 use crate::message::{Clock, Forget, Nothing, Operation, Ping, Refuse, Release, Resize, Signal};
-use crate::network::{Network, listening};
+use crate::network::Network;
 use crate::processes;
 
 impl Agent {
@@ -85,10 +85,7 @@ impl Agent {
                 let own = self.network.as_ref().map(Network::own_ports).unwrap_or_default();
                 self.start_job(stream, move |worker| processes::processes(worker, ended, &own));
             }
-            "listening" => {
-                let own = self.network.as_ref().map(Network::own_ports).unwrap_or_default();
-                self.start_job(stream, move |worker| listening::watch(worker, &own));
-            }
+            "listening" => self.watch_ports(stream),
             "refuse" => {
                 let request: Refuse = parse(payload)?;
                 if let Some(network) = &self.network {

@@ -71,6 +71,7 @@ impl Agent {
         self.starved_sockets.clear();
         self.host_takes_connections = false;
         self.execs.detach_all();
+        self.watch = None;
         for (_, stream) in std::mem::take(&mut self.streams) {
             close(stream);
         }
@@ -188,7 +189,7 @@ impl Agent {
             }
             Some(Stream::Job(job)) => job.push(payload),
             Some(Stream::Socket(_)) => self.socket_input(stream, payload),
-            Some(Stream::Listener(_)) | None => true,
+            Some(Stream::Listener(_) | Stream::Ports) | None => true,
         };
         if !fits {
             self.fault("more DATA than the window allows");
@@ -203,7 +204,7 @@ impl Agent {
             }
             Some(Stream::Job(job)) => job.end(),
             Some(Stream::Socket(_)) => self.socket_input_end(stream),
-            Some(Stream::Listener(_)) | None => {}
+            Some(Stream::Listener(_) | Stream::Ports) | None => {}
         }
     }
 
@@ -215,6 +216,7 @@ impl Agent {
             }
             Some(Stream::Job(job)) => job.acknowledged(offset),
             Some(Stream::Socket(_)) => self.socket_acknowledged(stream, offset),
+            Some(Stream::Ports) => self.watch.as_mut().is_none_or(|watch| watch.acknowledged(offset)),
             Some(Stream::Listener(_)) | None => true,
         };
         if !possible {
@@ -224,10 +226,10 @@ impl Agent {
 
     /// The host ended a stream.
     fn dropped(&mut self, stream: Stream) {
-        if let Stream::Exec(number) = stream {
-            self.detach(number);
-        } else {
-            close(stream);
+        match stream {
+            Stream::Exec(number) => self.detach(number),
+            Stream::Ports => self.watch = None,
+            other => close(other),
         }
     }
 
@@ -280,7 +282,7 @@ impl Address {
 /// Closes what a stream is bound to, when its session ends or the host resets it.
 fn close(stream: Stream) {
     match stream {
-        Stream::Exec(_) => {}
+        Stream::Exec(_) | Stream::Ports => {}
         Stream::Job(job) => job.cancel(),
         Stream::Socket(socket) => socket.reset(),
         Stream::Listener(listener) => listener.close(),

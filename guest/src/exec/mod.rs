@@ -145,6 +145,11 @@ impl Execs {
             .collect()
     }
 
+    /// Whether a program of an exec has not ended.
+    pub fn is_any_running(&self) -> bool {
+        self.by_number.values().any(|exec| exec.status.is_none())
+    }
+
     /// Processes of execs, those of the newest first.
     pub fn pids(&self) -> impl Iterator<Item = i32> {
         self.by_number.values().rev().flat_map(Exec::members)

@@ -16,6 +16,10 @@ const LIMITS: [(&str, u64); 3] = [
 ];
 /// Of one user.
 const PROCESSES: u64 = 4_096;
+/// Work that the kernel wakes up for again and again, of no use in a machine like this: huge pages that are looked for, counters that are brought
+/// up to date, and a watchdog that takes a machine that was paused for one that hangs. A hundred idle machines share a processor.
+const QUIET: [(&str, &str); 3] =
+    [("vm/compaction_proactiveness", "0"), ("vm/stat_interval", "30"), ("kernel/watchdog", "0")];
 /// Devices whose modules are loaded when they are opened: kind and mode, major and minor number. Source: Documentation/admin-guide/devices.txt in
 /// Linux's tree.
 const DEVICES: [(&str, libc::mode_t, u32, u32); 3] = [
@@ -35,6 +39,10 @@ pub fn furnish() {
         if let Err(error) = raise(&format!("/proc/sys/{name}"), least) {
             log::line(&format!("{name}: {error}"));
         }
+    }
+    for (name, value) in QUIET {
+        // A kernel without it does no such work.
+        let _ = fs::write(format!("/proc/sys/{name}"), value);
     }
     let limit = libc::rlimit { rlim_cur: PROCESSES, rlim_max: PROCESSES };
     // SAFETY: the limit lives for the call.

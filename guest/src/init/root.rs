@@ -24,8 +24,10 @@ pub fn device() -> Option<String> {
 pub fn switch_to(device: &str) -> io::Result<()> {
     wait::until(device, || fs::metadata(device).ok())?;
     fs::create_dir_all(NEW_ROOT)?;
-    // Inode tables are initialised when they are used: a thread that does it all would run on in every clone.
-    sys::mount(device, NEW_ROOT, "ext4", libc::MS_NOATIME, "noinit_itable")?;
+    // Inode tables are initialised, and block bitmaps read, when they are used: a thread that does it all would run on in every clone.
+    let mount = |options| sys::mount(device, NEW_ROOT, "ext4", libc::MS_NOATIME, options);
+    // Kernels before 5.13 do not know the second, and need no telling.
+    mount("noinit_itable,no_prefetch_block_bitmaps").or_else(|_| mount("noinit_itable"))?;
     for mounted in ["/dev", "/proc", "/sys"] {
         let target = format!("{NEW_ROOT}{mounted}");
         let _ = fs::create_dir_all(&target);

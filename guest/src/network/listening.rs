@@ -1,28 +1,90 @@
 //! `listening`: the ports that programs take connections at, told when somebody asks and again whenever they change. The kernel tells nobody when
-//! a socket begins to listen, so it is looked at from time to time.
+//! a socket begins to listen, so it is looked at from time to time: by the loop itself, because a thread would have to be ended in every clone
+//! before it is its own machine.
 
-use crate::failure::Failure;
-use crate::jobs::Worker;
-use crate::json::Json;
+use crate::agent::{Agent, Stream};
+use crate::failure::{Failure, Kind};
+use crate::frame::Address;
+use crate::json;
 use crate::message::{Nothing, Ports};
+use crate::network::Network;
 use crate::processes;
-use std::time::Duration;
+use crate::protocol::*;
+use std::time::{Duration, Instant};
 
+/// A machine that has just been thawed has more urgent work. Most have ended by then.
+const FIRST: Duration = Duration::from_secs(1);
+/// While an exec runs.
 const PAUSE: Duration = Duration::from_secs(2);
+/// While none does: what listens then was there before, or is started by what was.
+const LONG_PAUSE: Duration = Duration::from_secs(8);
 
-/// Runs until the stream is reset. Each line of `out` is a JSON object with all ports, in order.
-pub fn watch(worker: &mut Worker, own_ports: &[u16]) -> Result<(), Failure> {
-    worker.answer(Nothing {});
-    let mut told = None;
-    loop {
-        let ports = processes::listening_ports(own_ports);
-        if told.as_ref() != Some(&ports) {
-            let mut frame = worker.data_frame();
-            Ports { ports: ports.clone() }.write(&mut frame);
-            frame.push(b'\n');
-            worker.send_data(frame)?;
-            told = Some(ports);
+/// Somebody who wants to know.
+pub struct Watch {
+    stream: u32,
+    since: Instant,
+    /// When the ports were looked at last.
+    looked: Option<Instant>,
+    told: Option<Vec<u16>>,
+    /// Offsets on `out`.
+    sent: u64,
+    acknowledged: u64,
+}
+
+impl Watch {
+    /// The host has dealt with bytes. False when that many were never sent.
+    pub fn acknowledged(&mut self, offset: u64) -> bool {
+        self.acknowledged = self.acknowledged.max(offset);
+        offset <= self.sent
+    }
+}
+
+impl Agent {
+    /// Each line of `out` is a JSON object with all ports, in order.
+    pub(crate) fn watch_ports(&mut self, stream: u32) {
+        if self.watch.is_some() {
+            return self.refuse(stream, Failure::new(Kind::Limit, "the ports are told on another stream already"));
         }
-        worker.pause(PAUSE)?;
+        let since = Instant::now();
+        self.watch = Some(Watch { stream, looked: None, since, told: None, sent: 0, acknowledged: 0 });
+        self.streams.insert(stream, Stream::Ports);
+        self.answer(stream, Nothing {});
+    }
+
+    /// How long the loop may wait; None: for ever.
+    pub(crate) fn until_look(&self) -> Option<Duration> {
+        let watch = self.watch.as_ref()?;
+        let at = match watch.looked {
+            None => watch.since + FIRST,
+            Some(looked) if self.execs.is_any_running() => looked + PAUSE,
+            Some(looked) => looked + LONG_PAUSE,
+        };
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Looks at the ports when it is time to.
+    pub(crate) fn look_at_ports(&mut self) {
+        if self.until_look().is_none_or(|left| !left.is_zero()) {
+            return;
+        }
+        let own = self.network.as_ref().map(Network::own_ports).unwrap_or_default();
+        let ports = processes::listening_ports(&own);
+        let session = self.session;
+        let Some(watch) = &mut self.watch else { return };
+        watch.looked = Some(Instant::now());
+        if watch.told.as_ref() == Some(&ports) {
+            return;
+        }
+        let mut line = json::to_vec(&Ports { ports: ports.clone() });
+        line.push(b'\n');
+        let length = line.len() as u64;
+        // A host that is behind is told the next time.
+        if watch.sent + length > watch.acknowledged + STREAM_WINDOW_BYTES as u64 {
+            return;
+        }
+        watch.sent += length;
+        watch.told = Some(ports);
+        let address = Address { session, stream: watch.stream };
+        self.link.send(address.frame(DATA, CHANNEL_OUT, &line));
     }
 }

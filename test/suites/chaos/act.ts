@@ -61,7 +61,11 @@ const ACTS: Record<Verb, (acting: Acting) => Promise<unknown>> = {
     const { exit, captured } = await runOnce(acting, { argv: ["sh", "-c", script], capture: "on-failure" });
     expectEqual(acting, exit?.code, 3);
     if (captured === null || "error" in captured) throw new CliFailed(`no capture: ${captured?.error}`);
-    told.captures.set(step.key, { ref: captured.id, id: captured.id, content: newContent(step.key) });
+    told.captures.set(step.key, {
+      ...{ ref: captured.id, id: captured.id },
+      content: newContent(step.key),
+      hasCommand: true,
+    });
   },
 
   async exec(acting) {
@@ -156,8 +160,14 @@ const ACTS: Record<Verb, (acting: Acting) => Promise<unknown>> = {
 
   async rerun(acting) {
     const { client, step, told, signal } = acting;
-    const { id } = imageOf(told.captures, step);
-    const { runs } = await client.captures.rerun(id, { count: 2, argv: ["sh", "-c", "exit 0"] }, { signal });
+    const { id, hasCommand } = imageOf(told.captures, step);
+    const again = client.captures.rerun(id, { count: 2, argv: ["sh", "-c", "exit 0"] }, { signal });
+    if (!hasCommand) {
+      const code = await again.then(() => "done", codeOf);
+      if (code !== "unsupported") throw await again.then(() => new Broken("a rerun needs a command", id));
+      return;
+    }
+    const { runs } = await again;
     expectEqual(acting, [runs.length, runs.filter(({ failed }) => failed)], [2, []]);
   },
 
@@ -166,7 +176,7 @@ const ACTS: Record<Verb, (acting: Acting) => Promise<unknown>> = {
     const sandbox = sandboxOf(acting);
     const content = copyContent(sandbox.content);
     const { id } = await client.sandboxes.at(sandbox.id).capture({ signal });
-    told.captures.set(step.key, { ref: id, id, content });
+    told.captures.set(step.key, { ref: id, id, content, hasCommand: false });
   },
 
   async uncapture({ client, step, told, signal }) {

@@ -36,10 +36,15 @@ export interface ToldImage {
   content: Content;
 }
 
+export interface ToldCapture extends ToldImage {
+  /** Taken for a command that failed: one that somebody took of a machine can't be run again. */
+  hasCommand: boolean;
+}
+
 export class Told {
   readonly sandboxes = new Map<string, ToldSandbox>();
   readonly snapshots = new Map<string, ToldImage>();
-  readonly captures = new Map<string, ToldImage>();
+  readonly captures = new Map<string, ToldCapture>();
 }
 
 export const newContent = (mark: string | null): Content => ({ mark, lines: new Map(), from: null });
