@@ -4,20 +4,22 @@
 export const TARGETS_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
 
 const DEBIAN_MIRROR = "http://deb.debian.org/debian";
+const POCKETS = ["", "-updates", "-security"] as const;
 
-export interface SuiteSources {
-  /** One-line sources; none: Debian's own mirrors. */
-  lines: string[];
-  /** Whether the host's own apt has the suite, lists included. */
-  ofHost: boolean;
+/** A part of Debian's archive. */
+export interface Source {
+  uri: string;
+  /** With its pocket, e.g. `bookworm-updates`. */
+  suite: string;
+  components: readonly string[];
 }
 
 /**
- * One-line sources for `suite`: the host's own, or the host's mirrors asked for another suite. Only Debian's archives: the caller asks apt
- * for targets with `Origin: Debian`.
- * @param keyring host's Debian keyring, at the same path in the image; absent when the host has none
+ * Sources of `suite`: the host's own; or the host's mirrors, asked for another suite; or Debian's own mirrors. Only of Debian's archives: the
+ * caller asks apt for targets with `Origin: Debian`.
+ * @returns ofHost: whether the host's own apt has the suite, lists included
  */
-export function sourcesFor(suite: string, targets: string, keyring: string | undefined): SuiteSources {
+export function sourcesFor(suite: string, targets: string): { sources: Source[]; ofHost: boolean } {
   const components = new Map<string, Map<string, Set<string>>>();
   for (const line of targets.split("\n")) {
     const [uri, release, component] = line.split("|");
@@ -32,22 +34,28 @@ export function sourcesFor(suite: string, targets: string, keyring: string | und
   const hostSuite = ofHost
     ? suite
     : [...components.keys()].find((name) => !name.includes("-") && hasMain(name));
-  if (hostSuite === undefined) return { lines: [], ofHost: false };
-  const signedBy = keyring === undefined ? "" : `[signed-by=${keyring}] `;
-  const lines = ["", "-updates", "-security"].flatMap((pocket) =>
+  if (hostSuite === undefined) {
+    const uriOf = (pocket: string): string =>
+      pocket === "-security" ? `${DEBIAN_MIRROR}-security` : DEBIAN_MIRROR;
+    const sources = POCKETS.map((pocket) => ({
+      uri: uriOf(pocket),
+      suite: suite + pocket,
+      components: ["main"],
+    }));
+    return { sources, ofHost };
+  }
+  const sources = POCKETS.flatMap((pocket) =>
     [...(components.get(hostSuite + pocket) ?? [])]
       .filter(([, names]) => names.has("main"))
-      .map(
-        ([uri, names]) => `deb ${signedBy}${uri} ${suite}${pocket} ${ofHost ? [...names].join(" ") : "main"}`,
-      ),
+      .map(([uri, names]) => ({ uri, suite: suite + pocket, components: ofHost ? [...names] : ["main"] })),
   );
-  return { lines, ofHost };
+  return { sources, ofHost };
 }
 
-/** Debian's own archive, for a host whose apt has none of Debian's: it trusts Debian's keys only where it is told to. */
-export function debianSources(suite: string, keyring: string | undefined): string[] {
+/** @param keyring host's Debian keyring, at the same path in the image; absent when the host has none */
+export function sourceLine({ uri, suite, components }: Source, keyring: string | undefined): string {
   const signedBy = keyring === undefined ? "" : `[signed-by=${keyring}] `;
-  return [`deb ${signedBy}${DEBIAN_MIRROR} ${suite} main`];
+  return `deb ${signedBy}${uri} ${suite} ${components.join(" ")}`;
 }
 
 export interface AptSettings {

@@ -40,7 +40,7 @@ const FORGET_IDENTITY = [
 export interface DebootstrapOptions {
   suite: string;
   packages: readonly string[];
-  /** One-line sources; none: Debian's own mirrors. */
+  /** One-line sources. */
   sources: readonly string[];
   /** Settings of the host's apt to keep, e.g. `Acquire::Check-Valid-Until "false"`. */
   aptOptions: readonly string[];

@@ -6,6 +6,7 @@ import { debootstrapArgv, namespacedArgv } from "./argv.ts";
 import { removeTree, writeDisk } from "./disk.ts";
 import { hostApt } from "./host-apt.ts";
 import { runStep } from "./run.ts";
+import { SUITE_HINT, SUITE_PATTERN } from "./suites.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 20 * 60_000;
 
@@ -39,7 +40,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
     await runStep(
       wrap([
         "mmdebstrap",
-        ...debootstrapArgv({ suite, packages, tree, sources: apt.sources.lines, aptOptions: apt.options }),
+        ...debootstrapArgv({ suite, packages, tree, sources: apt.sources, aptOptions: apt.options }),
       ]),
       {
         environment: { ...apt.environment, HOME: scratch, TMPDIR: scratch },
@@ -61,8 +62,8 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
 
 /** Both become arguments and parts of sources. */
 function checkNames(suite: string, packages: readonly string[]): void {
-  if (!/^[a-z][a-z0-9-]*$/.test(suite))
-    throw new EngineError("invalid-template", `${JSON.stringify(suite)} is not a Debian release`);
+  if (!SUITE_PATTERN.test(suite))
+    throw new EngineError("invalid-template", `${JSON.stringify(suite)} is not ${SUITE_HINT}`);
   const bad = packages.filter((name) => !/^[a-z0-9][a-z0-9+.-]+$/.test(name));
   if (bad.length > 0) throw new EngineError("invalid-template", `invalid package names: ${bad.join(", ")}`);
 }

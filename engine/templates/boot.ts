@@ -8,7 +8,7 @@ import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
 import { mib, type OnProgress, type Phase, phase } from "../progress.ts";
 import { packageSources } from "../rootfs/host-apt.ts";
-import { DEFAULT_SUITE, KERNEL_SUITES } from "../rootfs/suites.ts";
+import { suiteOfKernel } from "../rootfs/suites.ts";
 import { freshIdentity } from "../sandboxes/identity.ts";
 import { type BootContext, endsWith } from "./build-machine.ts";
 
@@ -30,8 +30,7 @@ export interface BootPlan<T> {
 
 /** The kernel that a disk was used with; where it is not here any more, the newest of its suite. */
 export function sameKernel({ kernel }: MachineNeeds): BootPlan<unknown>["kernel"] {
-  const suite = KERNEL_SUITES.find(([prefix]) => kernel.startsWith(prefix))?.[1] ?? DEFAULT_SUITE;
-  return { suite, version: kernel };
+  return { suite: suiteOfKernel(kernel), version: kernel };
 }
 
 /** Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */

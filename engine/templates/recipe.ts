@@ -5,7 +5,7 @@ import type { templateFiles } from "../../api/template-files.ts";
 import { digest, size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { OCI_PATTERN } from "../rootfs/image/reference.ts";
-import { DEBIAN_SUITES } from "../rootfs/suites.ts";
+import { SUITE_HINT, SUITE_PATTERN } from "../rootfs/suites.ts";
 import { checkYaml } from "../yaml-file.ts";
 import { type SentFile, sentFiles } from "./sent-files.ts";
 
@@ -75,7 +75,7 @@ const setupStep = z.union([
   }),
 ]);
 
-const FROM_PATTERN = new RegExp(`^debian:(${DEBIAN_SUITES.join("|")})$|${OCI_PATTERN.source}`);
+const FROM_PATTERN = new RegExp(`^debian:${SUITE_PATTERN.source.slice(1)}|${OCI_PATTERN.source}`);
 const from = z
   .string()
   .superRefine((text, context) => {
@@ -83,7 +83,7 @@ const from = z
     const message = text.startsWith("oci:")
       ? "oci:HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST], e.g. oci:docker.io/library/ubuntu:24.04"
       : text.startsWith("debian:")
-        ? `Debian's suites are ${DEBIAN_SUITES.join(", ")}`
+        ? `debian:SUITE is ${SUITE_HINT}`
         : "debian:SUITE or oci:HOST/REPOSITORY:TAG, e.g. debian:bookworm";
     context.addIssue({ code: "custom", message });
   })

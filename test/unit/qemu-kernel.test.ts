@@ -156,7 +156,7 @@ test("a kernel without a driver is refused with the names of all that it lacks",
   const tree = kernelTree({ "virtio_blk.ko": "" }, ["virtio_pci"]);
   await expect(keepParts(tree, { version, target: folder() })).rejects.toMatchObject({
     code: "unsupported",
-    message: `kernel ${version} has no virtio_console, no pvpanic_pci: neither as a module nor built in`,
+    message: `kernel ${version} has no virtio_console: neither as a module nor built in`,
   });
 });
 

@@ -64,9 +64,10 @@ test("what it may be made from", () => {
     expect(mistakes(`name: t\nfrom: ${from}\n`)).toEqual([
       expect.stringContaining("t.yaml:2:1: from: oci:HOST[:PORT]/REPOSITORY[:TAG]"),
     ]);
-  expect(mistakes("name: t\nfrom: debian:jessie\n")).toEqual([
-    "t.yaml:2:1: from: Debian's suites are bookworm, trixie",
-  ]);
+  for (const from of ["debian:stable", "debian:oldstable", "debian:trixie-updates", "debian:"])
+    expect(mistakes(`name: t\nfrom: "${from}"\n`)).toEqual([
+      expect.stringContaining("t.yaml:2:1: from: debian:SUITE is the name of a Debian suite, such as bullseye, "),
+    ]);
   expect(mistakes("name: t\nfrom: oci:host/a\npackages: [git]\n")).toEqual([
     "t.yaml:3:1: packages: packages are Debian's; install an image's own in `setup`",
   ]);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { aptSettings, debianSources, sourcesFor } from "../../engine/rootfs/apt-settings.ts";
+import { aptSettings, sourceLine, sourcesFor } from "../../engine/rootfs/apt-settings.ts";
 import { debootstrapArgv, mkfsArgv, namespacedArgv } from "../../engine/rootfs/argv.ts";
 
 const TARGETS = [
@@ -11,8 +11,13 @@ const TARGETS = [
   "",
 ].join("\n");
 
+const lines = (suite: string, targets: string, keyring: string | undefined) => {
+  const { sources, ofHost } = sourcesFor(suite, targets);
+  return { lines: sources.map((source) => sourceLine(source, keyring)), ofHost };
+};
+
 test("the host's mirrors are used for the host's suite", () => {
-  expect(sourcesFor("bookworm", TARGETS, "/k.gpg")).toEqual({
+  expect(lines("bookworm", TARGETS, "/k.gpg")).toEqual({
     lines: [
       "deb [signed-by=/k.gpg] http://mirror.example/debian/ bookworm main contrib",
       "deb [signed-by=/k.gpg] http://mirror.example/debian/ bookworm-updates main",
@@ -23,7 +28,7 @@ test("the host's mirrors are used for the host's suite", () => {
 });
 
 test("another suite comes from the host's mirrors too, its main component only", () => {
-  expect(sourcesFor("trixie", TARGETS, undefined)).toEqual({
+  expect(lines("trixie", TARGETS, undefined)).toEqual({
     lines: [
       "deb http://mirror.example/debian/ trixie main",
       "deb http://mirror.example/debian/ trixie-updates main",
@@ -33,15 +38,15 @@ test("another suite comes from the host's mirrors too, its main component only",
   });
 });
 
-test("a host without lists leaves the choice to mmdebstrap", () => {
-  expect(sourcesFor("bookworm", "", undefined)).toEqual({ lines: [], ofHost: false });
-});
-
 test("a host whose apt has nothing of Debian's fetches from Debian itself, by Debian's keys", () => {
-  expect(debianSources("trixie", "/k.gpg")).toEqual([
-    "deb [signed-by=/k.gpg] http://deb.debian.org/debian trixie main",
-  ]);
-  expect(debianSources("trixie", undefined)).toEqual(["deb http://deb.debian.org/debian trixie main"]);
+  expect(lines("trixie", "", "/k.gpg")).toEqual({
+    lines: [
+      "deb [signed-by=/k.gpg] http://deb.debian.org/debian trixie main",
+      "deb [signed-by=/k.gpg] http://deb.debian.org/debian trixie-updates main",
+      "deb [signed-by=/k.gpg] http://deb.debian.org/debian-security trixie-security main",
+    ],
+    ofHost: false,
+  });
 });
 
 test("proxies become environment, checks are kept in the image", () => {

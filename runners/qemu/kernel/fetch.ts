@@ -7,37 +7,39 @@ import { keepParts } from "./parts.ts";
 
 const META_PACKAGE = "linux-image-cloud-amd64";
 const APT_TIMEOUT_MS = 300_000;
-/** File in a kernel's folder that names the suite it came from. */
-export const SUITE_FILE = "suite";
 
 export interface FetchKernelOptions extends KernelSource {
   kernelsDir: string;
   onProgress?: (line: string) => void;
   signal?: AbortSignal;
+  isHere(dir: string): Promise<boolean>;
   /** Makes a folder that readers see whole or not at all. */
   publish(dir: string, fill: (draft: string) => Promise<void>): Promise<void>;
 }
 
-/** Keeps `vmlinuz`, the modules needed and their order in `kernelsDir/<version>`. Returns the version. */
+/** Keeps `vmlinuz`, the modules needed and their order in `kernelsDir/<version>`, unless `isHere` says that they are there. Returns the version. */
 export async function fetchKernel(options: FetchKernelOptions): Promise<string> {
-  const { kernelsDir, suite, onProgress, signal, publish } = options;
+  const { kernelsDir, suite, onProgress, signal, isHere, publish } = options;
   const scratch = await mkdtemp(join(kernelsDir, ".tmp-"));
   try {
     const apt = await openApt(options, scratch);
     const packageName = await resolvePackage(apt, suite);
     const version = packageName.replace(/^linux-image-/, "");
+    const dir = join(kernelsDir, version);
+    // Two suites may have the same kernel.
+    if (await isHere(dir)) return version;
     onProgress?.(`downloading ${packageName}`);
-    await apt("apt-get", ["download", "-o", "APT::Sandbox::User=root", packageName]);
-    const deb = (await readdir(scratch)).find((name) => name.endsWith(".deb"));
-    if (deb === undefined)
-      throw new RunnerError("start-failed", `apt-get download fetched no package for ${packageName}`);
-    onProgress?.(`unpacking ${deb}`);
+    const packages = [packageName, ...(await partsOf(apt, packageName, version))];
+    await apt("apt-get", ["download", "-o", "APT::Sandbox::User=root", ...packages]);
+    const debs = (await readdir(scratch)).filter((name) => name.endsWith(".deb"));
+    if (debs.length !== packages.length)
+      throw new RunnerError("start-failed", `apt-get download did not fetch ${packages.join(", ")}`);
     const unpacking = { timeoutMs: 60_000, signal, debianPackage: "dpkg", cwd: scratch };
-    await runTool("dpkg-deb", ["-x", deb, "tree"], unpacking);
-    await publish(join(kernelsDir, version), async (draft) => {
-      await keepParts(join(scratch, "tree"), { version, target: draft, signal });
-      await writeFile(join(draft, SUITE_FILE), `${suite}\n`);
-    });
+    for (const deb of debs) {
+      onProgress?.(`unpacking ${deb}`);
+      await runTool("dpkg-deb", ["-x", deb, "tree"], unpacking);
+    }
+    await publish(dir, (draft) => keepParts(join(scratch, "tree"), { version, target: draft, signal }));
     return version;
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -85,6 +87,13 @@ async function resolvePackage(apt: Apt, suite: string): Promise<string> {
   const found = /Depends: (linux-image-[0-9][A-Za-z0-9.+~-]*-cloud-amd64)\s/.exec(`${depends}\n`)?.[1];
   if (found === undefined) throw unknownPackage(suite);
   return found;
+}
+
+/** Since Linux 7, Debian has a kernel's image, its modules and their lists in packages of their own. */
+async function partsOf(apt: Apt, packageName: string, version: string): Promise<string[]> {
+  const depends = await apt("apt-cache", ["depends", "--important", packageName]);
+  const names = ["base", "binary", "modules"].map((part) => `linux-${part}-${version}`);
+  return names.filter((name) => depends.split("\n").some((line) => line.trim() === `Depends: ${name}`));
 }
 
 function unknownPackage(suite: string, cause?: unknown): RunnerError {

@@ -1,19 +1,25 @@
 /** Which kernel modules a guest gets, what they say about themselves, and the order to load them in. */
 
-/** What the guest's devices need: disk, agent port, and telling QEMU of a panic. Their dependencies are found in the modules themselves. */
-export const WANTED_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "pvpanic_pci"] as const;
+/** What the guest's devices need: disk and agent port. Their dependencies are found in the modules themselves. */
+export const WANTED_MODULES = ["virtio_pci", "virtio_blk", "virtio_console"] as const;
+
+/** Tells QEMU of a panic. Without it (Linux before 5.13), a machine whose kernel panics ends as one that rebooted. */
+const PANIC_MODULES = ["pvpanic_pci"] as const;
 
 /**
  * What the way out of the guest needs (redirecting and rejecting, and finding whose a connection is). A kernel without them boots all the
  * same: its agent then says that there is no network.
  */
-export const NETWORK_MODULES = [
+const NETWORK_MODULES = [
   "nft_chain_nat",
   "nft_redir",
   "nft_fib_ipv4",
   "nft_reject_ipv4",
   "tcp_diag",
 ] as const;
+
+/** What the agent loads at boot, where the kernel has it. */
+export const BOOT_MODULES = [...WANTED_MODULES, ...PANIC_MODULES, ...NETWORK_MODULES];
 
 /**
  * What the guest can load when it is needed: where these modules lie in a kernel's package, as their paths begin. Networks and packet filters,

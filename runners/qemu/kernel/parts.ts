@@ -1,4 +1,5 @@
 /** What machines boot from, and what they can load later, picked out of an unpacked kernel package. */
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
@@ -6,12 +7,12 @@ import { RunnerError } from "../../runner.ts";
 import { runTool } from "../tool.ts";
 import { type KernelModule, moduleLibrary } from "./library.ts";
 import {
+  BOOT_MODULES,
   LOADABLE_MODULES,
   loadOrder,
   MODULE_SUFFIX,
   moduleDependencies,
   moduleName,
-  NETWORK_MODULES,
   WANTED_MODULES,
 } from "./modules.ts";
 import { treeOf } from "./tree.ts";
@@ -20,7 +21,6 @@ import { treeOf } from "./tree.ts";
 export const CHOICE_FILE = "modules.choice";
 /** File in a kernel's folder: a tree stream of its guests' `/lib/modules/VERSION`. */
 export const LIBRARY_FILE = "modules.tree";
-const BOOT_MODULES = [...WANTED_MODULES, ...NETWORK_MODULES];
 export const CHOICE = `${[...BOOT_MODULES, ...LOADABLE_MODULES].join(" ")}\n`;
 
 /** The largest module of Debian's kernels has some 10 MB. */
@@ -34,7 +34,7 @@ export async function keepParts(
   tree: string,
   { version, target, signal }: { version: string; target: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
-  await copyFile(join(tree, "boot", `vmlinuz-${version}`), join(target, "vmlinuz"));
+  await copyFile(findImage(tree, version), join(target, "vmlinuz"));
   const { files, builtIn } = await findModules(tree, version);
   const loadable = [...files].filter(([, { path }]) => isLoadable(path)).map(([name]) => name);
   const modules = new Map<string, KernelModule>();
@@ -61,6 +61,12 @@ export async function keepParts(
   await writeFile(join(target, CHOICE_FILE), CHOICE);
   await writeFile(join(target, "modules.list"), order.map((name) => `${name}.ko\n`).join(""));
   await writeFile(join(target, LIBRARY_FILE), treeOf(moduleLibrary(modules, builtIn)));
+}
+
+/** Debian's packages have it in /boot, those since Linux 7 beside the modules. */
+function findImage(tree: string, version: string): string {
+  const inBoot = join(tree, "boot", `vmlinuz-${version}`);
+  return existsSync(inBoot) ? inBoot : join(tree, "usr/lib/modules", version, "vmlinuz");
 }
 
 function isLoadable(path: string): boolean {

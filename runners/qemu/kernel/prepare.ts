@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { checkListed, publishListed } from "../../../durable/inventory.ts";
 import type { KernelSource } from "../../runner.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
-import { fetchKernel, SUITE_FILE } from "./fetch.ts";
+import { fetchKernel } from "./fetch.ts";
 import { isKept } from "./kept.ts";
 import { CHOICE, CHOICE_FILE, LIBRARY_FILE } from "./parts.ts";
 
@@ -64,7 +64,12 @@ export async function prepareKernel(options: PrepareKernelOptions): Promise<Prep
  */
 export async function findKernel(options: FindKernelOptions): Promise<string> {
   await mkdir(options.kernelsDir, { recursive: true });
-  const fetch = () => fetchKernel({ ...options, publish });
+  const isHere = async (dir: string): Promise<boolean> => (await isKept(dir)) && (await isChosen(dir));
+  const fetch = async (): Promise<string> => {
+    const version = await fetchKernel({ ...options, isHere, publish });
+    await writeFile(suiteFile(join(options.kernelsDir, version), options.suite), "");
+    return version;
+  };
   const kept = await keptKernel(options);
   if (kept === undefined) return fetch();
   const parts = join(options.kernelsDir, kept);
@@ -87,13 +92,22 @@ async function keptKernel({ kernelsDir, suite, version }: FindKernelOptions): Pr
   const whole = await Promise.all(found.map((name) => isKept(join(kernelsDir, name))));
   const kept = found.filter((_, index) => whole[index]);
   if (version !== undefined && kept.includes(version)) return version;
-  const suites = await Promise.all(
-    kept.map((name) => readFile(join(kernelsDir, name, SUITE_FILE), "utf8").catch(() => "")),
-  );
+  const ofSuite = await Promise.all(kept.map((name) => isOfSuite(join(kernelsDir, name), suite)));
   return kept
-    .filter((_, index) => suites[index]?.trim() === suite)
+    .filter((_, index) => ofSuite[index])
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
     .at(-1);
+}
+
+/** In a kernel's folder, an empty file for each suite that it came from. */
+function suiteFile(dir: string, suite: string): string {
+  return join(dir, `suite.${suite}`);
+}
+
+/** Earlier versions wrote one suite's name into the file `suite`. */
+async function isOfSuite(dir: string, suite: string): Promise<boolean> {
+  if (existsSync(suiteFile(dir, suite))) return true;
+  return (await readFile(join(dir, "suite"), "utf8").catch(() => "")).trim() === suite;
 }
 
 /** The archive is not compressed: unpacking costs an emulated guest more than reading it. */
