@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -152,6 +153,17 @@ test("what a guest can load: modules with all they depend on, and the lists by w
   expect(index("builtin", "crc_t10dif")).toEqual([""]);
 });
 
+test("the image of a kernel is found beside its modules, too", async () => {
+  const tree = kernelTree({}, ["virtio_pci", "virtio_blk", "virtio_console"]);
+  const library = join(tree, "usr/lib/modules", version);
+  renameSync(join(tree, "boot", `vmlinuz-${version}`), join(library, "vmlinuz"));
+  const target = folder();
+  await keepParts(tree, { version, target });
+  expect(readFileSync(join(target, "vmlinuz"), "utf8")).toBe("kernel");
+  // Linux before 5.13 tells nobody of a panic.
+  expect(readFileSync(join(target, "modules.list"), "utf8")).toBe("");
+});
+
 test("a kernel without a driver is refused with the names of all that it lacks", async () => {
   const tree = kernelTree({ "virtio_blk.ko": "" }, ["virtio_pci"]);
   await expect(keepParts(tree, { version, target: folder() })).rejects.toMatchObject({
@@ -168,6 +180,7 @@ test("each suite has its kernel; a version that is here is used whatever its sui
     ["6.1.0-9-cloud-amd64", "bookworm"],
     ["6.1.0-10-cloud-amd64", "bookworm"],
     ["6.12.1-cloud-amd64", "trixie"],
+    ["7.2.1-cloud-amd64", "forky"],
   ] as const) {
     mkdirSync(join(kernelsDir, name));
     writeFileSync(join(kernelsDir, name, "suite"), `${suite}\n`);
@@ -177,10 +190,12 @@ test("each suite has its kernel; a version that is here is used whatever its sui
   const sources = (): never => {
     throw new Error("nothing is to be fetched");
   };
+  writeFileSync(join(kernelsDir, "7.2.1-cloud-amd64/suite.sid"), "");
   const ask = async (suite: string, wanted?: string) =>
     (await prepareKernel({ kernelsDir, agentPath, suite, version: wanted, sources })).version;
   expect(await ask("bookworm")).toBe("6.1.0-10-cloud-amd64");
   expect(await ask("trixie")).toBe("6.12.1-cloud-amd64");
+  expect([await ask("forky"), await ask("sid")]).toEqual(["7.2.1-cloud-amd64", "7.2.1-cloud-amd64"]);
   expect(await ask("trixie", "6.1.0-9-cloud-amd64")).toBe("6.1.0-9-cloud-amd64");
   expect(await ask("bookworm", "6.1.0-8-cloud-amd64")).toBe("6.1.0-10-cloud-amd64");
 });

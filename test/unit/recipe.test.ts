@@ -66,7 +66,9 @@ test("what it may be made from", () => {
     ]);
   for (const from of ["debian:stable", "debian:oldstable", "debian:trixie-updates", "debian:"])
     expect(mistakes(`name: t\nfrom: "${from}"\n`)).toEqual([
-      expect.stringContaining("t.yaml:2:1: from: debian:SUITE is the name of a Debian suite, such as bullseye, "),
+      expect.stringContaining(
+        "t.yaml:2:1: from: debian:SUITE is the name of a Debian suite, such as bullseye, ",
+      ),
     ]);
   expect(mistakes("name: t\nfrom: oci:host/a\npackages: [git]\n")).toEqual([
     "t.yaml:3:1: packages: packages are Debian's; install an image's own in `setup`",
