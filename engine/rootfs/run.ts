@@ -102,7 +102,7 @@ function failure(
       hint: "free space, or set THAW_HOME",
     });
   }
-  const hint = /NO_PUBKEY/.test(text)
+  const hint = /NO_PUBKEY|Missing key [0-9A-F]{8}/.test(text)
     ? "the host's keyring lacks the key of this Debian suite: apt-get install debian-archive-keyring, a newer one"
     : undefined;
   return new EngineError("build-failed", `the root file system could not be made (${code})`, {
