@@ -65,7 +65,9 @@ export async function growDisk(
       file: { driver: "file", filename: show(table) },
     });
     const place = { offset: 0, size: SECTOR };
-    await runJailed(context, copyTool({ ...place, target: path, reads: [table], source }), limits);
+    const copy = copyTool({ ...place, target: path, reads: [table], source });
+    // The disk's first sector may be anywhere in its file.
+    await runJailed(context, { ...copy, fileBytes: bytes + OVERHEAD_BYTES }, limits);
   } finally {
     await rm(table, { force: true });
   }
