@@ -64,6 +64,9 @@ export const attributesFlag = z
   .default("0")
   .transform((text) => text === "1");
 
+/** `tar`: as an archive, for clients that can't ask by the header Accept, such as a link. */
+export const treeFormat = z.literal("tar").optional();
+
 export type GuestReport = z.infer<typeof guestReport>;
 export type FileEntry = z.infer<typeof fileEntry>;
 export type FolderListing = z.infer<typeof folderListing>;

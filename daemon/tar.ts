@@ -8,7 +8,9 @@ import type { Agent } from "../runners/agent/agent.ts";
 export const TAR_TYPE = "application/x-tar";
 const MAX_SKIPPED = 1000;
 
-export function wantsTar({ headers }: FastifyRequest): boolean {
+/** @param as the query's: a link can't set a header */
+export function wantsTar({ headers }: FastifyRequest, as?: "tar"): boolean {
+  if (as === "tar") return true;
   return headers.accept?.split(",").some((type) => type.split(";")[0]?.trim() === TAR_TYPE) ?? false;
 }
 

@@ -17,6 +17,7 @@ import {
   pruneRequest,
   rerunRequest,
   retentionRequest,
+  treeFormat,
 } from "../../api/schema.ts";
 import { asEngineError } from "../../engine/as-engine-error.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
@@ -134,11 +135,11 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
 
   app.get(
     "/v1/captures/:capture/tree",
-    { schema: { params, querystring: machinePlace.extend({ attributes: attributesFlag }) } },
+    { schema: { params, querystring: machinePlace.extend({ attributes: attributesFlag, as: treeFormat }) } },
     async (request, reply) => {
       const found = await store.get(request.params.capture);
-      const { path: from, attributes } = request.query;
-      const asTar = wantsTar(request);
+      const { path: from, attributes, as } = request.query;
+      const asTar = wantsTar(request, as);
       const work = ({ agent }: { agent: Agent | null }) =>
         asTar ? tarOf(needAgent(agent), from) : needAgent(agent).treeOut(from, attributes);
       await sendBytes(

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { defined } from "../../api/defined.ts";
-import { attributesFlag, fileEntry, treeReport } from "../../api/schema.ts";
+import { attributesFlag, fileEntry, treeFormat, treeReport } from "../../api/schema.ts";
 import { keepTree } from "../../engine/captures/workspace.ts";
 import { EngineError } from "../../engine/errors.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
@@ -80,10 +80,10 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get(
     "/v1/sandboxes/:sandbox/tree",
-    { schema: { params, querystring: z.object({ path, attributes: attributesFlag }) } },
+    { schema: { params, querystring: z.object({ path, attributes: attributesFlag, as: treeFormat }) } },
     async (request, reply) => {
-      const { path: from, attributes } = request.query;
-      if (wantsTar(request)) {
+      const { path: from, attributes, as } = request.query;
+      if (wantsTar(request, as)) {
         const archive = await reach(request.params, reply, (agent) => tarOf(agent, from));
         return reply.type(TAR_TYPE).send(Readable.from(archive, { objectMode: false }));
       }

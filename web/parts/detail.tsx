@@ -22,6 +22,9 @@ export interface DetailProps {
   tab: string | undefined;
 }
 
+/** Where the actions would push the content out of sight, they are folded. */
+const isNarrow = matchMedia("(max-width: 48rem)").matches;
+
 export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: DetailProps) {
   const navigate = useNavigate();
   usePageActions(actions);
@@ -52,7 +55,7 @@ export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: Deta
         {subtitle !== undefined && <p className="dim">{subtitle}</p>}
       </div>
       <aside aria-label="Actions">
-        <details className="actions" open>
+        <details className="actions" open={!isNarrow}>
           <summary>Actions</summary>
           {actions.map((action) => (
             <ActionButton key={action.label} action={action} />

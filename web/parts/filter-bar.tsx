@@ -11,6 +11,9 @@ export interface Choice {
   options: readonly (readonly [value: string, text: string])[];
 }
 
+/** Where the filters would take the room of the rows, they are folded. */
+const isNarrow = matchMedia("(max-width: 48rem)").matches;
+
 export function FilterBar({
   search,
   choices = [],
@@ -39,6 +42,9 @@ export function FilterBar({
         onChange={(event) => set("q", event.target.value)}
         onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
       />
+      {choices.length > 0 && (
+        <details className="more" open={!isNarrow}>
+          <summary>Filters</summary>
       {choices.map(({ name, label, options }) => (
         <label key={name}>
           <span>{label}</span>
@@ -54,6 +60,8 @@ export function FilterBar({
           </select>
         </label>
       ))}
+        </details>
+      )}
       {children}
       <span className="dim" role="status">
         {shown === all ? `${all}` : `${shown} of ${all}`}

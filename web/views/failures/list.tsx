@@ -25,9 +25,13 @@ function VerdictCell({ id }: { id: string }) {
   return verdict === undefined ? <span className="dim">–</span> : <span className={verdict}>{verdict}</span>;
 }
 
+const FLAKY: Column<Capture> = {
+  ...{ title: "Flaky?", width: 4, rank: 5 },
+  cell: ({ id }) => <VerdictCell id={id} />,
+};
 const COLUMNS: readonly Column<Capture>[] = [
   {
-    ...{ title: "Id", width: 8, rank: 0 },
+    ...{ title: "Id", width: 7, rank: 0 },
     cell: ({ id, notes }) => (
       <>
         {notes.pinned && <span title="pinned">◆</span>}
@@ -36,7 +40,7 @@ const COLUMNS: readonly Column<Capture>[] = [
     ),
   },
   {
-    ...{ title: "Ended", width: 5, rank: 0 },
+    ...{ title: "Ended", width: 4.5, rank: 0 },
     cell: (capture) => (
       <span className={capture.trigger === "manual" ? "dim" : "bad"}>
         <Text text={formatTrigger(capture)} />
@@ -44,7 +48,7 @@ const COLUMNS: readonly Column<Capture>[] = [
     ),
   },
   {
-    ...{ title: "Command", width: 8, grows: 3, rank: 1 },
+    ...{ title: "Command", width: 7, grows: 3, rank: 1 },
     cell: (capture) => <Text className="mono" text={commandOf(capture)} />,
   },
   {
@@ -52,7 +56,7 @@ const COLUMNS: readonly Column<Capture>[] = [
     cell: (capture) => <Text text={describePlace(capture)} />,
   },
   { title: "Commit", width: 4.5, rank: 7, cell: ({ ci }) => <code>{ci?.sha?.slice(0, 7) ?? "–"}</code> },
-  { title: "Flaky?", width: 4, rank: 5, cell: ({ id }) => <VerdictCell id={id} /> },
+  FLAKY,
   {
     ...{ title: "Replays here", width: 7, rank: 3 },
     cell: (capture) => {
@@ -69,6 +73,8 @@ const COLUMNS: readonly Column<Capture>[] = [
     cell: ({ createdAt }) => <Age time={createdAt} />,
   },
 ];
+/** Until something was rerun, no verdict is known. */
+const UNJUDGED_COLUMNS = COLUMNS.filter((column) => column !== FLAKY);
 const keyOf = ({ id }: Capture): string => id;
 const link = ({ id }: Capture) => ({ to: "/failures/$id", params: { id } }) as const;
 const groupings = {
@@ -108,11 +114,11 @@ export function List() {
         valuesOf(all.values(), ({ ci }) => ci?.pr),
       ),
       choice("trigger", "Ended", TRIGGERS),
-      choice("verdict", "Flaky?", VERDICTS),
+      ...(judged.size === 0 ? [] : [choice("verdict", "Flaky?", VERDICTS)]),
       choice("age", "Within", AGES, "any time"),
       { name: "group", label: "Group", options: GROUPS.map((name) => [name, name] as const) },
     ],
-    [all],
+    [all, judged.size],
   );
   const group = oneOf(search.group, GROUPS);
   const heading = (name: string, members: readonly Capture[]) => {
@@ -134,7 +140,8 @@ export function List() {
         )}
       </FilterBar>
       <Table
-        {...{ label: "Failures", rows, keyOf, link, heading, columns: COLUMNS }}
+        {...{ label: "Failures", rows, keyOf, link, heading }}
+        columns={judged.size === 0 ? UNJUDGED_COLUMNS : COLUMNS}
         groupOf={groupings[group]}
         empty={
           !isThere ? null : all.size > 0 ? (
