@@ -100,7 +100,7 @@ export function Compare({ capture, other }: { capture: Capture; other: string | 
             <section key={title}>
               <h2>{title}</h2>
               <table className="compare">
-                <thead className="unseen">
+                <thead>
                   <tr>
                     <td />
                     <th>What</th>

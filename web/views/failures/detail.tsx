@@ -68,7 +68,9 @@ export function Detail() {
       }
       subtitle={
         <>
-          <Text className="bad" text={formatCapturedEnd(capture) ?? capture.trigger} /> ·{" "}
+          <Text
+            className={capture.exec?.exit?.code === 0 ? "good" : "bad"}
+            text={formatCapturedEnd(capture) ?? capture.trigger} /> ·{" "}
           <Age time={capture.createdAt} /> ago · <Text text={describePlace(capture)} />
         </>
       }

@@ -31,7 +31,7 @@ const FLAKY: Column<Capture> = {
 };
 const COLUMNS: readonly Column<Capture>[] = [
   {
-    ...{ title: "Id", width: 7, rank: 0 },
+    ...{ title: "Id", width: 7.5, rank: 0 },
     cell: ({ id, notes }) => (
       <>
         {notes.pinned && <span title="pinned">◆</span>}
@@ -42,7 +42,7 @@ const COLUMNS: readonly Column<Capture>[] = [
   {
     ...{ title: "Ended", width: 4.5, rank: 0 },
     cell: (capture) => (
-      <span className={capture.trigger === "manual" ? "dim" : "bad"}>
+      <span className={capture.exec?.exit?.code === 0 ? "good" : capture.trigger === "manual" ? "dim" : "bad"}>
         <Text text={formatTrigger(capture)} />
       </span>
     ),
