@@ -3,7 +3,9 @@ import { type ReactNode, useState } from "react";
 import { visibleText } from "../../api/clean-text.ts";
 import { quoteWord } from "../../api/ending.ts";
 import { ask, type Question } from "../shell/dialog.tsx";
+import { type Session, session } from "../state/session.ts";
 import { startTask, type TaskRequest } from "../state/tasks.ts";
+import { useValue } from "../state/value.ts";
 
 /** The command line for these words behind `thaw`. */
 export function commandLine(args: readonly string[]): string {
@@ -61,14 +63,23 @@ export interface Action extends TaskRequest {
   done?: () => void;
 }
 
-export async function act({ question, done, ...request }: Action): Promise<void> {
+/** Why an action can't be started. */
+function refusalOf({ refusal }: Action, who: Session): string | undefined {
+  return who.state === "in" && who.who.rights === "read" ? "Your session may only look." : refusal;
+}
+
+export async function act(action: Action): Promise<void> {
+  const { question, done, ...request } = action;
+  if (refusalOf(action, session.value) !== undefined) return;
   if (question !== undefined && !(await ask(question))) return;
   if (await startTask(request)) done?.();
 }
 
 /** A button, and beneath it the command that does the same. */
 export function ActionButton({ action }: { action: Action }) {
-  const { label, args, refusal, isDangerous, isPrimary, shortcut, extra } = action;
+  const { label, args, isDangerous, isPrimary, shortcut, extra } = action;
+  const who = useValue(session);
+  const refusal = refusalOf(action, who);
   return (
     <div className="action">
       <button

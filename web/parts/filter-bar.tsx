@@ -45,21 +45,23 @@ export function FilterBar({
       {choices.length > 0 && (
         <details className="more" open={!isNarrow}>
           <summary>Filters</summary>
-      {choices.map(({ name, label, options }) => (
-        <label key={name}>
-          <span>{label}</span>
-          <select
-            value={search[name] ?? options[0]?.[0]}
-            onChange={(event) => set(name, event.target.value === options[0]?.[0] ? "" : event.target.value)}
-          >
-            {options.map(([value, text]) => (
-              <option key={value} value={value}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </label>
-      ))}
+          {choices.map(({ name, label, options }) => (
+            <label key={name}>
+              <span>{label}</span>
+              <select
+                value={search[name] ?? options[0]?.[0]}
+                onChange={(event) =>
+                  set(name, event.target.value === options[0]?.[0] ? "" : event.target.value)
+                }
+              >
+                {options.map(([value, text]) => (
+                  <option key={value} value={value}>
+                    {text}
+                  </option>
+                ))}
+              </select>
+            </label>
+          ))}
         </details>
       )}
       {children}

@@ -31,7 +31,7 @@ export function useKeys(): void {
       else if (event.key === ":") overlay.set(() => "palette");
       else if (event.key === "/" && filter !== null) filter.focus();
       else if (view !== undefined) void navigate({ to: view.to });
-      else if (action !== undefined && action.refusal === undefined) void act(action);
+      else if (action !== undefined) void act(action);
       else return;
       event.preventDefault();
     };

@@ -70,8 +70,9 @@ export function Detail() {
         <>
           <Text
             className={capture.exec?.exit?.code === 0 ? "good" : "bad"}
-            text={formatCapturedEnd(capture) ?? capture.trigger} /> ·{" "}
-          <Age time={capture.createdAt} /> ago · <Text text={describePlace(capture)} />
+            text={formatCapturedEnd(capture) ?? capture.trigger}
+          />{" "}
+          · <Age time={capture.createdAt} /> ago · <Text text={describePlace(capture)} />
         </>
       }
       actions={actions}

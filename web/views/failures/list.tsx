@@ -42,7 +42,9 @@ const COLUMNS: readonly Column<Capture>[] = [
   {
     ...{ title: "Ended", width: 4.5, rank: 0 },
     cell: (capture) => (
-      <span className={capture.exec?.exit?.code === 0 ? "good" : capture.trigger === "manual" ? "dim" : "bad"}>
+      <span
+        className={capture.exec?.exit?.code === 0 ? "good" : capture.trigger === "manual" ? "dim" : "bad"}
+      >
         <Text text={formatTrigger(capture)} />
       </span>
     ),
