@@ -137,6 +137,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "list the machines that are kept ready for run and create",
     load: () => import("./pool/command.ts"),
   },
+  ui: {
+    description: "open the dashboard in a browser",
+    load: () => import("./ui/command.ts"),
+  },
   token: {
     description: "make, list and end tokens for the daemon's TCP listener",
     load: () => import("./token/command.ts"),

@@ -90,6 +90,8 @@ export type {
   Template,
   TemplatePruneReport,
   TemplateRemoval,
+  Ticket,
+  TicketRequest,
   Token,
   TokenRequest,
   VerifyReport,
@@ -102,6 +104,7 @@ export { isNobodyThere } from "./connection-error.ts";
 export { type Contexts, findConfigFolder, localContext, readContexts } from "./contexts/config.ts";
 export { type ChosenContext, chooseContext, findRemote } from "./contexts/find.ts";
 export {
+  formatSsh,
   formatThere,
   type ListeningHost,
   parseRemote,

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Token } from "../api/token.ts";
 import { type Caller, callingAs } from "../engine/caller.ts";
 import { doingFor } from "../engine/tracing.ts";
 import { accessOf } from "./access/guard.ts";
@@ -12,11 +13,18 @@ function callerOf({ group }: Pick<DaemonContext, "group">, request: IncomingMess
   const version = headers["thaw-client-version"];
   return {
     from: access === undefined ? "socket" : "listener",
-    ...(access === undefined ? {} : { token: access.token.name }),
+    ...namesOf(access?.token),
     uid: access === undefined && group === null ? (process.getuid?.() ?? null) : null,
     pid: Number.isSafeInteger(pid) && pid > 0 ? pid : null,
     client: typeof version === "string" ? version.slice(0, 64) : null,
   };
+}
+
+/** A session that was made with a token is that token's. */
+function namesOf(token: Token | null | undefined): Pick<Caller, "token" | "session"> {
+  if (!token) return {};
+  if (token.kind === "token") return { token: token.name };
+  return { ...(token.parent === null ? {} : { token: token.parent }), session: token.name };
 }
 
 /** Does what a client asks for, in its name, and as a part of what it is doing. */

@@ -5,6 +5,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fasti
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Engine } from "../engine/engine.ts";
 import type { Probe } from "../runners/runner.ts";
+import type { PageAddress } from "./access/page-address.ts";
 import type { Tokens } from "./access/tokens.ts";
 import type { Previews } from "./preview/previews.ts";
 import type { Requests } from "./requests.ts";
@@ -22,6 +23,7 @@ export interface DaemonContext {
   requests: Requests;
   previews: Previews;
   tokens: Tokens;
+  page: PageAddress;
   /** Of what the daemon opens beside its socket, for `thaw doctor`. */
   ownProbes: () => Promise<Probe[]>;
   version: Version;

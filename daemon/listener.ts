@@ -62,6 +62,12 @@ export class Listener<Wanted> {
     return [{ ...about, state: "warning", detail: this.#failure, hint }];
   }
 
+  /** The port that it listens on now; null: it does not. */
+  async port(): Promise<number | null> {
+    await this.#turn;
+    return portOf(this.#servers[0]) ?? null;
+  }
+
   close(): void {
     this.#closed = true;
     this.#stop();

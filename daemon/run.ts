@@ -17,6 +17,7 @@ import { measurePace, paced, setPace } from "../host/pace.ts";
 import { HOST_UNIT, userUnit } from "../host/systemd-units.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
 import { apiListener } from "./access/listener.ts";
+import { PageAddress } from "./access/page-address.ts";
 import { withFlags } from "./access/settings.ts";
 import { Tokens } from "./access/tokens.ts";
 import type { Version } from "./context.ts";
@@ -93,10 +94,23 @@ const onFailure = (message: string): void => server.log.warn(message);
 const metrics = metricsListener({ source: engine, version: version.version, onFailure });
 const traces = new Traces({ version: version.version, environment: process.env });
 const tokens = new Tokens(engine.home.tokens);
+const api = apiListener({
+  tokens,
+  pageFolder: join(installed, "web"),
+  handle: (request, response) => server.routing(request, response),
+  upgrade: (request, socket, head) => channels.upgrade(request, socket, head),
+  onFailure,
+});
+const page = new PageAddress({
+  listener: api,
+  file: join(home, "page.json"),
+  hasSessions: tokens.hasSessions,
+});
 const { app: server, channels } = await createServer({
   engine,
   previews,
   tokens,
+  page,
   ownProbes: async () => [...(await api.probes()), ...(await metrics.probes()), ...(await traces.probes())],
   requests: new Requests(engine),
   version,
@@ -105,14 +119,13 @@ const { app: server, channels } = await createServer({
   group: group ?? null,
   restartCommand: findRestartCommand(),
 });
-const api = apiListener({ tokens, handle: server.routing, upgrade: channels.upgrade, onFailure });
 // Whoever finds this daemon finds its ports as well.
 await engine.openPorts();
 await previews.begin().catch((error: Error) => server.log.warn({ err: error }, "previews"));
 engine.followConfig((config) => {
   metrics.configure(config.metrics.listen);
   traces.configure(config.telemetry);
-  api.configure(withFlags(config.listen, listenFlags()));
+  page.configure(withFlags(config.listen, listenFlags()));
 });
 if (!removeSocket(socket))
   fail(`${socket} is not a socket\nhint: remove it, or set THAW_SOCKET to another path`);

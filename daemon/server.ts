@@ -27,6 +27,7 @@ import { portRoutes } from "./routes/ports.ts";
 import { previewRoutes } from "./routes/previews.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
+import { sessionRoutes } from "./routes/sessions.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
 import { statsRoutes } from "./routes/stats.ts";
 import { templateRoutes } from "./routes/templates.ts";
@@ -121,6 +122,7 @@ export async function createServer(context: DaemonContext): Promise<{ app: App; 
         previewRoutes,
         statsRoutes,
         tokenRoutes,
+        sessionRoutes,
       ],
     ])
       add(routes, context);

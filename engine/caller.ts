@@ -7,6 +7,8 @@ export interface Caller {
   from: "socket" | "listener" | "daemon";
   /** The name of the token that let it in at the listener. */
   token?: string;
+  /** The name of the browser's session that let it in. */
+  session?: string;
   /** Only this user (and root) can connect to the socket. Null when others may too: the kernel's word on a peer is not to be had here. */
   uid: number | null;
   /** What the client says of itself: its process and version. Not proven. */

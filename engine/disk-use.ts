@@ -58,7 +58,7 @@ export function placesOf(home: Home): DiskPlace[] {
       folders: [],
       paths: [
         ...[home.downloads, home.tags, home.reruns, home.config, home.clock, home.heartbeat],
-        ...inHome("cache", "daemon.lock", "host.json", "preview.json"),
+        ...inHome("cache", "daemon.lock", "host.json", "page.json", "preview.json"),
       ],
     },
   ];

@@ -36,7 +36,10 @@ Examples:
       await create(flags);
       exit(0);
     });
-  addListingFlags(command.command("ls").description("list the tokens"), "the tokens")
+  addListingFlags(
+    command.command("ls").description("list the tokens and the sessions of browsers"),
+    "the tokens",
+  )
     .addHelpText("after", "\nExample:\n  $ thaw token ls --json")
     .action(async (flags: ListingFlags) => {
       const { list } = await import("./list.ts");
@@ -45,7 +48,7 @@ Examples:
     });
   command
     .command("rm")
-    .description("end tokens, and the connections that were opened with them")
+    .description("end tokens or sessions, and what was made or opened with them")
     .argument("<token...>", "names or ids")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExample:\n  $ thaw token rm ci")

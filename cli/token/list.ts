@@ -4,12 +4,12 @@ import { formatAge } from "../format/age.ts";
 import { type ListingFlags, printListing } from "../format/listing.ts";
 import { formatTable } from "../format/table.ts";
 
-const HEADER = ["NAME", "RIGHTS", "CREATED", "USED", "EXPIRES", "ID"];
+const HEADER = ["NAME", "RIGHTS", "MADE WITH", "CREATED", "USED", "EXPIRES", "ID"];
 
-/** The table of tokens, oldest first. */
+/** The table of tokens and sessions, oldest first. */
 export function formatTokens(tokens: readonly Token[], nowMs?: number): string {
-  const rows = tokens.map(({ name, rights, createdAt, lastUsedAt, expiresAt, id }) => [
-    ...[name, rights, formatAge(createdAt, nowMs)],
+  const rows = tokens.map(({ name, rights, parent, createdAt, lastUsedAt, expiresAt, id }) => [
+    ...[name, rights, parent ?? "–", formatAge(createdAt, nowMs)],
     ...[
       lastUsedAt === null ? "–" : formatAge(lastUsedAt, nowMs),
       expiresAt?.slice(0, 16).replace("T", " ") ?? "never",

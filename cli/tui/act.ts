@@ -1,6 +1,6 @@
 /** Does what a verb says, and notes it as the thaw command that it equals. */
 import { type Thaw, troubleOf } from "../../client/index.ts";
-import { openInBrowser } from "./browser.ts";
+import { openInBrowser } from "../browser.ts";
 import { copyToClipboard } from "./clipboard.ts";
 import { formatArgs, splitLine } from "./command-line.ts";
 import { runInBackground, runInTerminal } from "./run-command.ts";

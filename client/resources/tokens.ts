@@ -1,4 +1,4 @@
-import type { NewToken, Token, TokenRequest } from "../../api/schema.ts";
+import type { NewToken, Ticket, TicketRequest, Token, TokenRequest } from "../../api/schema.ts";
 import type { ApiCalls, CallOptions } from "../api-calls.ts";
 
 /** Who may use the listener of a host's daemon. */
@@ -25,7 +25,15 @@ export class Tokens {
     });
   }
 
-  /** By name or id; what is open with it ends. @throws ThawError `not-found` */
+  /** Makes a one-time link that opens the page in a browser. @throws ThawError `conflict` when the daemon serves no page */
+  ticket(wanted: TicketRequest = {}, options?: CallOptions): Promise<Ticket> {
+    return this.#api.with<Ticket>("url", {
+      ...{ method: "POST", path: "/v1/tickets", json: wanted, repeatable: false },
+      ...options,
+    });
+  }
+
+  /** By name or id; what is open with it ends, and so do sessions that were made with it. @throws ThawError `not-found` */
   revoke(token: string, options?: CallOptions): Promise<Token> {
     return this.#api.with<Token>("id", {
       ...{ method: "DELETE", path: `/v1/tokens/${encodeURIComponent(token)}`, repeatable: false },

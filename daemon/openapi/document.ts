@@ -23,7 +23,7 @@ const TAGS: Record<Tag, string> = {
 
 const ERRORS: Record<number, string> = {
   400: "The request is invalid",
-  401: "The request came without a valid token, over TCP",
+  401: "The request came without a valid token or session, over TCP",
   403: "The token lacks the right, or the store refuses access",
   404: "The named object does not exist",
   409: "The object's state does not allow the request, or the name is taken",
@@ -62,7 +62,7 @@ export function operationOf({ method, url }: { method: RouteOptions["method"]; u
 }
 
 /** What a token has to have for a route. Reading needs `read`, everything else `operate`, unless its description says otherwise. */
-export function rightsOf(route: { method: string; url: string }): Rights {
+export function rightsOf(route: { method: string; url: string }): Rights | "none" {
   // Fastify answers HEAD for every GET.
   const method = route.method === "HEAD" ? "GET" : route.method;
   return operationOf({ ...route, method }).rights ?? (method === "GET" ? "read" : "operate");
@@ -77,7 +77,7 @@ export function openApiOptions(version: string) {
         title: "thaw",
         version,
         description:
-          "The daemon's API, over a unix socket, or over TCP with a token. Interactive commands go over WebSockets, GET /v1/run and GET /v1/sandboxes/{sandbox}/execs/{exec}/attach: docs/API.md describes their channels.",
+          "The daemon's API, over a unix socket, or over TCP with a token or, in a browser, the cookie of a session. Interactive commands go over WebSockets, GET /v1/run and GET /v1/sandboxes/{sandbox}/execs/{exec}/attach: docs/API.md describes their channels.",
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
       servers: [{ url: "/", description: "The daemon's unix socket" }],
@@ -127,7 +127,11 @@ const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
 const content = (type: string, schema: Json): Json => ({ [type]: { schema } });
 const binary: Json = { type: "string", format: "binary" };
 
-function describe(schema: Json, { id, tag, summary, upload, ...operation }: Operation, rights: Rights): Json {
+function describe(
+  schema: Json,
+  { id, tag, summary, upload, ...operation }: Operation,
+  rights: Rights | "none",
+): Json {
   const { body, response = {}, ...rest } = schema as { body?: Json; response?: Json };
   const errors = [400, 401, 403, 426, 500, ...(operation.errors ?? [])].map((status) => [
     String(status),
@@ -137,7 +141,7 @@ function describe(schema: Json, { id, tag, summary, upload, ...operation }: Oper
   return {
     ...rest,
     ...{ operationId: id, tags: [tag], summary },
-    ...{ "x-thaw-rights": rights, security: [{}, { token: [rights] }] },
+    ...{ "x-thaw-rights": rights, security: rights === "none" ? [{}] : [{}, { token: [rights] }] },
     ...(upload === undefined || upload === false
       ? {}
       : { consumes: ["application/octet-stream", ...(upload === true ? [] : [upload])], body: binary }),

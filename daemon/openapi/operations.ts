@@ -20,8 +20,8 @@ export interface Operation {
   id: string;
   tag: Tag;
   summary: string;
-  /** What a token needs; default: `read` to GET, else `operate`. */
-  rights?: Rights;
+  /** What a token needs; default: `read` to GET, else `operate`. `none`: the request needs no token. */
+  rights?: Rights | "none";
   /** Statuses of its errors beside 400, 426 and 500. */
   errors?: readonly number[];
   /** Where the route's own schema does not say what it answers. */
@@ -249,6 +249,33 @@ export const operations: Readonly<Record<string, Operation>> = {
   "DELETE /v1/tokens/:token": {
     ...{ id: "revokeToken", tag: "host", summary: "End a token, and what is open with it", rights: "admin" },
     errors: [404, 503],
+  },
+  "POST /v1/tickets": {
+    ...{
+      id: "createTicket",
+      tag: "host",
+      summary: "Make a one-time link that opens the page in a browser",
+      rights: "read",
+    },
+    ...{ errors: [409, 503], example: { rights: "operate" } },
+  },
+  "POST /v1/session": {
+    ...{
+      id: "beginSession",
+      tag: "host",
+      summary: "Begin a browser's session with a ticket or a token; the answer sets its cookie",
+      rights: "none",
+    },
+    ...{ errors: [409, 503], example: { ticket: "TICKET" } },
+  },
+  "GET /v1/session": {
+    id: "getSession",
+    tag: "host",
+    summary: "Describe the session or token of the request",
+  },
+  "DELETE /v1/session": {
+    ...{ id: "endSession", tag: "host", summary: "End the browser's session, and what is open with it" },
+    ...{ rights: "read", errors: [503], answer: nothing },
   },
   "POST /v1/sandboxes/:sandbox/pause": {
     id: "pauseSandbox",

@@ -4,6 +4,8 @@
  * another's tag, or with none, are not passed on. Pure.
  */
 
+import { cookiePairs, isSessionCookie } from "../access/session-cookie.ts";
+
 const OWN = "thaw-preview";
 const OWN_SECURE = `__Host-${OWN}`;
 const MAX_TRIED = 16;
@@ -16,24 +18,14 @@ export interface Jar {
   isSecure: boolean;
 }
 
-const isOwn = (name: string): boolean => name === OWN || name === OWN_SECURE;
+const isTicket = (name: string): boolean => name === OWN || name === OWN_SECURE;
+const isOwn = (name: string): boolean => isTicket(name) || isSessionCookie(name);
 const isShared = ({ prefix }: Jar): boolean => prefix !== "/";
-
-function pairs(header: string | undefined): { name: string; value: string; text: string }[] {
-  return (header ?? "")
-    .split(";")
-    .map((text) => text.trim())
-    .filter((text) => text !== "")
-    .map((text) => {
-      const at = text.indexOf("=");
-      return { text, name: text.slice(0, Math.max(at, 0)).trim(), value: text.slice(at + 1).trim() };
-    });
-}
 
 /** Tickets in thaw's cookies. A page of another guest may have added some. */
 export function ticketsIn(header: string | undefined): string[] {
-  return pairs(header)
-    .filter(({ name }) => isOwn(name))
+  return cookiePairs(header)
+    .filter(({ name }) => isTicket(name))
     .map(({ value }) => value)
     .slice(0, MAX_TRIED);
 }
@@ -47,7 +39,7 @@ export function ticketCookie(ticket: string, { prefix, isSecure }: Jar, maxAgeMs
 /** What a guest gets of a request's cookies; undefined: none. */
 export function cookiesForGuest(header: string | undefined, jar: Jar): string | undefined {
   const mark = `${jar.tag}.`;
-  const kept = pairs(header).filter(({ name }) => !isOwn(name));
+  const kept = cookiePairs(header).filter(({ name }) => !isOwn(name));
   const texts = isShared(jar)
     ? kept.filter(({ name }) => name.startsWith(mark)).map(({ text }) => text.slice(mark.length))
     : kept.map(({ text }) => text);
@@ -58,8 +50,9 @@ export function cookiesForGuest(header: string | undefined, jar: Jar): string | 
 export function cookiesForBrowser(headers: readonly string[], jar: Jar): string[] {
   return headers.flatMap((header) => {
     const [first, ...attributes] = header.split(";").map((part) => part.trim());
-    const [pair] = pairs(first);
-    if (!pair || isOwn(pair.name)) return [];
+    const [pair] = cookiePairs(first);
+    // A cookie without a name comes back as its value alone, which may look like another's name and value.
+    if (!pair || isOwn(pair.name || (pair.value.split("=")[0] ?? "").trim())) return [];
     const kept = attributes.filter((attribute) => !/^(domain|path)\s*(=|$)/i.test(attribute));
     const path = attributes.map((attribute) => /^path\s*=\s*(\/.*)$/i.exec(attribute)?.[1]).findLast(Boolean);
     if (!isShared(jar)) return [[pair.text, ...kept, ...(path ? [`Path=${path}`] : [])].join("; ")];

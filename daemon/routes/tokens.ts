@@ -21,7 +21,7 @@ export function tokenRoutes(app: App, { engine: { audit }, tokens }: DaemonConte
   );
 
   app.delete("/v1/tokens/:token", { schema: { params, response: { 200: token } } }, async (request) => {
-    const gone = await tokens.revoke(request.params.token);
+    const gone = await tokens.revoke(request.params.token, request.raw.socket);
     audit.note("token rm", gone.name, { id: gone.id });
     return gone;
   });

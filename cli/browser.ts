@@ -3,7 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /**
- * Opens a page in the user's browser, which outlives the dashboard.
+ * Opens a page in the user's browser, which outlives the command.
  * @returns whether there is one: $BROWSER, or a desktop's. Over ssh there is mostly none
  */
 export function openInBrowser(url: string): boolean {
