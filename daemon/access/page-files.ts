@@ -80,7 +80,7 @@ export async function servePage(
 ): Promise<void> {
   const path = (request.url ?? "").split(/[?#]/)[0] ?? "";
   const file = await findFile(folder, path, request);
-  if (file === null) throw new EngineError("not-found", "this daemon has no such page");
+  if (file === null) throw await notFound(folder);
   const { name, encoding, size } = file;
   response.writeHead(200, {
     ...PAGE_HEADERS,
@@ -93,6 +93,13 @@ export async function servePage(
   if (request.method === "HEAD") return void response.end();
   // Whoever goes away in the middle has what he wanted.
   await pipeline(createReadStream(`${name}${encoding?.suffix ?? ""}`), response).catch(() => {});
+}
+
+async function notFound(folder: string): Promise<EngineError> {
+  const isBuilt = (await sizeOf(join(folder, "index.html"))) !== null;
+  return isBuilt
+    ? new EngineError("not-found", "there is nothing at this address")
+    : new EngineError("not-found", "this build of thaw has no page", { hint: "npm run build" });
 }
 
 interface Found {

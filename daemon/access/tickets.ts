@@ -21,8 +21,7 @@ export class BrowserTickets {
   readonly #byDigest = new Map<string, Admission & { until: number }>();
 
   /** Throws `no-capacity`. */
-  create(admission: Admission): { ticket: string; expiresAt: string } {
-    const now = Date.now();
+  create(admission: Admission, now = Date.now()): { ticket: string; expiresAt: string } {
     for (const [digest, { until }] of this.#byDigest) if (until <= now) this.#byDigest.delete(digest);
     if (this.#byDigest.size >= MAX_TICKETS)
       throw new EngineError("no-capacity", `there are ${MAX_TICKETS} unused links`, {
@@ -35,10 +34,12 @@ export class BrowserTickets {
   }
 
   /** Uses a ticket up; null: it is none, was used, or its time is over. */
-  take(ticket: string): Admission | null {
+  take(ticket: string, now = Date.now()): Admission | null {
     const digest = sha256(ticket);
     const found = this.#byDigest.get(digest);
     this.#byDigest.delete(digest);
-    return found === undefined || found.until <= Date.now() ? null : found;
+    if (found === undefined || found.until <= now) return null;
+    const { until: _, ...admission } = found;
+    return admission;
   }
 }

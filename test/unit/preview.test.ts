@@ -103,7 +103,8 @@ test("cookies: thaw's stay here, a guest's with the guest", () => {
   const own = ticketCookie("t.1", path, MINUTE);
   expect(own).toBe("thaw-preview=t.1; Path=/web/80/; Max-Age=60; HttpOnly; SameSite=Lax");
   expect(ticketCookie("t", { ...host, isSecure: true }, MINUTE)).toContain("__Host-thaw-preview=t; Path=/;");
-  const sent = "a=1; thaw-preview=x; T.b=2; __Host-thaw-preview=y; U.c=3";
+  const sent =
+    "a=1; thaw-preview=x; T.b=2; thaw-session-7878=s; __Host-thaw-session-443=s; __Host-thaw-preview=y; U.c=3";
   expect(ticketsIn(sent)).toEqual(["x", "y"]);
   expect(cookiesForGuest(sent, host)).toBe("a=1; T.b=2; U.c=3");
   expect(cookiesForGuest(sent, path)).toBe("b=2");
@@ -111,6 +112,10 @@ test("cookies: thaw's stay here, a guest's with the guest", () => {
   const set = [
     "a=1; Domain=localhost; Path=/x; HttpOnly",
     "thaw-preview=evil; Path=/",
+    "thaw-session-7878=evil; Path=/",
+    "__Host-thaw-session-443=evil; Path=/; Secure",
+    // Comes back as a cookie of that name.
+    "=thaw-session-7878=evil",
     "b=2;domain = .localhost",
     "c=3; path=/; path=/y",
   ];
