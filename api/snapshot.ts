@@ -11,6 +11,31 @@ export const filePart = z.object({
   storedBytes: z.int(),
   sha256: z.string(),
 });
+/** Packages of a machine, as its package manager had them when the machine was frozen. */
+export const packageSummary = z.object({
+  manager: z.enum(["dpkg", "apk"]),
+  /** Distribution and release: `debian bookworm`; empty when the machine does not say it. */
+  system: z.string(),
+  count: z.int(),
+  /** Those with a newer version in the index that this host fetched last; null: it has no index of this system. */
+  outdated: z.int().nullable(),
+  /** When this host fetched that index. */
+  indexAt: z.string().nullable(),
+});
+export const snapshotPackages = z.object({
+  /** null: none are known of this snapshot. */
+  summary: packageSummary.nullable(),
+  packages: z.array(
+    z.object({
+      name: z.string(),
+      version: z.string(),
+      architecture: z.string(),
+      /** The newer version in the index; null: none is known. */
+      newer: z.string().nullable(),
+    }),
+  ),
+});
+
 export const snapshot = z.object({
   id: z.string(),
   tags: z.array(z.string()),
@@ -26,6 +51,8 @@ export const snapshot = z.object({
   usedBy: z.array(z.string()),
   /** Why it can't be thawed on this host; empty when it can. */
   incompatible: z.array(z.string()),
+  /** null: not known, as of a sandbox that was frozen, or of a snapshot of elsewhere. */
+  packages: packageSummary.nullable(),
 });
 
 export const snapshotList = z.object({ snapshots: z.array(snapshot), ...listEnd });
@@ -60,6 +87,8 @@ export const template = z.object({
   snapshot: z.string().nullable(),
   /** When `snapshot` was built. */
   builtAt: z.string().nullable(),
+  /** Of `snapshot`; null: not known. */
+  packages: packageSummary.nullable(),
   /** Bytes on disk of all snapshots that were built of a template of this name on this host, holes not counted. */
   storedBytes: z.int(),
   /** Machines kept after its steps. Templates that begin alike share them. */
@@ -73,7 +102,10 @@ export const buildRequest = z
     recipe: recipeText.optional(),
     /** Files that the recipe places in its machine, by path. */
     files: templateFiles.optional(),
+    /** Builds again, and every step of it. */
     force: z.boolean().default(false),
+    /** Asks the mirror or the registry whether anything is outdated, and then builds that anew. */
+    refresh: z.boolean().default(false),
   })
   .refine((b) => (b.template === undefined) !== (b.recipe === undefined), "give template or recipe");
 export const describeRequest = z.object({ recipe: recipeText, files: templateFiles.optional() });
@@ -92,6 +124,8 @@ export const verifyReport = z.object({
   parts: z.array(partVerdict),
 });
 
+export type PackageSummary = z.infer<typeof packageSummary>;
+export type SnapshotPackages = z.infer<typeof snapshotPackages>;
 export type Snapshot = z.infer<typeof snapshot>;
 export type SnapshotList = z.infer<typeof snapshotList>;
 export type Template = z.infer<typeof template>;

@@ -47,6 +47,7 @@ export async function snapshotView(
     storedBytes: parts.reduce((sum, part) => sum + part.storedBytes, 0),
     usedBy: await engine.archive.usersOf(snapshot.id),
     incompatible: await engine.sources.incompatible(snapshot),
+    packages: await engine.packages.summary(snapshot.dir),
   };
 }
 
@@ -59,7 +60,11 @@ export async function captureView(engine: Engine, { id, manifest, file }: Stored
   return { ...file, storedBytes, notes, replays: check.best };
 }
 
-export function templateView(known: KnownTemplate, tags: Map<string, string>): Template {
+export async function templateView(
+  engine: Engine,
+  known: KnownTemplate,
+  tags: Map<string, string>,
+): Promise<Template> {
   const { name, recipe, outline, shipped, snapshot, snapshots, steps } = known;
   const ownTags = [...tags].filter(([, id]) => id === snapshot?.id).map(([tag]) => tag);
   return {
@@ -71,6 +76,7 @@ export function templateView(known: KnownTemplate, tags: Map<string, string>): T
     shipped,
     snapshot: snapshot?.id ?? null,
     builtAt: snapshot?.manifest.createdAt ?? null,
+    packages: snapshot && (await engine.packages.summary(snapshot.dir)),
     storedBytes: snapshots
       .flatMap(({ manifest }) => manifest.parts)
       .reduce((sum, { storedBytes }) => sum + storedBytes, 0),

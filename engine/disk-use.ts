@@ -57,7 +57,7 @@ export function placesOf(home: Home): DiskPlace[] {
       kind: "other",
       folders: [],
       paths: [
-        ...[home.downloads, home.tags, home.reruns, home.config, home.clock, home.heartbeat],
+        ...[home.downloads, home.packages, home.tags, home.reruns, home.config, home.clock, home.heartbeat],
         ...inHome("cache", "daemon.lock", "host.json", "page.json", "preview.json"),
       ],
     },

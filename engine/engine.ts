@@ -31,6 +31,8 @@ import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
 import { type CreatedFrom, measured } from "./measurements.ts";
 import type { MemoryPressure } from "./memory-pressure.ts";
+import { PackageJudge } from "./packages/outdated.ts";
+import { SuiteIndexes } from "./packages/suite-index.ts";
 import type { Parts } from "./parts.ts";
 import { Pools } from "./pool/pools.ts";
 import { poolProbes } from "./pool/probe.ts";
@@ -92,6 +94,8 @@ export class Engine {
   readonly #heartbeat: Heartbeat;
   readonly #pressure: MemoryPressure<Sandbox>;
   readonly #disk: DiskMeter;
+  /** Packages of what was built. */
+  readonly packages: PackageJudge;
   /** What of an earlier daemon's state could not be recovered. */
   #problems: readonly Problem[] = [];
   #rest: () => Promise<void> = async () => {};
@@ -101,6 +105,7 @@ export class Engine {
     this.#templatesDir = templatesDir;
     this.#pressure = memoryPressure(parts);
     this.#disk = new DiskMeter(parts);
+    this.packages = new PackageJudge(new SuiteIndexes(parts.home.packages));
     this.#heartbeat = new Heartbeat(parts.home.heartbeat, parts.clock);
   }
 

@@ -27,6 +27,8 @@ export interface Home {
   downloads: string;
   /** Root file systems by digest of what went into them. */
   rootfs: string;
+  /** Indexes of Debian's suites, as they were last fetched. */
+  packages: string;
   audit: string;
   events: string;
   /** Who may use the daemon's listener. */
@@ -59,6 +61,7 @@ export function openHome(root: string): Home {
     steps: join(root, "steps"),
     downloads: join(root, "downloads"),
     rootfs: join(root, "rootfs"),
+    packages: join(root, "packages"),
     audit: join(root, "audit.jsonl"),
     events: join(root, "events.jsonl"),
     tokens: join(root, "tokens.json"),
@@ -80,6 +83,7 @@ export function openHome(root: string): Home {
         home.rootfs,
         home.steps,
         home.downloads,
+        home.packages,
       ],
     ])
       mkdirSync(dir, { recursive: true });

@@ -12,6 +12,7 @@ import type { StoredSnapshot } from "./snapshots/store.ts";
 import { buildFromDisk, buildTemplate, buildVariant } from "./templates/build.ts";
 import type { BuildContext } from "./templates/build-chain.ts";
 import { parseRecipe, type Recipe } from "./templates/recipe.ts";
+import { findOutdated } from "./templates/refresh.ts";
 import { shippedRecipe } from "./templates/shipped.ts";
 
 export interface SourceRequest {
@@ -28,6 +29,12 @@ export interface SourceRequest {
 export interface ResolveOptions {
   onProgress: OnProgress;
   signal: AbortSignal;
+}
+export interface BuildWishes {
+  /** Builds again, and every step of it. */
+  force?: boolean;
+  /** Asks whether anything is outdated, and then builds that anew. */
+  refresh?: boolean;
 }
 /** Part of a build's key: how a disk is divided. */
 const DISK_FORM = `root, ${CACHE_ROOM_MIB}`;
@@ -73,23 +80,28 @@ export class Sources {
 
   async build(
     recipe: Recipe,
-    options: ResolveOptions & { force?: boolean; request?: string | undefined },
+    options: ResolveOptions & BuildWishes & { request?: string | undefined },
   ): Promise<StoredSnapshot> {
     const key = this.#key(recipe);
-    const present = options.force ? null : await this.built(recipe);
-    if (present) {
+    const present = options.force && !options.refresh ? null : await this.built(recipe);
+    const outdated = options.refresh
+      ? await findOutdated(this.#context.home, { recipe, present }, options)
+      : { built: false, root: false };
+    const force = options.force === true || outdated.built;
+    if (present && !force) {
       await this.#context.store.tag(present.id, tagOf(recipe));
       return present;
     }
+    const renew = outdated.root;
     return this.#builds.join(
-      key,
+      // What is built by the older index is not what a refresh asks for.
+      outdated.built || renew ? `anew ${key}` : key,
       { onEvent: options.onProgress, signal: options.signal },
       async (onProgress, signal) => {
-        const { force, request } = options;
+        const { request } = options;
         const host = this.#host();
         const built = await buildTemplate(this.#context, recipe, {
-          ...{ key, host, onProgress, signal, request },
-          force: force === true,
+          ...{ key, host, onProgress, signal, request, force, renew },
         });
         await this.#context.store.tag(built.id, tagOf(recipe));
         return built;

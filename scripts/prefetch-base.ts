@@ -17,9 +17,10 @@ if (autostart !== false) {
   const home = openHome(root);
   const suite = suiteOf(recipe);
   const sources = () => packageSources(suite, signal);
-  const isMade = (await checkListed(rootfsDir(home, recipe))) === "whole";
+  const dir = await rootfsDir(home, recipe);
+  const isMade = (await checkListed(dir)) === "whole";
   await Promise.all([
     findKernel({ kernelsDir: home.kernels, suite, sources, signal }),
-    isMade ? undefined : makeRootfs(home, recipe, signal),
+    isMade ? undefined : makeRootfs(home, recipe, { dir, signal }),
   ]);
 }

@@ -9,7 +9,7 @@ import type { TestProject } from "vitest/node";
 import "./helpers/test-home.ts";
 
 /** Of a state folder, what a template's build needs not make again. */
-const BUILT = ["kernels", "rootfs", "snapshots", "tags", "host.json"];
+const BUILT = ["kernels", "rootfs", "packages", "snapshots", "tags", "host.json"];
 let users = 0;
 
 export default function setup(project: TestProject): () => void {

@@ -9,6 +9,7 @@ export interface BuildFlags {
   /** The project file. */
   file?: string;
   force?: boolean;
+  refresh?: boolean;
   watch?: boolean;
   verbose?: boolean;
   json?: boolean;
@@ -16,7 +17,8 @@ export interface BuildFlags {
 
 /** `thaw template build`: prints the snapshot's tag, or its id when it has none. */
 export async function build(template: string, flags: BuildFlags): Promise<void> {
-  const request = { ...(await readTemplate(template, { file: flags.file })), force: flags.force === true };
+  const { file, force = false, refresh = false } = flags;
+  const request = { ...(await readTemplate(template, { file })), force, refresh };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     using interrupt = abortOnSignals();

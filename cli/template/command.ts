@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import { projectFileOption } from "../arguments/project-file.ts";
 import { addListingFlags } from "../format/listing.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
@@ -31,6 +32,12 @@ export const define: Define = (command, exit) => {
       )
       .addOption(projectFileOption())
       .option("--force", "build again, every step")
+      .addOption(
+        new Option(
+          "--refresh",
+          "ask the mirror or the registry what is outdated, and build that again: the root file system and the steps after it",
+        ).conflicts("watch"),
+      )
       .option("--watch", "build again after each change in the template's folder, until Ctrl-C")
       .option("--verbose", "show the output of its steps")
       .option("--json", "print the snapshot as JSON"),
@@ -55,6 +62,7 @@ export const define: Define = (command, exit) => {
     .addHelpText(
       "after",
       `
+OUTDATED counts packages with a newer version in the index that this host fetched last: when it made a root file system, or for thaw template build --refresh.
 SIZE is what the snapshots that were built of a template have on the disk. STEPS are the machines that are kept after its steps, and their size.
 
 Example:

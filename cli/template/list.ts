@@ -11,6 +11,7 @@ import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
 import { type ListingFlags, printListing } from "../format/listing.ts";
+import { formatOutdated } from "../format/packages.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 import { writeErr } from "../output.ts";
@@ -24,14 +25,15 @@ export interface TemplateListFlags extends ListingFlags {
 /** A template of the project file has the name that it has there, and `path`. */
 export type ListedTemplate = Template & { path?: string };
 
-const HEADER = ["NAME", "TAG", "RECIPE", "FROM", "BUILT", "SIZE", "STEPS", "DESCRIPTION"];
+const HEADER = ["NAME", "TAG", "RECIPE", "FROM", "BUILT", "OUTDATED", "SIZE", "STEPS", "DESCRIPTION"];
 
 /** The table of templates, and what a prune of their kept steps would free. */
 export function formatTemplates(templates: readonly ListedTemplate[], nowMs?: number): string {
   const rows = templates.map(
-    ({ name, tag, path, from, shipped, builtAt, storedBytes, steps, description }) => [
+    ({ name, tag, path, from, shipped, builtAt, packages, storedBytes, steps, description }) => [
       ...[name, tag, shipped ? "shipped" : (path ?? ""), from],
       builtAt === null ? "no" : formatAge(builtAt, nowMs),
+      formatOutdated(packages),
       storedBytes === 0 ? "" : formatSize(storedBytes),
       steps.length === 0 ? "" : `${steps.length}, ${formatSize(sum(steps.map(({ bytes }) => bytes)))}`,
       description,

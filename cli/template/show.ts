@@ -2,6 +2,7 @@ import { suggestNearest } from "../../api/nearest.ts";
 import { readTemplate, type Template, type Thaw, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
+import { describePackages } from "../format/packages.ts";
 import { formatSize } from "../format/size.ts";
 import { formatPairs, formatTable } from "../format/table.ts";
 import { printJson, writeOut } from "../output.ts";
@@ -27,6 +28,7 @@ export function formatTemplate(template: Template, wanted: string, nowMs?: numbe
     ["disk", formatSize(resources.diskMib * 2 ** 20)],
     ["snapshot", snapshot ?? `not built: thaw template build ${wanted}`],
     ["built", builtAt === null ? "" : `${formatAge(builtAt, nowMs)} (${builtAt})`],
+    ["packages", snapshot === null ? "" : describePackages(template.packages, nowMs)],
     ["stored", storedBytes === 0 ? "" : formatSize(storedBytes)],
   ];
   if (steps.length === 0) return formatPairs(pairs);

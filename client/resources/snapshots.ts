@@ -3,6 +3,7 @@ import type {
   DescribeRequest,
   Snapshot,
   SnapshotList,
+  SnapshotPackages,
   Template,
   TemplatePruneReport,
   TemplateRemoval,
@@ -17,7 +18,7 @@ import {
 } from "../api-calls.ts";
 import { type PageOptions, pageParameters } from "../pages.ts";
 
-const OF_OLDER_DAEMONS = { shipped: true, builtAt: null, storedBytes: 0, steps: [] };
+const OF_OLDER_DAEMONS = { shipped: true, builtAt: null, packages: null, storedBytes: 0, steps: [] };
 
 /** Recipes that ship with the daemon, and what was built of others. */
 export class Templates {
@@ -41,7 +42,7 @@ export class Templates {
     return (await this.#api.json<{ template: Template }>({ ...how, ...options })).template;
   }
 
-  /** Builds a template into a snapshot. One that was built before is answered at once, unless `force` is set. */
+  /** Builds a template into a snapshot. One that was built before is answered at once, unless `force` or `refresh` is set. */
   async build(request: BuildRequest, options: ProgressOptions = {}): Promise<Snapshot> {
     return (await this.#api.result("snapshot", "/v1/templates/build", request, options)).snapshot;
   }
@@ -87,6 +88,11 @@ export class Snapshots {
 
   get(snapshot: string, options?: CallOptions): Promise<Snapshot> {
     return this.#api.json({ method: "GET", path: snapshotPath(snapshot), ...options });
+  }
+
+  /** Packages that the machine had when it was frozen, and which are known to be outdated. */
+  packages(snapshot: string, options?: CallOptions): Promise<SnapshotPackages> {
+    return this.#api.json({ method: "GET", path: snapshotPath(snapshot, "/packages"), ...options });
   }
 
   /** Names a snapshot `tag`, e.g. `node:24`. */

@@ -140,6 +140,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     errors: [404, 409],
   },
   "GET /v1/snapshots": { id: "listSnapshots", tag: "snapshots", summary: "List snapshots" },
+  "GET /v1/snapshots/:snapshot/packages": {
+    id: "listPackages",
+    tag: "snapshots",
+    summary: "List a snapshot's packages, and which are known to be outdated",
+    errors: [404, 409],
+  },
   "GET /v1/snapshots/:snapshot": {
     id: "getSnapshot",
     tag: "snapshots",

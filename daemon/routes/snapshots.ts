@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { pageQuery, snapshot, snapshotList, tagRequest, verifyReport } from "../../api/schema.ts";
+import {
+  pageQuery,
+  snapshot,
+  snapshotList,
+  snapshotPackages,
+  tagRequest,
+  verifyReport,
+} from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { pageOf } from "../page.ts";
 import { snapshotView } from "../views.ts";
@@ -27,6 +34,21 @@ export function snapshotRoutes(app: App, { engine }: DaemonContext): void {
 
   app.get("/v1/snapshots/:snapshot", { schema: { params, response: { 200: snapshot } } }, (request) =>
     view(request.params.snapshot),
+  );
+
+  app.get(
+    "/v1/snapshots/:snapshot/packages",
+    { schema: { params, response: { 200: snapshotPackages } } },
+    async (request) => {
+      const { dir } = await engine.snapshots.get(request.params.snapshot);
+      const { summary = null, packages = [] } = (await engine.packages.judge(dir)) ?? {};
+      return {
+        summary,
+        packages: packages.map(([name, version, architecture, newer]) => ({
+          ...{ name, version, architecture, newer },
+        })),
+      };
+    },
   );
 
   app.post(

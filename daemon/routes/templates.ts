@@ -20,7 +20,7 @@ export function templateRoutes(app: App, { engine, requests }: DaemonContext): v
     { schema: { response: { 200: z.object({ templates: z.array(template) }) } } },
     async () => {
       const [known, tags] = await Promise.all([engine.templates(), engine.snapshots.tags()]);
-      return { templates: known.map((one) => templateView(one, tags)) };
+      return { templates: await Promise.all(known.map((one) => templateView(engine, one, tags))) };
     },
   );
 
@@ -29,7 +29,7 @@ export function templateRoutes(app: App, { engine, requests }: DaemonContext): v
     { schema: { body: describeRequest, response: { 200: z.object({ template }) } } },
     async (request) => {
       const [known, tags] = await Promise.all([engine.template(request.body), engine.snapshots.tags()]);
-      return { template: templateView(known, tags) };
+      return { template: await templateView(engine, known, tags) };
     },
   );
 
@@ -49,13 +49,13 @@ export function templateRoutes(app: App, { engine, requests }: DaemonContext): v
   );
 
   app.post("/v1/templates/build", { schema: { body: buildRequest } }, async (request, reply) => {
-    const { force, ...source } = request.body;
+    const { force, refresh, ...source } = request.body;
     // A mistake in the recipe is an answer of its own, before any progress.
     await engine.sources.recipe(source);
     const id = requestIdOf(request.headers);
     await streamWork(reply, (options) =>
       requests.run(id, options.signal, async (signal) => {
-        const built = await engine.build(source, { ...options, signal, force, request: id });
+        const built = await engine.build(source, { ...options, signal, force, refresh, request: id });
         return { snapshot: await snapshotView(engine, built, await engine.snapshots.tags()) };
       }),
     );

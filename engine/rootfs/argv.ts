@@ -1,4 +1,5 @@
 /** Command lines that make a root file system, pure. */
+import { printAvailable } from "../packages/available.ts";
 
 /** What every image leaves out of /usr/share, and what it keeps of that. */
 const LEFT_OUT = ["man", "info", "doc", "locale", "lintian"] as const;
@@ -37,6 +38,14 @@ const FORGET_IDENTITY = [
   'printf "127.0.0.1 localhost\\n::1 localhost\\n" > "$1"/etc/hosts',
 ].join(" && ");
 
+/** What the hooks note beside the tree: the packages that are installed, and what the index has of all packages. */
+export const INSTALLED_FILE = "installed";
+export const AVAILABLE_FILE = "available";
+const NOTE_PACKAGES = [
+  `chroot "$1" dpkg-query -W -f '\${Package} \${Version} \${Architecture} \${db:Status-Status}\\n' > "$1"/../${INSTALLED_FILE}`,
+  `export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && ${printAvailable()} > "$1"/../${AVAILABLE_FILE}`,
+].join(" && ");
+
 export interface DebootstrapOptions {
   suite: string;
   packages: readonly string[];
@@ -44,7 +53,7 @@ export interface DebootstrapOptions {
   sources: readonly string[];
   /** Settings of the host's apt to keep, e.g. `Acquire::Check-Valid-Until "false"`. */
   aptOptions: readonly string[];
-  /** Folder to fill. */
+  /** Folder to fill. Files with notes are written beside it. */
   tree: string;
 }
 
@@ -55,6 +64,7 @@ export function debootstrapArgv(options: DebootstrapOptions): string[] {
     ...(options.packages.length === 0 ? [] : [`--include=${options.packages.join(",")}`]),
     `--setup-hook=${LEAVE_OUT}`,
     ...[...LEAN_APT, ...options.aptOptions].map((option) => `--aptopt=${option}`),
+    `--customize-hook=${NOTE_PACKAGES}`,
     `--customize-hook=${FORGET_IDENTITY}`,
     `--customize-hook=${REMOVE_LEFT_OUT}`,
     options.suite,

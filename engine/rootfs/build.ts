@@ -19,6 +19,8 @@ export interface BuildRootfsOptions {
   outputDisk: string;
   /** Virtual size of the disk. */
   diskMib: number;
+  /** Called with the folder of the notes about packages (INSTALLED_FILE, AVAILABLE_FILE), which goes when this resolves. */
+  onNotes?: ((dir: string) => Promise<void>) | undefined;
   /** One line of what the tools are doing. */
   onProgress?: ((line: string) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -50,6 +52,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
         debianPackage: "mmdebstrap",
       },
     );
+    await options.onNotes?.(scratch);
     options.onProgress?.("writing the disk");
     await writeDisk({ tree, image: join(scratch, "disk.raw"), outputDisk, diskMib, asRoot, signal });
   } catch (error) {

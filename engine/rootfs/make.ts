@@ -1,11 +1,14 @@
 /** The root file system of a recipe, made and published among those that are kept. */
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { sha256 } from "../../durable/digest.ts";
 import { publishListed } from "../../durable/inventory.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
+import { readDpkgQuery, writePackages } from "../packages/installed.ts";
+import { SuiteIndexes } from "../packages/suite-index.ts";
 import type { Recipe } from "../templates/recipe.ts";
+import { AVAILABLE_FILE, INSTALLED_FILE } from "./argv.ts";
 import { buildRootfs } from "./build.ts";
 import { ROOT_DISK } from "./kept.ts";
 import { DEFAULT_SUITE } from "./suites.ts";
@@ -17,25 +20,55 @@ export function suiteOf({ from }: Pick<Recipe, "from">): string {
   return from.startsWith("debian:") ? from.slice("debian:".length) : DEFAULT_SUITE;
 }
 
-/** The folder where this recipe's root file system is, or will be. */
-export function rootfsDir({ rootfs }: Pick<Home, "rootfs">, recipe: RootfsRecipe): string {
+/** The folder where this recipe's root file system is, or will be: of those that were made at different times, the newest. */
+export async function rootfsDir({ rootfs }: Pick<Home, "rootfs">, recipe: RootfsRecipe): Promise<string> {
   const ingredients = [suiteOf(recipe), packagesOf(recipe), recipe.resources.disk];
-  return join(rootfs, sha256(JSON.stringify(ingredients)).slice(0, 16));
+  const key = sha256(JSON.stringify(ingredients)).slice(0, 16);
+  const made = generations(await readdir(rootfs)).filter((one) => one.key === key);
+  return join(rootfs, made.at(-1)?.name ?? key);
 }
 
-/** @returns path of the disk. Rejects as {@link buildRootfs} does. */
+/** Where the same root file system goes when it is made anew: the name of the one before it, with a number. */
+export function renewedDir(dir: string): string {
+  const [{ key, number } = { key: basename(dir), number: 1 }] = generations([basename(dir)]);
+  return join(dirname(dir), `${key}-${number + 1}`);
+}
+
+/** Removes root file systems that were made anew since. Nothing may be built meanwhile. */
+export async function clearSuperseded(rootfs: string): Promise<void> {
+  const all = generations(await readdir(rootfs));
+  const newest = new Map(all.map(({ key, name }) => [key, name]));
+  for (const { key, name } of all)
+    if (newest.get(key) !== name) await rm(join(rootfs, name), { recursive: true, force: true });
+}
+
+/** In the order of their numbers. */
+function generations(names: readonly string[]): { name: string; key: string; number: number }[] {
+  return names
+    .flatMap((name) => {
+      const [, key, number = "1"] = /^([0-9a-f]{16})(?:-(\d{1,9}))?$/.exec(name) ?? [];
+      return key === undefined ? [] : [{ name, key, number: Number(number) }];
+    })
+    .toSorted((a, b) => a.number - b.number);
+}
+
+/** Makes the root file system in `dir`. @returns path of the disk. Rejects as {@link buildRootfs} does. */
 export async function makeRootfs(
-  home: Pick<Home, "rootfs">,
+  home: Pick<Home, "rootfs" | "packages">,
   recipe: RootfsRecipe,
-  signal: AbortSignal,
+  { dir, signal }: { dir: string; signal: AbortSignal },
 ): Promise<string> {
-  const dir = rootfsDir(home, recipe);
+  const suite = suiteOf(recipe);
   await publishRootfs(home, dir, (draft) =>
     buildRootfs({
-      suite: suiteOf(recipe),
-      packages: packagesOf(recipe),
-      diskMib: recipe.resources.disk,
+      ...{ suite, packages: packagesOf(recipe), diskMib: recipe.resources.disk },
       outputDisk: join(draft, ROOT_DISK),
+      onNotes: async (notes) => {
+        const packages = await readDpkgQuery(join(notes, INSTALLED_FILE));
+        if (packages !== null)
+          await writePackages(draft, { manager: "dpkg", system: `debian ${suite}`, packages });
+        await new SuiteIndexes(home.packages).keep(suite, join(notes, AVAILABLE_FILE));
+      },
       signal,
     }),
   );

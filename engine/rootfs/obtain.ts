@@ -11,7 +11,7 @@ import { imageDir, lastImageOf, noteReference, readConfig, writeConfig } from ".
 import { type ImageReference, imageReference } from "./image/reference.ts";
 import { type ResolvedImage, resolveConfig, resolveImage } from "./image/resolve.ts";
 import { keptRootfs, ROOT_DISK } from "./kept.ts";
-import { makeRootfs, publishRootfs, rootfsDir } from "./make.ts";
+import { makeRootfs, publishRootfs, renewedDir, rootfsDir } from "./make.ts";
 
 /** A root disk, and how commands run in it where the recipe does not say it. */
 export interface Rootfs {
@@ -30,6 +30,8 @@ interface Context {
 interface Options {
   onProgress: OnProgress;
   signal: AbortSignal;
+  /** Makes the root file system of a Debian suite anew. That of an image is made anew when its tag leads to another image. */
+  renew?: boolean;
 }
 
 const DEBIAN_DEFAULTS: Rootfs["defaults"] = { env: {}, user: "root", workdir: "/root" };
@@ -38,15 +40,16 @@ export async function obtainRootfs(context: Context, recipe: Recipe, options: Op
   const reference = imageReference(recipe.from);
   if (reference !== null) return obtainImage(context, recipe, reference, options);
   const { home, runner, needTools } = context;
-  const { onProgress, signal } = options;
+  const { onProgress, signal, renew = false } = options;
   const diskMib = recipe.resources.disk;
-  const kept = await keptRootfs(rootfsDir(home, recipe), { diskMib, runner, signal });
+  const newest = await rootfsDir(home, recipe);
+  const kept = renew ? null : await keptRootfs(newest, { diskMib, runner, signal });
   if (kept !== null) return { disk: kept, defaults: DEBIAN_DEFAULTS };
   await needTools();
   const disk = await phase(
     onProgress,
     { subject: recipe.name, phase: "root file system", detail: (path: string) => mib(statSync(path).size) },
-    () => makeRootfs(home, recipe, signal),
+    () => makeRootfs(home, recipe, { dir: renew ? renewedDir(newest) : newest, signal }),
   );
   return { disk, defaults: DEBIAN_DEFAULTS };
 }

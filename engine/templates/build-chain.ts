@@ -6,6 +6,7 @@
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { randomId } from "../ids.ts";
+import type { Packages } from "../packages/installed.ts";
 import { type OnProgress, phase } from "../progress.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
@@ -149,15 +150,21 @@ class Chain {
     return inMachineOf(this.#context, from, options.signal, async (inside) => {
       const { agent, signal } = inside;
       for (const link of rest) await this.#work(link, inside, options.onProgress);
-      await phase(options.onProgress, { subject: recipe.name, phase: "warm" }, () =>
+      const packages = await phase(options.onProgress, { subject: recipe.name, phase: "warm" }, () =>
         warmUp(agent, about, signal),
       );
       agent.close();
-      return phase(options.onProgress, freezing(recipe.name), () => this.#freeze(from, inside, options));
+      return phase(options.onProgress, freezing(recipe.name), () =>
+        this.#freeze(from, { inside, packages }, options),
+      );
     });
   }
 
-  async #freeze(from: OpenedStep, inside: BuildMachine, options: BuildOptions): Promise<StoredSnapshot> {
+  async #freeze(
+    from: OpenedStep,
+    { inside, packages }: { inside: BuildMachine; packages: Packages | null },
+    options: BuildOptions,
+  ): Promise<StoredSnapshot> {
     const { home, runner, store, admission, needDisk } = this.#context;
     const { machine, signal } = inside;
     const { resources, needs } = from.step;
@@ -178,7 +185,7 @@ class Chain {
       for (const layer of disks) await rm(layer);
       await rename(disk, join(draft, "disk.qcow2"));
       const steps = chain.map(({ key }) => key);
-      const made = { ...about, resources, needs: { ...needs, build }, steps };
+      const made = { ...about, resources, needs: { ...needs, build }, steps, packages };
       return await publishBuilt(store, draft, made, { ...options, signal });
     } finally {
       await rm(stateDir, { recursive: true, force: true });

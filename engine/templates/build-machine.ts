@@ -6,6 +6,7 @@ import { type Machine, type MachineEnd, type Runner, RunnerError } from "../../r
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
+import { type Packages, packagesInside } from "../packages/installed.ts";
 import { connectAgent, freshIdentity } from "../sandboxes/identity.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import { isWithoutShell, runGuestStep } from "./guest-step.ts";
@@ -94,12 +95,16 @@ export async function endsWith<T>(
   }
 }
 
-/** The guest's memory is as small as it gets, and what a first exec needs is in it. */
+/**
+ * Makes the guest's memory as small as it gets, with everything in it that a first exec needs.
+ * @returns the packages that the machine has; null when it has no package manager that is known
+ */
 export async function warmUp(
   agent: Agent,
   { warm, defaults: { env, user, workdir } }: Pick<Manifest, "warm" | "defaults">,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Packages | null> {
+  const packages = await packagesInside(agent, signal);
   await agent.quiesce();
   const run = (text: string) =>
     runGuestStep(agent, { name: text, run: text, env, user, cwd: workdir }, () => {}, signal);
@@ -108,6 +113,7 @@ export async function warmUp(
     await run(text).catch((error: unknown) => {
       if (!isWithoutShell(error)) throw error;
     });
+  return packages;
 }
 
 function endError(end: MachineEnd): EngineError {

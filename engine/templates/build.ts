@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Resources, Runner } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
+import type { Packages } from "../packages/installed.ts";
 import { phase } from "../progress.ts";
 import { suiteOf } from "../rootfs/make.ts";
 import { obtainRootfs } from "../rootfs/obtain.ts";
@@ -34,10 +35,11 @@ export async function buildTemplate(
     diskMib: recipe.resources.disk,
   };
   const suite = suiteOf(recipe);
+  const rootfs = basename(dirname(base.disk));
   const plan = { subject: recipe.name, resources, kernel: { suite }, disks: [base.disk] };
   const about = {
     template: { name: recipe.name, buildKey: key },
-    recipe: { from: recipe.from, description: recipe.description },
+    recipe: { from: recipe.from, description: recipe.description, rootfs },
     ...{ variantOf: null, bootedFrom: null },
     warm: recipe.warm.map((step) => step.run),
     defaults: {
@@ -49,7 +51,7 @@ export async function buildTemplate(
   if (recipe.setup.length + recipe.sent.length + recipe.fetch.length === 0)
     return bootToSnapshot(context, { ...plan, about }, options);
   const withEnv = { ...recipe, env: about.defaults.env };
-  const chain = chainOf(withEnv, { rootfs: basename(dirname(base.disk)), suite, host });
+  const chain = chainOf(withEnv, { rootfs, suite, host });
   return buildChain(context, { recipe: withEnv, chain, about, plan }, options);
 }
 
@@ -110,13 +112,16 @@ function bootToSnapshot(
 ): Promise<StoredSnapshot> {
   const { subject } = plan;
   const warming = { subject, phase: "warm" };
+  let packages: Packages | null = null;
   return bootAndFreeze(
     context,
     {
       ...plan,
-      prepare: (agent, signal) => phase(options.onProgress, warming, () => warmUp(agent, about, signal)),
+      async prepare(agent, signal) {
+        packages = await phase(options.onProgress, warming, () => warmUp(agent, about, signal));
+      },
       freeze: freezing(subject),
-      publish: (draft, made) => publishBuilt(context.store, draft, { ...about, ...made }, options),
+      publish: (draft, made) => publishBuilt(context.store, draft, { ...about, ...made, packages }, options),
     },
     options,
   );

@@ -1,6 +1,7 @@
 /** How a built machine becomes a snapshot. */
 import { join } from "node:path";
 import { z } from "zod";
+import { type Packages, writePackages } from "../packages/installed.ts";
 import { mib, type OnProgress, type Phase } from "../progress.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
@@ -15,7 +16,12 @@ const stepsKind = recordKind("steps of a snapshot", z.object({ keys: z.array(z.s
 const RECIPE_FILE = "recipe.json";
 const recipeKind = recordKind(
   "recipe of a snapshot",
-  z.object({ from: z.string(), description: z.string() }),
+  z.object({
+    from: z.string(),
+    description: z.string(),
+    /** Name of the root file system's folder; null: an older version did not note it. */
+    rootfs: z.string().nullable().default(null),
+  }),
 );
 export type RecipeOutline = z.infer<typeof recipeKind.shape>;
 
@@ -26,6 +32,8 @@ export interface BuildOptions {
   request?: string | undefined;
   /** Runs steps again that are kept. */
   force?: boolean;
+  /** Makes the root file system of a Debian suite anew. */
+  renew?: boolean;
 }
 
 /** What a snapshot's manifest says of its making, and the recipe's outline if it was built of one. */
@@ -43,20 +51,28 @@ export function freezing(subject: string): Phase<StoredSnapshot> {
   };
 }
 
-/** @param made.steps keys of the steps that it was made of */
+/** @param made.steps keys of the steps that it was made of; made.packages: null when none are known */
 export async function publishBuilt(
   store: SnapshotStore,
   draft: string,
-  made: About & Pick<Manifest, "resources" | "needs"> & { steps?: readonly string[] },
+  made: About &
+    Pick<Manifest, "resources" | "needs"> & { steps?: readonly string[]; packages: Packages | null },
   { request, signal }: BuildOptions,
 ): Promise<StoredSnapshot> {
-  const { steps, recipe, ...about } = made;
+  const { steps, recipe, packages, ...about } = made;
   const survives = { survives: "power-loss" } as const;
   if (request !== undefined) await writeAsked(draft, { request });
   if (steps !== undefined)
     await writeRecord(join(draft, STEPS_FILE), stepsKind, { keys: [...steps] }, survives);
   if (recipe !== undefined) await writeRecord(join(draft, RECIPE_FILE), recipeKind, recipe, survives);
+  if (packages !== null)
+    await writePackages(draft, { ...packages, system: systemOfRecipe(recipe) ?? packages.system });
   return store.publish(draft, { createdAt: new Date().toISOString(), ...about }, signal);
+}
+
+/** A machine of Debian's unstable suite says that it is of the next release. */
+function systemOfRecipe(recipe: RecipeOutline | undefined): string | undefined {
+  return recipe?.from.startsWith("debian:") ? recipe.from.replace(":", " ") : undefined;
 }
 
 /** The outline of the recipe that the snapshot in a folder was built of; null when the folder has none. */

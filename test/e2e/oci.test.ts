@@ -1,4 +1,4 @@
-/** Templates from images of a real registry on loopback. All but the last two tests make a root file system and boot nothing. */
+/** Templates from images of a real registry on loopback. All but the last three tests make a root file system and boot nothing. */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Snapshot } from "../../client/index.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { openHome } from "../../engine/home.ts";
 import type { Progress } from "../../engine/progress.ts";
@@ -288,6 +289,45 @@ describe("in a machine", () => {
     expect(exitCode, String(stderr)).toBe(0);
     const lines = ["ID=mini", "0", "imagerecipe", "/srv/app", "1000", "image recipe", "gone 0", ""];
     expect(String(stdout).split("\n")).toEqual(lines);
+  });
+
+  test("its packages are known; a refresh builds again if the tag leads to another image, and only then", async () => {
+    await using open = await behavingProxy(registry.host, `Basic ${registry.auth}`, () => undefined);
+    const path = join(home, "template.yaml");
+    await writeFile(path, `name: refreshed\nfrom: oci:${open.host}/refreshed\n${resources}`);
+    const pushed = (version: string) =>
+      push("refreshed", {
+        layers: [
+          layer(
+            ...[folder("bin"), file("bin/busybox", busybox, { mode: 0o755 })],
+            ...["sh", "cat", "true", "sync"].map((name) => hardLink(`bin/${name}`, "bin/busybox")),
+            ...[file("etc/os-release", "ID=alpine\nVERSION_ID=3.20.1\n"), folder("lib/apk/db")],
+            file("lib/apk/db/installed", `P:musl\nV:${version}\nA:x86_64\n\n`),
+          ),
+        ],
+      });
+    const build = async (...flags: string[]) => {
+      const { exitCode, stdout, stderr } = await thaw(["template", "build", path, "--json", ...flags]);
+      expect(exitCode, String(stderr)).toBe(0);
+      return { ...(JSON.parse(String(stdout)) as Snapshot), told: String(stderr) };
+    };
+    await pushed("1.0-r0");
+    const first = await build("--refresh");
+    expect(first.packages).toEqual({
+      ...{ manager: "apk", system: "alpine 3.20.1", count: 1, outdated: null, indexAt: null },
+    });
+    const same = await build("--refresh");
+    expect([same.id, same.told]).toEqual([
+      first.id,
+      expect.stringMatching(/"refresh".*the image is the same/),
+    ]);
+    await pushed("1.1-r0");
+    expect((await build()).id).toBe(first.id);
+    const moved = await build("--refresh");
+    expect(moved.told).toMatch(/"refresh".*the tag leads to another image/);
+    expect(moved.id).not.toBe(first.id);
+    const { stdout } = await thaw(["run", "--template", path, "--", "cat", "/lib/apk/db/installed"]);
+    expect(stdout).toMatch(/V:1\.1-r0/);
   });
 
   test("an image without a shell runs commands; a setup step says what it lacks", async () => {

@@ -78,6 +78,21 @@ async function inside({ snapshot }: Built, script: string): Promise<string> {
   return String(stdout).trim();
 }
 
+test("the packages of what was built are known, and judged by the index that came with the root file system", async () => {
+  const { summary, packages } = await sdk.snapshots.packages("base");
+  expect(summary).toEqual({
+    ...{ manager: "dpkg", system: "debian bookworm", count: packages.length },
+    outdated: packages.filter(({ newer }) => newer !== null).length,
+    indexAt: expect.stringMatching(/^20/),
+  });
+  const curl = packages.find(({ name }) => name === "curl");
+  const look = ["sh", "-c", "dpkg -s curl | sed -n 's/^Version: //p'"];
+  const version = String((await thaw(["run", "--snapshot", "base", "--", ...look])).stdout).trim();
+  expect(curl).toMatchObject({ version, architecture: "amd64" });
+  const [base] = (await thawJson<Template[]>(["template", "ls"])).filter(({ name }) => name === "base");
+  expect(base?.packages).toEqual(summary);
+});
+
 test("after a change in the last of five steps only that one runs, and what an earlier one started lives on", async () => {
   const recipe = (last: string, more = "") => `name: five
 ${more}

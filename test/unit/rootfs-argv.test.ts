@@ -81,6 +81,7 @@ test("command line of mmdebstrap", () => {
     --aptopt=APT::Install-Suggests "false"
     --aptopt=Acquire::Languages "none"
     --aptopt=Acquire::Check-Date "false"
+    --customize-hook=chroot "$1" dpkg-query -W -f '\${Package} \${Version} \${Architecture} \${db:Status-Status}\\n' > "$1"/../installed && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && apt-cache -q dumpavail | awk '/^Package: /{name=$2} /^Version: /{print name, $2}' > "$1"/../available
     --customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/systemd/random-seed "$1"/var/lib/dbus/machine-id "$1"/etc/resolv.conf "$1"/etc/hostname && : > "$1"/etc/machine-id && printf "thaw\\n" > "$1"/etc/hostname && printf "127.0.0.1 localhost\\n::1 localhost\\n" > "$1"/etc/hosts
     --customize-hook=cd "$1"/usr/share && mkdir -p man info doc locale lintian && find man info doc locale lintian -mindepth 1 ! -type d ! -path "doc/*/copyright" ! -path "locale/locale.alias" -delete && find man info doc locale lintian -mindepth 1 -type d -empty -delete
     bookworm

@@ -114,6 +114,13 @@ test("a file that steps share is counted with the oldest of them, and once in wh
   const template = {
     ...{ name: "shop", description: "tests", tag: "shop:1", from: "debian:trixie", shipped: false },
     ...{ resources: { cpus: 1, memoryMib: 512, diskMib: 4096 }, snapshot: "0123", storedBytes: 3 << 20 },
+    packages: {
+      manager: "dpkg" as const,
+      system: "debian trixie",
+      count: 9,
+      outdated: 2,
+      indexAt: "2026-01-02T00:00:00Z",
+    },
     ...{ builtAt: "2026-01-01T00:00:00Z", steps: [kept("boot", 0), kept("one", 1 << 20)] },
   };
   const nowMs = Date.parse("2026-01-03T00:00:00Z");
@@ -125,9 +132,9 @@ test("a file that steps share is counted with the oldest of them, and once in wh
     nowMs,
   );
   expect(text.split("\n").map((line) => line.replace(/ {2,}/g, "|"))).toEqual([
-    "NAME|TAG|RECIPE|FROM|BUILT|SIZE|STEPS|DESCRIPTION",
-    "shop|shop:1|./ci|debian:trixie|2d ago|3.0 MiB|2, 4.0 MiB|tests",
-    "other|shop:1|–|debian:trixie|2d ago|3.0 MiB|2, 4.0 MiB|tests",
+    "NAME|TAG|RECIPE|FROM|BUILT|OUTDATED|SIZE|STEPS|DESCRIPTION",
+    "shop|shop:1|./ci|debian:trixie|2d ago|2 of 9|3.0 MiB|2, 4.0 MiB|tests",
+    "other|shop:1|–|debian:trixie|2d ago|2 of 9|3.0 MiB|2, 4.0 MiB|tests",
     "thaw template prune would free 1.0 MiB of kept steps",
     "",
   ]);

@@ -59,7 +59,7 @@ export function snapshot(part: Partial<Snapshot> = {}): Snapshot {
     },
     defaults: { env: {}, user: "root", workdir: "/root" },
     parts: [{ name: "memory", sizeBytes: 512 << 20, storedBytes: 96 << 20, sha256: "00" }],
-    ...{ storedBytes: 529 << 20, usedBy: ["s1"], incompatible: [] },
+    ...{ storedBytes: 529 << 20, usedBy: ["s1"], incompatible: [], packages: null },
     ...part,
   };
 }
@@ -176,7 +176,13 @@ export function dashboard(size: State["size"]): State {
             from: "bookworm",
             resources: snapshot().resources,
             snapshot: "090633d333b3d",
-            ...{ shipped: true, builtAt: "2026-01-01T00:00:00.000Z", storedBytes: 529 << 20, steps: [] },
+            ...{
+              shipped: true,
+              builtAt: "2026-01-01T00:00:00.000Z",
+              storedBytes: 529 << 20,
+              steps: [],
+              packages: null,
+            },
           },
         ],
       },
