@@ -28,7 +28,8 @@ export class Tokens {
   /** Makes a one-time link that opens the page in a browser. @throws ThawError `conflict` when the daemon serves no page */
   ticket(wanted: TicketRequest = {}, options?: CallOptions): Promise<Ticket> {
     return this.#api.with<Ticket>("url", {
-      ...{ method: "POST", path: "/v1/tickets", json: wanted, repeatable: false },
+      // Repeated, it makes one more, which nobody uses.
+      ...{ method: "POST", path: "/v1/tickets", json: wanted },
       ...options,
     });
   }

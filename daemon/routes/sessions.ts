@@ -72,7 +72,7 @@ export function sessionRoutes(app: App, { engine: { audit }, tokens, page }: Dae
     shown(requesterOf(raw)),
   );
 
-  app.delete("/v1/session", async ({ raw }, reply) => {
+  app.delete("/v1/session", { schema: {} }, async ({ raw }, reply) => {
     const { id, kind, name } = requesterOf(raw);
     if (kind === "token")
       throw new EngineError("usage", `${name} is a token`, { hint: `thaw token rm ${name}` });
