@@ -217,9 +217,11 @@ export class Follower {
   /** Says when nothing has come for long: a daemon that hangs breaks no connection. @returns `end`: to be called when something has */
   #watchSilence(): Disposable & { end: () => void } {
     const message = `no data for ${SILENT_MS / 1000} s; still waiting`;
-    const timer = setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
+    const wait = () => setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
+    let timer = wait();
     const end = (): void => {
-      timer.refresh();
+      clearTimeout(timer);
+      timer = wait();
       this.#options.set((host) => (host.trouble === undefined ? host : { ...host, trouble: undefined }));
     };
     return { end, [Symbol.dispose]: () => clearTimeout(timer) };

@@ -90,7 +90,7 @@ export function ActionButton({ action }: { action: Action }) {
         onClick={() => void act(action)}
       >
         {label}
-        {shortcut !== undefined && shortcut.length === 1 && <kbd>{shortcut}</kbd>}
+        {shortcut !== undefined && shortcut.length === 1 && <kbd aria-hidden="true">{shortcut}</kbd>}
       </button>
       {extra}
       {refusal === undefined ? <CommandText args={args} /> : <span className="dim">{refusal}</span>}

@@ -139,6 +139,7 @@ export function Table<T>(props: TableProps<T>) {
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: keys move the focus among the links in it
     <div className="table" ref={frame} onKeyDown={onKeyDown}>
+      <h1 className="unseen">{label}</h1>
       <div role="table" aria-label={label} aria-rowcount={rows.length + 1}>
         <div role="rowgroup" className="head">
           <div role="row" style={{ gridTemplateColumns: tracks }}>

@@ -115,7 +115,7 @@ export function Palette() {
   return (
     <>
       <button type="button" onClick={() => overlay.set(() => "palette")} aria-keyshortcuts="Meta+K Control+K">
-        Go to <kbd>⌘K</kbd>
+        Go to <kbd aria-hidden="true">⌘K</kbd>
       </button>
       <Overlay name="palette" label="Go to, or do">
         {() => <Chooser />}
