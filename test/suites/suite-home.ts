@@ -44,6 +44,8 @@ export class SuiteHome implements AsyncDisposable {
   /** Whether it is on a disk of its own. */
   readonly isSmall: boolean;
   readonly env: Record<string, string>;
+  /** Of a disk of its own. */
+  diskBytes = 0;
   readonly #clients: Thaw[] = [];
 
   constructor(path: string, isSmall: boolean) {
@@ -261,7 +263,9 @@ export async function openSuiteHome({ name, seed: given, freeMib }: SuiteHomeOpt
     if (started.exitCode !== 0) throw new Error(`thaw ls: ${started.stderr}`);
     if (isSmall) {
       const usedMib = 4096 - home.freeMib();
-      execFileSync("mount", ["-o", `remount,size=${usedMib + (freeMib ?? 0)}m`, path]);
+      const mib = usedMib + (freeMib ?? 0);
+      execFileSync("mount", ["-o", `remount,size=${mib}m`, path]);
+      home.diskBytes = mib * 2 ** 20;
     }
     return home;
   } catch (error) {

@@ -74,7 +74,7 @@ async function jumpClock(home: SuiteHome, byMs: number): Promise<string> {
   return `by ${byMs / 3_600_000} h`;
 }
 
-/** Takes what is free of the disk away for a while. */
+/** Takes what is free of the disk away for a while. Afterwards it is as large as at first, also when two of these overlap. */
 async function fillDisk(home: SuiteHome, leaveMib: number): Promise<string> {
   const { blocks, bfree, bsize } = statfsSync(home.path);
   const resize = (bytes: number): void => {
@@ -88,6 +88,6 @@ async function fillDisk(home: SuiteHome, leaveMib: number): Promise<string> {
   }
   await sleep(FULL_MS);
   const left = home.freeMib();
-  resize(blocks * bsize);
+  resize(home.diskBytes);
   return `${left} MiB were left`;
 }
