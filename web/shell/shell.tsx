@@ -1,8 +1,9 @@
 /** What is around every view. */
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
+import { visibleText } from "../../api/clean-text.ts";
 import { Guard, Loading } from "../parts/states.tsx";
 import { useHost } from "../state/page-host.ts";
-import { session } from "../state/session.ts";
+import { session, signOut } from "../state/session.ts";
 import { useValue } from "../state/value.ts";
 import { Banner } from "./banner.tsx";
 import { Dialog } from "./dialog.tsx";
@@ -30,6 +31,18 @@ function HostName() {
     <span className={`host ${status}`} title={`host ${name ?? ""}: ${status}`}>
       {name ?? ""}
     </span>
+  );
+}
+
+function SignOut() {
+  const who = useValue(session);
+  if (who.state !== "in") return null;
+  const { name, rights, expiresAt } = who.who;
+  const until = expiresAt === null ? "" : `, until ${new Date(expiresAt).toLocaleString()}`;
+  return (
+    <button type="button" title={visibleText(`${name}: ${rights}${until}`)} onClick={() => void signOut()}>
+      Sign out
+    </button>
   );
 }
 
@@ -64,6 +77,7 @@ export function Shell() {
           <Palette />
           <Help />
           <ThemeSwitch />
+          <SignOut />
         </span>
       </header>
       <Banner />

@@ -4,7 +4,7 @@ import { Value } from "./value.ts";
 export interface SignedIn {
   name: string;
   rights: string;
-  expiresAt: string;
+  expiresAt: string | null;
 }
 
 export type Session =

@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
+import { useRef } from "react";
 import { formatCapturedEnd } from "../../../api/ending.ts";
 import { thaw } from "../../client.ts";
 import { Age } from "../../parts/age.tsx";
 import { DetailLayout, type Tab } from "../../parts/detail.tsx";
 import { Output } from "../../parts/output.tsx";
-import { Failed, Loading } from "../../parts/states.tsx";
+import { Empty, Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { useHost } from "../../state/page-host.ts";
 import { useFailureActions } from "./actions.tsx";
@@ -21,21 +22,25 @@ import { commandOf, describePlace } from "./rows.ts";
 function useFailure(id: string) {
   const listed = useHost(({ captures }) => captures.get(id));
   const isThere = useHost(({ info }) => info !== undefined);
+  const seen = useRef<string>(undefined);
+  if (listed !== undefined) seen.current = id;
+  const isRemoved = listed === undefined && seen.current === id;
   const asked = useQuery({
     queryKey: ["capture", id],
     queryFn: ({ signal }) => thaw.captures.get(id, { signal }),
-    enabled: isThere && listed === undefined,
+    enabled: isThere && listed === undefined && !isRemoved,
     gcTime: 0,
   });
-  return { capture: listed ?? asked.data, error: listed === undefined ? asked.error : null };
+  return { capture: listed ?? asked.data, error: listed === undefined ? asked.error : null, isRemoved };
 }
 
 export function Detail() {
   const route = getRouteApi("/failures/$id");
   const { id } = route.useParams();
   const search = route.useSearch();
-  const { capture, error } = useFailure(id);
+  const { capture, error, isRemoved } = useFailure(id);
   const actions = useFailureActions(capture);
+  if (isRemoved) return <Empty>Failure {id} was removed.</Empty>;
   if (error !== null) return <Failed error={error} />;
   if (capture === undefined) return <Loading what={`failure ${id}`} />;
   const lines = capture.exec?.lastLines ?? capture.console;

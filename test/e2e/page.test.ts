@@ -1,0 +1,243 @@
+/** The web page as a person uses it: Chromium, the daemon's own listener, and machines. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { buffer } from "node:stream/consumers";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Browser } from "../helpers/browser.ts";
+import { thaw, thawJson } from "../helpers/thaw.ts";
+
+const HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202Etxt.\u2066";
+const HOSTILE_BRANCH = 'evil"><script>alert(2)</script>\u202E';
+const CONTENT = "<script>alert(3)</script>\n";
+const COMMAND = `printf '\\033[31mgot %s\\033[0m <b>bold</b> \\033]0;title\\007\\n' "$WORD"; printf '%s' '${CONTENT}' > /root/'${HOSTILE_NAME}'; exit 3`;
+const CI = {
+  GITHUB_ACTIONS: "true",
+  GITHUB_REPOSITORY: "acme/shop",
+  GITHUB_REF: "refs/heads/x",
+  GITHUB_HEAD_REF: HOSTILE_BRANCH,
+  GITHUB_SHA: "9f3c1e2aa0000000000000000000000000000000",
+  GITHUB_RUN_ID: "8812",
+};
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+interface AxeRule {
+  id: string;
+  nodes: { html: string; failureSummary: string }[];
+}
+interface Listed {
+  id: string;
+  createdAt: string;
+}
+
+const sessionIds = async (): Promise<string[]> => {
+  const all = await thawJson<{ id: string; name: string }[]>(["token", "ls"]);
+  return all.filter(({ name }) => name !== "page").map(({ id }) => id);
+};
+
+let browser: Browser;
+let page: Page;
+let link: URL;
+let newest: string;
+let oldest: string;
+const asked = new Set<string>();
+const dialogs: string[] = [];
+
+async function failWith(word: string): Promise<void> {
+  const flags = ["--capture", "on-failure", "-e", `WORD=${word}`];
+  const { exitCode, stderr } = await thaw(["run", ...flags, "--", "sh", "-c", COMMAND], { env: CI });
+  expect(exitCode, String(stderr)).toBe(3);
+}
+
+/** A new one-time link. */
+async function makeLink(): Promise<URL> {
+  const { stdout, stderr, exitCode } = await thaw(["ui", "--no-open"]);
+  expect(exitCode, String(stderr)).toBe(0);
+  return new URL(String(stdout).trim());
+}
+
+/** What the browser wrote to its console. Without a session, it tells of answers that say so, and of the events that end. */
+function problems(): string[] {
+  return browser.problems.filter(
+    (text) => !text.includes("status of 401") && !/INCOMPLETE_CHUNKED_ENCODING.*\/v1\/events\?/s.test(text),
+  );
+}
+
+async function violations(): Promise<string[]> {
+  await page.evaluate(axe);
+  const found = await page.evaluate(
+    "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)",
+  );
+  return (found as AxeRule[]).flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`),
+  );
+}
+
+beforeAll(async () => {
+  expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
+  await failWith("apples");
+  await failWith("pears");
+  const { captures } = await thawJson<{ captures: Listed[] } | Listed[]>(["capture", "ls"]).then((all) =>
+    Array.isArray(all) ? { captures: all } : all,
+  );
+  expect(captures.length).toBe(2);
+  [newest = "", oldest = ""] = captures.map(({ id }) => id);
+  browser = await Browser.open();
+  page = await browser.page({ viewport: { width: 1280, height: 800 }, acceptDownloads: true });
+  page.on("request", (request) => asked.add(new URL(request.url()).origin));
+  page.on("dialog", (dialog) => {
+    dialogs.push(dialog.message());
+    void dialog.dismiss();
+  });
+  link = await makeLink();
+  await page.goto(link.href);
+});
+afterAll(async () => {
+  await browser?.[Symbol.asyncDispose]();
+  await thaw(["capture", "rm", ...[newest, oldest].filter(Boolean)]);
+  await thaw(["token", "rm", "page", ...(await sessionIds())]);
+  expect((await thaw(["rm", "--all"])).exitCode).toBe(0);
+  expect((await thaw(["daemon", "stop"])).exitCode).toBe(0);
+});
+
+describe("the page of a host", () => {
+  test("a one-time link opens it, and its ticket is gone from the address; each row is a link to its failure", async () => {
+    await page.getByRole("link", { name: newest, exact: true }).waitFor();
+    expect(new URL(page.url()).hash).toBe("");
+    expect(new URL(page.url()).origin).toBe(link.origin);
+    const links = page.getByRole("table", { name: "Failures" }).getByRole("link", { name: /^fail-/ });
+    const places = await Promise.all((await links.all()).map((each) => each.getAttribute("href")));
+    expect(places).toEqual([`/failures/${newest}`, `/failures/${oldest}`]);
+  });
+
+  test("a link does not work twice, and the page says how to go on", async () => {
+    const other = await browser.page();
+    await other.goto(link.href);
+    await other.getByRole("heading", { name: "Open thaw" }).waitFor();
+    await other.getByRole("alert").getByText("the link was used already").waitFor();
+    await other.getByText("thaw ui").waitFor();
+    await other.context().close();
+  });
+
+  test("no rule of axe is broken in the list, by day and by night", async () => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      expect(await violations(), colorScheme).toEqual([]);
+    }
+  });
+
+  test("keys move among the rows, and a filter is part of the address", async () => {
+    await page.getByRole("link", { name: newest, exact: true }).focus();
+    await page.keyboard.press("j");
+    await page.waitForFunction(`document.activeElement.textContent === "${oldest}"`);
+    await page.keyboard.press("/");
+    await page.keyboard.type(`${oldest} shop`);
+    await page.getByRole("link", { name: newest, exact: true }).waitFor({ state: "detached" });
+    expect(new URL(page.url()).searchParams.get("q")).toBe(`${oldest} shop`);
+    await page.reload();
+    await page.getByText("1 of 2").waitFor();
+    await page.keyboard.press("Control+k");
+    await page.getByRole("combobox", { name: "Go to, or do" }).fill(newest);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1 }).getByText(newest).waitFor();
+  });
+
+  test("a failure is shown with its colours, and what a guest named is text", async () => {
+    const heading = page.getByRole("heading", { level: 1 });
+    await heading.getByText("<b>bold</b>").first().waitFor();
+    const output = page.getByRole("group", { name: "Last lines" });
+    expect(await output.locator(".fg-1").textContent()).toBe("got pears");
+    expect(await output.textContent()).toContain("<b>bold</b>");
+    expect(await output.textContent()).not.toContain("title");
+    const text = String(await page.locator("main").textContent());
+    expect(text).toContain('evil"><script>alert(2)</script>⟨U+202E⟩');
+    expect(text).not.toMatch(/[\u202E\u2066]/);
+    await page.getByRole("tab", { name: "Machine" }).click();
+    await page.getByRole("cell", { name: "/init" }).waitFor();
+    expect(await violations()).toEqual([]);
+  });
+
+  test("a file is shown and downloaded, and a folder as an archive", async () => {
+    await page.goto(`${link.origin}/failures/${newest}?tab=files&path=/root`);
+    await page.getByRole("link", { name: "<img src=x onerror=alert(1)>⟨U+202E⟩txt.⟨U+2066⟩" }).click();
+    await page.getByRole("group", { name: "Content of the file" }).getByText(CONTENT.trim()).waitFor();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name: "Download", exact: true }).click(),
+    ]);
+    expect(await buffer(await file.createReadStream())).toEqual(Buffer.from(CONTENT));
+    await page.getByRole("navigation", { name: "Folder" }).getByRole("link", { name: "root" }).click();
+    const [archive] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name: "Download all as tar" }).click(),
+    ]);
+    expect(archive.suggestedFilename()).toBe(`${newest}-root.tar`);
+    expect((await buffer(await archive.createReadStream())).includes(CONTENT)).toBe(true);
+  });
+
+  test("it is compared with the run before, and the first difference is named", async () => {
+    await page.getByRole("tab", { name: "Compare" }).click();
+    await page.getByText("First difference: Last lines").waitFor();
+    const row = page.locator(".first-difference");
+    expect(await row.textContent()).toContain("got pears");
+    expect(await row.textContent()).toContain("got apples");
+  });
+
+  test("a rerun counts its runs and ends with a verdict", async () => {
+    await page.getByRole("tab", { name: "Case" }).click();
+    await page.getByLabel("Runs").fill("2");
+    await page.getByText("thaw rerun").waitFor();
+    await page.getByRole("button", { name: "Rerun", exact: true }).click();
+    const result = page.getByRole("region", { name: "Rerun" });
+    await result.getByText("broken").waitFor();
+    expect(await result.textContent()).toContain("2/2 failed of 2 runs");
+    await page.getByRole("contentinfo").getByText("2 of 2 failed: broken").first().waitFor();
+  });
+
+  test("a session that ends leaves the page as it is, and a token goes on with it", async () => {
+    const ended = await sessionIds();
+    // without any session, the daemon would listen no more
+    const other = await browser.page();
+    await other.goto((await makeLink()).href);
+    await other.getByRole("link", { name: newest, exact: true }).waitFor();
+    const { stdout } = await thaw(["token", "create", "--name", "page", "--rights", "operate"]);
+    expect((await thaw(["token", "rm", ...ended])).exitCode).toBe(0);
+    await page.getByRole("tab", { name: "Elsewhere" }).click();
+    await page.getByRole("heading", { name: "Your session has ended" }).waitFor();
+    await page.getByText("Push it to a registry").waitFor();
+    await page.getByLabel("Or paste a token").fill(String(stdout).trim());
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("cell", { name: "memory: resume the machine as it was" }).waitFor();
+    expect(new URL(page.url()).searchParams.get("tab")).toBe("elsewhere");
+    await other.context().close();
+  });
+
+  test("a replay opens as a sandbox, whose lineage leads back", async () => {
+    await page.getByRole("button", { name: "Replay", exact: true }).click();
+    await page.waitForURL(/\/sandboxes\//);
+    const [replay] = await thawJson<{ id: string; name: string }[]>(["ls"]);
+    expect(page.url()).toContain(`/sandboxes/${replay?.id}`);
+    await page.goto(`${link.origin}/failures/${newest}?tab=lineage`);
+    await page.getByRole("link", { name: replay?.name ?? "", exact: true }).waitFor();
+  });
+
+  test("it is removed after a question that says what is lost", async () => {
+    await page.getByRole("button", { name: "Remove", exact: true }).click();
+    const question = page.getByRole("dialog", { name: `Remove ${newest}?` });
+    await question.getByText("for good").waitFor();
+    await question.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("button", { name: "Remove", exact: true }).click();
+    await question.getByRole("button", { name: "Remove" }).click();
+    await page.waitForURL(`${link.origin}/failures`);
+    await page.getByRole("link", { name: oldest, exact: true }).waitFor();
+    await page.getByRole("link", { name: newest, exact: true }).waitFor({ state: "detached" });
+    const { stdout } = await thaw(["capture", "ls", "-q"]);
+    expect(String(stdout).trim()).toBe(oldest);
+  });
+
+  test("nothing was asked of another server, nothing was blocked or failed, and no script of a guest's ran", async () => {
+    expect([...asked]).toEqual([link.origin]);
+    expect(problems()).toEqual([]);
+    expect(dialogs).toEqual([]);
+  });
+});
