@@ -23,6 +23,7 @@ import { measureBurst, measureHundred, measureMemory } from "./many.ts";
 import { measureNetwork } from "./network.ts";
 import { measureNpm } from "./npm.ts";
 import { measureOutput } from "./output.ts";
+import { measurePageLoad, measurePageMany } from "./page-load.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
 import { measurePool } from "./pool.ts";
 import { measureEvents, measureList } from "./records.ts";
@@ -55,6 +56,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   attach: measureAttach,
   "dashboard-start": measureDashboardStart,
   dashboard: [measureDashboardMany, measureDashboardIdle, measureDashboardAttach],
+  page: [measurePageLoad, measurePageMany],
   list: measureList,
   events: measureEvents,
   fork: measureFork,

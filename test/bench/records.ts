@@ -106,7 +106,7 @@ async function lastEvent(client: Thaw): Promise<number> {
   return last;
 }
 
-async function openRecords(world: World): Promise<AsyncDisposable & { client: Thaw }> {
+export async function openRecords(world: World): Promise<AsyncDisposable & { client: Thaw }> {
   const { scratch, thaw, signal } = world;
   const home = join(scratch, "records");
   for (let index = 0; index < COUNT; index++) writeRecord(home, recordOf(index, world));

@@ -1,0 +1,131 @@
+/** The page in a real browser: what its first load costs, a list of a thousand, and what it uses while nothing happens. */
+import { setTimeout as elapse } from "node:timers/promises";
+import type { Page } from "playwright-core";
+import type { Thaw } from "../../client/index.ts";
+import { Browser } from "../helpers/browser.ts";
+import { repeat, timed } from "./interleave.ts";
+import { cpuMsOf } from "./process-use.ts";
+import { openRecords } from "./records.ts";
+import { figure, type Row } from "./row.ts";
+import { removeAll, type World } from "./world.ts";
+
+const LIVE = 20;
+const SETTLE_MS = 5_000;
+const WINDOW_MS = 10_000;
+const LONG_FRAME_MS = 50;
+const WHEEL_TURNS = 60;
+
+export async function measurePageLoad(world: World): Promise<Row[]> {
+  const { client, signal } = world;
+  await using browser = await Browser.open();
+  try {
+    const { id } = await client.sandboxes.create({ name: "first" }, { signal });
+    let bytes = 0;
+    const samples = await repeat(world.runs(5), signal, async () => {
+      const url = await linkTo(client);
+      const page = await browser.page();
+      const ms = await timed(async () => {
+        await page.goto(url);
+        await page.getByRole("link", { name: "Sandboxes" }).waitFor();
+        await page.goto(new URL("/sandboxes", url).href);
+        await page.getByRole("link", { name: "first" }).waitFor();
+      });
+      bytes = await loadedBytes(page);
+      await page.context().close();
+      return ms;
+    });
+    await client.sandboxes.at(id).remove();
+    return [
+      {
+        name: "page: script and style of the first list, compressed",
+        ours: figure("B", [bytes]),
+        target: { of: "ours", bound: "at most", value: 250_000 },
+      },
+      {
+        name: "page: one-time link → a list, with nothing in the browser's cache",
+        ours: figure("ms", samples),
+        target: { of: "ours", bound: "at most", value: 1_000 },
+      },
+      ...(await measurePageIdle(world, browser)),
+    ];
+  } finally {
+    await removeAll(client);
+  }
+}
+
+async function measurePageIdle({ client, signal }: World, browser: Browser): Promise<Row[]> {
+  await Promise.all(Array.from({ length: LIVE }, () => client.sandboxes.create({}, { signal })));
+  const url = await linkTo(client);
+  const page = await browser.page();
+  await page.goto(url);
+  await page.goto(new URL("/sandboxes", url).href);
+  await page.getByRole("link", { name: (await client.sandboxes.list())[0]?.info.name ?? "" }).waitFor();
+  await elapse(SETTLE_MS, undefined, { signal });
+  const { pid } = await client.host.info({ signal });
+  const before = [cpuMsOf(pid), await scriptMsOf(page)] as const;
+  const start = performance.now();
+  await elapse(WINDOW_MS, undefined, { signal });
+  const elapsed = performance.now() - start;
+  const shareOf = (beforeMs: number, afterMs: number): number => ((afterMs - beforeMs) / elapsed) * 100;
+  const shares = [shareOf(before[0], cpuMsOf(pid)), shareOf(before[1], await scriptMsOf(page))] as const;
+  await page.context().close();
+  const target = { of: "ours", bound: "at most", value: 2 } as const;
+  const name = (of: string): string => `page idle, ${LIVE} live sandboxes: CPU of the ${of}`;
+  return [
+    { name: name("daemon"), ours: figure("%", [shares[0]]), target },
+    { name: name("tab"), ours: figure("%", [shares[1]]), target, note: "its main thread" },
+  ];
+}
+
+export async function measurePageMany(world: World): Promise<Row[]> {
+  await using records = await openRecords(world);
+  await using browser = await Browser.open();
+  const { client } = records;
+  const url = await linkTo(client);
+  const page = await browser.page({ viewport: { width: 1280, height: 900 } });
+  await page.goto(url);
+  await page.goto(new URL("/sandboxes", url).href);
+  await page.getByRole("link", { name: /^job-/ }).first().waitFor();
+  await elapse(SETTLE_MS, undefined, { signal: world.signal });
+  await page.evaluate(`
+    window.longFrames = [];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) if (duration > ${LONG_FRAME_MS}) longFrames.push(duration);
+    }).observe({ type: "long-animation-frame" });
+  `);
+  await page.mouse.move(640, 500);
+  for (let turn = 0; turn < WHEEL_TURNS; turn += 1) await page.mouse.wheel(0, 700);
+  await page.getByRole("searchbox").first().pressSequentially("job-77", { delay: 50 });
+  await page.getByRole("link", { name: "job-777" }).waitFor();
+  const frames = await page.evaluate<number[]>("longFrames");
+  return [
+    {
+      name: `page: list of 1,000, scroll and filter: frames over ${LONG_FRAME_MS} ms`,
+      ours: figure("events", [frames.length]),
+      target: { of: "ours", bound: "at most", value: 0 },
+      note: frames.length === 0 ? "none" : `the longest ${Math.max(...frames).toFixed(0)} ms`,
+    },
+  ];
+}
+
+async function linkTo(client: Thaw): Promise<string> {
+  return (await client.tokens.ticket({ rights: "read", listen: true })).url;
+}
+
+/** What came over the network as script and style. */
+async function loadedBytes(page: Page): Promise<number> {
+  return page.evaluate<number>(`
+    performance.getEntriesByType("resource")
+      .filter(({ name }) => /\\.(js|css)$/.test(new URL(name).pathname))
+      .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0)
+  `);
+}
+
+/** For how long a page's main thread has worked since it was opened. */
+async function scriptMsOf(page: Page): Promise<number> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable");
+  const { metrics } = await session.send("Performance.getMetrics");
+  await session.detach();
+  return (metrics.find(({ name }) => name === "TaskDuration")?.value ?? Number.NaN) * 1000;
+}
