@@ -8,7 +8,8 @@ import { mayReplace, type ReachOptions } from "./reach.ts";
 import { versionHeaders } from "./version-headers.ts";
 
 /** Finds how a connection to the daemon is made: to its socket here, through ssh, or to its listener. @throws ThawError `host-not-ready`. */
-export async function findConnector({ socket, remote }: ReachOptions): Promise<() => Duplex> {
+export async function findConnector({ socket, remote, connect: own }: ReachOptions): Promise<() => Duplex> {
+  if (own !== undefined) return own;
   if (remote === undefined) {
     checkSocket(socket);
     return () => connect(socket);

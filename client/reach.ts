@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { paced } from "../host/pace.ts";
 import { DaemonLeaving, OlderDaemon } from "./answer.ts";
@@ -17,6 +18,8 @@ export interface ReachOptions extends ThawPaths {
   supervised?: boolean | undefined;
   /** The daemon of another host: the paths play no part, and to start and to replace it is the far thaw's business. */
   remote?: RemoteHost | undefined;
+  /** Makes each connection to the daemon, for a client within it: the paths play no part. */
+  connect?: (() => Duplex) | undefined;
 }
 
 /** Whether an older daemon is replaced. One that is not serves as far as it knows what is asked. */

@@ -1,12 +1,13 @@
 /** What every route needs. */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Engine } from "../engine/engine.ts";
 import type { Probe } from "../runners/runner.ts";
 import type { PageAddress } from "./access/page-address.ts";
-import type { Tokens } from "./access/tokens.ts";
+import type { Access, Tokens } from "./access/tokens.ts";
 import type { Previews } from "./preview/previews.ts";
 import type { Requests } from "./requests.ts";
 
@@ -24,6 +25,8 @@ export interface DaemonContext {
   previews: Previews;
   tokens: Tokens;
   page: PageAddress;
+  /** Connections to the API within the daemon, with the rights of whoever is let in. */
+  connectAs: (access: Access | undefined) => () => Duplex;
   /** Of what the daemon opens beside its socket, for `thaw doctor`. */
   ownProbes: () => Promise<Probe[]>;
   version: Version;

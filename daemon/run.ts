@@ -9,13 +9,16 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { basename, dirname, join } from "node:path";
+import type { Duplex } from "node:stream";
 import { parseArgs } from "node:util";
 import { defined } from "../api/defined.ts";
 import { Engine } from "../engine/engine.ts";
 import { measurePace, paced, setPace } from "../host/pace.ts";
 import { HOST_UNIT, userUnit } from "../host/systemd-units.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
+import { innerApi } from "./access/inner-api.ts";
 import { apiListener } from "./access/listener.ts";
 import { PageAddress } from "./access/page-address.ts";
 import { withFlags } from "./access/settings.ts";
@@ -94,13 +97,13 @@ const onFailure = (message: string): void => server.log.warn(message);
 const metrics = metricsListener({ source: engine, version: version.version, onFailure });
 const traces = new Traces({ version: version.version, environment: process.env });
 const tokens = new Tokens(engine.home.tokens);
-const api = apiListener({
+const toRoutes = {
   tokens,
-  pageFolder: join(installed, "web"),
-  handle: (request, response) => server.routing(request, response),
-  upgrade: (request, socket, head) => channels.upgrade(request, socket, head),
-  onFailure,
-});
+  handle: (request: IncomingMessage, response: ServerResponse) => server.routing(request, response),
+  upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+    channels.upgrade(request, socket, head),
+};
+const api = apiListener({ ...toRoutes, pageFolder: join(installed, "web"), onFailure });
 const page = new PageAddress({
   listener: api,
   file: join(home, "page.json"),
@@ -111,6 +114,7 @@ const { app: server, channels } = await createServer({
   previews,
   tokens,
   page,
+  connectAs: innerApi(toRoutes),
   ownProbes: async () => [...(await api.probes()), ...(await metrics.probes()), ...(await traces.probes())],
   requests: new Requests(engine),
   version,

@@ -21,6 +21,7 @@ import { execRoutes } from "./routes/execs.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { infoRoutes } from "./routes/info.ts";
 import { logRoutes } from "./routes/logs.ts";
+import { mcpRoutes } from "./routes/mcp.ts";
 import { networkRoutes } from "./routes/network.ts";
 import { poolRoutes } from "./routes/pools.ts";
 import { portRoutes } from "./routes/ports.ts";
@@ -123,6 +124,7 @@ export async function createServer(context: DaemonContext): Promise<{ app: App; 
         statsRoutes,
         tokenRoutes,
         sessionRoutes,
+        mcpRoutes,
       ],
     ])
       add(routes, context);

@@ -41,8 +41,13 @@ export function admit(
   checkOrigin(headers, listen);
   if (headers.upgrade === undefined) checkBody(headers);
   const access = accessBy(request, { listen, tokens });
-  accesses.set(request, access);
+  setAccess(request, access);
   return access;
+}
+
+/** For a request that has been let in. */
+export function setAccess(request: IncomingMessage, access: Access): void {
+  accesses.set(request, access);
 }
 
 function accessBy(

@@ -133,6 +133,12 @@ export class Tokens {
     return this.#shown(one);
   }
 
+  /** Whether a token or session has not ended. */
+  isValid(id: string): boolean {
+    const one = this.#byId.get(id);
+    return one !== undefined && !isExpired(one);
+  }
+
   async #add({
     expiresAt,
     ...about

@@ -204,6 +204,17 @@ function answersOf(answer: NonNullable<Operation["answer"]>): Json {
       return eachLine("NetworkEntry");
     case "stats":
       return eachLine("StatsSample");
+    case "message":
+      return {
+        200: {
+          description: "The protocol's answer",
+          content: {
+            ...content("application/json", { type: "object" }),
+            ...content("text/event-stream", { type: "string" }),
+          },
+        },
+        202: { description: "The message needs no answer" },
+      };
     case "leaving":
       return {
         202: { description: "The daemon stops" },

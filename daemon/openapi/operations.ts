@@ -28,7 +28,7 @@ export interface Operation {
   answer?:
     | { lines: readonly ResultField[] }
     | { kind: "bytes" | "tree" | "events" | "entries" | "stats" | "nothing" }
-    | { kind: "leaving" };
+    | { kind: "leaving" | "message" };
   /** Its body is bytes, of this type too. */
   upload?: boolean | "application/x-tar";
   /** Of its body. */
@@ -282,6 +282,20 @@ export const operations: Readonly<Record<string, Operation>> = {
   "DELETE /v1/session": {
     ...{ id: "endSession", tag: "host", summary: "End the browser's session, and what is open with it" },
     ...{ rights: "read", errors: [503], answer: nothing },
+  },
+  "POST /mcp": {
+    ...{
+      id: "mcp",
+      tag: "host",
+      summary: "Answer a message of the Model Context Protocol",
+      rights: "read",
+    },
+    answer: { kind: "message" },
+  },
+  "GET /mcp": {
+    id: "mcpStream",
+    tag: "host",
+    summary: "Not offered: the protocol's messages are all answered",
   },
   "POST /v1/sandboxes/:sandbox/pause": {
     id: "pauseSandbox",

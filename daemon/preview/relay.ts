@@ -3,6 +3,7 @@ import { Agent, type IncomingHttpHeaders, type IncomingMessage, type ServerRespo
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createProxyServer, type ProxyServerOptions } from "httpxy";
+import { asSocket } from "../as-socket.ts";
 import { cookiesForBrowser, cookiesForGuest, type Jar } from "./cookies.ts";
 
 export interface Target {
@@ -91,14 +92,6 @@ function agentOf({ dial }: Target): Agent {
     return undefined;
   }) as unknown as Agent["createConnection"];
   return agent;
-}
-
-/** A stream of the agent's has no settings of a socket. */
-function asSocket(connection: Duplex): Duplex {
-  const same = (): Duplex => connection;
-  return Object.assign(connection, {
-    ...{ setTimeout: same, setNoDelay: same, setKeepAlive: same, ref: same, unref: same },
-  });
 }
 
 function cleanAnswer(headers: IncomingHttpHeaders, { jar, origin }: Target, kept: string[] = []): void {

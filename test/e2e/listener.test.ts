@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 import { ask } from "../helpers/ask.ts";
 import { testHome } from "../helpers/test-home.ts";
@@ -194,6 +195,72 @@ describe("the API over TCP", () => {
     );
     const again = await thaw(["--context", "far", "ls"], { env });
     expect(again.exitCode).toBe(125);
+  });
+
+  test("an agent has its token's rights over MCP, until the token ends", async () => {
+    const connect = async (authorization: string, mode: "auto" | "legacy") => {
+      const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode } });
+      const transport = new StreamableHTTPClientTransport(new URL("/mcp", base), {
+        requestInit: { headers: { authorization } },
+      });
+      await client.connect(transport);
+      onTestFinished(() => client.close());
+      return async (name: string, args: object = {}, signal?: AbortSignal) =>
+        (await client.callTool(
+          { name, arguments: { ...args } },
+          { timeout: 240_000, ...(signal === undefined ? {} : { signal }) },
+        )) as { isError?: boolean; structuredContent: Record<string, string> };
+    };
+    const message = { jsonrpc: "2.0", id: 1, method: "tools/list" };
+    const post = (body: object, headers: Record<string, string>) =>
+      ask(base, "/mcp", {
+        ...{ method: "POST", body: JSON.stringify(body) },
+        headers: {
+          ...{ "content-type": "application/json", accept: "application/json, text/event-stream" },
+          ...headers,
+        },
+      });
+    expect((await post(message, {})).status).toBe(401);
+    expect((await post(message, { ...bearer("read"), origin: "http://evil.example" })).status).toBe(403);
+    expect((await post([message], bearer("read"))).status).toBe(400);
+    expect((await post(message, bearer("read"))).body).toContain("list_failures");
+    expect((await ask(base, "/mcp", { headers: bearer("read") })).status).toBe(405);
+
+    const reader = await connect(bearer("read").authorization, "legacy");
+    expect((await reader("list_failures")).isError).toBeUndefined();
+    expect(await reader("create_sandbox", { template: "base", name: "agents" })).toMatchObject({
+      isError: true,
+      structuredContent: { error: { code: "not-allowed" } },
+    });
+    expect(await thawJson<unknown[]>(["ls"])).toEqual([]);
+
+    const made = await thaw(["token", "create", "--name", "agent", "--rights", "operate"]);
+    const agent = await connect(`Bearer ${String(made.stdout).trim()}`, "auto");
+    const created = await agent("create_sandbox", { template: "base", name: "agents" });
+    expect(created.isError, JSON.stringify(created)).toBeUndefined();
+    const sandbox = "agents";
+    const ran = await agent("exec", { sandbox, argv: ["sh", "-c", "echo $((6 * 7))"] });
+    expect(JSON.stringify(ran.structuredContent)).toContain("42");
+    const isRunning = async () =>
+      (await thaw(["exec", sandbox, "--", "pgrep", "-f", "sleep 7777"])).exitCode === 0;
+    const endless = { sandbox, argv: ["sleep", "7777"], waitSeconds: 600 };
+    const given = new AbortController();
+    const calledOff = agent("exec", endless, given.signal).catch(() => "called off");
+    await until(isRunning, "the command to run");
+    given.abort();
+    expect(await calledOff).toBe("called off");
+    await until(async () => !(await isRunning()), "the command to be ended");
+
+    const cut = agent("exec", endless).catch(() => "cut");
+    await until(isRunning, "the command to run");
+    expect((await thaw(["token", "rm", "agent"])).exitCode).toBe(0);
+    expect(await cut).toBe("cut");
+    await expect(agent("list_failures")).rejects.toThrow();
+    const lines = readFileSync(join(testHome(), "audit.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toContainEqual(
+      expect.objectContaining({ by: expect.objectContaining({ from: "listener", token: "agent" }) }),
+    );
+    expect((await thaw(["rm", sandbox])).exitCode).toBe(0);
   });
 
   test("the audit log names the token", async () => {
