@@ -89,9 +89,11 @@ export async function bootAndFreeze<T>(
         return { machine, agent: await greetBooted(machine, signal) };
       },
     );
-    if (kernel.library !== null)
-      await giveModules(booted.agent, { subject, ...kernel, library: kernel.library }, onProgress);
-    await endsWith(booted.machine, context, signal, (whole) => prepare(booted.agent, whole));
+    const { library } = kernel;
+    await endsWith(booted.machine, context, signal, async (whole) => {
+      if (library !== null) await giveModules(booted.agent, { subject, ...kernel, library }, onProgress);
+      await prepare(booted.agent, whole);
+    });
     booted.agent.close();
     return await phase(onProgress, freeze, async () => {
       await booted.machine.freeze(draft);

@@ -118,7 +118,7 @@ export async function warmUp(
 
 function endError(end: MachineEnd): EngineError {
   if (end.kind === "disk-full")
-    return new EngineError("no-space", `the host's disk is full: ${end.detail}`, {
+    return new EngineError("no-space", end.detail, {
       hint: "thaw prune; thaw df; what was finished is kept: build again once there is room",
     });
   const detail = "detail" in end ? `: ${end.detail}` : "";

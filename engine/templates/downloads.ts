@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { Agent, type buildConnector, type Dispatcher, request } from "undici";
 import { HOST_NAME } from "../../api/network-rule.ts";
+import { isNoSpace } from "../as-engine-error.ts";
 import { EngineError } from "../errors.ts";
 import { randomId } from "../ids.ts";
 import { Egress } from "../network/egress.ts";
@@ -68,6 +69,7 @@ export class Downloads {
     } catch (error) {
       if (signal.aborted) throw new EngineError("cancelled", "the build was cancelled", { cause: error });
       if (late.aborted) throw failed(url, `it took longer than ${DEADLINE_MS / 60_000} minutes`, error);
+      if (isNoSpace(error)) throw noRoom(url, error);
       throw error instanceof EngineError ? error : failed(url, reasonOf(error), error);
     } finally {
       await rm(draft, { force: true });
@@ -189,6 +191,12 @@ export class Downloads {
 
 function failed(url: string, why: string, cause?: unknown): EngineError {
   return new EngineError("build-failed", `${url} could not be fetched: ${why}`, { cause });
+}
+
+function noRoom(url: string, cause: unknown): EngineError {
+  if (cause instanceof EngineError) return cause;
+  const hint = "thaw prune --dry-run; thaw df";
+  return new EngineError("no-space", `the disk became full during the download of ${url}`, { hint, cause });
 }
 
 /** undici tells what happened in a cause. */
