@@ -1,6 +1,6 @@
 /** How one thing is shown: its name, what can be done with it, and tabs. */
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type KeyboardEvent, type ReactNode, Suspense } from "react";
+import { type KeyboardEvent, type ReactNode, Suspense, useEffect } from "react";
 import { usePageActions } from "../shell/page-actions.ts";
 import { type Action, ActionButton } from "./command.tsx";
 import { Guard, Loading } from "./states.tsx";
@@ -30,6 +30,9 @@ export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: Deta
   usePageActions(actions);
   const [first] = tabs;
   const open = tabs.find(({ id }) => id === tab) ?? first;
+  useEffect(() => {
+    document.getElementById(`tab-${open?.id}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [open?.id]);
   const show = (id: string): void =>
     void navigate({
       to: ".",
