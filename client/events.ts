@@ -70,6 +70,8 @@ export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGene
   const parser = createParser({
     maxBufferSize: MAX_EVENT_BYTES,
     onId: (id) => sent.push({ id: parseId(id), type: "message", data: "" }),
+    // how a daemon without events says that it is there
+    onComment: () => sent.push({ id: undefined, type: "comment", data: "" }),
     onEvent: ({ id, event = "message", data }) => sent.push({ id: parseId(id), type: event, data }),
     onError: (error) => {
       if (error.type === "max-buffer-size-exceeded") fault = error;

@@ -100,6 +100,14 @@ test("a stream of events is parsed however it is cut", async () => {
   }
 });
 
+test("a daemon that has no events, and says that it is there, is alive", async () => {
+  let alive = 0;
+  const open = async () => chunks("id: 41\n\n", ": ping\n\n", ": ping\n\n");
+  const events = followEvents(open, { follow: false, onAlive: () => (alive += 1) });
+  expect((await events.next()).done).toBe(true);
+  expect(alive).toBe(3);
+});
+
 test("an event without an end is not read for ever", async () => {
   const endless = (async function* () {
     for (const text of ["id: 1\n\ndata: ", ...Array(20).fill("x".repeat(1 << 16))]) yield Buffer.from(text);
