@@ -86,11 +86,11 @@ export function ActionButton({ action }: { action: Action }) {
         type="button"
         className={isPrimary ? "primary" : isDangerous ? "danger" : undefined}
         disabled={refusal !== undefined}
-        aria-keyshortcuts={shortcut === "return" ? "Enter" : shortcut}
+        aria-keyshortcuts={shortcut}
         onClick={() => void act(action)}
       >
         {label}
-        {shortcut !== undefined && shortcut.length === 1 && <kbd aria-hidden="true">{shortcut}</kbd>}
+        {shortcut !== undefined && <kbd aria-hidden="true">{shortcut}</kbd>}
       </button>
       {extra}
       {refusal === undefined ? <CommandText args={args} /> : <span className="dim">{refusal}</span>}

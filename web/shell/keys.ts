@@ -23,13 +23,17 @@ export function useKeys(): void {
         overlay.set((now) => (now === "palette" ? undefined : "palette"));
         return;
       }
-      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (isTyping(event.target)) return;
       const view = VIEWS[Number(event.key) - 1];
       const action = pageActions.value.find(({ shortcut }) => shortcut === event.key);
       const filter = document.querySelector<HTMLInputElement>("[data-filter]");
+      // the list has the keys once one of its rows has the focus
+      const row = document.querySelector<HTMLElement>("[data-index]");
       if (event.key === "?") overlay.set(() => "help");
       else if (event.key === ":") overlay.set(() => "palette");
       else if (event.key === "/" && filter !== null) filter.focus();
+      else if (event.key === "j" && row !== null) row.focus();
       else if (view !== undefined) void navigate({ to: view.to });
       else if (action !== undefined) void act(action);
       else return;
