@@ -22,6 +22,7 @@ import { measureLs } from "./ls.ts";
 import { measureBurst, measureHundred, measureMemory } from "./many.ts";
 import { measureNetwork } from "./network.ts";
 import { measureNpm } from "./npm.ts";
+import { measureOci } from "./oci.ts";
 import { measureOutput } from "./output.ts";
 import { measurePageLoad, measurePageMany } from "./page-load.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
@@ -72,6 +73,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   workspace: measureWorkspace,
   cache: measureCache,
   template: measureTemplate,
+  oci: measureOci,
 };
 
 const USAGE = `usage: npm run bench -- [--only ${Object.keys(GROUPS).join("|")}]… [--runs N] [--json FILE] [--home DIR]`;

@@ -1,12 +1,12 @@
-/** A container image of the template's root file system, in a store of its own. */
-import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+/** podman with a store of its own, and a container image of the template's root file system in it. */
+import { closeSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findTool } from "../../runners/qemu/find-tool.ts";
 import { runTimed } from "./command.ts";
 import type { World } from "./world.ts";
 
 const IMAGE = "localhost/thaw-bench";
-const IMPORT_DEADLINE_MS = 300_000;
+const PODMAN_DEADLINE_MS = 300_000;
 /** Containers in containers can't raise limits, which podman does by default. */
 const CONTAINERS_CONF = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n';
 
@@ -15,40 +15,56 @@ export interface Podman extends AsyncDisposable {
   run(...command: string[]): Promise<number>;
 }
 
-/** Rejects with why there is nothing to compare with. */
-export async function preparePodman({ scratch, thaw, env, signal }: World): Promise<Podman> {
+interface Store extends AsyncDisposable {
+  [Symbol.asyncDispose](): Promise<void>;
+  dir: string;
+  /** Milliseconds of a whole `podman` command. */
+  podman(...args: string[]): Promise<number>;
+  /** Milliseconds of a whole `podman run --rm`. */
+  run(image: string, ...command: string[]): Promise<number>;
+}
+
+/** An empty store. Rejects with why there is nothing to compare with. */
+export async function openPodman({ scratch, signal }: World): Promise<Store> {
   const path = await findTool("podman");
   if (path === undefined) throw new Error("podman is not installed");
-  const dir = join(scratch, "podman");
-  mkdirSync(dir);
+  const dir = mkdtempSync(join(scratch, "podman-"));
   const conf = join(dir, "containers.conf");
   writeFileSync(conf, CONTAINERS_CONF);
   const runtime = (await findTool("runc")) === undefined ? [] : ["--runtime", "runc"];
   const store = ["--root", join(dir, "store"), "--runroot", join(dir, "run")];
-  const podman = (...args: string[]): [string, ...string[]] => [path, ...store, ...runtime, ...args];
-  const options = { env: { CONTAINERS_CONF: conf }, signal, deadlineMs: IMPORT_DEADLINE_MS };
-  const close = async (): Promise<void> => {
-    await runTimed(podman("system", "reset", "--force"), {
-      ...options,
-      signal: new AbortController().signal,
-    });
+  const options = { env: { CONTAINERS_CONF: conf }, deadlineMs: PODMAN_DEADLINE_MS };
+  const timed = (args: readonly string[], until: AbortSignal): Promise<number> =>
+    runTimed([path, ...store, ...runtime, ...args], { ...options, signal: until });
+  const podman = (...args: string[]): Promise<number> => timed(args, signal);
+  return {
+    dir,
+    podman,
+    run: (image, ...command) => podman("run", "--rm", "--network", "none", image, ...command),
+    [Symbol.asyncDispose]: async () =>
+      void (await timed(["system", "reset", "--force"], new AbortController().signal)),
   };
-  const run = (...command: string[]): Promise<number> =>
-    runTimed(podman("run", "--rm", "--network", "none", IMAGE, ...command), options);
+}
+
+/** Rejects with why there is nothing to compare with. */
+export async function preparePodman(world: World): Promise<Podman> {
+  const { thaw, env, signal } = world;
+  const store = await openPodman(world);
+  const run = (...command: string[]): Promise<number> => store.run(IMAGE, ...command);
   try {
-    const archive = join(dir, "rootfs.tar");
+    const archive = join(store.dir, "rootfs.tar");
     await exportRootfs(archive, {
       argv: thaw("run", "--", "tar", "-C", "/", "--one-file-system", "-cf", "-", "."),
       env,
       signal,
     });
-    await runTimed(podman("import", "--quiet", archive, IMAGE), options);
+    await store.podman("import", "--quiet", archive, IMAGE);
     await run("true");
   } catch (error) {
-    await close().catch(() => {});
+    await store[Symbol.asyncDispose]().catch(() => {});
     throw error;
   }
-  return { run, [Symbol.asyncDispose]: close };
+  return { run, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
 }
 
 async function exportRootfs(
@@ -57,7 +73,7 @@ async function exportRootfs(
 ): Promise<void> {
   const fd = openSync(archive, "w");
   try {
-    await runTimed(argv, { env, signal, stdout: fd, deadlineMs: IMPORT_DEADLINE_MS });
+    await runTimed(argv, { env, signal, stdout: fd, deadlineMs: PODMAN_DEADLINE_MS });
   } finally {
     closeSync(fd);
   }

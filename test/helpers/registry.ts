@@ -36,8 +36,12 @@ export function registryPrograms(): { name: string; program: string | null; reas
   return [{ name: "distribution-3", program: found ? program : null, reason }];
 }
 
-/** @param program docker-registry, or distribution's `registry` */
-export async function startRegistry(folder: string, program = "docker-registry"): Promise<Registry> {
+/** @param program docker-registry, or distribution's `registry`; `open`: it wants no password */
+export async function startRegistry(
+  folder: string,
+  program = "docker-registry",
+  { open = false } = {},
+): Promise<Registry> {
   await mkdir(folder, { recursive: true });
   const host = `127.0.0.1:${await freePort()}`;
   const perl = spawnSync("perl", ["-e", `print crypt("${password}", '$2y$05$abcdefghijklmnopqrstuu')`], {
@@ -47,7 +51,7 @@ export async function startRegistry(folder: string, program = "docker-registry")
   const config = {
     version: 0.1,
     storage: { filesystem: { rootdirectory: join(folder, "data") }, delete: { enabled: true } },
-    auth: { htpasswd: { realm: "test", path: join(folder, "htpasswd") } },
+    ...(open ? {} : { auth: { htpasswd: { realm: "test", path: join(folder, "htpasswd") } } }),
     http: { addr: host },
   };
   await writeFile(join(folder, "config.yml"), JSON.stringify(config));
@@ -57,7 +61,7 @@ export async function startRegistry(folder: string, program = "docker-registry")
     env: { PATH: process.env.PATH ?? "" },
   });
   await until(
-    async () => (await fetch(`http://${host}/v2/`).catch(() => null))?.status === 401,
+    async () => (await fetch(`http://${host}/v2/`).catch(() => null))?.status === (open ? 200 : 401),
     "the registry",
   );
   const auth = Buffer.from(`${user}:${password}`).toString("base64");
