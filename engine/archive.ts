@@ -33,6 +33,7 @@ import type { ResolveOptions } from "./sources.ts";
 import { completeEntries } from "./state/entries.ts";
 import { needsOf, needsOfUnreadable, type UnreadableThing } from "./state/needs.ts";
 import type { Quarantine } from "./state/quarantine.ts";
+import { whileThere } from "./state/removed.ts";
 import type { BuildContext } from "./templates/build-chain.ts";
 import type { StepRemoval } from "./templates/choose-steps.ts";
 import { Downloads } from "./templates/downloads.ts";
@@ -236,7 +237,9 @@ export class Archive {
     const capture = await this.captures.store.get(reference);
     try {
       await this.#context.room.needDisk();
-      const whole = await makeWhole(this.live, this.captures.store, capture, options);
+      const whole = await whileThere({ kind: "capture", ...capture }, () =>
+        makeWhole(this.live, this.captures.store, capture, options),
+      );
       // The base's own content is no more this run's than where the base travels beside a difference.
       if (whole.id !== capture.id)
         await this.captures.store.note(whole.id, { scan: await this.captures.scans.of(capture) });

@@ -312,7 +312,7 @@ export class Engine {
   /** Keeps a sandbox's cached folders as they are now, for runs to come. */
   async saveCache(reference: string): Promise<CacheSaved> {
     const sandbox = this.sandbox(reference);
-    const saved = await this.#parts.caches.save(sandbox);
+    const saved = await sandbox.during(() => this.#parts.caches.save(sandbox));
     const { cache, reason } = saved;
     this.audit.note("cache save", sandbox.record.name, { id: sandbox.id, cache: cache?.id ?? null, reason });
     return saved;

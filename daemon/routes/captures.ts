@@ -22,6 +22,7 @@ import {
 import { asEngineError } from "../../engine/as-engine-error.ts";
 import { bytesFor } from "../../engine/captures/check.ts";
 import { EngineError } from "../../engine/errors.ts";
+import { checkThere } from "../../engine/state/removed.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { App, DaemonContext } from "../context.ts";
 import { goneSignal } from "../gone.ts";
@@ -83,6 +84,7 @@ export function captureRoutes(app: App, { engine, requests }: DaemonContext): vo
       const sound = parts.every(({ ok }) => ok);
       if (sound) await engine.captures.verify(found, new AbortController().signal);
       const { verified } = await store.notes(found.id);
+      checkThere({ kind: "capture", ...found });
       const goesOn = !found.manifest.resumes || (verified?.ok ?? false);
       return { capture: found.id, ok: sound && goesOn, parts, verified };
     },

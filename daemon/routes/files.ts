@@ -34,6 +34,8 @@ async function upload<T>(request: FastifyRequest, send: (body: Readable) => Prom
   try {
     return await send((request.body as Readable | null | undefined) ?? Readable.from([]));
   } catch (error) {
+    // A sandbox that ended takes no more of the body, which looks as if the client had gone.
+    if (error instanceof EngineError) throw error;
     if (request.raw.destroyed && !request.raw.complete)
       throw new EngineError("cancelled", "the client went away during its upload", { cause: error });
     throw error;
@@ -50,6 +52,18 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
     const found = engine.sandbox(sandbox);
     reply.raw.once("close", found.acquireUse());
     return found.use("files", work);
+  };
+  /** What breaks off because the sandbox ended or was removed meanwhile breaks off with that. */
+  const explained = ({ sandbox }: { sandbox: string }, bytes: AsyncIterable<Buffer>): Readable => {
+    const found = engine.sandbox(sandbox);
+    const pieces = async function* () {
+      try {
+        yield* bytes;
+      } catch (error) {
+        throw await found.explain(error);
+      }
+    };
+    return Readable.from(pieces(), { objectMode: false });
   };
 
   app.put(
@@ -85,10 +99,10 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
       const { path: from, attributes, as } = request.query;
       if (wantsTar(request, as)) {
         const archive = await reach(request.params, reply, (agent) => tarOf(agent, from));
-        return reply.type(TAR_TYPE).send(Readable.from(archive, { objectMode: false }));
+        return reply.type(TAR_TYPE).send(explained(request.params, archive));
       }
       const body = await reach(request.params, reply, (agent) => agent.treeOut(from, attributes));
-      return reply.type("application/octet-stream").send(body);
+      return reply.type("application/octet-stream").send(explained(request.params, body));
     },
   );
 
@@ -117,7 +131,10 @@ function addRoutes(app: App, { engine }: DaemonContext): void {
       const { size, body } = await reach(request.params, reply, (agent) =>
         agent.readFile(request.query.path),
       );
-      return reply.type("application/octet-stream").header("thaw-file-size", String(size)).send(body);
+      return reply
+        .type("application/octet-stream")
+        .header("thaw-file-size", String(size))
+        .send(explained(request.params, body));
     },
   );
 

@@ -18,6 +18,7 @@ import { findAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import type { Quarantine } from "../state/quarantine.ts";
 import { readRecord, writeRecord } from "../state/record.ts";
+import { checkThere, type Stored, whileThere } from "../state/removed.ts";
 import { expandSparse } from "../travel/sparse.ts";
 import {
   type CaptureManifest,
@@ -143,7 +144,7 @@ export class CaptureStore {
       ids.map((id) =>
         this.#load(id).then(
           () => [],
-          (error: Error) => [{ id, reason: error.message }],
+          (error: EngineError) => (error.code === "not-found" ? [] : [{ id, reason: error.message }]),
         ),
       ),
     );
@@ -187,10 +188,11 @@ export class CaptureStore {
   }
 
   /** Reads everything: every part's size and digest. */
-  async verify({ dir, manifest }: StoredCapture, signal?: AbortSignal): Promise<PartVerdict[]> {
+  async verify({ id, dir, manifest }: StoredCapture, signal?: AbortSignal): Promise<PartVerdict[]> {
     const verdicts: PartVerdict[] = [];
     for (const part of manifest.parts) {
       const fault = await faultOf(join(dir, part.name), part, signal);
+      if (fault !== null) checkThere(this.#stored(id));
       verdicts.push({ name: part.name, ok: fault === null, ...(fault === null ? {} : { reason: fault }) });
     }
     return verdicts;
@@ -206,7 +208,9 @@ export class CaptureStore {
     const parts = capture.manifest.parts.filter(({ name }) => name.endsWith(".zst") && fits(name));
     // It opens to this at least; what it is more is asked for while it is opened.
     await this.#needDisk(parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
-    await Promise.all(parts.map((part) => this.#expandOne(capture, part, into, signal)));
+    await whileThere(this.#stored(capture.id), async () => {
+      await Promise.all(parts.map((part) => this.#expandOne(capture, part, into, signal)));
+    });
   }
 
   /**
@@ -232,7 +236,11 @@ export class CaptureStore {
   }
 
   /** How to run the recorded command again; null for a capture without one. Throws `capture-corrupt`. */
-  async request(capture: StoredCapture): Promise<RecordedRequest | null> {
+  request(capture: StoredCapture): Promise<RecordedRequest | null> {
+    return whileThere(this.#stored(capture.id), () => this.#request(capture));
+  }
+
+  async #request(capture: StoredCapture): Promise<RecordedRequest | null> {
     const part = capture.manifest.parts.find(({ name }) => name === "request.json");
     if (!part) return null;
     const path = join(capture.dir, part.name);
@@ -258,7 +266,8 @@ export class CaptureStore {
       const notes = { ...(await this.notes(id)), ...change };
       if (read.state === "unreadable")
         await this.#quarantine.setAside({ kind: "notes", what: id, path, reason: read.reason });
-      await writeRecord(path, notesKind, notes, { survives: "power-loss" });
+      const write = () => writeRecord(path, notesKind, notes, { survives: "power-loss" });
+      await whileThere(this.#stored(id), write);
     });
     this.#noting = noted.catch(() => {});
     return noted;
@@ -278,8 +287,12 @@ export class CaptureStore {
   async remove(id: string): Promise<void> {
     this.#known.delete(id);
     const grave = join(this.#home.captures, `.${randomBytes(8).toString("hex")}`);
-    await rename(join(this.#home.captures, id), grave);
+    await whileThere(this.#stored(id), () => rename(join(this.#home.captures, id), grave));
     await rm(grave, { recursive: true, force: true });
+  }
+
+  #stored(id: string): Stored {
+    return { kind: "capture", id, dir: join(this.#home.captures, id) };
   }
 
   /** In the capture's folder; no part of it. */
@@ -307,7 +320,11 @@ export class CaptureStore {
     });
   }
 
-  async #load(id: string): Promise<StoredCapture> {
+  #load(id: string): Promise<StoredCapture> {
+    return whileThere(this.#stored(id), () => this.#read(id));
+  }
+
+  async #read(id: string): Promise<StoredCapture> {
     const known = this.#known.get(id);
     if (known) return known;
     const dir = join(this.#home.captures, id);
@@ -323,6 +340,7 @@ export class CaptureStore {
     if (file.state !== "ok")
       throw corrupt(id, "case.json", file.state === "absent" ? "is missing" : file.reason);
     const stored = { id, dir, manifest, file: file.value };
+    checkThere(this.#stored(id));
     this.#known.set(id, stored);
     return stored;
   }

@@ -18,20 +18,23 @@ export async function explainFailure(
   error: unknown,
   of: {
     record: SandboxRecord;
-    removal: EngineError | null;
+    removal: () => EngineError | null;
     change: (signal: AbortSignal) => Promise<unknown>;
   },
 ): Promise<unknown> {
   const { record, removal } = of;
+  const { code } = error as { code?: unknown };
   const broken =
     (error instanceof SessionError && error.kind === "closed") ||
-    (error instanceof RunnerError && error.code === "machine-gone");
-  if (broken && !isOver(record.state))
+    code === "machine-ended" ||
+    (error instanceof RunnerError && code === "machine-gone");
+  if (broken && !isOver(record.state) && removal() === null)
     await of.change(AbortSignal.timeout(paced(END_EVENT_WAIT_MS))).catch(() => {});
-  const ours = error instanceof EngineError && error.code !== "conflict";
+  // Whoever waited hears the same of a removal, whenever it came and whatever failed of it first.
+  const why = removal();
+  if (why !== null) return new EngineError(why.code, why.message, { cause: error });
+  const ours = error instanceof EngineError && code !== "conflict" && code !== "machine-ended";
   if (!isOver(record.state) || ours) return error;
   const { name, state, reason } = record;
-  // Whoever waited hears the same of a removal, whenever it came.
-  if (removal !== null) return new EngineError(removal.code, removal.message, { cause: error });
   return new EngineError("machine-ended", `sandbox ${name} is ${state}: ${reason}`, { cause: error });
 }

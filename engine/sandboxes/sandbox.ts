@@ -384,9 +384,20 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       checkVerb(verb, this.record);
       return await work(this.#link.needAgent(this.record));
     } catch (error) {
-      throw await this.#explain(error);
+      throw await this.explain(error);
     } finally {
       release();
+    }
+  }
+
+  /** Does the work of a request. What fails because the sandbox ended or was removed meanwhile fails with that, whatever failed of it first. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    const { state } = this.record;
+    try {
+      return await work();
+    } catch (error) {
+      if (isOver(state) && this.record.state === state) throw error;
+      throw await this.explain(error);
     }
   }
 
@@ -619,7 +630,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       // The guest's clock stood still. Its commands are to see the right time.
       await this.stepClock();
     } catch (error) {
-      throw await this.#explain(error);
+      throw await this.explain(error);
     }
     const { name, state, reason } = this.record;
     if (this.#heldAgain()) throw new EngineError("no-space", String(reason));
@@ -737,8 +748,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     this.#captures.follow(exec);
   }
 
-  #explain(error: unknown): Promise<unknown> {
-    const removal = this.#removal?.why ?? null;
+  /** Why something failed: `error`, unless it ended or was removed meanwhile. */
+  explain(error: unknown): Promise<unknown> {
+    const removal = () => this.#removal?.why ?? null;
     const change = (signal: AbortSignal) => once(this, "transition", { signal });
     return explainFailure(error, { record: this.record, removal, change });
   }

@@ -15,6 +15,7 @@ import { type Asked, findAsked } from "../state/asked.ts";
 import { clearUnfinished, completeEntries } from "../state/entries.ts";
 import { Quarantine } from "../state/quarantine.ts";
 import { parseRecord } from "../state/record.ts";
+import { checkThere, type Stored, whileThere } from "../state/removed.ts";
 import {
   encodeManifest,
   layersOf,
@@ -120,7 +121,8 @@ export class SnapshotStore {
         try {
           return await this.#load(id);
         } catch (error) {
-          this.#mark(id, (error as Error).message);
+          const { code, message } = error as EngineError;
+          if (code !== "not-found") this.#mark(id, message);
           return null;
         }
       }),
@@ -210,12 +212,16 @@ export class SnapshotStore {
     this.#known.delete(id);
     this.#quarantine.unmark("snapshot", id);
     const grave = join(this.#home.snapshots, `.${randomBytes(8).toString("hex")}`);
-    await rename(join(this.#home.snapshots, id), grave);
+    await whileThere(this.#stored(id), () => rename(join(this.#home.snapshots, id), grave));
     await rm(grave, { recursive: true, force: true });
   }
 
   /** O(1), before every thaw: the manifest, every size, and the digest of the device state. Throws `snapshot-corrupt` naming the file. */
-  async checkForThaw(snapshot: StoredSnapshot): Promise<SnapshotFiles> {
+  checkForThaw(snapshot: StoredSnapshot): Promise<SnapshotFiles> {
+    return whileThere(this.#stored(snapshot.id), () => this.#checkForThaw(snapshot));
+  }
+
+  async #checkForThaw(snapshot: StoredSnapshot): Promise<SnapshotFiles> {
     const fresh = await this.#read(snapshot.id);
     for (const expected of fresh.manifest.parts) {
       const path = join(fresh.dir, expected.name);
@@ -233,7 +239,11 @@ export class SnapshotStore {
   }
 
   /** Reads everything: every part's size and digest. */
-  async verify(snapshot: StoredSnapshot, signal?: AbortSignal): Promise<PartVerdict[]> {
+  verify(snapshot: StoredSnapshot, signal?: AbortSignal): Promise<PartVerdict[]> {
+    return whileThere(this.#stored(snapshot.id), () => this.#verify(snapshot, signal));
+  }
+
+  async #verify(snapshot: StoredSnapshot, signal?: AbortSignal): Promise<PartVerdict[]> {
     const verdicts: PartVerdict[] = [];
     for (const expected of snapshot.manifest.parts) {
       const path = join(snapshot.dir, expected.name);
@@ -253,11 +263,16 @@ export class SnapshotStore {
         });
       } else verdicts.push({ name: expected.name, ok: true });
     }
+    if (verdicts.some(({ ok }) => !ok)) checkThere(this.#stored(snapshot.id));
     return verdicts;
   }
 
   async #load(id: string): Promise<StoredSnapshot> {
-    return this.#known.get(id) ?? (await this.#read(id));
+    return this.#known.get(id) ?? (await whileThere(this.#stored(id), () => this.#read(id)));
+  }
+
+  #stored(id: string): Stored {
+    return { kind: "snapshot", id, dir: join(this.#home.snapshots, id) };
   }
 
   async #read(id: string): Promise<StoredSnapshot> {

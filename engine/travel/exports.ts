@@ -1,6 +1,5 @@
 /** What leaves this host: every export of a snapshot or a capture begins here, whatever store it goes to. */
 
-import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -14,6 +13,7 @@ import { mib, type OnProgress, phase } from "../progress.ts";
 import type { Part } from "../snapshots/manifest.ts";
 import type { SnapshotStore, StoredSnapshot } from "../snapshots/store.ts";
 import { readRecord, recordKind, valueOrNull, writeRecord } from "../state/record.ts";
+import { whileThere } from "../state/removed.ts";
 import { compressed } from "./sparse.ts";
 import { outlineOf } from "./wire.ts";
 import type { Removed, WireCache, WireForm } from "./wire-cache.ts";
@@ -64,6 +64,10 @@ export class Exports {
     const stored = await this.#captures.get(reference);
     using _held = this.#holds.carry(stored.id);
     using _base = this.#holds.carry(stored.manifest.base.snapshot);
+    return await whileThere({ kind: "capture", ...stored }, () => this.#describeCapture(stored, publish));
+  }
+
+  async #describeCapture(stored: StoredCapture, publish: PublishOptions): Promise<Artifact> {
     const capture = await this.#leavingCapture(stored, publish);
     const unlike = (await this.#captures.verify(capture)).find(({ ok }) => !ok);
     if (unlike) throw corrupt(capture.id, unlike.name, unlike.reason ?? "is damaged");
@@ -76,8 +80,15 @@ export class Exports {
     return { ...about, manifest: text, outline: outlineOf(about), base: manifest.base.snapshot };
   }
 
-  async snapshot(reference: string, { onProgress, signal }: ExportOptions): Promise<Artifact> {
+  async snapshot(reference: string, options: ExportOptions): Promise<Artifact> {
     const snapshot = await this.#leavingSnapshot(reference);
+    return whileThere({ kind: "snapshot", ...snapshot }, () => this.#describeSnapshot(snapshot, options));
+  }
+
+  async #describeSnapshot(
+    snapshot: StoredSnapshot,
+    { onProgress, signal }: ExportOptions,
+  ): Promise<Artifact> {
     const { id, dir, manifest } = snapshot;
     using _held = this.#holds.carry(id);
     const record = valueOrNull(await readRecord(join(dir, WIRE_FILE), wireKind));
@@ -111,11 +122,16 @@ export class Exports {
     const stored = await this.#captures.get(reference);
     using _held = this.#holds.carry(stored.id);
     using _base = this.#holds.carry(stored.manifest.base.snapshot);
-    const { dir, id, manifest } = await this.#leavingCapture(stored, publish);
-    const found = manifest.parts.find((part) => part.name === name);
-    if (!found) throw new EngineError("not-found", `capture ${id} has no part ${name}`);
+    const { id, manifest } = stored;
+    // Opened here, so that what is removed meanwhile can still be read.
+    const file = await whileThere({ kind: "capture", ...stored }, async () => {
+      const leaving = await this.#leavingCapture(stored, publish);
+      if (!leaving.manifest.parts.some((part) => part.name === name))
+        throw new EngineError("not-found", `capture ${id} has no part ${name}`);
+      return open(join(stored.dir, name), "r");
+    });
     return this.#carried([id, manifest.base.snapshot], () =>
-      createReadStream(join(dir, found.name), { start: from, highWaterMark: 1 << 20 }),
+      file.createReadStream({ start: from, highWaterMark: 1 << 20 }),
     );
   }
 

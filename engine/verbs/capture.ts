@@ -17,7 +17,7 @@ export async function capture(
   checkVerb("freeze", sandbox.record);
   return interruptible(signal, async () => {
     const cause = { ending: { trigger: "manual" as const, exit: null }, exec: null, request, signal };
-    const { id } = await captures.take(sandbox, cause);
+    const { id } = await sandbox.during(() => captures.take(sandbox, cause));
     audit.note("capture create", sandbox.record.name, { capture: id });
     return await captures.store.get(id);
   });

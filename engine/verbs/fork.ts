@@ -55,7 +55,7 @@ export function fork(parts: Parts, reference: string, options: ForkOptions): Pro
         claimed.push(name);
       }
       await room.needDisk();
-      const from = await forkOrigin(archive.live, parent, options);
+      const from = await parent.during(() => forkOrigin(archive.live, parent, options));
       origin = from;
       const made = await Promise.allSettled(
         children.map((child) =>
@@ -63,7 +63,7 @@ export function fork(parts: Parts, reference: string, options: ForkOptions): Pro
         ),
       );
       const failed = made.find((result) => result.status === "rejected");
-      if (failed) throw failed.reason;
+      if (failed) throw await parent.explain(failed.reason);
       const sandboxes = made.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       audit.note("fork", parent.record.name, { count: options.count, snapshot: from.snapshot });
       return { sandboxes, method: from.method, pauseMs: from.pauseMs };

@@ -32,7 +32,7 @@ export async function freeze(
       return { snapshot: made.snapshot, pauseMs, converged };
     }
     await room.needDisk();
-    const frozen = await freezeSandbox(archive.live, sandbox, options);
+    const frozen = await sandbox.during(() => freezeSandbox(archive.live, sandbox, options));
     if (options.signal.aborted) {
       await snapshots.remove(frozen.snapshot.id);
       options.signal.throwIfAborted();

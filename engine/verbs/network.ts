@@ -36,7 +36,7 @@ export async function setNetwork(parts: Parts, reference: string, asked: Layers)
       hint: `thaw create --snapshot … creates a sandbox with a network`,
     });
   record.network = policyFor(config.required(), asked);
-  await sandbox.networkChanged();
+  await sandbox.during(() => sandbox.networkChanged());
   audit.note("network set", record.name, { id: sandbox.id, mode: sandbox.network.mode });
   return sandbox;
 }

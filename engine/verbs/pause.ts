@@ -24,7 +24,7 @@ export async function pauseOrResume(
     noteChange(record, request);
     await sandbox.persist();
   }
-  await sandbox[verb]();
+  await sandbox.during(() => sandbox[verb]());
   audit.note(verb, record.name, { id });
   return sandbox;
 }

@@ -16,13 +16,15 @@ export async function stop(parts: Parts, reference: string): Promise<Sandbox> {
   if (record.frozen !== null) return sandbox;
   checkVerb("stop", record);
   const ran = record.state === "running";
-  if (ran) await sandbox.pause();
-  try {
-    await freezeToDisk(parts, sandbox, "stopped; a request, or thaw start, lets it go on");
-  } catch (error) {
-    if (ran) await sandbox.wake();
-    throw error;
-  }
+  await sandbox.during(async () => {
+    if (ran) await sandbox.pause();
+    try {
+      await freezeToDisk(parts, sandbox, "stopped; a request, or thaw start, lets it go on");
+    } catch (error) {
+      if (ran) await sandbox.wake();
+      throw error;
+    }
+  });
   audit.note("stop", record.name, { id });
   return sandbox;
 }

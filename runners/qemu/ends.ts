@@ -59,7 +59,7 @@ export function endOfProcess(
     case "signal":
       return {
         kind: "exited",
-        detail: said || `QEMU of ${id} was killed by ${signalName(end.signal)}`,
+        detail: `QEMU of ${id} was killed by ${signalName(end.signal)}`,
         cause: "signal",
       };
     case "exit":

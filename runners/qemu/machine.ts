@@ -186,7 +186,7 @@ export class QemuMachine implements Machine {
   }
 
   async whyNoDifference(): Promise<string | null> {
-    return (await this.#live?.whyNoDifference(this.#source)) ?? null;
+    return (await this.#orGone(async () => this.#live?.whyNoDifference(this.#source))) ?? null;
   }
 
   dumpMemory(): Promise<string> {
@@ -235,13 +235,27 @@ export class QemuMachine implements Machine {
     }
     const done = this.#inTurn(async () => {
       await this.#endFlattening();
-      return work(live, this.#source);
+      return this.#orGone(() => work(live, this.#source));
     });
     done.then(
       () => this.settle(),
       () => this.settle(),
     );
     return done;
+  }
+
+  /** What fails because the machine ended meanwhile fails with that: a helper that no longer finds its process is no fault of the host. */
+  async #orGone<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!(cause instanceof RunnerError) || cause.code === "no-space") throw cause;
+      const ended = this.#leaving || (await this.#keeper.status().catch(() => undefined))?.end !== null;
+      if (!ended) throw cause;
+      throw new RunnerError("machine-gone", `machine ${this.record.id} has ended: ${cause.message}`, {
+        cause,
+      });
+    }
   }
 
   /** Finishes an unfinished cut, and begins to keep the disk's chain shallow. A cut gives the machine another file to grow, so that is told too. */

@@ -177,7 +177,8 @@ test("how a process ended is told with its cause", () => {
     needs: { ...needs, accelerator: "tcg" as const },
   };
   const status = { pid: 2, uid: 1, limits: "cgroup v2", stderr: "" };
-  expect(endOfProcess({ ...status, end: { kind: "signal", signal: 9 } }, machine)).toMatchObject({
+  const warned = { ...status, stderr: "qemu: warning: unrelated" };
+  expect(endOfProcess({ ...warned, end: { kind: "signal", signal: 9 } }, machine)).toMatchObject({
     cause: "signal",
     detail: "QEMU of box was killed by SIGKILL",
   });

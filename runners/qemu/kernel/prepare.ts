@@ -89,14 +89,14 @@ async function isChosen(parts: string): Promise<boolean> {
 /** The wanted version when it is here, else the newest of the suite that is. What is not whole is as good as not here. */
 async function keptKernel({ kernelsDir, suite, version }: FindKernelOptions): Promise<string | undefined> {
   const found = (await readdir(kernelsDir)).filter((name) => /^[0-9].*-cloud-amd64$/.test(name));
-  const whole = await Promise.all(found.map((name) => isKept(join(kernelsDir, name))));
-  const kept = found.filter((_, index) => whole[index]);
-  if (version !== undefined && kept.includes(version)) return version;
-  const ofSuite = await Promise.all(kept.map((name) => isOfSuite(join(kernelsDir, name), suite)));
-  return kept
+  const ofSuite = await Promise.all(found.map((name) => isOfSuite(join(kernelsDir, name), suite)));
+  const newestFirst = found
     .filter((_, index) => ofSuite[index])
-    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
-    .at(-1);
+    .sort((a, b) => b.localeCompare(a, "en", { numeric: true }));
+  // Each that is looked at is read whole.
+  for (const name of [...found.filter((one) => one === version), ...newestFirst])
+    if (await isKept(join(kernelsDir, name))) return name;
+  return undefined;
 }
 
 /** In a kernel's folder, an empty file for each suite that it came from. */
