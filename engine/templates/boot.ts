@@ -1,4 +1,4 @@
-/** A disk booted cold, warmed up and frozen once: what every snapshot of a template begins with. */
+/** Boots a disk, prepares the machine and freezes it. Every snapshot of a template begins this way. */
 import { createReadStream } from "node:fs";
 import { chmod, constants, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,23 +17,23 @@ const BOOT_DEADLINE_MS = 120_000;
 
 export interface BootPlan<T> {
   subject: string;
-  /** Lowest first. */
+  /** The disk chain, the lowest layer first. */
   disks: string[];
   resources: Resources;
   kernel: Pick<KernelSource, "suite" | "version">;
-  /** The last that runs in the machine. */
+  /** Runs in the booted machine right before the freeze. */
   prepare(agent: Agent, signal: AbortSignal): Promise<void>;
-  /** What becomes of the machine: freezes it, and publishes its memory, devices and disk. */
+  /** The progress phase of the freeze and of `publish`. */
   freeze: Phase<T>;
   publish(draft: string, made: { resources: Resources; needs: MachineNeeds }): Promise<T>;
 }
 
-/** The kernel that a disk was used with; where it is not here any more, the newest of its suite. */
+/** Names the kernel that a disk was used with. If this host no longer has that version, the newest kernel of its suite is used. */
 export function sameKernel({ kernel }: MachineNeeds): BootPlan<unknown>["kernel"] {
   return { suite: suiteOfKernel(kernel), version: kernel };
 }
 
-/** Half-made things are removed; a daemon killed meanwhile leaves a folder in `builds` for the next. */
+/** Removes its folder in `builds` when it ends. If the daemon is killed meanwhile, the next start removes the folder. */
 export async function bootAndFreeze<T>(
   context: BootContext,
   { subject, disks, resources, kernel: from, prepare, freeze, publish }: BootPlan<T>,
@@ -105,7 +105,7 @@ export async function bootAndFreeze<T>(
   }
 }
 
-/** The modules of its kernel, for a guest that does not have them: its disk is its own, whatever image it is of. */
+/** Copies the kernel's modules into a guest whose disk does not have them. */
 async function giveModules(
   agent: Agent,
   { subject, version, library }: { subject: string; version: string; library: string },

@@ -27,10 +27,10 @@ export interface BuildContext extends LiveContext {
 
 export interface ChainPlan {
   recipe: Recipe;
-  /** The booted machine first. */
+  /** The links in order; the first one is the booted machine. */
   chain: readonly Link[];
   about: About;
-  /** What to boot. */
+  /** The machine that the first link boots. */
   plan: Pick<BootPlan<unknown>, "subject" | "resources" | "kernel" | "disks">;
 }
 
@@ -63,7 +63,7 @@ class Chain {
     this.#force = force;
   }
 
-  /** Whether machines of this host can be kept as differences. Found out with the booted machine when nothing is known. */
+  /** Tells whether this host can keep machines as differences. If that is unknown, it is tried with the booted machine. */
   async keepsSteps(options: BuildOptions): Promise<boolean> {
     const { home, runner } = this.#context;
     let verdict = await runner.difference();
@@ -84,7 +84,7 @@ class Chain {
     return false;
   }
 
-  /** The machine after the `index`th link: kept from an earlier build, or made now. */
+  /** Opens the machine after the `index`th link. If no earlier build kept it, it is made now. */
   async reach(
     index: number,
     { onProgress, signal }: Pick<BuildOptions, "onProgress" | "signal">,
@@ -144,7 +144,7 @@ class Chain {
     });
   }
 
-  /** @param rest steps that no machine was kept of */
+  /** Runs the steps that were not kept, warms the machine up and freezes it. @param rest the steps that were not kept */
   finish(from: OpenedStep, rest: readonly Link[], options: BuildOptions): Promise<StoredSnapshot> {
     const { recipe, about } = this.#plan;
     return inMachineOf(this.#context, from, options.signal, async (inside) => {
@@ -178,7 +178,7 @@ class Chain {
       const { layers, build } = await admission.withSecond(size, () =>
         machine.freezeLive({ id, stateDir, dir: draft }, signal),
       );
-      // Every clone would open each layer.
+      // Without this, every clone would have to open each layer.
       const disks = ["disk.qcow2", ...layers].map((name) => join(draft, name));
       const disk = join(stateDir, "disk.qcow2");
       await runner.flattenDisk(disks, disk, resources.diskMib, { room: (bytes) => needDisk(bytes), signal });

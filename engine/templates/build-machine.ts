@@ -15,7 +15,7 @@ import type { OpenedStep, Steps } from "./steps.ts";
 const HELLO_DEADLINE_MS = 20_000;
 /** The room on the host's disk is looked at again each time that a machine has written this much. */
 const STRETCH_BYTES = 64 << 20;
-/** What every first exec needs, so that its pages are in the guest's cache. */
+/** Commands that read the files that every first exec needs, so that they are in the guest's page cache. */
 const ALWAYS_WARM = ["true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
 
 export interface BootContext {
@@ -33,7 +33,7 @@ export interface BuildMachine {
   signal: AbortSignal;
 }
 
-/** Does something in a machine as it was after a step; the machine is gone afterwards. */
+/** Thaws a machine from a kept step and calls `work` with it. The machine is removed when `work` ends. */
 export async function inMachineOf<T>(
   context: BootContext & { steps: Steps },
   from: OpenedStep,
@@ -69,7 +69,7 @@ export async function inMachineOf<T>(
   }
 }
 
-/** Runs `work` until it is done, or the machine ends, or the host's disk has no room left for it. */
+/** Runs `work`. It is aborted when the machine ends, or when the host's disk has no room left. */
 export async function endsWith<T>(
   machine: Machine,
   { runner, needDisk }: Pick<BootContext, "runner" | "needDisk">,

@@ -1,4 +1,4 @@
-/** From a recipe to a snapshot: root file system, boot, setup inside the machine, warm-up, freeze. */
+/** Builds a snapshot from a recipe: makes the root file system, boots it, runs the setup inside the machine, warms it up and freezes it. */
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Resources, Runner } from "../../runners/runner.ts";
@@ -18,8 +18,8 @@ import { type About, type BuildOptions, freezing, publishBuilt } from "./publish
 import type { Recipe } from "./recipe.ts";
 
 /**
- * Builds and publishes. Half-made things are removed; a daemon killed meanwhile leaves folders in `builds` for the next.
- * @param host what makes machines here: part of the keys of steps
+ * Builds and publishes a snapshot. Unfinished folders are removed; if the daemon is killed meanwhile, the next start removes them.
+ * @param host digests and names of the agent, the runner and the disk layout; they are part of the keys of steps
  */
 export async function buildTemplate(
   context: BuildContext,
@@ -55,7 +55,7 @@ export async function buildTemplate(
   return buildChain(context, { recipe: withEnv, chain, about, plan }, options);
 }
 
-/** What is missing is said before any work, all of it at once. `all`: also what only the making of a root file system needs. */
+/** Throws `host-not-ready` with every missing tool at once. @param all also checks the tools that only a root file system needs */
 async function needHost(runner: Runner, all: boolean): Promise<void> {
   const missing = (await runner.probe()).filter(({ state, fatal }) => state === "missing" && (fatal || all));
   if (missing.length === 0) return;
@@ -64,7 +64,7 @@ async function needHost(runner: Runner, all: boolean): Promise<void> {
   });
 }
 
-/** The same disk booted with other resources and frozen once. */
+/** Boots a snapshot's disk with other resources and freezes the machine. */
 export function buildVariant(
   context: BuildContext,
   of: StoredSnapshot,
@@ -79,9 +79,9 @@ export function buildVariant(
 }
 
 /**
- * A disk booted cold and frozen once: for machines whose memory this host can't resume.
- * @param of.bootedFrom what the disk is of, so that it is found again
- * @param of.disks the chain, lowest first
+ * Boots a disk and freezes the machine. For snapshots and captures whose memory this host can't resume.
+ * @param of.bootedFrom id of the snapshot or capture that the disk belongs to; later thaws find the result by it
+ * @param of.disks the disk chain, the lowest layer first
  */
 export function buildFromDisk(
   context: LiveContext,
@@ -94,14 +94,14 @@ export function buildFromDisk(
   return bootToSnapshot(context, plan, options);
 }
 
-/** Removes what builds of an earlier daemon left. */
+/** Removes the folder and the processes of a build that an earlier daemon did not finish. */
 export async function clearBuild(context: Pick<BootContext, "home" | "runner">, id: string): Promise<void> {
   const stateDir = join(context.home.builds, id);
   await context.runner.clear({ id, stateDir });
   await rm(stateDir, { recursive: true, force: true });
 }
 
-/** Without a step in between. */
+/** Boots a disk, warms the machine up and freezes it into a snapshot. No setup steps run. */
 function bootToSnapshot(
   context: LiveContext,
   {

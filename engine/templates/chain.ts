@@ -5,21 +5,21 @@
 import { sha256 } from "../../durable/digest.ts";
 import type { Recipe, Step } from "./recipe.ts";
 
-/** What the booted machine depends on. */
+/** Everything that the booted machine depends on. */
 export interface BootIngredients {
-  /** Names the root file system by what went into it. */
+  /** Name of the root file system's folder: a digest of its ingredients. */
   rootfs: string;
-  /** Debian suite of the kernel. */
+  /** The Debian suite of the kernel. */
   suite: string;
-  /** Digests and names of what makes machines: agent, runner, form of the disk. */
+  /** Digests and names of the agent, the runner and the disk layout. */
   host: readonly string[];
 }
 
 export interface Link {
   key: string;
-  /** As progress names it. */
+  /** The name that progress shows. */
   name: string;
-  /** What is done in the machine of the link before; `boot`: there is none. */
+  /** What runs in the machine of the link before. `boot` is the first link and has none before it. */
   work: "boot" | "place" | Step;
 }
 
@@ -38,7 +38,7 @@ export function chainOf(recipe: Recipe, { rootfs, suite, host }: BootIngredients
     chain.push({ key, name: "files", work: "place" });
   }
   for (const step of recipe.setup) {
-    // Its name is only shown.
+    // The name of a step is only shown; a change of it must not change the key.
     const { name, ...matters } = step;
     key = keyOf([key, matters, sorted(recipe.env), recipe.network]);
     chain.push({ key, name: `setup: ${name}`, work: step });

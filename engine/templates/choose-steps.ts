@@ -1,15 +1,15 @@
-/** Which kept steps go. Pure. */
+/** Chooses the kept steps that are removed. Pure. */
 
 export interface KeptStep {
   id: string;
   key: string;
-  /** The step whose booted machine this is a difference to; null: it is one. */
+  /** Id of the step with the booted machine that this step is a difference to. null: this step is a booted machine. */
   boot: string | null;
   createdAt: string;
   usedAtMs: number;
-  /** Files that it has, by inode: links of a chain share layers of the disk. */
+  /** The step's files, by inode: steps of a chain share layers of the disk. */
   files: readonly { inode: string; bytes: number }[];
-  /** It is being made something of. */
+  /** Whether a build uses it now. */
   open: boolean;
 }
 
@@ -17,20 +17,20 @@ export interface StepLimits {
   maxBytes: number;
   maxAgeMs: number;
   nowMs: number;
-  /** Keys of the steps of templates that are built. */
+  /** Keys of the steps that built templates need. */
   needed: ReadonlySet<string>;
-  /** Whether those that no built template needs go too, unless they are as young as this. null: only what is over the limits. */
+  /** Steps that no built template needs are removed when they were not used for this long. null: only the limits count. */
   unneededAfterMs: number | null;
 }
 
 export interface StepRemoval {
   id: string;
-  /** Freed, when all that goes is gone. */
+  /** Bytes that are freed once all chosen steps are removed. */
   bytes: number;
   reason: string;
 }
 
-/** A booted machine stays as long as a difference to it does. What is open stays, and what that is a difference to. */
+/** A booted machine stays as long as a difference to it stays. An open step stays, together with its booted machine. */
 export function chooseSteps(all: readonly KeptStep[], limits: StepLimits): StepRemoval[] {
   const reasons = new Map<string, string>();
   const stays = new Set(all.filter(({ open }) => open).flatMap(({ id, boot }) => [id, boot ?? id]));
@@ -72,7 +72,7 @@ export function chooseSteps(all: readonly KeptStep[], limits: StepLimits): StepR
   return withBytes(all, reasons);
 }
 
-/** Those of built templates are worth more. */
+/** Open steps are worth most, then steps that built templates need. */
 function worth({ key, open }: KeptStep, { needed }: StepLimits): number {
   return (open ? 2 : 0) + (needed.has(key) ? 1 : 0);
 }

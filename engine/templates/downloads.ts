@@ -1,4 +1,4 @@
-/** What recipes fetch: downloaded by this host, by the rules of networks, kept by digest. What has another digest is never kept. */
+/** Downloads the files that recipes fetch, within the host's network policy, and keeps them by digest. A file with another digest is never kept. */
 import { createHash } from "node:crypto";
 import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { isIP } from "node:net";
@@ -16,15 +16,15 @@ import { EffectivePolicy, extended, noNetwork } from "../network/policy.ts";
 const MAX_BYTES = 2 ** 30;
 const MAX_HOPS = 5;
 const DEADLINE_MS = 15 * 60_000;
-/** Without an answer, and without a byte. */
+/** A server may send nothing for this long, before its answer and within it. */
 const QUIET_MS = 60_000;
-/** The room on the disk is looked at again after this. */
+/** The room on the disk is checked again after this many bytes. */
 const STRETCH_BYTES = 32 << 20;
-/** Kept downloads that no build has used for this long go, and those used longest ago when all are more than this. */
+/** A download that no build has used for `maxAgeMs` is removed. Beyond `maxBytes`, those used longest ago are removed. */
 const KEPT = { maxAgeMs: 7 * 24 * 3_600_000, maxBytes: 2 * 2 ** 30 };
 
 export interface DownloadsContext {
-  /** Folder. */
+  /** Folder of the downloads. */
   dir: string;
   host: HostNetwork;
   /** Throws `no-space` when there would be less than the host keeps free. */

@@ -1,4 +1,4 @@
-/** What a machine does before it is paused for whoever comes: as much as possible of what a first command needs. */
+/** Runs a command in a machine before it is paused as a spare, so that as much as possible of what a first command needs is ready. */
 import type { ExecDefaults } from "../../api/machine.ts";
 import { paced } from "../../host/pace.ts";
 import type { Agent } from "../../runners/agent/agent.ts";

@@ -19,7 +19,7 @@ export interface GuestStep {
   cwd?: string;
 }
 
-/** Whether a step failed because the machine has no shell to run it with. */
+/** Tells whether a step failed because the machine has no shell. */
 export function isWithoutShell(error: unknown): boolean {
   const refusal = error instanceof EngineError ? error.cause : error;
   return refusal instanceof AgentRefusal && refusal.kind === "not-found";
@@ -36,7 +36,7 @@ export async function runGuestStep(
   const kept: string[] = [];
   let partial = "";
   const ended = Promise.withResolvers<ExitEvent>();
-  // Aborted while the agent is asked, nobody waits for it yet.
+  // If the build is aborted while the agent is asked, nobody waits for this promise yet.
   ended.promise.catch(() => {});
   const line = (text: string) => {
     kept.push(text);
@@ -51,7 +51,7 @@ export async function runGuestStep(
   signal?.addEventListener("abort", abort);
   if (signal?.aborted) abort();
   try {
-    // Output may come with the answer, in one read.
+    // The first output may come in the same read as the answer.
     const started = Promise.withResolvers<AgentStream>();
     const { stream } = await agent.start(
       {

@@ -6,7 +6,7 @@ import type { Agent } from "../../runners/agent/agent.ts";
 import { EngineError } from "../errors.ts";
 import { runGuestStep } from "./guest-step.ts";
 
-/** Of all commands together. */
+/** The time that all commands together may take. */
 const DEADLINE_MS = 60_000;
 
 /** Throws `build-failed` with the last lines of the first command that fails, or of the one that runs when the time is up. */

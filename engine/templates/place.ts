@@ -7,7 +7,7 @@ import { runGuestStep } from "./guest-step.ts";
 import type { Recipe } from "./recipe.ts";
 import { PLAIN_MODE, type SentFile } from "./sent-files.ts";
 
-/** Fetches first: nothing gets into the guest whose digest is wrong. */
+/** Downloads first, then places the files. Nothing gets into the guest whose digest is wrong. */
 export async function placeFiles(
   agent: Agent,
   { name, fetch, sent }: Pick<Recipe, "name" | "fetch" | "sent">,

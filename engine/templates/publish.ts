@@ -1,4 +1,4 @@
-/** How a built machine becomes a snapshot. */
+/** Publishes a built machine as a snapshot. */
 import { join } from "node:path";
 import { z } from "zod";
 import { type Packages, writePackages } from "../packages/installed.ts";
@@ -9,10 +9,10 @@ import { writeAsked } from "../state/asked.ts";
 import { completeEntries } from "../state/entries.ts";
 import { readRecord, recordKind, valueOrNull, writeRecord } from "../state/record.ts";
 
-/** In the folder of a snapshot that was built of steps; no part of it. */
+/** A file in the folder of a snapshot that was built of steps. It is no part of the snapshot and does not travel. */
 const STEPS_FILE = "steps.json";
 const stepsKind = recordKind("steps of a snapshot", z.object({ keys: z.array(z.string()) }));
-/** Like that, for a snapshot that was built of a recipe: what a list shows of the recipe. */
+/** Likewise, in the folder of a snapshot that was built of a recipe: what a list shows of the recipe. */
 const RECIPE_FILE = "recipe.json";
 const recipeKind = recordKind(
   "recipe of a snapshot",
@@ -30,7 +30,7 @@ export interface BuildOptions {
   signal: AbortSignal;
   /** Id of the client's request, kept with the snapshot. */
   request?: string | undefined;
-  /** Runs steps again that are kept. */
+  /** Runs all steps again, also those that are kept. */
   force?: boolean;
   /** Makes the root file system of a Debian suite anew. */
   renew?: boolean;

@@ -1,4 +1,4 @@
-/** `template.yaml`: parsed, checked, every mistake at once with its line and column. */
+/** Parses and checks `template.yaml`, and reports every mistake at once with its line and column. */
 import { z } from "zod";
 import { networkLayer, networkRule } from "../../api/network.ts";
 import type { templateFiles } from "../../api/template-files.ts";
@@ -14,13 +14,13 @@ const name = z
   .regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, "lower-case letters, digits and inner dashes");
 const variables = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name"), z.string());
 const user = z.string().min(1).max(64);
-/** In the guest. */
+/** A path in the guest. */
 const guestPath = z
   .string()
   .max(1024)
   .regex(/^\/[^\0]*$/, "an absolute path")
   .refine((path) => !path.split("/").includes(".."), "a path without ..");
-/** Beside the recipe, as its client finds it. */
+/** A path in the recipe's folder, on the client. */
 const besides = z
   .string()
   .min(1)
@@ -65,7 +65,7 @@ const step = z.union([
     .transform((run) => ({ name: run.split("\n", 1)[0] ?? run, run })),
   z.strictObject({ name: z.string().min(1).max(100), run: z.string().min(1) }),
 ]);
-/** Of `setup`. */
+/** An entry of `setup`. */
 const setupStep = z.union([
   step.options[0],
   step.options[1].extend({
@@ -97,9 +97,9 @@ const fields = z.strictObject({
   tag: tag.optional(),
   from,
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package's name")).default([]),
-  /** Placed before the first step: of the template's folder. */
+  /** Files of the template's folder that are placed before the first step. */
   files: z.array(file).max(100).default([]),
-  /** Placed before the first step: fetched by the host. */
+  /** Files that the host downloads and that are placed before the first step. */
   fetch: z.array(download).max(100).default([]),
   setup: z.array(setupStep).max(100).default([]),
   env: variables.default({}),
@@ -116,9 +116,9 @@ const fields = z.strictObject({
       disk: size.default(4096),
     })
     .default({ cpus: 1, memory: 512, disk: 4096 }),
-  /** What setup steps may reach. */
+  /** Rules of what setup steps may reach. */
   network: z.array(networkRule).max(100).default([]),
-  /** What its sandboxes start with. */
+  /** Settings that sandboxes of this template start with. */
   sandboxes: z.strictObject({ network: networkLayer.default({}) }).default({ network: {} }),
 });
 

@@ -5,7 +5,7 @@ import type { templateFiles } from "../../api/template-files.ts";
 import { sha256 } from "../../durable/digest.ts";
 import { EngineError } from "../errors.ts";
 
-/** Of files whose recipe says nothing else. */
+/** The mode of files whose recipe gives none. */
 export const PLAIN_MODE = 0o644;
 const EXECUTABLE = 0o755;
 
@@ -17,7 +17,7 @@ interface WantedFiles {
   owner?: string | undefined;
 }
 
-/** A file that was sent, with all that decides about it. */
+/** A file that was sent, and where and how it is placed. */
 export interface SentFile {
   to: string;
   mode: number;

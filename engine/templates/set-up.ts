@@ -23,7 +23,7 @@ export interface SetUpOptions {
   signal: AbortSignal;
 }
 
-/** Throws `build-failed` for a step that fails; the hint names what it was kept from. */
+/** Throws `build-failed` for a step that fails; the hint names the connections that were denied. */
 export async function setUp(agent: Agent, recipe: Recipe, step: Step, options: SetUpOptions): Promise<void> {
   const { host, onProgress, signal } = options;
   const dir = await mkdtemp(join(tmpdir(), "thaw-build-network-"));
@@ -77,7 +77,7 @@ function withDenied(error: unknown, log: NetworkLog, { welcome }: Agent): unknow
   return new EngineError(error.code, error.message, { hint, details: error.details, cause: error });
 }
 
-/** A host behind an inspecting proxy trusts an authority that the guest does not know: its bundle is lent for the step and not kept. */
+/** A host behind an inspecting proxy trusts a CA that the guest does not know. The guest gets the host's CA bundle for the step only. */
 async function lendAuthorities(agent: Agent): Promise<Record<string, string> | null> {
   const path = process.env.SSL_CERT_FILE ?? process.env.NODE_EXTRA_CA_CERTS;
   const bundle = path ? await readFile(path).catch(() => null) : null;

@@ -12,7 +12,7 @@ export async function shippedNames(dir: string): Promise<string[]> {
     .sort();
 }
 
-/** By the template's name, or by the tag it gives. Throws `not-found` with the nearest names. */
+/** Finds a shipped recipe by its name or its tag. Throws `not-found` with the nearest names. */
 export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe> {
   const recipes = await shippedRecipes(dir);
   const found = recipes.find(isCalled(wanted));
@@ -26,7 +26,7 @@ export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe
   });
 }
 
-/** Whether `shippedRecipe` finds one. */
+/** Tells whether `shippedRecipe` finds a recipe. */
 export async function hasShipped(dir: string, wanted: string): Promise<boolean> {
   return (await shippedRecipes(dir)).some(isCalled(wanted));
 }

@@ -22,12 +22,12 @@ import { completeEntries } from "../state/entries.ts";
 import { readRecord, recordKind, valueOrNull } from "../state/record.ts";
 import { bytesOfSteps, chooseSteps, type KeptStep, type StepRemoval } from "./choose-steps.ts";
 
-/** Its time of change says when a build last used it. */
+/** The record's modification time is the time when a build last used the step. */
 const RECORD_FILE = "step.json";
-/** A build that goes on, or that failed and is about to be tried again, needs what it has made. */
+/** Younger steps are not pruned: a build that is under way, or about to be repeated, needs them. */
 const YOUNG_MS = 60_000;
 
-/** No template has this name. */
+/** Stands for all templates: no template has this name. */
 export const ANY = "";
 
 const stepPart = z.strictObject({
@@ -43,9 +43,9 @@ const stepRecord = z.strictObject({
   template: z.string(),
   name: z.string(),
   createdAt: z.iso.datetime(),
-  /** The step with the booted machine that this is a difference to; null: this is one. */
+  /** Id of the step with the booted machine that this step is a difference to. null: this step is a booted machine. */
   boot: z.string().nullable(),
-  /** QEMU build (or the like) that took the difference. */
+  /** The QEMU build (or another runner's) that took the difference. */
   build: z.string().nullable(),
   resources: recordedResources,
   needs: machineNeeds,
@@ -80,7 +80,7 @@ export interface StepsContext {
   home: Pick<Home, "steps">;
   runner: Pick<Runner, "incompatibilities" | "forget">;
   budget(): Config["steps"];
-  /** Keys of the steps that snapshots were made of, but for some. */
+  /** Keys of the steps that snapshots were made of, except the snapshots in `without`. */
   neededBy(without: ReadonlySet<string>): Promise<ReadonlySet<string>>;
 }
 
@@ -90,22 +90,22 @@ export class Steps {
   /** Each step is made once, for all builds that need it. */
   readonly making = new SingleFlight<void, Progress>();
   readonly #context: StepsContext;
-  /** Ids of those that machines are being made of, as often as they are. */
+  /** Ids of the open steps; a step that is opened twice is in the list twice. */
   readonly #open: string[] = [];
-  /** Publishing and removing: one after the other. */
+  /** Removals and reports run one after the other. */
   readonly #changing = new Gate(1);
 
   constructor(context: StepsContext) {
     this.#context = context;
   }
 
-  /** Those there are. One whose record can't be read is as good as not there. */
+  /** Lists the kept steps. A step whose record can't be read is left out. */
   async list(): Promise<Step[]> {
     const ids = await completeEntries(this.#context.home.steps);
     return (await Promise.all(ids.map((id) => this.#read(id)))).filter((step) => step !== null);
   }
 
-  /** The newest with this key that is whole, as far as is told without reading all of it, and that this host can thaw; else null. */
+  /** Opens the newest step with this key whose files have the right sizes and that this host can thaw; null when there is none. */
   async open(key: string): Promise<OpenedStep | null> {
     const all = await this.list();
     const made = all
@@ -121,7 +121,7 @@ export class Steps {
     return null;
   }
 
-  /** A build has used these: they stay longer. */
+  /** Notes that a build has used the steps with these keys, so that they stay longer. */
   async used(keys: readonly string[]): Promise<void> {
     const all = await this.list();
     const steps = all.filter(({ key }) => keys.includes(key));
@@ -207,7 +207,7 @@ export class Steps {
     return { kept, removals };
   }
 
-  /** Out of sight by one rename, then away. */
+  /** Hides the step with one rename, then removes its files. */
   async remove(id: string): Promise<void> {
     const grave = join(this.#context.home.steps, `.${randomId()}`);
     await rename(join(this.#context.home.steps, id), grave);
@@ -260,14 +260,14 @@ export class Steps {
   }
 }
 
-/** A folder for a step in the making, on the same disk. A crash leaves it for the next start. */
+/** Makes the folder of an unfinished step, on the same disk. After a crash, the next start removes it. */
 export async function draftIn(stateDir: string): Promise<string> {
   const draft = join(stateDir, "step");
   await mkdir(draft, { recursive: true, mode: 0o711 });
   return draft;
 }
 
-/** Sizes, and the digest of the device state. */
+/** Checks the sizes of all files, and the digest of the device state. */
 async function isWhole({ dir, parts }: Step): Promise<boolean> {
   const sound = await Promise.all(
     parts.map(async ({ name, sizeBytes, sha256 }) => {
