@@ -15,7 +15,7 @@ export type * from "../api/schema.ts";
 export type { CallOptions, ProgressOptions } from "./api-calls.ts";
 export type { AttachTarget, ExecConnection, ExecHandlers } from "./channels.ts";
 export { ThawError, type ThawErrorOptions } from "./errors.ts";
-export type { FetchOptions } from "./fetch-transport.ts";
+export { type FetchOptions, newId } from "./fetch-transport.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
 export type { ListEnd, PageOptions } from "./pages.ts";

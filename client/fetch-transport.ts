@@ -22,6 +22,12 @@ export interface FetchOptions {
   onReach?: (isThere: boolean) => void;
 }
 
+/** Makes the id of a request or an exec. (`crypto.randomUUID` exists on pages of https and of localhost only.) */
+export function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(10));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Nobody answered, or the answer broke off. */
 export class LostDaemon extends ThawError {
   constructor(cause: unknown) {
@@ -50,10 +56,8 @@ export class FetchTransport extends Transport {
     this.options = options;
   }
 
-  /** `crypto.randomUUID` exists on pages of https and of localhost only. */
   newId(): string {
-    const bytes = crypto.getRandomValues(new Uint8Array(10));
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return newId();
   }
 
   async connect(wish: ExecWish, handlers: ExecHandlers): Promise<ExecConnection> {

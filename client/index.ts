@@ -124,6 +124,7 @@ export { addSample, type HostState, newHost, type Trouble, troubleOf, type Usage
 export { hostDaemon } from "./host-daemon.ts";
 export { installDaemon } from "./install.ts";
 export { GLOBAL_KEYS, type GlobalAction, type GlobalKey, showKey } from "./keymap.ts";
+export { LOGIN_SHELL } from "./login-shell.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
 export type { ListEnd, PageOptions } from "./pages.ts";

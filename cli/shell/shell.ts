@@ -1,5 +1,5 @@
 import { defined } from "../../api/defined.ts";
-import { type ExecInfo, type ExecRequest, ThawError } from "../../client/index.ts";
+import { type ExecInfo, type ExecRequest, LOGIN_SHELL, ThawError } from "../../client/index.ts";
 import type { DetachKeys } from "../arguments/detach-keys.ts";
 import { joinExec } from "../attach/attach.ts";
 import { withClient } from "../connect.ts";
@@ -18,11 +18,6 @@ export interface ShellFlags {
   detachKeys?: DetachKeys;
 }
 
-/** Finds a login shell inside the sandbox: the user's own, unless it is one that refuses; bash; sh. */
-const loginShell = `case "$SHELL" in */nologin|*/false) SHELL=;; esac
-for shell in "$SHELL" /bin/bash /bin/sh; do [ -x "$shell" ] && SHELL=$shell && export SHELL && exec "$shell" -l; done
-echo "there is no shell in this sandbox" >&2; exit 127`;
-
 /** Terminals that every guest knows; others are told to be like xterm. */
 const KNOWN_TERMINALS = /^(xterm|screen|tmux|linux|vt\d+|rxvt|ansi|dumb)\b/;
 
@@ -35,7 +30,7 @@ export function planShell(flags: ShellFlags, environment: NodeJS.ProcessEnv): Ex
     ...flags.env,
   };
   const { user, workdir } = flags;
-  return planExec(["/bin/sh", "-c", loginShell], {
+  return planExec([...LOGIN_SHELL], {
     ...{ env, tty: true, interactive: true },
     ...defined({ user, workdir }),
   });

@@ -1,4 +1,6 @@
 import { getRouteApi } from "@tanstack/react-router";
+import { lazy } from "react";
+import { thaw } from "../../client.ts";
 import { Age } from "../../parts/age.tsx";
 import type { Action } from "../../parts/command.tsx";
 import { DetailLayout, Facts } from "../../parts/detail.tsx";
@@ -6,6 +8,9 @@ import { Empty } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { useHost } from "../../state/page-host.ts";
 
+const Terminals = lazy(() =>
+  import("../../terminal/tabs.tsx").then((loaded) => ({ default: loaded.Terminals })),
+);
 const ACTIONS: readonly Action[] = [];
 
 export function Detail() {
@@ -26,7 +31,14 @@ export function Detail() {
       title={<Text text={sandbox.name} />}
       actions={ACTIONS}
       tab={tab}
-      tabs={[{ id: "about", title: "About", content: () => <Facts facts={facts} /> }]}
+      tabs={[
+        { id: "about", title: "About", content: () => <Facts facts={facts} /> },
+        {
+          id: "terminal",
+          title: "Terminal",
+          content: () => <Terminals key={id} thaw={thaw} sandbox={id} execs={sandbox.execs} />,
+        },
+      ]}
     />
   );
 }

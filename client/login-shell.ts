@@ -1,0 +1,7 @@
+/** Finds a login shell inside the sandbox: the user's own, unless it is one that refuses; bash; sh. */
+const script = `case "$SHELL" in */nologin|*/false) SHELL=;; esac
+for shell in "$SHELL" /bin/bash /bin/sh; do [ -x "$shell" ] && SHELL=$shell && export SHELL && exec "$shell" -l; done
+echo "there is no shell in this sandbox" >&2; exit 127`;
+
+/** The command of a login shell. */
+export const LOGIN_SHELL: readonly string[] = ["/bin/sh", "-c", script];

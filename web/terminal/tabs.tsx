@@ -1,0 +1,128 @@
+/** The terminals of a sandbox: its commands that run, and shells that are started here. */
+import { type KeyboardEvent, useId, useRef, useState } from "react";
+import { cleanText } from "../../api/clean-text.ts";
+import { type Exec, newId, type Thaw } from "../../client/browser.ts";
+import { LOGIN_SHELL } from "../../client/login-shell.ts";
+import type { TerminalSession } from "./session.ts";
+import { Terminal } from "./terminal.tsx";
+import "./terminal.css";
+
+const MAX_TITLE = 40;
+const READER_KEY = "thaw-terminal-screen-reader";
+
+interface Tab {
+  /** Id of its command. */
+  exec: string;
+  title: string;
+  /** A shell that is started here: to close its tab ends it. */
+  isOwn: boolean;
+}
+
+export interface TerminalsProps {
+  thaw: Thaw;
+  /** Its id. */
+  sandbox: string;
+  /** The sandbox's commands; those that run are shown. */
+  execs: readonly Exec[];
+  /** What to be called towards others at the same command. */
+  as?: string | undefined;
+}
+
+const newShell = (): Tab => ({ exec: newId(), title: "shell", isOwn: true });
+const tabOf = ({ id, argv }: Exec): Tab => ({ exec: id, title: titleOf(argv), isOwn: false });
+
+function titleOf(argv: readonly string[]): string {
+  if (argv.join("\0") === LOGIN_SHELL.join("\0")) return "shell";
+  return cleanText(argv.join(" ")).slice(0, MAX_TITLE);
+}
+
+export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
+  const id = useId();
+  const running = execs.filter(({ state }) => state === "running");
+  const [opened, setOpened] = useState<readonly Tab[]>(() => {
+    const terminal = running.findLast(({ tty }) => tty);
+    return [terminal === undefined ? newShell() : tabOf(terminal)];
+  });
+  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  const [shownExec, setShown] = useState(opened[0]?.exec);
+  const [screenReader, setScreenReader] = useState(() => localStorage.getItem(READER_KEY) === "on");
+  const sessions = useRef(new Map<string, TerminalSession>());
+  const known = new Set([...closed, ...opened.map(({ exec }) => exec)]);
+  const tabs = [...opened, ...running.filter((exec) => !known.has(exec.id)).map(tabOf)];
+  const shown = tabs.find(({ exec }) => exec === shownExec) ?? tabs[0];
+
+  const show = (tab: Tab): void => {
+    setOpened((before) => (before.some(({ exec }) => exec === tab.exec) ? before : [...before, tab]));
+    setShown(tab.exec);
+  };
+  const close = (tab: Tab): void => {
+    if (tab.isOwn) sessions.current.get(tab.exec)?.hangUp();
+    setClosed((before) => new Set([...before, tab.exec]));
+    setOpened((before) => before.filter(({ exec }) => exec !== tab.exec));
+  };
+  const switchReader = (on: boolean): void => {
+    localStorage.setItem(READER_KEY, on ? "on" : "off");
+    setScreenReader(on);
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    const next = shown && tabs[(tabs.indexOf(shown) + step + tabs.length) % tabs.length];
+    if (step === 0 || next === undefined) return;
+    event.preventDefault();
+    show(next);
+    document.getElementById(`${id}-${next.exec}`)?.focus();
+  };
+  return (
+    <div className="terminals">
+      <div className="terminal-tabs">
+        <div role="tablist" aria-label="Terminals" tabIndex={-1} onKeyDown={onKeyDown}>
+          {tabs.map((tab) => (
+            <span key={tab.exec} role="presentation">
+              <button
+                type="button"
+                role="tab"
+                id={`${id}-${tab.exec}`}
+                aria-selected={tab === shown}
+                tabIndex={tab === shown ? 0 : -1}
+                onClick={() => show(tab)}
+              >
+                <bdi>{tab.title}</bdi>
+              </button>
+              <button type="button" aria-label={`Close ${tab.title}`} onClick={() => close(tab)}>
+                ×
+              </button>
+            </span>
+          ))}
+        </div>
+        <button type="button" onClick={() => show(newShell())}>
+          New shell
+        </button>
+        <label>
+          <input
+            type="checkbox"
+            checked={screenReader}
+            onChange={({ target }) => switchReader(target.checked)}
+          />
+          Screen reader
+        </label>
+      </div>
+      {tabs
+        .filter((tab) => opened.includes(tab) || tab === shown)
+        .map((tab) => (
+          <Terminal
+            key={tab.exec}
+            {...{ thaw, sandbox, as, screenReader }}
+            exec={tab.exec}
+            starts={tab.isOwn}
+            isShown={tab === shown}
+            onSession={(session) => {
+              if (session === undefined) sessions.current.delete(tab.exec);
+              else sessions.current.set(tab.exec, session);
+            }}
+            onNewShell={() => show(newShell())}
+          />
+        ))}
+      {tabs.length === 0 && <p className="dim">No terminal is open.</p>}
+    </div>
+  );
+}
