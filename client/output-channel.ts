@@ -24,6 +24,8 @@ export class OutputChannel {
     if (offset <= this.received) return;
     this.dealt += offset - this.received;
     this.received = offset;
+    // Else the daemon takes us for a client that lags this far behind.
+    this.#dealt();
   }
 
   push(chunk: Uint8Array): void {

@@ -360,3 +360,27 @@ test("a writer that is taken over from watches on, and is told by whom", async (
     expect((await connection.result).exit?.code).toBe(3);
   });
 });
+
+test("whoever joins late acknowledges what comes before its output", async () => {
+  const begin = 100_000_000;
+  const script: TestScript = {
+    peer: async (peer) => {
+      peer.say({ type: "started", exec: sampleExec });
+      const ends = { outEnd: begin + 4, errEnd: 0 };
+      peer.say({ type: "attached", out: begin, err: 0, ...ends, writer: true, writtenBy: null });
+      // Else the daemon takes it for a client that lags this far behind.
+      await peer.until(() =>
+        peer.control.some((message) => "type" in message && message.type === "ack" && message.out === begin),
+      );
+      peer.write(1, "late");
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    const seen: string[] = [];
+    const stdout = (chunk: Uint8Array): void => void seen.push(new TextDecoder().decode(chunk));
+    const connection = await client.sandboxes.at("s1").execAt("x1").attach({ scrollback: 4, stdout });
+    await connection.result;
+    expect(seen).toEqual(["late"]);
+  });
+});

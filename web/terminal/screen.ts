@@ -5,7 +5,7 @@ import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { coloursOf, watchColours } from "./colours.ts";
 import { linkHandlers } from "./links.ts";
-import { openStyled, styledDocument } from "./styled-document.ts";
+import { openStyled } from "./strict-styles.ts";
 
 /** Bytes that wait to be parsed before the writer has to wait: xterm throws away what passes 50 MB. */
 const WAITING_BYTES = 512 * 1024;
@@ -47,7 +47,6 @@ export class Screen {
     const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.#terminal = new Terminal({
       allowProposedApi: true,
-      documentOverride: styledDocument(),
       fontFamily,
       fontSize: Number.parseFloat(fontSize) || 13,
       scrollback: SCROLLBACK_LINES,

@@ -167,7 +167,9 @@ export class TerminalSession {
   #type(bytes: Uint8Array): void {
     // What the output of before asks the terminal for is answered by nobody.
     if (this.#screen !== undefined && this.#screen.parsed < this.#replayedUntil) return;
-    this.#typing = this.#typing.then(() => this.#connection?.writeStdin(bytes)).catch(() => {});
+    // What is no terminal makes no line end of the key that is one.
+    const typed = this.#isTerminal ? bytes : bytes.map((byte) => (byte === 13 ? 10 : byte));
+    this.#typing = this.#typing.then(() => this.#connection?.writeStdin(typed)).catch(() => {});
   }
 
   #tellSize(): void {

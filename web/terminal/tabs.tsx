@@ -45,15 +45,19 @@ export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
   });
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [shownExec, setShown] = useState(opened[0]?.exec);
+  const [focused, setFocused] = useState(shownExec);
   const [screenReader, setScreenReader] = useState(() => localStorage.getItem(READER_KEY) === "on");
   const sessions = useRef(new Map<string, TerminalSession>());
   const known = new Set([...closed, ...opened.map(({ exec }) => exec)]);
   const tabs = [...opened, ...running.filter((exec) => !known.has(exec.id)).map(tabOf)];
   const shown = tabs.find(({ exec }) => exec === shownExec) ?? tabs[0];
 
-  const show = (tab: Tab): void => {
+  /** @param focus undefined: the tab keeps it, as who goes through the tabs by the keyboard expects */
+  const show = (tab: Tab, focus?: "focus"): void => {
     setOpened((before) => (before.some(({ exec }) => exec === tab.exec) ? before : [...before, tab]));
     setShown(tab.exec);
+    setFocused(focus && tab.exec);
+    if (focus !== undefined) sessions.current.get(tab.exec)?.focus();
   };
   const close = (tab: Tab): void => {
     if (tab.isOwn) sessions.current.get(tab.exec)?.hangUp();
@@ -84,7 +88,7 @@ export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
                 id={`${id}-${tab.exec}`}
                 aria-selected={tab === shown}
                 tabIndex={tab === shown ? 0 : -1}
-                onClick={() => show(tab)}
+                onClick={() => show(tab, "focus")}
               >
                 <bdi>{tab.title}</bdi>
               </button>
@@ -94,7 +98,7 @@ export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
             </span>
           ))}
         </div>
-        <button type="button" onClick={() => show(newShell())}>
+        <button type="button" onClick={() => show(newShell(), "focus")}>
           New shell
         </button>
         <label>
@@ -115,11 +119,12 @@ export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
             exec={tab.exec}
             starts={tab.isOwn}
             isShown={tab === shown}
+            wantsFocus={tab === shown && tab.exec === focused}
             onSession={(session) => {
               if (session === undefined) sessions.current.delete(tab.exec);
               else sessions.current.set(tab.exec, session);
             }}
-            onNewShell={() => show(newShell())}
+            onNewShell={() => show(newShell(), "focus")}
           />
         ))}
       {tabs.length === 0 && <p className="dim">No terminal is open.</p>}

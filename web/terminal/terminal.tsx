@@ -11,8 +11,10 @@ export interface TerminalProps {
   /** A login shell is started with that id first. */
   starts: boolean;
   as?: string | undefined;
-  /** Whether it is in front of the others: it is then typed into. */
+  /** Whether it is in front of the others. */
   isShown: boolean;
+  /** Whether it gets what is typed. */
+  wantsFocus: boolean;
   screenReader: boolean;
   onSession?: ((session: TerminalSession | undefined) => void) | undefined;
   onNewShell: () => void;
@@ -46,7 +48,7 @@ export function useTerminal(props: TerminalProps & { onSearch: () => void; onLea
 }
 
 export function Terminal(props: TerminalProps) {
-  const { isShown, screenReader } = props;
+  const { isShown, wantsFocus, screenReader } = props;
   const [isSearching, setSearching] = useState(false);
   const searchBox = useRef<HTMLInputElement>(null);
   const bar = useRef<HTMLDivElement>(null);
@@ -56,6 +58,10 @@ export function Terminal(props: TerminalProps) {
   };
   const onLeave = (): void => bar.current?.focus();
   const { element, state, session } = useTerminal({ ...props, onSearch, onLeave });
+  const takeOver = (): void => {
+    session?.takeOver();
+    session?.focus();
+  };
   const endSearch = (): void => {
     setSearching(false);
     session?.search("", "here");
@@ -65,14 +71,14 @@ export function Terminal(props: TerminalProps) {
     if (session !== undefined) session.screenReader = screenReader;
   }, [session, screenReader]);
   useEffect(() => {
-    if (isShown && state.phase === "open") session?.focus();
-  }, [session, isShown, state.phase]);
+    if (wantsFocus && state.phase === "open") session?.focus();
+  }, [session, wantsFocus, state.phase]);
   return (
     <section className="terminal" hidden={!isShown} aria-label="Terminal" data-phase={state.phase}>
       <div className="terminal-bar" ref={bar} tabIndex={-1}>
         <Status state={state} />
         {state.writer !== undefined && state.phase === "open" && (
-          <button type="button" onClick={() => session?.takeOver()}>
+          <button type="button" onClick={takeOver}>
             Take over
           </button>
         )}
@@ -134,13 +140,14 @@ function SearchBox({ box, state: { found }, session, onEnd }: SearchBoxProps) {
   const [text, setText] = useState("");
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === "Escape") onEnd();
-    else if (event.key === "Enter") session?.search(text, event.shiftKey ? "previous" : "next");
+    else if (event.key === "Enter" && event.target === box.current)
+      session?.search(text, event.shiftKey ? "previous" : "next");
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
   return (
-    <search className="terminal-search">
+    <search className="terminal-search" onKeyDown={onKeyDown}>
       <label htmlFor={id}>Search</label>
       <input
         id={id}
@@ -151,7 +158,6 @@ function SearchBox({ box, state: { found }, session, onEnd }: SearchBoxProps) {
         value={text}
         autoComplete="off"
         spellCheck={false}
-        onKeyDown={onKeyDown}
         onChange={({ target }) => {
           setText(target.value);
           session?.search(target.value, "here");
