@@ -80,6 +80,7 @@ describe("a shell", () => {
   let page: Page;
   beforeAll(async () => {
     page = await openShell();
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   });
   afterAll(async () => {
     await page?.close();
@@ -132,7 +133,6 @@ describe("a shell", () => {
   });
 
   test("copies what is selected, and pastes between brackets that the text can't end", async () => {
-    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     await type(page, "clear; echo copyme");
     await shows(page, /^copyme$/m);
     await page.locator(".terminal:not([hidden]) .xterm-rows > div", { hasText: /^copyme$/ }).dblclick({
@@ -179,7 +179,7 @@ describe("a shell", () => {
     await type(page, "printf '\\033[21t\\033[18t\\033[14t'; read -t 1 reply; echo reply=\"$reply\".");
     await shows(page, "reply=.");
     expect(await page.title()).toBe(title);
-    expect(await page.evaluate("navigator.clipboard.readText()")).toContain("one");
+    expect(await page.evaluate("navigator.clipboard.readText()")).not.toContain("hacked");
     expect(await page.locator(".terminal-screen img").count()).toBe(0);
     expect(opened).toEqual([]);
   });
@@ -278,7 +278,7 @@ test("three floods at once leave the page alive and its memory bounded", async (
     await type(page, FLOOD);
   }
   const { bytes } = await seen(page);
-  await until(async () => (await seen(page)).bytes > bytes + 5_000_000, "5 MB more");
+  await until(async () => (await seen(page)).bytes > bytes + 2_000_000, "2 MB more");
   const { metrics } = await session.send("Performance.getMetrics");
   expect(metrics.find(({ name }) => name === "JSHeapUsedSize")?.value).toBeLessThan(150 << 20);
   await page.keyboard.press("Control+c");
@@ -321,6 +321,20 @@ test("who comes second watches, may take over, and sees the end", async () => {
   expect(told).toEqual(["page"]);
   await page.locator(".terminal:visible").getByRole("button", { name: "New shell" }).click();
   await page.locator('.terminal:not([hidden])[data-phase="open"]').waitFor();
+  await page.close();
+});
+
+test("the page that the daemon serves has it in the tab of a sandbox", async () => {
+  const sandbox = await create();
+  const page = await browser.page();
+  const { stdout } = await thaw(["ui", "--no-open"]);
+  const link = new URL(String(stdout).trim());
+  await page.goto(link.href);
+  await page.getByRole("link", { name: "Sandboxes" }).first().waitFor();
+  await page.goto(new URL(`/sandboxes/${sandbox}?tab=terminal`, link).href);
+  await page.locator('.terminal:not([hidden])[data-phase="open"]').waitFor();
+  await type(page, "echo $((6 * 7))");
+  await shows(page, /^42\s*$/m);
   await page.close();
 });
 

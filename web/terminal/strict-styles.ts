@@ -1,6 +1,6 @@
 /**
  * xterm writes colours and sizes into `<style>` elements and `style` attributes. The page's policy (`style-src 'self'`) forbids both. It allows
- * style sheets and declarations that a script makes by the object model, so both are made that way here (docs/decisions/0104). xterm has no option
+ * style sheets and declarations that a script makes by the object model, so both are made that way here (docs/decisions/0147). xterm has no option
  * for it: of its own parts, two names are used. A test in Chromium fails when they are others.
  */
 import type { Terminal } from "@xterm/xterm";

@@ -7,6 +7,8 @@ import { DetailLayout, Facts } from "../../parts/detail.tsx";
 import { Empty } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { useHost } from "../../state/page-host.ts";
+import { session } from "../../state/session.ts";
+import { useValue } from "../../state/value.ts";
 
 const Terminals = lazy(() =>
   import("../../terminal/tabs.tsx").then((loaded) => ({ default: loaded.Terminals })),
@@ -17,8 +19,10 @@ export function Detail() {
   const route = getRouteApi("/sandboxes/$id");
   const { id } = route.useParams();
   const { tab } = route.useSearch();
+  const signedIn = useValue(session);
   const sandbox = useHost(({ sandboxes }) => sandboxes.get(id));
   if (sandbox === undefined) return <Empty>This host has no sandbox {id}.</Empty>;
+  const as = signedIn.state === "in" ? signedIn.who.name : undefined;
   const facts = [
     ["State", sandbox.state],
     ["From", <Text key="from" text={sandbox.from} />],
@@ -36,7 +40,7 @@ export function Detail() {
         {
           id: "terminal",
           title: "Terminal",
-          content: () => <Terminals key={id} thaw={thaw} sandbox={id} execs={sandbox.execs} />,
+          content: () => <Terminals key={id} thaw={thaw} sandbox={id} execs={sandbox.execs} as={as} />,
         },
       ]}
     />
