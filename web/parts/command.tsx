@@ -2,6 +2,7 @@
 import { type ReactNode, useState } from "react";
 import { visibleText } from "../../api/clean-text.ts";
 import { quoteWord } from "../../api/ending.ts";
+import { showKey } from "../../client/keymap.ts";
 import { ask, type Question } from "../shell/dialog.tsx";
 import { type Session, session } from "../state/session.ts";
 import { startTask, type TaskRequest } from "../state/tasks.ts";
@@ -86,11 +87,11 @@ export function ActionButton({ action }: { action: Action }) {
         type="button"
         className={isPrimary ? "primary" : isDangerous ? "danger" : undefined}
         disabled={refusal !== undefined}
-        aria-keyshortcuts={shortcut}
+        aria-keyshortcuts={shortcut === "return" ? "Enter" : shortcut}
         onClick={() => void act(action)}
       >
         {label}
-        {shortcut !== undefined && <kbd aria-hidden="true">{shortcut}</kbd>}
+        {shortcut !== undefined && <kbd aria-hidden="true">{showKey(shortcut)}</kbd>}
       </button>
       {extra}
       {refusal === undefined ? <CommandText args={args} /> : <span className="dim">{refusal}</span>}

@@ -26,7 +26,9 @@ export function useKeys(): void {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (isTyping(event.target)) return;
       const view = VIEWS[Number(event.key) - 1];
-      const action = pageActions.value.find(({ shortcut }) => shortcut === event.key);
+      // what has the focus has Enter
+      const key = event.key === "Enter" && event.target === document.body ? "return" : event.key;
+      const action = pageActions.value.find(({ shortcut }) => shortcut === key);
       const filter = document.querySelector<HTMLInputElement>("[data-filter]");
       // the list has the keys once one of its rows has the focus
       const row = document.querySelector<HTMLElement>("[data-index]");

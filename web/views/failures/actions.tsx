@@ -38,7 +38,7 @@ export function useFailureActions(capture: Capture | undefined): readonly Action
     };
     return [
       {
-        ...{ label: "Replay", title: `Replay ${id}`, isPrimary: true, refusal },
+        ...{ label: "Replay", shortcut: "return", title: `Replay ${id}`, isPrimary: true, refusal },
         args: ["replay", "--keep", id],
         run: async () => {
           const sandbox = await create();
