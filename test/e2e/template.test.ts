@@ -207,7 +207,7 @@ setup:
       expect.arrayContaining(["boot", "files", "setup: look"]),
     );
     for (const { bytes } of described.steps) expect(bytes).toBeGreaterThan(0);
-    writeFileSync(join(folder, "broken.yaml"), "name: broken\nfrom: debian:none\n");
+    writeFileSync(join(folder, "broken.yaml"), "name: broken\nfrom: nothing\n");
     const project = join(folder, "thaw.yaml");
     writeFileSync(project, "version: 1\ntemplates: { mine: template.yaml, broken: broken.yaml }\n");
     const listed = await thaw(["template", "ls", "--file", project]);
