@@ -1,3 +1,4 @@
+import { describeEvent } from "../../api/describe-event.ts";
 import type { Event } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { cleanText } from "../format/clean-text.ts";
@@ -7,24 +8,6 @@ export interface EventsFlags {
   follow?: boolean;
   since?: number;
   json?: boolean;
-}
-
-/** What is known of an event besides its type and its subject. */
-export function describeEvent({ details }: Event): string {
-  const { argv, exit, error, reason } = details as {
-    argv?: string[];
-    exit?: { code: number | null; signal: string | null } | null;
-    error?: { message: string } | null;
-    reason?: string;
-  };
-  if (argv !== undefined) return argv.join(" ");
-  if (exit) return exit.signal === null ? `exit ${exit.code}` : exit.signal;
-  if (error) return error.message;
-  if (reason !== undefined) return reason;
-  return Object.entries(details)
-    .filter(([, value]) => ["string", "number"].includes(typeof value))
-    .map(([key, value]) => `${key} ${value}`)
-    .join(", ");
 }
 
 /** An event as a line: its id, the time of day, what, of whom, and what is known besides. */

@@ -1,5 +1,5 @@
+import { formatUntil } from "../../api/next.ts";
 import { withClient } from "../connect.ts";
-import { formatUntil } from "../format/next.ts";
 import { printJson, writeOut } from "../output.ts";
 
 /** `thaw extend`: says when the sandbox ends now. */

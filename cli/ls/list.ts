@@ -1,9 +1,9 @@
+import { formatNext } from "../../api/next.ts";
 import type { SandboxInfo, Thaw } from "../../client/index.ts";
 import { type Filters, passes } from "../arguments/filter.ts";
 import { withClient } from "../connect.ts";
 import { formatAge } from "../format/age.ts";
 import { cleanText } from "../format/clean-text.ts";
-import { formatNext } from "../format/next.ts";
 import { formatSize } from "../format/size.ts";
 import { formatTable } from "../format/table.ts";
 import { formatTemplate } from "../format/template.ts";

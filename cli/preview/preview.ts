@@ -1,6 +1,6 @@
 import { defined } from "../../api/defined.ts";
+import { formatUntil } from "../../api/next.ts";
 import { withClient } from "../connect.ts";
-import { formatUntil } from "../format/next.ts";
 import { printJson, writeErr, writeOut } from "../output.ts";
 
 export interface PreviewFlags {

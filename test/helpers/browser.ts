@@ -1,5 +1,6 @@
 /** Chromium without a window, driven by a test: for what only a browser can prove. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { type BrowserContext, type Browser as Chromium, chromium, type Page } from "playwright-core";
 
 const PROGRAM = "/usr/bin/chromium";
@@ -49,4 +50,15 @@ export class Browser implements AsyncDisposable {
     });
     context.on("page", (page) => page.on("crash", () => this.problems.push(`${page.url()} crashed`)));
   }
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** The rules of axe that a page breaks as it is now, each with the element. */
+export async function violations(page: Page): Promise<string[]> {
+  // not as an inline script, which the page's policy refuses
+  await page.evaluate(axe);
+  return page.evaluate(
+    "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => id + ': ' + html.slice(0, 200) + ' ' + failureSummary)))",
+  );
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { SandboxState } from "../../api/closed-lists.ts";
-import { formatNext, formatUntil } from "../../cli/format/next.ts";
+import { formatNext, formatUntil } from "../../api/next.ts";
 import type { Clock } from "../../engine/lifecycle/clock.ts";
 import { jumpBetween } from "../../engine/lifecycle/clock.ts";
 import { Lifecycle, type Timed } from "../../engine/lifecycle/lifecycle.ts";

@@ -62,16 +62,28 @@ export interface Action extends TaskRequest {
   extra?: ReactNode;
   /** Runs when it went well. */
   done?: () => void;
+  /** In place of `run`: shows what is to be filled in first. */
+  open?: () => void;
+}
+
+function mayOnlyLook(who: Session): boolean {
+  return who.state === "in" && who.who.rights === "read";
+}
+
+/** Whether the session can change nothing: its forms are out of use. */
+export function useMayOnlyLook(): boolean {
+  return mayOnlyLook(useValue(session));
 }
 
 /** Why an action can't be started. */
 function refusalOf({ refusal }: Action, who: Session): string | undefined {
-  return who.state === "in" && who.who.rights === "read" ? "Your session may only look." : refusal;
+  return mayOnlyLook(who) ? "Your session may only look." : refusal;
 }
 
 export async function act(action: Action): Promise<void> {
-  const { question, done, ...request } = action;
+  const { question, done, open, ...request } = action;
   if (refusalOf(action, session.value) !== undefined) return;
+  if (open !== undefined) return open();
   if (question !== undefined && !(await ask(question))) return;
   if (await startTask(request)) done?.();
 }
@@ -96,5 +108,31 @@ export function ActionButton({ action }: { action: Action }) {
       {extra}
       {refusal === undefined ? <CommandText args={args} /> : <span className="dim">{refusal}</span>}
     </div>
+  );
+}
+
+/** A field beside a button. */
+export function Value({
+  label,
+  value,
+  set,
+  hint,
+}: {
+  label: string;
+  value: string;
+  set: (value: string) => void;
+  hint?: string;
+}) {
+  return (
+    <label className="dim value">
+      {label}{" "}
+      <input
+        value={value}
+        placeholder={hint}
+        autoComplete="off"
+        spellCheck={false}
+        onChange={({ target }) => set(target.value)}
+      />
+    </label>
   );
 }

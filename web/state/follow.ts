@@ -1,9 +1,10 @@
 /** Follows the daemon for as long as the page is open, whenever there is a session. */
+import { useEffect } from "react";
 import { formatCommand, formatTrigger } from "../../api/ending.ts";
 import { Follower } from "../../client/follow/host.ts";
 import { addSample } from "../../client/follow/state.ts";
 import { thaw } from "../client.ts";
-import { pageHost } from "./page-host.ts";
+import { pageHost, useHost } from "./page-host.ts";
 import { checkSession, session } from "./session.ts";
 
 /** Follows from the moment on that there is a session, until it ends; then from the next one on. */
@@ -59,4 +60,15 @@ export async function followUsage(signal: AbortSignal): Promise<void> {
   } catch {
     // the follower says that the host is away
   }
+}
+
+/** Takes samples for as long as the component is there. */
+export function useUsage(): void {
+  const status = useHost((host) => host.status);
+  useEffect(() => {
+    if (status !== "here") return;
+    const abort = new AbortController();
+    void followUsage(abort.signal);
+    return () => abort.abort();
+  }, [status]);
 }

@@ -1,4 +1,4 @@
 import { pick } from "../../state/search.ts";
 
-export const listSearch = (search: Record<string, unknown>) => pick(search, ["q"]);
+export const listSearch = (search: Record<string, unknown>) => pick(search, ["q", "template", "thaws"]);
 export const detailSearch = (search: Record<string, unknown>) => pick(search, ["tab"]);

@@ -40,12 +40,6 @@ function format({ time, text }: LogLine, channel: Channel): Line {
 
 const isOver = ({ state }: ExecInfo): boolean => state === "exited" || state === "failed";
 
-/** The newest command that runs, else the newest. */
-export function chooseExec(execs: readonly ExecInfo[]): ExecInfo | undefined {
-  const newest = execs.toSorted((a, b) => b.startedAt.localeCompare(a.startedAt));
-  return newest.find(({ state }) => state === "running" || state === "starting") ?? newest[0];
-}
-
 export async function* followLog(
   client: Thaw,
   exec: ExecInfo,

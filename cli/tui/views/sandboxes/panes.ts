@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { describeEvent } from "../../../../api/describe-event.ts";
+import { chooseExec } from "../../../../client/follow/choose-exec.ts";
 import type { Event, NetworkEntry, SandboxInfo } from "../../../../client/index.ts";
-import { describeEvent } from "../../../events/events.ts";
 import { formatElapsed } from "../../../format/age.ts";
 import { formatCommand, formatExecState } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
@@ -9,7 +10,7 @@ import { fitTo, type Line, padTo, type Tone } from "../../draw/text.ts";
 import { heading, pairs, plain, shortAge, timeOfDay } from "../common.ts";
 import { processLines } from "../process-lines.ts";
 import type { Pane } from "../view.ts";
-import { chooseExec, followLog } from "./log.ts";
+import { followLog } from "./log.ts";
 import type { SandboxRow } from "./row.ts";
 
 const log: Pane<SandboxRow> = {

@@ -1,6 +1,6 @@
+import { chooseExec } from "../../../../client/follow/choose-exec.ts";
 import type { Verb } from "../view.ts";
 import { createFields } from "./create-form.ts";
-import { chooseExec } from "./log.ts";
 import type { SandboxRow } from "./row.ts";
 
 const isAsleep = ({ sandbox }: SandboxRow): boolean => sandbox.state === "paused" || sandbox.frozen;

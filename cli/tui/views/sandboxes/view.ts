@@ -1,13 +1,13 @@
+import { formatNext } from "../../../../api/next.ts";
+import { chooseExec } from "../../../../client/follow/choose-exec.ts";
 import type { HostState, SandboxInfo } from "../../../../client/index.ts";
 import { formatCommand } from "../../../format/ending.ts";
-import { formatNext } from "../../../format/next.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { sparkline } from "../../draw/graph.ts";
 import type { Tone } from "../../draw/text.ts";
 import { hostColumn, rowKey, shortAge } from "../common.ts";
 import type { View } from "../view.ts";
-import { chooseExec } from "./log.ts";
 import { SANDBOX_PANES } from "./panes.ts";
 import type { SandboxRow } from "./row.ts";
 import { SANDBOX_VERBS } from "./verbs.ts";

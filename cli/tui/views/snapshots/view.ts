@@ -1,3 +1,4 @@
+import { type Holders, holdersOf, ownBytes, sharedBytes } from "../../../../client/follow/shares.ts";
 import type { SandboxInfo, Snapshot } from "../../../../client/index.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
@@ -10,23 +11,25 @@ interface SnapshotRow extends Row {
   /** Sandboxes that were thawed from it: those that are there now, not those of the time when it was asked for. */
   users: readonly SandboxInfo[];
   /** How many of the host's snapshots have a part, by its digest: they share the file. */
-  holders: ReadonlyMap<string, number>;
+  holders: Holders;
 }
 
-/** Bytes of the parts that no other snapshot of the host has. */
-function ownBytes(rows: readonly SnapshotRow[]): number {
-  let bytes = 0;
-  for (const [holders, ofHost] of Map.groupBy(rows, (row) => row.holders)) {
-    const parts = ofHost.flatMap(({ snapshot }) => snapshot.parts);
-    for (const [digest, same] of Map.groupBy(parts, ({ sha256 }) => sha256))
-      if (same.length === holders.get(digest)) bytes += same[0]?.storedBytes ?? 0;
-  }
-  return bytes;
+/** Bytes of the parts that no other snapshot of a row's host has. */
+function ownBytesOf(rows: readonly SnapshotRow[]): number {
+  return [...Map.groupBy(rows, ({ holders }) => holders)].reduce(
+    (sum, [holders, ofHost]) =>
+      sum +
+      ownBytes(
+        ofHost.map(({ snapshot }) => snapshot),
+        holders,
+      ),
+    0,
+  );
 }
 
 function formatShares(row: SnapshotRow): string {
-  const own = ownBytes([row]);
-  const shared = row.snapshot.parts.reduce((sum, { storedBytes }) => sum + storedBytes, 0) - own;
+  const own = ownBytesOf([row]);
+  const shared = sharedBytes(row.snapshot, row.holders);
   return shared === 0
     ? formatSize(own)
     : `${formatSize(own)} of its own, ${formatSize(shared)} shared with other snapshots`;
@@ -178,7 +181,7 @@ const verbs: readonly Verb<SnapshotRow>[] = [
     args: ({ name }) => ["snapshot", "rm", name],
     question: (rows) => [
       rows.length === 1 ? `Remove ${rows[0]?.name}?` : `Remove ${rows.length} snapshots?`,
-      `Frees up to ${formatSize(ownBytes(rows))}. A snapshot that a sandbox or a failure needs is not removed.`,
+      `Frees up to ${formatSize(ownBytesOf(rows))}. A snapshot that a sandbox or a failure needs is not removed.`,
       ...rows
         .filter(({ users }) => users.length > 0)
         .slice(0, 3)
@@ -203,9 +206,7 @@ export const snapshots: View<SnapshotRow> = {
     hosts
       .flatMap(({ context, snapshots, sandboxes }) => {
         const users = Map.groupBy(sandboxes.values(), ({ snapshot }) => snapshot);
-        const holders = new Map<string, number>();
-        for (const { parts } of snapshots.values())
-          for (const { sha256 } of parts) holders.set(sha256, (holders.get(sha256) ?? 0) + 1);
+        const holders = holdersOf(snapshots.values());
         return [...snapshots.values()].map(
           (snapshot): SnapshotRow => ({
             key: rowKey(context, snapshot.id),

@@ -1,4 +1,4 @@
-import type { Next } from "../../client/index.ts";
+import type { Next } from "./sandbox.ts";
 
 const words: Readonly<Record<Next["action"], string>> = {
   pause: "pause",
