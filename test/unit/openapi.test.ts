@@ -8,7 +8,7 @@ const folder = "daemon/routes";
 const routes = readdirSync(folder).flatMap((name) =>
   [
     ...readFileSync(join(folder, name), "utf8").matchAll(
-      /app\s*\.(get|post|put|patch|delete)\(\s*["`](\/v1[^"`]*)["`]/g,
+      /app\s*\.(get|post|put|patch|delete)\(\s*["`](\/(?:v1|mcp)[^"`]*)["`]/g,
     ),
   ].map(([, method = "", path = ""]) => `${method.toUpperCase()} ${path}`),
 );
