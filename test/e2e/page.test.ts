@@ -214,11 +214,16 @@ describe("the page of a host", () => {
     await other.context().close();
   });
 
-  test("a replay opens as a sandbox, whose lineage leads back", async () => {
+  test("a replay opens with a terminal in the failed machine, and the failure leads to it", async () => {
     await page.getByRole("button", { name: "Replay", exact: true }).click();
     await page.waitForURL(/\/sandboxes\//);
     const [replay] = await thawJson<{ id: string; name: string }[]>(["ls"]);
     expect(page.url()).toContain(`/sandboxes/${replay?.id}`);
+    await page.getByRole("button", { name: "New shell" }).first().click();
+    await page.locator('.terminal:not([hidden])[data-phase="open"]').waitFor();
+    await page.keyboard.type("wc -c /root/*; echo hi-$((40+2))\n");
+    await page.locator(".xterm-rows > div", { hasText: /^hi-42/ }).waitFor();
+    await page.locator(".xterm-rows > div", { hasText: /^26 \/root\// }).waitFor();
     await page.goto(`${link.origin}/failures/${newest}?tab=lineage`);
     await page.getByRole("link", { name: replay?.name ?? "", exact: true }).waitFor();
   });
