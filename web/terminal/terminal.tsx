@@ -22,7 +22,7 @@ export interface TerminalProps {
 
 /** The session of a terminal in an element, as long as the component is there. */
 export function useTerminal(props: TerminalProps & { onSearch: () => void; onLeave: () => void }) {
-  const { thaw, sandbox, exec, starts, as } = props;
+  const { thaw, sandbox, exec, starts } = props;
   const element = useRef<HTMLDivElement>(null);
   const [state, setState] = useState<TerminalState>(OPENING);
   const [session, setSession] = useState<TerminalSession>();
@@ -31,7 +31,9 @@ export function useTerminal(props: TerminalProps & { onSearch: () => void; onLea
   useEffect(() => {
     if (element.current === null) return;
     const opened = new TerminalSession({
-      ...{ thaw, sandbox, exec, starts, as, element: element.current },
+      ...{ thaw, sandbox, exec, starts, element: element.current },
+      // Without a session there is no name; the terminal stays as it is.
+      as: latest.current.as,
       screenReader: latest.current.screenReader,
       onState: setState,
       onSearch: () => latest.current.onSearch(),
@@ -43,7 +45,7 @@ export function useTerminal(props: TerminalProps & { onSearch: () => void; onLea
       opened.dispose();
       latest.current.onSession?.(undefined);
     };
-  }, [thaw, sandbox, exec, starts, as]);
+  }, [thaw, sandbox, exec, starts]);
   return { element, state, session };
 }
 

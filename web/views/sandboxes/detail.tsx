@@ -60,15 +60,18 @@ export function Detail() {
   if (sandbox === undefined) return <Loading what={`sandbox ${id}`} />;
   const { text, tone } = stateOf(sandbox);
   const open = sandbox.listening.length;
-  const as = who.state === "in" ? who.who.name : undefined;
+  const { name: as, rights } = who.state === "in" ? who.who : {};
   const tabs: readonly Tab[] = [
     { id: "about", title: "About", content: () => <About sandbox={sandbox} /> },
     {
       id: "terminal",
       title: "Terminal",
-      content: () => (
-        <Terminals key={sandbox.id} thaw={thaw} sandbox={sandbox.id} execs={sandbox.execs} as={as} />
-      ),
+      content: () =>
+        rights === "read" ? (
+          <Empty>A session with the right read only looks: a terminal needs operate.</Empty>
+        ) : (
+          <Terminals key={sandbox.id} thaw={thaw} sandbox={sandbox.id} execs={sandbox.execs} as={as} />
+        ),
     },
     { id: "commands", title: "Commands", content: () => <Commands sandbox={sandbox} exec={exec} /> },
     { id: "files", title: "Files", content: () => <Files sandbox={sandbox} path={path ?? "/"} /> },
