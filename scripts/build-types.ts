@@ -65,7 +65,7 @@ function standalone(text: string): string {
     .replace(/\bBuffer(<ArrayBufferLike>)?\b/g, "Uint8Array")
     .replace(/\bNodeJS\.ProcessEnv\b/g, "Record<string, string | undefined>")
     .replace(/\bNodeJS\.\w+\b/g, "unknown")
-    .replace(new RegExp(`: (${opaque.join("|")})\\b(<[^>]*>)?`, "g"), ": unknown");
+    .replace(new RegExp(`(?<=(?::|=>) )(${opaque.join("|")})\\b(<[^>]*>)?`, "g"), "unknown");
   const foreign = /^import .*/m.exec(plain);
   if (foreign !== null) throw new Error(`the declarations need another package: ${foreign[0]}`);
   return `/// <reference lib="esnext.disposable" />\n${plain}`;
