@@ -1,6 +1,6 @@
 /** The page in a real browser: what its first load costs, a list of a thousand, and what it uses while nothing happens. */
 import { setTimeout as elapse } from "node:timers/promises";
-import type { Page } from "playwright-core";
+import type { CDPSession, Page } from "playwright-core";
 import type { Thaw } from "../../client/index.ts";
 import { Browser } from "../helpers/browser.ts";
 import { repeat, timed } from "./interleave.ts";
@@ -62,12 +62,14 @@ async function measurePageIdle({ client, signal }: World, browser: Browser): Pro
   await page.getByRole("link", { name: (await client.sandboxes.list())[0]?.info.name ?? "" }).waitFor();
   await elapse(SETTLE_MS, undefined, { signal });
   const { pid } = await client.host.info({ signal });
-  const before = [cpuMsOf(pid), await scriptMsOf(page)] as const;
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable");
+  const before = [cpuMsOf(pid), await workMsOf(session)] as const;
   const start = performance.now();
   await elapse(WINDOW_MS, undefined, { signal });
   const elapsed = performance.now() - start;
   const shareOf = (beforeMs: number, afterMs: number): number => ((afterMs - beforeMs) / elapsed) * 100;
-  const shares = [shareOf(before[0], cpuMsOf(pid)), shareOf(before[1], await scriptMsOf(page))] as const;
+  const shares = [shareOf(before[0], cpuMsOf(pid)), shareOf(before[1], await workMsOf(session))] as const;
   await page.context().close();
   const target = { of: "ours", bound: "at most", value: 2 } as const;
   const name = (of: string): string => `page idle, ${LIVE} live sandboxes: CPU of the ${of}`;
@@ -122,10 +124,7 @@ async function loadedBytes(page: Page): Promise<number> {
 }
 
 /** For how long a page's main thread has worked since it was opened. */
-async function scriptMsOf(page: Page): Promise<number> {
-  const session = await page.context().newCDPSession(page);
-  await session.send("Performance.enable");
+async function workMsOf(session: CDPSession): Promise<number> {
   const { metrics } = await session.send("Performance.getMetrics");
-  await session.detach();
   return (metrics.find(({ name }) => name === "TaskDuration")?.value ?? Number.NaN) * 1000;
 }

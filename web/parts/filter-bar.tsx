@@ -1,6 +1,6 @@
 /** Filters of a list. They are part of the address, so that a link leads to the same rows. */
 import { useNavigate } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import type { Search } from "../state/search.ts";
 
 export interface Choice {
@@ -33,15 +33,7 @@ export function FilterBar({
     void navigate({ to: ".", search: { ...search, [name]: value } as never, replace: true });
   return (
     <search className="filters">
-      <input
-        data-filter
-        type="search"
-        aria-label="Filter"
-        placeholder="Filter"
-        value={search.q ?? ""}
-        onChange={(event) => set("q", event.target.value)}
-        onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
-      />
+      <TextFilter value={search.q ?? ""} set={(value) => set("q", value)} />
       {choices.length > 0 && (
         <details className="more" open={!isNarrow}>
           <summary>Filters</summary>
@@ -69,5 +61,25 @@ export function FilterBar({
         {shown === all ? `${all}` : `${shown} of ${all}`}
       </span>
     </search>
+  );
+}
+
+/** The address follows what is typed, a moment later: while somebody types, the field is theirs, or letters would be lost. */
+function TextFilter({ value, set }: { value: string; set: (value: string) => void }) {
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (field.current !== null && field.current !== document.activeElement) field.current.value = value;
+  }, [value]);
+  return (
+    <input
+      ref={field}
+      data-filter
+      type="search"
+      aria-label="Filter"
+      placeholder="Filter"
+      defaultValue={value}
+      onChange={(event) => set(event.target.value)}
+      onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
+    />
   );
 }
