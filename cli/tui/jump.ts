@@ -1,6 +1,7 @@
 /** Where `:` leads: a view, a verb of this view, or something that a key does everywhere. */
+
+import { matches } from "../../api/matches.ts";
 import { GLOBAL_KEYS, type GlobalAction } from "../../client/index.ts";
-import { matches } from "./state/rows.ts";
 import type { State, ViewId } from "./state/state.ts";
 import { viewOf, views } from "./views/index.ts";
 

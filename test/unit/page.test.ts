@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { visibleText } from "../../api/clean-text.ts";
+import { describePlace } from "../../api/describe-failure.ts";
 import { buildPage } from "../../scripts/build-page.ts";
 import { parseLine, parseLines } from "../../web/parts/ansi.ts";
 import { parseSearch, pick, stringifySearch } from "../../web/state/search.ts";
-import { describePlace, filterFailures, type Verdict } from "../../web/views/failures/rows.ts";
+import { filterFailures, type Verdict } from "../../web/views/failures/rows.ts";
 import { capture } from "./tui/world.ts";
 
 const MAX_FIRST_LOAD_BYTES = 250_000;

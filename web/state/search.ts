@@ -1,5 +1,7 @@
 /** What an address says behind its `?`: plain text by name. Every view reads what it knows of it, and drops the rest. */
 
+import { matches as matchesExactly } from "../../api/matches.ts";
+
 export type Search = Record<string, string>;
 
 const MAX_VALUE = 1024;
@@ -33,18 +35,7 @@ export function oneOf<T extends string>(value: string | undefined, all: readonly
   return all.find((each) => each === value) ?? all[0];
 }
 
-/** Whether the letters of each word of `wanted` come in `text` in this order, as the dashboard's filter has it. */
+/** As the dashboard's filter has it, whatever the case of the letters. */
 export function matches(text: string, wanted: string): boolean {
-  const within = text.toLowerCase();
-  return wanted
-    .toLowerCase()
-    .split(" ")
-    .every((word) => {
-      let at = -1;
-      for (const letter of word) {
-        at = within.indexOf(letter, at + 1);
-        if (at < 0) return false;
-      }
-      return true;
-    });
+  return matchesExactly(text.toLowerCase(), wanted.toLowerCase());
 }

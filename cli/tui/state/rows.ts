@@ -1,4 +1,5 @@
 /** Which rows a list shows, and where its cursor is. */
+import { matches } from "../../../api/matches.ts";
 import { type Column, readCell } from "../draw/columns.ts";
 import type { Row, View } from "../views/view.ts";
 import type { ListState, State, ViewId } from "./state.ts";
@@ -33,18 +34,6 @@ const listingOf = new Map<ViewId, CachedListing>();
 
 // one for all, and only when something is sorted: to make one costs milliseconds
 let collator: Intl.Collator | undefined;
-
-/** Whether the letters of `wanted` come in `text` in this order; a space starts over. */
-export function matches(text: string, wanted: string): boolean {
-  return wanted.split(" ").every((word) => {
-    let at = -1;
-    for (const letter of word) {
-      at = text.indexOf(letter, at + 1);
-      if (at < 0) return false;
-    }
-    return true;
-  });
-}
 
 /** All rows of a view. Made anew only when a part of a host that they are made of has changed. */
 function makeRows(view: View, hosts: State["hosts"]): Row[] {

@@ -2,6 +2,7 @@
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { matches } from "../../../api/matches.ts";
 import { stripSequences } from "../../../cli/format/clean-text.ts";
 import { Actor } from "../../../cli/tui/act.ts";
 import { msToNextTick } from "../../../cli/tui/clock.ts";
@@ -15,7 +16,7 @@ import { lineOf } from "../../../cli/tui/form.ts";
 import { press } from "../../../cli/tui/input.ts";
 import { keysAsMarkdown } from "../../../cli/tui/keymap.ts";
 import { nameKey, readKeys } from "../../../cli/tui/keys.ts";
-import { listRows, matches } from "../../../cli/tui/state/rows.ts";
+import { listRows } from "../../../cli/tui/state/rows.ts";
 import { Store } from "../../../cli/tui/state/store.ts";
 import { lineageLines } from "../../../cli/tui/views/failures/lineage.ts";
 import { viewOf, views } from "../../../cli/tui/views/index.ts";

@@ -1,5 +1,7 @@
 /** The case file of a failure: what ran, where from, and how it ended. */
+
 import type { Capture } from "../../../api/capture.ts";
+import { describePlace, describeReplay } from "../../../api/describe-failure.ts";
 import { formatCapturedEnd } from "../../../api/ending.ts";
 import { formatSize } from "../../../api/size.ts";
 import { Age } from "../../parts/age.tsx";
@@ -9,7 +11,7 @@ import { Text } from "../../parts/text.tsx";
 import { useValue } from "../../state/value.ts";
 import { pageOf } from "./actions.tsx";
 import { reruns, wilson } from "./rerun.ts";
-import { commandOf, describePlace, describeReplay } from "./rows.ts";
+import { commandOf } from "./rows.ts";
 
 const SHOWN_LINES = 40;
 

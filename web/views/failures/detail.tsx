@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useRef } from "react";
+import { describePlace } from "../../../api/describe-failure.ts";
 import { formatCapturedEnd } from "../../../api/ending.ts";
 import { thaw } from "../../client.ts";
 import { Age } from "../../parts/age.tsx";
@@ -16,7 +17,7 @@ import { Elsewhere } from "./elsewhere.tsx";
 import { Files } from "./files.tsx";
 import { Lineage } from "./lineage.tsx";
 import { Machine, Network } from "./machine.tsx";
-import { commandOf, describePlace } from "./rows.ts";
+import { commandOf } from "./rows.ts";
 
 /** A failure by its id, as the lists have it; by a prefix, or `latest`, as the daemon finds it. */
 function useFailure(id: string) {

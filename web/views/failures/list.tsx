@@ -1,7 +1,9 @@
 /** Failures: what is alike stands together. */
+
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { Capture } from "../../../api/capture.ts";
+import { branchOf, describePlace, describeReplay } from "../../../api/describe-failure.ts";
 import { formatTrigger } from "../../../api/ending.ts";
 import { formatSize } from "../../../api/size.ts";
 import { Age } from "../../parts/age.tsx";
@@ -13,7 +15,7 @@ import { useHost } from "../../state/page-host.ts";
 import { oneOf } from "../../state/search.ts";
 import { useValue } from "../../state/value.ts";
 import { reruns } from "./rerun.ts";
-import { branchOf, commandOf, describePlace, describeReplay, filterFailures, valuesOf } from "./rows.ts";
+import { commandOf, filterFailures, valuesOf } from "./rows.ts";
 
 const GROUPS = ["fingerprint", "repository", "none"] as const;
 const TRIGGERS = ["exit", "signal", "timeout", "oom", "panic", "cancel", "manual"];

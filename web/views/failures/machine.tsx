@@ -1,12 +1,11 @@
 /** The machine at the freeze: processes, ports, and what its programs asked the network for. */
 import type { Capture } from "../../../api/capture.ts";
 import { formatSize } from "../../../api/size.ts";
+import { ProcessTable } from "../../parts/processes.tsx";
 import { Text } from "../../parts/text.tsx";
 
 export function Machine({ capture }: { capture: Capture }) {
   const { processes, listening, resources, isolation, needs, disk } = capture;
-  const portsOf = (pid: number): string =>
-    [...new Set(listening.filter((socket) => socket.pid === pid).map(({ port }) => port))].join(", ");
   const nobodys = listening.filter(({ pid }) => pid === null || !processes.some((each) => each.pid === pid));
   return (
     <>
@@ -17,36 +16,7 @@ export function Machine({ capture }: { capture: Capture }) {
           "; files were not written out before the freeze: its disk may be older than its memory"}
       </p>
       <h2>Processes</h2>
-      {processes.length === 0 ? (
-        <p className="dim">The guest told of none.</p>
-      ) : (
-        <table>
-          <thead>
-            <tr>
-              <th className="right">Pid</th>
-              <th className="right">User</th>
-              <th>State</th>
-              <th>Listens at</th>
-              <th>Command</th>
-            </tr>
-          </thead>
-          <tbody>
-            {processes.map(({ pid, uid, state, name, command }) => (
-              <tr key={pid}>
-                <td className="right">{pid}</td>
-                <td className="right">{uid}</td>
-                <td>
-                  <Text text={state} />
-                </td>
-                <td>{portsOf(pid)}</td>
-                <td className="wide">
-                  <Text className="mono" text={command === "" ? `[${name}]` : command} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+      <ProcessTable processes={processes} listening={listening} />
       {nobodys.length > 0 && (
         <>
           <h2>Other ports</h2>

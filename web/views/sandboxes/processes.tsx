@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import type { Sandbox } from "../../../api/schema.ts";
 import { thaw } from "../../client.ts";
 import { CommandText } from "../../parts/command.tsx";
+import { ProcessTable } from "../../parts/processes.tsx";
 import { Failed, Loading } from "../../parts/states.tsx";
-import { Text } from "../../parts/text.tsx";
 
 /** No event tells of a guest's processes: they are asked for while somebody looks. */
 const EVERY_MS = 2000;
@@ -22,44 +22,13 @@ export function Processes({ sandbox: { id, name, state } }: { sandbox: Sandbox }
     return <Failed error={report.error} retry={() => void report.refetch()} />;
   if (report.data === undefined) return <Loading what="processes" />;
   const { processes, listening } = report.data;
-  const portsOf = (pid: number): string =>
-    [...new Set(listening.filter((socket) => socket.pid === pid).map(({ port }) => port))].join(", ");
   return (
     <>
       <p className="row-of">
         <span className="dim">As its guest tells it.</span>
         <CommandText args={["top", name]} />
       </p>
-      {processes.length === 0 ? (
-        <p className="dim">The guest told of none.</p>
-      ) : (
-        <table>
-          <thead>
-            <tr>
-              <th className="right">Pid</th>
-              <th className="right">User</th>
-              <th>State</th>
-              <th>Listens at</th>
-              <th>Command</th>
-            </tr>
-          </thead>
-          <tbody>
-            {processes.map(({ pid, uid, state: letter, name: program, command }) => (
-              <tr key={pid}>
-                <td className="right">{pid}</td>
-                <td className="right">{uid}</td>
-                <td>
-                  <Text text={letter} />
-                </td>
-                <td>{portsOf(pid)}</td>
-                <td className="wide">
-                  <Text className="mono" text={command === "" ? `[${program}]` : command} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+      <ProcessTable processes={processes} listening={listening} />
     </>
   );
 }

@@ -1,3 +1,4 @@
+import { describePlace, describeReplay } from "../../../../api/describe-failure.ts";
 import type { Capture } from "../../../../client/index.ts";
 import { stripSequences } from "../../../format/clean-text.ts";
 import { formatCapturedEnd, formatCommand } from "../../../format/ending.ts";
@@ -10,7 +11,7 @@ import { processLines } from "../process-lines.ts";
 import type { Pane } from "../view.ts";
 import { compare } from "./compare.ts";
 import { lineageLines } from "./lineage.ts";
-import { describePlace, describeReplay, type FailureRow } from "./row.ts";
+import type { FailureRow } from "./row.ts";
 
 const BAR = 20;
 

@@ -1,10 +1,11 @@
+import { describePlace, describeReplay } from "../../../../api/describe-failure.ts";
 import { formatCommand, formatTrigger } from "../../../format/ending.ts";
 import { formatSize } from "../../../format/size.ts";
 import type { Column } from "../../draw/columns.ts";
 import { hostColumn, rowKey, shortAge } from "../common.ts";
 import type { View } from "../view.ts";
 import { FAILURE_PANES } from "./panes.ts";
-import { describePlace, describeReplay, type FailureRow } from "./row.ts";
+import type { FailureRow } from "./row.ts";
 import { FAILURE_VERBS } from "./verbs.ts";
 
 const columns: readonly Column<FailureRow>[] = [
