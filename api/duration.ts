@@ -21,6 +21,18 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+const UNITS_DOWN = ["d", "h", "m", "s", "ms"] as const;
+
+/** As `parseDuration` reads it: `1h30m`. */
+export function writeDuration(ms: number): string {
+  let left = Math.max(1, Math.round(ms));
+  return UNITS_DOWN.map((unit) => {
+    const count = Math.floor(left / (UNIT_MS[unit] ?? 1));
+    left -= count * (UNIT_MS[unit] ?? 1);
+    return count === 0 ? "" : `${count}${unit}`;
+  }).join("");
+}
+
 /** A length of time: `0.1s`, `31.2s`, `4m 05s`, `1h 02m`. */
 export function formatElapsed(ms: number): string {
   const seconds = ms / 1000;

@@ -35,6 +35,7 @@ const EVENTS = [
   eventOf("sandbox.removing", { reason }),
   eventOf("sandbox.removed", { reason }),
   eventOf("sandbox.extended", { expiresAt: z.string() }),
+  eventOf("sandbox.retimed", { expiresAt: z.string().nullable() }),
   eventOf("sandbox.renamed", { before: z.string() }),
   eventOf("sandbox.labelled", { labels: z.record(z.string(), z.string()) }),
   eventOf("exec.started", { argv: z.array(z.string()) }),

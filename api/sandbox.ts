@@ -48,6 +48,12 @@ export const sandbox = z.object({
   next: next.nullable(),
   /** Its hard end. */
   expiresAt: z.string().nullable(),
+  /** Paused when idle this long; null: never. */
+  idleMs: z.number().nullable(),
+  /** Frozen and stopped when paused this long. */
+  stopAfterMs: z.number().nullable(),
+  /** Removed when stopped or failed this long. */
+  removeAfterMs: z.number().nullable(),
   execs: z.array(exec),
 });
 
@@ -80,6 +86,17 @@ export const source = z
 /** null: never, also when the host's default says otherwise. */
 const timer = lengthMs.nullable().optional();
 
+const timers = {
+  /** Hard end: removed this long after its creation. */
+  ttlMs: timer,
+  /** Paused when idle this long. */
+  idleMs: timer,
+  /** Frozen and stopped when paused this long, on hosts that can. */
+  stopAfterMs: timer,
+  /** Removed when stopped or failed this long. */
+  removeAfterMs: timer,
+};
+
 export const labels = z.record(z.string().max(128), z.string().max(1024));
 
 export const createRequest = z.object({
@@ -89,14 +106,7 @@ export const createRequest = z.object({
   labels: labels.default({}),
   cpus: z.int().min(1).max(64).optional(),
   memoryMib: z.int().min(64).max(1_048_576).optional(),
-  /** Hard end: removed this long after its creation. */
-  ttlMs: timer,
-  /** Paused when idle this long. */
-  idleMs: timer,
-  /** Frozen and stopped when paused this long, on hosts that can. */
-  stopAfterMs: timer,
-  /** Removed when stopped or failed this long. */
-  removeAfterMs: timer,
+  ...timers,
   /** What it may reach, beyond what the host's configuration says. A replay reaches nothing. */
   network: networkRequest.optional(),
   /** Folders in it that survive it. They are saved by a request of their own. */
@@ -122,6 +132,8 @@ export const patchRequest = z.object({
   name: sandboxName.optional(),
   /** Labels to set; null removes one. The others stay. */
   labels: z.record(z.string().max(128), z.string().max(1024).nullable()).optional(),
+  /** Those that are named; the others stay. */
+  ...timers,
 });
 export const extendRequest = z.object({ byMs: lengthMs });
 /** `KEY=VALUE`, or `KEY` with any value. */

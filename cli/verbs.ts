@@ -66,6 +66,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
   fork: { description: "make copies of a sandbox as it is now", load: () => import("./fork/command.ts") },
   extend: { description: "extend a sandbox's time to live", load: () => import("./extend/command.ts") },
+  set: {
+    description: "change a sandbox's timers and labels",
+    load: () => import("./set/command.ts"),
+  },
   wait: {
     description: "wait until a sandbox stops or is removed, or until an exec in it ends",
     load: () => import("./wait/command.ts"),

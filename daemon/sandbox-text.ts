@@ -26,6 +26,9 @@ function changing(view: Sandbox): string {
     isolation,
     next,
     expiresAt,
+    idleMs,
+    stopAfterMs,
+    removeAfterMs,
     execs,
     network,
     ports,
@@ -33,7 +36,7 @@ function changing(view: Sandbox): string {
     labels,
   } = view;
   let key = `${name} ${state} ${snapshot} ${leased} ${thawMs} ${frozen} ${isolation} ${expiresAt} ${next?.action} ${next?.at} ${network.mode} ${network.unavailable} ${reason} ${JSON.stringify(labels)}`;
-  key += ` ${listening.join()}`;
+  key += ` ${idleMs} ${stopAfterMs} ${removeAfterMs} ${listening.join()}`;
   for (const { address, port, path, guest } of ports) key += ` ${address} ${port} ${path} ${guest}`;
   for (const exec of execs)
     key += `\n${exec.id} ${exec.state} ${exec.endedAt} ${JSON.stringify(exec.captured)}`;

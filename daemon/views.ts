@@ -29,9 +29,14 @@ export function sandboxView(engine: Engine, sandbox: EngineSandbox): Sandbox {
     network: { mode: sandbox.network.mode, unavailable: sandbox.network.unavailable },
     isolation: sandbox.isolation,
     next: engine.next(sandbox),
-    expiresAt: sandbox.record.timers.expiresAt,
+    ...timersOf(sandbox),
     execs: [...sandbox.execs.values()].map(execView),
   };
+}
+
+function timersOf({ record: { timers } }: EngineSandbox) {
+  const { expiresAt, idleMs, stopAfterMs, removeAfterMs } = timers;
+  return { expiresAt, idleMs, stopAfterMs, removeAfterMs };
 }
 
 export async function snapshotView(

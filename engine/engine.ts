@@ -66,6 +66,7 @@ import { endPreviews, sharePreview } from "./verbs/previews.ts";
 import { endLease, removeSandbox } from "./verbs/remove.ts";
 import { rename } from "./verbs/rename.ts";
 import { rerun } from "./verbs/rerun.ts";
+import { retime } from "./verbs/retime.ts";
 import { poolHost } from "./verbs/spare.ts";
 import { stop } from "./verbs/stop.ts";
 import { undo } from "./verbs/undo.ts";
@@ -297,6 +298,10 @@ export class Engine {
 
   rename(reference: string, options: Parameters<typeof rename>[2]): Promise<Sandbox> {
     return rename(this.#parts, reference, options);
+  }
+
+  retime(reference: string, timers: Parameters<typeof retime>[2]): Promise<Sandbox> {
+    return retime(this.#parts, reference, timers);
   }
 
   stop(reference: string): Promise<Sandbox> {

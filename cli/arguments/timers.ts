@@ -3,22 +3,39 @@ import { defined } from "../../api/defined.ts";
 import type { CreateRequest } from "../../client/index.ts";
 import { parseDuration } from "./duration.ts";
 
-/** Flags of when a sandbox changes by itself. Milliseconds; null: never. */
+/** Milliseconds, or `never`. */
+export type TimerFlag = number | "never";
+
+/** Flags of when a sandbox changes by itself. */
 export interface TimerFlags {
-  ttl?: number | null;
-  idle?: number | null;
-  stopAfter?: number | null;
-  removeAfter?: number | null;
+  ttl?: TimerFlag;
+  idle?: TimerFlag;
+  stopAfter?: TimerFlag;
+  removeAfter?: TimerFlag;
   wait?: number;
 }
 
-/** A duration, or `never`. */
-export function parseTimer(text: string): number | null {
-  return text === "never" ? null : parseDuration(text);
+/** A duration, or `never`: not null, of which commander makes an empty text. */
+export function parseTimer(text: string): TimerFlag {
+  return text === "never" ? text : parseDuration(text);
+}
+
+/** As the API has it: null is never. */
+export function readTimer(flag: TimerFlag | undefined): number | null | undefined {
+  return flag === "never" ? null : flag;
 }
 
 /** Adds the flags of everything that makes a sandbox. */
 export function addTimerFlags(command: Command): Command {
+  return addLifeFlags(command).option(
+    "--wait <duration>",
+    "wait this long for room when the host is full",
+    parseDuration,
+  );
+}
+
+/** Adds the flags of when it changes by itself. */
+export function addLifeFlags(command: Command): Command {
   return command
     .option(
       "--ttl <duration>",
@@ -39,8 +56,7 @@ export function addTimerFlags(command: Command): Command {
       "--remove-after <duration>",
       "remove the sandbox when it was stopped or failed this long",
       parseTimer,
-    )
-    .option("--wait <duration>", "wait this long for room when the host is full", parseDuration);
+    );
 }
 
 /** The part of a request that these flags are. */
@@ -49,10 +65,10 @@ export function readTimers(
 ): Pick<CreateRequest, "ttlMs" | "idleMs" | "stopAfterMs" | "removeAfterMs" | "waitMs"> {
   return {
     ...defined({
-      ttlMs: flags.ttl,
-      idleMs: flags.idle,
-      stopAfterMs: flags.stopAfter,
-      removeAfterMs: flags.removeAfter,
+      ttlMs: readTimer(flags.ttl),
+      idleMs: readTimer(flags.idle),
+      stopAfterMs: readTimer(flags.stopAfter),
+      removeAfterMs: readTimer(flags.removeAfter),
       waitMs: flags.wait,
     }),
   };

@@ -1,4 +1,5 @@
 import { defined } from "../../api/defined.ts";
+import { readTimer, type TimerFlag } from "../arguments/timers.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
 import { printJson, writeOut } from "../output.ts";
@@ -9,8 +10,7 @@ export interface ForkFlags {
   count: number;
   name?: string;
   label?: Record<string, string>;
-  /** Milliseconds; null: never. */
-  ttl?: number | null;
+  ttl?: TimerFlag;
   json?: boolean;
 }
 
@@ -18,7 +18,7 @@ export interface ForkFlags {
 export async function fork(sandbox: string, flags: ForkFlags): Promise<void> {
   const request = {
     count: flags.count,
-    ...defined({ name: flags.name, labels: flags.label, ttlMs: flags.ttl }),
+    ...defined({ name: flags.name, labels: flags.label, ttlMs: readTimer(flags.ttl) }),
   };
   await withClient(async (client) => {
     using reporter = createReporter(flags);

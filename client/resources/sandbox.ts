@@ -128,6 +128,11 @@ export class SandboxReference {
     return this.api.json({ method: "PATCH", path: this.#path(), json: { labels }, ...options });
   }
 
+  /** Sets timers, as a creation has them (null: never), and labels at once. What is not named stays. */
+  change(changes: Omit<PatchRequest, "name">, options?: CallOptions): Promise<SandboxInfo> {
+    return this.api.json({ method: "PATCH", path: this.#path(), json: changes, ...options });
+  }
+
   /** A command by its id, without asking whether it is there. */
   execAt(id: string): ExecReference {
     return new ExecReference(this.api, { sandbox: this.#reference, id });

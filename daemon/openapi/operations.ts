@@ -195,7 +195,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{
       id: "updateSandbox",
       tag: "sandboxes",
-      summary: "Rename a sandbox, set or remove labels",
+      summary: "Rename a sandbox, set or remove labels, set timers",
       errors: [404, 409],
     },
     ...{ example: { labels: { reviewed: "yes", draft: null } } },

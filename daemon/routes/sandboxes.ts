@@ -92,13 +92,14 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
     "/v1/sandboxes/:sandbox",
     { schema: { params, body: patchRequest, response: { 200: sandbox } } },
     async (request) => {
-      const { name, labels } = request.body;
+      const { name, labels, ...timers } = request.body;
       const { sandbox: reference } = request.params;
       const found = await requests.once(request, async (id) => {
         const named =
           name === undefined
             ? engine.sandbox(reference)
             : await engine.rename(reference, { name, request: id });
+        if (Object.keys(timers).length > 0) await engine.retime(named.id, timers);
         return labels === undefined ? named : engine.label(named.id, labels);
       });
       return sandboxView(engine, found);

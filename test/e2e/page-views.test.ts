@@ -14,6 +14,9 @@ interface Sandbox {
   name: string;
   state: string;
   expiresAt: string;
+  idleMs: number | null;
+  removeAfterMs: number | null;
+  labels: Record<string, string>;
 }
 
 let browser: Browser;
@@ -105,6 +108,33 @@ describe("sandboxes", () => {
     await page.keyboard.press("p");
     await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
     await axe();
+  });
+
+  test("its timers and labels are changed, here and by the command that the page shows", async () => {
+    await openTab("Timers and labels");
+    await panel().getByLabel("Pause when idle for").fill("never mind");
+    await panel().getByText("It is not a duration").waitFor();
+    expect(await panel().getByRole("button", { name: "Set timers" }).isDisabled()).toBe(true);
+    await panel().getByLabel("Pause when idle for").fill("3h");
+    await panel().getByLabel("Remove when stopped for").fill("1d");
+    await panel().getByText("thaw set web --idle 3h --remove-after 1d").waitFor();
+    await panel().getByRole("button", { name: "Set timers" }).click();
+    await panel().getByText("Nothing is changed.").waitFor();
+    expect(await web()).toMatchObject({ idleMs: 3 * 3_600_000, removeAfterMs: 86_400_000 });
+    await panel().getByLabel("Label to set").fill("team=a b");
+    await panel().getByRole("button", { name: "Set label" }).click();
+    const row = panel().getByRole("row").filter({ hasText: "team" });
+    await row.getByText("a b").waitFor();
+    await panel().getByText(SEEN.replaceAll(" ", "_")).waitFor();
+    await axe();
+    await must(["set", "web", "--remove-after", "never", "--unlabel", "team", "--label", "by=hand"]);
+    await row.waitFor({ state: "detached" });
+    await panel().getByText("hand").waitFor();
+    await expect.poll(() => panel().getByLabel("Remove when stopped for").inputValue()).toBe("");
+    const after = await web();
+    expect([after.idleMs, after.removeAfterMs, after.labels.by]).toEqual([3 * 3_600_000, null, "hand"]);
+    const none = await thaw(["set", "web"]);
+    expect([none.exitCode, String(none.stderr)]).toEqual([2, expect.stringContaining("say what to change")]);
   });
 
   test("a command's output comes as it is written, and the command is killed after a question", async () => {
@@ -215,6 +245,8 @@ describe("snapshots", () => {
     await page.getByRole("dialog").getByText("The snapshot stays, as shop:next.").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Untag", exact: true }).click();
     await page.getByRole("heading", { level: 1, name: "shop:next" }).waitFor();
+    await openTab("Packages");
+    await panel().getByText("Its packages are not known").waitFor();
     await openTab("Lineage");
     await panel().getByText("frozen of a sandbox").waitFor();
     await axe();

@@ -42,6 +42,7 @@ export const sampleSandbox: Sandbox = {
   listening: [],
   next: null,
   expiresAt: null,
+  ...{ idleMs: null, stopAfterMs: null, removeAfterMs: null },
   execs: [],
 };
 

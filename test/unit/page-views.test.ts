@@ -5,6 +5,7 @@ import { holdersOf, ownBytes, sharedBytes } from "../../client/follow/shares.ts"
 import { graphPoints } from "../../web/parts/graph.tsx";
 import { Tail } from "../../web/parts/tail.ts";
 import { EMPTY, readFields } from "../../web/views/sandboxes/create-request.ts";
+import { readTimers, timersOf } from "../../web/views/sandboxes/timers.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -78,4 +79,19 @@ test("what snapshots share is not freed by the removal of one of them", () => {
   const holders = holdersOf([one, other]);
   expect([ownBytes([one], holders), sharedBytes(one, holders)]).toEqual([5, 10]);
   expect(ownBytes([one, other], holders)).toBe(18);
+});
+
+test("only timers that were changed are set; an empty one is never", () => {
+  const sandbox = {
+    ...{ name: "web", createdAt: "2026-01-01T00:00:00Z", expiresAt: "2026-01-01T01:30:00Z" },
+    ...{ idleMs: 900_000, stopAfterMs: null, removeAfterMs: 90_061_001 },
+  };
+  const now = { ttl: "1h30m", idle: "15m", stopAfter: "", removeAfter: "1d1h1m1s1ms" };
+  expect(timersOf(sandbox)).toEqual(now);
+  expect(readTimers(sandbox, now)).toEqual({ request: {}, args: ["set", "web"], mistakes: {} });
+  expect(readTimers(sandbox, { ttl: " 2h ", idle: "", stopAfter: "soon" })).toEqual({
+    request: { ttlMs: 7_200_000, idleMs: null },
+    args: ["set", "web", "--ttl", "2h", "--idle", "never"],
+    mistakes: { stopAfter: expect.stringContaining("not a duration") },
+  });
 });

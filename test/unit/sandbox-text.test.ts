@@ -23,6 +23,7 @@ const view: Sandbox = {
     frozen: false,
   },
   ...{ isolation: "kvm", next: null, expiresAt: null, execs: [exec] },
+  ...{ idleMs: null, stopAfterMs: null, removeAfterMs: null },
 };
 
 /** What a sandbox is from the start to the end. */
@@ -41,6 +42,7 @@ const changes: Partial<Sandbox>[] = [
   { next: { action: "pause", at: "2" } },
   { next: { action: "pause", at: "3" } },
   { expiresAt: "4" },
+  ...[{ idleMs: 1 }, { stopAfterMs: 1 }, { removeAfterMs: 1 }],
   { ports: [{ address: null, port: 8080, path: null, guest: 80 }] },
   { ports: [{ address: null, port: null, path: "/run/a.sock", guest: 80 }] },
   { listening: [80] },

@@ -44,7 +44,7 @@ export function sandbox(part: Partial<SandboxInfo> = {}): SandboxInfo {
       network: { mode: "none", unavailable: null },
     },
     ...{ ports: [], listening: [3000], next: { action: "pause", at: new Date(now + 180_000).toISOString() } },
-    ...{ expiresAt: null, execs: [exec()] },
+    ...{ expiresAt: null, idleMs: null, stopAfterMs: null, removeAfterMs: null, execs: [exec()] },
     ...part,
   };
 }

@@ -19,6 +19,7 @@ import { Network } from "./network.tsx";
 import { Ports } from "./ports.tsx";
 import { Processes } from "./processes.tsx";
 import { stateOf } from "./rows.ts";
+import { Settings } from "./settings.tsx";
 import "../../parts/views.css";
 
 const Terminals = lazy(() =>
@@ -82,6 +83,11 @@ export function Detail() {
     },
     { id: "network", title: "Network", content: () => <Network sandbox={sandbox} /> },
     { id: "processes", title: "Processes", content: () => <Processes sandbox={sandbox} /> },
+    {
+      id: "settings",
+      title: "Timers and labels",
+      content: () => <Settings key={sandbox.id} sandbox={sandbox} />,
+    },
     { id: "events", title: "Events", content: () => <Events sandbox={sandbox.id} name={sandbox.name} /> },
   ];
   return (

@@ -7,6 +7,7 @@ import { thaw } from "../../client.ts";
 import { Age } from "../../parts/age.tsx";
 import { CommandText } from "../../parts/command.tsx";
 import { DetailLayout, Facts, type Tab } from "../../parts/detail.tsx";
+import { PackageSummary, Packages } from "../../parts/packages.tsx";
 import { Empty, Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { useHost } from "../../state/page-host.ts";
@@ -64,6 +65,7 @@ function About({ row: { snapshot, holders, users } }: { row: SnapshotRow }) {
           ],
           ["Kernel", <Text key="kernel" text={needs.kernel} />],
           ["Commands", <Text key="commands" text={`as ${defaults.user} in ${defaults.workdir}`} />],
+          ["Packages", <PackageSummary key="packages" packages={snapshot.packages} />],
           ["Id", <code key="id">{snapshot.id}</code>],
         ]}
       />
@@ -211,9 +213,16 @@ export function Detail() {
   if (wasRemoved) return <Empty command={["snapshot", "ls"]}>This snapshot was removed.</Empty>;
   if (error !== null) return <Failed error={error} />;
   if (row === undefined) return <Loading what={`snapshot ${id}`} />;
+  const { id: found, packages } = row.snapshot;
+  const outdated = packages?.outdated ?? 0;
   const tabs: readonly Tab[] = [
     { id: "about", title: "About", content: () => <About row={row} /> },
     { id: "lineage", title: "Lineage", content: () => <Lineage row={row} /> },
+    {
+      id: "packages",
+      title: outdated === 0 ? "Packages" : `Packages (${outdated} outdated)`,
+      content: () => <Packages id={found} summary={packages} />,
+    },
     { id: "elsewhere", title: "Elsewhere", content: () => <Elsewhere row={row} /> },
   ];
   const { snapshot } = row;

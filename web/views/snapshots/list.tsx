@@ -4,6 +4,7 @@ import { formatSize } from "../../../api/size.ts";
 import { ownBytes } from "../../../client/follow/shares.ts";
 import { Age } from "../../parts/age.tsx";
 import { FilterBar } from "../../parts/filter-bar.tsx";
+import { Outdated } from "../../parts/packages.tsx";
 import { Empty } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Text } from "../../parts/text.tsx";
@@ -28,6 +29,10 @@ const COLUMNS: readonly Column<SnapshotRow>[] = [
   {
     ...{ title: "Its own", width: 4.5, rank: 4, align: "right" },
     cell: ({ snapshot, holders }) => formatSize(ownBytes([snapshot], holders)),
+  },
+  {
+    ...{ title: "Outdated", width: 5, rank: 6, align: "right" },
+    cell: ({ snapshot: { packages } }) => <Outdated packages={packages} />,
   },
   { title: "Used by", width: 4, rank: 3, align: "right", cell: ({ users }) => users.length },
   {

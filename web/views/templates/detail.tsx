@@ -9,6 +9,7 @@ import { Age } from "../../parts/age.tsx";
 import { type Action, ActionButton, CommandText } from "../../parts/command.tsx";
 import { DetailLayout, Facts, type Tab } from "../../parts/detail.tsx";
 import { Output } from "../../parts/output.tsx";
+import { PackageSummary } from "../../parts/packages.tsx";
 import { Empty, Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { pageHost, useHost } from "../../state/page-host.ts";
@@ -68,7 +69,7 @@ function useTemplateActions(template: Template | undefined): readonly Action[] {
 }
 
 function About({ template }: { template: Template }) {
-  const { description, tag, from, resources, shipped, snapshot, builtAt, storedBytes } = template;
+  const { description, tag, from, resources, shipped, snapshot, builtAt, storedBytes, packages } = template;
   return (
     <>
       <p>
@@ -101,6 +102,7 @@ function About({ template }: { template: Template }) {
               </span>
             ),
           ],
+          ["Packages", snapshot === null ? undefined : <PackageSummary key="packages" packages={packages} />],
           ["All snapshots", storedBytes === 0 ? undefined : formatSize(storedBytes)],
         ]}
       />

@@ -4,6 +4,7 @@ import type { Template } from "../../../api/schema.ts";
 import { formatSize } from "../../../api/size.ts";
 import { Age } from "../../parts/age.tsx";
 import { FilterBar } from "../../parts/filter-bar.tsx";
+import { Outdated } from "../../parts/packages.tsx";
 import { Empty } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Text } from "../../parts/text.tsx";
@@ -31,6 +32,10 @@ const COLUMNS: readonly Column<Template>[] = [
   {
     ...{ title: "Recipe", width: 5, rank: 7 },
     cell: ({ shipped }) => (shipped ? "shipped" : <span className="dim">elsewhere</span>),
+  },
+  {
+    ...{ title: "Outdated", width: 5, rank: 6, align: "right" },
+    cell: ({ packages }) => <Outdated packages={packages} />,
   },
   {
     ...{ title: "Steps", width: 3, rank: 7, align: "right" },
