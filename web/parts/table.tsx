@@ -11,6 +11,7 @@ import {
   useRef,
   useState,
 } from "react";
+import { type Search, stringifySearch } from "../state/search.ts";
 import { Guard } from "./states.tsx";
 
 export interface Column<T> {
@@ -28,6 +29,8 @@ export interface Column<T> {
 export interface TableProps<T> {
   /** What the rows are: `failures`. Names the list, and the place that it is scrolled to. */
   label: string;
+  /** What the rows were chosen by. */
+  filter: Search;
   rows: readonly T[];
   keyOf: (row: T) => string;
   /** The first column is the link. */
@@ -106,6 +109,14 @@ export function Table<T>(props: TableProps<T>) {
       if (element !== null) scrolledTo.set(label, element.scrollTop);
     };
   }, [label]);
+  const filter = stringifySearch(props.filter);
+  const shownFilter = useRef(filter);
+  useEffect(() => {
+    if (shownFilter.current === filter) return;
+    shownFilter.current = filter;
+    // Other rows are read from the first one on.
+    frame.current?.scrollTo(0, 0);
+  }, [filter]);
   const tracks = columns.map(({ width, grows }) => `minmax(${width}rem, ${grows ?? 0}fr)`).join(" ");
   const focus = (index: number): void => {
     const at = items.findIndex((item) => "index" in item && item.index === index);

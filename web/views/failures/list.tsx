@@ -144,7 +144,7 @@ export function List() {
         )}
       </FilterBar>
       <Table
-        {...{ label: "Failures", rows, keyOf, link, heading }}
+        {...{ label: "Failures", filter: search, rows, keyOf, link, heading }}
         columns={judged.size === 0 ? UNJUDGED_COLUMNS : COLUMNS}
         groupOf={groupings[group]}
         empty={

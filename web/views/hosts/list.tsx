@@ -61,7 +61,7 @@ export function List() {
     <>
       <FilterBar search={search} shown={rows.length} all={info === undefined ? 0 : 1} />
       <Table
-        {...{ label: "Hosts", rows, keyOf, link, columns: COLUMNS }}
+        {...{ label: "Hosts", filter: search, rows, keyOf, link, columns: COLUMNS }}
         empty={info === undefined ? <Loading what="the host" /> : null}
       />
     </>

@@ -108,7 +108,7 @@ export function List() {
         </Suspense>
       )}
       <Table
-        {...{ label: "Sandboxes", rows, keyOf, link, columns: COLUMNS }}
+        {...{ label: "Sandboxes", filter: search, rows, keyOf, link, columns: COLUMNS }}
         empty={
           !isThere ? null : all.size > 0 ? (
             <Empty>No sandbox passes these filters.</Empty>

@@ -80,7 +80,7 @@ export function List() {
     <>
       <FilterBar search={search} choices={choices} shown={rows.length} all={all.length} />
       <Table
-        {...{ label: "Snapshots", rows, keyOf, link, columns: COLUMNS }}
+        {...{ label: "Snapshots", filter: search, rows, keyOf, link, columns: COLUMNS }}
         empty={
           !isThere ? null : all.length > 0 ? (
             <Empty>No snapshot passes these filters.</Empty>

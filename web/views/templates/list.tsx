@@ -80,7 +80,7 @@ export function List() {
     <>
       <FilterBar search={search} choices={CHOICES} shown={rows.length} all={all.length} />
       <Table
-        {...{ label: "Templates", rows, keyOf, link, columns: COLUMNS }}
+        {...{ label: "Templates", filter: search, rows, keyOf, link, columns: COLUMNS }}
         empty={
           !isThere ? null : all.length > 0 ? (
             <Empty>No template passes these filters.</Empty>
