@@ -88,6 +88,8 @@ export async function runInNew(plan: StepPlan, context: StepContext): Promise<En
   let denied: readonly NetworkSummary[] = [];
   const onStatus = (message: StatusMessage): void => {
     if (message.type === "progress") tellProgress(log, message);
+    if (message.type === "dropped")
+      void log.say(`output is missing here: std${message.channel} goes on at byte ${message.offset}`);
     if (message.type === "exit") denied = message.denied ?? [];
     if (message.type !== "created") return;
     const fate = plan.keep === "after" ? "leave" : "remove";

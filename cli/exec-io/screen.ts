@@ -38,6 +38,8 @@ export class Screen implements Disposable {
 
   hear(message: StatusMessage): void {
     if (message.type === "writer-lost") this.#say(`${message.to} has taken over; you watch now`);
+    if (message.type === "dropped")
+      this.#say(`output is missing here: std${message.channel} goes on at byte ${message.offset}`);
     if (message.type !== "attached") return;
     if (this.#options.raw && !this.#entered && message.out < message.outEnd)
       this.#replay = new ReplayFilter(message.outEnd - message.out);

@@ -10,7 +10,7 @@ export async function lastLines(log: ExecLog, count: number): Promise<string[]> 
   const decoders = { 1: new StringDecoder("utf8"), 2: new StringDecoder("utf8") };
   const open = { 1: "", 2: "" };
   const lines: string[] = [];
-  for await (const { channel, data } of log.read({ 1: from.out, 2: from.err })) {
+  for await (const { channel, data } of log.readAll({ 1: from.out, 2: from.err })) {
     const [first = "", ...rest] = (open[channel] + decoders[channel].write(data)).split("\n");
     const whole = [first, ...rest];
     // A line that never ends is cut, not kept.

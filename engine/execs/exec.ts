@@ -7,11 +7,12 @@ import type { ErrorCode } from "../../api/error-codes.ts";
 import type { ExecExit } from "../../api/exec.ts";
 import { exitCodeOf } from "../../api/exit-code.ts";
 import { paced } from "../../host/pace.ts";
-import type { Agent, ExecStream } from "../../runners/agent/agent.ts";
+import type { Agent, ExecHandlers, ExecStream } from "../../runners/agent/agent.ts";
 import { AgentRefusal, SessionError } from "../../runners/agent/errors.ts";
 import { type Crash, crashEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
-import type { AgentStream, StreamHandlers } from "../../runners/agent/stream.ts";
+import type { AgentStream } from "../../runners/agent/stream.ts";
 import { EngineError } from "../errors.ts";
+import { Retry } from "../retry.ts";
 import { Mask } from "../secrets/mask.ts";
 import type { SecretMatcher } from "../secrets/matcher.ts";
 import { readRecord, valueOrNull, writeRecord } from "../state/record.ts";
@@ -54,6 +55,8 @@ export class Exec extends EventEmitter<ExecEvents> {
   readonly #secrets: SecretMatcher | null;
   readonly #mask: Mask | null;
   readonly #subscribers = new Set<Subscriber>();
+  /** For an end that a full disk did not take. */
+  readonly #late = new Retry(() => this.#keepEnd());
   #agent: Agent | null = null;
   #stream: AgentStream | null = null;
   #held: { channel: Output; bytes: number; stream: AgentStream }[] = [];
@@ -88,15 +91,24 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   /** @param secrets what its output is not to show */
+  /** Rejects when it can't be recorded: after the daemon was killed, the next one would not know of it. */
   static async create(dir: string, record: ExecRecord, secrets: SecretMatcher | null): Promise<Exec> {
     const exec = await Exec.restore(dir, record, secrets);
-    await exec.#persist();
+    try {
+      await exec.#write();
+    } catch (error) {
+      await exec.remove();
+      throw error;
+    }
     return exec;
   }
 
   /** From its record, after the daemon was away. */
   static async restore(dir: string, record: ExecRecord, secrets: SecretMatcher | null): Promise<Exec> {
-    return new Exec(dir, record, await ExecLog.open(join(dir, record.id)), secrets);
+    const log = await ExecLog.open(join(dir, record.id));
+    // After a power loss less may be there than was written.
+    if (record.output !== null) log.skipTo(record.output);
+    return new Exec(dir, record, log, secrets);
   }
 
   get isOver(): boolean {
@@ -146,9 +158,10 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.#agent = agent;
     if (this.isOver) return;
     try {
-      this.#take(
-        await agent.attach({ id: this.record.id, out: this.#log.out, err: this.#log.err }, this.#handlers()),
-      );
+      // The guest drops what is before these offsets.
+      await this.#log.rewind();
+      const { out, err } = this.#log;
+      this.#take(await agent.attach({ id: this.record.id, out, err }, this.#handlers()));
       this.#arm();
     } catch (error) {
       if (!(error instanceof AgentRefusal)) throw error;
@@ -263,6 +276,7 @@ export class Exec extends EventEmitter<ExecEvents> {
   }
 
   async close(): Promise<void> {
+    this.#late.stop();
     this.detach();
     await this.#log.close();
   }
@@ -279,8 +293,12 @@ export class Exec extends EventEmitter<ExecEvents> {
     return join(this.#dir, `${this.record.id}.request`);
   }
 
-  #handlers(): StreamHandlers {
+  #handlers(): ExecHandlers {
     return {
+      onOffsets: (offsets) => {
+        for (const gap of this.#log.skipTo(offsets))
+          for (const subscriber of this.#subscribers) subscriber.take(gap);
+      },
       onData: (channel, piece) => this.#output(channel, piece),
       onEvent: (event) => {
         const exit = exitEvent.safeParse(event);
@@ -370,16 +388,26 @@ export class Exec extends EventEmitter<ExecEvents> {
     this.#mask?.flush();
     this.record.state = state;
     this.record.exit = exit;
+    this.record.output = { out: this.#log.out, err: this.#log.err };
     this.#settled.resolve();
     this.record.endedAt = new Date().toISOString();
     // the end of a short command may be handled before the answer to its start
     if (state === "exited") this.#tellStarted();
     this.span?.end(this.#endForSpan());
     this.emit("ended");
-    await this.#log.flush();
-    await this.#persist();
-    // Only now may the guest drop what it still holds.
-    if (state === "exited") await this.#agent?.forget(this.record.id).catch(() => {});
+    if (!(await this.#keepEnd())) this.#late.start();
+  }
+
+  /** Answers whether its output and its end are on disk. Only then may the guest drop what it still holds. */
+  async #keepEnd(): Promise<boolean> {
+    if (!(await this.#log.flush())) return false;
+    try {
+      await this.#write();
+    } catch {
+      return false;
+    }
+    if (this.record.state === "exited") await this.#agent?.forget(this.record.id).catch(() => {});
+    return true;
   }
 
   #endForSpan(): Attributes {
@@ -426,11 +454,13 @@ export class Exec extends EventEmitter<ExecEvents> {
     return this.#agent;
   }
 
-  async #persist(): Promise<void> {
+  async #write(): Promise<void> {
     // Its machine does not survive a power loss either.
     const survives = "daemon";
-    await writeRecord(join(this.#dir, `${this.record.id}.json`), execKind, this.record, { survives }).catch(
-      () => {},
-    );
+    await writeRecord(join(this.#dir, `${this.record.id}.json`), execKind, this.record, { survives });
+  }
+
+  async #persist(): Promise<void> {
+    await this.#write().catch(() => {});
   }
 }

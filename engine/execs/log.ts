@@ -1,15 +1,19 @@
 /**
  * An exec's output on disk: both channels in the order they came, with the time, in segments of which the oldest go when there are too many.
- * Survives the daemon: what was appended and written is found again by offset, a half-written last record is cut off.
+ * Survives the daemon: what was appended and written is found again by offset, a half-written last record is cut off. While the disk refuses,
+ * output waits in memory and in the guest: it is written when there is room again.
  *
  * Segment: `THAWLOG1`, u64 offset of out, u64 offset of err at its start; then records: u8 channel, 3 × 0, u32 length, u64 time in ms, bytes.
  * Little-endian.
  */
+import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
+import { Retry } from "../retry.ts";
 
 export type Output = 1 | 2;
 
+/** A piece without bytes says where its channel goes on: what is before its offset, and was not read, is not kept. */
 export interface LogPiece {
   channel: Output;
   /** Offset of the first byte within its channel. */
@@ -18,10 +22,13 @@ export interface LogPiece {
   data: Buffer;
 }
 
+const { O_CREAT, O_WRONLY } = constants;
 const MAGIC = Buffer.from("THAWLOG1");
 const SEGMENT_HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
 const MAX_RECORD_BYTES = 1 << 20;
+/** Pieces that one write takes. */
+const MAX_BATCH = 256;
 
 export interface LogLimits {
   segmentBytes: number;
@@ -32,6 +39,13 @@ export const DEFAULT_LIMITS: LogLimits = { segmentBytes: 8 << 20, keep: 2 };
 
 type Offsets = Record<Output, number>;
 
+interface Waiting {
+  piece: LogPiece;
+  /** The piece begins behind the end of its channel. */
+  skips: boolean;
+  done: () => void;
+}
+
 export class ExecLog {
   readonly #dir: string;
   readonly #limits: LogLimits;
@@ -41,11 +55,11 @@ export class ExecLog {
   /** What was appended, written or not. */
   readonly #offsets: Offsets;
   readonly #written: Offsets;
-  #queue: { piece: LogPiece; done: () => void }[] = [];
-  #writing: Promise<void> | null = null;
-  /** Wakes whoever waits for the next batch to be written. */
-  #batch = Promise.withResolvers<void>();
-  #failure: Error | null = null;
+  #queue: Waiting[] = [];
+  #writing: Promise<boolean> | null = null;
+  readonly #retry = new Retry(() => this.#write());
+  /** Wakes whoever waits for the next batch: with false when the disk refused it. */
+  #batch = Promise.withResolvers<boolean>();
 
   private constructor(
     dir: string,
@@ -77,30 +91,53 @@ export class ExecLog {
   get err(): number {
     return this.#offsets[2];
   }
-  /** Set once when the disk refused; nothing is kept from then on. */
-  get failure(): Error | null {
-    return this.#failure;
-  }
 
-  /** Takes a copy-free view: `data` must not change after. `done` is called when it is on disk (or the disk refused). */
+  /** Takes a copy-free view: `data` must not change until `done`, which is called when it is on disk. */
   append(channel: Output, data: Buffer, done: () => void): LogPiece {
     const piece = { channel, offset: this.#offsets[channel], timeMs: Date.now(), data };
-    this.#offsets[channel] += data.length;
-    this.#queue.push({ piece, done });
-    this.#writing ??= this.#drain();
+    this.#enqueue({ piece, skips: false, done });
     return piece;
   }
 
-  /** Resolves when all that was appended before the call is written: a command that writes without a pause holds nobody up. */
-  async flush(): Promise<void> {
+  /** Output up to these offsets will not come. Returns a piece without bytes for each channel that goes on later than it ended. */
+  skipTo(offsets: { out: number; err: number }): LogPiece[] {
+    const pieces = ([1, 2] as const)
+      .map((channel) => ({ channel, offset: channel === 1 ? offsets.out : offsets.err }))
+      .filter(({ channel, offset }) => offset > this.#offsets[channel])
+      .map((to) => ({ ...to, timeMs: Date.now(), data: Buffer.alloc(0) }));
+    for (const piece of pieces) this.#enqueue({ piece, skips: true, done: () => {} });
+    return pieces;
+  }
+
+  #enqueue(waiting: Waiting): void {
+    const { channel, offset, data } = waiting.piece;
+    this.#offsets[channel] = offset + data.length;
+    this.#queue.push(waiting);
+    void this.#write();
+  }
+
+  /**
+   * Resolves with true when all that was appended before the call is written: a command that writes without a pause holds nobody up. With false
+   * as soon as the disk refuses.
+   */
+  async flush(): Promise<boolean> {
     const asked = { ...this.#offsets };
-    while (this.#written[1] < asked[1] || this.#written[2] < asked[2]) await this.#batch.promise;
+    while (this.#written[1] < asked[1] || this.#written[2] < asked[2])
+      if (this.#writing === null || !(await this.#batch.promise)) return false;
+    return true;
+  }
+
+  /** Forgets what the disk has refused: the guest sends it again. */
+  async rewind(): Promise<void> {
+    while (this.#writing) await this.#writing;
+    this.#queue = [];
+    Object.assign(this.#offsets, this.#written);
   }
 
   async close(): Promise<void> {
+    this.#retry.stop();
     while (this.#writing) await this.#writing;
-    await this.#file?.close();
-    this.#file = null;
+    await this.#closeFile();
   }
 
   /** On disk. */
@@ -123,77 +160,107 @@ export class ExecLog {
     return this.#written;
   }
 
-  /** What is on disk from these offsets on, in order. The first piece's offset tells when earlier ones are no longer kept. */
+  /** What is on disk from these offsets on, in order. What is no longer kept is left out, and a piece's offset tells. */
   async *read(from: Offsets): AsyncGenerator<LogPiece> {
     const position = { ...from };
+    const end = { ...this.#written };
     for (const segment of await segmentsOf(this.#dir)) {
       for await (const piece of readSegment(segmentPath(this.#dir, segment))) {
-        const end = piece.offset + piece.data.length;
-        if (end <= position[piece.channel]) continue;
+        const pieceEnd = piece.offset + piece.data.length;
+        if (pieceEnd <= position[piece.channel]) continue;
         const skip = Math.max(0, position[piece.channel] - piece.offset);
-        position[piece.channel] = end;
+        position[piece.channel] = pieceEnd;
         yield skip === 0 ? piece : { ...piece, offset: piece.offset + skip, data: piece.data.subarray(skip) };
       }
     }
+    for (const channel of [1, 2] as const)
+      if (position[channel] < end[channel])
+        yield { channel, offset: end[channel], timeMs: Date.now(), data: Buffer.alloc(0) };
   }
 
-  async #drain(): Promise<void> {
+  /** As `read`, and then what the disk has refused so far. */
+  async *readAll(from: Offsets): AsyncGenerator<LogPiece> {
+    await this.flush();
+    const position = { ...from };
+    const pending = this.pending();
+    for await (const piece of this.read(from)) {
+      position[piece.channel] = piece.offset + piece.data.length;
+      yield piece;
+    }
+    yield* pending.filter(({ channel, offset }) => offset >= position[channel]);
+  }
+
+  /** Writes what waits. @returns whether the disk took it all */
+  #write(): Promise<boolean> {
+    this.#writing ??= this.#drain();
+    return this.#writing;
+  }
+
+  async #drain(): Promise<boolean> {
     // One turn later, so that all pieces of one chunk from the guest go out in one write.
     await null;
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.slice(0, 256);
-      try {
-        if (!this.#failure) await this.#write(batch.map(({ piece }) => piece));
-      } catch (error) {
-        this.#failure = error as Error;
-      }
-      this.#queue.splice(0, batch.length);
-      for (const { piece, done } of batch) {
-        this.#written[piece.channel] = piece.offset + piece.data.length;
-        done();
-      }
-      this.#batch.resolve();
+    let isTaken = true;
+    while (this.#queue.length > 0 && isTaken) {
+      const batch = this.#nextBatch();
+      isTaken = await this.#writeBatch(batch).then(
+        () => true,
+        () => false,
+      );
+      if (isTaken) {
+        this.#queue.splice(0, batch.length);
+        for (const { piece, done } of batch) {
+          this.#written[piece.channel] = piece.offset + piece.data.length;
+          done();
+        }
+      } else this.#retry.start();
+      this.#batch.resolve(isTaken);
       this.#batch = Promise.withResolvers();
     }
     this.#writing = null;
+    return isTaken;
   }
 
-  async #write(pieces: LogPiece[]): Promise<void> {
-    const first = pieces[0];
-    if (!first) return;
+  /** Pieces that follow each other. One that skips begins a segment: its head has the offsets. */
+  #nextBatch(): Waiting[] {
+    const batch = this.#queue.slice(0, MAX_BATCH);
+    const next = batch.findIndex(({ skips }, index) => skips && index > 0);
+    return next < 0 ? batch : batch.slice(0, next);
+  }
+
+  async #writeBatch(batch: readonly Waiting[]): Promise<void> {
+    const [first] = batch;
     // A segment is for so many bytes, however many processes it takes: those that come later go on with the last one.
-    if (this.#segmentBytes >= this.#limits.segmentBytes) await this.#nextSegment();
-    this.#file ??= await this.#openSegment();
+    if (first?.skips ? this.#segmentBytes > 0 : this.#segmentBytes >= this.#limits.segmentBytes)
+      await this.#nextSegment();
+    this.#file ??= await open(segmentPath(this.#dir, this.#segment), O_WRONLY | O_CREAT, 0o600);
     const buffers: Buffer[] = [];
-    for (const { channel, timeMs, data } of pieces) {
-      const head = Buffer.alloc(RECORD_HEADER_BYTES);
-      head[0] = channel;
-      head.writeUInt32LE(data.length, 4);
-      head.writeBigUInt64LE(BigInt(timeMs), 8);
-      buffers.push(head, data);
+    if (this.#segmentBytes === 0) {
+      const starts = { ...this.#written };
+      if (first?.skips) starts[first.piece.channel] = first.piece.offset;
+      buffers.push(headOf(starts));
     }
-    const { bytesWritten } = (await this.#file?.writev(buffers)) ?? { bytesWritten: 0 };
+    for (const { piece, skips } of batch) if (!skips) buffers.push(...recordOf(piece));
     const expected = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
-    if (bytesWritten !== expected)
-      throw new Error(`only ${bytesWritten} of ${expected} bytes were written to the log`);
-    this.#segmentBytes += bytesWritten;
+    try {
+      const { bytesWritten } = await this.#file.writev(buffers, this.#segmentBytes);
+      if (bytesWritten !== expected)
+        throw new Error(`only ${bytesWritten} of ${expected} bytes were written to the log`);
+    } catch (error) {
+      // What is written next may be shorter than what is left of this.
+      await this.#file.truncate(this.#segmentBytes).catch(() => {});
+      await this.#closeFile();
+      throw error;
+    }
+    this.#segmentBytes += expected;
   }
 
-  async #openSegment(): Promise<FileHandle> {
-    const file = await open(segmentPath(this.#dir, this.#segment), "a", 0o600);
-    if (this.#segmentBytes > 0) return file;
-    const head = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    MAGIC.copy(head);
-    head.writeBigUInt64LE(BigInt(this.#written[1]), 8);
-    head.writeBigUInt64LE(BigInt(this.#written[2]), 16);
-    await file.write(head);
-    this.#segmentBytes = SEGMENT_HEADER_BYTES;
-    return file;
+  async #closeFile(): Promise<void> {
+    await this.#file?.close();
+    this.#file = null;
   }
 
   async #nextSegment(): Promise<void> {
-    await this.#file?.close();
-    this.#file = null;
+    await this.#closeFile();
     this.#segment += 1;
     this.#segmentBytes = 0;
     const old = (await segmentsOf(this.#dir)).filter(
@@ -201,6 +268,22 @@ export class ExecLog {
     );
     await Promise.all(old.map((segment) => rm(segmentPath(this.#dir, segment), { force: true })));
   }
+}
+
+function headOf(starts: Offsets): Buffer {
+  const head = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  MAGIC.copy(head);
+  head.writeBigUInt64LE(BigInt(starts[1]), 8);
+  head.writeBigUInt64LE(BigInt(starts[2]), 16);
+  return head;
+}
+
+function recordOf({ channel, timeMs, data }: LogPiece): Buffer[] {
+  const head = Buffer.alloc(RECORD_HEADER_BYTES);
+  head[0] = channel;
+  head.writeUInt32LE(data.length, 4);
+  head.writeBigUInt64LE(BigInt(timeMs), 8);
+  return [head, data];
 }
 
 function segmentPath(dir: string, segment: number): string {
@@ -258,6 +341,8 @@ async function* readSegment(path: string): AsyncGenerator<LogPiece> {
       if (rest.length < SEGMENT_HEADER_BYTES) continue;
       offsets = { 1: Number(rest.readBigUInt64LE(8)), 2: Number(rest.readBigUInt64LE(16)) };
       at = SEGMENT_HEADER_BYTES;
+      for (const channel of [1, 2] as const)
+        yield { channel, offset: offsets[channel], timeMs: 0, data: Buffer.alloc(0) };
     }
     while (at + RECORD_HEADER_BYTES <= rest.length) {
       const channel = rest[at] as Output;

@@ -1,5 +1,5 @@
 /** Where in an exec's log a reader begins: from a time on, the last lines, or the scrollback. */
-import type { ExecLog, LogPiece, Output } from "./log.ts";
+import type { ExecLog, Output } from "./log.ts";
 
 /** An offset of each channel. */
 export interface Position {
@@ -14,12 +14,6 @@ export function endOf(log: ExecLog): Position {
   return { out: log.out, err: log.err };
 }
 
-/** Everything kept, and what is not written yet. */
-async function* piecesOf(log: ExecLog, from: Position): AsyncGenerator<LogPiece> {
-  await log.flush();
-  yield* log.read({ 1: from.out, 2: from.err });
-}
-
 /**
  * Where what was written at `sinceMs` (epoch) or later begins, and of that the last `tail` lines, both channels counted together. A line
  * belongs where it began. What comes after `end` (default: now) is not looked at. Without either: the start of what is kept.
@@ -32,7 +26,8 @@ export async function positionOf(
   if (tail === undefined && asked.sinceMs === undefined) return { out: 0, err: 0 };
   const lines = new LastLines(tail);
   const fresh = { 1: true, 2: true };
-  for await (const { channel, offset, timeMs, data } of piecesOf(log, { out: 0, err: 0 })) {
+  for await (const { channel, offset, timeMs, data } of log.readAll({ 1: 0, 2: 0 })) {
+    if (data.length === 0) continue;
     const isLater = offset >= (channel === 1 ? end.out : end.err);
     if (timeMs < sinceMs || isLater) continue;
     if (fresh[channel]) lines.begin(channel, offset);
@@ -81,7 +76,7 @@ export async function scrollbackOf(log: ExecLog, bytes: number): Promise<Positio
   const asked = { out: Math.max(0, end.out - bytes), err: Math.max(0, end.err - bytes) };
   const found: Record<Output, number | undefined> = { 1: undefined, 2: undefined };
   const begun: Partial<Record<Output, number>> = {};
-  for await (const { channel, offset, data } of piecesOf(log, asked)) {
+  for await (const { channel, offset, data } of log.readAll({ 1: asked.out, 2: asked.err })) {
     if (found[channel] !== undefined) continue;
     begun[channel] ??= offset;
     if (offset === 0) found[channel] = 0;

@@ -19,6 +19,11 @@ export const execRecord = z.object({
   deadline: z.string().nullable(),
   timedOut: z.boolean(),
   exit: execExit.nullable(),
+  /** Bytes of each channel at its end. */
+  output: z
+    .object({ out: z.int().min(0), err: z.int().min(0) })
+    .nullable()
+    .default(null),
   /** Which ends of it are captured. */
   capture: capturePolicy.default("never"),
   /** The capture of its end, or why there is none. */

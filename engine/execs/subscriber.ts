@@ -43,10 +43,6 @@ export class Subscriber {
         this.#deliver(piece);
         await this.reader.room();
       }
-      // What is no longer kept would be waited for in vain.
-      for (const channel of [1, 2] as const) {
-        if (this.#log.failure) this.#position[channel] = Math.max(this.#position[channel], written[channel]);
-      }
     }
   }
 
@@ -60,13 +56,13 @@ export class Subscriber {
   }
 
   #deliver(piece: LogPiece): void {
-    const { channel } = piece;
-    const behind = this.#position[channel] - piece.offset;
-    if (behind >= piece.data.length && piece.data.length > 0) return;
-    if (behind < 0) this.reader.dropped(channel, piece.offset);
-    const fresh =
-      behind > 0 ? { ...piece, offset: piece.offset + behind, data: piece.data.subarray(behind) } : piece;
-    this.#position[channel] = fresh.offset + fresh.data.length;
-    this.reader.output(fresh);
+    const { channel, offset, data } = piece;
+    const behind = this.#position[channel] - offset;
+    if (behind < 0) this.reader.dropped(channel, offset);
+    const skip = Math.max(0, behind);
+    if (skip > data.length) return;
+    this.#position[channel] = offset + data.length;
+    if (skip < data.length)
+      this.reader.output(skip === 0 ? piece : { ...piece, offset: offset + skip, data: data.subarray(skip) });
   }
 }

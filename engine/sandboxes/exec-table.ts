@@ -115,6 +115,7 @@ export class ExecTable {
       deadline: timeoutMs === undefined ? null : new Date(Date.now() + timeoutMs).toISOString(),
       timedOut: false,
       exit: null,
+      output: null,
       capture,
       captured: null,
       masked: [...mask],

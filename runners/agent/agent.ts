@@ -60,6 +60,11 @@ function readJson<T extends z.ZodType>(line: string, schema: T): z.infer<T> | nu
   }
 }
 
+export interface ExecHandlers extends StreamHandlers {
+  /** Where its output goes on, before any of it comes: later than was asked for when the guest no longer has what was. */
+  onOffsets?(offsets: { out: number; err: number }): void;
+}
+
 export interface ExecStream {
   stream: AgentStream;
   /** Offsets the channels go on from. */
@@ -88,7 +93,7 @@ export class Agent {
   }
 
   /** Arguments and variables that one frame does not hold go ahead as bytes. */
-  async start(params: StartParams, handlers: StreamHandlers): Promise<ExecStream> {
+  async start(params: StartParams, handlers: ExecHandlers): Promise<ExecStream> {
     if (!this.takesLongCommands || fitsFrame(params)) return this.#exec("start", params, handlers);
     const { argv, env = {}, ...rest } = params;
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
@@ -97,7 +102,7 @@ export class Agent {
     return this.#exec("start", { ...rest, argv: [], words: argv.length }, handlers);
   }
 
-  attach(params: { id: string; out: number; err: number }, handlers: StreamHandlers): Promise<ExecStream> {
+  attach(params: { id: string; out: number; err: number }, handlers: ExecHandlers): Promise<ExecStream> {
     return this.#exec("attach", params, handlers);
   }
 
@@ -248,12 +253,13 @@ export class Agent {
     this.session.close();
   }
 
-  async #exec(op: "start" | "attach", params: object, handlers: StreamHandlers): Promise<ExecStream> {
+  async #exec(op: "start" | "attach", params: object, handlers: ExecHandlers): Promise<ExecStream> {
     // Output may follow in the same chunk as the answer, so the offsets are set before anything is awaited.
     const onAnswer = (ok: object) => {
       const offsets = startOk.safeParse(ok);
-      if (offsets.success)
-        stream.startAt(offsets.data, { in: STREAM_WINDOW_BYTES, output: EXEC_WINDOW_BYTES });
+      if (!offsets.success) return;
+      stream.startAt(offsets.data, { in: STREAM_WINDOW_BYTES, output: EXEC_WINDOW_BYTES });
+      handlers.onOffsets?.(offsets.data);
     };
     // A program that is gone reads no more: with its output over, the stream is.
     const ended = new Set<number>();

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -179,4 +179,70 @@ test("after what is no longer kept output goes on with a whole line", async () =
     text.slice(gap.droppedUntil),
   );
   await log.close();
+});
+
+/** A reader that notes what it is sent, in words. */
+function noting(): { reader: Reader; seen: string[] } {
+  const seen: string[] = [];
+  const reader: Reader = {
+    output: ({ channel, data }) => void seen.push(`${channel}:${data}`),
+    dropped: (channel, offset) => void seen.push(`${channel} lost until ${offset}`),
+    lag: () => 0,
+    room: async () => {},
+  };
+  return { reader, seen };
+}
+
+test("a channel of which nothing is kept any more is told to have lost it, and holds no reader up", async () => {
+  const log = await ExecLog.open(dir, { segmentBytes: 1000, keep: 1 });
+  await append(log, 2, "early");
+  for (let i = 0; i < 50; i++) await append(log, 1, "x".repeat(100));
+  const { reader, seen } = noting();
+  await new Subscriber(log, reader, { out: 0, err: 0 }).catchUp();
+  expect(seen[0]).toMatch(/^1 lost until \d+$/);
+  expect(seen[1]).toBe("2 lost until 5");
+  await log.close();
+});
+
+test("output that a full disk refuses is not acknowledged, is read all the same, and is written when there is room", async () => {
+  const log = await ExecLog.open(dir);
+  await append(log, 1, "kept ");
+  await log.close();
+  const full = await ExecLog.open(dir, { segmentBytes: 1, keep: 1 });
+  await symlink("/dev/full", join(dir, "1.log"));
+  let isDone = false;
+  full.append(1, Buffer.from("late"), () => {
+    isDone = true;
+  });
+  expect(await full.flush()).toBe(false);
+  const texts: string[] = [];
+  for await (const { data } of full.readAll({ 1: 0, 2: 0 })) texts.push(data.toString());
+  const { reader, seen } = noting();
+  await new Subscriber(full, reader, { out: 0, err: 0 }).catchUp();
+  expect([isDone, texts, seen]).toEqual([false, ["kept ", "late"], ["1:kept ", "1:late"]]);
+  // A daemon that is killed now: the next one asks for what is not on the disk.
+  expect(full.written).toEqual({ 1: 5, 2: 0 });
+  await rm(join(dir, "1.log"));
+  await append(full, 2, "more");
+  expect([isDone, await full.flush()]).toEqual([true, true]);
+  expect(await textOf(full, { 1: 0, 2: 0 })).toBe("1@0:kept  1@5:late 2@0:more ");
+  await full.close();
+});
+
+test("what the guest no longer had is said to every reader, also by the next process", async () => {
+  const log = await ExecLog.open(dir);
+  await append(log, 1, "one ");
+  expect(log.skipTo({ out: 10, err: 0 }).map(({ channel, offset }) => [channel, offset])).toEqual([[1, 10]]);
+  await append(log, 1, "two");
+  await log.close();
+  const next = await ExecLog.open(dir);
+  expect([next.out, next.err]).toEqual([13, 0]);
+  const { reader, seen } = noting();
+  await new Subscriber(next, reader, { out: 0, err: 0 }).catchUp();
+  expect(seen).toEqual(["1:one ", "1 lost until 10", "1:two"]);
+  expect(next.skipTo({ out: 13, err: 7 }).length).toBe(1);
+  await next.close();
+  const last = await ExecLog.open(dir);
+  expect([last.out, last.err]).toEqual([13, 7]);
+  await last.close();
 });

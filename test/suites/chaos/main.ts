@@ -40,15 +40,7 @@ const STEP_DEADLINE_MS = 240_000;
 const WAKE_MS = 10_000;
 const DISK_MIB = 1300;
 /** What a step on a sandbox may say when somebody else works on it at the same time, or it is in another state. */
-const CONFLICTS = [
-  "conflict",
-  "not-found",
-  "machine-ended",
-  "exec-refused",
-  "cancelled",
-  "cli",
-  "nothing-there",
-];
+const CONFLICTS = ["conflict", "not-found", "machine-ended", "cancelled", "cli"];
 
 function parseOptions(): Options {
   const text = { type: "string" } as const;
@@ -178,7 +170,6 @@ function judge({ told }: World, round: Round, step: Step, error: Error): void {
   const hits = (fault: Fault): boolean => "on" in fault && fault.on === step.on;
   if (told.sandboxes.get(step.on ?? "")?.fault != null || round.faults.some(hits)) return;
   const others = round.clients.flat().filter((one) => one.key !== step.key && one.on === step.on);
-  if (others.some(({ verb }) => ["rm", "untag", "uncapture"].includes(verb))) return;
   const isState = ["pause", "resume", "stop", "extend", "untag", "uncapture"].includes(step.verb);
   if ((others.length > 0 || isState) && step.on !== undefined && CONFLICTS.includes(code)) return;
   throw new Broken("a request is done, or its failure has a cause", say);
