@@ -116,9 +116,9 @@ const ACTS: Record<Verb, (acting: Acting) => Promise<unknown>> = {
     return discard(acting, `${step.key}-second`);
   },
 
-  pause: ({ client, signal, ...acting }) => client.sandboxes.at(sandboxOf(acting).id).pause({ signal }),
+  pause: ({ client, signal, ...acting }) => client.sandboxes.at(stilled(acting).id).pause({ signal }),
   resume: ({ client, signal, ...acting }) => client.sandboxes.at(sandboxOf(acting).id).resume({ signal }),
-  stop: ({ client, signal, ...acting }) => client.sandboxes.at(sandboxOf(acting).id).stop({ signal }),
+  stop: ({ client, signal, ...acting }) => client.sandboxes.at(stilled(acting).id).stop({ signal }),
 
   async freeze(acting) {
     const { client, step, told, signal } = acting;
@@ -264,6 +264,7 @@ async function made(
     content,
     names: new Set([key, `${key}-1`, `${key.replace("-second", "")}-2`]),
     fault: null,
+    isStill: false,
     fate: "lives",
   });
   if (content.from !== null) return;
@@ -285,6 +286,12 @@ function sandboxOf({ told, step }: Pick<Acting, "told" | "step">): ToldSandbox {
   const found = told.sandboxes.get(step.on ?? "");
   if (found === undefined || found.fate === "gone") throw new NothingThere(`sandbox ${step.on}`);
   return found;
+}
+
+function stilled(acting: Pick<Acting, "told" | "step">): ToldSandbox {
+  const sandbox = sandboxOf(acting);
+  sandbox.isStill = true;
+  return sandbox;
 }
 
 function imageOf<T>(images: Map<string, T>, { on }: Step): T {

@@ -60,7 +60,8 @@ function compareRows(told: Told, rows: readonly SandboxInfo[]): Broken | undefin
 
 /** Each sandbox answers, and has what was written into it. @throws Broken */
 export async function checkContents({ told }: World, client: Thaw): Promise<void> {
-  for (const [key, { id, fate, fault, content }] of told.sandboxes) {
+  for (const [key, sandbox] of told.sandboxes) {
+    const { id, fate, fault, content } = sandbox;
     if (fate !== "lives" || fault !== null) continue;
     const answer = await client.sandboxes
       .at(id)
@@ -68,6 +69,7 @@ export async function checkContents({ told }: World, client: Thaw): Promise<void
       .catch((error: Error) => {
         throw new Broken("what lives answers", `${key} (${id}): ${error.message}`);
       });
+    sandbox.isStill = false;
     checkContent(`${key} (${id})`, content, answer.stdout);
   }
 }

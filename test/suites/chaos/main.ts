@@ -168,7 +168,9 @@ function judge({ told }: World, round: Round, step: Step, error: Error): void {
   if (code === "nothing-there") return;
   if (round.faults.some(({ kind }) => kind === "full-disk")) return;
   const hits = (fault: Fault): boolean => "on" in fault && fault.on === step.on;
-  if (told.sandboxes.get(step.on ?? "")?.fault != null || round.faults.some(hits)) return;
+  const sandbox = told.sandboxes.get(step.on ?? "");
+  if (sandbox?.fault != null || round.faults.some(hits)) return;
+  if (sandbox?.isStill && code === "conflict") return;
   const others = round.clients.flat().filter((one) => one.key !== step.key && one.on === step.on);
   const isState = ["pause", "resume", "stop", "extend", "untag", "uncapture"].includes(step.verb);
   if ((others.length > 0 || isState) && step.on !== undefined && CONFLICTS.includes(code)) return;

@@ -26,6 +26,8 @@ export interface ToldSandbox {
   names: Set<string>;
   /** What was done to its machine. */
   fault: string | null;
+  /** Somebody paused or stopped it, and it has run no command since: what needs it to run is refused. */
+  isStill: boolean;
   fate: "lives" | "maybe gone" | "gone";
 }
 
