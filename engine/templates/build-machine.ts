@@ -1,6 +1,8 @@
 /** Machines that templates are built in. */
+
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Agent } from "../../runners/agent/agent.ts";
 import { type Machine, type MachineEnd, type Runner, RunnerError } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
@@ -16,7 +18,12 @@ const HELLO_DEADLINE_MS = 20_000;
 /** The room on the host's disk is looked at again each time that a machine has written this much. */
 const STRETCH_BYTES = 64 << 20;
 /** Commands that read the files that every first exec needs, so that they are in the guest's page cache. */
-const ALWAYS_WARM = ["true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
+const ALWAYS_WARM = ["/usr/bin/env true || true", "/bin/sh -c 'cat /proc/uptime' > /dev/null", "sync"];
+/**
+ * A kernel frees much some ticks after it was let go: the processes of the last commands, their cgroups, files. What is not done by the freeze is
+ * done again by each clone, before anything else.
+ */
+const SETTLING_MS = 300;
 
 export interface BootContext {
   home: Home;
@@ -113,6 +120,7 @@ export async function warmUp(
     await run(text).catch((error: unknown) => {
       if (!isWithoutShell(error)) throw error;
     });
+  await pause(SETTLING_MS, undefined, { signal });
   return packages;
 }
 

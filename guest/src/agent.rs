@@ -199,6 +199,7 @@ impl Agent {
             }
             Token::Jobs => self.collect_jobs(),
             Token::Crashes => self.collect_crashes(),
+            Token::Chores if self.execs.is_any_running() => {}
             Token::Chores => self.execs.cgroups.prepare(),
             Token::ExecIn(number) => self.serve_input(number),
             Token::ExecOut(number) => self.serve_output(number, CHANNEL_OUT),

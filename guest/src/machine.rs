@@ -1,5 +1,6 @@
 //! The machine as a whole: its figures, making it ready to be frozen, and its end.
 
+use crate::exec::users;
 use crate::failure::{Context, Failure, Kind};
 use crate::identity;
 use crate::jobs::Worker;
@@ -40,6 +41,7 @@ pub fn quiesce(worker: &mut Worker) -> Result<(), Failure> {
     // Anywhere else these are somebody else's files.
     if std::process::id() == 1 {
         identity::prepare();
+        users::prepare();
     }
     // SAFETY: sync can't fail; trimming gives back what the allocator holds.
     unsafe {

@@ -178,9 +178,12 @@ export function kernelCommandLine(
     "panic=-1",
     "init_on_free=1",
     "random.trust_cpu=on",
+    // Others have no policy here and are asked at every open and exec; nobody reads the pressure in a guest.
+    "lsm=landlock,yama",
+    "psi=0",
   ];
-  // An emulated CPU has none of the faults the mitigations are for, and pays for each of them.
-  const emulated = accelerator === "tcg" ? ["no_timer_check", "tsc=reliable"] : [];
+  // An emulated CPU has none of the faults the mitigations are for, and pays for each of them. It translates a program once more at each address.
+  const emulated = accelerator === "tcg" ? ["no_timer_check", "tsc=reliable", "norandmaps"] : [];
   const unprotected = accelerator === "tcg" || !mitigations ? ["mitigations=off"] : [];
   return [...always, ...unprotected, ...emulated, `thaw.root=${root ?? "none"}`].join(" ");
 }

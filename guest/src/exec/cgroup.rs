@@ -1,12 +1,15 @@
 //! A cgroup per exec: what belongs to it, how to kill all of it, and whether it ran out of memory.
 
 use crate::sys;
-use std::ffi::CString;
-use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 /// Where init mounted cgroup v2.
 pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// More than `memory.events` holds.
+const EVENTS_BYTES: usize = 512;
 
 /// The path of the cgroup that a process is in, below the root.
 pub fn of(pid: i32) -> Option<String> {
@@ -18,6 +21,8 @@ pub fn of(pid: i32) -> Option<String> {
 pub struct Cgroup {
     name: String,
     directory: OwnedFd,
+    /// `memory.events`, open from the beginning: a program's end is told after one read.
+    events: Option<File>,
 }
 
 impl Cgroup {
@@ -26,7 +31,10 @@ impl Cgroup {
         fs::create_dir(&name).ok()?;
         let flags = libc::O_RDONLY | libc::O_DIRECTORY;
         match sys::open(name.as_bytes(), flags, 0) {
-            Ok(directory) => Some(Self { name, directory }),
+            Ok(directory) => {
+                let events = File::open(format!("{name}/memory.events")).ok();
+                Some(Self { name, directory, events })
+            }
             Err(_) => {
                 let _ = fs::remove_dir(&name);
                 None
@@ -45,20 +53,17 @@ impl Cgroup {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    fn read(&self, file: &str) -> Option<String> {
-        let file = sys::open_at(Some(self.directory.as_fd()), &CString::new(file).ok()?, libc::O_RDONLY, 0).ok()?;
-        std::io::read_to_string(fs::File::from(file)).ok()
-    }
-
     /// Every process in it.
     pub fn members(&self) -> Vec<i32> {
-        let text = self.read("cgroup.procs").unwrap_or_default();
+        let text = fs::read_to_string(format!("{}/cgroup.procs", self.name)).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Whether the kernel killed any of it for want of memory.
     pub fn ran_out_of_memory(&self) -> bool {
-        let text = self.read("memory.events").unwrap_or_default();
+        let mut text = [0; EVENTS_BYTES];
+        let Some(Ok(length)) = self.events.as_ref().map(|file| file.read_at(&mut text, 0)) else { return false };
+        let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
         text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
     }
 
@@ -80,13 +85,15 @@ impl Cgroup {
     }
 }
 
+/// Cgroups that lie ready. Making or removing one takes a while, most of all right after a thaw, and then nobody has to wait for it.
+const SPARES: usize = 4;
+
 /// Makes cgroups ahead of need and removes them once they are empty.
 #[derive(Default)]
 pub struct Cgroups {
     enabled: bool,
     made: u32,
-    /// Making one takes a while, so the next exec's is ready before it is asked for.
-    spare: Option<Cgroup>,
+    spares: Vec<Cgroup>,
     leaving: Vec<Cgroup>,
 }
 
@@ -97,25 +104,30 @@ impl Cgroups {
 
     /// A fresh cgroup, or None where there are none.
     pub fn take(&mut self) -> Option<Cgroup> {
-        self.prepare();
-        self.spare.take()
+        self.spares.pop().or_else(|| self.make())
     }
 
-    /// Makes the spare one. For idle moments.
+    /// Makes the spare ones. For moments in which no program runs.
     pub fn prepare(&mut self) {
-        if self.enabled && self.spare.is_none() {
-            self.made += 1;
-            self.spare = Cgroup::make(self.made);
+        while self.spares.len() < SPARES {
+            match self.make() {
+                Some(cgroup) => self.spares.push(cgroup),
+                None => return,
+            }
         }
+    }
+
+    fn make(&mut self) -> Option<Cgroup> {
+        if !self.enabled {
+            return None;
+        }
+        self.made += 1;
+        Cgroup::make(self.made)
     }
 
     /// Gives back one that no process was started in.
     pub fn give_back(&mut self, cgroup: Option<Cgroup>) {
-        if self.spare.is_none() {
-            self.spare = cgroup;
-        } else if let Some(cgroup) = cgroup {
-            self.retire(cgroup);
-        }
+        self.spares.extend(cgroup);
     }
 
     /// Removes a cgroup now, or as soon as `sweep` finds it empty.

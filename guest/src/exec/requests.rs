@@ -40,7 +40,6 @@ impl Agent {
         let mut cgroup = self.execs.cgroups.take();
         let result = start::start(request, self.null.as_fd(), &mut cgroup);
         self.execs.cgroups.give_back(cgroup);
-        self.work.push(Token::Chores);
         let exec = result?;
         let number = self.execs.add(exec);
         let Some(exec) = self.execs.by_number.get(&number) else { return Ok(number) };
@@ -148,6 +147,7 @@ impl Agent {
             None => {}
         }
         self.execs.forget(number);
+        self.work.push(Token::Chores);
         Ok(Nothing {})
     }
 

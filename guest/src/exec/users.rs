@@ -2,7 +2,10 @@
 //! users from elsewhere.
 
 use crate::failure::{Failure, Kind};
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whom a program runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,16 +21,49 @@ pub struct Account {
 
 /// The two files.
 struct Database {
-    passwd: String,
-    group: String,
+    passwd: Arc<str>,
+    group: Arc<str>,
 }
 
 /// Finds `name`, `uid`, `name:group` or `uid:gid`; root when there is no spec.
 pub fn resolve(spec: Option<&str>) -> Result<Account, Failure> {
-    let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     // Root's supplementary groups are not worth a second file on the path of every start.
-    let group = if spec.is_some() { read("/etc/group") } else { String::new() };
+    let group = if spec.is_some() { read("/etc/group") } else { Arc::default() };
     Database { passwd: read("/etc/passwd"), group }.resolve(spec.unwrap_or("0"))
+}
+
+/// Reads the files ahead of need.
+pub fn prepare() {
+    read("/etc/passwd");
+    read("/etc/group");
+}
+
+/// Longer files are read each time.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// What tells two states of a file apart: device, inode, size, and the time of the last change of any kind in seconds and nanoseconds.
+type Version = [i64; 5];
+
+/// The files as they were read last: to see that one did not change takes a fraction of reading it, most of all right after a thaw.
+static KNOWN: Mutex<BTreeMap<&str, (Version, Arc<str>)>> = Mutex::new(BTreeMap::new());
+
+/// The file's text; empty when there is none.
+fn read(path: &'static str) -> Arc<str> {
+    let version = |found: Metadata| {
+        [found.dev() as i64, found.ino() as i64, found.size() as i64, found.ctime(), found.ctime_nsec()]
+    };
+    let Ok(version) = fs::metadata(path).map(version) else { return Arc::default() };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, text)) = known.get(path)
+        && *of == version
+    {
+        return text.clone();
+    }
+    let text: Arc<str> = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into()).unwrap_or_default();
+    if text.len() <= KEPT_BYTES {
+        known.insert(path, (version, text.clone()));
+    }
+    text
 }
 
 impl Database {
@@ -110,8 +146,8 @@ mod tests {
 
     fn database() -> Database {
         Database {
-            passwd: "root:x:0:0:root:/root:/bin/bash\nbroken\nci:x:1000:1001::/home/ci:\n".to_string(),
-            group: "root:x:0:\nci:x:1001:\ndocker:x:999:ci,other\n".to_string(),
+            passwd: "root:x:0:0:root:/root:/bin/bash\nbroken\nci:x:1000:1001::/home/ci:\n".into(),
+            group: "root:x:0:\nci:x:1001:\ndocker:x:999:ci,other\n".into(),
         }
     }
 

@@ -49,6 +49,10 @@ impl Agent {
             }
         }
         let leaving: Vec<_> = taken.into_iter().filter_map(|(fd, peer)| self.leaving(fd, peer)).collect();
+        // Each session begins with a look at what waits, and most find nothing: /proc is not listed for that.
+        if leaving.is_empty() {
+            return;
+        }
         let Self { network: Some(network), execs, .. } = self else { return };
         let owners = leaving.iter().filter_map(|one| one.owner);
         let pids = network.search.processes_of(owners, execs.pids().chain(processes::pids()));
