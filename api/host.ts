@@ -28,6 +28,8 @@ export const pruneReport = z.object({
   caches: z.array(removal).default([]),
   /** Machines kept after steps of templates. */
   steps: z.array(removal).default([]),
+  /** Root file systems that were made anew since, or whose image's tag leads to another image. */
+  rootfs: z.array(removal).default([]),
   /** Things that can't be read and may need any snapshot or capture: while they are there, nothing that they may need goes. */
   unreadable: z.array(z.string()).default([]),
 });

@@ -27,6 +27,7 @@ import { Holds } from "./holds.ts";
 import type { Home } from "./home.ts";
 import { hostNetwork } from "./network/host.ts";
 import type { Room } from "./room.ts";
+import { type RootRemoval, Roots } from "./rootfs/roots.ts";
 import type { SandboxRecord } from "./sandboxes/record.ts";
 import { type PartVerdict, SnapshotStore, type StoredSnapshot } from "./snapshots/store.ts";
 import type { ResolveOptions } from "./sources.ts";
@@ -69,6 +70,7 @@ export class Archive {
   readonly captures: Captures;
   readonly caches: Caches;
   readonly steps: Steps;
+  readonly roots: Roots;
   readonly downloads: Downloads;
   readonly exports: Exports;
   readonly wire: WireCache;
@@ -101,6 +103,7 @@ export class Archive {
       budget: () => config.value.steps,
       neededBy: (without) => stepsOfSnapshots(home.snapshots, without),
     });
+    this.roots = new Roots(home.rootfs);
     this.downloads = new Downloads({
       ...{ dir: home.downloads, host: hostNetwork(config) },
       needDisk: (bytes) => room.needDisk(bytes),
@@ -136,6 +139,7 @@ export class Archive {
     return {
       ...{ home, store: this.snapshots, runner, admission: room.admission, needDisk },
       ...{ hostNetwork: hostNetwork(config), steps: this.steps, downloads: this.downloads },
+      roots: this.roots,
     };
   }
 
@@ -209,14 +213,17 @@ export class Archive {
   /** Removes what is over the budgets, and snapshots that nothing needs. `dryRun`: only says what. */
   async prune(options: {
     dryRun: boolean;
-  }): Promise<Pruned & { compressed: Removed[]; caches: CacheRemoval[]; steps: StepRemoval[] }> {
+  }): Promise<
+    Pruned & { compressed: Removed[]; caches: CacheRemoval[]; steps: StepRemoval[]; rootfs: RootRemoval[] }
+  > {
     try {
       const pruned = await this.#pruner.prune(options);
       const compressed = await this.exports.pruneCache(options);
       const caches = await this.caches.prune(options);
       const without = new Set(pruned.snapshots.map(({ id }) => id));
       const steps = await this.steps.prune({ ...options, of: ANY, without });
-      return { ...pruned, compressed, caches, steps };
+      const rootfs = await this.roots.prune(options);
+      return { ...pruned, compressed, caches, steps, rootfs };
     } catch (error) {
       throw asEngineError(error);
     }

@@ -19,6 +19,7 @@ export function formatPruned({
   compressed,
   caches,
   steps,
+  rootfs,
 }: PruneReport): string {
   const all = [
     ...captures.map((one) => ({ kind: "capture", ...one })),
@@ -26,6 +27,7 @@ export function formatPruned({
     ...compressed.map((one) => ({ kind: "compressed", ...one })),
     ...caches.map((one) => ({ kind: "cache", ...one })),
     ...steps.map((one) => ({ kind: "step", ...one })),
+    ...rootfs.map((one) => ({ kind: "rootfs", ...one })),
   ];
   if (all.length === 0) return "nothing to remove\n";
   const rows = all.map(({ kind, id, bytes, reason }) => [kind, id, formatSize(bytes), reason]);

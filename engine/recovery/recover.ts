@@ -8,7 +8,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
 import { Gate } from "../concurrency.ts";
 import type { Parts } from "../parts.ts";
-import { clearSuperseded } from "../rootfs/make.ts";
 import { execsDir, recordPath } from "../sandboxes/dir.ts";
 import { clearTorn, clearUnfinished, completeEntries } from "../state/entries.ts";
 import { clearBuild } from "../templates/build.ts";
@@ -46,7 +45,7 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
     attempt("steps of templates", () => clearUnfinished(home.steps)),
     attempt("downloads", () => clearUnfinished(home.downloads)),
     attempt("root file systems", () => clearUnfinished(home.rootfs)),
-    attempt("root file systems that were made anew", () => clearSuperseded(home.rootfs)),
+    attempt("root file systems that were made anew", () => archive.roots.prune({ dryRun: false })),
     attempt("caches", () => clearUnfinished(home.caches)),
     attempt("imports", () => archive.imports.recover()),
     attempt("compressed parts", () => archive.wire.recover()),

@@ -34,16 +34,8 @@ export function renewedDir(dir: string): string {
   return join(dirname(dir), `${key}-${number + 1}`);
 }
 
-/** Removes root file systems that were made anew since. Nothing may be built meanwhile. */
-export async function clearSuperseded(rootfs: string): Promise<void> {
-  const all = generations(await readdir(rootfs));
-  const newest = new Map(all.map(({ key, name }) => [key, name]));
-  for (const { key, name } of all)
-    if (newest.get(key) !== name) await rm(join(rootfs, name), { recursive: true, force: true });
-}
-
-/** In the order of their numbers. */
-function generations(names: readonly string[]): { name: string; key: string; number: number }[] {
+/** Folders that root file systems have, in the order of their numbers: of those with the same key, the last one is the newest. */
+export function generations(names: readonly string[]): { name: string; key: string; number: number }[] {
   return names
     .flatMap((name) => {
       const [, key, number = "1"] = /^([0-9a-f]{16})(?:-(\d{1,9}))?$/.exec(name) ?? [];

@@ -324,8 +324,12 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       // What it left behind is cleared with it.
       this.record.reason ??= `not all of its last machine could be cleared: ${(error as Error).message}`;
     }
+    const ranBefore = this.record.state === "running";
     if (this.record.machine !== null && isLive(this.record.state)) await this.#reach.try();
     this.#adoption = null;
+    // Paused by a daemon that was killed before it could note that, for want of time or of room on the disk: nobody else lets it go on.
+    if (ranBefore && this.record.heldBy === null && this.record.state === "paused")
+      await this.#inTurn(() => this.#resume()).catch(() => {});
   }
 
   /** Starts an exec. The same id twice answers with the first. `watch` gets it before it starts, so that no output is missed. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { randomId } from "../ids.ts";
 import type { Packages } from "../packages/installed.ts";
 import { type OnProgress, phase } from "../progress.ts";
+import type { Roots } from "../rootfs/roots.ts";
 import type { LiveContext } from "../sandboxes/freeze.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { type BootPlan, bootAndFreeze } from "./boot.ts";
@@ -23,6 +24,7 @@ import { draftIn, type OpenedStep, type Steps } from "./steps.ts";
 export interface BuildContext extends LiveContext {
   steps: Steps;
   downloads: Downloads;
+  roots: Roots;
 }
 
 export interface ChainPlan {

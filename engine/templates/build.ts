@@ -28,6 +28,7 @@ export async function buildTemplate(
 ): Promise<StoredSnapshot> {
   await needHost(context.runner, false);
   const needTools = () => needHost(context.runner, true);
+  using _roots = context.roots.use();
   const base = await obtainRootfs({ ...context, needTools }, recipe, options);
   const resources: Resources = {
     cpus: recipe.resources.cpus,

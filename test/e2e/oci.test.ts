@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Snapshot } from "../../client/index.ts";
+import type { DiskUse, PruneReport, Snapshot } from "../../client/index.ts";
 import { EngineError } from "../../engine/errors.ts";
 import { openHome } from "../../engine/home.ts";
 import type { Progress } from "../../engine/progress.ts";
@@ -326,6 +326,17 @@ describe("in a machine", () => {
     const moved = await build("--refresh");
     expect(moved.told).toMatch(/"refresh".*the tag leads to another image/);
     expect(moved.id).not.toBe(first.id);
+    // No build uses the root file system of the image before: prune frees it, and keeps the other one.
+    const roots = async () => {
+      const { kinds } = JSON.parse(String((await thaw(["df", "--json"])).stdout)) as DiskUse;
+      const { count, prunableBytes } = kinds.find(({ kind }) => kind === "rootfs") ?? {};
+      return { count, prunableBytes };
+    };
+    const before = await roots();
+    expect(before.prunableBytes).toBeGreaterThan(0);
+    const { rootfs } = JSON.parse(String((await thaw(["prune", "--json"])).stdout)) as PruneReport;
+    expect(rootfs.map(({ reason }) => reason)).toContain("its image's tag leads to another image");
+    expect(await roots()).toEqual({ count: Number(before.count) - rootfs.length, prunableBytes: 0 });
     const { stdout } = await thaw(["run", "--template", path, "--", "cat", "/lib/apk/db/installed"]);
     expect(stdout).toMatch(/V:1\.1-r0/);
   });

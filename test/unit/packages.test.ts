@@ -16,7 +16,8 @@ import {
 import { PackageJudge } from "../../engine/packages/outdated.ts";
 import { SuiteIndexes, suiteOfSystem } from "../../engine/packages/suite-index.ts";
 import { compareVersions } from "../../engine/packages/versions.ts";
-import { clearSuperseded, renewedDir, rootfsDir } from "../../engine/rootfs/make.ts";
+import { renewedDir, rootfsDir } from "../../engine/rootfs/make.ts";
+import { Roots } from "../../engine/rootfs/roots.ts";
 import { parseRecipe } from "../../engine/templates/recipe.ts";
 import { outdatedSuite } from "../../engine/templates/refresh.ts";
 
@@ -260,7 +261,7 @@ test.runIf(hasApt)(
       built: false,
     });
 
-    // Made anew, beside the one before it, which the next start removes.
+    // Made anew, beside the one before it, which a prune or the next start removes.
     const renewed = renewedDir(root);
     mkdirSync(renewed);
     await writePackages(renewed, dpkg(["curl", "1.1", "amd64"]));
@@ -268,8 +269,17 @@ test.runIf(hasApt)(
     expect(await find()).toMatchObject({ root: false, built: true });
     mkdirSync(renewedDir(renewed));
     mkdirSync(join(home.rootfs, "reserved"));
-    await clearSuperseded(home.rootfs);
-    expect(readdirSync(home.rootfs).sort()).toEqual([`${root.slice(-16)}-3`, "reserved"].sort());
+    const roots = new Roots(home.rootfs);
+    const key = root.slice(-16);
+    const old = [key, `${key}-2`].map((id) => ({
+      ...{ id, bytes: expect.any(Number), reason: `was made anew as ${key}-3` },
+    }));
+    expect(await roots.prune({ dryRun: true })).toEqual(old);
+    const building = roots.use();
+    expect(await roots.prune({ dryRun: false })).toEqual([]);
+    building[Symbol.dispose]();
+    expect(await roots.prune({ dryRun: false })).toEqual(old);
+    expect(readdirSync(home.rootfs).sort()).toEqual([`${key}-3`, "reserved"].sort());
 
     // A version that noted no packages.
     await expect(readPackages(join(home.rootfs, "reserved"))).resolves.toBeNull();

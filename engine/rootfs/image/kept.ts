@@ -8,6 +8,7 @@ import type { Home } from "../../home.ts";
 import type { ImageConfig } from "./resolve.ts";
 
 const CONFIG_FILE = "image.json";
+const REFERENCE_PREFIX = "reference-";
 const config = z.object({
   digest: z.string(),
   defaults: z.object({ env: z.record(z.string(), z.string()), user: z.string(), workdir: z.string() }),
@@ -56,6 +57,26 @@ export async function lastImageOf(
   return last?.digest ?? null;
 }
 
+/** Of the folders with these names: the images in them, and when each reference led to one last. */
+export async function imageNotes(
+  rootfs: string,
+  names: readonly string[],
+): Promise<{ name: string; digest: string; notes: { file: string; at: number }[] }[]> {
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const dir = join(rootfs, name);
+      const digest = (await readConfig(dir))?.digest;
+      if (digest === undefined) return [];
+      const files = (await readdir(dir)).filter((file) => file.startsWith(REFERENCE_PREFIX));
+      const notes = await Promise.all(
+        files.map(async (file) => ({ file, at: (await stat(join(dir, file))).mtimeMs })),
+      );
+      return [{ name, digest, notes }];
+    }),
+  );
+  return found.flat();
+}
+
 function referenceFile(reference: string): string {
-  return `reference-${sha256(reference).slice(0, 16)}`;
+  return `${REFERENCE_PREFIX}${sha256(reference).slice(0, 16)}`;
 }

@@ -148,13 +148,20 @@ function useHostActions(): readonly Action[] {
         question: {
           title: "Prune this host?",
           lines: [
-            "Failures that exceed the host's budgets go, and so do snapshots, caches and steps that nothing needs. The tab Disk shows what that frees.",
+            "Failures that exceed the host's budgets go, and so do snapshots, caches, steps and root file systems that nothing needs. The tab Disk shows what that frees.",
           ],
           verb: "Prune",
         },
         run: async () => {
           const done = await thaw.host.prune();
-          const gone = [done.captures, done.snapshots, done.compressed, done.caches, done.steps].flat();
+          const gone = [
+            done.captures,
+            done.snapshots,
+            done.compressed,
+            done.caches,
+            done.steps,
+            done.rootfs,
+          ].flat();
           const bytes = gone.reduce((sum, each) => sum + each.bytes, 0);
           return `${done.captures.length} failures and ${done.snapshots.length} snapshots were removed, ${formatSize(bytes)} freed`;
         },

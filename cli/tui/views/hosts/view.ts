@@ -138,11 +138,9 @@ const verbs: readonly Verb<HostRow>[] = [
       "Removes failures that exceed the host's budgets, and unused snapshots. To list them first: thaw prune --dry-run",
     ],
     run: async ({ context }, { client }) => {
-      const { captures, snapshots, compressed } = await client(context).host.prune();
-      const bytes = [...captures, ...snapshots, ...compressed].reduce(
-        (sum, removal) => sum + removal.bytes,
-        0,
-      );
+      const { captures, snapshots, compressed, caches, steps, rootfs } = await client(context).host.prune();
+      const gone = [captures, snapshots, compressed, caches, steps, rootfs].flat();
+      const bytes = gone.reduce((sum, removal) => sum + removal.bytes, 0);
       return `${captures.length} failures and ${snapshots.length} snapshots were removed, ${formatSize(bytes)} freed`;
     },
   },
