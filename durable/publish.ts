@@ -1,5 +1,5 @@
 /** One way to publish a folder: whole, or not there, after a power loss at any moment. */
-import { chmod, readdir, rename } from "node:fs/promises";
+import { chmod, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sync, writeNew } from "./write.ts";
 
@@ -15,10 +15,20 @@ export interface Publication {
 
 /**
  * Syncs every part, writes and syncs the manifest, syncs the folders, renames `draft` to `target` and syncs the parent folder. When this
- * resolves the publication survives a power loss.
+ * resolves the publication survives a power loss. When it rejects, nothing is at `target`, and the draft is as it was.
  * @returns false when `target` was there already; the draft is then left to its owner
  */
-export async function publish({ draft, target, manifest, mode }: Publication): Promise<boolean> {
+export async function publish(publication: Publication): Promise<boolean> {
+  const { draft, manifest } = publication;
+  try {
+    return await rise(publication);
+  } catch (error) {
+    if (manifest !== null) await rm(join(draft, manifest.name), { force: true });
+    throw error;
+  }
+}
+
+async function rise({ draft, target, manifest, mode }: Publication): Promise<boolean> {
   await syncTree(draft);
   if (manifest !== null)
     await writeNew(join(draft, manifest.name), manifest.text, { mode: 0o444, survives: "power-loss" });
@@ -31,8 +41,14 @@ export async function publish({ draft, target, manifest, mode }: Publication): P
     if (code === "ENOTEMPTY" || code === "EEXIST") return false;
     throw error;
   }
-  await sync(dirname(target));
-  if (dirname(draft) !== dirname(target)) await sync(dirname(draft));
+  try {
+    await sync(dirname(target));
+    if (dirname(draft) !== dirname(target)) await sync(dirname(draft));
+  } catch (error) {
+    // It may be gone after a power loss: nobody is told of it.
+    await rename(target, draft);
+    throw error;
+  }
   return true;
 }
 

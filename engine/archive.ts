@@ -88,6 +88,7 @@ export class Archive {
     this.snapshots.onTagged = (id, tag) => this.tellSnapshot("snapshot.tagged", id, tag, {});
     this.captures = new Captures({
       ...{ ...this.live, ...this.checking, quarantine, scanPath },
+      holds: this.holds,
       tell: (type, id, details) => {
         events.append({ type, target: id, name: id, sandbox: null, details });
         if (type === "capture.created")

@@ -235,7 +235,7 @@ export class Engine {
     if (record.request === null || record.leased) return;
     record.request = { ...record.request, answered: false };
     this.leases.awaitReturn(record.id);
-    await sandbox.persist();
+    await sandbox.persistSoon();
   }
 
   /** Removes what a request that was called off has made: its sandboxes, its capture, a snapshot that it had not tagged yet; kills its exec. */
@@ -383,7 +383,7 @@ export class Engine {
     if (!record.keep || !record.leased) return;
     record.leased = false;
     this.leases.forget(record.id);
-    await sandbox.persist();
+    await sandbox.persistSoon();
   }
 
   /** The shipped templates, and others that were built here. */

@@ -16,6 +16,8 @@ import { EngineError } from "../errors.ts";
 import type { Ending } from "../execs/ending.ts";
 import type { Exec } from "../execs/exec.ts";
 import type { PendingCapture, Taken } from "../execs/taken.ts";
+import type { Holds } from "../holds.ts";
+import { Retry } from "../retry.ts";
 import type { Cause } from "../sandboxes/capturer.ts";
 import { differenceVerdict, freezeSandbox, type LiveContext } from "../sandboxes/freeze.ts";
 import type { Subject } from "../sandboxes/subject.ts";
@@ -47,6 +49,7 @@ const STORES_AT_ONCE = 2;
 
 export interface CaptureContext extends LiveContext, CheckContext {
   quarantine: Quarantine;
+  holds: Holds;
   /** The bundle of the process that scans for secrets. */
   scanPath: string;
   tell<T extends "capture.created" | "capture.failed" | "capture.verified" | "capture.scanned">(
@@ -64,13 +67,18 @@ export class Captures {
   readonly #storing = new Gate(STORES_AT_ONCE);
   readonly #trials = new Gate(1);
   readonly #leaving = new AbortController();
+  /** Ids of drafts that are stored when there is room, with what holds their bases. */
+  readonly #waiting = new Map<string, Disposable>();
+  readonly #retry = new Retry(() => this.#storeWaiting());
+  readonly #trying = new Set<string>();
   /** By exec: taken by an earlier daemon, which ended before it could note so. */
   readonly #inherited = new Map<string, Taken>();
 
   constructor(context: CaptureContext) {
     this.#context = context;
     this.store = new CaptureStore(context.home, context.quarantine, (bytes) => context.needDisk(bytes));
-    context.quarantine.own("draft", { readAgain: async ({ what }) => this.#storeLater(what) });
+    this.store.onRead = () => this.#storeWaiting();
+    context.quarantine.own("draft", { readAgain: async ({ what }) => void this.#storeLater(what) });
     this.files = new CaptureFiles(context, this.store);
     this.scans = new Scans(context, this.store, this.#leaving.signal);
   }
@@ -91,7 +99,7 @@ export class Captures {
       }
       const file = read.value;
       if (file.exec) this.#inherited.set(file.exec.id, takenOf(file));
-      this.#storeLater(id);
+      void this.#storeLater(id);
     }
     this.#verifyRest().catch(() => {});
   }
@@ -106,6 +114,7 @@ export class Captures {
   /** The daemon leaves; the next one goes on. */
   async close(): Promise<void> {
     this.#leaving.abort();
+    this.#retry.stop();
     await this.files.close();
   }
 
@@ -222,7 +231,7 @@ export class Captures {
   /** From here on it is a capture, whatever becomes of this process. */
   async #keep(dir: string, file: CaseFile): Promise<Taken> {
     await writeRecord(join(dir, TAKEN_FILE), caseKind, file, { survives: "power-loss" });
-    this.#storeLater(file.id);
+    void this.#storeLater(file.id);
     return takenOf(file);
   }
 
@@ -366,24 +375,71 @@ export class Captures {
     if (before === "checkpoint") await linkCheckpoint(sandbox.dir, dir);
   }
 
-  #storeLater(id: string): void {
+  /** @returns whether nothing is left to do: it is stored, or can't be. Never rejects. */
+  async #storeLater(id: string): Promise<boolean> {
     const work = this.store.whileStoring(this.#storing.run(() => part("store", () => this.#store(id))));
-    work
-      .then(
-        async (capture) => {
-          await part("verify", () => this.verify(capture, this.#leaving.signal));
-          await this.scans.of(capture);
-        },
-        async (error: unknown) => {
-          if (this.#leaving.signal.aborted) return;
-          const reason = `could not be stored: ${(error as Error).message}`;
-          if (!isNoSpace(error)) return this.#setAside(id, reason);
-          // Kept, it would hold the room that the host lacks.
-          await rm(this.store.draftDir(id), { recursive: true, force: true });
-          this.#context.tell("capture.failed", id, { reason });
-        },
-      )
-      .catch(() => {});
+    try {
+      const capture = await work;
+      this.#waits(id, null);
+      void this.#look(capture);
+      return true;
+    } catch (error) {
+      if (this.#leaving.signal.aborted) return true;
+      const reason = `could not be stored: ${(error as Error).message}`;
+      if (!isNoSpace(error)) {
+        this.#waits(id, null);
+        await this.#setAside(id, reason).catch(() => {});
+        return true;
+      }
+      await rm(join(this.store.draftDir(id), STORED_DIR), { recursive: true, force: true });
+      // Its client was told that the failure is kept, and what was frozen is all there is of it.
+      if (!this.#waiting.has(id))
+        this.#context.tell("capture.failed", id, {
+          reason: `${reason}; it is tried again when there is room`,
+        });
+      if (!this.#waiting.has(id)) this.#waits(id, await this.#holdBase(id));
+      this.#retry.start();
+      return false;
+    }
+  }
+
+  /** @param hold of what it is based on; null: it waits no longer */
+  #waits(id: string, hold: Disposable | null): void {
+    this.#waiting.get(id)?.[Symbol.dispose]();
+    if (hold === null) this.#waiting.delete(id);
+    else this.#waiting.set(id, hold);
+  }
+
+  /** What a draft is based on is not pruned. */
+  async #holdBase(id: string): Promise<Disposable> {
+    const taken = valueOrNull(await readRecord(join(this.store.draftDir(id), TAKEN_FILE), caseKind));
+    return this.#context.holds.take(taken?.base.snapshot ?? id);
+  }
+
+  /** At what is new: whether it resumes, and what secrets are in it. */
+  async #look(capture: StoredCapture): Promise<void> {
+    try {
+      await part("verify", () => this.verify(capture, this.#leaving.signal));
+      await this.scans.of(capture);
+    } catch {
+      // The next daemon does what is left of it.
+    }
+  }
+
+  /** Stores what a full disk has refused. @returns whether nothing waits for room any more */
+  async #storeWaiting(): Promise<boolean> {
+    if (this.#waiting.size === 0) return true;
+    try {
+      await this.#context.needDisk();
+    } catch {
+      return false;
+    }
+    const ids = [...this.#waiting.keys()].filter((id) => !this.#trying.has(id));
+    const done = ids.map(async (id) => {
+      this.#trying.add(id);
+      return this.#storeLater(id).finally(() => this.#trying.delete(id));
+    });
+    return (await Promise.all(done)).every(Boolean);
   }
 
   /** From a draft to a capture. What it was made of goes. */

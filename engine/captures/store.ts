@@ -57,6 +57,8 @@ export class CaptureStore {
   readonly #known = new Map<string, StoredCapture>();
   /** Those being stored: who asks waits for them. */
   readonly #pending = new Set<Promise<unknown>>();
+  /** Called before anything is looked up: what waits for room may be stored now. */
+  onRead: () => Promise<unknown> = async () => {};
   #noting: Promise<void> = Promise.resolve();
 
   /** @param needDisk throws `no-space` when there is no room on the disk for that many bytes beside what the host keeps free */
@@ -127,9 +129,14 @@ export class CaptureStore {
     return this.#load(manifest.id);
   }
 
+  async #settled(): Promise<void> {
+    await this.onRead();
+    await Promise.allSettled(this.#pending);
+  }
+
   /** Newest first. */
   async list(): Promise<StoredCapture[]> {
-    await Promise.allSettled(this.#pending);
+    await this.#settled();
     const ids = await completeEntries(this.#home.captures);
     const loaded = await Promise.all(ids.map((id) => this.#load(id).catch(() => null)));
     return loaded
@@ -182,7 +189,7 @@ export class CaptureStore {
 
   /** The capture that was made for a client's request; null when there is none. Waits for those being stored. */
   async madeFor(request: string): Promise<StoredCapture | null> {
-    await Promise.allSettled(this.#pending);
+    await this.#settled();
     const found = await findAsked(this.#home.captures, request);
     return found === null || found.name.startsWith(".") ? null : this.#load(found.name);
   }

@@ -22,7 +22,7 @@ export interface Timed {
   /** Whether it was used since this was last asked, or is now. */
   takeUse(): boolean;
   stats(): Promise<{ cpuMs: number }>;
-  persist(): Promise<void>;
+  persistSoon(): Promise<void>;
 }
 
 export interface LifecycleOptions<S extends Timed> {
@@ -123,7 +123,7 @@ export class Lifecycle<S extends Timed> {
     if (!due || idle.idleSince === null) this.#samples.set(sandbox.id, { atMs: nowMs, cpuMs });
     const changed = idle.idleSince !== timers.idleSince;
     Object.assign(timers, idle);
-    if (changed) await sandbox.persist();
+    if (changed) await sandbox.persistSoon();
     return interval;
   }
 
@@ -154,7 +154,7 @@ export class Lifecycle<S extends Timed> {
     await Promise.all(
       this.#options.sandboxes().map((sandbox) => {
         Object.assign(sandbox.record.timers, afterJump(sandbox.record.timers, jump, now.wall));
-        return sandbox.persist().catch(() => {});
+        return sandbox.persistSoon().catch(() => {});
       }),
     );
     this.#options.onJump(jump);

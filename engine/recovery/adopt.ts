@@ -66,7 +66,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   if (awaited) leases.awaitReturn(id);
   return async () => {
     await sandbox.adopt();
-    await sandbox.persist();
+    await sandbox.persistSoon();
   };
 }
 

@@ -82,19 +82,32 @@ export class FrozenMachine {
   }
 
   async #thaw(frozen: Frozen, snapshot: SnapshotFiles, signal: AbortSignal): Promise<void> {
-    const { record, dir } = this.#host;
+    const { dir } = this.#host;
     const machine = await this.#link.thaw({ snapshot, difference: frozenDifference(dir, frozen) }, signal);
     try {
       await this.#host.greet(machine, signal);
       signal.throwIfAborted();
+      await this.#goOn(frozen);
     } catch (error) {
       this.#link.hangUp();
       this.#execs.detach();
       await this.#link.clear();
       throw error;
     }
+  }
+
+  /** Rejects when that can't be noted: the next daemon would thaw it as it was, and what it did meanwhile would be lost. */
+  async #goOn(frozen: Frozen): Promise<void> {
+    const { record } = this.#host;
+    const { reason } = record;
     this.#host.move("running", null);
     record.frozen = null;
-    await this.#host.persist();
+    try {
+      await this.#host.persist();
+    } catch (error) {
+      record.frozen = frozen;
+      this.#host.move("stopped", reason);
+      throw error;
+    }
   }
 }

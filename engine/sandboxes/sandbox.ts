@@ -367,7 +367,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
 
   /** Its guest trusts the authorities of its host, if it reaches anything. */
   async #trust(agent: Agent): Promise<void> {
-    if (await this.network.trust(agent)) await this.persist();
+    if (await this.network.trust(agent)) await this.persistSoon();
   }
 
   /** Keeps it from being idle. Call the result to release. */
@@ -604,15 +604,19 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     await Promise.all([this.#link.detach(), this.#execs.close()]);
   }
 
-  /** Writes its record; on a full disk later, where the next daemon can find out what it says. */
+  /** Writes its record: what a client is told of it must be on disk. Throws what the disk says. */
   async persist(): Promise<void> {
     if (this.#removal) return;
+    await this.#write();
+    this.#unsaved = false;
+  }
+
+  /** As `persist`, but on a full disk later: for what has happened, whether or not it can be noted. The next daemon finds it out. */
+  async persistSoon(): Promise<void> {
     try {
-      await this.#write();
-      this.#unsaved = false;
+      await this.persist();
     } catch (error) {
-      // A creation and a freeze rest on what is on the disk.
-      if (!isNoSpace(error) || this.record.state === "creating" || this.record.frozen) throw error;
+      if (!isNoSpace(error)) throw error;
       this.#unsaved = true;
     }
   }
@@ -705,7 +709,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       new EngineError("machine-ended", `sandbox ${this.record.name} is ${state}: ${reason}`),
     );
     await this.#link.stop().catch(() => {});
-    await this.persist().catch(() => {});
+    await this.persistSoon().catch(() => {});
     this.emit("ended");
   }
 
@@ -718,14 +722,14 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   #lingers(why: string | null): void {
     const changed = this.record.lingers !== why;
     this.record.lingers = why;
-    if (changed) void this.persist().catch(() => {});
+    if (changed) void this.persistSoon().catch(() => {});
     this.emit(why === null ? "cleared" : "lingers");
   }
 
   async #become(state: "running" | "paused" | "unresponsive", reason: string | null): Promise<void> {
     if (state === this.record.state) this.record.reason = reason;
     else this.#move(state, reason);
-    await this.persist();
+    await this.persistSoon();
   }
 
   /** The one place where its state changes. */

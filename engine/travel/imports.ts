@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { caseFile } from "../../api/case-file.ts";
@@ -224,7 +224,8 @@ export class Imports {
     const hasRequest = manifest.parts.some(({ name }) => name === "request.json");
     if (hasRequest && !recordedRequest.safeParse(await readJson(join(dir, "request.json"))).success)
       throw fault("capture", "request.json is no request");
-    for (const { name } of manifest.parts) await rename(join(dir, name), join(opened, name));
+    // What was received stays until the capture is there.
+    for (const { name } of manifest.parts) await link(join(dir, name), join(opened, name));
     const capture = await this.#context.captures.adopt(opened, text, manifest);
     await rm(dir, { recursive: true, force: true });
     return { kind: "capture", capture };

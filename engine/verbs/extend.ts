@@ -1,7 +1,7 @@
 import { EngineError } from "../errors.ts";
 import { checkTtl } from "../lifecycle/time-limits.ts";
 import type { Parts } from "../parts.ts";
-import { hasChanged, noteChange } from "../sandboxes/changes.ts";
+import { forgetChange, hasChanged, noteChange } from "../sandboxes/changes.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { checkVerb } from "../sandboxes/state.ts";
 
@@ -23,7 +23,13 @@ export async function extend(
   checkTtl(config.required(), record.name, end - Date.parse(record.createdAt));
   record.timers.expiresAt = new Date(end).toISOString();
   noteChange(record, request);
-  await sandbox.persist();
+  try {
+    await sandbox.persist();
+  } catch (error) {
+    forgetChange(record, request);
+    record.timers.expiresAt = expiresAt;
+    throw error;
+  }
   lifecycle.poke();
   const details = { expiresAt: record.timers.expiresAt };
   audit.note("extend", record.name, { id, ...details });

@@ -20,8 +20,14 @@ export async function label(
       "usage",
       `sandbox ${record.name} would have ${kept.length} labels; the limit is ${MAX_LABELS}`,
     );
+  const before = record.labels;
   record.labels = Object.fromEntries(kept);
-  await sandbox.persist();
+  try {
+    await sandbox.persist();
+  } catch (error) {
+    record.labels = before;
+    throw error;
+  }
   audit.note("label", record.name, { id, labels: changes });
   events.append({
     ...{ type: "sandbox.labelled", target: id, name: record.name, sandbox: id },

@@ -22,7 +22,7 @@ export async function pauseOrResume(
   if (!asked && request !== undefined) {
     // Before the machine hears of it: the next daemon finds the machine's state, and not who wanted it.
     noteChange(record, request);
-    await sandbox.persist();
+    await sandbox.persistSoon();
   }
   await sandbox.during(() => sandbox[verb]());
   audit.note(verb, record.name, { id });

@@ -28,7 +28,8 @@ export async function addForward(
     await sandbox.persist();
   } catch (error) {
     forgetChange(record, request);
-    await removeForward({ audit }, sandbox, keyOf(forward)).catch(() => {});
+    sandbox.forwards.close(keyOf(forward));
+    record.forwards = record.forwards.filter((one) => one !== forward);
     throw error;
   }
   audit.note("port", record.name, { id: sandbox.id, ...forward });
@@ -51,9 +52,15 @@ export async function removeForward(
         hint: `thaw port ${record.name}`,
       },
     );
-  sandbox.forwards.close(key);
+  const before = record.forwards;
   record.forwards = left;
-  await sandbox.persist();
+  try {
+    await sandbox.persist();
+  } catch (error) {
+    record.forwards = before;
+    throw error;
+  }
+  sandbox.forwards.close(key);
   audit.note("port rm", record.name, { id: sandbox.id, host: key });
 }
 

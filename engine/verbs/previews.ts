@@ -42,6 +42,12 @@ async function change(
       "conflict",
       `sandbox ${record.name} already has previews of ${MAX_GRANTS} ports, which is the limit`,
     );
+  const all = record.previews;
   record.previews = [...others, { ...{ port, publicUntil: null, linksSince: null }, ...before, ...changes }];
-  await sandbox.persist();
+  try {
+    await sandbox.persist();
+  } catch (error) {
+    record.previews = all;
+    throw error;
+  }
 }

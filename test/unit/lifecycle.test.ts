@@ -50,7 +50,7 @@ class Box implements Timed {
   stats(): Promise<{ cpuMs: number }> {
     return Promise.resolve({ cpuMs: this.cpuMs });
   }
-  persist(): Promise<void> {
+  persistSoon(): Promise<void> {
     this.persisted += 1;
     return Promise.resolve();
   }
