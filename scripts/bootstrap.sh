@@ -13,7 +13,7 @@ say() { printf ' \033[2m·\033[0m %s\n' "$*" >&2; }
 apt_packages=(debian-archive-keyring e2fsprogs mmdebstrap qemu-system-x86 qemu-utils skopeo util-linux xz-utils zstd)
 # Templates are built with the ranges of /etc/subuid by who is not root.
 [ "$(id -u)" -eq 0 ] || apt_packages+=(uidmap)
-test_packages=(busybox-static ca-certificates chromium docker-registry git openssh-client openssh-server procps tmux)
+test_packages=(busybox-static ca-certificates chromium docker-registry git openssh-client openssh-server procps strace tmux)
 rust_packages=(cargo-web rustc-web gcc libc6-dev)
 case "${1:-}" in
   --tests) apt_packages+=("${test_packages[@]}") ;;

@@ -37,7 +37,13 @@ export async function freeze(
       await snapshots.remove(frozen.snapshot.id);
       options.signal.throwIfAborted();
     }
-    await snapshots.tag(frozen.snapshot.id, tag);
+    try {
+      await snapshots.tag(frozen.snapshot.id, tag);
+    } catch (error) {
+      // Nobody knows it by another name.
+      await snapshots.remove(frozen.snapshot.id);
+      throw error;
+    }
     audit.note("freeze", sandbox.record.name, { snapshot: frozen.snapshot.id, tag });
     return frozen;
   });
