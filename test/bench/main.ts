@@ -25,6 +25,7 @@ import { measureNpm } from "./npm.ts";
 import { measureOci } from "./oci.ts";
 import { measureOutput } from "./output.ts";
 import { measurePageLoad, measurePageMany } from "./page-load.ts";
+import { measurePageTerminal } from "./page-terminal.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
 import { measurePool } from "./pool.ts";
 import { measureEvents, measureList } from "./records.ts";
@@ -57,7 +58,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   attach: measureAttach,
   "dashboard-start": measureDashboardStart,
   dashboard: [measureDashboardMany, measureDashboardIdle, measureDashboardAttach],
-  page: [measurePageLoad, measurePageMany],
+  page: [measurePageLoad, measurePageMany, measurePageTerminal],
   list: measureList,
   events: measureEvents,
   fork: measureFork,

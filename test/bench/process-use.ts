@@ -5,8 +5,8 @@ import { readFileSync } from "node:fs";
 const TICK_MS = 10;
 const MIB = 2 ** 20;
 
-/** Processor time since the process began. */
-export function cpuMsOf(pid: number): number {
+/** Processor time since the process began, or the thread: `PID/task/TID`. */
+export function cpuMsOf(pid: number | string): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   // the program's name may have spaces and brackets in it
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type BrowserContext, type Browser as Chromium, chromium, type Page } from "playwright-core";
 
-const PROGRAM = "/usr/bin/chromium";
+export const PROGRAM = "/usr/bin/chromium";
 /** For what never comes: longer than a busy host makes of anything that comes. */
 const DEADLINE_MS = 120_000;
 

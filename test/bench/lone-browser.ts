@@ -1,0 +1,87 @@
+/**
+ * Chromium that nobody drives while something is measured in it. Who drives a page gets each message of its WebSockets, too, as text: that
+ * costs the tab as much as what it does with them. Timers of hidden tabs are slow here, as they are for a person.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { chromium, type Page } from "playwright-core";
+import { PROGRAM } from "../helpers/browser.ts";
+import { cpuMsOf } from "./process-use.ts";
+
+const LISTENING = /^DevTools listening on (ws:.*)$/;
+
+export class LoneBrowser implements AsyncDisposable {
+  readonly #pid: number;
+  readonly #endpoint: string;
+  readonly #close: () => Promise<void>;
+
+  private constructor(pid: number, endpoint: string, close: () => Promise<void>) {
+    this.#pid = pid;
+    this.#endpoint = endpoint;
+    this.#close = close;
+  }
+
+  static async open(): Promise<LoneBrowser> {
+    const profile = mkdtempSync("/tmp/thaw-chromium-");
+    const args = ["--headless", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"];
+    const child = spawn(
+      PROGRAM,
+      [
+        ...args,
+        "--window-size=1280,900",
+        "--remote-debugging-port=0",
+        `--user-data-dir=${profile}`,
+        "about:blank",
+      ],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    const ended = once(child, "exit");
+    const close = async (): Promise<void> => {
+      child.kill();
+      await ended;
+      rmSync(profile, { recursive: true, force: true });
+    };
+    for await (const line of createInterface({ input: child.stderr })) {
+      const [, endpoint] = LISTENING.exec(line) ?? [];
+      if (endpoint === undefined) continue;
+      child.stderr.resume();
+      return new LoneBrowser(child.pid ?? 0, endpoint, close);
+    }
+    await close();
+    throw new Error("Chromium ended before it listened");
+  }
+
+  /** Drives its first page for as long as `work` takes. */
+  async drive<T>(work: (page: Page) => Promise<T>): Promise<T> {
+    const browser = await chromium.connectOverCDP(this.#endpoint);
+    try {
+      const page = browser.contexts()[0]?.pages()[0];
+      if (page === undefined) throw new Error("Chromium has no page");
+      return await work(page);
+    } finally {
+      await browser.close();
+    }
+  }
+
+  /** Processor time of its tabs' main threads. */
+  mainThreadMs(): number {
+    const renderers = descendantsOf(this.#pid).filter((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer"),
+    );
+    return renderers.reduce((sum, pid) => sum + cpuMsOf(`${pid}/task/${pid}`), 0);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#close();
+  }
+}
+
+function descendantsOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .split(" ")
+    .filter(Boolean)
+    .map(Number);
+  return children.flatMap((child) => [child, ...descendantsOf(child)]);
+}
