@@ -65,17 +65,29 @@ export class LoneBrowser implements AsyncDisposable {
     }
   }
 
-  /** Processor time of its tabs' main threads. */
+  /** Processor time of its tab. */
+  tabMs(): number {
+    return sumOf(this.#renderers(), cpuMsOf);
+  }
+
+  /** Processor time of what runs the tab's scripts. */
   mainThreadMs(): number {
-    const renderers = descendantsOf(this.#pid).filter((pid) =>
+    return sumOf(this.#renderers(), (pid) => cpuMsOf(`${pid}/task/${pid}`));
+  }
+
+  #renderers(): number[] {
+    return descendantsOf(this.#pid).filter((pid) =>
       readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer"),
     );
-    return renderers.reduce((sum, pid) => sum + cpuMsOf(`${pid}/task/${pid}`), 0);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#close();
   }
+}
+
+function sumOf(pids: readonly number[], of: (pid: number) => number): number {
+  return pids.reduce((sum, pid) => sum + of(pid), 0);
 }
 
 function descendantsOf(pid: number): number[] {

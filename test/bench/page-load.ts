@@ -1,10 +1,11 @@
 /** The page in a real browser: what its first load costs, a list of a thousand, and what it uses while nothing happens. */
 import { setTimeout as elapse } from "node:timers/promises";
-import type { CDPSession, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import type { Thaw } from "../../client/index.ts";
 import { filterSandboxes } from "../../web/views/sandboxes/rows.ts";
 import { Browser } from "../helpers/browser.ts";
 import { repeat, timed } from "./interleave.ts";
+import { LoneBrowser } from "./lone-browser.ts";
 import { cpuMsOf } from "./process-use.ts";
 import { openRecords } from "./records.ts";
 import { figure, type Row } from "./row.ts";
@@ -47,36 +48,34 @@ export async function measurePageLoad(world: World): Promise<Row[]> {
         ours: figure("ms", samples),
         target: { of: "ours", bound: "at most", value: 1_000 },
       },
-      ...(await measurePageIdle(world, browser)),
+      ...(await measurePageIdle(world)),
     ];
   } finally {
     await removeAll(client);
   }
 }
 
-async function measurePageIdle({ client, signal }: World, browser: Browser): Promise<Row[]> {
+async function measurePageIdle({ client, signal }: World): Promise<Row[]> {
+  await using browser = await LoneBrowser.open();
   await Promise.all(Array.from({ length: LIVE }, () => client.sandboxes.create({}, { signal })));
   const url = await linkTo(client);
-  const page = await browser.page();
-  await openSandboxes(page, url);
-  await page.getByRole("link", { name: (await client.sandboxes.list())[0]?.info.name ?? "" }).waitFor();
+  const name = (await client.sandboxes.list())[0]?.info.name ?? "";
+  await browser.drive(async (page) => {
+    await openSandboxes(page, url);
+    await page.getByRole("link", { name }).waitFor();
+  });
   await elapse(SETTLE_MS, undefined, { signal });
   const { pid } = await client.host.info({ signal });
-  const session = await page.context().newCDPSession(page);
-  await session.send("Performance.enable");
-  const before = [cpuMsOf(pid), await workMsOf(session)] as const;
+  const before = [cpuMsOf(pid), browser.tabMs()] as const;
   const start = performance.now();
   await elapse(WINDOW_MS, undefined, { signal });
   const elapsed = performance.now() - start;
-  const shareOf = (beforeMs: number, afterMs: number): number => ((afterMs - beforeMs) / elapsed) * 100;
-  const shares = [shareOf(before[0], cpuMsOf(pid)), shareOf(before[1], await workMsOf(session))] as const;
-  await page.context().close();
-  const target = { of: "ours", bound: "at most", value: 2 } as const;
-  const name = (of: string): string => `page idle, ${LIVE} live sandboxes: CPU of the ${of}`;
-  return [
-    { name: name("daemon"), ours: figure("%", [shares[0]]), target },
-    { name: name("tab"), ours: figure("%", [shares[1]]), target, note: "its main thread" },
-  ];
+  const shares = [cpuMsOf(pid) - before[0], browser.tabMs() - before[1]].map((ms) => (ms / elapsed) * 100);
+  return ["daemon", "tab"].map((of, index) => ({
+    name: `page idle, ${LIVE} live sandboxes: CPU of the ${of}`,
+    ours: figure("%", shares.slice(index, index + 1)),
+    target: { of: "ours", bound: "at most", value: 2 },
+  }));
 }
 
 /** Makes a frame that is long for certain. @returns whether it is noticed within 10 s */
@@ -150,10 +149,4 @@ async function loadedBytes(page: Page): Promise<number> {
       .filter(({ name }) => /\\.(js|css)$/.test(new URL(name).pathname))
       .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0)
   `);
-}
-
-/** For how long a page's main thread has worked since it was opened. */
-async function workMsOf(session: CDPSession): Promise<number> {
-  const { metrics } = await session.send("Performance.getMetrics");
-  return (metrics.find(({ name }) => name === "TaskDuration")?.value ?? Number.NaN) * 1000;
 }
