@@ -13,7 +13,7 @@ export const SANDBOX_STATES = [
 ] as const;
 export type SandboxState = (typeof SANDBOX_STATES)[number];
 
-export const ISOLATIONS = ["kvm", "emulated (jailed)", "emulated (not jailed)"] as const;
+export const ISOLATIONS = ["kvm", "gvisor", "emulated (jailed)", "emulated (not jailed)"] as const;
 export type Isolation = (typeof ISOLATIONS)[number];
 
 /** Ends of an exec that a capture can be asked for. `cancel`: its client gave up or went away. */

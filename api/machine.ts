@@ -23,7 +23,7 @@ export const isolation = z.enum(ISOLATIONS);
 export const machineNeeds = z.strictObject({
   runner: z.string(),
   build: z.string(),
-  accelerator: z.enum(["kvm", "tcg"]),
+  accelerator: z.enum(["kvm", "tcg", "systrap"]),
   machine: z.string(),
   cpu: z.string(),
   kernel: z.string(),

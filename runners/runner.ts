@@ -12,7 +12,7 @@ import type { Agent } from "./agent/agent.ts";
 import type { OpenOptions } from "./agent/session.ts";
 
 /** How strongly a machine is separated from its host. Shown wherever a sandbox is shown. */
-export type Isolation = "kvm" | "emulated (jailed)" | "emulated (not jailed)";
+export type Isolation = "kvm" | "gvisor" | "emulated (jailed)" | "emulated (not jailed)";
 
 /** One line of `thaw doctor`. `fatal` means that machines can't be made without it. */
 export interface Probe {
@@ -68,7 +68,7 @@ export interface MachineNeeds {
   runner: string;
   /** Exact build, e.g. "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)". */
   build: string;
-  accelerator: "kvm" | "tcg";
+  accelerator: "kvm" | "tcg" | "systrap";
   machine: string;
   cpu: string;
   kernel: string;

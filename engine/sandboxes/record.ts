@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { sandboxCache } from "../../api/cache.ts";
 import { SANDBOX_STATES } from "../../api/closed-lists.ts";
-import { execDefaults, machineNeeds, recordedResources } from "../../api/machine.ts";
+import { execDefaults, isolation, machineNeeds, recordedResources } from "../../api/machine.ts";
 import { networkPolicy } from "../../api/network.ts";
 import { forward } from "../../api/ports.ts";
 import { previewGrant } from "../../api/preview.ts";
@@ -16,7 +16,7 @@ const machineRecord = z.object({
   id: z.string(),
   runtimeDir: z.string(),
   stateDir: z.string(),
-  isolation: z.enum(["kvm", "emulated (jailed)", "emulated (not jailed)"]),
+  isolation,
   uid: z.int(),
   resources: recordedResources,
   needs: machineNeeds,

@@ -24,6 +24,8 @@ pub struct Config {
     pub is_init: bool,
     /// Apply identities rather than only say so.
     pub apply_identity: bool,
+    /// The kernel takes its clock and its random numbers from the host: neither can be set, and clones have neither in common.
+    pub host_clock: bool,
 }
 
 /// What a stream is bound to.
@@ -117,6 +119,17 @@ impl Agent {
         sys::set_nonblocking(fd.as_fd())?;
         self.poll.add(&fd, Token::Link)?;
         self.link = Link::new(fd, lasting);
+        self.work.push(Token::Link);
+        Ok(())
+    }
+
+    /// Serves a pair of pipes that outlive their hosts.
+    pub fn connect_pipes(&mut self, from_host: OwnedFd, to_host: OwnedFd) -> io::Result<()> {
+        for fd in [&from_host, &to_host] {
+            sys::set_nonblocking(fd.as_fd())?;
+            self.poll.add(fd, Token::Link)?;
+        }
+        self.link = Link::of_pipes(from_host, to_host);
         self.work.push(Token::Link);
         Ok(())
     }

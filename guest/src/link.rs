@@ -36,10 +36,12 @@ struct Output {
     waiting: usize,
 }
 
-/// A console port or a unix socket; or nothing, while no host is connected to the socket.
+/// A console port, a unix socket or a pair of pipes; or nothing, while no host is connected to the socket.
 #[derive(Default)]
 pub struct Link {
     fd: Option<OwnedFd>,
+    /// Where it is written to, when that is not `fd`.
+    output_fd: Option<OwnedFd>,
     /// A console port outlives its hosts: end of file means that none is there now.
     lasting: bool,
     pub input: Input,
@@ -52,6 +54,11 @@ impl Link {
     /// A link over a descriptor that does not block.
     pub fn new(fd: OwnedFd, lasting: bool) -> Self {
         Self { fd: Some(fd), lasting, readable: true, writable: true, ..Self::default() }
+    }
+
+    /// A link over two pipes that do not block.
+    pub fn of_pipes(from_host: OwnedFd, to_host: OwnedFd) -> Self {
+        Self { output_fd: Some(to_host), ..Self::new(from_host, true) }
     }
 
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -112,7 +119,7 @@ impl Link {
 
     /// Writes as much as the link takes. False when the host is gone for good.
     pub fn flush(&mut self) -> bool {
-        let Some(fd) = &self.fd else { return true };
+        let Some(fd) = self.output_fd.as_ref().or(self.fd.as_ref()) else { return true };
         let output = &mut self.output;
         while self.writable {
             let (result, length) = match output.pieces.front() {

@@ -3,7 +3,7 @@
  * addresses included, since QEMU restores device state by them and notices almost no difference.
  */
 import { createHash } from "node:crypto";
-import type { Resources } from "../runner.ts";
+import type { MachineNeeds, Resources } from "../runner.ts";
 
 /** Translated code of an emulated machine, at most. */
 export const TRANSLATION_MIB = 256;
@@ -22,7 +22,7 @@ export const BASE_NODE = "base";
 export interface MachineShape {
   /** Versioned, e.g. `pc-q35-7.2`: what lets a snapshot move between QEMU versions. */
   machine: string;
-  accelerator: "kvm" | "tcg";
+  accelerator: MachineNeeds["accelerator"];
   /** A named model, never `host` or `max`. */
   cpu: string;
   resources: Resources;

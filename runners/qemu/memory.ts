@@ -35,7 +35,7 @@ const VERSIONS = [
 ];
 
 /** No group, no figures: it is made with the first machine. */
-function groupUse(group: string): ReturnType<RunnerMemory["use"]> {
+export function groupUse(group: string): ReturnType<RunnerMemory["use"]> {
   for (const { root, used, limit, prefix, owned } of VERSIONS) {
     const stat = read(`${root}/${group}/memory.stat`);
     if (stat === null) continue;

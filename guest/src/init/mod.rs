@@ -11,9 +11,10 @@ mod wait;
 
 use crate::agent::{Agent, Config};
 use crate::network::{self, interface};
-use crate::{log, machine};
+use crate::{log, machine, sys};
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 
 /// Open files for the agent and what it starts. No process may have more than the kernel's `fs.nr_open`, which is 1,048,576.
@@ -46,13 +47,42 @@ fn boot() -> io::Result<()> {
     set_hostname();
     limit_open_files();
     let port = port::open("agent")?;
-    let mut agent = Agent::new(Config { is_init: true, apply_identity: true })?;
+    let mut agent = Agent::new(Config { is_init: true, apply_identity: true, host_clock: false })?;
     agent.set_up_network();
     if let Err(error) = network::name_resolver() {
         log::line(&format!("/etc/resolv.conf: {error}"));
     }
     agent.connect(port, true)?;
     log::line(&format!("serving, root {}", root.as_deref().unwrap_or("in memory")));
+    agent.run()
+}
+
+/// PID 1 of a container whose runtime has mounted everything: the host is at standard input and output, standard error is the console.
+pub fn run_contained() -> ExitCode {
+    match serve_stdio() {
+        Ok(()) => machine::power_off(),
+        Err(error) => {
+            log::line(&format!("the start failed: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_stdio() -> io::Result<()> {
+    // No program may inherit the host's pipes.
+    let [from_host, to_host] = [io::stdin().as_fd(), io::stdout().as_fd()].map(sys::duplicate);
+    let null = sys::open(b"/dev/null", libc::O_RDWR, 0)?;
+    for number in 0..2 {
+        // SAFETY: plain numbers; dup2 leaves close-on-exec off.
+        unsafe { libc::dup2(null.as_raw_fd(), number) };
+    }
+    room::furnish_root();
+    interface::raise_loopback();
+    set_hostname();
+    limit_open_files();
+    let mut agent = Agent::new(Config { is_init: true, apply_identity: true, host_clock: true })?;
+    agent.connect_pipes(from_host?, to_host?)?;
+    log::line("serving standard input and output");
     agent.run()
 }
 

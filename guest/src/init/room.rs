@@ -47,6 +47,19 @@ pub fn furnish() {
     let limit = libc::rlimit { rlim_cur: PROCESSES, rlim_max: PROCESSES };
     // SAFETY: the limit lives for the call.
     unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &limit) };
+    furnish_root();
+    make("/dev/net", 0o755);
+    let loops = (0..LOOP_DEVICES).map(|n| (format!("/dev/loop{n}"), libc::S_IFBLK | 0o600, LOOP_MAJOR, n));
+    let devices = DEVICES.map(|(path, mode, major, minor)| (path.to_string(), mode, major, minor));
+    for (path, mode, major, minor) in devices.into_iter().chain(loops) {
+        if let Err(error) = device(&path, mode, libc::makedev(major, minor)) {
+            log::line(&format!("{path}: {error}"));
+        }
+    }
+}
+
+/// Folders and files that programs expect, and that an image may lack.
+pub fn furnish_root() {
     make("/run/lock", 0o1777);
     make("/run/user", 0o755);
     // An image that has them keeps its own.
@@ -55,14 +68,6 @@ pub fn furnish() {
         let _ = symlink(ZONE, "/etc/localtime");
     } else {
         let _ = fs::File::create_new("/etc/localtime").and_then(|mut file| file.write_all(UTC));
-    }
-    make("/dev/net", 0o755);
-    let loops = (0..LOOP_DEVICES).map(|n| (format!("/dev/loop{n}"), libc::S_IFBLK | 0o600, LOOP_MAJOR, n));
-    let devices = DEVICES.map(|(path, mode, major, minor)| (path.to_string(), mode, major, minor));
-    for (path, mode, major, minor) in devices.into_iter().chain(loops) {
-        if let Err(error) = device(&path, mode, libc::makedev(major, minor)) {
-            log::line(&format!("{path}: {error}"));
-        }
     }
 }
 

@@ -1,0 +1,24 @@
+/** Takes up a machine that another process started, through its keeper. */
+import { hostBoot } from "../qemu/host-boot.ts";
+import { Keeper, type KeeperStatus } from "../qemu/keeper.ts";
+import { type MachineEnd, type MachineRecord, RunnerError } from "../runner.ts";
+import type { Context } from "./context.ts";
+import { endOf } from "./ends.ts";
+import { GvisorMachine } from "./machine.ts";
+
+/** Rejects with `machine-gone` and how it ended, or with `unresponsive`. */
+export async function adopt(context: Context, record: MachineRecord): Promise<GvisorMachine> {
+  const keeper = new Keeper(context.tools, record);
+  const status = await keeper.status();
+  if (status?.end !== null) throw gone(record, status ?? (await keeper.recordedEnd()));
+  return new GvisorMachine(context, record, keeper);
+}
+
+function gone(record: MachineRecord, status: KeeperStatus | undefined): RunnerError {
+  const restarted = record.hostBoot !== undefined && record.hostBoot !== hostBoot();
+  const end: MachineEnd = restarted
+    ? { kind: "exited", detail: "the host was restarted" }
+    : endOf(status, record);
+  const detail = "detail" in end ? end.detail : end.kind;
+  return new RunnerError("machine-gone", `machine ${record.id} has ended: ${detail}`, { end });
+}

@@ -1,0 +1,118 @@
+/** Starts a machine's sandbox beneath a keeper. */
+import { closeSync, constants, openSync } from "node:fs";
+import { lstat, rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { paced } from "../../host/pace.ts";
+import { hostBoot } from "../qemu/host-boot.ts";
+import { Keeper, startKeeper } from "../qemu/keeper.ts";
+import { type MachineNeeds, type MachinePlace, type MachineRecord, type Resources, RunnerError } from "../runner.ts";
+import { onPipes, runscOptions } from "./bundle.ts";
+import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
+import { GvisorMachine } from "./machine.ts";
+import { makeFiles, removeFiles } from "./place.ts";
+import { Runsc, stateRoot } from "./runsc.ts";
+import { unpackCheckpoint } from "./checkpoint.ts";
+
+const MIB = 2 ** 20;
+/** The sandbox's own kernel and its tables, beside the guest's memory and files. */
+export const OVERHEAD_MIB = 160;
+/** Threads on the host: each of the guest has some, in the sandbox and in its stubs. */
+const PROCESSES = 16_384;
+/** No file of the sandbox's is longer. Its memory is one, with holes. */
+const FILE_BYTES = 2 ** 43;
+const START_TIMEOUT_MS = 30_000;
+const POLL_MS = 10;
+
+export interface StartOptions extends MachinePlace {
+  resources: Resources;
+  needs: MachineNeeds;
+  /** The root image. */
+  root: string;
+  /** The checkpoint to go on from; absent: a cold boot. */
+  from?: { memory: string; state: string } | undefined;
+  background?: boolean | undefined;
+}
+
+/** Resolves when the machine runs. On rejection nothing is left. */
+export async function start(context: Context, options: StartOptions, signal?: AbortSignal): Promise<GvisorMachine> {
+  const { id, stateDir, resources, needs } = options;
+  const runtimeDir = runtimeDirOf(context, options);
+  const within = signal ?? new AbortController().signal;
+  const keeper = new Keeper(context.tools, { id, runtimeDir });
+  await refuseTwin(keeper, { id, runtimeDir });
+  const { path } = await context.facts();
+  try {
+    const files = await makeFiles({ stateDir }, options.root);
+    const how = ["--bundle", files.bundle];
+    if (options.from !== undefined) {
+      await unpackCheckpoint(options.from, files.image);
+      how.push("--image-path", files.image);
+    }
+    const verb = options.from === undefined ? "run" : "restore";
+    const command = [path, ...runscOptions(stateRoot({ runtimeDir })), verb, ...how, id];
+    // Open both ways: so opening waits for nobody, and neither end ever sees the other one gone.
+    const pipes = [files.toAgent, files.fromAgent].map((pipe) =>
+      openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW),
+    );
+    try {
+      const { uid } = await startKeeper(
+        context.tools,
+        {
+          ...{ id, dir: runtimeDir, cgroup: context.tools.cgroup, inherit: pipes },
+          ...{ jailed: false, kvm: false, bindings: [], own: [] },
+          limits: {
+            memoryBytes: (resources.memoryMib + OVERHEAD_MIB) * MIB,
+            ...{ processes: PROCESSES, cpus: resources.cpus, fileBytes: FILE_BYTES, background: options.background },
+          },
+          command: onPipes(command),
+        },
+        within,
+      );
+      const record: MachineRecord = {
+        ...{ runner: RUNNER_NAME, id, runtimeDir, stateDir, isolation: "gvisor", uid, resources, needs },
+        ...{ imported: false, hostBoot: hostBoot() },
+      };
+      await untilRunning(context, keeper, record, within);
+      await rm(files.image, { recursive: true, force: true });
+      return new GvisorMachine(context, record, keeper);
+    } finally {
+      for (const pipe of pipes) closeSync(pipe);
+    }
+  } catch (error) {
+    await keeper.end();
+    await removeFiles({ stateDir });
+    throw error;
+  }
+}
+
+async function refuseTwin(keeper: Keeper, { id, runtimeDir }: { id: string; runtimeDir: string }): Promise<void> {
+  if ((await lstat(runtimeDir).catch(() => undefined)) === undefined) return;
+  const status = await keeper.status();
+  if (status?.end === null)
+    throw new RunnerError("start-failed", `a machine ${id} is running; machines have ids of their own`);
+  if (status !== undefined) await keeper.end();
+  await rm(runtimeDir, { recursive: true, force: true });
+}
+
+/** runsc tells nobody when it has restored a machine, so it is asked. */
+async function untilRunning(
+  context: Context,
+  keeper: Keeper,
+  record: MachineRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const runsc = new Runsc(context, record);
+  const deadline = performance.now() + paced(START_TIMEOUT_MS);
+  for (;;) {
+    signal.throwIfAborted();
+    if ((await runsc.status()) === "running") return;
+    const status = await keeper.status();
+    if (status?.end !== null) {
+      const said = status?.stderr.trim() || "no message";
+      throw new RunnerError("start-failed", `gVisor did not start machine ${record.id}: ${said}`);
+    }
+    if (performance.now() > deadline)
+      throw new RunnerError("timeout", `gVisor did not start machine ${record.id} in time`);
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
