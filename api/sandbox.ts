@@ -2,7 +2,7 @@ import { z } from "zod";
 import { cacheRequest, sandboxCache } from "./cache.ts";
 import { networkModes, SANDBOX_STATES } from "./closed-lists.ts";
 import { exec } from "./exec.ts";
-import { isolation, resources } from "./machine.ts";
+import { isolation, resources, runnerName } from "./machine.ts";
 import { networkRequest } from "./network.ts";
 import { listEnd } from "./page.ts";
 import { forward, forwardRequest } from "./ports.ts";
@@ -65,6 +65,8 @@ export const source = z
     recipe: z.string().max(262_144).optional(),
     /** Files that the recipe places in its machine, by path. */
     files: templateFiles.optional(),
+    /** Makes the machine: `qemu` or `gvisor`. Default: the template's, else the host's. */
+    runner: runnerName.optional(),
     /** A tag or id; never built. */
     snapshot: reference.optional(),
     /** A capture's id, or `latest`: replayed, without network and secrets. */

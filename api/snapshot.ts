@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { removal } from "./host.ts";
-import { execDefaults, machineNeeds, resources } from "./machine.ts";
+import { execDefaults, machineNeeds, resources, runnerName } from "./machine.ts";
 import { listEnd } from "./page.ts";
 import { templateFiles } from "./template-files.ts";
 import { tag } from "./text.ts";
@@ -102,6 +102,8 @@ export const buildRequest = z
     recipe: recipeText.optional(),
     /** Files that the recipe places in its machine, by path. */
     files: templateFiles.optional(),
+    /** Builds for this runner: `qemu` or `gvisor`. Default: the template's, else the host's. */
+    runner: runnerName.optional(),
     /** Builds again, and every step of it. */
     force: z.boolean().default(false),
     /** Asks the mirror or the registry whether anything is outdated, and then builds that anew. */

@@ -17,7 +17,9 @@ import { defined } from "../api/defined.ts";
 import { Engine } from "../engine/engine.ts";
 import { measurePace, paced, setPace } from "../host/pace.ts";
 import { HOST_UNIT, userUnit } from "../host/systemd-units.ts";
+import { createGvisorRunner } from "../runners/gvisor/runner.ts";
 import { createQemuRunner } from "../runners/qemu/runner.ts";
+import { Runners } from "../runners/runners.ts";
 import { innerApi } from "./access/inner-api.ts";
 import { apiListener } from "./access/listener.ts";
 import { PageAddress } from "./access/page-address.ts";
@@ -66,25 +68,27 @@ const version: Version = JSON.parse(readFileSync(join(installed, "version.json")
 const runtimeRoot = dirname(socket);
 mkdirSync(runtimeRoot, { recursive: true, mode: 0o711 });
 const jail = process.env.THAW_JAIL;
+const agentPath = join(installed, "agent", "thaw-agent");
 
 const engine = await Engine.open({
   homePath: home,
   templatesDir: join(installed, "templates"),
-  agentPath: join(installed, "agent", "thaw-agent"),
+  agentPath,
   scanPath: join(installed, "scan.mjs"),
   hostSockets: {
     // Its clients are other users, and it is root: it opens nothing that they name.
     refused: group === undefined ? null : "a daemon that several users share creates no sockets for them",
     ownFolders: [home, runtimeRoot].map((folder) => realpathSync(folder)),
   },
-  runner: createQemuRunner({
-    home,
-    agentPath: join(installed, "agent", "thaw-agent"),
-    sealPath: join(installed, "agent", "thaw-seal"),
-    runtimeRoot,
-    ...(jail === "off" || jail === "required" ? { jail } : {}),
-    unjailedImports: process.env.THAW_UNJAILED_IMPORTS === "1",
-  }),
+  runner: new Runners([
+    createQemuRunner({
+      ...{ home, agentPath, runtimeRoot },
+      sealPath: join(installed, "agent", "thaw-seal"),
+      ...(jail === "off" || jail === "required" ? { jail } : {}),
+      unjailedImports: process.env.THAW_UNJAILED_IMPORTS === "1",
+    }),
+    createGvisorRunner({ home, agentPath, runtimeRoot, keeperPath: join(installed, "agent", "thaw-keeper") }),
+  ]),
 }).catch((error: Error & { hint?: string; details?: string[] }) =>
   fail([error.message, ...(error.details ?? []), ...(error.hint ? [`hint: ${error.hint}`] : [])].join("\n")),
 );

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import type { EventDetails } from "../api/event.ts";
 import type { Outline } from "../api/travel.ts";
-import type { Runner } from "../runners/runner.ts";
+import type { Runners } from "../runners/runners.ts";
 import { asEngineError } from "./as-engine-error.ts";
 import type { Audit } from "./audit.ts";
 import { type CacheRemoval, Caches } from "./caches/caches.ts";
@@ -53,7 +53,7 @@ interface OutlineFigures {
 
 export interface ArchiveContext {
   home: Home;
-  runner: Runner;
+  runner: Runners;
   /** The bundle of the process that scans for secrets. */
   scanPath: string;
   room: Room;

@@ -9,6 +9,7 @@ import type { Forward, ForwardRequest, PortsState } from "../api/ports.ts";
 import { sha256 } from "../durable/digest.ts";
 import { currentPace, measurePace, setPace } from "../host/pace.ts";
 import type { Probe, Runner } from "../runners/runner.ts";
+import type { Runners } from "../runners/runners.ts";
 import type { Admission } from "./admission.ts";
 import { Archive } from "./archive.ts";
 import { Audit } from "./audit.ts";
@@ -78,7 +79,7 @@ const KEPT_LOGS_MIB = { sandbox: 256, host: 8192 };
 
 export interface EngineOptions {
   homePath: string;
-  runner: Runner;
+  runner: Runners;
   /** Folder of the shipped templates. */
   templatesDir: string;
   agentPath: string;

@@ -1,5 +1,5 @@
 /** The parts of an engine, as its verbs use them. */
-import type { Runner } from "../runners/runner.ts";
+import type { Runners } from "../runners/runners.ts";
 import type { Admission } from "./admission.ts";
 import type { Archive } from "./archive.ts";
 import type { Audit } from "./audit.ts";
@@ -28,7 +28,7 @@ export interface Parts {
   readonly hostSockets: HostSocketRules;
   readonly config: HostConfig;
   readonly clock: Clock;
-  readonly runner: Runner;
+  readonly runner: Runners;
   readonly registry: SandboxRegistry;
   readonly snapshots: SnapshotStore;
   readonly sources: Sources;

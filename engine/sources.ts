@@ -2,12 +2,14 @@
 import { join } from "node:path";
 import type { z } from "zod";
 import { CACHE_ROOM_MIB } from "../api/machine.ts";
+import type { Runner } from "../runners/runner.ts";
+import type { Runners } from "../runners/runners.ts";
 import type { templateFiles } from "../api/template-files.ts";
 import { sha256 } from "../durable/digest.ts";
 import { SingleFlight } from "./concurrency.ts";
 import { EngineError } from "./errors.ts";
 import { type OnProgress, type Progress, phase } from "./progress.ts";
-import { isFrozenLive } from "./snapshots/manifest.ts";
+import { isFrozenLive, type Manifest } from "./snapshots/manifest.ts";
 import type { StoredSnapshot } from "./snapshots/store.ts";
 import { buildFromDisk, buildTemplate, buildVariant } from "./templates/build.ts";
 import type { BuildContext } from "./templates/build-chain.ts";
@@ -21,6 +23,8 @@ export interface SourceRequest {
   /** Files that the recipe places, by path. */
   files?: z.infer<typeof templateFiles> | undefined;
   snapshot?: string | undefined;
+  /** Makes the machine. Absent: the recipe's; without one, the host's default. */
+  runner?: string | undefined;
   /** A capture, to be replayed. */
   capture?: string | undefined;
   level?: "memory" | "disk" | undefined;
@@ -55,8 +59,30 @@ export class Sources {
   }
 
   async recipe(source: SourceRequest): Promise<Recipe> {
-    if (source.recipe !== undefined) return parseRecipe(source.recipe, "template.yaml", source.files);
-    return shippedRecipe(this.#templatesDir, source.template ?? DEFAULT_TEMPLATE);
+    const recipe =
+      source.recipe === undefined
+        ? await shippedRecipe(this.#templatesDir, source.template ?? DEFAULT_TEMPLATE)
+        : parseRecipe(source.recipe, "template.yaml", source.files);
+    const { runner } = this.#context;
+    const { name } = runner.of(source.runner ?? recipe.runner ?? runner.name);
+    // What another runner makes of the same recipe has a tag of its own.
+    return { ...recipe, runner: name, ...(name === runner.names[0] ? {} : { tag: `${tagOf(recipe)}-${name}` }) };
+  }
+
+  /** The runner that a sandbox of this source has. Throws `usage` when another one was asked for. */
+  async runnerOf(source: SourceRequest, capture: () => Promise<Pick<Manifest, "needs">>): Promise<Runner> {
+    const { runner, store } = this.#context;
+    if (source.snapshot === undefined && source.capture === undefined)
+      return runner.of((await this.recipe(source)).runner ?? runner.name);
+    const { needs } =
+      source.capture === undefined ? (await store.get(source.snapshot ?? "")).manifest : await capture();
+    if (source.runner !== undefined && source.runner !== needs.runner)
+      throw new EngineError(
+        "usage",
+        `${source.snapshot ?? source.capture} was made by runner ${needs.runner}: runner ${source.runner} can't thaw it`,
+        { hint: "leave --runner out" },
+      );
+    return runner.of(needs.runner);
   }
 
   /** The snapshot of a recipe when there is one that this host can thaw. */
@@ -84,8 +110,9 @@ export class Sources {
   ): Promise<StoredSnapshot> {
     const key = this.#key(recipe);
     const present = options.force && !options.refresh ? null : await this.built(recipe);
+    const form = this.#runners(recipe).rootDisk;
     const outdated = options.refresh
-      ? await findOutdated(this.#context.home, { recipe, present }, options)
+      ? await findOutdated(this.#context.home, { recipe, present, form }, options)
       : { built: false, root: false };
     const force = options.force === true || outdated.built;
     if (present && !force) {
@@ -99,8 +126,9 @@ export class Sources {
       { onEvent: options.onProgress, signal: options.signal },
       async (onProgress, signal) => {
         const { request } = options;
-        const host = this.#host();
-        const built = await buildTemplate(this.#context, recipe, {
+        const host = this.#host(recipe);
+        const context = { ...this.#context, runner: this.#runners(recipe) };
+        const built = await buildTemplate(context, recipe, {
           ...{ key, host, onProgress, signal, request, force, renew },
         });
         await this.#context.store.tag(built.id, tagOf(recipe));
@@ -151,6 +179,7 @@ export class Sources {
         { hint: "leave --cpus and --memory out" },
       );
     }
+    this.#needDisk(snapshot, "be booted with other resources");
     const key = `${snapshot.id} ${resources.cpus} ${resources.memoryMib}`;
     return this.#builds.join(
       key,
@@ -166,6 +195,7 @@ export class Sources {
     const { store } = this.#context;
     const known = await store.find(({ bootedFrom }) => bootedFrom === snapshot.id);
     if (known && (await this.incompatible(known)).length === 0) return known;
+    this.#needDisk(snapshot, `be thawed here: ${reasons.join("; ")}; and its disk can't be booted`);
     const { resources, defaults, needs } = snapshot.manifest;
     const { dir, layers = [] } = await store.checkForThaw(snapshot);
     const disks = ["disk.qcow2", ...layers].map((name) => join(dir, name));
@@ -186,14 +216,28 @@ export class Sources {
   }
 
   #key(recipe: Recipe): string {
-    const { description: _description, tag: _tag, sandboxes: _sandboxes, sent, ...rest } = recipe;
+    const { description: _description, tag: _tag, sandboxes: _sandboxes, runner: _runner, ...others } = recipe;
+    const { sent, ...rest } = others;
     const matters = { ...rest, sent: sent.map(({ data: _data, ...file }) => file) };
-    return sha256(JSON.stringify([matters, ...this.#host()])).slice(0, 16);
+    return sha256(JSON.stringify([matters, ...this.#host(recipe)])).slice(0, 16);
   }
 
   /** What makes machines here: machines that another version made are made again. */
-  #host(): string[] {
-    return [this.#agentDigest, this.#context.runner.name, DISK_FORM];
+  #host(recipe: Recipe): string[] {
+    return [this.#agentDigest, this.#runners(recipe).name, DISK_FORM];
+  }
+
+  #runners({ runner }: Recipe): Runners {
+    return runner === undefined ? this.#context.runner : this.#context.runner.choose(runner);
+  }
+
+  /** Throws `unsupported` when the snapshot is of a runner whose disks do not have all that was written. */
+  #needDisk({ id, manifest: { needs } }: StoredSnapshot, what: string): void {
+    const { runner } = this.#context;
+    if (runner.names.includes(needs.runner) && runner.of(needs.runner).capabilities.ownDisk) return;
+    throw new EngineError("unsupported", `snapshot ${id} of runner ${needs.runner} can't ${what}`, {
+      hint: "set cpus and memory in the template's resources, or use another runner (--runner)",
+    });
   }
 }
 

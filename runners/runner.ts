@@ -33,6 +33,21 @@ export interface Capabilities {
   pty: boolean;
   /** A machine tells when its disk has grown (`watchDiskGrowth`). */
   diskGrowth: boolean;
+  /** What a machine writes is on a disk of its own: without its memory, the disk can be booted and its files can be read. */
+  ownDisk: boolean;
+  /** Cached folders (`formatCache`, `saveCache`). */
+  caches: boolean;
+  /** Connections out of a machine. */
+  egress: boolean;
+}
+
+/** How a tree of files becomes the disk that machines boot from, where that is not an ext4 file system in a qcow2 file. */
+export interface RootDisk {
+  /** What the disk depends on beside the tree: another value stands for another disk. */
+  key(): Promise<string>;
+  /** Makes the file `image`. It runs with the rights of the tree's owners; nothing that is in the tree may be run or followed. */
+  argv(of: { tree: string; image: string }): [string, ...string[]];
+  debianPackage: string;
 }
 
 /** What a runner takes of its host's memory. Answers without asking a machine. */
@@ -326,6 +341,7 @@ export interface DiskWriting {
 export interface Runner {
   readonly name: string;
   readonly capabilities: Capabilities;
+  readonly rootDisk: RootDisk | null;
   readonly memory: RunnerMemory;
   /** From the next boot on. What was proven with other settings is proven again. */
   configure(settings: RunnerSettings): void;

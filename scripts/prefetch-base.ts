@@ -17,10 +17,10 @@ if (autostart !== false) {
   const home = openHome(root);
   const suite = suiteOf(recipe);
   const sources = () => packageSources(suite, signal);
-  const dir = await rootfsDir(home, recipe);
+  const dir = await rootfsDir(home, recipe, null);
   const isMade = (await checkListed(dir)) === "whole";
   await Promise.all([
     findKernel({ kernelsDir: home.kernels, suite, sources, signal }),
-    isMade ? undefined : makeRootfs(home, recipe, { dir, signal }),
+    isMade ? undefined : makeRootfs(home, recipe, { dir, form: null, signal }),
   ]);
 }

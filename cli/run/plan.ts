@@ -38,7 +38,7 @@ export interface RunPlan {
 
 /** What the flags say, and only that. @throws ThawError `usage` when a template's file can't be read. */
 async function readSettings(flags: RunFlags): Promise<RunSettings> {
-  const hasSource = flags.template !== undefined || flags.snapshot !== undefined;
+  const hasSource = [flags.template, flags.snapshot, flags.runner].some((flag) => flag !== undefined);
   return {
     ...(hasSource ? { source: await readSource(flags) } : {}),
     ...readTimers(flags),

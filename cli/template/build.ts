@@ -1,3 +1,4 @@
+import { defined } from "../../api/defined.ts";
 import { readTemplate } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { abortOnSignals } from "../exec-io/signals.ts";
@@ -8,6 +9,7 @@ import { createReporter } from "../progress/reporter.ts";
 export interface BuildFlags {
   /** The project file. */
   file?: string;
+  runner?: string;
   force?: boolean;
   refresh?: boolean;
   watch?: boolean;
@@ -17,8 +19,8 @@ export interface BuildFlags {
 
 /** `thaw template build`: prints the snapshot's tag, or its id when it has none. */
 export async function build(template: string, flags: BuildFlags): Promise<void> {
-  const { file, force = false, refresh = false } = flags;
-  const request = { ...(await readTemplate(template, { file })), force, refresh };
+  const { file, runner, force = false, refresh = false } = flags;
+  const request = { ...(await readTemplate(template, { file })), ...defined({ runner }), force, refresh };
   await withClient(async (client) => {
     using reporter = createReporter(flags);
     using interrupt = abortOnSignals();

@@ -1,5 +1,6 @@
 import { Option } from "commander";
 import { projectFileOption } from "../arguments/project-file.ts";
+import { runnerOption } from "../arguments/source.ts";
 import { addListingFlags } from "../format/listing.ts";
 import { addQuietFlag } from "../progress/quiet.ts";
 import type { Define } from "../verbs.ts";
@@ -31,6 +32,7 @@ export const define: Define = (command, exit) => {
         "the name of a template in the project file or of a shipped one, the path of a template.yaml or its folder, or https://HOST/OWNER/REPO//PATH@COMMIT",
       )
       .addOption(projectFileOption())
+      .addOption(runnerOption())
       .option("--force", "build again, every step")
       .addOption(
         new Option(

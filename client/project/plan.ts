@@ -47,6 +47,16 @@ async function readSource(project: Project, run: ProjectFile["defaults"]): Promi
   return (await findProjectTemplate(project, run.template)) ?? { template: run.template };
 }
 
+/** Of what was asked for beyond the project file, a runner alone leaves the file's source as it is. */
+async function withRunner(
+  over: RunSettings["source"],
+  own: () => Promise<RunSettings["source"]>,
+): Promise<RunSettings["source"]> {
+  if (over === undefined) return own();
+  const { runner, ...named } = over;
+  return Object.keys(named).length > 0 ? over : given({ ...(await own()), runner });
+}
+
 /** The caller's own values of the variables that are passed on. */
 function passed(names: readonly string[], environment: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(
@@ -107,7 +117,7 @@ export async function planProjectRun(
   const env = { ...run.env, ...passed([...(run.pass ?? []), ...(run.mask ?? [])], environment) };
   const mask = run.mask?.filter((name) => name in env || name in (over.env ?? {})) ?? [];
   const settings = given<RunSettings>({
-    source: over.source ?? (await readSource(project, run)),
+    source: await withRunner(over.source, () => readSource(project, run)),
     name: run.name,
     labels: run.labels,
     network: networkOf(run.network),

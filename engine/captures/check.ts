@@ -1,6 +1,6 @@
 /** What can be made of a capture on this host, from its manifest alone: memory, disk or files, and why not. */
 import type { ReplayLevel } from "../../api/closed-lists.ts";
-import type { Runner } from "../../runners/runner.ts";
+import type { Runners } from "../../runners/runners.ts";
 import type { SnapshotStore } from "../snapshots/store.ts";
 import type { CaptureManifest } from "./case-file.ts";
 
@@ -21,7 +21,7 @@ export interface CaptureCheck {
 
 export interface CheckContext {
   store: SnapshotStore;
-  runner: Runner;
+  runner: Runners;
   /** Throws with the figures when this host never has room for a machine of that size. */
   needRoom(memoryMib: number, cpus: number): void;
 }
@@ -56,6 +56,8 @@ export async function checkCapture(
   );
   const panicked = manifest.resumes ? [] : ["its kernel panicked, so its memory can't be resumed"];
   const leftOut = memory === "none" ? [LEFT_OUT] : [];
+  const ownDisk = runner.names.includes(needs.runner) && runner.of(needs.runner).capabilities.ownDisk;
+  const noDisk = ownDisk ? [] : [`runner ${needs.runner} keeps what a machine writes in its memory`];
   const verdict = (level: ReplayLevel, reasons: string[]): LevelVerdict => ({
     level,
     ok: reasons.length === 0,
@@ -63,8 +65,8 @@ export async function checkCapture(
   });
   const verdicts = [
     verdict("memory", [...missing, ...panicked, ...leftOut, ...unlike, ...room]),
-    verdict("disk", [...missing, ...room]),
-    verdict("files", missing),
+    verdict("disk", [...missing, ...noDisk, ...room]),
+    verdict("files", [...missing, ...noDisk]),
   ];
   return { levels: verdicts, best: verdicts.find(({ ok }) => ok)?.level ?? null };
 }

@@ -30,7 +30,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   }
   if (read.state === "absent") return () => clearSandbox(parts, id);
   const record = read.value;
-  const sandbox = new Sandbox(dir, record, runner, {
+  const sandbox = new Sandbox(dir, record, runner.names.includes(record.runner) ? runner.of(record.runner) : runner, {
     capturer: captures,
     hostNetwork: hostNetwork(parts.config),
     hostSockets: parts.hostSockets,

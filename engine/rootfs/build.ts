@@ -1,6 +1,7 @@
 /** Makes a root disk of a Debian suite and packages, from the host's mirrors, without a container or a daemon. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { RootDisk } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import { debootstrapArgv, namespacedArgv } from "./argv.ts";
 import { removeTree, writeDisk } from "./disk.ts";
@@ -15,7 +16,9 @@ export interface BuildRootfsOptions {
   suite: string;
   /** Debian packages beyond the minimal base. */
   packages: readonly string[];
-  /** qcow2 file to make; its folder must exist and gets scratch files while this runs. */
+  /** Form of the disk, as of {@link WriteDiskOptions}. */
+  form: RootDisk | null;
+  /** File to make; its folder must exist and gets scratch files while this runs. */
   outputDisk: string;
   /** Virtual size of the disk. */
   diskMib: number;
@@ -31,7 +34,7 @@ export interface BuildRootfsOptions {
  * `no-space`, `build-failed` (the tools' last lines in `details`), `timeout` or the signal's reason; nothing is left behind then.
  */
 export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
-  const { suite, packages, outputDisk, diskMib, signal } = options;
+  const { suite, packages, form, outputDisk, diskMib, signal } = options;
   checkNames(suite, packages);
   const asRoot = process.getuid?.() === 0;
   const wrap = (command: readonly string[]): [string, ...string[]] => namespacedArgv(asRoot, command);
@@ -54,7 +57,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<void> {
     );
     await options.onNotes?.(scratch);
     options.onProgress?.("writing the disk");
-    await writeDisk({ tree, image: join(scratch, "disk.raw"), outputDisk, diskMib, asRoot, signal });
+    await writeDisk({ tree, form, image: join(scratch, "disk.raw"), outputDisk, diskMib, asRoot, signal });
   } catch (error) {
     await rm(outputDisk, { force: true });
     throw error;

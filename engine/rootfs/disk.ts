@@ -1,6 +1,7 @@
 /** From a tree to a root disk. */
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { RootDisk } from "../../runners/runner.ts";
 import { mkfsArgv, namespacedArgv } from "./argv.ts";
 import { runStep } from "./run.ts";
 
@@ -8,9 +9,11 @@ const DISK_TIMEOUT_MS = 5 * 60_000;
 
 export interface WriteDiskOptions {
   tree: string;
+  /** Its form; null: an ext4 file system in a qcow2 file. */
+  form: RootDisk | null;
   /** Scratch file. */
   image: string;
-  /** qcow2 file to make. */
+  /** File to make. */
   outputDisk: string;
   diskMib: number;
   asRoot: boolean;
@@ -19,8 +22,13 @@ export interface WriteDiskOptions {
 
 /** Rejects as {@link runStep} does. */
 export async function writeDisk(options: WriteDiskOptions): Promise<void> {
-  const { tree, image, outputDisk, diskMib, asRoot, signal } = options;
+  const { tree, form, image, outputDisk, diskMib, asRoot, signal } = options;
   const step = { timeoutMs: DISK_TIMEOUT_MS, signal };
+  if (form !== null) {
+    const command = namespacedArgv(asRoot, form.argv({ tree, image: outputDisk }));
+    await runStep(command, { ...step, debianPackage: form.debianPackage });
+    return;
+  }
   await writeFile(image, "");
   const mkfs = namespacedArgv(asRoot, ["mke2fs", ...mkfsArgv({ tree, image, diskMib })]);
   await runStep(mkfs, { ...step, debianPackage: "e2fsprogs" });

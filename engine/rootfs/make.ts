@@ -3,6 +3,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { sha256 } from "../../durable/digest.ts";
 import { publishListed } from "../../durable/inventory.ts";
+import type { RootDisk } from "../../runners/runner.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
 import { readDpkgQuery, writePackages } from "../packages/installed.ts";
@@ -21,8 +22,12 @@ export function suiteOf({ from }: Pick<Recipe, "from">): string {
 }
 
 /** The folder where this recipe's root file system is, or will be: of those that were made at different times, the newest. */
-export async function rootfsDir({ rootfs }: Pick<Home, "rootfs">, recipe: RootfsRecipe): Promise<string> {
-  const ingredients = [suiteOf(recipe), packagesOf(recipe), recipe.resources.disk];
+export async function rootfsDir(
+  { rootfs }: Pick<Home, "rootfs">,
+  recipe: RootfsRecipe,
+  form: RootDisk | null,
+): Promise<string> {
+  const ingredients = [suiteOf(recipe), packagesOf(recipe), recipe.resources.disk, ...(await keyOf(form))];
   const key = sha256(JSON.stringify(ingredients)).slice(0, 16);
   const made = generations(await readdir(rootfs)).filter((one) => one.key === key);
   return join(rootfs, made.at(-1)?.name ?? key);
@@ -48,13 +53,13 @@ export function generations(names: readonly string[]): { name: string; key: stri
 export async function makeRootfs(
   home: Pick<Home, "rootfs" | "packages">,
   recipe: RootfsRecipe,
-  { dir, signal }: { dir: string; signal: AbortSignal },
+  { dir, form, signal }: { dir: string; form: RootDisk | null; signal: AbortSignal },
 ): Promise<string> {
   const suite = suiteOf(recipe);
   await publishRootfs(home, dir, (draft) =>
     buildRootfs({
       ...{ suite, packages: packagesOf(recipe), diskMib: recipe.resources.disk },
-      outputDisk: join(draft, ROOT_DISK),
+      ...{ outputDisk: join(draft, ROOT_DISK), form },
       onNotes: async (notes) => {
         const packages = await readDpkgQuery(join(notes, INSTALLED_FILE));
         if (packages !== null)
@@ -81,6 +86,11 @@ export async function publishRootfs(
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
+}
+
+/** What a root file system's key has beside what it is made of. */
+export async function keyOf(form: RootDisk | null): Promise<string[]> {
+  return form === null ? [] : [await form.key()];
 }
 
 function packagesOf({ packages }: RootfsRecipe): string[] {

@@ -11,7 +11,7 @@ import { imageDir, lastImageOf, noteReference, readConfig, writeConfig } from ".
 import { type ImageReference, imageReference } from "./image/reference.ts";
 import { type ResolvedImage, resolveConfig, resolveImage } from "./image/resolve.ts";
 import { keptRootfs, ROOT_DISK } from "./kept.ts";
-import { makeRootfs, publishRootfs, renewedDir, rootfsDir } from "./make.ts";
+import { keyOf, makeRootfs, publishRootfs, renewedDir, rootfsDir } from "./make.ts";
 
 /** A root disk, and how commands run in it where the recipe does not say it. */
 export interface Rootfs {
@@ -21,7 +21,7 @@ export interface Rootfs {
 
 interface Context {
   home: Home;
-  runner: Pick<Runner, "diskFault">;
+  runner: Pick<Runner, "diskFault" | "rootDisk">;
   /** Throws `host-not-ready` when the host lacks tools that make a root file system. */
   needTools(): Promise<void>;
   /** Throws `no-space` when there would be less than the host keeps free. */
@@ -42,14 +42,15 @@ export async function obtainRootfs(context: Context, recipe: Recipe, options: Op
   const { home, runner, needTools } = context;
   const { onProgress, signal, renew = false } = options;
   const diskMib = recipe.resources.disk;
-  const newest = await rootfsDir(home, recipe);
+  const form = runner.rootDisk;
+  const newest = await rootfsDir(home, recipe, form);
   const kept = renew ? null : await keptRootfs(newest, { diskMib, runner, signal });
   if (kept !== null) return { disk: kept, defaults: DEBIAN_DEFAULTS };
   await needTools();
   const disk = await phase(
     onProgress,
     { subject: recipe.name, phase: "root file system", detail: (path: string) => mib(statSync(path).size) },
-    () => makeRootfs(home, recipe, { dir: renew ? renewedDir(newest) : newest, signal }),
+    () => makeRootfs(home, recipe, { dir: renew ? renewedDir(newest) : newest, form, signal }),
   );
   return { disk, defaults: DEBIAN_DEFAULTS };
 }
@@ -63,8 +64,11 @@ async function obtainImage(
   const { home, runner, needTools, needDisk } = context;
   const diskMib = recipe.resources.disk;
   const subject = recipe.name;
-  const { image, digest } = await findImage(home, { reference, diskMib, subject }, { onProgress, signal });
-  const dir = imageDir(home, digest, diskMib);
+  const form = runner.rootDisk;
+  const formKey = await keyOf(form);
+  const sought = { reference, diskMib, subject, formKey };
+  const { image, digest } = await findImage(home, sought, { onProgress, signal });
+  const dir = imageDir(home, digest, diskMib, formKey);
   const kept = await keptImage(dir, { diskMib, runner, signal });
   if (kept !== null) {
     await noteReference(dir, reference.text);
@@ -78,8 +82,7 @@ async function obtainImage(
     const room = (bytes: number): Promise<void> => needDisk(bytes);
     await buildImageRootfs({
       image: resolved,
-      config,
-      subject,
+      ...{ config, subject, form },
       outputDisk,
       diskMib,
       room,
@@ -95,10 +98,15 @@ async function obtainImage(
 /** What a reference means now; what it meant last when it names a digest, which never changes, or when the registry can't be reached. */
 async function findImage(
   home: Home,
-  { reference, diskMib, subject }: { reference: ImageReference; diskMib: number; subject: string },
+  {
+    reference,
+    diskMib,
+    subject,
+    formKey,
+  }: { reference: ImageReference; diskMib: number; subject: string; formKey: readonly string[] },
   { onProgress, signal }: Options,
 ): Promise<{ digest: string; image: ResolvedImage | null }> {
-  const last = await lastImageOf(home, reference.text, diskMib);
+  const last = await lastImageOf(home, reference.text, diskMib, formKey);
   if (last !== null && reference.digest !== undefined) return { digest: last, image: null };
   interface Found {
     digest: string;

@@ -1,7 +1,8 @@
 /** A new snapshot of a sandbox that goes on running. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { DifferenceVerdict, LiveFreeze, Runner } from "../../runners/runner.ts";
+import type { DifferenceVerdict, LiveFreeze } from "../../runners/runner.ts";
+import type { Runners } from "../../runners/runners.ts";
 import type { Admission } from "../admission.ts";
 import type { Home } from "../home.ts";
 import { randomId } from "../ids.ts";
@@ -14,7 +15,7 @@ import type { Subject } from "./subject.ts";
 export interface LiveContext {
   home: Home;
   store: SnapshotStore;
-  runner: Runner;
+  runner: Runners;
   admission: Pick<Admission, "withSecond" | "withHelper">;
   hostNetwork: HostNetwork;
   /** Throws `no-space` when there would be less than the host keeps free. */
@@ -40,10 +41,11 @@ export async function differenceVerdict(
 }
 
 async function hostVerdict(
-  { home, store, runner }: LiveContext,
+  { home, store, runner: runners }: LiveContext,
   sandbox: Subject,
   { onProgress, signal }: LiveOptions,
 ): Promise<DifferenceVerdict> {
+  const runner = runners.of(sandbox.record.runner);
   const known = await runner.difference();
   if (known.state !== "unproven") return known;
   const snapshot = await store.checkForThaw(await store.get(sandbox.record.snapshot));

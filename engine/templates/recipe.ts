@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { networkLayer, networkRule } from "../../api/network.ts";
 import type { templateFiles } from "../../api/template-files.ts";
+import { runnerName } from "../../api/machine.ts";
 import { digest, size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { OCI_PATTERN } from "../rootfs/image/reference.ts";
@@ -96,6 +97,8 @@ const fields = z.strictObject({
   /** Defaults to the name. */
   tag: tag.optional(),
   from,
+  /** Makes its machines. Default: the host's. */
+  runner: runnerName.optional(),
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package's name")).default([]),
   /** Files of the template's folder that are placed before the first step. */
   files: z.array(file).max(100).default([]),

@@ -4,6 +4,7 @@
  */
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import type { RootDisk } from "../../runners/runner.ts";
 import { EngineError } from "../errors.ts";
 import type { Home } from "../home.ts";
 import { type Packages, readPackages } from "../packages/installed.ts";
@@ -13,7 +14,7 @@ import { type OnProgress, phase } from "../progress.ts";
 import { imageDir } from "../rootfs/image/kept.ts";
 import { type ImageReference, imageReference } from "../rootfs/image/reference.ts";
 import { resolveImage } from "../rootfs/image/resolve.ts";
-import { rootfsDir, suiteOf } from "../rootfs/make.ts";
+import { keyOf, rootfsDir, suiteOf } from "../rootfs/make.ts";
 import type { StoredSnapshot } from "../snapshots/store.ts";
 import { outlineOf } from "./publish.ts";
 import type { Recipe } from "./recipe.ts";
@@ -41,23 +42,27 @@ interface Context {
  */
 export function findOutdated(
   home: Context["home"],
-  { recipe, present }: { recipe: Recipe; present: StoredSnapshot | null },
+  { recipe, present, form }: { recipe: Recipe; present: StoredSnapshot | null; form: RootDisk | null },
   { onProgress, signal }: { onProgress: OnProgress; signal: AbortSignal },
 ): Promise<Outdated> {
   const context = { home, indexes: new SuiteIndexes(home.packages) };
   const about = { subject: recipe.name, phase: "refresh", detail: ({ detail }: Outdated) => detail };
   return phase(onProgress, about, async () => {
     const reference = imageReference(recipe.from);
-    if (reference !== null) return ofImage(context, { recipe, reference, present }, signal);
+    if (reference !== null) return ofImage(context, { recipe, reference, present, form }, signal);
     await context.indexes.refresh(suiteOf(recipe), signal);
-    return outdatedSuite(context, { recipe, present });
+    return outdatedSuite(context, { recipe, present, form });
   });
 }
 
 /** By the index that is there. */
 export async function outdatedSuite(
   { home, indexes }: Context,
-  { recipe, present }: { recipe: Recipe; present: Pick<StoredSnapshot, "dir"> | null },
+  {
+    recipe,
+    present,
+    form = null,
+  }: { recipe: Recipe; present: Pick<StoredSnapshot, "dir"> | null; form?: RootDisk | null },
 ): Promise<Outdated> {
   const index = await indexes.read(suiteOf(recipe));
   const outdatedIn = async (dir: string): Promise<{ outdated: boolean; detail: string }> => {
@@ -67,7 +72,7 @@ export async function outdatedSuite(
     const names = outdatedNames(packages, index);
     return { outdated: names.length > 0, detail: toldNames(names, packages.packages.length) };
   };
-  const rootDir = await rootfsDir(home, recipe);
+  const rootDir = await rootfsDir(home, recipe, form);
   const hasRoot = (await stat(rootDir).catch(() => null)) !== null;
   const root = hasRoot ? await outdatedIn(rootDir) : null;
   const built = present === null ? null : await outdatedIn(present.dir);
@@ -85,7 +90,13 @@ async function ofImage(
     recipe,
     reference,
     present,
-  }: { recipe: Recipe; reference: ImageReference; present: StoredSnapshot | null },
+    form,
+  }: {
+    recipe: Recipe;
+    reference: ImageReference;
+    present: StoredSnapshot | null;
+    form: RootDisk | null;
+  },
   signal: AbortSignal,
 ): Promise<Outdated> {
   const found = (built: boolean, detail: string): Outdated => ({ root: false, built, detail });
@@ -94,7 +105,8 @@ async function ofImage(
   if (reference.digest === undefined) {
     const { digest } = await resolveImage(reference, signal);
     const outline = await outlineOf(present.dir);
-    if (outline?.rootfs !== basename(imageDir(home, digest, recipe.resources.disk)))
+    const dir = imageDir(home, digest, recipe.resources.disk, await keyOf(form));
+    if (outline?.rootfs !== basename(dir))
       return found(true, `the tag leads to another image: ${digest.slice(0, 19)}`);
   }
   const packages = await readPackages(present.dir);

@@ -43,11 +43,6 @@ export interface CreateOptions extends ResolveOptions, TimerRequest {
 export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
   const asked = performance.now();
   return interruptible(options.signal, async () => {
-    needCapabilities(parts.runner, "create a sandbox", {
-      memorySnapshots: true,
-      pause: typeof options.idleMs === "number",
-      liveFreeze: typeof options.stopAfterMs === "number",
-    });
     const { registry, config, clock, archive, room, sources } = parts;
     const limits = config.required();
     const { source, signal, onProgress, waitMs = 0, labels, leased, keep, request } = options;
@@ -59,6 +54,19 @@ export function create(parts: Parts, options: CreateOptions): Promise<Sandbox> {
     const name = options.name ?? (await replayName(parts, source.capture));
     const timers = timersFor(limits, name, options, clock.wall());
     const network = await networkOf(parts, limits, options);
+    const runner = await sources.runnerOf(
+      source,
+      async () => (await parts.captures.store.get(source.capture ?? "")).manifest,
+    );
+    const needed = {
+      memorySnapshots: true,
+      pause: typeof options.idleMs === "number",
+      liveFreeze: typeof options.stopAfterMs === "number",
+      caches: options.cache !== undefined,
+      egress: network.mode !== "none" || network.rules.some(({ action }) => action === "allow"),
+      ownDisk: source.level === "disk",
+    };
+    needCapabilities(runner, "create a sandbox", needed, parts.runner);
     if (name !== undefined) registry.claim(name);
     let handedOn = false;
     let replay: Replay | undefined;

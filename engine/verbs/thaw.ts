@@ -76,7 +76,7 @@ async function thawOrDiscard(parts: Parts, made: NewSandbox): Promise<Sandbox> {
   const sandbox = spare ?? newSandbox(parts, made);
   const { record } = sandbox;
   const { machine, machineId } = record;
-  if (spare) Object.assign(record, newRecord(parts, made), { machine, machineId });
+  if (spare) Object.assign(record, newRecord(made), { machine, machineId });
   const abort = new AbortController();
   const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
   const signal = AbortSignal.any([abort.signal, made.signal]);
@@ -123,19 +123,19 @@ async function thawOrDiscard(parts: Parts, made: NewSandbox): Promise<Sandbox> {
 
 /** Nothing is on disk, and no machine made. */
 export function newSandbox(parts: Parts, made: NewSandbox): Sandbox {
-  return new Sandbox(join(parts.home.sandboxes, made.id), newRecord(parts, made), parts.runner, {
+  return new Sandbox(join(parts.home.sandboxes, made.id), newRecord(made), parts.runner.of(made.snapshot.manifest.needs.runner), {
     capturer: parts.captures,
     hostNetwork: hostNetwork(parts.config),
     hostSockets: parts.hostSockets,
   });
 }
 
-function newRecord({ runner }: Parts, made: NewSandbox): SandboxRecord {
+function newRecord(made: NewSandbox): SandboxRecord {
   const { id, name, from, timers, labels, leased, keep, snapshot, defaults, origin, replay, secrets } = made;
   return {
     ...{ schema: 1, id, name, state: "creating", from, labels, leased, timers },
     snapshot: snapshot.id,
-    runner: runner.name,
+    runner: snapshot.manifest.needs.runner,
     resources: snapshot.manifest.resources,
     defaults: defaults ?? snapshot.manifest.defaults,
     createdAt: new Date().toISOString(),

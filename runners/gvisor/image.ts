@@ -1,4 +1,9 @@
-/** Root images: EROFS file systems that a sandbox reads by itself. */
+/** Root images: EROFS file systems that a sandbox reads by itself, with the agent inside. */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { RootDisk } from "../runner.ts";
+import { AGENT_IN_IMAGE } from "./bundle.ts";
 
 /** EROFS_SUPER_OFFSET and EROFS_SUPER_MAGIC_V1 of Linux's fs/erofs/erofs_fs.h. */
 const SUPERBLOCK_AT = 1024;
@@ -13,4 +18,18 @@ export function imageFault(start: Buffer): string | null {
 /** mkfs.erofs's arguments. gVisor maps files as they lie in the image, so no data lies beside an inode. */
 export function mkfsArgv({ tree, image }: { tree: string; image: string }): string[] {
   return ["-d0", "--quiet", "-E", "noinline_data", image, tree];
+}
+
+/** Whatever a tree has at the agent's place is removed before, so that nothing is written through a link. */
+const PUT_AGENT = 'rm -rf -- "$2" && cp -- "$1" "$2" && chmod 555 -- "$2" && shift 2 && exec "$@"';
+
+export function rootDisk(agentPath: string): RootDisk {
+  return {
+    debianPackage: "erofs-utils",
+    key: async () => `erofs ${createHash("sha256").update(await readFile(agentPath)).digest("hex")}`,
+    argv({ tree, image }) {
+      const mkfs = ["mkfs.erofs", ...mkfsArgv({ tree, image })];
+      return ["sh", "-c", PUT_AGENT, "sh", agentPath, join(tree, AGENT_IN_IMAGE), ...mkfs];
+    },
+  };
 }

@@ -9,7 +9,7 @@ import { adopt } from "./adopt.ts";
 import { bundleDigest } from "./bundle.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { cpuFeatures, PLATFORM, runscFinder } from "./facts.ts";
-import { imageFault } from "./image.ts";
+import { imageFault, rootDisk } from "./image.ts";
 import { removeFiles } from "./place.ts";
 import { probe } from "./probe.ts";
 import { hostProof, proveHost } from "./proof.ts";
@@ -40,7 +40,9 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     name: RUNNER_NAME,
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: false },
+      ...{ ownDisk: false, caches: false, egress: false },
     },
+    rootDisk: rootDisk(agentPath),
     memory: runnerMemory(context),
     configure(wanted) {
       settings = wanted;

@@ -71,7 +71,11 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
   };
   const runner: Runner = {
     name: RUNNER_NAME,
-    capabilities: { memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
+    capabilities: {
+      ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
+      ...{ ownDisk: true, caches: true, egress: true },
+    },
+    rootDisk: null,
     memory: runnerMemory(context),
     configure(wanted) {
       settings = wanted;

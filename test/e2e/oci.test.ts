@@ -19,7 +19,7 @@ import { behavingProxy } from "../helpers/registry-proxy.ts";
 import { thaw } from "../helpers/thaw.ts";
 
 const busybox = readFileSync("/bin/busybox");
-const runner = { diskFault: (start: Buffer, mib: number) => diskFault(start, mib * 2 ** 20) };
+const runner = { rootDisk: null, diskFault: (start: Buffer, mib: number) => diskFault(start, mib * 2 ** 20) };
 let dir: string;
 let home: string;
 let registry: Registry;

@@ -226,7 +226,7 @@ test.runIf(hasApt)(
     const indexes = new SuiteIndexes(home.packages);
     const packagesJudge = new PackageJudge(indexes);
     const recipe = parseRecipe("name: t\nfrom: debian:bookworm\npackages: [curl]\n", "t.yaml");
-    const root = await rootfsDir(home, recipe);
+    const root = await rootfsDir(home, recipe, null);
     const built = join(dir, "snapshot");
     for (const folder of [root, built]) mkdirSync(folder);
     const dpkg = (...packages: [string, string, string][]) => ({
@@ -265,7 +265,7 @@ test.runIf(hasApt)(
     const renewed = renewedDir(root);
     mkdirSync(renewed);
     await writePackages(renewed, dpkg(["curl", "1.1", "amd64"]));
-    expect(await rootfsDir(home, recipe)).toBe(renewed);
+    expect(await rootfsDir(home, recipe, null)).toBe(renewed);
     expect(await find()).toMatchObject({ root: false, built: true });
     mkdirSync(renewedDir(renewed));
     mkdirSync(join(home.rootfs, "reserved"));

@@ -1,6 +1,7 @@
 /** A root disk from an image of a registry: fetched, its layers made into one tree, and that written once. */
 import { type FileHandle, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { RootDisk } from "../../../runners/runner.ts";
 import { EngineError } from "../../errors.ts";
 import { mib, type OnProgress, phase } from "../../progress.ts";
 import { namespacedArgv } from "../argv.ts";
@@ -22,7 +23,9 @@ export interface BuildImageOptions {
   config: ImageConfig;
   /** The template's name. */
   subject: string;
-  /** qcow2 file to make; its folder must exist and gets scratch files while this runs. */
+  /** Form of the disk, as of `WriteDiskOptions`. */
+  form: RootDisk | null;
+  /** File to make; its folder must exist and gets scratch files while this runs. */
   outputDisk: string;
   diskMib: number;
   /** Throws `no-space` when the host has no room for so many bytes. */
@@ -36,7 +39,7 @@ export interface BuildImageOptions {
  * signal's reason; nothing is left behind then.
  */
 export async function buildImageRootfs(options: BuildImageOptions): Promise<void> {
-  const { image, subject, outputDisk, diskMib, room, onProgress, signal } = options;
+  const { image, subject, form, outputDisk, diskMib, room, onProgress, signal } = options;
   const scratch = await mkdtemp(join(dirname(outputDisk), ".image-"));
   const asRoot = process.getuid?.() === 0;
   try {
@@ -68,7 +71,7 @@ export async function buildImageRootfs(options: BuildImageOptions): Promise<void
       }
     });
     await phase(onProgress, { subject, phase: "write the disk" }, () =>
-      writeDisk({ tree, image: join(scratch, "disk.raw"), outputDisk, diskMib, asRoot, signal }).catch(
+      writeDisk({ tree, form, image: join(scratch, "disk.raw"), outputDisk, diskMib, asRoot, signal }).catch(
         (error) => {
           const lines = error instanceof EngineError ? (error.details ?? []) : [];
           throw lines.some((line) => /could not allocate/i.test(line)) ? tooLarge(lines.at(-1) ?? "") : error;

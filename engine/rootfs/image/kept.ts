@@ -15,8 +15,14 @@ const config = z.object({
 });
 
 /** The folder where the root file system of an image is, or will be. */
-export function imageDir({ rootfs }: Pick<Home, "rootfs">, digest: string, diskMib: number): string {
-  return join(rootfs, sha256(JSON.stringify(["image", digest, diskMib])).slice(0, 16));
+/** @param formKey `keyOf` its disk's form */
+export function imageDir(
+  { rootfs }: Pick<Home, "rootfs">,
+  digest: string,
+  diskMib: number,
+  formKey: readonly string[],
+): string {
+  return join(rootfs, sha256(JSON.stringify(["image", digest, diskMib, ...formKey])).slice(0, 16));
 }
 
 export async function writeConfig(draft: string, digest: string, { defaults }: ImageConfig): Promise<void> {
@@ -44,6 +50,7 @@ export async function lastImageOf(
   { rootfs }: Pick<Home, "rootfs">,
   reference: string,
   diskMib: number,
+  formKey: readonly string[],
 ): Promise<string | null> {
   let last: { digest: string; at: number } | null = null;
   for (const name of await readdir(rootfs)) {
@@ -51,7 +58,7 @@ export async function lastImageOf(
     const noted = await stat(join(dir, referenceFile(reference))).catch(() => null);
     if (noted === null || (last !== null && noted.mtimeMs < last.at)) continue;
     const digest = (await readConfig(dir))?.digest;
-    if (digest !== undefined && imageDir({ rootfs }, digest, diskMib) === dir)
+    if (digest !== undefined && imageDir({ rootfs }, digest, diskMib, formKey) === dir)
       last = { digest, at: noted.mtimeMs };
   }
   return last?.digest ?? null;
