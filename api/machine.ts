@@ -19,7 +19,9 @@ export const recordedResources = z.strictObject({
   diskMib: z.int().min(1),
 });
 export const isolation = z.enum(ISOLATIONS);
-export const runnerName = z.string().regex(/^[a-z][a-z0-9-]{0,19}$/, "the name of a runner, such as qemu or gvisor");
+export const runnerName = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,19}$/, "the name of a runner, such as qemu or gvisor");
 /** What a machine's memory needs of a host to go on. */
 export const machineNeeds = z.strictObject({
   runner: z.string(),

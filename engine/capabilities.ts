@@ -12,6 +12,7 @@ const NAMES: Record<keyof Capabilities, string> = {
   ownDisk: "disks that are used without their memory",
   caches: "cached folders",
   egress: "connections out of a sandbox",
+  travel: "machines that another host has frozen",
 };
 
 type Needed = Partial<Record<keyof Capabilities, boolean>>;

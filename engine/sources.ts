@@ -2,10 +2,11 @@
 import { join } from "node:path";
 import type { z } from "zod";
 import { CACHE_ROOM_MIB } from "../api/machine.ts";
-import type { Runner } from "../runners/runner.ts";
-import type { Runners } from "../runners/runners.ts";
 import type { templateFiles } from "../api/template-files.ts";
 import { sha256 } from "../durable/digest.ts";
+import type { Runner } from "../runners/runner.ts";
+import type { Runners } from "../runners/runners.ts";
+import { needCapabilities } from "./capabilities.ts";
 import { SingleFlight } from "./concurrency.ts";
 import { EngineError } from "./errors.ts";
 import { type OnProgress, type Progress, phase } from "./progress.ts";
@@ -66,7 +67,11 @@ export class Sources {
     const { runner } = this.#context;
     const { name } = runner.of(source.runner ?? recipe.runner ?? runner.name);
     // What another runner makes of the same recipe has a tag of its own.
-    return { ...recipe, runner: name, ...(name === runner.names[0] ? {} : { tag: `${tagOf(recipe)}-${name}` }) };
+    return {
+      ...recipe,
+      runner: name,
+      ...(name === runner.names[0] ? {} : { tag: `${tagOf(recipe)}-${name}` }),
+    };
   }
 
   /** The runner that a sandbox of this source has. Throws `usage` when another one was asked for. */
@@ -109,6 +114,9 @@ export class Sources {
     options: ResolveOptions & BuildWishes & { request?: string | undefined },
   ): Promise<StoredSnapshot> {
     const key = this.#key(recipe);
+    const { runner } = this.#context;
+    const egress = recipe.network.length > 0;
+    needCapabilities(this.#runners(recipe), `build template ${recipe.name}`, { egress }, runner);
     const present = options.force && !options.refresh ? null : await this.built(recipe);
     const form = this.#runners(recipe).rootDisk;
     const outdated = options.refresh
@@ -216,7 +224,13 @@ export class Sources {
   }
 
   #key(recipe: Recipe): string {
-    const { description: _description, tag: _tag, sandboxes: _sandboxes, runner: _runner, ...others } = recipe;
+    const {
+      description: _description,
+      tag: _tag,
+      sandboxes: _sandboxes,
+      runner: _runner,
+      ...others
+    } = recipe;
     const { sent, ...rest } = others;
     const matters = { ...rest, sent: sent.map(({ data: _data, ...file }) => file) };
     return sha256(JSON.stringify([matters, ...this.#host(recipe)])).slice(0, 16);

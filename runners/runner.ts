@@ -39,6 +39,8 @@ export interface Capabilities {
   caches: boolean;
   /** Connections out of a machine. */
   egress: boolean;
+  /** What another host has frozen is thawed here. */
+  travel: boolean;
 }
 
 /** How a tree of files becomes the disk that machines boot from, where that is not an ext4 file system in a qcow2 file. */

@@ -1,5 +1,6 @@
 /** All runners of a host as one: what concerns a machine, a snapshot or a record goes to the runner that made it, the rest to the chosen one. */
 import {
+  type BootSpec,
   type Capabilities,
   type DifferenceFiles,
   type DifferenceVerdict,
@@ -18,7 +19,6 @@ import {
   type RunnerSettings,
   type SnapshotFiles,
   type ThawSpec,
-  type BootSpec,
 } from "./runner.ts";
 
 export class Runners implements Runner {
@@ -88,7 +88,12 @@ export class Runners implements Runner {
     return this.of(runner).incompatibilities(snapshot, difference);
   }
 
-  flattenDisk(disks: readonly string[], target: string, diskMib: number, writing: DiskWriting): Promise<void> {
+  flattenDisk(
+    disks: readonly string[],
+    target: string,
+    diskMib: number,
+    writing: DiskWriting,
+  ): Promise<void> {
     return this.#chosen.flattenDisk(disks, target, diskMib, writing);
   }
 

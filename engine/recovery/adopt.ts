@@ -30,11 +30,16 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   }
   if (read.state === "absent") return () => clearSandbox(parts, id);
   const record = read.value;
-  const sandbox = new Sandbox(dir, record, runner.names.includes(record.runner) ? runner.of(record.runner) : runner, {
-    capturer: captures,
-    hostNetwork: hostNetwork(parts.config),
-    hostSockets: parts.hostSockets,
-  });
+  const sandbox = new Sandbox(
+    dir,
+    record,
+    runner.names.includes(record.runner) ? runner.of(record.runner) : runner,
+    {
+      capturer: captures,
+      hostNetwork: hostNetwork(parts.config),
+      hostSockets: parts.hostSockets,
+    },
+  );
   const list = (): void => {
     if (record.state === "removed") record.state = "removing";
     watch(parts, sandbox);

@@ -1,8 +1,8 @@
 /** Parses and checks `template.yaml`, and reports every mistake at once with its line and column. */
 import { z } from "zod";
+import { runnerName } from "../../api/machine.ts";
 import { networkLayer, networkRule } from "../../api/network.ts";
 import type { templateFiles } from "../../api/template-files.ts";
-import { runnerName } from "../../api/machine.ts";
 import { digest, size, tag } from "../../api/text.ts";
 import { EngineError } from "../errors.ts";
 import { OCI_PATTERN } from "../rootfs/image/reference.ts";

@@ -21,8 +21,9 @@ import { z } from "zod";
 import { caseFile } from "../../api/case-file.ts";
 import { type Artifact, type WirePart, wirePart } from "../../api/travel.ts";
 import { sync } from "../../durable/write.ts";
-import type { Runner } from "../../runners/runner.ts";
+import type { Runners } from "../../runners/runners.ts";
 import { isNoSpace } from "../as-engine-error.ts";
+import { needCapabilities } from "../capabilities.ts";
 import type { CaptureStore, StoredCapture } from "../captures/store.ts";
 import { EngineError } from "../errors.ts";
 import { recordedRequest } from "../execs/request.ts";
@@ -53,7 +54,7 @@ export interface ImportContext {
   home: Home;
   snapshots: SnapshotStore;
   captures: CaptureStore;
-  runner: Runner;
+  runner: Runners;
   holds: Holds;
   quarantine: Quarantine;
   /** Throws `no-space` when there would be less than the host keeps free. */
@@ -100,6 +101,9 @@ export class Imports {
     const { id } = incoming;
     using _held = this.#holdOf(incoming);
     if (await this.#isHere(incoming)) return { import: null, kind, id, received: {} };
+    const { runner } = this.#context;
+    const { runner: maker } = incoming.manifest.needs;
+    if (runner.names.includes(maker)) needCapabilities(runner.of(maker), `import ${id}`, { travel: true });
     await this.#checkBase(incoming);
     const key = importKey(text);
     const dir = this.#dir(key);

@@ -123,11 +123,16 @@ async function thawOrDiscard(parts: Parts, made: NewSandbox): Promise<Sandbox> {
 
 /** Nothing is on disk, and no machine made. */
 export function newSandbox(parts: Parts, made: NewSandbox): Sandbox {
-  return new Sandbox(join(parts.home.sandboxes, made.id), newRecord(made), parts.runner.of(made.snapshot.manifest.needs.runner), {
-    capturer: parts.captures,
-    hostNetwork: hostNetwork(parts.config),
-    hostSockets: parts.hostSockets,
-  });
+  return new Sandbox(
+    join(parts.home.sandboxes, made.id),
+    newRecord(made),
+    parts.runner.of(made.snapshot.manifest.needs.runner),
+    {
+      capturer: parts.captures,
+      hostNetwork: hostNetwork(parts.config),
+      hostSockets: parts.hostSockets,
+    },
+  );
 }
 
 function newRecord(made: NewSandbox): SandboxRecord {

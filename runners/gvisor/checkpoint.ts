@@ -20,7 +20,9 @@ export async function packCheckpoint(
   image: string,
   parts: { memory: string; state: string },
 ): Promise<number> {
-  const [checkpoint, pages] = await Promise.all(STATE.map(async (name) => (await stat(join(image, name))).size));
+  const [checkpoint, pages] = await Promise.all(
+    STATE.map(async (name) => (await stat(join(image, name))).size),
+  );
   const file = await open(parts.state, "wx", 0o444);
   try {
     await file.writeFile(`${JSON.stringify({ checkpoint, pages })}\n`);

@@ -26,7 +26,10 @@ const PUT_AGENT = 'rm -rf -- "$2" && cp -- "$1" "$2" && chmod 555 -- "$2" && shi
 export function rootDisk(agentPath: string): RootDisk {
   return {
     debianPackage: "erofs-utils",
-    key: async () => `erofs ${createHash("sha256").update(await readFile(agentPath)).digest("hex")}`,
+    key: async () =>
+      `erofs ${createHash("sha256")
+        .update(await readFile(agentPath))
+        .digest("hex")}`,
     argv({ tree, image }) {
       const mkfs = ["mkfs.erofs", ...mkfsArgv({ tree, image })];
       return ["sh", "-c", PUT_AGENT, "sh", agentPath, join(tree, AGENT_IN_IMAGE), ...mkfs];

@@ -41,7 +41,10 @@ async function whyUnable({ tools }: Context): Promise<{ detail: string; hint: st
   if (process.getuid?.() !== 0)
     return { detail: "runner gvisor needs a daemon that is root", hint: "run the daemon as root" };
   if ((await findTool("mkfs.erofs")) === undefined)
-    return { detail: "no mkfs.erofs: root images for gVisor can't be made", hint: "apt-get install erofs-utils" };
+    return {
+      detail: "no mkfs.erofs: root images for gVisor can't be made",
+      hint: "apt-get install erofs-utils",
+    };
   if ((await limitsMechanism(tools)) === "rlimits")
     return {
       detail: "no cgroup can be made, which runner gvisor needs to hold a sandbox's processes together",

@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import { copyFile, constants as fsConstants } from "node:fs/promises";
 import { join } from "node:path";
 import { Keeper, sweep } from "../qemu/keeper.ts";
-import { runnerMemory } from "./memory.ts";
 import { type MachineNeeds, type Runner, RunnerError, type RunnerSettings } from "../runner.ts";
 import { adopt } from "./adopt.ts";
 import { bundleDigest } from "./bundle.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { cpuFeatures, PLATFORM, runscFinder } from "./facts.ts";
 import { imageFault, rootDisk } from "./image.ts";
+import { runnerMemory } from "./memory.ts";
 import { removeFiles } from "./place.ts";
 import { probe } from "./probe.ts";
 import { hostProof, proveHost } from "./proof.ts";
@@ -40,7 +40,7 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     name: RUNNER_NAME,
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: false },
-      ...{ ownDisk: false, caches: false, egress: false },
+      ...{ ownDisk: false, caches: false, egress: false, travel: false },
     },
     rootDisk: rootDisk(agentPath),
     memory: runnerMemory(context),
@@ -80,6 +80,8 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     },
     async thaw(spec, signal) {
       const { id, stateDir, snapshot, difference } = spec;
+      // A checkpoint is read with all rights that a sandbox has: those of others are not trusted.
+      if (snapshot.imported || difference?.imported) throw cannot("go on from what another host has frozen");
       const reasons = await runner.incompatibilities(snapshot, difference);
       if (reasons.length > 0)
         throw new RunnerError(
@@ -125,7 +127,7 @@ async function needsOf(context: Context): Promise<MachineNeeds> {
 }
 
 function incompatible(
-  { needs, imported }: { needs: MachineNeeds; imported?: boolean },
+  { needs }: { needs: MachineNeeds },
   here: MachineNeeds,
   differenceBuild: string | undefined,
 ): string[] {
@@ -134,7 +136,6 @@ function incompatible(
     if (wanted !== found) reasons.push(`${what} ${wanted} is needed, this host has ${found}`);
   };
   if (needs.runner !== RUNNER_NAME) return [`runner ${needs.runner} is needed`];
-  if (imported) reasons.push("it came from another host: gVisor goes on only from checkpoints of this one");
   differs("gVisor", needs.build, here.build);
   if (differenceBuild !== undefined && differenceBuild !== needs.build)
     differs("gVisor", differenceBuild, here.build);

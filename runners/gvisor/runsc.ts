@@ -42,7 +42,10 @@ export class Runsc {
   }
 
   /** Writes a checkpoint into the existing folder `image`. The machine ends with it unless it is to go on. */
-  async checkpoint(image: string, { goesOn, signal }: { goesOn: boolean; signal?: AbortSignal | undefined }): Promise<void> {
+  async checkpoint(
+    image: string,
+    { goesOn, signal }: { goesOn: boolean; signal?: AbortSignal | undefined },
+  ): Promise<void> {
     const options = ["--image-path", image, "--compression", "none", "--exclude-committed-zero-pages"];
     await this.#run(["checkpoint", ...options, ...(goesOn ? ["--leave-running"] : [])], {
       timeoutMs: CHECKPOINT_TIMEOUT_MS,

@@ -5,13 +5,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
 import { hostBoot } from "../qemu/host-boot.ts";
 import { Keeper, startKeeper } from "../qemu/keeper.ts";
-import { type MachineNeeds, type MachinePlace, type MachineRecord, type Resources, RunnerError } from "../runner.ts";
+import {
+  type MachineNeeds,
+  type MachinePlace,
+  type MachineRecord,
+  type Resources,
+  RunnerError,
+} from "../runner.ts";
 import { onPipes, runscOptions } from "./bundle.ts";
+import { unpackCheckpoint } from "./checkpoint.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { GvisorMachine } from "./machine.ts";
 import { makeFiles, removeFiles } from "./place.ts";
 import { Runsc, stateRoot } from "./runsc.ts";
-import { unpackCheckpoint } from "./checkpoint.ts";
 
 const MIB = 2 ** 20;
 /** The sandbox's own kernel and its tables, beside the guest's memory and files. */
@@ -34,7 +40,11 @@ export interface StartOptions extends MachinePlace {
 }
 
 /** Resolves when the machine runs. On rejection nothing is left. */
-export async function start(context: Context, options: StartOptions, signal?: AbortSignal): Promise<GvisorMachine> {
+export async function start(
+  context: Context,
+  options: StartOptions,
+  signal?: AbortSignal,
+): Promise<GvisorMachine> {
   const { id, stateDir, resources, needs } = options;
   const runtimeDir = runtimeDirOf(context, options);
   const within = signal ?? new AbortController().signal;
@@ -62,7 +72,12 @@ export async function start(context: Context, options: StartOptions, signal?: Ab
           ...{ jailed: false, kvm: false, bindings: [], own: [] },
           limits: {
             memoryBytes: (resources.memoryMib + OVERHEAD_MIB) * MIB,
-            ...{ processes: PROCESSES, cpus: resources.cpus, fileBytes: FILE_BYTES, background: options.background },
+            ...{
+              processes: PROCESSES,
+              cpus: resources.cpus,
+              fileBytes: FILE_BYTES,
+              background: options.background,
+            },
           },
           command: onPipes(command),
         },
@@ -85,7 +100,10 @@ export async function start(context: Context, options: StartOptions, signal?: Ab
   }
 }
 
-async function refuseTwin(keeper: Keeper, { id, runtimeDir }: { id: string; runtimeDir: string }): Promise<void> {
+async function refuseTwin(
+  keeper: Keeper,
+  { id, runtimeDir }: { id: string; runtimeDir: string },
+): Promise<void> {
   if ((await lstat(runtimeDir).catch(() => undefined)) === undefined) return;
   const status = await keeper.status();
   if (status?.end === null)

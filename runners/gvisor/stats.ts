@@ -30,7 +30,8 @@ async function members(group: string): Promise<string[]> {
 async function processStats(pid: string): Promise<MachineStats> {
   const read = (name: string) => readFile(`/proc/${pid}/${name}`, "utf8").catch(() => "");
   const [memory, stat] = await Promise.all([read("smaps_rollup"), read("stat")]);
-  const kib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(memory)?.[1] ?? 0);
+  const kib = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(memory)?.[1] ?? 0);
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   // utime and stime, and those of children that were waited for.
   const ticks = fields.slice(11, 15).reduce((total, field) => total + (Number(field) || 0), 0);

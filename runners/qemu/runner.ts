@@ -73,7 +73,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     name: RUNNER_NAME,
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
-      ...{ ownDisk: true, caches: true, egress: true },
+      ...{ ownDisk: true, caches: true, egress: true, travel: true },
     },
     rootDisk: null,
     memory: runnerMemory(context),

@@ -22,6 +22,8 @@ const MAX_CLIENTS: usize = 32;
 const MAX_REQUEST_BYTES: usize = 64;
 const FIRST_INHERITED: RawFd = 3;
 const TICKS_PER_SECOND: u64 = 100;
+/// As a shell and runsc tell of a process that SIGKILL ended.
+const KILLED: i32 = 128 + libc::SIGKILL;
 
 pub struct Keeper<'a> {
     options: &'a Options,
@@ -312,7 +314,11 @@ impl Keeper<'_> {
                 signal => Ended::Signal(signal),
             }
         } else {
-            Ended::Exit(libc::WEXITSTATUS(status))
+            match libc::WEXITSTATUS(status) {
+                // The machine's own process was killed, and its child that stands for it has said so.
+                KILLED if self.group.oom_kills() > 0 => Ended::OutOfMemory,
+                code => Ended::Exit(code),
+            }
         };
         self.ended = Some(ended);
         self.stderr = None;
