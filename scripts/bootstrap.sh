@@ -56,6 +56,35 @@ install_packages() {
   done
 }
 
+# The newest release of gVisor that is here, or that apt would install: 20240729 of "0.0~20240729.0-4".
+gvisor_release() { sed -n 's/.*[^0-9]\(20[0-9]\{6\}\)\.[0-9].*/\1/p' | sort -n | tail -n 1; }
+
+# Machines without KVM (runner gvisor) need runsc. Debian 12's own is too old: that of its backports is taken, from the mirror that this host
+# has its release from. No source of packages stays behind. What can't be had is left out: thaw doctor says so.
+install_gvisor() {
+  local oldest=20240729 scratch mirror codename
+  if command -v mkfs.erofs >/dev/null && [ "$(runsc --version 2>/dev/null | gvisor_release)" -ge "$oldest" ] 2>/dev/null; then return; fi
+  like_debian && [ "$(id -u)" -eq 0 ] || return 0
+  codename=$(sed -n 's/^VERSION_CODENAME=//p' "$os_release")
+  scratch=$(mktemp -d)
+  mkdir -p "$scratch/lists/partial"
+  cp -r /etc/apt/sources.list.d "$scratch/parts"
+  [ ! -e /etc/apt/sources.list ] || cp /etc/apt/sources.list "$scratch/parts/own.list"
+  local apt=(-o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$scratch/parts" -o "Dir::State::lists=$scratch/lists") target=()
+  if [ "$(apt-cache madison runsc 2>/dev/null | gvisor_release)" -ge "$oldest" ] 2>/dev/null; then
+    apt=()
+  else
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' | sed -n "s/ $codename\$//p" | head -n 1)
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s-backports main\n' "$mirror" "$codename" >"$scratch/parts/backports.list"
+    target=(-t "$codename-backports")
+    apt-get update -qq "${apt[@]}" >/dev/null 2>&1 || true
+  fi
+  say "apt-get install runsc erofs-utils"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${apt[@]}" "${target[@]}" runsc erofs-utils >/dev/null 2>&1 ||
+    say "no runsc of $oldest or newer here: runner gvisor is left out"
+  rm -rf "$scratch"
+}
+
 # What only checks, tests and a release's Action need are workspaces of their own (test/, action/), which a quickstart leaves out.
 install_npm() {
   local stamp=node_modules/.thaw-lock options=(--no-audit --no-fund --loglevel=error)
@@ -121,6 +150,7 @@ if [ ${#missing_rust[@]} -gt 0 ]; then
   install_packages "${missing_rust[@]}"
   rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
 fi
+[ "${1:-}" = --quickstart ] || install_gvisor
 say "guest agent, host helpers"
 begin compile guest
 begin compile runners/native

@@ -26,7 +26,10 @@ async function find(context: Context, proof: Proof<object>): Promise<Omit<Probe,
   const what = `${build}, ${PLATFORM}, ${path}`;
   if (verdict.state === "works") {
     const when = verdict.at === null ? "" : ` at ${verdict.at}`;
-    return { state: "ok", detail: `${what}; a checkpoint was restored${when}` };
+    return {
+      state: "ok",
+      detail: `${what}; a checkpoint was restored${when}; fast without KVM: thaw run --runner gvisor`,
+    };
   }
   if (verdict.state === "unproven")
     return {

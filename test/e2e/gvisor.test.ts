@@ -1,0 +1,128 @@
+/** `--runner gvisor`, from the command line to the sandbox. Where gVisor can't run, all is skipped with the reason. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createGvisorRunner } from "../../runners/gvisor/runner.ts";
+import { file, folder, layer, link, pushImage } from "../helpers/image.ts";
+import { type Registry, startRegistry } from "../helpers/registry.ts";
+import { testHome } from "../helpers/test-home.ts";
+import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
+
+const dir = mkdtempSync("/tmp/thaw-gvisor-");
+const COMMANDS = ["cat", "echo", "hostname", "grep", "ls", "ps", "sh", "sleep", "sync", "true"];
+const PATH = "PATH=/bin";
+const runner = createGvisorRunner({
+  home: testHome(),
+  agentPath: resolve("dist/agent/thaw-agent"),
+  keeperPath: resolve("dist/agent/thaw-keeper"),
+  runtimeRoot: dir,
+});
+const [probe] = await runner.probe();
+const can = probe?.state === "ok" || probe?.hint?.includes("--runner gvisor") === true;
+if (!can && process.env.REQUIRE_GVISOR === "1") throw new Error(`gvisor can't run here: ${probe?.detail}`);
+
+describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detail})`}`, () => {
+  const recipe = join(dir, "template.yaml");
+  const from = ["--template", recipe];
+  const gvisor = ["--runner", "gvisor", ...from];
+  let registry: Registry;
+
+  const out = async (...args: string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await thaw(args);
+    expect(exitCode, String(stderr)).toBe(0);
+    return String(stdout);
+  };
+  const rows = () => thawJson<SandboxRow[]>(["ls"]);
+
+  beforeAll(async () => {
+    registry = await startRegistry(join(dir, "registry"), "docker-registry", { open: true });
+    const folders = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp"].map((name) => folder(name));
+    const busybox = file("bin/busybox", readFileSync("/bin/busybox"), { mode: 0o755 });
+    const commands = COMMANDS.map((name) => link(`bin/${name}`, "busybox"));
+    await pushImage(
+      { ...registry, name: "box" },
+      { layers: [layer(...folders, busybox, ...commands)], config: { Env: [PATH] } },
+    );
+    const text = `name: box\nfrom: oci:${registry.host}/box\nresources: { memory: 128M, disk: 64M }\nsetup:\n  - echo step > /root/step\n`;
+    writeFileSync(recipe, text);
+  });
+  afterAll(async () => {
+    await thaw(["rm", "--all"]);
+    await registry.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  test("runs commands in a sandbox that is shown as gVisor's, with streams, exit codes and a template's steps", async () => {
+    const ran = await thaw(["run", ...gvisor, "--", "sh", "-c", "cat /root/step; echo err >&2; exit 7"]);
+    expect([ran.exitCode, ran.stdout]).toEqual([7, "step\n"]);
+    expect(ran.stderr).toContain("err");
+    expect(await out("snapshot", "ls")).toMatch(/^box-gvisor /m);
+    expect(await out("doctor")).toMatch(/✓ gvisor .*runsc/);
+  });
+
+  test("a sandbox is paused, forked, stopped, woken and frozen with its files and programs; a killed daemon costs it nothing", async () => {
+    await out("create", ...gvisor, "--name", "gv");
+    expect((await rows()).find(({ name }) => name === "gv")).toMatchObject({ isolation: "gvisor" });
+    writeFileSync(join(dir, "sent"), "sent\n");
+    await out("cp", join(dir, "sent"), "gv:/root/sent");
+    await out("exec", "--detach", "gv", "--", "sleep", "12345");
+    await out("pause", "gv");
+    await out("resume", "gv");
+    await killDaemon();
+    expect(await out("exec", "gv", "--", "ps")).toContain("sleep 12345");
+    await out("fork", "gv", "--name", "twin");
+    const twin = (await rows()).find(({ name }) => name.startsWith("twin"))?.name ?? "";
+    expect(
+      await out("exec", twin, "--", "sh", "-c", "cat /root/sent; hostname; ps | grep -q '[s]leep 12345'"),
+    ).toBe(`sent\n${twin}\n`);
+    await out("stop", "gv");
+    expect(await out("exec", "gv", "--", "cat", "/root/sent", "/root/step")).toBe("sent\nstep\n");
+    await out("freeze", "gv", "gv-frozen");
+    expect(await out("run", "--snapshot", "gv-frozen", "--", "cat", "/root/sent")).toBe("sent\n");
+    await out("rm", "gv", twin);
+  });
+
+  test("a failure is captured with its memory, and replayed with what ran", async () => {
+    const failing = "x=41; echo $x > /tmp/x; sleep 54321";
+    const run = ["run", ...gvisor, "--capture", "on-failure", "--timeout", "3s", "--", "sh", "-c", failing];
+    const failed = await thaw(run);
+    expect(failed.exitCode).toBe(124);
+    const id = /thaw replay (fail-\w+)/.exec(String(failed.stderr))?.[1] ?? "";
+    await until(async () => (await thaw(["capture", "check", id])).exitCode === 0, "the capture");
+    const replayed = await out("replay", id, "--", "sh", "-c", "cat /tmp/x; ps | grep -q '[s]leep 54321'");
+    expect(replayed).toBe("41\n");
+    const check = await out("capture", "check", id);
+    expect(check).toMatch(/^memory +yes/m);
+    expect(check).toMatch(/^disk +no .*runner gvisor/m);
+  });
+
+  test("what it can't do is refused before anything is made, with the runner that can", async () => {
+    const before = [await rows(), await out("snapshot", "ls", "--quiet")];
+    const refused = async (why: RegExp, ...args: string[]): Promise<void> => {
+      const { exitCode, stderr } = await thaw(args);
+      expect(exitCode, String(stderr)).not.toBe(0);
+      expect(stderr).toMatch(why);
+    };
+    const command = ["--", "true"];
+    await refused(
+      /connections out of a sandbox[\s\S]*--runner qemu/,
+      "run",
+      ...gvisor,
+      "--allow",
+      "a.example",
+      ...command,
+    );
+    await refused(/can't be booted with other resources/, "run", ...gvisor, "--memory", "256M", ...command);
+    await refused(/no runner none here[\s\S]*qemu, gvisor/, "run", "--runner", "none", ...from, ...command);
+    await refused(/made by runner gvisor/, "run", "--runner", "qemu", "--snapshot", "box-gvisor", ...command);
+    await refused(
+      /can't build template node[\s\S]*--runner qemu/,
+      "template",
+      "build",
+      "node",
+      "--runner",
+      "gvisor",
+    );
+    expect([await rows(), await out("snapshot", "ls", "--quiet")]).toEqual(before);
+  });
+});
