@@ -9,8 +9,7 @@ use thaw_agent::exec::crash_handler;
 use thaw_agent::network::interface;
 use thaw_agent::{init, init::modules, log};
 
-const USAGE: &str =
-    "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1: of a microVM without arguments, of a container with --stdio)";
+const USAGE: &str = "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1: of a microVM without arguments, of a container with --stdio)";
 
 fn main() -> ExitCode {
     if std::process::id() == 1 && std::env::args_os().len() == 1 {

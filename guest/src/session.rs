@@ -104,7 +104,9 @@ impl Agent {
             // Without an identity the errors of the last one stand: a clone that is still its twin says so in every session.
             if let Some(identity) = identity {
                 self.boot_id = Some(identity.boot_id.clone());
-                self.identity_errors = files.map(|identity| identity::apply_to_kernel(identity, self.config.host_clock)).unwrap_or_default();
+                self.identity_errors = files
+                    .map(|identity| identity::apply_to_kernel(identity, self.config.host_clock))
+                    .unwrap_or_default();
             }
             if !identity::is_prepared() {
                 self.identity_errors.extend(files.take().map(identity::apply_to_files).unwrap_or_default());
