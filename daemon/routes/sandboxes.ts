@@ -37,13 +37,20 @@ const listQuery = pageQuery.extend({
  * removed.
  */
 async function handOver(engine: Engine, { raw }: FastifyReply, made: readonly Sandbox[]): Promise<void> {
-  await Promise.all(made.map((sandbox) => engine.answered(sandbox)));
   const takeBack = (): void => {
-    if (raw.writableFinished) return;
     for (const sandbox of made) engine.unanswered(sandbox).catch(() => {});
   };
-  if (raw.destroyed) takeBack();
-  else raw.once("close", takeBack);
+  const takeBackUntold = (): void => {
+    if (!raw.writableFinished) takeBack();
+  };
+  try {
+    await Promise.all(made.map((sandbox) => engine.answered(sandbox)));
+  } catch (error) {
+    takeBack();
+    throw error;
+  }
+  if (raw.destroyed) takeBackUntold();
+  else raw.once("close", takeBackUntold);
 }
 
 export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): void {

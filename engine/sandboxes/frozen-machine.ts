@@ -48,11 +48,20 @@ export class FrozenMachine {
     this.#execs.detach();
     const { snapshot, difference } = await take();
     checkUnused();
+    const before = { ...record };
     record.frozen = { difference };
     record.snapshot = snapshot;
     if (difference === null) record.ownSnapshot = snapshot;
     this.#host.move("stopped", reason);
-    await this.#host.persist();
+    try {
+      await this.#host.persist();
+    } catch (error) {
+      // The machine is still there, and goes on being what the record on disk says.
+      this.#host.move("paused", before.reason);
+      const { frozen, snapshot: base, ownSnapshot } = before;
+      Object.assign(record, { frozen, snapshot: base, ownSnapshot });
+      throw error;
+    }
     await this.#link.clear();
   }
 

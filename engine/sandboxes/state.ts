@@ -4,14 +4,15 @@ import { EngineError } from "../errors.ts";
 
 /**
  * creating → running ⇄ paused → (stopped | failed) → removing → removed. A machine that does not answer is `unresponsive` until it does.
- * Anything may be removed and nothing comes back from that. Stopped ones that are frozen run again.
+ * Anything may be removed and nothing comes back from that. Stopped ones that are frozen run again, and are
+ * paused again when their freezing can't be noted.
  */
 const FOLLOWS: Readonly<Record<SandboxState, readonly SandboxState[]>> = {
   creating: ["running", "failed", "removing"],
   running: ["paused", "unresponsive", "stopped", "failed", "removing"],
   paused: ["running", "unresponsive", "stopped", "failed", "removing"],
   unresponsive: ["running", "paused", "stopped", "failed", "removing"],
-  stopped: ["running", "removing"],
+  stopped: ["running", "paused", "removing"],
   failed: ["removing"],
   removing: ["removed"],
   removed: [],

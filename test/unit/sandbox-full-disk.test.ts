@@ -56,7 +56,8 @@ function pausedMachine(calls: string[]): Runner {
     detach: async () => {},
     stop: async () => {},
   };
-  const runner = { name: "test", capabilities: {}, adopt: async () => machine as unknown as Machine };
+  const clear = async (): Promise<void> => void calls.push("clear");
+  const runner = { name: "test", capabilities: {}, clear, adopt: async () => machine as unknown as Machine };
   return runner as unknown as Runner;
 }
 
@@ -71,6 +72,25 @@ test.each([
   await sandbox.adopt();
   expect(calls).toEqual(asked);
   await sandbox.detach();
+});
+
+test("a machine whose freezing can't be noted is paused as before, and can be frozen again", async () => {
+  const calls: string[] = [];
+  const record = { ...newRecord("paused"), machine: {} as SandboxRecord["machine"] };
+  const sandbox = new Sandbox(dir, record, pausedMachine(calls));
+  await sandbox.restore();
+  await sandbox.adopt();
+  const freeze = (then: () => void): Promise<void> =>
+    sandbox.stopFrozen(async () => {
+      then();
+      return { snapshot: "own", difference: null };
+    }, "stopped");
+  await expect(freeze(() => renameSync(dir, `${dir}-away`))).rejects.toThrow("ENOENT");
+  const { state, frozen, snapshot, ownSnapshot } = sandbox.record;
+  expect([state, frozen, snapshot, ownSnapshot, calls]).toEqual(["paused", null, "s", null, []]);
+  renameSync(`${dir}-away`, dir);
+  await freeze(() => {});
+  expect([sandbox.record.state, sandbox.record.snapshot, calls]).toEqual(["stopped", "own", ["clear"]]);
 });
 
 test("a change that can't be written is refused, and undone", async () => {
