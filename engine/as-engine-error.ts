@@ -46,7 +46,11 @@ export function asEngineError(error: unknown): EngineError {
     });
   if (name === "AgentRefusal")
     return new EngineError(kind === "not-found" ? "not-found" : "exec-refused", message, { cause: error });
-  if (isNoSpace(error)) return new EngineError("no-space", message, { cause: error });
+  if (isNoSpace(error))
+    return new EngineError("no-space", `the disk of the state folder is full: ${message}`, {
+      hint: "thaw df; thaw prune --dry-run",
+      cause: error,
+    });
   const hint = HOST_FAULTS[(error as { code?: string }).code ?? ""];
   if (hint !== undefined) return new EngineError("host-not-ready", message, { hint, cause: error });
   return new EngineError("internal", message ?? String(error), { cause: error });

@@ -166,11 +166,12 @@ function judge({ told }: World, round: Round, step: Step, error: Error): void {
   if (code === "internal") throw new Broken("no error is internal", say);
   if (code === "TimeoutError") throw new Broken("no request hangs", say);
   if (code === "nothing-there") return;
-  if (round.faults.some(({ kind }) => kind === "full-disk")) return;
+  const isFull = round.faults.some(({ kind }) => kind === "full-disk");
+  if (isFull && ["no-space", ...CONFLICTS].includes(code)) return;
   const hits = (fault: Fault): boolean => "on" in fault && fault.on === step.on;
   const sandbox = told.sandboxes.get(step.on ?? "");
   if (sandbox?.fault != null || round.faults.some(hits)) return;
-  if (sandbox?.isStill && code === "conflict") return;
+  if (sandbox?.isStill && ["conflict", "cli"].includes(code)) return;
   const others = round.clients.flat().filter((one) => one.key !== step.key && one.on === step.on);
   const isState = ["pause", "resume", "stop", "extend", "untag", "uncapture"].includes(step.verb);
   if ((others.length > 0 || isState) && step.on !== undefined && CONFLICTS.includes(code)) return;
