@@ -76,10 +76,7 @@ test("a refused verb says the state, why, and what it allows", () => {
 
 test("what is stopped comes back only when it is frozen", () => {
   expect([mayFollow("stopped", "running"), mayFollow("stopped", "running", true)]).toEqual([false, true]);
-  expect([mayFollow("failed", "running", true), mayFollow("stopped", "paused")]).toEqual([
-    false,
-    false,
-  ]);
+  expect([mayFollow("failed", "running", true), mayFollow("stopped", "paused")]).toEqual([false, false]);
   const record = { name: "web", state: "stopped" as const, reason: null };
   expect(() => checkVerb("exec", { ...record, frozen: {} })).not.toThrow();
   expect(() => checkVerb("exec", { ...record, frozen: null })).toThrow("stopped allows: extend, rm");
