@@ -71,6 +71,7 @@ export async function readEnds(
   const ends = { stdout: new End(), stderr: new End() };
   for await (const piece of exec.logs({ signal }))
     if ("data" in piece) ends[piece.channel].add(piece.data, piece.offset);
+    else ends[piece.channel].add(new Uint8Array(), piece.droppedUntil);
   return { stdout: ends.stdout.page(), stderr: ends.stderr.page() };
 }
 
@@ -100,11 +101,18 @@ export async function readOutput(
   let from: number | undefined;
   let length = 0;
   let total = 0;
+  let isCut = false;
   for await (const piece of exec.logs({ signal })) {
-    if (!("data" in piece) || piece.channel !== channel) continue;
+    if (piece.channel !== channel) continue;
+    if (!("data" in piece)) {
+      total = piece.droppedUntil;
+      // A page has no gap: what comes after it is another page's.
+      isCut ||= length > 0;
+      continue;
+    }
     total = piece.offset + piece.data.length;
     const skip = Math.max(0, offset - piece.offset);
-    if (skip >= piece.data.length || length >= PAGE_BYTES) continue;
+    if (skip >= piece.data.length || length >= PAGE_BYTES || isCut) continue;
     const part = piece.data.subarray(skip, skip + PAGE_BYTES - length);
     from ??= piece.offset + skip;
     parts.push(part);
