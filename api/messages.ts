@@ -58,9 +58,13 @@ export const statusMessage = z.discriminatedUnion("type", [
   z.object({ type: z.literal("error"), error: apiError }),
 ]);
 
+/** Offsets of an exec's output, of each channel. */
+export const logPosition = z.object({ out: z.int(), err: z.int() });
+
 /** Records of channel 3 in an exec's log. `end`: all that was asked for has been sent. */
 export const logStatus = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("from"), out: z.int(), err: z.int() }),
+  /** `end`: how far it goes, unless it is followed. */
+  logPosition.extend({ type: z.literal("from"), end: logPosition.optional() }),
   z.object({ type: z.literal("dropped"), channel: z.enum(["out", "err"]), offset: z.int() }),
   z.object({ type: z.literal("end"), exec }),
   z.object({ type: z.literal("error"), error: apiError }),
@@ -107,6 +111,7 @@ export const streamLine = z.union([
 export type RunRequest = z.input<typeof runRequest>;
 export type Progress = z.infer<typeof progress>;
 export type StatusMessage = z.infer<typeof statusMessage>;
+export type LogPosition = z.infer<typeof logPosition>;
 export type LogStatus = z.infer<typeof logStatus>;
 export type ControlMessage = z.infer<typeof controlMessage>;
 export type StreamLine = z.infer<typeof streamLine>;

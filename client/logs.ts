@@ -1,5 +1,5 @@
 import { channel, LOG_RECORD_HEADER_BYTES } from "../api/channels.ts";
-import type { Exec, LogStatus } from "../api/schema.ts";
+import type { Exec, LogPosition, LogStatus } from "../api/schema.ts";
 import { ThawError } from "./errors.ts";
 import { joinBytes } from "./join-bytes.ts";
 import { reconnect } from "./reconnect.ts";
@@ -12,6 +12,12 @@ export interface LogOptions {
   tail?: number | undefined;
   /** Go on until the exec has ended. */
   follow?: boolean | undefined;
+  /** Where to begin, instead of `since` and `tail`. */
+  from?: LogPosition | undefined;
+  /** Where to end, instead of the end as it is now; `tail` counts the lines before it. */
+  until?: LogPosition | undefined;
+  /** Told first: where the output begins, and where it ends as things are. */
+  onRange?: ((range: { from: LogPosition; end: LogPosition | undefined }) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -71,11 +77,13 @@ export async function* readLog(
   request: LogRequest,
   options: LogOptions,
 ): AsyncGenerator<LogChunk | { channel: "stdout" | "stderr"; droppedUntil: number }, Exec> {
-  const { since, tail, follow = false, signal } = options;
+  const { since, tail, follow = false, from, until, onRange, signal } = options;
   const first: Record<string, string> = { follow: follow ? "1" : "0" };
   if (since !== undefined) first.since = String(Math.max(0, since.getTime()));
   if (tail !== undefined) first.tail = String(tail);
-  let position: { out: number; err: number } | undefined;
+  if (until !== undefined) Object.assign(first, { untilOut: `${until.out}`, untilErr: `${until.err}` });
+  let position: LogPosition | undefined = from === undefined ? undefined : { ...from };
+  let isReached = false;
   for (let cutOff = 0; ; ) {
     let body: AsyncIterable<Uint8Array> | undefined;
     const query =
@@ -84,14 +92,19 @@ export async function* readLog(
       body = await request(query);
     };
     // only what has been reached once is waited for
-    await (position === undefined ? ask() : reconnect(ask, signal));
+    await (isReached ? reconnect(ask, signal) : ask());
     try {
       for await (const record of parseRecords(body as AsyncIterable<Uint8Array>)) {
         if (record.channel === channel.status) {
           const status = JSON.parse(new TextDecoder().decode(record.data)) as LogStatus;
           if (status.type === "end") return status.exec;
           if (status.type === "error") throw ThawError.fromApi(status, "the daemon can't read the log");
-          if (status.type === "from") position ??= { out: status.out, err: status.err };
+          if (status.type === "from") {
+            const { out, err, end } = status;
+            position ??= { out, err };
+            if (!isReached) onRange?.({ from: { out, err }, end });
+            isReached = true;
+          }
           if (status.type !== "dropped") continue;
           if (position !== undefined) position[status.channel] = status.offset;
           yield { channel: status.channel === "out" ? "stdout" : "stderr", droppedUntil: status.offset };

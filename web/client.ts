@@ -1,5 +1,6 @@
 /** The daemon that this page came from. */
 import { Thaw } from "../client/browser.ts";
+import { noteReach } from "./state/reach.ts";
 import { sessionEnded } from "./state/session.ts";
 
-export const thaw = new Thaw({ onNotAuthenticated: sessionEnded });
+export const thaw = new Thaw({ onNotAuthenticated: sessionEnded, onReach: noteReach });

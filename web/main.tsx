@@ -4,8 +4,10 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { router } from "./router.tsx";
 import { applyTheme } from "./shell/theme.tsx";
+import { askAgain } from "./state/again.ts";
+import { loadAhead } from "./state/ahead.ts";
 import { followHost } from "./state/follow.ts";
-import { openSession, session } from "./state/session.ts";
+import { openSession } from "./state/session.ts";
 
 applyTheme();
 const element = document.getElementById("page");
@@ -22,9 +24,7 @@ createRoot(element).render(
   </StrictMode>,
 );
 
-// what could not be asked without a session is asked now
-session.subscribe(() => {
-  if (session.value.state === "in") void queries.invalidateQueries();
-});
+askAgain(queries);
 await openSession();
+loadAhead();
 void followHost();

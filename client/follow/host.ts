@@ -1,6 +1,7 @@
 /** Follows one host: its lists, then its events from there on. Retries a host that goes offline until it answers. */
 
 import { defined } from "../../api/defined.ts";
+import type { Event } from "../../api/schema.ts";
 import { ThawError } from "../errors.ts";
 import { pause } from "../pause.ts";
 import type { ThawClient } from "../thaw-client.ts";
@@ -21,7 +22,6 @@ const MANY = 100;
 const ROUND_MS = 100;
 /** Who has not answered by then is said to be slow. */
 const SLOW_MS = 5000;
-/** A daemon that is well says so every 15 s. */
 const SILENT_MS = 40_000;
 
 /** What a follower asks of a client. */
@@ -45,6 +45,8 @@ export interface FollowOptions {
   start?: (signal: AbortSignal) => Promise<void>;
   /** The longest time between two attempts to reach the host. Default 5 s. */
   mostPauseMs?: number;
+  /** After so long without an event or a sign of life the lists are read. Default 40 s: a daemon that is well says so every 15 s. */
+  silentMs?: number;
   signal: AbortSignal;
 }
 
@@ -203,21 +205,59 @@ export class Follower {
     using silence = this.#watchSilence();
     const onAlive = silence.end;
     let isStopped = false;
-    for await (const event of this.#client.events({ since: lastEvent, signal, onGap, onAlive })) {
+    for await (const event of this.#events({ since: lastEvent, signal, onGap, onAlive })) {
       if (event.type === "daemon.stopped") {
         isStopped = true;
         onStopped();
         continue;
       }
-      if (event.type === "daemon.started" && isStopped) return;
+      if (event.type === "daemon.started") {
+        if (isStopped) return;
+        // it follows one that crashed, and may be of another build
+        void this.#readInfo();
+      }
       this.#note(changesOf(event));
     }
   }
 
-  /** Says when nothing has come for long: a daemon that hangs breaks no connection. @returns `end`: to be called when something has */
+  async #readInfo(): Promise<void> {
+    const { signal } = this.#options;
+    const info = await this.#client.host.info({ signal, anyVersion: true }).catch(() => undefined);
+    if (info !== undefined) this.#set({ info });
+  }
+
+  /** A proxy may hold even the head of the answer back: whoever is that slow is asked again, and is not offline. */
+  async *#events(options: Parameters<FollowedClient["events"]>[0]): AsyncGenerator<Event, void> {
+    let since = options?.since;
+    for (;;) {
+      try {
+        for await (const event of this.#client.events({ ...options, since })) {
+          since = event.id;
+          yield event;
+        }
+        return;
+      } catch (error) {
+        if (!(error instanceof ThawError && error.code === "timeout")) throw error;
+      }
+    }
+  }
+
+  /**
+   * Says when nothing has come for long, and reads the lists each time: a daemon that hangs breaks no connection, and a proxy may hold events
+   * back. @returns `end`: to be called when something has come
+   */
   #watchSilence(): Disposable & { end: () => void } {
-    const message = `no data for ${SILENT_MS / 1000} s; still waiting`;
-    const wait = () => setTimeout(() => this.#set({ trouble: { message } }), SILENT_MS);
+    const silentMs = this.#options.silentMs ?? SILENT_MS;
+    const seconds = Math.round(silentMs / 1000);
+    const trouble = {
+      message: `no data for ${seconds} s: the daemon hangs, or a proxy holds its events back. The lists are read every ${seconds} s`,
+    };
+    const wait = () =>
+      setTimeout(() => {
+        this.#set({ trouble });
+        this.#note([]);
+        timer = wait();
+      }, silentMs);
     let timer = wait();
     const end = (): void => {
       clearTimeout(timer);

@@ -35,6 +35,8 @@ export const API_HEADERS: Readonly<Record<string, string>> = {
   ...COMMON_HEADERS,
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
   "cache-control": "no-store",
+  // nginx would hold events back, and keep whole downloads
+  "x-accel-buffering": "no",
 };
 
 const PAGE_HEADERS: Readonly<Record<string, string>> = {

@@ -24,6 +24,11 @@ const querystring = z.object({
   /** Offsets to go on from, instead of `since` and `tail`. */
   out: count.optional(),
   err: count.optional(),
+  /** Offsets to end at, instead of the end as it is now. `tail` counts the lines before them. */
+  untilOut: count.optional(),
+  untilErr: count.optional(),
+  /** The bytes of both channels as they came, for a link that saves them. */
+  as: z.enum(["text"]).optional(),
 });
 
 export function logRoutes(app: App, { engine }: DaemonContext): void {
@@ -32,26 +37,47 @@ export function logRoutes(app: App, { engine }: DaemonContext): void {
     { schema: { params, querystring } },
     async (request, reply) => {
       const exec = findExec(engine, request.params.sandbox, request.params.exec);
-      const { since, tail, follow, out, err } = request.query;
+      const { since, tail, follow, out, err, untilOut, untilErr, as } = request.query;
       const gone = new AbortController();
       reply.raw.on("close", () => gone.abort());
-      const until = endOf(exec.log);
+      const end = endOf(exec.log);
+      const until = {
+        out: Math.min(untilOut ?? end.out, end.out),
+        err: Math.min(untilErr ?? end.err, end.err),
+      };
       const from =
         out !== undefined || err !== undefined
           ? { out: out ?? 0, err: err ?? 0 }
           : await positionOf(exec.log, { sinceMs: since, tail, end: until });
-      const records = recordsOf(exec, { from, until, follow: follow === "1", signal: gone.signal });
+      const how = { from, until, follow: follow === "1", signal: gone.signal };
+      if (as === "text")
+        return reply
+          .type("text/plain; charset=utf-8")
+          .header(
+            "content-disposition",
+            `attachment; filename="${exec.record.id.replace(/[^\w.-]/g, "_")}.log"`,
+          )
+          .send(Readable.from(textOf(exec, how), { objectMode: false }));
+      const records = recordsOf(exec, how);
       return reply.type("application/octet-stream").send(Readable.from(records));
     },
   );
 }
 
-async function* recordsOf(
-  exec: Exec,
-  options: { from: Position; until: Position; follow: boolean; signal: AbortSignal },
-): AsyncGenerator<Buffer, void> {
-  const { from } = options;
-  yield status({ type: "from", out: from.out, err: from.err });
+interface Part {
+  from: Position;
+  until: Position;
+  follow: boolean;
+  signal: AbortSignal;
+}
+
+async function* textOf(exec: Exec, part: Part): AsyncGenerator<Buffer, void> {
+  for await (const piece of followExec(exec, part)) if ("data" in piece) yield piece.data;
+}
+
+async function* recordsOf(exec: Exec, options: Part): AsyncGenerator<Buffer, void> {
+  const { from, until } = options;
+  yield status({ type: "from", out: from.out, err: from.err, end: until });
   try {
     for await (const piece of followExec(exec, options)) {
       if ("data" in piece) yield record(piece.channel, piece);

@@ -26,10 +26,9 @@ export async function positionOf(
   if (tail === undefined && asked.sinceMs === undefined) return { out: 0, err: 0 };
   const lines = new LastLines(tail);
   const fresh = { 1: true, 2: true };
-  for await (const { channel, offset, timeMs, data } of log.readAll({ 1: 0, 2: 0 })) {
-    if (data.length === 0) continue;
-    const isLater = offset >= (channel === 1 ? end.out : end.err);
-    if (timeMs < sinceMs || isLater) continue;
+  for await (const { channel, offset, timeMs, data: whole } of log.readAll({ 1: 0, 2: 0 })) {
+    const data = whole.subarray(0, Math.max(0, (channel === 1 ? end.out : end.err) - offset));
+    if (timeMs < sinceMs || data.length === 0) continue;
     if (fresh[channel]) lines.begin(channel, offset);
     fresh[channel] = false;
     for (let at = data.indexOf(NEWLINE); at >= 0; at = data.indexOf(NEWLINE, at + 1)) {

@@ -33,6 +33,13 @@ test("the last lines, both channels counted together, where each began", async (
   expect(await positionOf(log, { tail: 100 })).toEqual({ out: 0, err: 0 });
 });
 
+test("the last lines before an end, which may be in the middle of a piece", async () => {
+  await append(1, "1\n2\n3\n4\n");
+  expect(await positionOf(log, { tail: 1, end: { out: 4, err: 0 } })).toEqual({ out: 2, err: 0 });
+  expect(await positionOf(log, { tail: 9, end: { out: 4, err: 0 } })).toEqual({ out: 0, err: 0 });
+  expect(await positionOf(log, { tail: 9, end: { out: 0, err: 0 } })).toEqual({ out: 0, err: 0 });
+});
+
 test("what was written since a time", async () => {
   await append(1, "old\n");
   await new Promise((resolve) => setTimeout(resolve, 20));

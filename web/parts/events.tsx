@@ -3,6 +3,7 @@ import { useEffect, useState } from "react";
 import { describeEvent } from "../../api/describe-event.ts";
 import type { Event } from "../../api/schema.ts";
 import { thaw } from "../client.ts";
+import { followAgain } from "../state/again.ts";
 import { CommandText } from "./command.tsx";
 import { Failed } from "./states.tsx";
 import { Text } from "./text.tsx";
@@ -18,8 +19,10 @@ function useEvents(sandbox: string | undefined): { events: readonly Event[]; err
     const abort = new AbortController();
     let kept: Event[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let last = 0;
     const follow = async (): Promise<void> => {
-      for await (const event of thaw.events({ since: 0, sandbox, signal: abort.signal })) {
+      for await (const event of thaw.events({ since: last, sandbox, signal: abort.signal })) {
+        last = event.id;
         kept = [event, ...kept].slice(0, SHOWN);
         timer ??= setTimeout(() => {
           timer = undefined;
@@ -27,9 +30,7 @@ function useEvents(sandbox: string | undefined): { events: readonly Event[]; err
         }, DRAW_MS);
       }
     };
-    follow().catch((cause: unknown) => {
-      if (!abort.signal.aborted) setError(cause);
-    });
+    void followAgain(follow, { signal: abort.signal, say: setError });
     return () => {
       abort.abort();
       clearTimeout(timer);

@@ -1,5 +1,6 @@
 /** One question at a time, in a native dialog. */
 import { useEffect, useRef } from "react";
+import { visibleText } from "../../api/clean-text.ts";
 import { useValue, Value } from "../state/value.ts";
 
 export interface Question {
@@ -37,9 +38,9 @@ export function Dialog() {
   };
   return (
     <dialog ref={dialog} aria-labelledby="question" onClose={() => end(false)}>
-      <h2 id="question">{question.title}</h2>
+      <h2 id="question">{visibleText(question.title)}</h2>
       {question.lines.map((line) => (
-        <p key={line}>{line}</p>
+        <p key={line}>{visibleText(line)}</p>
       ))}
       <div className="buttons">
         {/* the harmless answer has the focus */}

@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useId, useState } from "react";
 import { CommandText } from "../parts/command.tsx";
 import { checkSession, session, signIn } from "../state/session.ts";
 import { useValue } from "../state/value.ts";
@@ -6,6 +6,7 @@ import { useValue } from "../state/value.ts";
 /** How to begin a session. @param isAgain there was one: the page goes on where it is */
 export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
   const who = useValue(session);
+  const id = useId();
   const [token, setToken] = useState("");
   const [isBusy, setBusy] = useState(false);
   const trouble = who.state === "out" ? who.trouble : undefined;
@@ -17,8 +18,8 @@ export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
     setToken("");
   };
   return (
-    <section className={isAgain ? "banner bad sign-in" : "sign-in"} aria-labelledby="sign-in">
-      <h1 id="sign-in">{isAgain ? "Your session has ended" : "Open thaw"}</h1>
+    <section className={isAgain ? "banner bad sign-in" : "sign-in"} aria-labelledby={`${id}-title`}>
+      <h1 id={`${id}-title`}>{isAgain ? "Your session has ended" : "Open thaw"}</h1>
       <p>
         {isAgain
           ? "The page stays as it is. Open a new link in another tab and come back, or paste a token here."
@@ -33,10 +34,10 @@ export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
         )}
       </p>
       <form onSubmit={(event) => void submit(event)}>
-        <label htmlFor="token">Or paste a token (thaw token create)</label>
+        <label htmlFor={`${id}-token`}>Or paste a token (thaw token create)</label>
         <span className="field">
           <input
-            id="token"
+            id={`${id}-token`}
             type="password"
             autoComplete="off"
             spellCheck={false}

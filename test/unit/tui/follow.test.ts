@@ -54,7 +54,7 @@ test("every change arrives, and a flood of them in one list does not read the ot
   }
 });
 
-test("a daemon that hangs while it is followed is said to be silent, until something comes from it", async () => {
+test("a daemon that hangs while it is followed is said to be silent and its lists are read, until something comes from it", async () => {
   await using host = await openMadeUpHost({ socket: join(folder, "socket"), sandboxes: 1, captures: 0 });
   const store = new Store(newState(["local"], { cols: 80, rows: 24 }, Date.now()));
   const abort = new AbortController();
@@ -67,6 +67,10 @@ test("a daemon that hangs while it is followed is said to be silent, until somet
     vi.advanceTimersByTime(60_000);
     expect(seen()?.trouble?.message).toContain("no data for 40 s");
     expect(formatBottom(store.state, 1).join()).toContain("local: no data for");
+    const reads = () => host.asked.get("/v1/sandboxes");
+    await vi.waitFor(() => expect(reads()).toBe(2), { timeout: 60_000, interval: 5 });
+    await vi.advanceTimersByTimeAsync(40_000);
+    await vi.waitFor(() => expect(reads()).toBe(3), { timeout: 60_000, interval: 5 });
     await host.change();
     await vi.waitFor(() => expect(seen()?.trouble).toBeUndefined(), { timeout: 60_000, interval: 5 });
     expect(seen()?.status).toBe("here");

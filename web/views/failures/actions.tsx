@@ -6,6 +6,7 @@ import { formatSize } from "../../../api/size.ts";
 import { thaw } from "../../client.ts";
 import type { Action } from "../../parts/command.tsx";
 import { pageHost } from "../../state/page-host.ts";
+import { removed } from "../../state/removed.ts";
 import { rerun } from "./rerun.ts";
 
 const MAX_RUNS = 1000;
@@ -100,10 +101,7 @@ export function useFailureActions(capture: Capture | undefined): readonly Action
           ],
           verb: "Remove",
         },
-        run: async () => {
-          await thaw.captures.remove(id);
-          return "was removed";
-        },
+        run: () => removed(thaw.captures.remove(id)),
         done: () => void navigate({ to: "/failures" }),
       },
     ];

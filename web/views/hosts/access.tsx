@@ -7,6 +7,7 @@ import { act, CommandText } from "../../parts/command.tsx";
 import { Until } from "../../parts/next.tsx";
 import { Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
+import { removed } from "../../state/removed.ts";
 import { session } from "../../state/session.ts";
 import { useValue } from "../../state/value.ts";
 
@@ -28,9 +29,9 @@ function Row({ token }: { token: Token }) {
         verb: "End",
       },
       run: async () => {
-        await thaw.tokens.revoke(id);
+        const said = await removed(thaw.tokens.revoke(id), "lets nobody in any more");
         await queries.invalidateQueries({ queryKey: ["tokens"] });
-        return "lets nobody in any more";
+        return said;
       },
     });
   return (

@@ -6,6 +6,7 @@ import { Age } from "../../parts/age.tsx";
 import { act, CommandText } from "../../parts/command.tsx";
 import { Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
+import { removed } from "../../state/removed.ts";
 
 function Row({ entry: { id, kind, what, reason, at, from } }: { entry: QuarantineEntry }) {
   const queries = useQueryClient();
@@ -30,9 +31,9 @@ function Row({ entry: { id, kind, what, reason, at, from } }: { entry: Quarantin
         verb: "Remove",
       },
       run: async () => {
-        await thaw.quarantine.remove(id);
+        const said = await removed(thaw.quarantine.remove(id));
         await again();
-        return "was removed";
+        return said;
       },
     });
   return (

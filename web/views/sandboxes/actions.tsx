@@ -6,6 +6,7 @@ import { SANDBOX_NAME_PHRASE, sandboxNamePattern, TAG_PATTERN } from "../../../a
 import type { Sandbox } from "../../../api/schema.ts";
 import { thaw } from "../../client.ts";
 import { type Action, Value } from "../../parts/command.tsx";
+import { removed } from "../../state/removed.ts";
 import { stateOf } from "./rows.ts";
 
 const MAX_COPIES = 100;
@@ -131,10 +132,7 @@ export function useSandboxActions(sandbox: Sandbox | undefined): readonly Action
           ],
           verb: "Remove",
         },
-        run: async () => {
-          await at.remove();
-          return "was removed";
-        },
+        run: () => removed(at.remove()),
         done: () => void navigate({ to: "/sandboxes" }),
       },
     ];

@@ -10,9 +10,10 @@ import { Age } from "../../parts/age.tsx";
 import { act, CommandText } from "../../parts/command.tsx";
 import { Form } from "../../parts/form.tsx";
 import { Output } from "../../parts/output.tsx";
+import { Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { startTask } from "../../state/tasks.ts";
-import { useLog } from "./log.ts";
+import { type Place, useLog } from "./log.ts";
 
 const SHOWN = 200;
 const LONGEST = 300;
@@ -24,8 +25,15 @@ function toneOf(exec: Exec): string {
   return exec.exit?.code === 0 ? "dim" : "bad";
 }
 
+function downloadUrl({ sandbox, exec }: { sandbox: string; exec: string }): string {
+  return `/v1/sandboxes/${encodeURIComponent(sandbox)}/execs/${encodeURIComponent(exec)}/logs?as=text`;
+}
+
 function LogOf({ sandbox, exec }: { sandbox: Sandbox; exec: Exec }) {
-  const { lines, end, remark, trouble } = useLog({ sandbox: sandbox.id, exec: exec.id });
+  const [place, setPlace] = useState<Place>("end");
+  const log = useLog({ sandbox: sandbox.id, exec: exec.id }, place);
+  const { lines, end, remark, trouble, from, to } = log;
+  const isEarliest = from === undefined || from.out + from.err === 0;
   const command = formatCommand(exec.argv, LONGEST);
   const kill = (): void =>
     void act({
@@ -54,11 +62,37 @@ function LogOf({ sandbox, exec }: { sandbox: Sandbox; exec: Exec }) {
         )}
         <CommandText args={["logs", "-f", sandbox.name, exec.id]} />
       </p>
+      <p className="row-of">
+        <button
+          type="button"
+          disabled={isEarliest}
+          onClick={() => from !== undefined && setPlace({ before: from })}
+        >
+          Earlier
+        </button>
+        <button
+          type="button"
+          disabled={place === "end"}
+          onClick={() => to !== undefined && setPlace({ after: to })}
+        >
+          Later
+        </button>
+        <button type="button" disabled={place === "end"} onClick={() => setPlace("end")}>
+          To the end
+        </button>
+        <a className="button" href={downloadUrl({ sandbox: sandbox.id, exec: exec.id })} download>
+          Download all that is kept
+        </a>
+      </p>
       {remark !== undefined && <p className="warn">{remark}</p>}
       {lines.length > 0 || end !== undefined ? (
         <Output label="Output" lines={lines} />
-      ) : (
+      ) : place === "end" ? (
         <p className="dim">It has written nothing yet.</p>
+      ) : log.isWhole === true ? (
+        <p className="dim">{"before" in place ? "Nothing before that is kept." : "That is all so far."}</p>
+      ) : (
+        <Loading what="its output" />
       )}
       {trouble !== undefined && (
         <p className="bad" role="alert">

@@ -9,8 +9,11 @@ import { thaw } from "../../client.ts";
 import { CommandText, useMayOnlyLook } from "../../parts/command.tsx";
 import { Field, Form } from "../../parts/form.tsx";
 import { Text } from "../../parts/text.tsx";
+import { SignIn } from "../../shell/sign-in.tsx";
 import { useHost } from "../../state/page-host.ts";
+import { session } from "../../state/session.ts";
 import { startTask } from "../../state/tasks.ts";
+import { useValue } from "../../state/value.ts";
 import { type CreateFields, EMPTY, readFields } from "./create-request.ts";
 
 export function describeProgress({ subject, phase, state, detail }: Progress): string {
@@ -48,6 +51,7 @@ export function CreateForm({
   const navigate = useNavigate();
   const sources = useSources();
   const mayOnlyLook = useMayOnlyLook();
+  const who = useValue(session);
   const dialog = useRef<HTMLDialogElement>(null);
   const [fields, setFields] = useState<CreateFields>(() => ({
     ...EMPTY,
@@ -117,6 +121,8 @@ export function CreateForm({
   const isListed = sources.some(([, values]) => values.some(([value]) => value === fields.source));
   return (
     <dialog ref={dialog} className="wide" aria-labelledby="create" onClose={close}>
+      {/* what is behind a dialog can't be reached */}
+      {who.state === "out" && <SignIn isAgain />}
       <h2 id="create">New sandbox</h2>
       <Form id="create-form" className="form" submit={create}>
         {choose(

@@ -8,6 +8,7 @@ import { Events } from "../../parts/events.tsx";
 import { Next } from "../../parts/next.tsx";
 import { Empty, Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
+import { ahead } from "../../state/ahead.ts";
 import { useHost } from "../../state/page-host.ts";
 import { session } from "../../state/session.ts";
 import { useValue } from "../../state/value.ts";
@@ -22,9 +23,8 @@ import { stateOf } from "./rows.ts";
 import { Settings } from "./settings.tsx";
 import "../../parts/views.css";
 
-const Terminals = lazy(() =>
-  import("../../terminal/tabs.tsx").then((loaded) => ({ default: loaded.Terminals })),
-);
+const loadTerminals = ahead(() => import("../../terminal/tabs.tsx"));
+const Terminals = lazy(async () => ({ default: (await loadTerminals()).Terminals }));
 
 /** A sandbox by its id, as the list has it; by its name or a prefix of its id, as the daemon finds it. */
 function useSandbox(id: string) {

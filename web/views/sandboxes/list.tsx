@@ -9,13 +9,15 @@ import { Empty, Loading } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Text } from "../../parts/text.tsx";
 import { usePageActions } from "../../shell/page-actions.ts";
+import { ahead } from "../../state/ahead.ts";
 import { useUsage } from "../../state/follow.ts";
 import { useHost } from "../../state/page-host.ts";
 import { choicesOf, describePorts, filterSandboxes, labelsOf, stateOf } from "./rows.ts";
 import { CpuCell, MemoryCell } from "./usage.tsx";
 import "../../parts/views.css";
 
-const CreateForm = lazy(async () => ({ default: (await import("./create.tsx")).CreateForm }));
+const loadCreate = ahead(() => import("./create.tsx"));
+const CreateForm = lazy(async () => ({ default: (await loadCreate()).CreateForm }));
 
 function Isolation({ isolation }: Pick<Sandbox, "isolation">) {
   const tone = isolation === "kvm" ? "" : isolation.includes("not") ? "bad" : "warn";

@@ -10,6 +10,7 @@ import { Facts } from "../../parts/detail.tsx";
 import { Field, Form } from "../../parts/form.tsx";
 import { Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
+import { followAgain } from "../../state/again.ts";
 import { startTask } from "../../state/tasks.ts";
 import { wordsOf } from "./create-request.ts";
 
@@ -228,7 +229,7 @@ function useEntries(id: string, onMore: () => void): readonly NetworkEntry[] {
       }
     };
     // that the daemon is away is said above
-    follow().catch(() => {});
+    void followAgain(follow, { signal: abort.signal });
     return () => {
       abort.abort();
       clearTimeout(timer);

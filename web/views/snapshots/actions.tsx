@@ -7,6 +7,7 @@ import { ownBytes } from "../../../client/follow/shares.ts";
 import { thaw } from "../../client.ts";
 import { type Action, Value } from "../../parts/command.tsx";
 import { pageHost } from "../../state/page-host.ts";
+import { removed } from "../../state/removed.ts";
 import type { SnapshotRow } from "./rows.ts";
 
 /** No event tells that a tag was taken away. */
@@ -56,9 +57,9 @@ export function useSnapshotActions(row: SnapshotRow | undefined): readonly Actio
                 verb: "Untag",
               },
               run: async () => {
-                await thaw.snapshots.remove(each);
+                const said = await removed(thaw.snapshots.remove(each), "no longer names it");
                 await refresh(id);
-                return "no longer names it";
+                return said;
               },
             }),
           )),
@@ -88,10 +89,7 @@ export function useSnapshotActions(row: SnapshotRow | undefined): readonly Actio
           ],
           verb: "Remove",
         },
-        run: async () => {
-          await thaw.snapshots.remove(id);
-          return "was removed";
-        },
+        run: () => removed(thaw.snapshots.remove(id)),
         done: () => void navigate({ to: "/snapshots" }),
       },
     ];
