@@ -70,7 +70,7 @@ test("of a log that is longer than is kept the end is shown, then what was befor
       .trimEnd()
       .split("\n");
   await output.getByText(/^3000\s*$/).waitFor();
-  // while it is written the page shows the end of what there is
+  await page.locator('[aria-label="Output"][aria-busy="false"]').waitFor();
   await expect.poll(async () => (await lines()).slice(0, 1)).toEqual(["2001"]);
   for (const first of [1001, 1]) {
     await panel.getByRole("button", { name: "Earlier" }).click();

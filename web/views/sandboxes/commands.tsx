@@ -86,7 +86,7 @@ function LogOf({ sandbox, exec }: { sandbox: Sandbox; exec: Exec }) {
       </p>
       {remark !== undefined && <p className="warn">{remark}</p>}
       {lines.length > 0 || end !== undefined ? (
-        <Output label="Output" lines={lines} />
+        <Output label="Output" lines={lines} isGrowing={log.isWhole !== true} />
       ) : place === "end" ? (
         <p className="dim">It has written nothing yet.</p>
       ) : log.isWhole === true ? (

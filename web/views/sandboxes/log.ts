@@ -129,6 +129,8 @@ async function followEnd(at: ExecReference, set: Set, signal: AbortSignal): Prom
           if (isFlood) break;
         }
       }
+      // of lines that went out of sight nobody knows where they were: now that it writes no more, they are read once
+      if (!isFlood && mayFlood && tail.dropped > 0) continue;
       if (!isFlood) {
         const { exit, error } = await at.get({ signal });
         const isCut = remark === TOO_LONG;
