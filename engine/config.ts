@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import { z } from "zod";
+import { runnerName } from "../api/machine.ts";
 import { networkLayer } from "../api/network.ts";
 import { poolSize } from "../api/pool.ts";
 import { duration, size, tag } from "../api/text.ts";
@@ -156,6 +157,10 @@ const config = z.strictObject({
   /** How machines are run. */
   runner: z
     .strictObject({
+      /** Makes machines where nothing else is asked for. Default: qemu. */
+      default: runnerName.optional(),
+      /** Where the default runner could only emulate: do so, take gvisor, or make no machine that is emulated. */
+      withoutKvm: z.enum(["emulated", "gvisor", "refuse"]).optional(),
       /** Deadlines are lengthened by this factor. Absent: measured when the daemon starts. */
       slow: z.number().min(1).max(100).optional(),
       /** CPU models of guests under KVM, best first: the first that the host's CPU has whole is taken. */

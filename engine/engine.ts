@@ -511,7 +511,7 @@ function assemble(home: Home, options: EngineOptions, agentDigest: string): Part
     captures: archive.captures,
     caches: archive.caches,
     admission: room.admission,
-    sources: new Sources(archive.live, templatesDir, agentDigest),
+    sources: new Sources(archive.live, { templatesDir, agentDigest, settings: () => config.value.runner }),
     leases: new Leases((id) => callingAsDaemon(() => endLease(parts, id))),
     pools: new Pools(poolHost(() => parts, templatesDir)),
     thaws: new Gate(availableParallelism()),

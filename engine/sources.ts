@@ -8,6 +8,7 @@ import type { Runner } from "../runners/runner.ts";
 import type { Runners } from "../runners/runners.ts";
 import { needCapabilities } from "./capabilities.ts";
 import { SingleFlight } from "./concurrency.ts";
+import { defaultRunner, type RunnerChoice, refuseEmulation } from "./default-runner.ts";
 import { EngineError } from "./errors.ts";
 import { type OnProgress, type Progress, phase } from "./progress.ts";
 import { isFrozenLive, type Manifest } from "./snapshots/manifest.ts";
@@ -51,9 +52,18 @@ export class Sources {
   readonly #templatesDir: string;
   /** Part of a build's key: a new agent means new snapshots. */
   readonly #agentDigest: string;
+  readonly #settings: () => RunnerChoice;
   readonly #builds = new SingleFlight<StoredSnapshot, Progress>();
 
-  constructor(context: BuildContext, templatesDir: string, agentDigest: string) {
+  constructor(
+    context: BuildContext,
+    {
+      templatesDir,
+      agentDigest,
+      settings,
+    }: { templatesDir: string; agentDigest: string; settings: () => RunnerChoice },
+  ) {
+    this.#settings = settings;
     this.#context = context;
     this.#templatesDir = templatesDir;
     this.#agentDigest = agentDigest;
@@ -65,7 +75,8 @@ export class Sources {
         ? await shippedRecipe(this.#templatesDir, source.template ?? DEFAULT_TEMPLATE)
         : parseRecipe(source.recipe, "template.yaml", source.files);
     const { runner } = this.#context;
-    const { name } = runner.of(source.runner ?? recipe.runner ?? runner.name);
+    const asked = source.runner ?? recipe.runner;
+    const { name } = runner.of(asked ?? (await defaultRunner(this.#settings(), runner)));
     // What another runner makes of the same recipe has a tag of its own.
     return {
       ...recipe,
@@ -76,6 +87,12 @@ export class Sources {
 
   /** The runner that a sandbox of this source has. Throws `usage` when another one was asked for. */
   async runnerOf(source: SourceRequest, capture: () => Promise<Pick<Manifest, "needs">>): Promise<Runner> {
+    const found = await this.#runnerOf(source, capture);
+    await refuseEmulation(this.#settings(), found);
+    return found;
+  }
+
+  async #runnerOf(source: SourceRequest, capture: () => Promise<Pick<Manifest, "needs">>): Promise<Runner> {
     const { runner, store } = this.#context;
     if (source.snapshot === undefined && source.capture === undefined)
       return runner.of((await this.recipe(source)).runner ?? runner.name);
@@ -113,6 +130,7 @@ export class Sources {
     recipe: Recipe,
     options: ResolveOptions & BuildWishes & { request?: string | undefined },
   ): Promise<StoredSnapshot> {
+    await refuseEmulation(this.#settings(), this.#runners(recipe));
     const key = this.#key(recipe);
     const { runner } = this.#context;
     const egress = recipe.network.length > 0;

@@ -357,6 +357,8 @@ export interface Runner {
     source: KernelSource,
     signal?: AbortSignal,
   ): Promise<{ kernelDir: string; version: string; library: string | null; cached: boolean }>;
+  /** Why machines are emulated here: slow, and weakly isolated. Null when they are not, or when that is not known yet. Nothing is tried. */
+  emulation(): Promise<string | null>;
   /** What this host would record in a snapshot made now; proves KVM by a boot under a deadline on first use. */
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds>;
   /** Why `snapshot`, or a difference to it, can't be thawed here, one sentence each; empty when it can. No I/O beyond `stat`, but for a proof of KVM that an upgrade of the host asks for again. */

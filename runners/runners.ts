@@ -75,6 +75,10 @@ export class Runners implements Runner {
     return this.#chosen.prepareKernel(source, signal);
   }
 
+  emulation(): Promise<string | null> {
+    return this.#chosen.emulation();
+  }
+
   needs(kernelDir: string, signal?: AbortSignal): Promise<MachineNeeds> {
     return this.#chosen.needs(kernelDir, signal);
   }

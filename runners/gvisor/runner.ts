@@ -49,6 +49,7 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     },
     probe: () => probe(context, proof),
     prepareKernel: async () => ({ kernelDir: home, version: RUNNER_NAME, library: null, cached: true }),
+    emulation: async () => null,
     async needs(_kernelDir, signal) {
       const verdict = await proveHost(context, proof, signal);
       if (verdict.state !== "works")

@@ -89,6 +89,10 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
       });
       return { kernelDir: dir, ...kernel };
     },
+    async emulation() {
+      const kvm = await context.kvm();
+      return kvm.state === "broken" ? kvm.reason : null;
+    },
     needs: (kernelDir, signal) => needs(context, kernelDir, signal),
     async incompatibilities(snapshot, difference) {
       const facts = await context.facts();

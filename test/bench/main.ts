@@ -15,6 +15,7 @@ import { measureChildren } from "./children.ts";
 import { measureDashboardAttach, measureDashboardIdle, measureDashboardStart } from "./dashboard.ts";
 import { measureDashboardMany } from "./dashboard-many.ts";
 import { measureFlood } from "./flood.ts";
+import { measureGvisor } from "./gvisor.ts";
 import { describeHost, formatHost, type Host } from "./host.ts";
 import { measureIdle } from "./idle.ts";
 import { measureKeeper } from "./keeper.ts";
@@ -46,6 +47,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   keeper: measureKeeper,
   boot: measureBoot,
   run: measureRun,
+  gvisor: measureGvisor,
   pool: measurePool,
   ls: measureLs,
   sdk: measureSdk,

@@ -82,6 +82,18 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
     await out("rm", "gv", twin);
   });
 
+  test("config.yaml makes it the runner where nothing else is asked for", async () => {
+    const config = join(testHome(), "config.yaml");
+    writeFileSync(config, "runner: { default: gvisor }\n");
+    try {
+      await out("create", ...from, "--name", "by-default");
+      expect((await rows()).find(({ name }) => name === "by-default")).toMatchObject({ isolation: "gvisor" });
+    } finally {
+      rmSync(config);
+      await out("rm", "by-default");
+    }
+  });
+
   test("a failure is captured with its memory, and replayed with what ran", async () => {
     const failing = "x=41; echo $x > /tmp/x; sleep 54321";
     const run = ["run", ...gvisor, "--capture", "on-failure", "--timeout", "3s", "--", "sh", "-c", failing];

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { needCapabilities } from "../../engine/capabilities.ts";
+import { defaultRunner, refuseEmulation } from "../../engine/default-runner.ts";
 import { bundleDigest, ociConfig, onPipes, runscOptions } from "../../runners/gvisor/bundle.ts";
 import { packCheckpoint, unpackCheckpoint } from "../../runners/gvisor/checkpoint.ts";
 import { endOf } from "../../runners/gvisor/ends.ts";
@@ -159,4 +160,21 @@ test("what a runner can't do is refused, and the runner that can is named", () =
       hint: "--runner qemu",
     }),
   );
+});
+
+test("the configuration chooses the runner where nobody asked for one", async () => {
+  const on = (why: string | null) => ({ name: "qemu", emulation: async () => why });
+  const [kvm, none] = [on(null), on("no /dev/kvm")];
+  expect(await defaultRunner({}, none)).toBe("qemu");
+  expect(await defaultRunner({ withoutKvm: "emulated" }, none)).toBe("qemu");
+  expect(await defaultRunner({ default: "gvisor" }, kvm)).toBe("gvisor");
+  expect(await defaultRunner({ withoutKvm: "gvisor" }, kvm)).toBe("qemu");
+  expect(await defaultRunner({ withoutKvm: "gvisor" }, none)).toBe("gvisor");
+  expect(await defaultRunner({ default: "qemu", withoutKvm: "gvisor" }, none)).toBe("gvisor");
+  await refuseEmulation({ withoutKvm: "refuse" }, kvm);
+  await refuseEmulation({}, none);
+  await expect(refuseEmulation({ withoutKvm: "refuse" }, none)).rejects.toMatchObject({
+    code: "host-not-ready",
+    message: expect.stringContaining("no /dev/kvm"),
+  });
 });
