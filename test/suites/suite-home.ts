@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  type Dirent,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -169,7 +170,7 @@ export class SuiteHome implements AsyncDisposable {
     const own = new Set(["cache", "versions", "kernels", "rootfs"]);
     const found: string[] = [];
     const walk = (folder: string): void => {
-      for (const entry of readdirSync(join(this.path, folder), { withFileTypes: true })) {
+      for (const entry of entriesOf(join(this.path, folder))) {
         const path = join(folder, entry.name);
         if (folder === "" && own.has(entry.name)) continue;
         if (/^\.|\.tmp|\.new$|~$/.test(entry.name)) found.push(path);
@@ -225,14 +226,19 @@ function listFolder(path: string): string[] {
   }
 }
 
-function subfolders(path: string): string[] {
+/** None of a folder that went meanwhile. */
+function entriesOf(path: string): Dirent[] {
   try {
-    return readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name);
+    return readdirSync(path, { withFileTypes: true });
   } catch {
     return [];
   }
+}
+
+function subfolders(path: string): string[] {
+  return entriesOf(path)
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
 }
 
 export interface SuiteHomeOptions {

@@ -108,8 +108,8 @@ export async function checkLeftovers({ home }: World, client: Thaw): Promise<voi
     faults = await findLeftovers(home, client);
     return faults.length === 0;
   };
-  await until(isClean, "", DEADLINE_MS).catch(() => {
-    throw new Broken("nothing is left", faults.join("; "));
+  await until(isClean, "", DEADLINE_MS).catch((error: Error) => {
+    throw new Broken("nothing is left", `${faults.join("; ")} (${error.message})`);
   });
 }
 
