@@ -1,16 +1,17 @@
 /**
- * The keeper of a machine: the static program `thaw-keeper`, parent of its hypervisor. This process starts it, asks it, and never signals a
+ * The keeper of a machine: the static program `thaw-keeper`, parent of its hypervisor. This process has it started, asks it, and never signals a
  * process of a machine itself. Its requests and answers are those of runners/native/src/protocol.rs.
  */
-import { spawn } from "node:child_process";
 import { readFile, rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
 import { paced } from "../../host/pace.ts";
 import { type MachineStats, RunnerError } from "../runner.ts";
+import { deadlineSignal } from "./deadline.ts";
 import { type JailOptions, jailArgv } from "./jail.ts";
 import { END_FILE, KEEPER_SOCKET } from "./machine-dir.ts";
+import type { KeeperStarter } from "./starter.ts";
 import { runTool } from "./tool.ts";
 
 /** Added to the own score of the kernel's out-of-memory killer, so that a machine goes before the one that looks after all of them. */
@@ -46,6 +47,7 @@ const statsAnswer = z.object({ pssBytes: z.number(), rssBytes: z.number(), cpuMs
 export interface KeeperTools {
   /** The `thaw-keeper` program. */
   keeperPath: string;
+  starter: KeeperStarter;
   /** Name of the cgroup that has all machines of this runner. */
   cgroup: string;
   /** Folder that holds one folder of sockets per machine. */
@@ -56,45 +58,22 @@ export interface KeeperTools {
 export async function startKeeper(
   tools: KeeperTools,
   options: JailOptions & { inherit: readonly number[] },
-  signal: AbortSignal,
+  outer: AbortSignal,
 ): Promise<KeeperStatus> {
-  signal.throwIfAborted();
-  const args = ["run", "--oom", String(MACHINE_OOM_SCORE), "--inherit", String(options.inherit.length)];
-  const child = spawn(tools.keeperPath, [...args, ...jailArgv(options)], {
-    detached: true,
-    env: {},
-    cwd: "/",
-    stdio: ["ignore", "pipe", "ignore", ...options.inherit],
-  });
-  child.unref();
-  const closed = new Promise<void>((resolve) => {
-    child.once("error", () => resolve());
-    child.once("exit", () => resolve());
-  });
+  using deadline = deadlineSignal("the machine's keeper did not answer", START_TIMEOUT_MS, outer);
+  const { signal } = deadline;
+  const args = ["--oom", String(MACHINE_OOM_SCORE), "--inherit", String(options.inherit.length)];
   try {
-    const line = await firstLine(child.stdout as unknown as Socket, signal, (fail) =>
-      child.once("error", (error: NodeJS.ErrnoException) => {
-        const missing = error.code === "ENOENT";
-        const hint = missing ? { hint: "npm run build" } : {};
-        fail(
-          new RunnerError(
-            missing ? "missing-tool" : "start-failed",
-            `${tools.keeperPath}: ${error.message}`,
-            hint,
-          ),
-        );
-      }),
-    );
+    const line = await tools.starter.start([...args, ...jailArgv(options)], options.inherit, signal);
+    signal.throwIfAborted();
+    if (line === "") throw new RunnerError("start-failed", "the keeper ended without a message");
     const answer = parseAnswer(line);
     if (typeof answer.error === "string")
       throw new RunnerError("start-failed", `the machine did not start: ${answer.error.slice(0, 500)}`);
     return keeperStatus.parse(answer);
   } catch (error) {
-    // Its own child, not yet waited for; the machine goes with it.
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-    if (child.pid !== undefined) await closed;
+    await new Keeper(tools, { id: options.id, runtimeDir: options.dir }).end().catch(() => {});
     await rm(options.dir, { recursive: true, force: true });
-    await sweep(tools).catch(() => []);
     throw error;
   }
 }
@@ -258,33 +237,6 @@ function open(dir: string, line: string, timeoutMs: number | undefined): Request
   });
   answer.catch(() => {});
   return { answer, close: () => socket.destroy() };
-}
-
-function firstLine(
-  stdout: Socket,
-  signal: AbortSignal,
-  onFail: (fail: (error: Error) => void) => void,
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const waitMs = paced(START_TIMEOUT_MS);
-    const timer = setTimeout(
-      () => reject(new RunnerError("timeout", `the keeper did not answer within ${waitMs / 1000} s`)),
-      waitMs,
-    );
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    onFail(reject);
-    stdout.on("data", (chunk: Buffer) => {
-      text += chunk.toString("utf8");
-      if (text.includes("\n") || text.length > MAX_ANSWER_BYTES) resolve(text);
-    });
-    stdout.once("close", () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
-      reject(new RunnerError("start-failed", "the keeper ended without a message"));
-    });
-  });
 }
 
 function parseAnswer(text: string): Record<string, unknown> {

@@ -25,6 +25,7 @@ import { type KvmVerdict, kvmProof, proveKvm, recallKvm } from "./kvm-proof.ts";
 import { runnerMemory } from "./memory.ts";
 import { probe } from "./probe.ts";
 import type { Proof } from "./proof.ts";
+import { KeeperStarter } from "./starter.ts";
 import { thaw } from "./thaw.ts";
 import { ThawRecord } from "./thaw-record.ts";
 
@@ -169,6 +170,7 @@ function createContext(
   const { home, runtimeRoot, sealPath } = options;
   const helper = (name: string): string => join(dirname(sealPath), name);
   const pagesPath = options.pagesPath ?? helper("thaw-pages");
+  const keeperPath = helper("thaw-keeper");
   const cgroup = `thaw-${createHash("sha256").update(runtimeRoot).digest("hex").slice(0, 8)}`;
   let known: { key: string; facts: Promise<QemuFacts> } | undefined;
   let support: Promise<JailSupport> | undefined;
@@ -179,7 +181,7 @@ function createContext(
     pagesPath,
     jailPath: helper("thaw-jail"),
     pressurePath: helper("thaw-pressure"),
-    tools: { keeperPath: helper("thaw-keeper"), cgroup, runtimeRoot },
+    tools: { keeperPath, starter: new KeeperStarter(keeperPath), cgroup, runtimeRoot },
     difference: async () =>
       options.difference === "never"
         ? { state: "broken", reason: "turned off in the daemon's settings" }

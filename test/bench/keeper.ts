@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Keeper, startKeeper } from "../../runners/qemu/keeper.ts";
+import { KeeperStarter } from "../../runners/qemu/starter.ts";
 import { interleave } from "./interleave.ts";
 import { median } from "./median.ts";
 import { figure, peer, type Row } from "./row.ts";
@@ -15,7 +16,9 @@ const KIB = 1024;
 export async function measureKeeper(world: World): Promise<Row[]> {
   const runtimeRoot = join(world.scratch, "keep");
   await mkdir(runtimeRoot, { mode: 0o700 });
-  const tools = { keeperPath: join(world.dist, "agent", "thaw-keeper"), cgroup: "thaw-bench", runtimeRoot };
+  const keeperPath = join(world.dist, "agent", "thaw-keeper");
+  const starter = new KeeperStarter(keeperPath);
+  const tools = { keeperPath, starter, cgroup: "thaw-bench", runtimeRoot };
   let count = 0;
   const samples = await interleave({
     runs: world.runs(30),

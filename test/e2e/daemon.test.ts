@@ -90,6 +90,17 @@ test("machines are the kernel's choice before the daemon when memory runs out", 
   await thaw(["rm", "first-to-go"]);
 });
 
+test("what starts machines is killed: those that live stay, and the next one starts", async () => {
+  await thaw(["create", "--name", "before"]);
+  const daemon = await daemonPid();
+  const children = readFileSync(`/proc/${daemon}/task/${daemon}/children`, "utf8").trim().split(" ");
+  const starter = children.find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "thaw-starter\n");
+  process.kill(Number(starter), "SIGKILL");
+  expect((await thaw(["run", "--", "echo", "after"])).stdout).toBe("after\n");
+  expect((await thaw(["exec", "before", "--", "echo", "lives"])).stdout).toBe("lives\n");
+  await thaw(["rm", "before"]);
+});
+
 test("stop --all ends the machines as well, and says how many; also when no daemon ran", async () => {
   for (const name of ["one", "two"]) await thaw(["create", "--name", name]);
   await thaw(["pause", "two"]);

@@ -8,5 +8,6 @@ pub mod options;
 pub mod page_set;
 pub mod pages;
 pub mod protocol;
+pub mod starter;
 pub mod sys;
 pub mod uids;

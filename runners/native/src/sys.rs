@@ -29,6 +29,12 @@ pub fn open(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
     owned(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC | libc::O_NOFOLLOW, 0o600) })
 }
 
+/// openat(2), for reading. Links are followed: in a process's `/proc/PID/fd` each entry is one.
+pub fn open_beneath(directory: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
+    // SAFETY: a descriptor and a C string.
+    owned(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
+}
+
 /// A pipe: the end to read from, the end to write to.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
@@ -40,6 +46,12 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 pub fn set_nonblocking(fd: BorrowedFd) -> io::Result<()> {
     // SAFETY: plain flags.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(|_| ())
+}
+
+/// What process lists call this thread; of the main one, the process.
+pub fn name_process(name: &CStr) {
+    // SAFETY: a C string.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// The process's effective user id.

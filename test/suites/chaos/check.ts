@@ -130,7 +130,7 @@ async function findLeftovers(home: World["home"], client: Thaw): Promise<string[
   if (spares.length > wanted) faults.push(`folders of no sandbox: ${spares.join(" ")}; pools have ${wanted}`);
   const processes = home.processes();
   const machines = processes.filter(({ name }) => name === "thaw-vm" || name === "thaw-keeper");
-  const known = ["thaw-vm", "thaw-keeper", "thaw-daemon", "thaw-pressure"];
+  const known = ["thaw-vm", "thaw-keeper", "thaw-starter", "thaw-daemon", "thaw-pressure"];
   const others = processes.filter(({ name }) => !known.includes(name));
   const daemons = processes.filter(({ name }) => name === "thaw-daemon");
   if (daemons.length !== 1) faults.push(`${daemons.length} daemons`);

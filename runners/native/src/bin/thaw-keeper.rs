@@ -1,5 +1,6 @@
 //! `thaw-keeper run OPTIONS -- COMMAND…` keeps one machine: see `options.rs` and `protocol.rs`. Prints one line of JSON on standard output, the
-//! machine's status once its hypervisor runs or `{"error":…}`, and closes it. `thaw-keeper limits NAME` says what limits machines here.
+//! machine's status once its hypervisor runs or `{"error":…}`, and closes it. `thaw-keeper starter` starts others: see
+//! `starter.rs`. `thaw-keeper limits NAME` says what limits machines here.
 //! `thaw-keeper sweep NAME RUNTIME-ROOT` ends what killed keepers have left, and prints the machines of which something is still there.
 
 use std::ffi::OsString;
@@ -12,14 +13,23 @@ use thaw_native::cgroup::{Group, Limits, Mechanism, sweep};
 use thaw_native::keep::begin;
 use thaw_native::options::Options;
 use thaw_native::protocol::quote;
+use thaw_native::starter;
+use thaw_native::sys::name_process;
 
-const USAGE: &str = "usage: thaw-keeper run OPTIONS -- COMMAND… | limits NAME | sweep NAME RUNTIME-ROOT";
+const USAGE: &str = "usage: thaw-keeper run OPTIONS -- COMMAND… | starter | limits NAME | sweep NAME RUNTIME-ROOT";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let word = arguments.next().unwrap_or_default();
     match word.to_str() {
         Some("run") => run(arguments),
+        Some("starter") => match starter::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
         Some("limits") => limits(arguments.next()),
         Some("sweep") => match (arguments.next(), arguments.next()) {
             (Some(name), Some(root)) => {
@@ -40,6 +50,8 @@ fn usage() -> ExitCode {
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // The starter executes it by another name.
+    name_process(c"thaw-keeper");
     let done = Options::parse(arguments).and_then(|options| {
         let keeper = begin(&options)?;
         tell(&keeper.status().to_json());
