@@ -32,7 +32,8 @@ export class KeeperStarter {
    */
   async start(args: readonly string[], inherit: readonly number[], signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
-    const child = (this.#child ??= this.#open());
+    this.#child ??= this.#open();
+    const child = this.#child;
     this.#last += 1;
     const number = String(this.#last);
     const answer = Promise.withResolvers<string>();
