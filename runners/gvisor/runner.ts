@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { copyFile, constants as fsConstants } from "node:fs/promises";
 import { join } from "node:path";
 import { Keeper, sweep } from "../qemu/keeper.ts";
+import { KeeperStarter } from "../qemu/starter.ts";
 import { type MachineNeeds, type Runner, RunnerError, type RunnerSettings } from "../runner.ts";
 import { adopt } from "./adopt.ts";
 import { bundleDigest } from "./bundle.ts";
@@ -33,7 +34,7 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
   const cgroup = `thaw-g-${createHash("sha256").update(runtimeRoot).digest("hex").slice(0, 8)}`;
   const context: Context = {
     ...{ home, agentPath, facts: runscFinder(), settings: () => settings },
-    tools: { keeperPath, cgroup, runtimeRoot },
+    tools: { keeperPath, starter: new KeeperStarter(keeperPath), cgroup, runtimeRoot },
   };
   const proof = hostProof(context);
   const runner: Runner = {

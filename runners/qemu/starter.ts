@@ -27,7 +27,7 @@ export class KeeperStarter {
 
   /**
    * Starts `thaw-keeper run ARGS…`.
-   * @param inherit open descriptors that it has from 3 on, opened anew for reading
+   * @param inherit open descriptors that it has from 3 on, opened anew for the same use
    * @returns the first line that it wrote; empty when it ended without one, or was killed because of `signal`
    */
   async start(args: readonly string[], inherit: readonly number[], signal: AbortSignal): Promise<string> {

@@ -3,7 +3,7 @@
 //!
 //! Requests come on standard input, each a length (4 bytes, little endian) and so many bytes, words with a NUL between them:
 //! - `NUMBER start FDS ARGUMENTS…`: starts `thaw-keeper run ARGUMENTS…`. It inherits the descriptors that FDS names in the caller, with commas
-//!   between them, opened anew for reading, from 3 on.
+//!   between them, opened anew for the same use, from 3 on.
 //! - `NUMBER cancel`: kills what was started with that number, unless it was answered.
 //!
 //! An answer is a line on standard output: the number, a space, and the first line of the keeper's; nothing is behind the space when it ended
@@ -35,7 +35,7 @@ type Starting = Arc<Mutex<BTreeMap<u64, Child>>>;
 pub fn serve() -> io::Result<()> {
     name_process(c"thaw-starter");
     // SAFETY: cannot fail.
-    let caller = File::open(format!("/proc/{}/fd", unsafe { libc::getppid() }))?;
+    let caller = File::open(format!("/proc/{}", unsafe { libc::getppid() }))?;
     let caller = Arc::new(OwnedFd::from(caller));
     let starting = Starting::default();
     let mut input = io::stdin().lock();
@@ -78,7 +78,7 @@ fn read_request(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 
 fn start(caller: &OwnedFd, fds: &str, arguments: Vec<OsString>) -> io::Result<Child> {
     let names = fds.split(',').filter(|name| !name.is_empty()).take(MOST_DESCRIPTORS);
-    let opened = names.map(|name| open_beneath(caller, &c_string(name)?)).collect::<io::Result<Vec<OwnedFd>>>()?;
+    let opened = names.map(|name| open_again(caller, name)).collect::<io::Result<Vec<OwnedFd>>>()?;
     let numbers: Vec<i32> = opened.iter().map(AsRawFd::as_raw_fd).collect();
     // The same program, also when its file was replaced meanwhile.
     let mut command = Command::new("/proc/self/exe");
@@ -92,6 +92,17 @@ fn start(caller: &OwnedFd, fds: &str, arguments: Vec<OsString>) -> io::Result<Ch
     // SAFETY: system calls on plain numbers, between fork and exec.
     unsafe { command.pre_exec(move || place(&numbers)) };
     command.spawn()
+}
+
+/// The caller's descriptor `number`, as the caller may use it, but with a position of its own.
+fn open_again(caller: &OwnedFd, number: &str) -> io::Result<OwnedFd> {
+    let number: u32 = number.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut about = String::new();
+    File::from(open_beneath(caller, &c_string(format!("fdinfo/{number}"))?, libc::O_RDONLY)?)
+        .read_to_string(&mut about)?;
+    let flags = about.lines().find_map(|line| i32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    let flags = flags.ok_or(io::ErrorKind::InvalidData)? & (libc::O_ACCMODE | libc::O_NONBLOCK);
+    open_beneath(caller, &c_string(format!("fd/{number}"))?, flags)
 }
 
 /// In the child: a session of its own, and the descriptors at their numbers. Allocates nothing.

@@ -29,10 +29,10 @@ pub fn open(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
     owned(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC | libc::O_NOFOLLOW, 0o600) })
 }
 
-/// openat(2), for reading. Links are followed: in a process's `/proc/PID/fd` each entry is one.
-pub fn open_beneath(directory: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
+/// openat(2). Links are followed: in a process's `/proc/PID/fd` each entry is one.
+pub fn open_beneath(directory: &OwnedFd, name: &CStr, flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: a descriptor and a C string.
-    owned(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
+    owned(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC) })
 }
 
 /// A pipe: the end to read from, the end to write to.
