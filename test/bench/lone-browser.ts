@@ -12,6 +12,9 @@ import { cpuMsOf } from "./process-use.ts";
 
 const LISTENING = /^DevTools listening on (ws:.*)$/;
 
+/** The page in front of the one that is measured. */
+const HIDING = "data:text/plain,another";
+
 export class LoneBrowser implements AsyncDisposable {
   readonly #pid: number;
   readonly #endpoint: string;
@@ -53,16 +56,27 @@ export class LoneBrowser implements AsyncDisposable {
     throw new Error("Chromium ended before it listened");
   }
 
-  /** Drives its first page for as long as `work` takes. */
+  /** Drives its page for as long as `work` takes. */
   async drive<T>(work: (page: Page) => Promise<T>): Promise<T> {
     const browser = await chromium.connectOverCDP(this.#endpoint);
     try {
-      const page = browser.contexts()[0]?.pages()[0];
+      const pages = browser.contexts()[0]?.pages() ?? [];
+      const page = pages.find((each) => each.url() !== HIDING);
+      for (const other of pages) if (other !== page) await other.close();
       if (page === undefined) throw new Error("Chromium has no page");
       return await work(page);
     } finally {
       await browser.close();
     }
+  }
+
+  /** Hides its page behind another one, until it is driven again. */
+  hide(): Promise<void> {
+    return this.drive(async (page) => {
+      const other = await page.context().newPage();
+      await other.goto(HIDING);
+      await other.bringToFront();
+    });
   }
 
   /** Processor time of its tab. */

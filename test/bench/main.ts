@@ -26,6 +26,7 @@ import { measureNpm } from "./npm.ts";
 import { measureOci } from "./oci.ts";
 import { measureOutput } from "./output.ts";
 import { measurePageLoad, measurePageMany } from "./page-load.ts";
+import { measurePageReplay } from "./page-replay.ts";
 import { measurePageTerminal } from "./page-terminal.ts";
 import { measureFork, measureFreeze } from "./pause.ts";
 import { measurePool } from "./pool.ts";
@@ -60,7 +61,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   attach: measureAttach,
   "dashboard-start": measureDashboardStart,
   dashboard: [measureDashboardMany, measureDashboardIdle, measureDashboardAttach],
-  page: [measurePageLoad, measurePageMany, measurePageTerminal],
+  page: [measurePageLoad, measurePageMany, measurePageTerminal, measurePageReplay],
   list: measureList,
   events: measureEvents,
   fork: measureFork,

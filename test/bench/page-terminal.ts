@@ -1,4 +1,5 @@
 /** The page's terminal: how fast output is shown, against the client library that reads the same; and a tab that is flooded. */
+import { setTimeout as elapse } from "node:timers/promises";
 import type { Page } from "playwright-core";
 import { shell } from "./guest.ts";
 import { LoneBrowser } from "./lone-browser.ts";
@@ -10,6 +11,8 @@ const MEGABYTES = 50;
 const TTY = { rows: 40, cols: 140 };
 type Tty = typeof TTY;
 const LINES = "/tmp/lines";
+const TURNS = 3;
+const LOOK_MS = 100;
 const GO = "/tmp/go";
 
 /** Takes note of each command's output in a page: how much came, when the first of it did, and when its terminal had shown all of it. */
@@ -33,6 +36,14 @@ const COUNTER = `
   }).observe(document, { subtree: true, attributeFilter: ["data-phase"] });
 `;
 
+/** Takes note of how long after each click the frame is done that shows what it did. */
+const CLICKS = `
+  window.reactions = [];
+  const note = ({ timeStamp }) =>
+    requestAnimationFrame(() => requestAnimationFrame(() => reactions.push(performance.now() - timeStamp)));
+  addEventListener("click", note, true);
+`;
+
 interface Output {
   bytes: number;
   startedAt: number;
@@ -53,6 +64,8 @@ export async function measurePageTerminal(world: World): Promise<Row[]> {
     const bench = { world, browser, sandbox: id, base: url };
     const pipe = await measureRate(bench, { runs: world.runs(2) });
     const pty = await measureRate(bench, { runs: 1, tty: TTY });
+    const hidden = await readByPage(bench, { bytes: MEGABYTES * 1e6, isHidden: true });
+    const reactions = await measureReactions(bench);
     const name = `page: ${MEGABYTES} MB of lines in its terminal`;
     const target = { of: "ours", bound: "at least", value: 10 } as const;
     const slower = (median(pipe.raw) / median(pty.raw)).toFixed(1);
@@ -74,6 +87,17 @@ export async function measurePageTerminal(world: World): Promise<Row[]> {
         ours: figure("MB/s", pty.page),
         against: peer("client library", "MB/s", pty.raw),
         note: `every byte was shown; the guest's terminal is ${slower} times as slow as its pipe`,
+      },
+      {
+        name: `${name}, hidden behind another tab`,
+        ours: figure("MB/s", [(MEGABYTES * 1000) / hidden.ms]),
+        target,
+        note: "from a pipe; every byte was taken",
+      },
+      {
+        name: "page: a click while its terminal is flooded → the next frame, worst",
+        ours: figure("ms", [Math.max(...reactions)]),
+        target: { of: "ours", bound: "at most", value: 200 },
       },
     ];
   } finally {
@@ -101,7 +125,7 @@ async function measureRate(bench: Bench, { runs, tty }: { runs: number; tty?: Tt
   const rates: Rates = { page: [], work: [], raw: [] };
   for (let run = 0; run <= runs; run += 1) {
     const raw = await readByLibrary(bench, tty);
-    const page = await readByPage(bench, tty, raw.bytes);
+    const page = await readByPage(bench, { bytes: raw.bytes, tty });
     if (run === 0) continue;
     rates.raw.push(raw.bytes / 1000 / raw.ms);
     rates.page.push(raw.bytes / 1000 / page.ms);
@@ -111,8 +135,12 @@ async function measureRate(bench: Bench, { runs, tty }: { runs: number; tty?: Tt
 }
 
 /** A command that waits for `go`, then writes. */
-async function startWriter({ world, sandbox }: Bench, tty: Tty | undefined): Promise<string> {
-  const argv = ["sh", "-c", `read -r go < ${GO}; for i in $(seq ${MEGABYTES}); do cat ${LINES}; done`];
+async function startWriter(
+  { world, sandbox }: Bench,
+  tty: Tty | undefined,
+  loop = `for i in $(seq ${MEGABYTES})`,
+): Promise<string> {
+  const argv = ["sh", "-c", `read -r go < ${GO}; ${loop}; do cat ${LINES}; done`];
   const { signal } = world;
   const request = { argv, ...(tty === undefined ? {} : { tty }) };
   return (await world.client.sandboxes.at(sandbox).startDetached(request, { signal })).id;
@@ -140,12 +168,12 @@ async function readByLibrary(bench: Bench, tty: Tty | undefined): Promise<{ byte
 /** @returns milliseconds, and those that the tab's main thread worked */
 async function readByPage(
   bench: Bench,
-  tty: Tty | undefined,
-  bytes: number,
+  { bytes, tty, isHidden = false }: { bytes: number; tty?: Tty | undefined; isHidden?: boolean },
 ): Promise<{ ms: number; workMs: number }> {
   const { world, sandbox, browser, base } = bench;
   const exec = await startWriter(bench, tty);
   await browser.drive((page) => openTerminal(page, new URL(`/sandboxes/${sandbox}?tab=terminal`, base)));
+  if (isHidden) await browser.hide();
   const before = browser.mainThreadMs();
   await go(bench);
   const reference = world.client.sandboxes.at(sandbox).execAt(exec);
@@ -156,6 +184,33 @@ async function readByPage(
     const output = await page.evaluate<Output>(`outputs["${exec}"]`);
     if (output.bytes !== bytes) throw new Error(`${output.bytes} bytes came to the page instead of ${bytes}`);
     return { ms: output.endedAt - output.startedAt, workMs };
+  });
+}
+
+/** @returns milliseconds from each of several clicks to the frame that shows what it did */
+async function measureReactions(bench: Bench): Promise<number[]> {
+  const { browser, sandbox, base } = bench;
+  await startWriter(bench, undefined, "while :");
+  return browser.drive(async (page) => {
+    await openTerminal(page, new URL(`/sandboxes/${sandbox}?tab=terminal`, base));
+    await page.evaluate(CLICKS);
+    await go(bench);
+    const bytes = (): Promise<number> =>
+      page.evaluate("Math.max(...Object.values(outputs).map(({ bytes }) => bytes))");
+    const box = await page.getByRole("button", { name: "Search", exact: true }).boundingBox();
+    if (box === null) throw new Error("there is no button");
+    let reactions: number[] = [];
+    for (let turn = 1; turn <= TURNS; turn += 1) {
+      const before = await bytes();
+      // Nothing but a flood brings so much.
+      while ((await bytes()) < before + 2_000_000)
+        await elapse(LOOK_MS, undefined, { signal: bench.world.signal });
+      // Not the button's own click, which waits for frames that stand still.
+      await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+      while (reactions.length < turn) reactions = await page.evaluate<number[]>("reactions");
+      await page.keyboard.press("Escape");
+    }
+    return reactions;
   });
 }
 

@@ -109,8 +109,16 @@ export async function openPty(argv: readonly string[], options: PtyOptions): Pro
     until: (wanted) => within(new Promise((resolve) => shown.wait({ wanted, resolve }))),
     [Symbol.asyncDispose]: async () => {
       // `script` ends with the process; ended by a signal itself it would say so on our terminal
-      if (child.exitCode === null && child.signalCode === null) process.kill(Number(pid));
+      if (child.exitCode === null && child.signalCode === null) killIfThere(Number(pid));
       await ended.catch(() => {});
     },
   };
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }

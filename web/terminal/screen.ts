@@ -5,6 +5,7 @@ import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { coloursOf, watchColours } from "./colours.ts";
 import { linkHandlers } from "./links.ts";
+import { parseAtOnce } from "./parse-at-once.ts";
 import { openStyled } from "./strict-styles.ts";
 
 /** Bytes that wait to be parsed before the writer has to wait: xterm throws away what passes 50 MB. */
@@ -73,16 +74,22 @@ export class Screen {
   /** Takes a chunk of output. @returns a promise when the writer has to wait for it */
   write(chunk: Uint8Array): void | Promise<void> {
     this.#waiting += chunk.length;
+    if (document.hidden) parseAtOnce(this.#terminal);
     this.#terminal.write(chunk, () => {
       this.#waiting -= chunk.length;
       this.parsed += chunk.length;
-      if (this.#waiting >= WAITING_BYTES) return;
+      if (!this.#hasRoom) return;
       this.#room?.resolve();
       this.#room = undefined;
     });
-    if (this.#waiting < WAITING_BYTES) return;
+    if (this.#hasRoom) return;
     this.#room ??= Promise.withResolvers<void>();
     return this.#room.promise;
+  }
+
+  /** In a hidden tab nothing may be left to a timer. */
+  get #hasRoom(): boolean {
+    return this.#waiting < (document.hidden ? 1 : WAITING_BYTES);
   }
 
   /** Makes it as large as its element. */
