@@ -1,6 +1,4 @@
 /** A way past xterm's timers, for which xterm has no option. It relies on a private name of xterm, whose version is pinned. */
-import type { Terminal } from "@xterm/xterm";
-
 interface Inner {
   _core: { _writeBuffer: { handleUserInput: () => void } };
 }
@@ -9,6 +7,6 @@ interface Inner {
  * What is written next is parsed at once if nothing waits, as after a key. Else xterm parses by timers, of which a hidden tab gets one a second,
  * later one a minute: whoever writes in the guest would stand still.
  */
-export function parseAtOnce(terminal: Pick<Terminal, "write">): void {
-  (terminal as unknown as Inner)._core._writeBuffer.handleUserInput();
+export function parseAtOnce(terminal: object): void {
+  (terminal as Inner)._core._writeBuffer.handleUserInput();
 }
