@@ -73,6 +73,10 @@ install_gvisor() {
   local apt=(-o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$scratch/parts" -o "Dir::State::lists=$scratch/lists") target=()
   if [ "$(apt-cache madison runsc 2>/dev/null | gvisor_release)" -ge "$oldest" ] 2>/dev/null; then
     apt=()
+  elif ! grep -qx 'ID=debian' "$os_release"; then
+    say "no runsc of $oldest or newer here: runner gvisor is left out"
+    rm -rf "$scratch"
+    return
   else
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' | sed -n "s/ $codename\$//p" | head -n 1)
     printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s-backports main\n' "$mirror" "$codename" >"$scratch/parts/backports.list"
@@ -150,7 +154,7 @@ if [ ${#missing_rust[@]} -gt 0 ]; then
   install_packages "${missing_rust[@]}"
   rust_is_fine || { echo "cargo is older than $needed_rust: install a newer one for yourself (https://rustup.rs), it is found in ~/.cargo/bin" >&2; exit 1; }
 fi
-[ "${1:-}" = --quickstart ] || install_gvisor
+[ "${1:-}" = --quickstart ] || install_gvisor || say "runner gvisor is left out"
 say "guest agent, host helpers"
 begin compile guest
 begin compile runners/native
