@@ -312,6 +312,16 @@ describe("the host", () => {
   });
 });
 
+test("nothing is wider than a phone, and what scrolls is reached by keys", async () => {
+  await page.setViewportSize({ width: 360, height: 700 });
+  for (const tab of ["Access", "Doctor", "Disk"]) {
+    await openTab(tab);
+    await panel().getByRole("table").first().waitFor();
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(360);
+    await axe();
+  }
+});
+
 test("no script of a guest's ran, and the browser had nothing to complain of", () => {
   expect(dialogs).toEqual([]);
   expect(browser.problems).toEqual([]);

@@ -83,7 +83,8 @@ export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: Deta
           ))}
         </div>
         {open !== undefined && (
-          <div id="tab-content" role="tabpanel" aria-labelledby={`tab-${open.id}`}>
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached by keys
+          <div id="tab-content" role="tabpanel" tabIndex={0} aria-labelledby={`tab-${open.id}`}>
             <Guard of={open.id}>
               <Suspense fallback={<Loading what={open.title} />}>{open.content()}</Suspense>
             </Guard>

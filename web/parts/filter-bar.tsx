@@ -1,6 +1,7 @@
 /** Filters of a list. They are part of the address, so that a link leads to the same rows. */
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useRef } from "react";
+import { visibleText } from "../../api/clean-text.ts";
 import type { Search } from "../state/search.ts";
 
 export interface Choice {
@@ -48,7 +49,7 @@ export function FilterBar({
               >
                 {options.map(([value, text]) => (
                   <option key={value} value={value}>
-                    {text}
+                    {visibleText(text)}
                   </option>
                 ))}
               </select>

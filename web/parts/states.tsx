@@ -1,5 +1,6 @@
 /** What stands in the place of content that is not there. */
 import { Component, type ReactNode } from "react";
+import { visibleText } from "../../api/clean-text.ts";
 import { type Trouble, troubleOf } from "../../client/follow/state.ts";
 import { sessionEnded } from "../state/session.ts";
 import { CommandText } from "./command.tsx";
@@ -7,7 +8,7 @@ import { CommandText } from "./command.tsx";
 export function Loading({ what }: { what: string }) {
   return (
     <p className="state" role="status">
-      Loading {what} …
+      Loading {visibleText(what)} …
     </p>
   );
 }
@@ -27,8 +28,8 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
   if (code === "not-authenticated") sessionEnded();
   return (
     <div className="state bad" role="alert">
-      <p>{message}</p>
-      {hint !== undefined && <p className="dim">{hint}</p>}
+      <p>{visibleText(message)}</p>
+      {hint !== undefined && <p className="dim">{visibleText(hint)}</p>}
       {retry !== undefined && (
         <button type="button" onClick={retry}>
           Try again

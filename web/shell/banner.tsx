@@ -1,4 +1,5 @@
 /** What is wrong with the connection, and how to go on. */
+import { visibleText } from "../../api/clean-text.ts";
 import { useHost } from "../state/page-host.ts";
 import { session } from "../state/session.ts";
 import { useValue } from "../state/value.ts";
@@ -28,13 +29,13 @@ export function Banner() {
     return (
       <div className="banner bad" role="status">
         No connection to the daemon; trying again. What is shown may be old.
-        {trouble !== undefined && <span className="dim"> {trouble.message}</span>}
+        {trouble !== undefined && <span className="dim"> {visibleText(trouble.message)}</span>}
       </div>
     );
   if (trouble !== undefined)
     return (
       <div className="banner" role="status">
-        {trouble.message}
+        {visibleText(trouble.message)}
       </div>
     );
   if (status === "connecting")

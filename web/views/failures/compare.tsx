@@ -3,6 +3,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { ComparedRow } from "../../../api/align-lines.ts";
 import type { Capture } from "../../../api/capture.ts";
+import { visibleText } from "../../../api/clean-text.ts";
 import { compareCaptures, otherOf, tellsApart } from "../../../api/compare-captures.ts";
 import { formatTrigger } from "../../../api/ending.ts";
 import { CommandText } from "../../parts/command.tsx";
@@ -31,7 +32,7 @@ function Row({ row, isFirst }: { row: ComparedRow; isFirst: boolean }) {
       <td className="warn" title={WORDS[row.mark]}>
         {MARKS[row.mark]}
       </td>
-      <th scope="row">{row.name}</th>
+      <th scope="row">{row.name !== undefined && <Text text={row.name} />}</th>
       {side(row.a, "bad")}
       {side(row.b, "good")}
     </tr>
@@ -80,7 +81,9 @@ export function Compare({ capture, other }: { capture: Capture; other: string | 
             {chosen === undefined && <option value="">another failure</option>}
             {choices.map((each) => (
               <option key={each.id} value={each.id}>
-                {`${each.id}  ${each.exec?.exit?.code === 0 ? "went well" : formatTrigger(each)}  ${commandOf(each, 60)}`}
+                {visibleText(
+                  `${each.id}  ${each.exec?.exit?.code === 0 ? "went well" : formatTrigger(each)}  ${commandOf(each, 60)}`,
+                )}
               </option>
             ))}
           </select>

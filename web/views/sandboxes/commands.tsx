@@ -96,7 +96,7 @@ function LogOf({ sandbox, exec }: { sandbox: Sandbox; exec: Exec }) {
       )}
       {trouble !== undefined && (
         <p className="bad" role="alert">
-          {trouble.message}
+          <Text text={trouble.message} />
         </p>
       )}
     </section>

@@ -1,5 +1,6 @@
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useMemo } from "react";
+import { visibleText } from "../../../api/clean-text.ts";
 import type { Sandbox } from "../../../api/schema.ts";
 import { Age } from "../../parts/age.tsx";
 import type { Action } from "../../parts/command.tsx";
@@ -35,7 +36,7 @@ const COLUMNS: readonly Column<Sandbox>[] = [
     cell: (sandbox) => {
       const { text, tone } = stateOf(sandbox);
       return (
-        <span className={tone} title={sandbox.reason ?? undefined}>
+        <span className={tone} title={sandbox.reason === null ? undefined : visibleText(sandbox.reason)}>
           {text}
         </span>
       );

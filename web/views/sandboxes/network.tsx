@@ -1,6 +1,7 @@
 /** What a sandbox may reach, and what it did. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { visibleText } from "../../../api/clean-text.ts";
 import { networkModes } from "../../../api/closed-lists.ts";
 import type { NetworkEntry, NetworkState, Sandbox } from "../../../api/schema.ts";
 import { formatSize } from "../../../api/size.ts";
@@ -192,7 +193,7 @@ function Destinations({ state: { destinations } }: { state: NetworkState }) {
       </thead>
       <tbody>
         {destinations.slice(0, SHOWN_DESTINATIONS).map((each) => (
-          <tr key={`${each.destination} ${each.port} ${each.verdict}`} title={each.reason}>
+          <tr key={`${each.destination} ${each.port} ${each.verdict}`} title={visibleText(each.reason)}>
             <td className={TONES[each.verdict]}>{each.verdict}</td>
             <td className="right">{each.count}</td>
             <td className="wide">
