@@ -55,7 +55,7 @@ function halfMade(home: string): string[] {
   );
 }
 
-/** Command lines that name a folder; not the daemon's. */
+/** Command lines that name a folder; not the daemon's, nor that of its child that starts machines. */
 function processesAt(folder: string): string[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -66,7 +66,7 @@ function processesAt(folder: string): string[] {
         return [];
       }
     })
-    .filter((line) => line.includes(folder) && !/daemon\.mjs|bad-input/.test(line))
+    .filter((line) => line.includes(folder) && !/daemon\.mjs|bad-input|thaw-keeper starter/.test(line))
     .map((line) => line.slice(0, 300));
 }
 

@@ -92,7 +92,8 @@ describe.skipIf(cantLimit !== null)(`when memory runs out${skipped}`, () => {
     expect(said.exitCode).not.toBe(0);
     await until(async () => (await find("greedy")).state === "failed", "the machine to end");
     expect((await find("greedy")).reason).toMatch(/was killed: out of memory/);
-    expect((await home.thaw("exec", "modest", "--", "echo", "here")).stdout).toBe("here\n");
+    const { exitCode, stdout, stderr } = await home.thaw("exec", "modest", "--", "echo", "here");
+    expect([exitCode, stdout, stderr, (await find("modest")).reason]).toEqual([0, "here\n", "", null]);
     expect((await home.json<{ pid: number }>("daemon", "status")).pid).toBe(pid);
   });
 });

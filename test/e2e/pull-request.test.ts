@@ -23,8 +23,9 @@ const PORT = 8080;
 const HOUR = 3_600_000;
 const run = (id: number) => ({ id, attempt: 1 });
 const serve = (text: string): string =>
-  `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>${PORT},Listen=>5,ReuseAddr=>1) or die;` +
-  `while(my $c=$s->accept){ while(<$c>){ last if /^\\r/ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\n${text}"; close $c }`;
+  // One that goes before it is answered must not end the server.
+  `$SIG{PIPE}="IGNORE"; my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>${PORT},Listen=>5,ReuseAddr=>1) or die;` +
+  `while(1){ my $c=$s->accept or next; while(<$c>){ last if /^\\r/ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\n${text}"; close $c }`;
 
 let thaw: Thaw;
 let api: GitHubApi;

@@ -65,6 +65,18 @@ fn pid_in(answer: &str) -> String {
     rest.split(',').next().expect("a number").to_string()
 }
 
+/// The parent of a machine.
+fn keeper_of(pid: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+    stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok()).expect("a parent")
+}
+
+/// A keeper that this test started.
+fn kill(keeper: i32) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(keeper, libc::SIGKILL) };
+}
+
 #[test]
 fn a_keeper_has_the_callers_descriptors_and_outlives_the_starter() {
     let path = dir_of("words");
@@ -88,12 +100,9 @@ fn a_keeper_has_the_callers_descriptors_and_outlives_the_starter() {
     drop(starter.input.take());
     assert!(starter.process.wait().expect("its end").success());
     assert!(is_alive(&pid));
-    let keeper = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
-    let keeper: i32 =
-        keeper.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok()).expect("a parent");
+    let keeper = keeper_of(&pid);
     assert_eq!(fs::read_to_string(format!("/proc/{keeper}/comm")).expect("a name"), "thaw-keeper\n");
-    // SAFETY: the keeper that this test started.
-    unsafe { libc::kill(keeper, libc::SIGKILL) };
+    kill(keeper);
     until(|| !is_alive(&pid), "the machine to go with its keeper");
     let _ = fs::remove_dir_all(dir);
     let _ = fs::remove_file(copy);
@@ -114,7 +123,7 @@ fn what_can_not_start_is_answered_and_others_start() {
     starter.ask(&[&["11", "start", ""], &machine("none", &dir_text, "0", &["/bin/sleep", "60"])[..]].concat());
     let pid = pid_in(&starter.answer());
     assert!(is_alive(&pid));
-    // SAFETY: the machine that this test started.
-    unsafe { libc::kill(pid.parse().expect("a number"), libc::SIGKILL) };
+    kill(keeper_of(&pid));
+    until(|| !is_alive(&pid), "the machine to go with its keeper");
     let _ = fs::remove_dir_all(dir);
 }
