@@ -48,7 +48,8 @@ export class Browser implements AsyncDisposable {
     context.on("console", (message) => {
       const { url } = message.location();
       // Chromium says so of each; the page asks for what an event named, and that may be gone by then.
-      const isGone = / 404 /.test(message.text()) && /\/v1\/(sandboxes|captures|snapshots)\/[\w:]+$/.test(url);
+      const isGone =
+        / 404 /.test(message.text()) && /\/v1\/(sandboxes|captures|snapshots)\/[\w:]+$/.test(url);
       if (message.type() === "error" && !isGone) this.problems.push(`${message.text()} (${url})`);
     });
     context.on("page", (page) => page.on("crash", () => this.problems.push(`${page.url()} crashed`)));
