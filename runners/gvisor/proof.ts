@@ -5,19 +5,16 @@
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { text } from "node:stream/consumers";
-import type { Agent } from "../agent/agent.ts";
+import { Mark } from "../agent/mark.ts";
 import { Proof, type Verdict } from "../qemu/proof.ts";
 import { runTool } from "../qemu/tool.ts";
-import { type Machine, type MachineNeeds, RunnerError } from "../runner.ts";
+import type { Machine, MachineNeeds } from "../runner.ts";
 import { AGENT_IN_IMAGE } from "./bundle.ts";
 import type { Context } from "./context.ts";
 import { cpuFeatures, PLATFORM } from "./facts.ts";
 import { mkfsArgv } from "./image.ts";
 import { start } from "./start.ts";
 
-const ANSWER_MS = 20_000;
 const MARK_PATH = "/mark";
 const RESOURCES = { cpus: 1, memoryMib: 64, diskMib: 64 };
 
@@ -76,29 +73,15 @@ async function prove(context: Context, dir: string, signal: AbortSignal | undefi
   };
   try {
     const source = await begin(1);
-    const mark = String(Math.random());
-    const agent = await greet(source, signal);
-    await agent.writeFile(MARK_PATH, Readable.from([Buffer.from(mark)]));
+    const mark = new Mark(MARK_PATH, signal);
+    const agent = await mark.write(source);
     const taken = join(dir, "taken");
     await mkdir(taken);
     await source.takeDifference(taken, { signal });
-    await check(agent, mark, "the machine that was checkpointed");
-    agent.close();
+    await mark.check(agent, "the machine that was checkpointed");
     const restored = await begin(2, { memory: join(taken, "pages"), state: join(taken, "devices") });
-    const replay = await greet(restored, signal);
-    await check(replay, mark, "the machine that was restored");
-    replay.close();
+    await mark.checkIn(restored, "the machine that was restored");
   } finally {
     for (const machine of machines) await machine.stop().catch(() => {});
   }
-}
-
-async function greet(machine: Machine, signal: AbortSignal | undefined): Promise<Agent> {
-  return machine.agent({ deadlineMs: ANSWER_MS, ...(signal ? { signal } : {}) });
-}
-
-async function check(agent: Agent, mark: string, which: string): Promise<void> {
-  const { body } = await agent.readFile(MARK_PATH);
-  if ((await text(body)) === mark) return;
-  throw new RunnerError("start-failed", `${which} does not contain what was written`);
 }

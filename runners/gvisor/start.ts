@@ -1,6 +1,6 @@
 /** Starts a machine's sandbox beneath a keeper. */
 import { closeSync, constants, openSync } from "node:fs";
-import { lstat, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
 import { hostBoot } from "../qemu/host-boot.ts";
@@ -49,7 +49,7 @@ export async function start(
   const runtimeDir = runtimeDirOf(context, options);
   const within = signal ?? new AbortController().signal;
   const keeper = new Keeper(context.tools, { id, runtimeDir });
-  await refuseTwin(keeper, { id, runtimeDir });
+  await keeper.makeWay();
   const { path } = await context.facts();
   try {
     const files = await makeFiles({ stateDir }, options.root);
@@ -98,18 +98,6 @@ export async function start(
     await removeFiles({ stateDir });
     throw error;
   }
-}
-
-async function refuseTwin(
-  keeper: Keeper,
-  { id, runtimeDir }: { id: string; runtimeDir: string },
-): Promise<void> {
-  if ((await lstat(runtimeDir).catch(() => undefined)) === undefined) return;
-  const status = await keeper.status();
-  if (status?.end === null)
-    throw new RunnerError("start-failed", `a machine ${id} is running; machines have ids of their own`);
-  if (status !== undefined) await keeper.end();
-  await rm(runtimeDir, { recursive: true, force: true });
 }
 
 /** runsc tells nobody when it has restored a machine, so it is asked. */

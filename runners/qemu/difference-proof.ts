@@ -5,21 +5,11 @@
 import { access, mkdir, rm } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { text } from "node:stream/consumers";
-import type { Agent } from "../agent/agent.ts";
-import {
-  type DifferenceVerdict,
-  type Machine,
-  type MachinePlace,
-  type Runner,
-  RunnerError,
-  type SnapshotFiles,
-} from "../runner.ts";
+import { Mark } from "../agent/mark.ts";
+import type { DifferenceVerdict, Machine, MachinePlace, Runner, SnapshotFiles } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { Proof } from "./proof.ts";
 
-const ANSWER_MS = 20_000;
 const MARK_PATH = "/dev/shm/thaw-difference-proof";
 
 export function differenceProof(context: Context): Proof<object> {
@@ -87,31 +77,17 @@ async function prove(
   };
   try {
     const source = await thaw(1);
-    const mark = `${place.id} ${Math.random()}`;
-    const agent = await greet(source, signal);
-    await agent.writeFile(MARK_PATH, Readable.from([Buffer.from(mark)]));
+    const mark = new Mark(MARK_PATH, signal);
+    const agent = await mark.write(source);
     const dir = join(place.stateDir, "difference");
     await mkdir(dir, { mode: 0o711 });
     const taken = await source.takeDifference(dir, { signal });
-    await check(agent, mark, "the machine it was taken of");
-    agent.close();
+    await mark.check(agent, "the machine it was taken of");
     await source.stop();
-    const replay = await greet(await thaw(2, taken), signal);
-    await check(replay, mark, "the machine thawed from it");
-    replay.close();
+    await mark.checkIn(await thaw(2, taken), "the machine thawed from it");
     runner.forget(taken.id);
   } finally {
     for (const machine of machines) await machine.stop().catch(() => {});
     await rm(place.stateDir, { recursive: true, force: true });
   }
-}
-
-async function greet(machine: Machine, signal: AbortSignal | undefined): Promise<Agent> {
-  return machine.agent({ deadlineMs: ANSWER_MS, ...(signal ? { signal } : {}) });
-}
-
-async function check(agent: Agent, mark: string, which: string): Promise<void> {
-  const { body } = await agent.readFile(MARK_PATH);
-  if ((await text(body)) === mark) return;
-  throw new RunnerError("start-failed", `${which} does not contain what was written`);
 }

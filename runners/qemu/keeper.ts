@@ -2,7 +2,7 @@
  * The keeper of a machine: the static program `thaw-keeper`, parent of its hypervisor. This process has it started, asks it, and never signals a
  * process of a machine itself. Its requests and answers are those of runners/native/src/protocol.rs.
  */
-import { readFile, rm } from "node:fs/promises";
+import { lstat, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
@@ -105,6 +105,19 @@ export class Keeper {
 
   get socketPath(): string {
     return join(this.#dir, KEEPER_SOCKET);
+  }
+
+  /** Removes what is left of a machine of this id. Rejects with `start-failed` while one lives. */
+  async makeWay(): Promise<void> {
+    if ((await lstat(this.#dir).catch(() => undefined)) === undefined) return;
+    const status = await this.status();
+    if (status?.end === null)
+      throw new RunnerError(
+        "start-failed",
+        `a machine ${this.#id} is running; machines have ids of their own`,
+      );
+    if (status !== undefined) await this.end();
+    await rm(this.#dir, { recursive: true, force: true });
   }
 
   /** How the machine is; undefined when its keeper is gone, and the machine with it. Rejects with `unresponsive`. */

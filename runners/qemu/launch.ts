@@ -1,5 +1,4 @@
 /** Starts a QEMU process under a keeper of its own, in the jail or not, so that it outlives this one. */
-import { lstat, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { paced } from "../../host/pace.ts";
 import { type MachineNeeds, type Resources, RunnerError } from "../runner.ts";
@@ -40,7 +39,7 @@ export interface Launched {
 export async function launch(context: Context, options: LaunchOptions): Promise<Launched> {
   const { id, runtimeDir, confinement, signal } = options;
   const keeper = new Keeper(context.tools, { id, runtimeDir });
-  await removeAbandoned(keeper, options);
+  await keeper.makeWay();
   const { uid } = await startKeeper(
     context.tools,
     {
@@ -81,14 +80,4 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   } finally {
     watch.close();
   }
-}
-
-/** What is left of a machine of this id, unless it lives. */
-async function removeAbandoned(keeper: Keeper, { id, runtimeDir }: LaunchOptions): Promise<void> {
-  if ((await lstat(runtimeDir).catch(() => undefined)) === undefined) return;
-  const status = await keeper.status();
-  if (status?.end === null)
-    throw new RunnerError("start-failed", `a machine ${id} is running; machines have ids of their own`);
-  if (status !== undefined) await keeper.end();
-  await rm(runtimeDir, { recursive: true, force: true });
 }

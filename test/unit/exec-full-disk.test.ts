@@ -60,14 +60,19 @@ async function shown(exec: Exec): Promise<string> {
   return text;
 }
 
-test("the guest keeps output and end until both are on disk", async () => {
-  const record = newRecord("killed");
-  const exec = await Exec.create(folder, record, null);
-  const segment = join(folder, record.id, "0.log");
+/** A command that wrote `out` and ended with 4, of which nothing could be written. @param segment stands in the way of its log */
+async function endedOnFullDisk(id: string): Promise<{ exec: Exec; segment: string; guest: Guest }> {
+  const exec = await Exec.create(folder, newRecord(id), null);
+  const segment = join(folder, exec.record.id, "0.log");
   symlinkSync("/dev/full", segment);
   const guest = new Guest("out\n");
   await exec.start(guest.agent, { argv: ["x"] } as never);
   await exec.ended();
+  return { exec, segment, guest };
+}
+
+test("the guest keeps output and end until both are on disk", async () => {
+  const { exec, segment, guest } = await endedOnFullDisk("killed");
   expect([await shown(exec), exec.record.exit?.code]).toEqual(["out\n", 4]);
   await exec.log.flush();
   expect([guest.acknowledged, guest.isForgotten]).toEqual([0, false]);
@@ -75,7 +80,7 @@ test("the guest keeps output and end until both are on disk", async () => {
 
   // The next daemon has what is on disk, and there is room again.
   rmSync(segment);
-  const kept = readRecordNow(join(folder, `${record.id}.json`), execKind);
+  const kept = readRecordNow(join(folder, `${exec.record.id}.json`), execKind);
   if (kept.state !== "ok") throw new Error("there is no record");
   const next = await Exec.restore(folder, kept.value, null);
   expect(next.isOver).toBe(false);
@@ -88,13 +93,7 @@ test("the guest keeps output and end until both are on disk", async () => {
 });
 
 test("without a new daemon, too, when there is room again", async () => {
-  const record = newRecord("waits");
-  const exec = await Exec.create(folder, record, null);
-  const segment = join(folder, record.id, "0.log");
-  symlinkSync("/dev/full", segment);
-  const guest = new Guest("out\n");
-  await exec.start(guest.agent, { argv: ["x"] } as never);
-  await exec.ended();
+  const { exec, segment, guest } = await endedOnFullDisk("waits");
   expect(await exec.log.flush()).toBe(false);
   rmSync(segment);
   await until(() => guest.isForgotten, "the guest to be told that all is on disk");
