@@ -8,6 +8,7 @@ test("every attack is survived within its bounds", { timeout: 900_000 }, async (
   const { exitCode, stdout, stderr } = await execa(process.execPath, suite, { reject: false });
   const rows = stdout.split("\n").filter(Boolean);
   const broken = rows.filter((row) => !row.includes('"broken":[]'));
-  expect({ exitCode, broken, stderr }).toEqual({ exitCode: 0, broken: [], stderr: "" });
+  expect(broken.join("\n")).toBe("");
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(rows.length).toBeGreaterThan(15);
 });
