@@ -55,6 +55,51 @@ export const daemonInfo = z.object({
   rssBytes: z.int(),
 });
 
+/** What sandboxes may take. What is null is not limited. */
+export const hostLimits = z.object({
+  /** Those that there are now, and those that wait for room. */
+  sandboxes: z.object({ most: z.int(), now: z.int(), waiting: z.int() }),
+  memory: z.object({
+    /** Of all machines together. */
+    mostMib: z.number(),
+    /** What machines own now. */
+    ownedMib: z.number(),
+    /** What can still be given out. */
+    roomMib: z.number(),
+    /** Left available to the rest of the host. */
+    reserveMib: z.number(),
+    /** One part in this many of what machines may still come to own is kept for them. */
+    overcommit: z.number(),
+  }),
+  disk: z.object({
+    /** Of all sandboxes' folders together. */
+    mostBytes: z.number().nullable(),
+    /** As last counted. */
+    ownedBytes: z.number(),
+    /** Left free on the disk of the state folder. */
+    reserveBytes: z.number(),
+  }),
+  /** Output of commands, of all sandboxes together. */
+  logsBytes: z.number(),
+  /** Of one sandbox. */
+  sandbox: z.object({
+    cpus: z.int(),
+    memoryMib: z.number(),
+    diskBytes: z.number().nullable(),
+    ttlMs: z.number().nullable(),
+    logsBytes: z.number(),
+  }),
+  /** Of all captures together; a repository may have less. */
+  captures: z.object({
+    count: z.number().nullable(),
+    bytes: z.number().nullable(),
+    ageMs: z.number().nullable(),
+  }),
+  /** The configuration that changes them. */
+  file: z.string(),
+});
+
+export type HostLimits = z.infer<typeof hostLimits>;
 export type QuarantineEntry = z.infer<typeof quarantineEntry>;
 export type PruneReport = z.infer<typeof pruneReport>;
 export type Probe = z.infer<typeof probe>;

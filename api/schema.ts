@@ -2,6 +2,7 @@
  * The shapes of the daemon's API, version 1: the one source for request validation, the OpenAPI document and (as types) the client.
  * Sizes are in the unit their name ends with; times are ISO 8601 in UTC.
  */
+export * from "./audit.ts";
 export * from "./cache.ts";
 export * from "./capture.ts";
 export * from "./case-file.ts";

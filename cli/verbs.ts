@@ -161,6 +161,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     description: "remove captures and caches beyond their limits, unused snapshots and steps of templates",
     load: () => import("./prune/command.ts"),
   },
+  audit: {
+    description: "show who did what on this host",
+    load: () => import("./audit/command.ts"),
+  },
   quarantine: {
     description: "list, restore and delete state files that thaw could not read",
     load: () => import("./quarantine/command.ts"),

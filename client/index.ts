@@ -20,6 +20,8 @@ export { mistakesIn, suggestedRules, warningsIn } from "../api/network-rule.ts";
 export type {
   ApiError,
   Artifact,
+  AuditEntry,
+  AuditPage,
   BuildRequest,
   Cache,
   CacheRequest,
@@ -49,6 +51,7 @@ export type {
   Forward,
   ForwardRequest,
   GuestReport,
+  HostLimits,
   ImportRequest,
   ImportState,
   MachineStats,

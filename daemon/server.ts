@@ -14,6 +14,7 @@ import { type Channels, serveChannels } from "./channels/upgrade.ts";
 import type { App, DaemonContext } from "./context.ts";
 import { refuseUnread, sendError } from "./errors.ts";
 import { openApiOptions, operationOf, rightsOf } from "./openapi/document.ts";
+import { auditRoutes } from "./routes/audit.ts";
 import { cacheRoutes } from "./routes/caches.ts";
 import { captureRoutes } from "./routes/captures.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -117,6 +118,7 @@ export async function createServer(context: DaemonContext): Promise<{ app: App; 
         cacheRoutes,
         poolRoutes,
         travelRoutes,
+        auditRoutes,
         quarantineRoutes,
         networkRoutes,
         portRoutes,

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import type { CacheSaved } from "../api/cache.ts";
 import type { DiskUse } from "../api/disk.ts";
+import type { HostLimits } from "../api/host.ts";
 import type { PoolList, PoolMode, PoolSize } from "../api/pool.ts";
 import type { Forward, ForwardRequest, PortsState } from "../api/ports.ts";
 import { sha256 } from "../durable/digest.ts";
@@ -31,6 +32,7 @@ import { Lifecycle } from "./lifecycle/lifecycle.ts";
 import { systemClock } from "./lifecycle/system-clock.ts";
 import type { Next } from "./lifecycle/timers.ts";
 import { type CreatedFrom, measured } from "./measurements.ts";
+import { roomMib } from "./memory-claims.ts";
 import type { MemoryPressure } from "./memory-pressure.ts";
 import { PackageJudge } from "./packages/outdated.ts";
 import { SuiteIndexes } from "./packages/suite-index.ts";
@@ -403,6 +405,33 @@ export class Engine {
       ...{ store: snapshots, steps: archive.steps },
       built: (recipe) => sources.built(recipe),
       incompatible: (snapshot) => sources.incompatible(snapshot),
+    };
+  }
+
+  /** What sandboxes may take, by the configuration and by the host, and what is left of it. */
+  limits(): HostLimits {
+    const { admission, config, room } = this.#parts;
+    config.refresh();
+    const { limits, figures, claims } = admission;
+    const { sandbox, logs } = config.value.limits;
+    const { reserveBytes, hostBytes } = room.disk.limits;
+    const { maxCount, maxBytes, maxAge } = config.value.captures;
+    const bytesOf = (mib: number | undefined): number | null => (mib === undefined ? null : mib * 2 ** 20);
+    return {
+      sandboxes: { most: limits.sandboxes, now: figures.sandboxes, waiting: figures.waiting },
+      memory: {
+        ...{ mostMib: limits.memoryMib, ownedMib: claims.ownedMib, roomMib: roomMib(claims, limits) },
+        ...{ reserveMib: limits.reserveMib, overcommit: limits.overcommit },
+      },
+      disk: { mostBytes: hostBytes ?? null, ownedBytes: room.disk.ownedBytes, reserveBytes },
+      logsBytes: (logs ?? KEPT_LOGS_MIB.host) * 2 ** 20,
+      sandbox: {
+        ...{ cpus: limits.perSandbox.cpus, memoryMib: limits.perSandbox.memoryMib },
+        ...{ diskBytes: bytesOf(sandbox.disk), ttlMs: sandbox.ttl ?? null },
+        logsBytes: (sandbox.logs ?? KEPT_LOGS_MIB.sandbox) * 2 ** 20,
+      },
+      captures: { count: maxCount ?? null, bytes: bytesOf(maxBytes), ageMs: maxAge ?? null },
+      file: config.path,
     };
   }
 

@@ -17,7 +17,7 @@ import { buildFromDisk, buildTemplate, buildVariant } from "./templates/build.ts
 import type { BuildContext } from "./templates/build-chain.ts";
 import { parseRecipe, type Recipe } from "./templates/recipe.ts";
 import { findOutdated } from "./templates/refresh.ts";
-import { shippedRecipe } from "./templates/shipped.ts";
+import { shippedRecipe, shippedText } from "./templates/shipped.ts";
 
 export interface SourceRequest {
   template?: string | undefined;
@@ -67,6 +67,11 @@ export class Sources {
     this.#context = context;
     this.#templatesDir = templatesDir;
     this.#agentDigest = agentDigest;
+  }
+
+  /** The text of a shipped recipe. Throws `not-found` with the nearest names. */
+  recipeText(template: string): Promise<string> {
+    return shippedText(this.#templatesDir, template);
   }
 
   async recipe(source: SourceRequest): Promise<Recipe> {

@@ -80,8 +80,12 @@ Example:
     .description("show a template, what is built of it, and its kept steps")
     .argument("<name|path|url>", "as of `thaw template build`, or the name of one that was built here")
     .addOption(projectFileOption())
-    .option("--json", "print the template as JSON")
-    .addHelpText("after", "\nExample:\n  $ thaw template show python")
+    .option("--recipe", "print the text of its recipe only")
+    .addOption(new Option("--json", "print the template as JSON").conflicts("recipe"))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ thaw template show python\n  $ thaw template show python --recipe",
+    )
     .action(async (name: string, flags: ShowFlags) => {
       const { show } = await import("./show.ts");
       await show(name, flags);

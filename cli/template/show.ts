@@ -11,6 +11,7 @@ import { printJson, writeOut } from "../output.ts";
 export interface ShowFlags {
   /** The project file. */
   file?: string;
+  recipe?: boolean;
   json?: boolean;
 }
 
@@ -41,6 +42,11 @@ export function formatTemplate(template: Template, wanted: string, nowMs?: numbe
 /** `thaw template show`. @throws ThawError `not-found` with the nearest names. */
 export async function show(wanted: string, flags: ShowFlags): Promise<void> {
   const source = await readTemplate(wanted, { file: flags.file });
+  if (flags.recipe === true) {
+    const text =
+      "recipe" in source ? source.recipe : await withClient((client) => client.templates.recipe(wanted));
+    return writeOut(text.endsWith("\n") ? text : `${text}\n`);
+  }
   const template = await withClient((client) =>
     "recipe" in source ? client.templates.describe(source) : findTemplate(client, wanted),
   );

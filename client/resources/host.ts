@@ -1,5 +1,13 @@
-import type { DaemonInfo, DiskUse, DoctorReport, PruneReport, QuarantineEntry } from "../../api/schema.ts";
-import { type ApiCalls, type CallOptions, SLOW_ANSWER_MS } from "../api-calls.ts";
+import type {
+  AuditPage,
+  DaemonInfo,
+  DiskUse,
+  DoctorReport,
+  HostLimits,
+  PruneReport,
+  QuarantineEntry,
+} from "../../api/schema.ts";
+import { type ApiCalls, type CallOptions, SLOW_ANSWER_MS, withQuery } from "../api-calls.ts";
 
 /** The daemon and its host. */
 export class Host {
@@ -17,6 +25,18 @@ export class Host {
   /** What the host has and lacks. */
   doctor(options?: CallOptions): Promise<DoctorReport> {
     return this.#api.json({ method: "GET", path: "/v1/doctor", ...options });
+  }
+
+  /** What the host's operator allows, and what is left of it. */
+  limits(options?: CallOptions): Promise<HostLimits> {
+    return this.#api.json({ method: "GET", path: "/v1/limits", ...options });
+  }
+
+  /** Who did what, newest first. @param options before: `next` of the page before; limit: at most 1000, default 200 */
+  audit(options: CallOptions & { limit?: number; before?: number } = {}): Promise<AuditPage> {
+    const { limit, before, ...call } = options;
+    const path = withQuery("/v1/audit", { limit: limit?.toString(), before: before?.toString() });
+    return this.#api.json({ method: "GET", path, ...call });
   }
 
   /** What takes the host's disk, and what `prune` would free of it. */

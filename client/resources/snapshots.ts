@@ -36,6 +36,12 @@ export class Templates {
     return templates.map((one) => ({ ...OF_OLDER_DAEMONS, ...one }));
   }
 
+  /** The text of a shipped template's recipe. @throws ThawError `not-found` when its recipe is not on the host */
+  async recipe(template: string, options?: CallOptions): Promise<string> {
+    const path = `/v1/templates/${encodeURIComponent(template)}/recipe`;
+    return (await this.#api.with<{ recipe: string }>("recipe", { method: "GET", path, ...options })).recipe;
+  }
+
   /** A recipe of the client's as the host's list has its own: whether it is built here, with which sizes. */
   async describe(request: DescribeRequest, options?: CallOptions): Promise<Template> {
     const how = { method: "POST", path: "/v1/templates/describe", json: request } as const;

@@ -54,6 +54,9 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /v1/info": { id: "getInfo", tag: "host", summary: "Describe the daemon" },
   "GET /v1/doctor": { id: "getDoctor", tag: "host", summary: "Report what the host has and what is missing" },
   "GET /v1/disk": { id: "getDisk", tag: "host", summary: "Measure what takes the host's disk" },
+  "GET /v1/limits": {
+    ...{ id: "getLimits", tag: "host", summary: "Get what sandboxes may take, and what is left of it" },
+  },
   "GET /v1/openapi.json": { id: "getOpenApi", tag: "host", summary: "Get this document" },
   "POST /v1/shutdown": {
     id: "shutDown",
@@ -70,6 +73,9 @@ export const operations: Readonly<Record<string, Operation>> = {
       summary: "Remove captures and caches that exceed the host's budgets, and unused snapshots",
     },
     ...{ errors: [409, 503], example: { dryRun: true } },
+  },
+  "GET /v1/audit": {
+    ...{ id: "readAudit", tag: "host", summary: "Read who did what, the newest first", rights: "admin" },
   },
   "GET /v1/quarantine": { id: "listQuarantine", tag: "host", summary: "List state that could not be read" },
   "POST /v1/quarantine/:entry/restore": {
@@ -111,6 +117,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     id: "listTemplates",
     tag: "snapshots",
     summary: "List the shipped templates, and others that were built here",
+  },
+  "GET /v1/templates/:template/recipe": {
+    id: "getRecipe",
+    tag: "snapshots",
+    summary: "Get the text of a shipped template's recipe",
+    errors: [404],
   },
   "POST /v1/templates/describe": {
     ...{ id: "describeTemplate", rights: "read", tag: "snapshots" },

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { z } from "zod";
-import { daemonInfo, diskUse, doctorReport } from "../../api/schema.ts";
+import { daemonInfo, diskUse, doctorReport, hostLimits } from "../../api/schema.ts";
 import type { App, DaemonContext } from "../context.ts";
 
 /** Only a build made before this time (ms since 1970) ends: several newer clients may ask. */
@@ -25,6 +25,8 @@ export function infoRoutes(
     const probes = [...(await engine.doctor()), ...(await ownProbes())];
     return { ready: !probes.some(({ fatal, state }) => fatal && state === "missing"), probes };
   });
+
+  app.get("/v1/limits", { schema: { response: { 200: hostLimits } } }, async () => engine.limits());
 
   app.get("/v1/disk", { schema: { response: { 200: diskUse } } }, () => engine.diskUse());
 

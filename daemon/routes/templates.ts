@@ -24,6 +24,17 @@ export function templateRoutes(app: App, { engine, requests }: DaemonContext): v
     },
   );
 
+  app.get(
+    "/v1/templates/:template/recipe",
+    {
+      schema: {
+        params: z.object({ template: templateName }),
+        response: { 200: z.object({ recipe: z.string() }) },
+      },
+    },
+    async (request) => ({ recipe: await engine.sources.recipeText(request.params.template) }),
+  );
+
   app.post(
     "/v1/templates/describe",
     { schema: { body: describeRequest, response: { 200: z.object({ template }) } } },

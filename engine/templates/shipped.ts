@@ -14,13 +14,22 @@ export async function shippedNames(dir: string): Promise<string[]> {
 
 /** Finds a shipped recipe by its name or its tag. Throws `not-found` with the nearest names. */
 export async function shippedRecipe(dir: string, wanted: string): Promise<Recipe> {
-  const recipes = await shippedRecipes(dir);
-  const found = recipes.find(isCalled(wanted));
+  return (await findShipped(dir, wanted)).recipe;
+}
+
+/** The text that `shippedRecipe` parses. */
+export async function shippedText(dir: string, wanted: string): Promise<string> {
+  return (await findShipped(dir, wanted)).text;
+}
+
+async function findShipped(dir: string, wanted: string): Promise<ShippedTemplate> {
+  const all = await readShipped(dir);
+  const found = all.find(({ recipe }) => isCalled(wanted)(recipe));
   if (found) return found;
   throw new EngineError("not-found", `no template ${wanted}`, {
     hint: suggestNearest(
       wanted,
-      recipes.map(({ name }) => name),
+      all.map(({ recipe }) => recipe.name),
       "thaw template ls",
     ),
   });
@@ -37,11 +46,21 @@ const isCalled =
     name === wanted || tag === wanted;
 
 export async function shippedRecipes(dir: string): Promise<Recipe[]> {
+  return (await readShipped(dir)).map(({ recipe }) => recipe);
+}
+
+interface ShippedTemplate {
+  recipe: Recipe;
+  text: string;
+}
+
+async function readShipped(dir: string): Promise<ShippedTemplate[]> {
   const names = await shippedNames(dir);
   return Promise.all(
-    names.map(async (name) =>
-      parsedOnce(await readFile(join(dir, name, "template.yaml"), "utf8"), `${name}/template.yaml`),
-    ),
+    names.map(async (name) => {
+      const text = await readFile(join(dir, name, "template.yaml"), "utf8");
+      return { text, recipe: parsedOnce(text, `${name}/template.yaml`) };
+    }),
   );
 }
 

@@ -270,6 +270,11 @@ describe("templates", () => {
     await axe();
     await row.getByRole("link").click();
     await panel().getByText("shipped with thaw").waitFor();
+    await openTab("Recipe");
+    const recipe = String(await panel().getByRole("group", { name: "Text of the recipe" }).textContent());
+    expect(recipe.trimEnd()).toBe((await must(["template", "show", "base", "--recipe"])).trimEnd());
+    expect(recipe).toContain("name: base");
+    await axe();
     await openTab("Steps");
     await panel()
       .getByText(/A prune of templates would/)
@@ -291,6 +296,10 @@ describe("the host", () => {
     await axe();
     await openTab("Use");
     await panel().getByRole("progressbar", { name: "Memory in use" }).waitFor();
+    await panel()
+      .getByText(/^\d+ of \d+$/)
+      .first()
+      .waitFor();
     await axe();
     await openTab("Disk");
     await panel().getByRole("cell", { name: "root file systems", exact: true }).first().waitFor();
@@ -298,6 +307,14 @@ describe("the host", () => {
     await openTab("Access");
     await panel().getByText("(this page)").waitFor();
     await axe();
+    await openTab("Audit");
+    const removal = panel().getByRole("row").filter({ hasText: "snapshot rm" }).first();
+    const { name } = (await page.evaluate("fetch('/v1/session').then((answer) => answer.json())")) as {
+      name: string;
+    };
+    await removal.getByText(`session ${name}`).waitFor();
+    await axe();
+    expect(await must(["audit"])).toMatch(new RegExp(`session ${name} +snapshot rm `));
     for (const [tab, text] of [
       ["Pools", "No cached folders."],
       ["Quarantine", "Nothing is in quarantine."],

@@ -69,6 +69,7 @@ export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
     setScreenReader(on);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === "Delete" && shown !== undefined) return close(shown);
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     const next = shown && tabs[(tabs.indexOf(shown) + step + tabs.length) % tabs.length];
     if (step === 0 || next === undefined) return;
@@ -81,23 +82,30 @@ export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
       <div className="terminal-tabs">
         <div role="tablist" aria-label="Terminals" tabIndex={-1} onKeyDown={onKeyDown}>
           {tabs.map((tab) => (
-            <span key={tab.exec} role="presentation">
-              <button
-                type="button"
-                role="tab"
-                id={`${id}-${tab.exec}`}
-                aria-selected={tab === shown}
-                tabIndex={tab === shown ? 0 : -1}
-                onClick={() => show(tab, "focus")}
-              >
-                <bdi>{tab.title}</bdi>
-              </button>
-              <button type="button" aria-label={`Close ${tab.title}`} onClick={() => close(tab)}>
-                ×
-              </button>
-            </span>
+            <button
+              key={tab.exec}
+              type="button"
+              role="tab"
+              id={`${id}-${tab.exec}`}
+              aria-selected={tab === shown}
+              tabIndex={tab === shown ? 0 : -1}
+              aria-keyshortcuts="Delete"
+              onClick={() => show(tab, "focus")}
+            >
+              <bdi>{tab.title}</bdi>
+            </button>
           ))}
         </div>
+        {shown !== undefined && (
+          <button
+            type="button"
+            className="close"
+            aria-label={`Close ${shown.title}`}
+            onClick={() => close(shown)}
+          >
+            ×
+          </button>
+        )}
         <button type="button" onClick={() => show(newShell(), "focus")}>
           New shell
         </button>

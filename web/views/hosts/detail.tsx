@@ -13,7 +13,9 @@ import { Text } from "../../parts/text.tsx";
 import { useUsage } from "../../state/follow.ts";
 import { pageHost, useHost } from "../../state/page-host.ts";
 import { Access } from "./access.tsx";
+import { AuditLog } from "./audit.tsx";
 import { Disk } from "./disk.tsx";
+import { Limits } from "./limits.tsx";
 import { Pools } from "./pools.tsx";
 import { Quarantine } from "./quarantine.tsx";
 import "../../parts/views.css";
@@ -109,6 +111,8 @@ function Use({ info }: { info: DaemonInfo }) {
           />
         </section>
       )}
+      <h2>Limits</h2>
+      <Limits />
       <h2>Daemon</h2>
       <Facts
         facts={[
@@ -193,6 +197,7 @@ export function Detail() {
     { id: "disk", title: "Disk", content: () => <Disk /> },
     { id: "pools", title: "Pools", content: () => <Pools /> },
     { id: "access", title: "Access", content: () => <Access /> },
+    { id: "audit", title: "Audit", content: () => <AuditLog /> },
     { id: "quarantine", title: "Quarantine", content: () => <Quarantine /> },
     { id: "events", title: "Events", content: () => <Events /> },
   ];

@@ -6,7 +6,7 @@ import type { Template } from "../../../api/schema.ts";
 import { formatSize } from "../../../api/size.ts";
 import { thaw } from "../../client.ts";
 import { Age } from "../../parts/age.tsx";
-import { type Action, ActionButton, CommandText } from "../../parts/command.tsx";
+import { type Action, ActionButton, CommandText, CopyButton } from "../../parts/command.tsx";
 import { DetailLayout, Facts, type Tab } from "../../parts/detail.tsx";
 import { Output } from "../../parts/output.tsx";
 import { PackageSummary } from "../../parts/packages.tsx";
@@ -109,6 +109,33 @@ function About({ template }: { template: Template }) {
       <p className="row-of">
         <CommandText args={["template", "show", template.name]} />
       </p>
+    </>
+  );
+}
+
+/** Its text, as the host has it. */
+function Recipe({ template: { name, shipped } }: { template: Template }) {
+  const text = useQuery({
+    queryKey: ["recipe", name],
+    queryFn: ({ signal }) => thaw.templates.recipe(name, { signal }),
+    enabled: shipped,
+  });
+  if (!shipped)
+    return (
+      <p className="dim">
+        The recipe is not on this host: another client built the template. It is where that client has it.
+      </p>
+    );
+  if (text.error !== null) return <Failed error={text.error} retry={() => void text.refetch()} />;
+  if (text.data === undefined) return <Loading what="the recipe" />;
+  return (
+    <>
+      <p className="row-of">
+        <CommandText args={["template", "show", name, "--recipe"]} />
+        <CommandText args={["template", "edit", name]} />
+        <CopyButton text={text.data} what="the recipe" />
+      </p>
+      <Output label="Text of the recipe" lines={text.data.trimEnd().split("\n")} />
     </>
   );
 }
@@ -284,6 +311,7 @@ export function Detail() {
     );
   const tabs: readonly Tab[] = [
     { id: "about", title: "About", content: () => <About template={template} /> },
+    { id: "recipe", title: "Recipe", content: () => <Recipe template={template} /> },
     {
       id: "steps",
       title: template.steps.length === 0 ? "Steps" : `Steps (${template.steps.length})`,
