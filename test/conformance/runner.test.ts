@@ -26,12 +26,12 @@ import { openHome } from "../../engine/home.ts";
 import { freshIdentity } from "../../engine/sandboxes/identity.ts";
 import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
-import { type ExitEvent, exitEvent } from "../../runners/agent/messages.ts";
 import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Machine, MachineEnd, MachineRecord, Runner, SnapshotFiles } from "../../runners/runner.ts";
 import { pidOf } from "../helpers/keeper.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { isAlive, thaw, thawJson, until } from "../helpers/thaw.ts";
+import { begin, sh } from "./guest.ts";
 import { patient, settings, template, templateSnapshot } from "./this-host.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
@@ -70,27 +70,6 @@ function writeRootDisk(path: string, { from, diskMib }: { from: string; diskMib:
   execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", path, `${diskMib}M`]);
   execFileSync("qemu-io", ["-c", "write -q 64M 80M", path]);
   execFileSync("qemu-img", ["convert", "-n", "-O", "qcow2", source, path]);
-}
-
-/** Runs a command to its end. */
-async function sh(agent: Agent, script: string): Promise<{ text: string; exit: ExitEvent }> {
-  const exit = Promise.withResolvers<ExitEvent>();
-  exit.promise.catch(() => {});
-  let text = "";
-  const started = agent.start(
-    { id: `x${++serial}`, argv: ["/bin/sh", "-c", script] },
-    {
-      onData: (channel, piece) => {
-        text += piece;
-        // The first piece may come with the answer.
-        void started.then(({ stream }) => stream.consume(channel, piece.length));
-      },
-      onEvent: (event) => exit.resolve(exitEvent.parse(event)),
-      onClose: (error) => error && exit.reject(error),
-    },
-  );
-  await started;
-  return { exit: await exit.promise, text };
 }
 
 /** The first end a machine tells of. */
@@ -303,8 +282,8 @@ for (const { runner, another, options } of runners) {
       test.each(ways)("%s, while nobody was there", async (kind, script) => {
         const machine = await thawOne();
         const agent = await greet(machine);
-        sh(agent, `sleep 0.5; ${script}`).catch(() => {});
-        await sleep(150);
+        // It has been started; what it does comes while nobody is there.
+        await begin(agent, { script: `sleep 1; ${script}` });
         agent.close();
         await machine.detach();
         await sleep(2500);

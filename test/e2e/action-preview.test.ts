@@ -7,12 +7,10 @@ import { Job, type StepResult } from "../action-runner/job.ts";
 import { makeReleaseFolder } from "../action-runner/release-folder.ts";
 import { Conversation } from "../github/conversation.ts";
 import { GitHubApi } from "../github/server.ts";
+import { guestServer } from "../helpers/guest-server.ts";
 import { type SandboxRow, thawEnv, thawJson } from "../helpers/thaw.ts";
 
 const SHA = "9f3c1e2a4b5d6e7f8091a2b3c4d5e6f708192a3b";
-const SERVE =
-  'my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8080,Listen=>5) or die;' +
-  'while(my $c=$s->accept){ while(<$c>){ last if /^\\r/ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\nhello"; close $c }';
 const names = async (): Promise<string[]> => (await thawJson<SandboxRow[]>(["ls"])).map(({ name }) => name);
 
 test("a push shows a preview, a failing one leaves it, the next takes its place, a fork gets none, a close retires it", async () => {
@@ -45,7 +43,8 @@ test("a push shows a preview, a failing one leaves it, the next takes its place,
     await job.end();
     return step;
   };
-  const serve = `perl -MIO::Socket::INET -e '${SERVE}' >/dev/null 2>&1 &`;
+  const server = guestServer(8080, "hello").map((word) => `'${word}'`);
+  const serve = `${server.join(" ")} >/dev/null 2>&1 &`;
 
   const first = await push(1, serve);
   expect(first).toMatchObject({ exitCode: 0, outputs: { outcome: "success" } });

@@ -343,7 +343,7 @@ describe("a build whose client goes", () => {
   const clean = async (home: string) => {
     await until(
       () => processesAt(home).length === 0,
-      `what runs for ${home} to end: ${processesAt(home).join("; ")}`,
+      () => `what runs for ${home} to end: ${processesAt(home).join("; ")}`,
     );
     await until(
       () => halfMade(home).every((path) => !/^(builds|rootfs\/\.|snapshots\/\.)/.test(path)),

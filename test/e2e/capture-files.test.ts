@@ -186,7 +186,7 @@ describe("processes of a capture", () => {
   });
 
   test("after a timeout: its tree, alive", async () => {
-    expect((await failing("sleep 888; true", "--timeout", "2s")).exitCode).toBe(124);
+    expect((await failing("sleep 888; true", "--timeout", "4s")).exitCode).toBe(124);
     expect(await commands()).toEqual(expect.arrayContaining(["sh -c sleep 888; true", "sleep 888"]));
     expect((await show()).disk.writtenOut).toBe(true);
   });

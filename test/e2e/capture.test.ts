@@ -75,7 +75,7 @@ describe("what is captured", () => {
   });
 
   test("a timeout: the processes are alive", async () => {
-    const failed = await failing("sleep 600", "--timeout", "1s");
+    const failed = await failing("sleep 600", "--timeout", "4s");
     expect(failed.exitCode).toBe(124);
     expect((await show()).trigger).toBe("timeout");
     expect(await replayed("latest", "pgrep", "-a", "sleep")).toMatch(/ sleep 600\n/);

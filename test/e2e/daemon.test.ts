@@ -92,9 +92,7 @@ test("machines are the kernel's choice before the daemon when memory runs out", 
 
 test("what starts machines is killed: those that live stay, and the next one starts", async () => {
   await thaw(["create", "--name", "before"]);
-  const daemon = await daemonPid();
-  const children = readFileSync(`/proc/${daemon}/task/${daemon}/children`, "utf8").trim().split(" ");
-  const starter = children.find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "thaw-starter\n");
+  const { stdout: starter } = await execa("pgrep", ["-P", `${await daemonPid()}`, "-x", "thaw-starter"]);
   process.kill(Number(starter), "SIGKILL");
   expect((await thaw(["run", "--", "echo", "after"])).stdout).toBe("after\n");
   expect((await thaw(["exec", "before", "--", "echo", "lives"])).stdout).toBe("lives\n");

@@ -96,7 +96,7 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
 
   test("a failure is captured with its memory, and replayed with what ran", async () => {
     const failing = "x=41; echo $x > /tmp/x; sleep 54321";
-    const run = ["run", ...gvisor, "--capture", "on-failure", "--timeout", "3s", "--", "sh", "-c", failing];
+    const run = ["run", ...gvisor, "--capture", "on-failure", "--timeout", "6s", "--", "sh", "-c", failing];
     const failed = await thaw(run);
     expect(failed.exitCode).toBe(124);
     const id = /thaw replay (fail-\w+)/.exec(String(failed.stderr))?.[1] ?? "";

@@ -367,7 +367,7 @@ describe("ssh into a sandbox", () => {
 
   test("a new connection through an open tunnel wakes a paused sandbox", async () => {
     const server =
-      "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 8000, Listen => 5) or die; while (my $c = $s->accept) { print $c qq(hello\\n); close $c }";
+      "use IO::Socket::INET; $SIG{PIPE} = q(IGNORE); my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 8000, Listen => 5) or die; while (1) { my $c = $s->accept or next; print $c qq(hello\\n); close $c }";
     expect((await thaw(["exec", "-d", "web", "--", "perl", "-e", server])).exitCode).toBe(0);
     const socket = join(sshd.folder, "tunnel.sock");
     const tunnel = ssh(["-N", "-L", `${socket}:127.0.0.1:8000`, "web.thaw"]);

@@ -39,7 +39,7 @@ async function everything() {
 
 /** Interrupts `thaw` when the n-th entry with such a name appears in a folder. */
 async function interruptedWhen(args: string[], { folder, name, nth = 1 }: Moment) {
-  const options = { env: thawEnv(), reject: false, timeout: 120_000 } as const;
+  const options = { env: thawEnv(), reject: false, timeout: 280_000 } as const;
   const client = execa(process.execPath, [thawBin, ...args], options);
   const seen = new Set<string>();
   const watcher = watch(folder, (_event, entry) => {

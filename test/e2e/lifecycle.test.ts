@@ -104,12 +104,12 @@ describe("timers", () => {
   });
 
   test("a hard end removes it, also when the daemon was killed; extended, it lives on", async () => {
-    await create("extended", "--ttl", "20s");
+    await create("extended", "--ttl", "60s");
     expect((await thaw(["extend", "extended", "1h"])).stdout).toMatch(/extended ends in (1h|59m|60m)/);
-    await create("short", "--ttl", "20s");
-    const short = await row("short");
+    await create("short", "--ttl", "25s");
+    const [short, table] = await Promise.all([row("short"), thaw(["ls"])]);
     expect(short?.next?.action).toBe("remove");
-    expect((await thaw(["ls"])).stdout).toMatch(/short .* ends in \d+s/);
+    expect(table.stdout).toMatch(/short .* ends in \d+s/);
     await killDaemon();
     await until(async () => (await stateOf("short")) === "gone", "its end");
     expect(await stateOf("extended")).toBe("running");
@@ -121,7 +121,7 @@ describe("timers", () => {
   });
 
   test("a run whose time is up ends with 124 and says why", async () => {
-    const { exitCode, stderr } = await thaw(["run", "--ttl", "8s", "--", "sleep", "600"]);
+    const { exitCode, stderr } = await thaw(["run", "--ttl", "15s", "--", "sleep", "600"]);
     expect(exitCode).toBe(124);
     expect(stderr).toMatch(/its time was up \(--ttl\)/);
   });
@@ -131,7 +131,7 @@ describe("timers", () => {
     await create("stays");
     for (const name of ["over", "stays"])
       await thaw(["exec", "-d", name, "--", "sh", "-c", "echo o > /proc/sysrq-trigger"]);
-    const waited = await thaw(["wait", "stays", "--timeout", "60s"]);
+    const waited = await thaw(["wait", "stays", "--timeout", "240s"]);
     expect([waited.exitCode, waited.stdout]).toEqual([0, expect.stringMatching(/^stopped/)]);
     await until(async () => (await stateOf("over")) === "gone", "its removal");
     expect(await stateOf("stays")).toBe("stopped");

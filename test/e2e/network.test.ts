@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { Agent, request } from "undici";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { guestServer } from "../helpers/guest-server.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -156,15 +157,12 @@ test("the host's maximum, mistakes all at once, and a replay that reaches nothin
 });
 
 test("a forward wakes its sandbox and returns after a killed daemon; one that can't listen leaves no sandbox", async () => {
-  const answer = `while(my $c=$s->accept){ my $l=<$c>; print $c "HTTP/1.0 200 OK\\r\\n\\r\\ninside\\n"; close $c }`;
-  const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8000,Listen=>5) or die; ${answer}`;
   const folder = mkdtempSync(join(tmpdir(), "thaw-sockets-"));
   const [path, twice] = [join(folder, "site.sock"), join(folder, "twice.sock")];
   const published = ["-p", "0:8000", "-p", `${path}:8000`];
   expect((await thaw(["create", "--name", "site", ...published])).exitCode).toBe(0);
-  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
-  const listenUnix = `my $s=IO::Socket::UNIX->new(Local=>"/run/app.sock",Listen=>5) or die; ${answer}`;
-  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::UNIX", "-e", listenUnix]);
+  for (const at of [8000, "/run/app.sock"])
+    await thaw(["exec", "-d", "site", "--", ...guestServer(at, "inside\\n")]);
   expect((await thaw(["port", "site", `${twice}:/run/app.sock`])).stdout).toMatch(
     new RegExp(`${twice} +/run/app.sock`),
   );
@@ -246,10 +244,8 @@ test("a host whose DNS is slow, or that has none: a program hears of it within 1
 });
 
 test("a preview wakes its sandbox; its link is good for that port only, and its cookie after a killed daemon", async () => {
-  const answer = `while(my $c=$s->accept){ my $r=""; while(<$c>){ last if /^\\r/; $r.=$_ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\n$r"; close $c }`;
-  const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8000,Listen=>5) or die; ${answer}`;
   expect((await thaw(["create", "--name", "site"])).exitCode).toBe(0);
-  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
+  await thaw(["exec", "-d", "site", "--", ...guestServer(8000, "$r")]);
   const made = await thawJson<{ url: string; expiresAt: string }>(["preview", "site", "8000"]);
   const { search, port: own, hostname } = new URL(made.url);
   expect(hostname).toBe("8000-site.localhost");

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { type Asked, ask } from "../helpers/ask.ts";
 import { Browser } from "../helpers/browser.ts";
+import { guestServer } from "../helpers/guest-server.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -239,10 +240,9 @@ test("a session goes on with the next daemon, and ends with its time, its token,
 
 test("a guest neither gets the cookie nor sets one, through a preview", async () => {
   const name = `thaw-session-${page.port}`;
-  const answer = `while(my $c=$s->accept){ my $r=""; while(<$c>){ last if /^\\r/; $r.=$_ } print $c "HTTP/1.0 200 OK\\r\\nSet-Cookie: ${name}=evil; Path=/\\r\\nSet-Cookie: =${name}=evil\\r\\nSet-Cookie: own=1\\r\\n\\r\\n$r"; close $c }`;
-  const listen = `my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8000,Listen=>5) or die; ${answer}`;
+  const headers = `Set-Cookie: ${name}=evil; Path=/\\r\\nSet-Cookie: =${name}=evil\\r\\nSet-Cookie: own=1\\r\\n`;
   expect((await thaw(["create", "--name", "site"])).exitCode).toBe(0);
-  await thaw(["exec", "-d", "site", "--", "perl", "-MIO::Socket::INET", "-e", listen]);
+  await thaw(["exec", "-d", "site", "--", ...guestServer(8000, "$r", headers)]);
   const { url } = await thawJson<{ url: string }>(["preview", "site", "8000"]);
   const { host, port, search } = new URL(url);
   const preview = new URL(`http://127.0.0.1:${port}`);

@@ -13,6 +13,7 @@ import { findPaths, type Sandbox, Thaw } from "../../client/index.ts";
 import { connectGitHub } from "../../github/index.ts";
 import { Conversation } from "../github/conversation.ts";
 import { GitHubApi } from "../github/server.ts";
+import { guestServer } from "../helpers/guest-server.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { thaw as command } from "../helpers/thaw.ts";
 
@@ -22,10 +23,6 @@ const about = { repository: { owner: "acme", repo: "shop" }, number: 412 };
 const PORT = 8080;
 const HOUR = 3_600_000;
 const run = (id: number) => ({ id, attempt: 1 });
-const serve = (text: string): string =>
-  // One that goes before it is answered must not end the server.
-  `$SIG{PIPE}="IGNORE"; my $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>${PORT},Listen=>5,ReuseAddr=>1) or die;` +
-  `while(1){ my $c=$s->accept or next; while(<$c>){ last if /^\\r/ } print $c "HTTP/1.0 200 OK\\r\\n\\r\\n${text}"; close $c }`;
 
 let thaw: Thaw;
 let api: GitHubApi;
@@ -74,7 +71,7 @@ function headAt(sha: string): PullRequestHead {
 /** What the step leaves behind: a sandbox with a server in it. */
 async function build(id: number, text: string): Promise<Sandbox> {
   const sandbox = await thaw.sandboxes.create({ name: previewName(about, run(id)), ttlMs: HOUR });
-  await sandbox.startDetached({ argv: ["perl", "-MIO::Socket::INET", "-e", serve(text)] });
+  await sandbox.startDetached({ argv: guestServer(PORT, text) });
   return sandbox;
 }
 

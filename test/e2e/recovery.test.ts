@@ -1,15 +1,15 @@
 /** A daemon comes back to whatever machines there are: it answers at once, and one that does not answer harms nobody else. */
 import { once } from "node:events";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
 import {
   daemonPid,
   killDaemon,
-  machineProcesses,
   type SandboxRow,
   secondsOff,
+  standStill,
   thaw,
   thawJson,
   until,
@@ -48,13 +48,9 @@ async function cutOff(name: string): Promise<void> {
   await until(isCutOff, "its log to grow no more");
 }
 
-/** Stands still until the test is over, and answers nothing: its hypervisor, or the keeper that alone can end that. */
-async function standStill(name: string, which: "thaw-vm" | "thaw-keeper" = "thaw-vm"): Promise<number> {
-  const { id } = (await row(name)) ?? { id: "" };
-  const all = await machineProcesses(id);
-  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8") === `${which}\n`);
-  if (pid === undefined) throw new Error(`there is no ${which} among ${all.join(", ")}`);
-  process.kill(pid, "SIGSTOP");
+/** Until the test is over. */
+async function stop(name: string, which?: "thaw-keeper"): Promise<number> {
+  const pid = await standStill((await row(name))?.id ?? "", which);
   stopped.add(pid);
   return pid;
 }
@@ -89,7 +85,7 @@ describe("a guest that does not answer", () => {
   test("a hypervisor that is slow at the adoption is asked again, and its sandbox goes on", async () => {
     expect((await thaw(["create", "--name", "slow"])).exitCode).toBe(0);
     expect((await thaw(["exec", "slow", "--", "sh", "-c", "echo kept > /tmp/s"])).exitCode).toBe(0);
-    const pid = await standStill("slow");
+    const pid = await stop("slow");
     await killDaemon();
     await until(async () => (await stateOf("slow")) === "unresponsive", "it to be noticed");
     process.kill(pid, "SIGCONT");
@@ -100,7 +96,7 @@ describe("a guest that does not answer", () => {
 
 test("a machine that does not die: listed as removing, its name taken, also by the next daemon; gone once it dies", async () => {
   expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
-  const pid = await standStill("tough", "thaw-keeper");
+  const pid = await stop("tough", "thaw-keeper");
   const refused = await thaw(["rm", "tough"]);
   expect([refused.exitCode, refused.stderr]).toEqual([
     124,
@@ -124,7 +120,7 @@ test("a machine that does not die when its guest has ended counts as memory that
   writeFileSync(config, "limits:\n  memory: 1200M\n  overcommit: 1\n");
   try {
     expect((await thaw(["create", "--name", "tough"])).exitCode).toBe(0);
-    const pid = await standStill("tough", "thaw-keeper");
+    const pid = await stop("tough", "thaw-keeper");
     await thaw(["exec", "-d", "tough", "--", "sh", "-c", "echo o > /proc/sysrq-trigger"]);
     const lingers = async () =>
       /powered off; its machine is still there/.test((await row("tough"))?.reason ?? "");

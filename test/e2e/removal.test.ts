@@ -1,5 +1,5 @@
 /** What somebody else removes, or a signal ends, while a request works with it: the request says so, and nothing is taken for damaged. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPaths, type Sandbox, Thaw } from "../../client/index.ts";
@@ -7,7 +7,7 @@ import { CaptureStore } from "../../engine/captures/store.ts";
 import { openHome } from "../../engine/home.ts";
 import { Quarantine } from "../../engine/state/quarantine.ts";
 import { testHome } from "../helpers/test-home.ts";
-import { machineProcesses, thaw, until } from "../helpers/thaw.ts";
+import { standStill, thaw, until } from "../helpers/thaw.ts";
 
 let sdk: Thaw;
 beforeAll(async () => {
@@ -15,15 +15,6 @@ beforeAll(async () => {
   sdk = new Thaw(findPaths({ ...process.env, THAW_HOME: testHome() }));
 });
 afterAll(() => sdk.close());
-
-/** Stops its hypervisor, so that what is asked of the machine stays under way. */
-async function standStill({ id }: Sandbox): Promise<number> {
-  const name = (pid: number): string => readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-  const pid = (await machineProcesses(id)).find((one) => name(one) === "thaw-vm");
-  if (pid === undefined) throw new Error(`${id} has no machine`);
-  process.kill(pid, "SIGSTOP");
-  return pid;
-}
 
 const drafts = (): number =>
   readdirSync(join(testHome(), "captures")).filter((name) => name.startsWith(".capture-")).length;
@@ -43,7 +34,7 @@ interface Asked {
 async function askAll(): Promise<[capture: Asked, ...others: Asked[]]> {
   const ask = async (work: (one: Sandbox) => Promise<unknown>): Promise<Asked> => {
     const sandbox = await sdk.sandboxes.create();
-    const pid = await standStill(sandbox);
+    const pid = await standStill(sandbox.id);
     return { sandbox, pid, failure: failureOf(work(sandbox)) };
   };
   const before = drafts();

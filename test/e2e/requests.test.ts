@@ -179,7 +179,7 @@ describe("the daemon is killed in the middle of", () => {
     const client = execa(process.execPath, [thawBin, ...args, ...(verb === "logs" ? [] : command)], {
       env: thawEnv(),
       reject: false,
-      timeout: 120_000,
+      timeout: 280_000,
     });
     let kills = 0;
     client.stdout?.on("data", () => {

@@ -124,7 +124,7 @@ async function elsewhere() {
 
 test("a secret that is in memory only: nothing is exported but the disk, which is replayed elsewhere", async () => {
   const script = "echo evidence > /root/evidence; sync; exec sleep 1000";
-  const flags = ["--mask", "TOKEN", "-e", `TOKEN=${VALUE}`, "--timeout", "3s", "--capture", "on-failure"];
+  const flags = ["--mask", "TOKEN", "-e", `TOKEN=${VALUE}`, "--timeout", "8s", "--capture", "on-failure"];
   expect((await thaw(["run", ...flags, "--", "sh", "-c", script])).exitCode).toBe(124);
   const { id } = await scanned();
   const { folder, far, gone } = await elsewhere();

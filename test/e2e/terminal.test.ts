@@ -1,5 +1,6 @@
 /** The command in a real terminal. */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
@@ -189,9 +190,10 @@ describe("several on one exec", () => {
   });
 
   test("a watcher that does not read holds nobody up", async () => {
+    const reading = "until [ -e /watched ]; do sleep 0.1; done";
     const { stdout: exec } = await thaw([
       ...["exec", "-d", "web", "--"],
-      ...["sh", "-c", "sleep 3; head -c 40000000 /dev/zero | tr '\\0' x; echo; echo done"],
+      ...["sh", "-c", `echo begun; ${reading}; head -c 40000000 /dev/zero | tr '\\0' x; echo; echo done`],
     ]);
     const id = String(exec).trim();
     const watcher = execa(process.execPath, [thawBin, "attach", "web", id, "--watch"], {
@@ -199,12 +201,12 @@ describe("several on one exec", () => {
       reject: false,
       maxBuffer: 1 << 27,
     });
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    if (watcher.stdout) await once(watcher.stdout, "data");
     watcher.kill("SIGSTOP");
+    expect((await thaw(["exec", "web", "--", "touch", "/watched"])).exitCode).toBe(0);
     await until(
       async () => (await execs()).some((row) => row.id === id && row.state === "exited"),
       "the exec to end",
-      90_000,
     );
     watcher.kill("SIGCONT");
     const { stdout, exitCode } = await watcher;

@@ -1,4 +1,5 @@
 /** The built command, run as a user runs it, against the run's own state folder. */
+import { readFileSync } from "node:fs";
 import { execa, type Options } from "execa";
 
 import { noteCommand } from "./commands.ts";
@@ -64,6 +65,15 @@ export async function machineProcesses(id: string): Promise<number[]> {
   const { stdout, exitCode, message } = await execa("pgrep", ["-f", `thaw-${id}`], { reject: false });
   if (exitCode !== 0 && exitCode !== 1) throw new Error(message);
   return String(stdout).split("\n").filter(Boolean).map(Number).filter(isAlive);
+}
+
+/** Has a sandbox's hypervisor stand still, or the keeper that alone can end that: it answers nothing until it gets SIGCONT. */
+export async function standStill(id: string, which: "thaw-vm" | "thaw-keeper" = "thaw-vm"): Promise<number> {
+  const all = await machineProcesses(id);
+  const pid = all.find((one) => readFileSync(`/proc/${one}/comm`, "utf8") === `${which}\n`);
+  if (pid === undefined) throw new Error(`there is no ${which} of ${id} among ${all.join(", ")}`);
+  process.kill(pid, "SIGSTOP");
+  return pid;
 }
 
 /** How far a guest's clock is from this host's, in seconds. It was read at some time since `sinceMs`. */
