@@ -19,8 +19,8 @@ const KEPT_LINES = 1_000;
 const MAX_DESTINATIONS = 200;
 const MAX_PROCESSES = 8;
 /** Lines in a burst, and a second after that. What goes beyond is counted and not written. */
-const BURST_LINES = 300;
-const LINES_PER_SECOND = 30;
+export const BURST_LINES = 300;
+export const LINES_PER_SECOND = 30;
 
 export class NetworkLog extends EventEmitter<{ entry: [NetworkEntry] }> {
   readonly #dir: string;

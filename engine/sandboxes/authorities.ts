@@ -1,5 +1,6 @@
 /** Has a guest trust the authorities of its host: OpenSSL, GnuTLS and git by Debian's and Fedora's bundles and by hash, Java by its store, Node and Python's requests by variables. */
 import { Readable } from "node:stream";
+import { paced } from "../../host/pace.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { Authority } from "../network/authorities.ts";
 import { runGuestStep } from "../templates/guest-step.ts";
@@ -83,6 +84,6 @@ for f in "$d"/c*; do n=$((n+1)); keytool -importcert -noprompt -keystore ${JAVA_
     agent,
     { name: "Java's trust store", run, env: {} },
     () => {},
-    AbortSignal.timeout(JAVA_MS),
+    AbortSignal.timeout(paced(JAVA_MS)),
   );
 }

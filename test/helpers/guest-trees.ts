@@ -5,10 +5,10 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { PackEntry, SkippedEntry } from "../../client/tree/pack.ts";
 import { packTree } from "../../client/tree/pack.ts";
 import { Agent } from "../../runners/agent/agent.ts";
+import { untilListening } from "./listening.ts";
 
 const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
 
@@ -26,7 +26,7 @@ export async function startGuestTrees(): Promise<GuestTrees> {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not built: npm run bootstrap`);
   const dir = mkdtempSync(join(tmpdir(), "thaw-trees-"));
   const child = spawn(BINARY, ["--socket", join(dir, "s")], { stdio: ["ignore", "ignore", "inherit"] });
-  while (!existsSync(join(dir, "s"))) await sleep(5);
+  await untilListening(child, join(dir, "s"));
   const socket = connect(join(dir, "s"));
   const agent = await Agent.connect(socket, { deadlineMs: 30_000 });
   return {

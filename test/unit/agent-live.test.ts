@@ -29,6 +29,7 @@ import { Agent, type ExecStream } from "../../runners/agent/agent.ts";
 import { duplexOf } from "../../runners/agent/duplex.ts";
 import { type ExitEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import { EXEC_WINDOW_BYTES } from "../../runners/agent/protocol.ts";
+import { untilListening } from "../helpers/listening.ts";
 
 const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
 const isRoot = process.getuid?.() === 0;
@@ -43,7 +44,7 @@ beforeAll(async () => {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not built: npm run bootstrap`);
   dir = mkdtempSync(join(tmpdir(), "thaw-agent-"));
   child = spawn(BINARY, ["--socket", join(dir, "s")], { stdio: ["ignore", "ignore", "inherit"] });
-  while (!existsSync(join(dir, "s"))) await sleep(5);
+  await untilListening(child, join(dir, "s"));
 });
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();

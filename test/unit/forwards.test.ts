@@ -14,12 +14,12 @@ import {
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Forward, ForwardRequest } from "../../api/ports.ts";
 import { type ForwardHost, Forwards } from "../../engine/sandboxes/forwards.ts";
 import { Agent } from "../../runners/agent/agent.ts";
+import { untilListening } from "../helpers/listening.ts";
 
 const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
 
@@ -33,7 +33,7 @@ const servers: Server[] = [];
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "thaw-forwards-"));
   child = spawn(BINARY, ["--socket", join(dir, "s")], { stdio: ["ignore", "ignore", "inherit"] });
-  while (!existsSync(join(dir, "s"))) await sleep(5);
+  await untilListening(child, join(dir, "s"));
   agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 60_000 });
   forwards = new Forwards(host());
 });

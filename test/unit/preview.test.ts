@@ -1,6 +1,6 @@
 /** Previews: pure parts, and the listener against the real agent, here an ordinary process, with servers "inside". */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import {
   createServer as createHttp,
   type IncomingHttpHeaders,
@@ -21,6 +21,7 @@ import { addressOf, settingsOf } from "../../daemon/preview/settings.ts";
 import { Tickets } from "../../daemon/preview/tickets.ts";
 import { type Config, parseConfig } from "../../engine/config.ts";
 import { Agent } from "../../runners/agent/agent.ts";
+import { untilListening } from "../helpers/listening.ts";
 
 const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
 
@@ -183,7 +184,7 @@ describe("the listener", () => {
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), "thaw-preview-"));
     child = spawn(BINARY, ["--socket", join(dir, "s")], { stdio: ["ignore", "ignore", "inherit"] });
-    while (!existsSync(join(dir, "s"))) await sleep(5);
+    await untilListening(child, join(dir, "s"));
     agent = await Agent.connect(connect(join(dir, "s")), { deadlineMs: 60_000 });
   });
   beforeEach(() => {
