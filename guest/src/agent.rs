@@ -63,6 +63,8 @@ pub struct Agent {
     pub(crate) network: Option<Network>,
     pub(crate) network_error: Option<String>,
     pub(crate) watch: Option<Watch>,
+    /// The ports as they were seen last, by a machine that this one is a copy of perhaps.
+    pub(crate) ports: Option<Vec<u16>>,
     /// Whether the host of this session knows `connect`.
     pub(crate) host_takes_connections: bool,
     /// To be served in the next round.
@@ -106,6 +108,7 @@ impl Agent {
             network: None,
             network_error: None,
             watch: None,
+            ports: None,
             host_takes_connections: false,
             work: vec![Token::Chores],
             starved: Vec::new(),

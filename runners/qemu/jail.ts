@@ -1,7 +1,7 @@
 /**
  * The jail QEMU runs in, as options of the keeper, which sets it up: no network, no host processes, an empty root with `/usr` and the
- * machine's own files (and copies of two settings that the C library reads), no capabilities, and (when the daemon is root) a uid of its own.
- * Root sets it up with root's rights and without a user namespace, so that files below private folders can be shown.
+ * machine's own files, no capabilities, and (when the daemon is root) a uid of its own. Root sets it up with root's rights and without a user
+ * namespace, so that files below private folders can be shown.
  */
 
 /** Where the machine's own folder is within the jail, and that of its host's sockets. */

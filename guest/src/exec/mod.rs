@@ -112,12 +112,14 @@ pub struct Execs {
     by_number: BTreeMap<u32, Exec>,
     numbers: BTreeMap<String, u32>,
     last: u32,
+    /// When the newest was started.
+    pub started: Option<Instant>,
     pub cgroups: Cgroups,
 }
 
 impl Execs {
     pub fn new(cgroups: Cgroups) -> Self {
-        Self { by_number: BTreeMap::new(), numbers: BTreeMap::new(), last: 0, cgroups }
+        Self { by_number: BTreeMap::new(), numbers: BTreeMap::new(), last: 0, started: None, cgroups }
     }
 
     /// Ids, in the order they were started, as many as a WELCOME holds for certain.
@@ -169,6 +171,7 @@ impl Execs {
     fn add(&mut self, exec: Exec) -> u32 {
         self.last += 1;
         self.numbers.insert(exec.id.clone(), self.last);
+        self.started = Some(exec.started);
         self.by_number.insert(self.last, exec);
         self.last
     }

@@ -121,13 +121,7 @@ fn enter(jail: &Jail, caller: Caller, reporter: RawFd) -> io::Result<Never> {
     step("rights", drop_rights(jail.uid, options.jailed))?;
     step("parent", die_with_parent(reporter))?;
     restore_signals();
-    // A hypervisor's heap of some 10 MB comes in a few huge pages, not in thousands of faults of which each costs microseconds.
-    let environment = [
-        c"PATH=/usr/bin:/bin".as_ptr(),
-        c"LC_ALL=C.UTF-8".as_ptr(),
-        c"GLIBC_TUNABLES=glibc.malloc.hugetlb=1".as_ptr(),
-        std::ptr::null(),
-    ];
+    let environment = [c"PATH=/usr/bin:/bin".as_ptr(), c"LC_ALL=C.UTF-8".as_ptr(), std::ptr::null()];
     let mut argv: Vec<*const libc::c_char> = options.command.iter().map(|word| word.as_ptr()).collect();
     argv.push(std::ptr::null());
     // SAFETY: null-terminated arrays of C strings that live until the exec.
@@ -193,7 +187,6 @@ fn make_root(jail: &Jail) -> io::Result<()> {
     }
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     mount(Some(c"proc"), c"/proc", Some(c"proc"), flags, None)?;
-    copy_huge_page_settings()?;
     make_devices(jail)?;
     for (bind, source) in jail.options.binds.iter().zip(&sources) {
         bind_source(bind, source)?;
@@ -240,18 +233,6 @@ fn bind_to(source: &OwnedFd, target: &Path, attributes: u64) -> io::Result<()> {
     let target = c_string(target.as_os_str().as_bytes())?;
     mount(Some(&source), &target, None, libc::MS_BIND | libc::MS_REC, None)?;
     set_attributes(&target, attributes, true)
-}
-
-/// The C library reads them before it asks for huge pages: see `enter`.
-fn copy_huge_page_settings() -> io::Result<()> {
-    let settings = Path::new("/sys/kernel/mm/transparent_hugepage");
-    for name in ["enabled", "hpage_pmd_size"] {
-        let path = settings.join(name);
-        let Ok(content) = fs::read(old_path(&path)) else { continue };
-        fs::create_dir_all(settings)?;
-        fs::write(path, content)?;
-    }
-    Ok(())
 }
 
 fn is_dir(file: &OwnedFd) -> io::Result<bool> {
