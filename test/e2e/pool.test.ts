@@ -190,8 +190,7 @@ test("a spare whose machine has ended is replaced; one that is claimed just then
 test("spares end with a daemon that stops, and with one that is killed; none is claimed twice", async () => {
   await setPool("base", 2);
   await ready("base", 2);
-  const before = await machines();
-  expect(before).toHaveLength(2);
+  await until(async () => (await machines()).length === 2, "the spares' machines alone");
   await run("create", "--name", "kept");
   const id = await inside("kept", "cat /etc/machine-id");
   await killDaemon();

@@ -1,5 +1,5 @@
 /** The host's half against the real agent, here an ordinary process behind a unix socket. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   existsSync,
@@ -30,6 +30,7 @@ import { duplexOf } from "../../runners/agent/duplex.ts";
 import { type ExitEvent, exitEvent, type StartParams } from "../../runners/agent/messages.ts";
 import { EXEC_WINDOW_BYTES } from "../../runners/agent/protocol.ts";
 import { untilListening } from "../helpers/listening.ts";
+import { until } from "../helpers/processes.ts";
 
 const BINARY = "guest/target/x86_64-unknown-linux-gnu/release/thaw-agent";
 const isRoot = process.getuid?.() === 0;
@@ -354,14 +355,24 @@ describe("a host that goes away and comes back", () => {
   test("a full ring holds the program until somebody takes the output", async () => {
     const first = await open();
     const progress = join(dir, "progress");
-    const script = `i=0; while [ $i -lt 64 ]; do head -c 65536 /dev/zero; i=$((i+1)); echo $i >> ${progress}; done`;
+    const shell = join(dir, "shell");
+    const script = `echo $$ > ${shell}; i=0; while [ $i -lt 64 ]; do head -c 65536 /dev/zero; i=$((i+1)); echo $i >> ${progress}; done`;
     const held = await start(first.agent, { argv: ["sh", "-c", script] }, true);
     const steps = () => (existsSync(progress) ? readFileSync(progress, "utf8").split("\n").length - 1 : 0);
-    let stuck = -1;
-    while (steps() < 14 || steps() !== stuck) {
-      stuck = steps();
+    // The same one sleeps at two looks: only a full pipe makes it sleep.
+    const writer = () =>
+      spawnSync("ps", ["-o", "pid=,s=,comm=", "--ppid", readFileSync(shell, "utf8").trim()], {
+        encoding: "utf8",
+      }).stdout.trim();
+    const isHeld = async (): Promise<boolean> => {
+      if (steps() < 14) return false;
+      const before = writer();
+      if (!/ S head$/.test(before)) return false;
       await sleep(1000);
-    }
+      return writer() === before;
+    };
+    await until(isHeld, "the program to be held");
+    const stuck = steps();
     // The ring, and a pipe of at most as much.
     expect(stuck).toBeLessThan(36);
     first.socket.destroy();

@@ -144,7 +144,7 @@ describe("a guest that could not take its identity", () => {
     ({ agent: (options: OpenOptions) => Agent.connect(pair.host, options) }) as unknown as Machine;
 
   test("gets no session", async () => {
-    const connecting = connectAgent(machine(), { deadlineMs: 5000, identity: freshIdentity("web") });
+    const connecting = connectAgent(machine(), { deadlineMs: 60_000, identity: freshIdentity("web") });
     await pair.peer.welcome({ version: 1, agent: "0.1.0", errors: ["machine-id: Read-only file system"] });
     await expect(connecting).rejects.toMatchObject({
       code: "agent-fault",

@@ -133,7 +133,6 @@ function makePlanted(): void {
 
 test.each(["", "ignored files too", "a worktree", "no git on this host"])(
   "no program that a workspace names is run: %s",
-  { timeout: 60_000 },
   async (how) => {
     makePlanted();
     process.env.PATH = how === "no git on this host" ? join(base, "home") : join(base, "bin");
@@ -332,7 +331,7 @@ const gitPlaces = [
   ".git/commondir",
 ];
 
-test.each(special)("%s in place of what git reads never hangs", { timeout: 60_000 }, async (_name, make) => {
+test.each(special)("%s in place of what git reads never hangs", async (_name, make) => {
   for (const place of [...places, ...gitPlaces]) {
     rmSync(repo, { recursive: true, force: true });
     makeRepository(repo);
