@@ -1,6 +1,9 @@
 /** One node process of an action, started, read and cancelled as actions/runner's ProcessInvoker.cs does it. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { measurePace } from "../../host/pace.ts";
 import { CommandManager } from "./commands.ts";
 import { LineReader } from "./lines.ts";
 
@@ -8,6 +11,7 @@ const SIGINT_WAIT_MS = 7500;
 const SIGTERM_WAIT_MS = 2500;
 /** How long a runner waits for pipes that somebody else still holds when the process is gone. */
 const PIPES_WAIT_MS = 5000;
+const LOOK_MS = 500;
 const SAMPLE_MS = 100;
 /** Of a longer log the middle is left out. */
 const KEPT_CHARACTERS = 8 << 20;
@@ -88,17 +92,19 @@ export class ActionProcess {
     this.#child.kill("SIGKILL");
   }
 
+  /** On a busy host it waits as much longer as Node takes to start meanwhile. */
   async #exitsWithin(ms: number): Promise<boolean> {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), ms);
-    try {
-      return await Promise.race([
-        this.#exited.then(() => true),
-        new Promise<boolean>((resolve) => late.signal.addEventListener("abort", () => resolve(false))),
-      ]);
-    } finally {
-      clearTimeout(timer);
+    const exited = this.#exited.then(() => true);
+    for (let leftMs = ms; leftMs > 0; ) {
+      const start = performance.now();
+      const started = once(spawn(process.execPath, ["-e", ""], { stdio: "ignore" }), "exit").then(
+        () => performance.now() - start,
+      );
+      const over = Promise.all([started, sleep(Math.min(leftMs, LOOK_MS))]);
+      if (await Promise.race([exited, over.then(() => false)])) return true;
+      leftMs -= (performance.now() - start) / measurePace(await started);
     }
+    return false;
   }
 
   async #run(): Promise<ProcessResult> {
