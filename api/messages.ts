@@ -6,7 +6,7 @@ import { exec, execRequest } from "./exec.ts";
 import { networkSummary } from "./network.ts";
 import { createRequest, sandbox } from "./sandbox.ts";
 import { snapshot } from "./snapshot.ts";
-import { artifact } from "./travel.ts";
+import { artifact, pushed } from "./travel.ts";
 
 /** First message of `/v1/run`: create, lease and exec over one connection. */
 export const runRequest = z.object({
@@ -94,6 +94,8 @@ export const streamLine = z.union([
     snapshot: snapshot.optional(),
     /** Of an import, or of a capture that was made whole. */
     capture: capture.optional(),
+    /** Of a push by the daemon. */
+    pushed: pushed.optional(),
     /** Of an export. */
     artifact: artifact.optional(),
     /** Of a fork. */

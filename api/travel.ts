@@ -142,6 +142,25 @@ export const outlineCheck = z.object({
   full: z.string().nullable(),
 });
 
+/** A push by the daemon. */
+export const pushRequest = z.strictObject({
+  /** One of the host's stores: `GET /v1/stores`. */
+  store: z.string().max(400),
+});
+
+export const pushed = z.object({
+  /** What to pull it by. */
+  reference: z.string(),
+  id: z.string(),
+  sentBytes: z.number(),
+  /** That the store had already. */
+  presentBytes: z.number(),
+  encrypted: z.boolean(),
+});
+
+export const storeList = z.object({ stores: z.array(z.string()) });
+
+export type PushedByHost = z.infer<typeof pushed>;
 export type WirePart = z.infer<typeof wirePart>;
 export type Outline = z.infer<typeof outline>;
 export type Artifact = z.infer<typeof artifact>;

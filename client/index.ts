@@ -78,6 +78,7 @@ export type {
   Progress,
   PruneReport,
   PublishRequest,
+  PushedByHost,
   QuarantineEntry,
   Rerun,
   RerunRequest,

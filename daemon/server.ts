@@ -27,6 +27,7 @@ import { networkRoutes } from "./routes/network.ts";
 import { poolRoutes } from "./routes/pools.ts";
 import { portRoutes } from "./routes/ports.ts";
 import { previewRoutes } from "./routes/previews.ts";
+import { pushRoutes } from "./routes/push.ts";
 import { quarantineRoutes } from "./routes/quarantine.ts";
 import { sandboxRoutes } from "./routes/sandboxes.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
@@ -119,6 +120,7 @@ export async function createServer(context: DaemonContext): Promise<{ app: App; 
         poolRoutes,
         travelRoutes,
         auditRoutes,
+        pushRoutes,
         quarantineRoutes,
         networkRoutes,
         portRoutes,

@@ -29,6 +29,12 @@ const cpuModel = z
   .regex(/^\w[\w.-]{0,63}$/, "the name of a CPU model, such as EPYC-Rome")
   .refine((name) => name !== "host" && name !== "max", "a named CPU model, not the host's own");
 
+/** Without a tag: what is pushed has its id. */
+const storeName = z
+  .string()
+  .max(400)
+  .regex(/^(oci:[^\s/@]+(\/[^\s/:@]+)+|dir:\/[^:\0]*)$/, "oci:HOST/REPOSITORY or dir:/FOLDER, without a tag");
+
 /** Of machines that are made before anybody asks; with other cpus and memory than their snapshot's. */
 const sizedPool = poolSize.omit({ memoryMib: true }).extend({ memory: size.optional() });
 const plainPool = poolSize.shape.size.transform((size): z.infer<typeof sizedPool> => ({ size }));
@@ -196,6 +202,8 @@ const config = z.strictObject({
       maxAge: duration.default(30 * 24 * 3_600_000),
     })
     .default({ maxBytes: 10_240, maxAge: 30 * 24 * 3_600_000 }),
+  /** Where the page may push snapshots and captures to, with the credentials of the daemon's user. */
+  stores: z.array(storeName).max(32).default([]),
   captures: budget
     .extend({
       /** Of each repository's. */

@@ -408,6 +408,13 @@ export class Engine {
     };
   }
 
+  /** Where clients without a reach of their own may push to. */
+  stores(): readonly string[] {
+    const { config } = this.#parts;
+    config.refresh();
+    return config.value.stores;
+  }
+
   /** What sandboxes may take, by the configuration and by the host, and what is left of it. */
   limits(): HostLimits {
     const { admission, config, room } = this.#parts;

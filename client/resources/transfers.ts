@@ -4,6 +4,7 @@ import type {
   ImportRequest,
   ImportState,
   PublishRequest,
+  PushedByHost,
   Snapshot,
 } from "../../api/schema.ts";
 import {
@@ -33,6 +34,24 @@ export class Transfers {
     const { publish = {}, ...rest } = options;
     const path = kind === "capture" ? capturePath(reference, "/export") : snapshotPath(reference, "/export");
     return (await this.#api.result("artifact", path, kind === "capture" ? publish : {}, rest)).artifact;
+  }
+
+  /** Stores that the host's configuration names: the host itself can push there. */
+  async stores(options?: CallOptions): Promise<string[]> {
+    return (
+      await this.#api.with<{ stores: string[] }>("stores", { method: "GET", path: "/v1/stores", ...options })
+    ).stores;
+  }
+
+  /** Has the host push to one of its stores. Other stores: `push`. @throws ThawError `not-found`, `secrets-found`, `store-unreachable`, `store-denied` */
+  async pushByHost(
+    kind: Artifact["kind"],
+    reference: string,
+    store: string,
+    options: ProgressOptions = {},
+  ): Promise<PushedByHost> {
+    const path = (kind === "capture" ? capturePath : snapshotPath)(reference, "/push");
+    return (await this.#api.result("pushed", path, { store }, options)).pushed;
   }
 
   /** A part as it travels. @param options `publish`: as for the capture's description; `from`: bytes to leave out at its beginning */

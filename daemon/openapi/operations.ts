@@ -1,6 +1,6 @@
 /** What each route of the API does, for the OpenAPI document: a name, a group, a sentence, its answer, and the errors that it has beyond a bad request. */
 import type { z } from "zod";
-import { artifact, capture, rerun, type StreamLine, sandbox, snapshot } from "../../api/schema.ts";
+import { artifact, capture, pushed, rerun, type StreamLine, sandbox, snapshot } from "../../api/schema.ts";
 import type { Rights } from "../../api/token.ts";
 
 export type Tag =
@@ -39,6 +39,7 @@ export interface Operation {
 export const RESULT_FIELDS: Partial<Record<ResultField, z.ZodType>> = {
   artifact,
   capture,
+  pushed,
   rerun,
   sandbox,
   snapshot,
@@ -653,6 +654,19 @@ export const operations: Readonly<Record<string, Operation>> = {
       errors: machine,
     },
     ...{ answer: { lines: ["capture"] } },
+  },
+  "GET /v1/stores": {
+    ...{ id: "listStores", tag: "transfers", summary: "List the stores that the host's configuration names" },
+  },
+  "POST /v1/captures/:capture/push": {
+    ...{ id: "pushCapture", tag: "transfers", summary: "Push a capture to a store of the host" },
+    ...{ errors: [403, 404, 409, 502, 503], answer: { lines: ["pushed"] } },
+    example: { store: "oci:registry.example/failures" },
+  },
+  "POST /v1/snapshots/:snapshot/push": {
+    ...{ id: "pushSnapshot", tag: "transfers", summary: "Push a snapshot to a store of the host" },
+    ...{ errors: [403, 404, 409, 502, 503], answer: { lines: ["pushed"] } },
+    example: { store: "oci:registry.example/snapshots" },
   },
   "POST /v1/captures/:capture/export": {
     ...{

@@ -5,7 +5,7 @@ import { buffer } from "node:stream/consumers";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Browser } from "../helpers/browser.ts";
-import { thaw, thawJson } from "../helpers/thaw.ts";
+import { killDaemon, thaw, thawJson } from "../helpers/thaw.ts";
 
 const HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202Etxt.\u2066";
 const HOSTILE_BRANCH = 'evil"><script>alert(2)</script>\u202E';
@@ -60,10 +60,14 @@ async function makeLink(): Promise<URL> {
   return new URL(String(stdout).trim());
 }
 
-/** What the browser wrote to its console. Without a session, it tells of answers that say so, and of the events that end. */
+/** What the browser wrote to its console. Without a session, it tells of answers that say so, and of the events that end; without a daemon, of each request. */
 function problems(): string[] {
   return browser.problems.filter(
-    (text) => !text.includes("status of 401") && !/INCOMPLETE_CHUNKED_ENCODING.*\/v1\/events\?/s.test(text),
+    (text) =>
+      !text.includes("status of 401") &&
+      // while the daemon was killed
+      !/net::ERR_(CONNECTION|EMPTY)|WebSocket connection/.test(text) &&
+      !/INCOMPLETE_CHUNKED_ENCODING.*\/v1\/events\?/s.test(text),
   );
 }
 
@@ -206,7 +210,7 @@ describe("the page of a host", () => {
     expect((await thaw(["token", "rm", ...ended])).exitCode).toBe(0);
     await page.getByRole("tab", { name: "Elsewhere" }).click();
     await page.getByRole("heading", { name: "Your session has ended" }).waitFor();
-    await page.getByText("Push it to a registry").waitFor();
+    await page.getByText("Once it is in a store").waitFor();
     await page.getByLabel("Or paste a token").fill(String(stdout).trim());
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("cell", { name: "memory: resume the machine as it was" }).waitFor();
@@ -224,8 +228,37 @@ describe("the page of a host", () => {
     await page.keyboard.type("wc -c /root/*; echo hi-$((40+2))\n");
     await page.locator(".xterm-rows > div", { hasText: /^hi-42/ }).waitFor();
     await page.locator(".xterm-rows > div", { hasText: /^26 \/root\// }).waitFor();
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      expect(await violations(), colorScheme).toEqual([]);
+    }
+    await page.locator(".terminal:not([hidden]) .terminal-screen").click();
+    await killDaemon();
+    await page.locator(".terminal:not([hidden]) .terminal-status", { hasText: "reconnecting …" }).waitFor();
+    await page.keyboard.type("echo back-$((40+3))\n");
+    // any command starts the next daemon
+    await thawJson(["ls"]);
+    await page.locator(".xterm-rows > div", { hasText: /^back-43/ }).waitFor();
+    await page.locator(".banner").waitFor({ state: "detached" });
     await page.goto(`${link.origin}/failures/${newest}?tab=lineage`);
-    await page.getByRole("link", { name: replay?.name ?? "", exact: true }).waitFor();
+    await page.getByRole("link", { name: replay?.name ?? "", exact: true }).click();
+    await page.waitForURL(/\/sandboxes\//);
+  });
+
+  test("the replay is forked and captured by clicks, each beside the command that does the same", async () => {
+    const [{ name } = { name: "" }] = await thawJson<{ name: string }[]>(["ls"]);
+    const lastTask = page.locator("footer summary");
+    await page.getByText(`thaw fork ${name}`, { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Fork", exact: true }).click();
+    await lastTask.getByText(`Fork ${name}: copied as `).waitFor();
+    expect(await thawJson(["ls"])).toHaveLength(2);
+    await page.getByText(`thaw capture create ${name}`, { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Capture", exact: true }).click();
+    await page.waitForURL(/\/failures\/capture-/);
+    const made = (await captureIds()).filter((id) => id !== oldest && id !== newest);
+    expect(made).toEqual([new URL(page.url()).pathname.slice("/failures/".length)]);
+    expect((await thaw(["capture", "rm", ...made])).exitCode).toBe(0);
+    await page.goto(`${link.origin}/failures/${newest}`);
   });
 
   test("it is removed after a question that says what is lost", async () => {

@@ -212,7 +212,8 @@ limits:
   overcommit: 2.5
   sandbox: { ttl: 2d }
 runner: { slow: 2.5, kvmCpus: [EPYC-Milan, qemu64-v1], mitigations: false }
-pool: { base: 2, node:1: { size: 1, memory: 1G } }`;
+pool: { base: 2, node:1: { size: 1, memory: 1G } }
+stores: [oci:registry.example/failures, dir:/srv/failures]`;
   expect(parseConfig(text)).toEqual({
     defaults: { idle: 900_000, ttl: 129_600_000, stopAfter: null },
     limits: { sandboxes: 20, memory: 24_576, overcommit: 2.5, sandbox: { ttl: 172_800_000 } },
@@ -225,6 +226,7 @@ pool: { base: 2, node:1: { size: 1, memory: 1G } }`;
     runner: { slow: 2.5, kvmCpus: ["EPYC-Milan", "qemu64-v1"], mitigations: false },
     network: { defaults: {}, dns: [] },
     preview: { hosts: [] },
+    stores: ["oci:registry.example/failures", "dir:/srv/failures"],
   });
   expect(parseConfig("")).toEqual({
     defaults: {},
@@ -238,8 +240,14 @@ pool: { base: 2, node:1: { size: 1, memory: 1G } }`;
     runner: {},
     network: { defaults: {}, dns: [] },
     preview: { hosts: [] },
+    stores: [],
   });
 });
+
+test.each(["oci:registry.example", "oci:registry.example/a:tag", "dir:relative", "./a", "https://a/b"])(
+  "%s is no store of a host",
+  (store) => expect(() => parseConfig(JSON.stringify({ stores: [store] }))).toThrow("1 mistake"),
+);
 
 test("every mistake of a configuration at once", () => {
   const text =

@@ -2,6 +2,7 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type KeyboardEvent, type ReactNode, Suspense, useEffect } from "react";
 import { usePageActions } from "../shell/page-actions.ts";
+import { useNarrow } from "../state/narrow.ts";
 import { type Action, ActionButton } from "./command.tsx";
 import { Guard, Loading } from "./states.tsx";
 
@@ -22,11 +23,9 @@ export interface DetailProps {
   tab: string | undefined;
 }
 
-/** Where the actions would push the content out of sight, they are folded. */
-const isNarrow = matchMedia("(max-width: 48rem)").matches;
-
 export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: DetailProps) {
   const navigate = useNavigate();
+  const isNarrow = useNarrow();
   usePageActions(actions);
   const [first] = tabs;
   const open = tabs.find(({ id }) => id === tab) ?? first;
@@ -58,7 +57,7 @@ export function DetailLayout({ back, title, subtitle, actions, tabs, tab }: Deta
         {subtitle !== undefined && <p className="dim">{subtitle}</p>}
       </div>
       <aside aria-label="Actions">
-        <details className="actions" open={!isNarrow}>
+        <details key={String(isNarrow)} className="actions" open={!isNarrow}>
           <summary>Actions</summary>
           {actions.map((action) => (
             <ActionButton key={action.label} action={action} />

@@ -51,7 +51,7 @@ export function Events({ sandbox, name }: { sandbox?: string; name?: string }) {
       {events.length === 0 ? (
         <p className="dim">Nothing has happened yet.</p>
       ) : (
-        <table>
+        <table className="stacks">
           <thead>
             <tr>
               <th>Time</th>

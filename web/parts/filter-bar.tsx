@@ -1,7 +1,8 @@
 /** Filters of a list. They are part of the address, so that a link leads to the same rows. */
 import { useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ChangeEvent, type ReactNode, useEffect, useRef } from "react";
 import { visibleText } from "../../api/clean-text.ts";
+import { useNarrow } from "../state/narrow.ts";
 import type { Search } from "../state/search.ts";
 
 export interface Choice {
@@ -12,8 +13,7 @@ export interface Choice {
   options: readonly (readonly [value: string, text: string])[];
 }
 
-/** Where the filters would take the room of the rows, they are folded. */
-const isNarrow = matchMedia("(max-width: 48rem)").matches;
+const PAUSE_MS = 100;
 
 export function FilterBar({
   search,
@@ -30,13 +30,18 @@ export function FilterBar({
   children?: ReactNode;
 }) {
   const navigate = useNavigate();
+  const isNarrow = useNarrow();
   const set = (name: string, value: string): void =>
-    void navigate({ to: ".", search: { ...search, [name]: value } as never, replace: true });
+    void navigate({
+      to: ".",
+      search: ((before: object) => ({ ...before, [name]: value })) as never,
+      replace: true,
+    });
   return (
     <search className="filters">
       <TextFilter value={search.q ?? ""} set={(value) => set("q", value)} />
       {choices.length > 0 && (
-        <details className="more" open={!isNarrow}>
+        <details key={String(isNarrow)} className="more" open={!isNarrow}>
           <summary>Filters</summary>
           {choices.map(({ name, label, options }) => (
             <label key={name}>
@@ -65,12 +70,18 @@ export function FilterBar({
   );
 }
 
-/** The address follows what is typed, a moment later: while somebody types, the field is theirs, or letters would be lost. */
+/** The address, and with it the list, follows when somebody pauses to type: while they type, the field is theirs, or letters would be lost. */
 function TextFilter({ value, set }: { value: string; set: (value: string) => void }) {
   const field = useRef<HTMLInputElement>(null);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   useEffect(() => {
     if (field.current !== null && field.current !== document.activeElement) field.current.value = value;
   }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const onChange = ({ target }: ChangeEvent<HTMLInputElement>): void => {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => set(target.value), PAUSE_MS);
+  };
   return (
     <input
       ref={field}
@@ -79,7 +90,7 @@ function TextFilter({ value, set }: { value: string; set: (value: string) => voi
       aria-label="Filter"
       placeholder="Filter"
       defaultValue={value}
-      onChange={(event) => set(event.target.value)}
+      onChange={onChange}
       onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
     />
   );

@@ -14,20 +14,31 @@ export function Loading({ what }: { what: string }) {
 }
 
 /** @param command what to type so that there is something */
-export function Empty({ children, command }: { children: ReactNode; command?: readonly string[] }) {
+export function Empty({
+  title,
+  children,
+  command,
+}: {
+  /** Where nothing else on the page has a heading. */
+  title?: string;
+  children: ReactNode;
+  command?: readonly string[];
+}) {
   return (
     <div className="state">
+      {title !== undefined && <h1>{visibleText(title)}</h1>}
       <p>{children}</p>
       {command !== undefined && <CommandText args={command} />}
     </div>
   );
 }
 
-export function Failed({ error, retry }: { error: unknown; retry?: () => void }) {
+export function Failed({ title, error, retry }: { title?: string; error: unknown; retry?: () => void }) {
   const { message, hint, code }: Trouble = troubleOf(error);
   if (code === "not-authenticated") sessionEnded();
   return (
     <div className="state bad" role="alert">
+      {title !== undefined && <h1>{visibleText(title)}</h1>}
       <p>{visibleText(message)}</p>
       {hint !== undefined && <p className="dim">{visibleText(hint)}</p>}
       {retry !== undefined && (

@@ -1,8 +1,9 @@
 /** A list of any length: only the rows in sight are drawn, each of them is a link. */
-import { Link, type LinkProps } from "@tanstack/react-router";
+import { type LinkProps, useRouter } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import {
   type KeyboardEvent,
+  type MouseEvent,
   memo,
   type ReactNode,
   useEffect,
@@ -194,20 +195,43 @@ interface RowProps<T> {
 /** Drawn anew only when its row or the columns are others. */
 const Row = memo(function Row<T>({ row, index, columns, tracks, link }: RowProps<T>) {
   return (
-    <div className="cells" role="presentation" style={{ gridTemplateColumns: tracks }}>
-      {columns.map(({ title, cell, align }, column) => (
-        <span role="cell" key={title} className={align}>
-          <Guard of={row}>
+    <Guard of={row}>
+      <div className="cells" role="presentation" style={{ gridTemplateColumns: tracks }}>
+        {columns.map(({ title, cell, align }, column) => (
+          <span role="cell" key={title} className={align}>
             {column === 0 ? (
-              <Link {...link(row)} data-index={index} className="row-link">
+              <RowLink to={link(row)} index={index}>
                 {cell(row)}
-              </Link>
+              </RowLink>
             ) : (
               cell(row)
             )}
-          </Guard>
-        </span>
-      ))}
-    </div>
+          </span>
+        ))}
+      </div>
+    </Guard>
   );
 }) as <T>(props: RowProps<T>) => ReactNode;
+
+/** The router's own link is drawn again, in each row, whenever the address changes, as it does with each letter of a filter. */
+function RowLink({
+  to,
+  index,
+  children,
+}: {
+  to: ReturnType<TableProps<unknown>["link"]>;
+  index: number;
+  children: ReactNode;
+}) {
+  const router = useRouter();
+  const onClick = (event: MouseEvent): void => {
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    void router.navigate(to);
+  };
+  return (
+    <a href={router.buildLocation(to).href} data-index={index} className="row-link" onClick={onClick}>
+      {children}
+    </a>
+  );
+}

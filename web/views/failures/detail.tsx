@@ -42,7 +42,7 @@ export function Detail() {
   const { capture, error, isRemoved } = useFailure(id);
   const actions = useFailureActions(capture);
   if (isRemoved) return <Empty>Failure {id} was removed.</Empty>;
-  if (error !== null) return <Failed error={error} />;
+  if (error !== null) return <Failed title={`Failure ${id}`} error={error} />;
   if (capture === undefined) return <Loading what={`failure ${id}`} />;
   const lines = capture.exec?.lastLines ?? capture.console;
   const denied = capture.egress.filter(({ allowed }) => !allowed).length;

@@ -4,6 +4,7 @@ import type { Capture } from "../../../api/capture.ts";
 import { formatSize } from "../../../api/size.ts";
 import { thaw } from "../../client.ts";
 import { CommandText } from "../../parts/command.tsx";
+import { Push } from "../../parts/push.tsx";
 import { Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 
@@ -51,17 +52,12 @@ export function Elsewhere({ capture: { id } }: { capture: Capture }) {
           </tbody>
         </table>
       )}
+      <h2>To a store</h2>
+      <Push kind="capture" id={id} name={id} />
       <h2>On another host</h2>
-      <p className="dim">A page can't reach your stores and files; these commands can.</p>
       <dl className="steps">
         <div>
-          <dt>Push it to a registry or another store</dt>
-          <dd>
-            <CommandText args={["capture", "push", id, "oci:REGISTRY/NAME"]} />
-          </dd>
-        </div>
-        <div>
-          <dt>Then, on another host</dt>
+          <dt>Once it is in a store</dt>
           <dd>
             <CommandText args={["capture", "check", `oci:REGISTRY/NAME:${id}`]} />
             <CommandText args={["replay", `oci:REGISTRY/NAME:${id}`]} />

@@ -75,7 +75,7 @@ export function Access() {
       {tokens.data.length === 0 ? (
         <p className="dim">No tokens and no sessions.</p>
       ) : (
-        <table>
+        <table className="stacks">
           <thead>
             <tr>
               <th>Name</th>

@@ -55,7 +55,7 @@ export function AuditLog() {
       {entries.length === 0 ? (
         <p className="dim">Nothing was done yet.</p>
       ) : (
-        <table>
+        <table className="stacks">
           <thead>
             <tr>
               <th className="right">Age</th>

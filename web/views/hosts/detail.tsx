@@ -54,7 +54,7 @@ function Doctor({ doctor }: { doctor: DoctorReport | undefined }) {
       <p className={doctor.ready ? "good" : "bad"}>
         {doctor.ready ? "This host is ready." : "This host is not ready; what is missing comes first."}
       </p>
-      <table>
+      <table className="stacks">
         <thead className="unseen">
           <tr>
             <th>State</th>
@@ -187,7 +187,7 @@ export function Detail() {
   if (info === undefined) return <Loading what="the host" />;
   if (info.host !== name)
     return (
-      <Empty command={["--context", name, "ui"]}>
+      <Empty title={`Host ${name}`} command={["--context", name, "ui"]}>
         This page is of another host: <Text text={info.host} />. The page of {name}:
       </Empty>
     );

@@ -9,8 +9,6 @@ import { Text } from "../../parts/text.tsx";
 
 const AGAIN_MS = 5_000;
 const mib = (value: number): string => formatSize(value * 2 ** 20);
-const orNone = <T,>(value: T | null, format: (value: T) => string): string =>
-  value === null ? "no limit" : format(value);
 
 export function Limits() {
   const limits = useQuery({
@@ -38,16 +36,29 @@ export function Limits() {
           ],
           [
             "Disk of sandboxes",
-            `${formatSize(disk.ownedBytes)} of ${orNone(disk.mostBytes, formatSize)}; ${formatSize(disk.reserveBytes)} kept free`,
+            `${formatSize(disk.ownedBytes)}${disk.mostBytes === null ? "" : ` of ${formatSize(disk.mostBytes)}`}; ${formatSize(disk.reserveBytes)} kept free`,
           ],
           ["Output of commands", `${formatSize(logsBytes)}, ${formatSize(sandbox.logsBytes)} each sandbox`],
           [
             "One sandbox",
-            `${sandbox.cpus} cpus, ${mib(sandbox.memoryMib)} memory, disk: ${orNone(sandbox.diskBytes, formatSize)}, time to live: ${orNone(sandbox.ttlMs, writeDuration)}`,
+            [
+              `${sandbox.cpus} cpus`,
+              sandbox.memoryMib < memory.mostMib && `${mib(sandbox.memoryMib)} memory`,
+              sandbox.diskBytes !== null && `${formatSize(sandbox.diskBytes)} disk`,
+              sandbox.ttlMs !== null && `lives ${writeDuration(sandbox.ttlMs)}`,
+            ]
+              .filter((part) => part !== false)
+              .join(", "),
           ],
           [
             "Failures kept",
-            `count: ${orNone(captures.count, String)}, size: ${orNone(captures.bytes, formatSize)}, age: ${orNone(captures.ageMs, writeDuration)}`,
+            [
+              captures.count !== null && `${captures.count}`,
+              captures.bytes !== null && formatSize(captures.bytes),
+              captures.ageMs !== null && `for ${writeDuration(captures.ageMs)}`,
+            ]
+              .filter((part) => part !== false)
+              .join(", ") || "no limit",
           ],
         ]}
       />

@@ -3,6 +3,7 @@ import { useMemo } from "react";
 import type { DaemonInfo } from "../../../api/schema.ts";
 import { formatSize } from "../../../api/size.ts";
 import { Age } from "../../parts/age.tsx";
+import { CommandText } from "../../parts/command.tsx";
 import { FilterBar } from "../../parts/filter-bar.tsx";
 import { Loading } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
@@ -59,7 +60,11 @@ export function List() {
   );
   return (
     <>
-      <FilterBar search={search} shown={rows.length} all={info === undefined ? 0 : 1} />
+      <FilterBar search={search} shown={rows.length} all={info === undefined ? 0 : 1}>
+        <span className="row-of dim">
+          Another host has its own page: <CommandText args={["--context", "NAME", "ui"]} />
+        </span>
+      </FilterBar>
       <Table
         {...{ label: "Hosts", filter: search, rows, keyOf, link, columns: COLUMNS }}
         empty={info === undefined ? <Loading what="the host" /> : null}

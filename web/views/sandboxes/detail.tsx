@@ -56,8 +56,13 @@ export function Detail() {
   const { sandbox, wasRemoved, error } = useSandbox(id);
   const actions = useSandboxActions(sandbox);
   const who = useValue(session);
-  if (wasRemoved) return <Empty command={["ls"]}>This sandbox was removed.</Empty>;
-  if (error !== null) return <Failed error={error} />;
+  if (wasRemoved)
+    return (
+      <Empty title={`Sandbox ${id}`} command={["ls"]}>
+        This sandbox was removed.
+      </Empty>
+    );
+  if (error !== null) return <Failed title={`Sandbox ${id}`} error={error} />;
   if (sandbox === undefined) return <Loading what={`sandbox ${id}`} />;
   const { text, tone } = stateOf(sandbox);
   const open = sandbox.listening.length;

@@ -8,6 +8,7 @@ import { Age } from "../../parts/age.tsx";
 import { CommandText } from "../../parts/command.tsx";
 import { DetailLayout, Facts, type Tab } from "../../parts/detail.tsx";
 import { PackageSummary, Packages } from "../../parts/packages.tsx";
+import { Push } from "../../parts/push.tsx";
 import { Empty, Failed, Loading } from "../../parts/states.tsx";
 import { Text } from "../../parts/text.tsx";
 import { useHost } from "../../state/page-host.ts";
@@ -159,19 +160,15 @@ function Lineage({ row: { snapshot, name, users } }: { row: SnapshotRow }) {
   );
 }
 
-function Elsewhere({ row: { name } }: { row: SnapshotRow }) {
+function Elsewhere({ row: { name, snapshot } }: { row: SnapshotRow }) {
   return (
     <>
-      <p className="dim">A page can't reach your stores and files; these commands can.</p>
+      <h2>To a store</h2>
+      <Push kind="snapshot" id={snapshot.id} name={name} />
+      <h2>On another host</h2>
       <dl className="steps">
         <div>
-          <dt>Push it to a registry or another store</dt>
-          <dd>
-            <CommandText args={["snapshot", "push", name, "oci:REGISTRY/NAME"]} />
-          </dd>
-        </div>
-        <div>
-          <dt>Then, on another host</dt>
+          <dt>Once it is in a store</dt>
           <dd>
             <CommandText args={["snapshot", "pull", "oci:REGISTRY/NAME"]} />
           </dd>
@@ -210,8 +207,13 @@ export function Detail() {
   const { tab } = route.useSearch();
   const { row, wasRemoved, error } = useSnapshot(id);
   const actions = useSnapshotActions(row);
-  if (wasRemoved) return <Empty command={["snapshot", "ls"]}>This snapshot was removed.</Empty>;
-  if (error !== null) return <Failed error={error} />;
+  if (wasRemoved)
+    return (
+      <Empty title={`Snapshot ${id}`} command={["snapshot", "ls"]}>
+        This snapshot was removed.
+      </Empty>
+    );
+  if (error !== null) return <Failed title={`Snapshot ${id}`} error={error} />;
   if (row === undefined) return <Loading what={`snapshot ${id}`} />;
   const { id: found, packages } = row.snapshot;
   const outdated = packages?.outdated ?? 0;

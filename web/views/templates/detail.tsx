@@ -6,7 +6,7 @@ import type { Template } from "../../../api/schema.ts";
 import { formatSize } from "../../../api/size.ts";
 import { thaw } from "../../client.ts";
 import { Age } from "../../parts/age.tsx";
-import { type Action, ActionButton, CommandText, CopyButton } from "../../parts/command.tsx";
+import { type Action, ActionButton, CommandText } from "../../parts/command.tsx";
 import { DetailLayout, Facts, type Tab } from "../../parts/detail.tsx";
 import { Output } from "../../parts/output.tsx";
 import { PackageSummary } from "../../parts/packages.tsx";
@@ -133,7 +133,6 @@ function Recipe({ template: { name, shipped } }: { template: Template }) {
       <p className="row-of">
         <CommandText args={["template", "show", name, "--recipe"]} />
         <CommandText args={["template", "edit", name]} />
-        <CopyButton text={text.data} what="the recipe" />
       </p>
       <Output label="Text of the recipe" lines={text.data.trimEnd().split("\n")} />
     </>
@@ -303,7 +302,7 @@ export function Detail() {
   const actions = useTemplateActions(template);
   if (template === undefined)
     return isThere ? (
-      <Empty command={["template", "ls"]}>
+      <Empty title={`Template ${name}`} command={["template", "ls"]}>
         This host has no template <Text text={name} />.
       </Empty>
     ) : (
