@@ -35,10 +35,14 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   const leaves = detachKeys !== undefined && detachKeys.bytes.length > 0 && process.stdin.isTTY === true;
   const abort = new AbortController();
   const left = Promise.withResolvers<undefined>();
+  const givenUp = Promise.withResolvers<void>();
   let connection: ExecConnection | undefined;
   let gaveUp: Interrupted | undefined;
   const giveUp = (signal: string): void => {
-    const leave = (): void => abort.abort(gaveUp);
+    const leave = (): void => {
+      abort.abort(gaveUp);
+      givenUp.resolve();
+    };
     const again = gaveUp !== undefined;
     gaveUp ??= new Interrupted(signal);
     if (again || options.onGiveUp === undefined) leave();
@@ -64,7 +68,14 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
     options.onStatus?.(message);
   };
   const { stdout, stderr } = screen;
-  const opened = await options.open({ stdout, stderr, onStatus, signal: abort.signal });
+  const opened = await options
+    .open({ stdout, stderr, onStatus, signal: abort.signal })
+    .catch(async (error: unknown) => {
+      if (gaveUp === undefined) throw error;
+      // Ctrl-C may end the ssh that connects as well, before it has a session of its own.
+      await givenUp.promise;
+      throw gaveUp;
+    });
   connection = opened;
   // After the terminal was put back, for which it has to be open.
   using stdin = flags.interactive === true ? letGoOfTerminal() : undefined;

@@ -229,6 +229,20 @@ describe("ssh that fails", () => {
     }
   });
 
+  test("is ended by the Ctrl-C that gives a command up, while it connects: 130, and the command is killed", async () => {
+    const ssh = join(sshd.folder, "interrupted-ssh");
+    // The first connection starts the command, the second attaches to it.
+    const script = `echo >> "$0.calls"; [ $(wc -l < "$0.calls") = 2 ] && { kill -INT $PPID; kill -INT $$; }; exec ssh "$@"`;
+    writeFileSync(ssh, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const interrupted = await there(["exec", "web", "--", "sleep", "602"], {
+      env: { THAW_SSH: (env.THAW_SSH ?? "").replace(/^ssh/, ssh) },
+    });
+    expect([interrupted.exitCode, interrupted.stdout], String(interrupted.stderr)).toEqual([130, ""]);
+    const isGone = async () =>
+      (await thaw(["exec", "web", "--", "pgrep", "-f", "^sleep 602"])).exitCode === 1;
+    await until(isGone, "the command to be killed");
+  });
+
   test("is gone for good: said, after a while", async () => {
     await using second = await Sshd.start({ thaw: farThaw() });
     const options = { env: { ...second.env, THAW_HOME: env.THAW_HOME as string } };
