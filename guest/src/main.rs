@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use thaw_agent::agent::{Agent, Config};
 use thaw_agent::exec::crash_handler;
-use thaw_agent::network::interface;
+use thaw_agent::network::{Filter, interface};
 use thaw_agent::{init, init::modules, log};
 
 const USAGE: &str = "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1: of a microVM without arguments, of a container with --stdio)";
@@ -69,7 +69,7 @@ fn serve(socket: &OsString, config: Config, network: bool) -> std::io::Result<()
     let mut agent = Agent::new(config)?;
     if network {
         interface::raise_loopback();
-        agent.set_up_network();
+        agent.set_up_network(Filter::Nftables);
     }
     agent.listen(UnixListener::bind(socket)?)?;
     let result = agent.run();

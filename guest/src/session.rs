@@ -104,6 +104,7 @@ impl Agent {
             // Without an identity the errors of the last one stand: a clone that is still its twin says so in every session.
             if let Some(identity) = identity {
                 self.boot_id = Some(identity.boot_id.clone());
+                self.renew_network();
                 self.identity_errors = files
                     .map(|identity| identity::apply_to_kernel(identity, self.config.host_clock))
                     .unwrap_or_default();

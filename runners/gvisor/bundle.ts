@@ -45,7 +45,12 @@ export function ociConfig(root: { image: string; mountPoint: string }): object {
       "dev.gvisor.spec.rootfs.type": "erofs",
       "dev.gvisor.spec.rootfs.overlay": "memory",
     },
-    linux: { namespaces: ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type })) },
+    linux: {
+      namespaces: [
+        ...["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
+        { type: "network", path: "/proc/self/ns/net" },
+      ],
+    },
   };
 }
 
@@ -53,8 +58,10 @@ export function ociConfig(root: { image: string; mountPoint: string }): object {
 export function runscOptions(stateRoot: string): string[] {
   return [
     ...["--root", stateRoot, "--platform", PLATFORM],
-    // The machine has a loopback of its own and no other interface. Its keeper has put it into a cgroup.
-    ...["--network", "none", "--ignore-cgroups"],
+    // The interfaces of its network namespace, which has a loopback only. Its keeper has put it into a cgroup.
+    ...["--network", "sandbox", "--ignore-cgroups"],
+    // The agent redirects connections, for which gVisor wants such a socket. No packet can leave.
+    "--net-raw",
     // Nothing of the host's file system is shown.
     ...["--host-uds", "none", "--host-fifo", "none"],
   ];
@@ -67,9 +74,22 @@ export function bundleDigest(): string {
 }
 
 /**
- * Has the descriptors that a keeper passes on become standard input and output. The first two are sockets that this runner has no use for.
+ * The machine's loopback: all addresses are its own, so that every connection stays in the machine, where the agent redirects it. gVisor takes addresses and
+ * routes from the namespace when a machine starts and when it is restored, before it looks at the connections that were open. The first line: runsc takes any
+ * namespace that has this file for the host's own, which was right before Linux 6.
+ */
+const NETWORK = [
+  "mount -t tmpfs -o size=4k none /proc/sys/net/core",
+  "ip link set lo up",
+  "ip address add 198.18.0.1/0 dev lo",
+].join(" && ");
+
+/**
+ * Runs a command of runsc in a network namespace of its own, and has the descriptors that a keeper passes on become standard input and output. The first two
+ * are sockets that this runner has no use for.
  * @param command an absolute path and its arguments
  */
-export function onPipes(command: readonly string[]): [string, ...string[]] {
-  return ["/bin/sh", "-c", 'exec "$@" <&5 >&6 3<&- 4<&- 5<&- 6<&-', "sh", ...command];
+export function prepared(command: readonly string[]): [string, ...string[]] {
+  const script = `${NETWORK} && exec "$@" <&5 >&6 3<&- 4<&- 5<&- 6<&-`;
+  return ["/usr/bin/unshare", "--net", "--mount", "/bin/sh", "-c", script, "sh", ...command];
 }

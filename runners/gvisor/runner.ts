@@ -41,7 +41,7 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     name: RUNNER_NAME,
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: false },
-      ...{ ownDisk: false, caches: false, egress: false, travel: false },
+      ...{ ownDisk: false, caches: false, egress: true, travel: false },
     },
     rootDisk: rootDisk(agentPath),
     memory: runnerMemory(context),

@@ -12,7 +12,7 @@ import {
   type Resources,
   RunnerError,
 } from "../runner.ts";
-import { onPipes, runscOptions } from "./bundle.ts";
+import { prepared, runscOptions } from "./bundle.ts";
 import { unpackCheckpoint } from "./checkpoint.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { GvisorMachine } from "./machine.ts";
@@ -79,7 +79,7 @@ export async function start(
               background: options.background,
             },
           },
-          command: onPipes(command),
+          command: prepared(command),
         },
         within,
       );

@@ -1,5 +1,7 @@
 /** `--runner gvisor`, from the command line to the sandbox. Where gVisor can't run, all is skipped with the reason. */
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createGvisorRunner } from "../../runners/gvisor/runner.ts";
@@ -9,7 +11,7 @@ import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 const dir = mkdtempSync("/tmp/thaw-gvisor-");
-const COMMANDS = ["cat", "echo", "hostname", "grep", "ls", "ps", "sh", "sleep", "sync", "true"];
+const COMMANDS = ["cat", "echo", "hostname", "grep", "ls", "nc", "ps", "sh", "sleep", "sync", "true"];
 const PATH = "PATH=/bin";
 const runner = createGvisorRunner({
   home: testHome(),
@@ -82,6 +84,43 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
     await out("rm", "gv", twin);
   });
 
+  test("connections leave by the policy, also after a fork while one is open; what is not allowed is reset and noted", async () => {
+    const server = createServer((socket) => void socket.write("hello\n")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const reach = (name: string, where: string) =>
+      out("exec", name, "--", "sh", "-c", `nc -w 5 ${where} </dev/null`);
+    try {
+      await out("create", ...gvisor, "--name", "net", "--allow", `host:${port}`);
+      const host = `host.thaw.internal ${port}`;
+      expect(await reach("net", host)).toBe("hello\n");
+      await out(
+        "exec",
+        "--detach",
+        "net",
+        "--",
+        "sh",
+        "-c",
+        `nc ${host} > /root/open; echo ended >> /root/open`,
+      );
+      await until(
+        async () => (await out("exec", "net", "--", "cat", "/root/open")) === "hello\n",
+        "a connection",
+      );
+      await out("fork", "net", "--name", "far");
+      const far = (await rows()).find(({ name }) => name.startsWith("far"))?.name ?? "";
+      expect(await reach(far, host)).toBe("hello\n");
+      expect(await reach("net", host)).toBe("hello\n");
+      expect(await out("exec", "net", "--", "cat", "/root/open")).toBe("hello\n");
+      for (const where of ["example.test 80", "192.0.2.1 81"])
+        expect(await reach(far, `${where}; true`)).not.toContain("hello");
+      expect(await out("network", "log", far, "--denied")).toMatch(/example\.test:80[\s\S]*192\.0\.2\.1:81/);
+    } finally {
+      await out("rm", "--all");
+      server.close();
+    }
+  });
+
   test("config.yaml makes it the runner where nothing else is asked for", async () => {
     const config = join(testHome(), "config.yaml");
     writeFileSync(config, "runner: { default: gvisor }\n");
@@ -116,24 +155,12 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
       expect(stderr).toMatch(why);
     };
     const command = ["--", "true"];
-    await refused(
-      /connections out of a sandbox[\s\S]*--runner qemu/,
-      "run",
-      ...gvisor,
-      "--allow",
-      "a.example",
-      ...command,
-    );
     await refused(/can't be booted with other resources/, "run", ...gvisor, "--memory", "256M", ...command);
     await refused(/no runner none here[\s\S]*qemu, gvisor/, "run", "--runner", "none", ...from, ...command);
     await refused(/made by runner gvisor/, "run", "--runner", "qemu", "--snapshot", "box-gvisor", ...command);
     await refused(
-      /can't build template node[\s\S]*--runner qemu/,
-      "template",
-      "build",
-      "node",
-      "--runner",
-      "gvisor",
+      /cached folders[\s\S]*--runner qemu/,
+      ...["run", ...gvisor, "--cache", "/root/cache", ...command],
     );
     expect([await rows(), await out("snapshot", "ls", "--quiet")]).toEqual(before);
   });

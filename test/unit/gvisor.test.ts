@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { needCapabilities } from "../../engine/capabilities.ts";
 import { defaultRunner, refuseEmulation } from "../../engine/default-runner.ts";
-import { bundleDigest, ociConfig, onPipes, runscOptions } from "../../runners/gvisor/bundle.ts";
+import { bundleDigest, ociConfig, prepared, runscOptions } from "../../runners/gvisor/bundle.ts";
 import { packCheckpoint, unpackCheckpoint } from "../../runners/gvisor/checkpoint.ts";
 import { endOf } from "../../runners/gvisor/ends.ts";
 import { cpuFeatures, parseRelease } from "../../runners/gvisor/facts.ts";
@@ -30,9 +30,11 @@ test("a machine is shown nothing of its host, and has no interface but a loopbac
   expect(config.process.args).toEqual(["/.thaw-agent", "--stdio"]);
   expect(config.annotations["dev.gvisor.spec.rootfs.source"]).toBe("/i");
   const options = runscOptions("/s").join(" ");
-  expect(options).toMatch(/--platform systrap --network none .*--host-uds none --host-fifo none/);
+  expect(options).toMatch(/--platform systrap --network sandbox .*--host-uds none --host-fifo none/);
   expect(bundleDigest()).toMatch(/^[0-9a-f]{64}$/);
-  expect(onPipes(["/usr/bin/runsc", "a b; c"]).slice(3)).toEqual(["sh", "/usr/bin/runsc", "a b; c"]);
+  const command = prepared(["/usr/bin/runsc", "a b; c"]);
+  expect(command.slice(0, 2)).toEqual(["/usr/bin/unshare", "--net"]);
+  expect(command.slice(-3)).toEqual(["sh", "/usr/bin/runsc", "a b; c"]);
 });
 
 test("the agent goes into an image in place of whatever its tree has there", () => {

@@ -10,7 +10,7 @@ mod root;
 mod wait;
 
 use crate::agent::{Agent, Config};
-use crate::network::{self, interface};
+use crate::network::{self, Filter, interface};
 use crate::{log, machine, sys};
 use std::fs;
 use std::io;
@@ -48,10 +48,7 @@ fn boot() -> io::Result<()> {
     limit_open_files();
     let port = port::open("agent")?;
     let mut agent = Agent::new(Config { is_init: true, apply_identity: true, host_clock: false })?;
-    agent.set_up_network();
-    if let Err(error) = network::name_resolver() {
-        log::line(&format!("/etc/resolv.conf: {error}"));
-    }
+    set_up_network(&mut agent, Filter::Nftables);
     agent.connect(port, true)?;
     log::line(&format!("serving, root {}", root.as_deref().unwrap_or("in memory")));
     agent.run()
@@ -77,13 +74,20 @@ fn serve_stdio() -> io::Result<()> {
         unsafe { libc::dup2(null.as_raw_fd(), number) };
     }
     room::furnish_root();
-    interface::raise_loopback();
     set_hostname();
     limit_open_files();
     let mut agent = Agent::new(Config { is_init: true, apply_identity: true, host_clock: true })?;
+    set_up_network(&mut agent, Filter::Iptables);
     agent.connect_pipes(from_host?, to_host?)?;
     log::line("serving standard input and output");
     agent.run()
+}
+
+fn set_up_network(agent: &mut Agent, filter: Filter) {
+    agent.set_up_network(filter);
+    if let Err(error) = network::name_resolver() {
+        log::line(&format!("/etc/resolv.conf: {error}"));
+    }
 }
 
 fn about(what: &str, name: &str, error: &io::Error) -> io::Error {

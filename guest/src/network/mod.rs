@@ -3,6 +3,7 @@
 
 mod dns;
 pub mod interface;
+mod iptables;
 pub mod listening;
 mod names;
 mod netlink;
@@ -27,27 +28,50 @@ const OWN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+/// Whose packet filter redirects connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Linux's nftables.
+    Nftables,
+    /// The older interface, which gVisor has a part of.
+    Iptables,
+}
+
 /// Set up once, for the life of the machine and of its copies.
 pub struct Network {
     names: SharedNames,
     listener: Listener,
     ports: Ports,
+    filter: Filter,
     search: owner::Search,
 }
 
 impl Network {
     /// Fails when the kernel lacks a part; the error names it.
-    pub fn set_up() -> io::Result<Self> {
+    pub fn set_up(filter: Filter) -> io::Result<Self> {
         let names = SharedNames::default();
-        let (dns_udp, dns_tcp) = resolver::start(&names)?;
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        // gVisor redirects to 127.0.0.1, and an answer from another address would not find its way back. Elsewhere containers come from other addresses.
+        let at = if filter == Filter::Iptables { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let (dns_udp, dns_tcp) = resolver::start(&names, at)?;
+        let listener = TcpListener::bind((at, 0))?;
         listener.set_nonblocking(true)?;
         let ports = Ports { outward: listener.local_addr()?.port(), dns_udp, dns_tcp };
-        about("route", interface::route_everything())?;
-        about("rules of the packet filter (nf_tables, nft_redir, nft_fib_ipv4, nft_reject_ipv4)", {
-            interface::index().and_then(|loopback| rules::install(loopback, ports))
-        })?;
-        Ok(Self { names, listener: Listener::of(listener.into()), ports, search: owner::Search::default() })
+        match filter {
+            Filter::Nftables => {
+                about("route", interface::route_everything())?;
+                about("rules of the packet filter (nf_tables, nft_redir, nft_fib_ipv4, nft_reject_ipv4)", {
+                    interface::index().and_then(|loopback| rules::install(loopback, ports))
+                })?;
+            }
+            // Whoever started the machine has given `lo` the address `OWN`, whose network is all addresses.
+            Filter::Iptables => redirect(ports)?,
+        }
+        Ok(Self { names, listener: Listener::of(listener.into()), ports, filter, search: owner::Search::default() })
+    }
+
+    /// After a thaw. gVisor forgets its rules, Linux keeps them.
+    pub fn renew(&self) -> io::Result<()> {
+        if self.filter == Filter::Iptables { redirect(self.ports) } else { Ok(()) }
     }
 
     /// Has the resolver refuse names: as they are, or with `*.` before a domain for all below it.
@@ -59,6 +83,10 @@ impl Network {
     pub fn own_ports(&self) -> [u16; 2] {
         [self.ports.outward, self.ports.dns_tcp]
     }
+}
+
+fn redirect(ports: Ports) -> io::Result<()> {
+    about("rules of the packet filter (iptables)", iptables::install(ports))
 }
 
 fn about<T>(what: &str, result: io::Result<T>) -> io::Result<T> {

@@ -1,7 +1,7 @@
 //! Connections that leave: taken from the kernel, offered to the host under the name they are meant for.
 
 use super::owner::{self, Owner};
-use super::{Network, names};
+use super::{Filter, Network, names};
 use crate::agent::Agent;
 use crate::message::Connect;
 use crate::poll::{Ready, Token};
@@ -18,14 +18,22 @@ pub const MAX_OPEN: usize = MAX_STREAMS - 512;
 
 impl Agent {
     /// Sets the network up. On failure the machine goes on without; the host is told why.
-    pub fn set_up_network(&mut self) {
-        let network = Network::set_up().and_then(|network| {
+    pub fn set_up_network(&mut self, filter: Filter) {
+        let network = Network::set_up(filter).and_then(|network| {
             self.poll.add(&network.listener.fd(), Token::Outward)?;
             Ok(network)
         });
         match network {
             Ok(network) => self.network = Some(network),
             Err(error) => self.network_error = Some(error.to_string()),
+        }
+    }
+
+    /// For a machine that was thawed. On failure it goes on without, as above.
+    pub(crate) fn renew_network(&mut self) {
+        if let Some(Err(error)) = self.network.as_ref().map(Network::renew) {
+            self.network = None;
+            self.network_error = Some(error.to_string());
         }
     }
 

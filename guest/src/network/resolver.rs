@@ -20,10 +20,10 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 /// The names that were asked for, shared with the loop.
 pub type SharedNames = Arc<Mutex<Names>>;
 
-/// Starts both. Returns their ports, UDP first.
-pub fn start(names: &SharedNames) -> io::Result<(u16, u16)> {
-    let udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+/// Starts both at an address. Returns their ports, UDP first.
+pub fn start(names: &SharedNames, at: Ipv4Addr) -> io::Result<(u16, u16)> {
+    let udp = UdpSocket::bind((at, 0))?;
+    let tcp = TcpListener::bind((at, 0))?;
     let ports = (udp.local_addr()?.port(), tcp.local_addr()?.port());
     let shared = Arc::clone(names);
     spawn(move || serve_udp(&udp, &shared))?;
