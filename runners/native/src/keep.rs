@@ -132,6 +132,15 @@ impl Keeper<'_> {
         Ok(())
     }
 
+    /// Ends a machine of which nobody was told. It is served until it has ended: whoever looks for it meanwhile finds it.
+    pub fn end(mut self) -> io::Result<()> {
+        self.kill();
+        while self.ended.is_none() && !self.forgotten {
+            self.turn()?;
+        }
+        fs::remove_dir_all(&self.options.dir)
+    }
+
     fn turn(&mut self) -> io::Result<()> {
         let ended = self.ended.is_some();
         let mut fds = vec![

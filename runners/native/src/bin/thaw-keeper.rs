@@ -1,5 +1,5 @@
 //! `thaw-keeper run OPTIONS -- COMMAND…` keeps one machine: see `options.rs` and `protocol.rs`. Prints one line of JSON on standard output, the
-//! machine's status once its hypervisor runs or `{"error":…}`, and closes it. `thaw-keeper starter` starts others: see
+//! machine's status once its hypervisor runs or `{"error":…}`, and closes it; when nobody reads that, it ends the machine. `thaw-keeper starter` starts others: see
 //! `starter.rs`. `thaw-keeper limits NAME` says what limits machines here.
 //! `thaw-keeper sweep NAME RUNTIME-ROOT` ends what killed keepers have left, and prints the machines of which something is still there.
 
@@ -54,7 +54,10 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     name_process(c"thaw-keeper");
     let done = Options::parse(arguments).and_then(|options| {
         let keeper = begin(&options)?;
-        tell(&keeper.status().to_json());
+        if writeln!(io::stdout(), "{}", keeper.status().to_json()).is_err() {
+            // Its starter has gone. Who asked for the machine takes the start for failed, and may have looked for it already.
+            return keeper.end();
+        }
         leave_streams()?;
         keeper.run()
     });
