@@ -120,7 +120,8 @@ export class Archive {
       sandboxes: () => context.sandboxes(),
       unreadable: () => this.unreadable(),
       removeCapture: (removal) => this.#removeCapture(removal.id, "prune", removal),
-      removeSnapshot: (removal) => this.#removeSnapshot(removal.id, removal.id, "prune", removal),
+      removeSnapshot: (removal) =>
+        this.#removeSnapshot(removal.id, removal.id, "prune", { tags: [], why: removal }),
     });
     const { snapshots, holds } = this;
     const { store, scans } = this.captures;
@@ -321,10 +322,16 @@ export class Archive {
       .filter(([, of]) => of === snapshot.id)
       .map(([tag]) => tag);
     if (tags.includes(reference) && tags.length > 1) return this.snapshots.untag(reference);
-    await this.#removeSnapshot(snapshot.id, reference, "snapshot rm");
+    await this.#removeSnapshot(snapshot.id, reference, "snapshot rm", { tags });
   }
 
-  async #removeSnapshot(id: string, reference: string, verb: string, why?: Removal): Promise<void> {
+  /** @param options.tags it may have those and no others; default: any */
+  async #removeSnapshot(
+    id: string,
+    reference: string,
+    verb: string,
+    { tags, why }: { tags?: readonly string[]; why?: Removal } = {},
+  ): Promise<void> {
     const users = await this.usersOf(id);
     if (users.length > 0) {
       throw new EngineError("conflict", `snapshot ${reference} is in use by ${users.join(", ")}`, {
@@ -340,7 +347,10 @@ export class Archive {
           hint: `thaw quarantine ls; repair the entry, then thaw quarantine restore ${unclear[0]}; or remove it: ${unclear.map(removalOf).join("; ")}`,
         },
       );
-    await this.snapshots.remove(id);
+    if (!(await this.snapshots.remove(id, tags)))
+      throw new EngineError("conflict", `snapshot ${reference} was tagged meanwhile`, {
+        hint: "thaw snapshot ls; then try again",
+      });
     void this.#context.room.disk.freed();
     const details = why ? { reason: why.reason, bytes: why.bytes } : {};
     this.#context.audit.note(verb, reference, { id, ...details });

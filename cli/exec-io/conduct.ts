@@ -1,4 +1,11 @@
-import type { ExecConnection, ExecHandlers, ExecInfo, StatusMessage } from "../../client/index.ts";
+import { setTimeout as elapse } from "node:timers/promises";
+import {
+  type ExecConnection,
+  type ExecHandlers,
+  type ExecInfo,
+  type StatusMessage,
+  systemCode,
+} from "../../client/index.ts";
 import type { DetachKeys } from "../arguments/detach-keys.ts";
 import { DetachReader } from "./detach-reader.ts";
 import type { ExecFlags } from "./flags.ts";
@@ -6,6 +13,9 @@ import { Screen } from "./screen.ts";
 import { Interrupted, watchSignals } from "./signals.ts";
 import { letGoOfTerminal, passStdin } from "./stdin.ts";
 import { makeTerminalRaw, readTerminalSize, watchTerminalSize } from "./terminal.ts";
+
+/** A signal for us and for a child may be heard of in either order. */
+const LATE_SIGNAL_MS = 1000;
 
 /** How an exec is conducted. */
 export interface ConductOptions {
@@ -71,8 +81,10 @@ export async function conductExec(flags: ExecFlags, options: ConductOptions): Pr
   const opened = await options
     .open({ stdout, stderr, onStatus, signal: abort.signal })
     .catch(async (error: unknown) => {
+      // Ctrl-C may end the ssh that connects as well, before it has a session of its own, and be heard of here a moment later.
+      if (gaveUp === undefined && systemCode(error) === "EINTR")
+        await Promise.race([givenUp.promise, elapse(LATE_SIGNAL_MS)]);
       if (gaveUp === undefined) throw error;
-      // Ctrl-C may end the ssh that connects as well, before it has a session of its own.
       await givenUp.promise;
       throw gaveUp;
     });

@@ -81,7 +81,8 @@ function explain(end: SshEnd): Explanation {
 /** The error that an ended ssh is. Its cause tells a kept connection that was closed meanwhile. */
 export function describeSshEnd(end: SshEnd): ThawError {
   const { code, message, hint } = explain(end);
-  const cause = end.answered ? Object.assign(new Error(message), { code: "ECONNRESET" }) : undefined;
+  const why = end.answered ? "ECONNRESET" : end.signal === "SIGINT" ? "EINTR" : undefined;
+  const cause = why && Object.assign(new Error(message), { code: why });
   return new ThawError(code, message, { hint, details: end.lines, cause });
 }
 

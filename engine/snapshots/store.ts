@@ -60,6 +60,8 @@ export class SnapshotStore {
   readonly #home: Home;
   readonly #quarantine: Quarantine;
   readonly #known = new Map<string, StoredSnapshot>();
+  /** The last change of tags and snapshots. Whether a snapshot goes depends on its tags, so there is one change at a time. */
+  #change: Promise<unknown> = Promise.resolve();
   /** Called when a new snapshot is there. */
   onPublished: ((snapshot: StoredSnapshot) => void) | null = null;
   /** Called when a tag names another snapshot than before, or is new. */
@@ -193,27 +195,51 @@ export class SnapshotStore {
     return { snapshot: await this.#load(found.name), asked: found.asked };
   }
 
-  async tag(id: string, tag: string): Promise<void> {
-    const before = (await this.tags()).get(tag);
-    await writeWhole(join(this.#home.tags, tag), `${id}\n`, { survives: "power-loss" });
-    this.#quarantine.unmark("tag", tag);
-    if (before !== id) this.onTagged?.(id, tag);
+  /** Throws `not-found` when the snapshot was removed. */
+  tag(id: string, tag: string): Promise<void> {
+    return this.#alone(async () => {
+      const before = (await this.tags()).get(tag);
+      checkThere(this.#stored(id));
+      await writeWhole(join(this.#home.tags, tag), `${id}\n`, { survives: "power-loss" });
+      this.#quarantine.unmark("tag", tag);
+      if (before !== id) this.onTagged?.(id, tag);
+    });
   }
 
-  async untag(tag: string): Promise<void> {
+  untag(tag: string): Promise<void> {
+    return this.#alone(() => this.#untag(tag));
+  }
+
+  async #untag(tag: string): Promise<void> {
     await rm(join(this.#home.tags, tag), { force: true });
     await sync(this.#home.tags);
     this.#quarantine.unmark("tag", tag);
   }
 
-  /** Out of sight by one rename, then away. The caller has made sure that nothing uses it. */
-  async remove(id: string): Promise<void> {
-    for (const [tag, of] of await this.tags()) if (of === id) await this.untag(tag);
-    this.#known.delete(id);
-    this.#quarantine.unmark("snapshot", id);
+  /**
+   * Out of sight by one rename, then away. The caller has made sure that nothing uses it.
+   * @param withTags tags that it may have; default: any
+   * @returns false when it has another by now, and stays
+   */
+  async remove(id: string, withTags?: readonly string[]): Promise<boolean> {
     const grave = join(this.#home.snapshots, `.${randomBytes(8).toString("hex")}`);
-    await whileThere(this.#stored(id), () => rename(join(this.#home.snapshots, id), grave));
-    await rm(grave, { recursive: true, force: true });
+    const isBuried = await this.#alone(async () => {
+      const tags = [...(await this.tags())].filter(([, of]) => of === id).map(([tag]) => tag);
+      if (withTags !== undefined && !tags.every((tag) => withTags.includes(tag))) return false;
+      for (const tag of tags) await this.#untag(tag);
+      this.#known.delete(id);
+      this.#quarantine.unmark("snapshot", id);
+      await whileThere(this.#stored(id), () => rename(join(this.#home.snapshots, id), grave));
+      return true;
+    });
+    if (isBuried) await rm(grave, { recursive: true, force: true });
+    return isBuried;
+  }
+
+  #alone<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#change.then(change);
+    this.#change = done.catch(() => {});
+    return done;
   }
 
   /** O(1), before every thaw: the manifest, every size, and the digest of the device state. Throws `snapshot-corrupt` naming the file. */

@@ -46,5 +46,5 @@ export async function endLease(parts: Parts, id: string): Promise<void> {
 export async function dropOwnSnapshot({ archive, snapshots }: Parts, id: string | null): Promise<void> {
   if (id === null || (await archive.usersOf(id)).length > 0) return;
   if ((await archive.unclearUsers()).length > 0) return;
-  if (![...(await snapshots.tags()).values()].includes(id)) await snapshots.remove(id);
+  await snapshots.remove(id, []);
 }

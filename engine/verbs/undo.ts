@@ -9,6 +9,5 @@ export async function undo(parts: Parts, request: string): Promise<void> {
   const capture = await captures.store.madeFor(request);
   if (capture !== null) await archive.removeCapture(capture.id);
   const frozen = await snapshots.madeFor(request);
-  if (frozen !== null && ![...(await snapshots.tags()).values()].includes(frozen.snapshot.id))
-    await snapshots.remove(frozen.snapshot.id);
+  if (frozen !== null) await snapshots.remove(frozen.snapshot.id, []);
 }

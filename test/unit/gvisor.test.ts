@@ -132,7 +132,7 @@ test("what is asked goes to the runner that it concerns", async () => {
   expect(runners.names).toEqual(["qemu", "gvisor"]);
   expect(runners.name).toBe("qemu");
   expect(runners.choose("gvisor").name).toBe("gvisor");
-  expect(runners.choose("gvisor").capabilities.egress).toBe(false);
+  expect(runners.choose("gvisor").capabilities.caches).toBe(false);
   expect(() => runners.of("podman")).toThrow(/there is no runner podman here/);
   const needs = {
     ...{ runner: "podman", build: "", accelerator: "tcg" as const, machine: "", kernel: "", devices: "" },
@@ -153,12 +153,12 @@ test("what is asked goes to the runner that it concerns", async () => {
 test("what a runner can't do is refused, and the runner that can is named", () => {
   const refuse = (needed: Parameters<typeof needCapabilities>[2]) => () =>
     needCapabilities(runners.of("gvisor"), "create a sandbox", needed, runners);
-  expect(refuse({ pause: true, pty: true })).not.toThrow();
-  expect(refuse({ egress: true, caches: true })).toThrow(
+  expect(refuse({ pause: true, pty: true, egress: true })).not.toThrow();
+  expect(refuse({ ownDisk: true, caches: true })).toThrow(
     expect.objectContaining({
       code: "unsupported",
       message:
-        "can't create a sandbox: runner gvisor does not support cached folders, connections out of a sandbox",
+        "can't create a sandbox: runner gvisor does not support disks that are used without their memory, cached folders",
       hint: "--runner qemu",
     }),
   );
