@@ -1,5 +1,6 @@
 /** Parsers of single inputs. Each throws RangeError with what is wrong and what would be right. */
 import { suggestNearest } from "../api/nearest.ts";
+import { RUNNER_PATTERN, RUNNER_PHRASE } from "../api/patterns.ts";
 import { mistakesIn, type NetworkRequest, networkModes } from "../client/index.ts";
 
 /** Lines without comments and blank ones. */
@@ -85,6 +86,11 @@ export function parseSandbox(text: string): string {
 export function parseSource(text: string): string {
   if (/^[^\s\p{Cc}]{1,200}$/u.test(text.trim())) return text.trim();
   throw new RangeError(`${quote(text)} is not a valid name`);
+}
+
+export function parseRunner(text: string): string {
+  if (RUNNER_PATTERN.test(text.trim())) return text.trim();
+  throw new RangeError(`${quote(text)} is not ${RUNNER_PHRASE}`);
 }
 
 /** Globs beneath /workspace, one a line. */

@@ -28,6 +28,10 @@ export const INPUTS = [
   },
   { name: "name", description: "What to thaw and run: a run of thaw.yaml by its name." },
   {
+    name: "runner",
+    description: "What makes the sandbox: qemu or gvisor. Default: thaw.yaml's, else the host's.",
+  },
+  {
     name: "sandbox",
     description: "Continue in the sandbox of an earlier step (its output `sandbox`), which has `keep: job`.",
   },

@@ -25,6 +25,7 @@ import {
   parseNetwork,
   parseOutputNames,
   parsePatterns,
+  parseRunner,
   parseSandbox,
   parseSource,
   parseStore,
@@ -108,7 +109,16 @@ function checkTogether(reader: InputReader, keep: Keep): void {
   if (!reader.has("run") && !reader.has("name"))
     reader.refuse("run", "missing: give the script to run, or a run's `name`");
   reader.exclude("template", ["snapshot"], "give only one of them");
-  const made = ["template", "snapshot", "name", "cpus", "memory", "queue-timeout", "cache"] as const;
+  const made = [
+    "template",
+    "snapshot",
+    "name",
+    "runner",
+    "cpus",
+    "memory",
+    "queue-timeout",
+    "cache",
+  ] as const;
   reader.exclude("sandbox", made, "it applies only to a new sandbox");
   reader.require("shell", ["run"]);
   if (reader.has("sandbox") && keep !== "step")
@@ -175,16 +185,18 @@ function given<T extends object>(settings: { [K in keyof T]: T[K] | undefined })
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as T;
 }
 
-/** What is thawed, where inputs say it. */
+/** What is thawed, and by which runner, where inputs say it. */
 async function readSource(reader: InputReader, folder: string): Promise<RunSettings["source"]> {
   const snapshot = reader.read("snapshot", parseSource);
-  if (snapshot !== undefined) return { snapshot };
-  return reader.readLater("template", async (text) => {
+  const template = await reader.readLater("template", async (text) => {
     const template = parseSource(text);
     return readTemplate(isTemplatePath(template) ? resolveInside(folder, template) : template, {
       from: folder,
     });
   });
+  const runner = reader.read("runner", parseRunner);
+  const source = { ...template, ...defined({ snapshot, runner }) };
+  return Object.keys(source).length > 0 ? source : undefined;
 }
 
 /** Names the shipped templates where there are other mistakes to tell; else the daemon says what it does not know. */

@@ -90,7 +90,7 @@ async function bringSnapshot(plan: StepPlan, context: StepContext, result: StepR
   const what =
     pulled.fetchedBytes === 0 ? "is already on this host" : `${formatBytes(pulled.fetchedBytes)} fetched`;
   await log.say(`${source.snapshot} ${what} (${formatMs(result.pulled.ms)})`);
-  return { ...plan, settings: { ...plan.settings, source: { snapshot: pulled.id } } };
+  return { ...plan, settings: { ...plan.settings, source: { ...source, snapshot: pulled.id } } };
 }
 
 function outcomeOf(exec: ExecInfo): Pick<StepResult, "outcome" | "exitCode"> {

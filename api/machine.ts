@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ISOLATIONS } from "./closed-lists.ts";
+import { RUNNER_PATTERN, RUNNER_PHRASE } from "./patterns.ts";
 
 /**
  * The end of a machine's disk, beyond what its root file system takes: a file system for cached folders goes there. It takes no room on the host
@@ -19,9 +20,7 @@ export const recordedResources = z.strictObject({
   diskMib: z.int().min(1),
 });
 export const isolation = z.enum(ISOLATIONS);
-export const runnerName = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,19}$/, "the name of a runner, such as qemu or gvisor");
+export const runnerName = z.string().regex(RUNNER_PATTERN, RUNNER_PHRASE);
 /** What a machine's memory needs of a host to go on. */
 export const machineNeeds = z.strictObject({
   runner: z.string(),

@@ -17,6 +17,11 @@ export const TAG_PATTERN = /^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?(:[A-Za-z0-9_][
 /** `NAME`, `UID`, `NAME:GROUP` or `UID:GID`; 128 characters at most. */
 export const USER_PATTERN = /^(?=.{1,128}$)[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/;
 
+export const RUNNER_PATTERN = /^[a-z][a-z0-9-]{0,19}$/;
+
+/** A runner's name in words. */
+export const RUNNER_PHRASE = "the name of a runner, such as qemu or gvisor";
+
 /** The client's id of a request that creates something, and of an exec. */
 export const REQUEST_ID_PATTERN = /^[a-z0-9-]{1,40}$/;
 

@@ -47,14 +47,14 @@ async function readSource(project: Project, run: ProjectFile["defaults"]): Promi
   return (await findProjectTemplate(project, run.template)) ?? { template: run.template };
 }
 
-/** Of what was asked for beyond the project file, a runner alone leaves the file's source as it is. */
-async function withRunner(
-  over: RunSettings["source"],
-  own: () => Promise<RunSettings["source"]>,
+/** What to thaw, and by which runner: each as it was asked for (`over`), else as the file says. */
+async function sourceOf(
+  project: Project,
+  run: RunDefinition,
+  { runner = run.runner, ...named }: NonNullable<RunSettings["source"]> = {},
 ): Promise<RunSettings["source"]> {
-  if (over === undefined) return own();
-  const { runner, ...named } = over;
-  return Object.keys(named).length > 0 ? over : given({ ...(await own()), runner });
+  const source = Object.keys(named).length > 0 ? named : await readSource(project, run);
+  return runner === undefined ? source : { ...source, runner };
 }
 
 /** The caller's own values of the variables that are passed on. */
@@ -116,8 +116,8 @@ export async function planProjectRun(
   }
   const env = { ...run.env, ...passed([...(run.pass ?? []), ...(run.mask ?? [])], environment) };
   const mask = run.mask?.filter((name) => name in env || name in (over.env ?? {})) ?? [];
+  const source = await sourceOf(project, run, over.source);
   const settings = given<RunSettings>({
-    source: await withRunner(over.source, () => readSource(project, run)),
     name: run.name,
     labels: run.labels,
     network: networkOf(run.network),
@@ -139,5 +139,5 @@ export async function planProjectRun(
     capture: run.capture,
     checkpoint: run.checkpoint,
   });
-  return { name, argv: [...argv], settings: overrideSettings(settings, over) };
+  return { name, argv: [...argv], settings: given({ ...overrideSettings(settings, over), source }) };
 }

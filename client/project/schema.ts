@@ -6,7 +6,14 @@ import { z } from "zod";
 import { CAPTURE_TRIGGERS } from "../../api/closed-lists.ts";
 import { DURATION_PATTERN, DURATION_PHRASE, parseDuration } from "../../api/duration.ts";
 import { networkMode, networkRule } from "../../api/network.ts";
-import { NAME_PATTERN, SANDBOX_NAME_PHRASE, sandboxNamePattern, USER_PATTERN } from "../../api/patterns.ts";
+import {
+  NAME_PATTERN,
+  RUNNER_PATTERN,
+  RUNNER_PHRASE,
+  SANDBOX_NAME_PHRASE,
+  sandboxNamePattern,
+  USER_PATTERN,
+} from "../../api/patterns.ts";
 import { MEMORY_PHRASE, parseMemory, SIZE_PATTERN } from "../../api/size.ts";
 import { isTemplatePath } from "./template-path.ts";
 
@@ -86,6 +93,9 @@ function settings(check: CheckPath) {
       ),
       snapshot: text("a snapshot's tag or id", /^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$/).describe(
         "The tag or id of a snapshot, instead of a template. It is never built",
+      ),
+      runner: text(RUNNER_PHRASE, RUNNER_PATTERN).describe(
+        "The runner that makes the machine: qemu or gvisor. Default: the host's",
       ),
       workspace: z
         .union(

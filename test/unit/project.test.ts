@@ -156,6 +156,7 @@ runs:
   test: { template: app, command: "a\\nb", env: { B: run }, pass: [HERE], memory: 1G, capture: always, ttl: never }
   own: { command: [x, "$y"], workspace: false, workdir: /srv }
   shell: { template: ./ci/app/template.yaml }
+  other: { template: base, runner: gvisor }
 `);
   const environment = { C: "host", HERE: "yes", OTHER: "no" };
   const plan = await planProjectRun(project, "test", {
@@ -192,6 +193,12 @@ runs:
     over: { source: { snapshot: "s" } },
   });
   expect(shell).toMatchObject({ argv: ["bash"], settings: { source: { snapshot: "s" } } });
+  const sourceOf = async (run: string, source: object) =>
+    (await planProjectRun(project, run, { command: ["true"], over: { source } })).settings.source;
+  expect(await sourceOf("own", { runner: "gvisor" })).toEqual({ snapshot: "node:24", runner: "gvisor" });
+  expect(await sourceOf("other", {})).toEqual({ template: "base", runner: "gvisor" });
+  expect(await sourceOf("other", { template: "node" })).toEqual({ template: "node", runner: "gvisor" });
+  expect(await sourceOf("other", { runner: "qemu" })).toEqual({ template: "base", runner: "qemu" });
   await expect(planProjectRun(project, "tset")).rejects.toMatchObject({
     code: "not-found",
     hint: expect.stringContaining("did you mean test?"),

@@ -105,6 +105,12 @@ describe("a plan", () => {
     expect(argv).toEqual(["sh", "-e", "-c", "npm test"]);
     expect(settings).toMatchObject({ source: { template: "node" }, workspace: folder });
     expect(settings.env).toEqual({ CI: "true", MINE: "m" });
+    const by = async (inputs: Record<string, string>) => (await plan(inputs)).settings.source;
+    expect(await by({ name: "test", runner: "gvisor" })).toEqual({ template: "node", runner: "gvisor" });
+    expect(await by({ run: "true", runner: "gvisor" })).toEqual({ runner: "gvisor" });
+    expect(await by({ run: "true", snapshot: "node:24", runner: "qemu" })).toEqual({
+      ...{ snapshot: "node:24", runner: "qemu" },
+    });
     expect((await mistakes({ name: "tst" })).join()).toMatch(/name: .*no run tst.*did you mean test/);
   });
 
@@ -126,6 +132,7 @@ describe("mistakes are told all at once", () => {
       memory: "2",
       capture: "on-falure",
       isolation: "kvn",
+      runner: "gVisor!",
       network: "none open",
       keep: "forever",
       outputs: "a b=c",
@@ -144,6 +151,7 @@ describe("mistakes are told all at once", () => {
     expect(text).toMatch(/^memory: /m);
     expect(text).toMatch(/^capture: "on-falure" is not on-failure/m);
     expect(text).toMatch(/^isolation: "kvn" is not a valid value: did you mean kvm/m);
+    expect(text).toMatch(/^runner: "gVisor!" is not the name of a runner, such as qemu or gvisor/m);
     expect(text).toMatch(/^network: give only one of/m);
     expect(text).toMatch(/^keep: "forever" is not a valid value/m);
     expect(text).toMatch(/^outputs: "b=c"/m);
@@ -158,6 +166,7 @@ describe("mistakes are told all at once", () => {
 
   test.each([
     [{ run: "true", sandbox: "web", template: "node" }, /^template: can't be used with sandbox/],
+    [{ run: "true", sandbox: "web", runner: "gvisor" }, /^runner: can't be used with sandbox/],
     [{ run: "true", sandbox: "web", keep: "job" }, /^keep: give it in the step that creates the sandbox/],
     [{ run: "true", ttl: "1h", keep: "false" }, /^ttl: needs/],
     [{ name: "x", shell: "bash" }, /shell: needs run/],
