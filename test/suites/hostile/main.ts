@@ -114,10 +114,14 @@ async function poke(client: Thaw, { id }: Sandbox, attack: Attack, until: AbortS
     const asks =
       attack.pokes === "fork"
         ? [
-            async () =>
-              void forks.push(
-                ...(await target.fork({}, { signal: AbortSignal.timeout(REMOVE_DEADLINE_MS) })).sandboxes,
-              ),
+            async () => {
+              await target.files.stat("/written", { signal });
+              const { sandboxes } = await target.fork(
+                {},
+                { signal: AbortSignal.timeout(REMOVE_DEADLINE_MS) },
+              );
+              forks.push(...sandboxes);
+            },
           ]
         : [
             () => target.exec(["cat", "/etc/hostname"], { signal }),
@@ -128,6 +132,7 @@ async function poke(client: Thaw, { id }: Sandbox, attack: Attack, until: AbortS
     if (forks.length > 0) break;
     await sleep(100);
   }
+  if (attack.pokes === "fork" && forks.length === 0) throw new Error("it can't be forked");
   for (const fork of forks) {
     // The child's disk is the guest's bytes, whatever they say that they are.
     const { stdout } = await fork.exec(["head", "-c", "3", "/dev/vda"]);
