@@ -1,6 +1,17 @@
 /** The inputs of the Action, as action.yml has them. */
 export const OUR_INPUTS: readonly string[] = [
-  ...["run", "shell", "working-directory", "template", "snapshot", "name", "sandbox", "workspace", "exclude"],
+  ...[
+    "run",
+    "shell",
+    "working-directory",
+    "template",
+    "snapshot",
+    "runner",
+    "name",
+    "sandbox",
+    "workspace",
+    "exclude",
+  ],
   ...[
     "repository",
     "ref",
