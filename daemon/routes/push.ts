@@ -1,4 +1,5 @@
 /** Pushes on behalf of a page, which reaches no store: to the stores that the host's operator named, with the credentials of the daemon's user. */
+import type { IncomingMessage } from "node:http";
 import { z } from "zod";
 import { pushRequest, storeList } from "../../api/schema.ts";
 import { formatSize } from "../../api/size.ts";
@@ -16,26 +17,23 @@ export function pushRoutes(app: App, context: DaemonContext): void {
     stores: [...context.engine.stores()],
   }));
 
+  const send = (sent: Sent, raw: IncomingMessage, reply: Parameters<typeof streamWork>[0]): Promise<void> => {
+    needStore(context, sent.store);
+    return streamWork(reply, (options) => pushFor(context, accessOf(raw), sent, options));
+  };
+
   app.post(
     "/v1/captures/:capture/push",
     { schema: { params: z.object({ capture: reference }), body: pushRequest } },
-    async (request, reply) => {
-      const { store } = request.body;
-      const from = { kind: "capture", reference: request.params.capture, store } as const;
-      needStore(context, store);
-      await streamWork(reply, (options) => pushFor(context, accessOf(request.raw), from, options));
-    },
+    async ({ params, body, raw }, reply) =>
+      send({ kind: "capture", reference: params.capture, ...body }, raw, reply),
   );
 
   app.post(
     "/v1/snapshots/:snapshot/push",
     { schema: { params: z.object({ snapshot: reference }), body: pushRequest } },
-    async (request, reply) => {
-      const { store } = request.body;
-      const from = { kind: "snapshot", reference: request.params.snapshot, store } as const;
-      needStore(context, store);
-      await streamWork(reply, (options) => pushFor(context, accessOf(request.raw), from, options));
-    },
+    async ({ params, body, raw }, reply) =>
+      send({ kind: "snapshot", reference: params.snapshot, ...body }, raw, reply),
   );
 }
 

@@ -67,7 +67,7 @@ export function AuditLog() {
           </thead>
           <tbody>
             {entries.map((entry, index) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: entries have no id, and only ever grow at the end
+              // biome-ignore lint/suspicious/noArrayIndexKey: entries have no id, and rows keep no state
               <Row key={index} entry={entry} />
             ))}
           </tbody>
