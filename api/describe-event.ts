@@ -1,4 +1,7 @@
+import { formatCommand } from "./ending.ts";
 import type { Event } from "./event.ts";
+
+const LONGEST_COMMAND = 400;
 
 /** What is known of an event besides its type and its subject. */
 export function describeEvent({ details }: Pick<Event, "details">): string {
@@ -8,7 +11,7 @@ export function describeEvent({ details }: Pick<Event, "details">): string {
     error?: { message: string } | null;
     reason?: string;
   };
-  if (argv !== undefined) return argv.join(" ");
+  if (argv !== undefined) return formatCommand(argv, LONGEST_COMMAND);
   if (exit) return exit.signal === null ? `exit ${exit.code}` : exit.signal;
   if (error) return error.message;
   if (reason !== undefined) return reason;

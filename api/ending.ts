@@ -3,11 +3,14 @@ import type { Capture } from "./capture.ts";
 import { cleanText } from "./clean-text.ts";
 import { formatElapsed } from "./duration.ts";
 import type { Exec } from "./exec.ts";
+import { isSshServer, LOGIN_SHELL } from "./own-commands.ts";
 
 const LONGEST_COMMAND = 48;
 
-/** A command on one line, words quoted where a shell would need it, cut to fit. */
+/** A command on one line, words quoted where a shell would need it, cut to fit. Scripts of thaw's own go by what they are for. */
 export function formatCommand(argv: readonly string[], longest = LONGEST_COMMAND): string {
+  if (argv.join("\0") === LOGIN_SHELL.join("\0")) return "login shell";
+  if (isSshServer({ argv })) return "ssh connection";
   const text = cleanText(argv.map(quoteWord).join(" "));
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }

@@ -17,6 +17,7 @@
 export { networkModes } from "../api/closed-lists.ts";
 export { type ErrorCode, errorCodes } from "../api/error-codes.ts";
 export { mistakesIn, suggestedRules, warningsIn } from "../api/network-rule.ts";
+export { LOGIN_SHELL } from "../api/own-commands.ts";
 export type {
   ApiError,
   Artifact,
@@ -128,7 +129,6 @@ export { addSample, type HostState, newHost, type Trouble, troubleOf, type Usage
 export { hostDaemon } from "./host-daemon.ts";
 export { installDaemon } from "./install.ts";
 export { GLOBAL_KEYS, type GlobalAction, type GlobalKey, showKey } from "./keymap.ts";
-export { LOGIN_SHELL } from "./login-shell.ts";
 export type { LogChunk, LogOptions } from "./logs.ts";
 export type { OutputConsumer } from "./output-channel.ts";
 export type { ListEnd, PageOptions } from "./pages.ts";

@@ -1,8 +1,9 @@
+import { isSshServer } from "../../api/own-commands.ts";
 import { type ExecInfo, type SandboxInfo, ThawError } from "../../client/index.ts";
-import { isSshServer } from "../ssh-proxy/server.ts";
+import { formatCommand } from "../format/ending.ts";
 
 function describe(exec: ExecInfo): string {
-  return `${exec.id}  ${exec.state}  ${exec.argv.join(" ").slice(0, 60)}`;
+  return `${exec.id}  ${exec.state}  ${formatCommand(exec.argv, 60)}`;
 }
 
 /** A sandbox's execs, the oldest first, without the ssh servers that `thaw ssh-proxy` starts. */

@@ -1,11 +1,11 @@
 import { defined } from "../../api/defined.ts";
+import { isSshServer } from "../../api/own-commands.ts";
 import { type ExecReference, type Thaw, ThawError } from "../../client/index.ts";
 import { withClient } from "../connect.ts";
 import { writeFully } from "../exec-io/fd-writer.ts";
 import { findExec, oldestFirst } from "../exec-io/find-exec.ts";
 import { abortOnSignals, Interrupted } from "../exec-io/signals.ts";
 import { styleErr, writeErr } from "../output.ts";
-import { isSshServer } from "../ssh-proxy/server.ts";
 import { LineAssembler, type LogLine } from "./lines.ts";
 
 /** Flags of `thaw logs`. */

@@ -1,4 +1,5 @@
-import type { ExecInfo, ExecRequest } from "../../client/index.ts";
+import { SSH_SERVER_NAME } from "../../api/own-commands.ts";
+import type { ExecRequest } from "../../client/index.ts";
 
 /** The exit code of {@link planSshServer} when the sandbox has no sshd. */
 export const NO_SERVER_CODE = 69;
@@ -24,15 +25,7 @@ exec "$sshd" -i -e -f /dev/null -o LogLevel=ERROR -o HostKey="$host/key" \\
   -o AuthenticationMethods=publickey -o PermitRootLogin=prohibit-password -o UseDNS=no -o PrintMotd=no \\
   -o ClientAliveInterval=30 -o ClientAliveCountMax=10 -o "Subsystem=sftp internal-sftp" -o "SetEnv=PATH=$path" -o UsePAM=$pam`;
 
-/** What the script is called, by which its execs are known. */
-const SERVER_NAME = "thaw-sshd";
-
-/** Whether an exec carries ssh: its output is for nobody's eyes. */
-export function isSshServer({ argv }: Pick<ExecInfo, "argv">): boolean {
-  return argv[3] === SERVER_NAME;
-}
-
 /** The request for an sshd that lets this key in. */
 export function planSshServer(publicKey: string): ExecRequest {
-  return { argv: ["/bin/sh", "-c", script, SERVER_NAME, publicKey], stdin: true, user: "root", cwd: "/" };
+  return { argv: ["/bin/sh", "-c", script, SSH_SERVER_NAME, publicKey], stdin: true, user: "root", cwd: "/" };
 }

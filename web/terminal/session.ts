@@ -1,7 +1,8 @@
 /** One terminal: a shell that it starts, or a command that it joins, and the screen that shows it. Knows nothing of React. */
+
+import { LOGIN_SHELL } from "../../api/own-commands.ts";
 import type { Exec, ExecConnection, StatusMessage, Thaw } from "../../client/browser.ts";
 import { ThawError } from "../../client/errors.ts";
-import { LOGIN_SHELL } from "../../client/login-shell.ts";
 import { pause } from "../../client/pause.ts";
 import type { Screen, ScreenOptions } from "./screen.ts";
 

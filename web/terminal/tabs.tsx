@@ -1,8 +1,8 @@
 /** The terminals of a sandbox: its commands that run, and shells that are started here. */
 import { type KeyboardEvent, useId, useRef, useState } from "react";
-import { cleanText } from "../../api/clean-text.ts";
+import { formatCommand } from "../../api/ending.ts";
+import { LOGIN_SHELL } from "../../api/own-commands.ts";
 import { type Exec, newId, type Thaw } from "../../client/browser.ts";
-import { LOGIN_SHELL } from "../../client/login-shell.ts";
 import type { TerminalSession } from "./session.ts";
 import { Terminal } from "./terminal.tsx";
 import "./terminal.css";
@@ -28,13 +28,11 @@ export interface TerminalsProps {
   as?: string | undefined;
 }
 
-const newShell = (): Tab => ({ exec: newId(), title: "shell", isOwn: true });
-const tabOf = ({ id, argv }: Exec): Tab => ({ exec: id, title: titleOf(argv), isOwn: false });
-
-function titleOf(argv: readonly string[]): string {
-  if (argv.join("\0") === LOGIN_SHELL.join("\0")) return "shell";
-  return cleanText(argv.join(" ")).slice(0, MAX_TITLE);
-}
+const newShell = (): Tab => ({ exec: newId(), title: formatCommand(LOGIN_SHELL), isOwn: true });
+const tabOf = ({ id, argv }: Exec): Tab => ({
+  ...{ exec: id, title: formatCommand(argv, MAX_TITLE) },
+  isOwn: false,
+});
 
 export function Terminals({ thaw, sandbox, execs, as }: TerminalsProps) {
   const id = useId();
