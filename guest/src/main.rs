@@ -9,16 +9,19 @@ use thaw_agent::exec::crash_handler;
 use thaw_agent::network::{Filter, interface};
 use thaw_agent::{init, init::modules, log};
 
-const USAGE: &str = "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1: of a microVM without arguments, of a container with --stdio)";
+const USAGE: &str = "usage: thaw-agent --socket PATH [--apply-identity] [--network]   (or as PID 1: of a microVM without arguments, of a container with --stdio CPUS)";
 
 fn main() -> ExitCode {
     if std::process::id() == 1 && std::env::args_os().len() == 1 {
         return init::run();
     }
-    if std::process::id() == 1 && std::env::args_os().skip(1).eq(["--stdio"]) {
-        return init::run_contained();
-    }
     let words: Vec<_> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
+    if let [_, verb, cpus] = words.as_slice()
+        && verb == "--stdio"
+        && std::process::id() == 1
+    {
+        return init::run_contained(cpus.parse().unwrap_or(1));
+    }
     if let [_, verb, pid, signal] = words.as_slice()
         && verb == crash_handler::VERB
     {

@@ -123,6 +123,16 @@ pub fn mount(source: &str, target: &str, kind: &str, flags: libc::c_ulong, data:
     check(result).map(|_| ())
 }
 
+/// Lets this process and its children use the first CPUs only; more than there are is all of them.
+pub fn use_cpus(count: usize) -> io::Result<()> {
+    // SAFETY: a set of plain bits; numbers beyond its size are left out.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        (0..count.clamp(1, libc::CPU_SETSIZE as usize)).for_each(|cpu| libc::CPU_SET(cpu, &mut set));
+        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)).map(drop)
+    }
+}
+
 /// Whether the process runs as root.
 pub fn is_root() -> bool {
     // SAFETY: cannot fail.

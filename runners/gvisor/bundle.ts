@@ -21,18 +21,24 @@ const MOUNTS = [
   ["/run", "tmpfs"],
 ].map(([destination, type]) => ({ destination, type, source: type }));
 
+interface Root {
+  /** File with an EROFS file system. */
+  image: string;
+  /** An empty folder. */
+  mountPoint: string;
+}
+
 /**
  * The configuration of a machine whose root is an image: it is read by the sandbox itself, so no process of the host opens a file for a guest.
  * What the guest writes is kept in the sandbox's memory, and is part of each checkpoint.
- * @param root.image file with an EROFS file system @param root.mountPoint an empty folder
  */
-export function ociConfig(root: { image: string; mountPoint: string }): object {
+export function ociConfig({ root, cpus }: { root: Root; cpus: number }): object {
   return {
     ociVersion: "1.0.2",
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
-      args: [AGENT_IN_IMAGE, "--stdio"],
+      args: [AGENT_IN_IMAGE, "--stdio", String(cpus)],
       env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
       cwd: "/",
       capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
@@ -69,27 +75,6 @@ export function runscOptions(stateRoot: string): string[] {
 
 /** Digest of all that a checkpoint is bound to beside the version of runsc. */
 export function bundleDigest(): string {
-  const shape = [ociConfig({ image: "image", mountPoint: "root" }), runscOptions("state")];
+  const shape = [ociConfig({ root: { image: "image", mountPoint: "root" }, cpus: 1 }), runscOptions("state")];
   return createHash("sha256").update(JSON.stringify(shape)).digest("hex");
-}
-
-/**
- * The machine's loopback: all addresses are its own, so that every connection stays in the machine, where the agent redirects it. gVisor takes addresses and
- * routes from the namespace when a machine starts and when it is restored, before it looks at the connections that were open. The first line: runsc takes any
- * namespace that has this file for the host's own, which was right before Linux 6.
- */
-const NETWORK = [
-  "mount -t tmpfs -o size=4k none /proc/sys/net/core",
-  "ip link set lo up",
-  "ip address add 198.18.0.1/0 dev lo",
-].join(" && ");
-
-/**
- * Runs a command of runsc in a network namespace of its own, and has the descriptors that a keeper passes on become standard input and output. The first two
- * are sockets that this runner has no use for.
- * @param command an absolute path and its arguments
- */
-export function prepared(command: readonly string[]): [string, ...string[]] {
-  const script = `${NETWORK} && exec "$@" <&5 >&6 3<&- 4<&- 5<&- 6<&-`;
-  return ["/usr/bin/unshare", "--net", "--mount", "/bin/sh", "-c", script, "sh", ...command];
 }

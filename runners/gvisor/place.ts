@@ -1,7 +1,6 @@
 /** The files of a machine, in its state folder. The guest can't see any of them. */
 import { copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runTool } from "../qemu/tool.ts";
 import { ociConfig } from "./bundle.ts";
 
 export interface MachineFiles {
@@ -11,7 +10,7 @@ export interface MachineFiles {
   bundle: string;
   /** Root image, read-only. */
   root: string;
-  /** Named pipes to and from the agent. */
+  /** Named pipes to and from the agent. Its keeper makes them. */
   toAgent: string;
   fromAgent: string;
   /** Folder with the checkpoint that it is restored from. */
@@ -27,19 +26,18 @@ export function filesOf({ stateDir }: { stateDir: string }): MachineFiles {
 }
 
 /** Makes them for a machine with this root image, which must not change any more. */
-export async function makeFiles(place: { stateDir: string }, rootImage: string): Promise<MachineFiles> {
-  const files = filesOf(place);
-  await removeFiles(place);
+export async function makeFiles(
+  { stateDir, cpus }: { stateDir: string; cpus: number },
+  rootImage: string,
+): Promise<MachineFiles> {
+  const files = filesOf({ stateDir });
+  await removeFiles({ stateDir });
   const mountPoint = join(files.bundle, "root");
   await mkdir(files.dir, { mode: 0o700 });
   await mkdir(mountPoint, { recursive: true, mode: 0o700 });
   await linkOrCopy(rootImage, files.root);
-  const config = ociConfig({ image: files.root, mountPoint });
+  const config = ociConfig({ root: { image: files.root, mountPoint }, cpus });
   await writeFile(join(files.bundle, "config.json"), JSON.stringify(config), { flag: "wx", mode: 0o600 });
-  await runTool("mkfifo", ["-m", "600", files.toAgent, files.fromAgent], {
-    timeoutMs: 10_000,
-    debianPackage: "coreutils",
-  });
   return files;
 }
 

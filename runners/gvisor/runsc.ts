@@ -1,5 +1,7 @@
 /** Commands of runsc to a machine that runs. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { runTool } from "../qemu/tool.ts";
 import type { MachineRecord } from "../runner.ts";
 import { runscOptions } from "./bundle.ts";
@@ -8,6 +10,8 @@ import type { Context } from "./context.ts";
 const COMMAND_TIMEOUT_MS = 10_000;
 /** Of a gigabyte of memory, on a slow disk. */
 const CHECKPOINT_TIMEOUT_MS = 120_000;
+
+const note = z.object({ status: z.string() });
 
 type Place = Pick<MachineRecord, "id" | "runtimeDir">;
 
@@ -25,12 +29,18 @@ export class Runsc {
     this.#place = place;
   }
 
+  /** The same from runsc's own note, without a process of runsc; it may be of a machine that has ended since. */
+  async notedStatus(): Promise<string | undefined> {
+    const { id } = this.#place;
+    const text = await readFile(join(stateRoot(this.#place), `${id}_sandbox:${id}.state`), "utf8").catch(
+      () => "",
+    );
+    return statusIn(text);
+  }
+
   /** `running`, `paused`, `stopped`, or what else runsc calls it; undefined when it knows no such machine. */
   async status(): Promise<string | undefined> {
-    const text = await this.#run(["state"]).catch(() => undefined);
-    if (text === undefined) return undefined;
-    const { status } = JSON.parse(text) as { status?: unknown };
-    return typeof status === "string" ? status : undefined;
+    return statusIn(await this.#run(["state"]).catch(() => ""));
   }
 
   async pause(): Promise<void> {
@@ -60,5 +70,14 @@ export class Runsc {
     const { path } = await this.#context.facts();
     const words = [...runscOptions(stateRoot(this.#place)), ...command, this.#place.id];
     return runTool(path, words, { timeoutMs, signal, debianPackage: "runsc" });
+  }
+}
+
+/** Undefined for what is not whole. */
+function statusIn(text: string): string | undefined {
+  try {
+    return note.safeParse(JSON.parse(text)).data?.status;
+  } catch {
+    return undefined;
   }
 }

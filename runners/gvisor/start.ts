@@ -1,5 +1,4 @@
 /** Starts a machine's sandbox beneath a keeper. */
-import { closeSync, constants, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
@@ -12,7 +11,7 @@ import {
   type Resources,
   RunnerError,
 } from "../runner.ts";
-import { prepared, runscOptions } from "./bundle.ts";
+import { runscOptions } from "./bundle.ts";
 import { unpackCheckpoint } from "./checkpoint.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
 import { GvisorMachine } from "./machine.ts";
@@ -27,7 +26,7 @@ const PROCESSES = 16_384;
 /** No file of the sandbox's is longer. Its memory is one, with holes. */
 const FILE_BYTES = 2 ** 43;
 const START_TIMEOUT_MS = 30_000;
-const POLL_MS = 10;
+const POLL_MS = 2;
 
 export interface StartOptions extends MachinePlace {
   resources: Resources;
@@ -52,47 +51,41 @@ export async function start(
   await keeper.makeWay();
   const { path } = await context.facts();
   try {
-    const files = await makeFiles({ stateDir }, options.root);
+    const files = await makeFiles({ stateDir, cpus: resources.cpus }, options.root);
     const how = ["--bundle", files.bundle];
     if (options.from !== undefined) {
       await unpackCheckpoint(options.from, files.image);
       how.push("--image-path", files.image);
     }
     const verb = options.from === undefined ? "run" : "restore";
-    const command = [path, ...runscOptions(stateRoot({ runtimeDir })), verb, ...how, id];
-    // Open both ways: so opening waits for nobody, and neither end ever sees the other one gone.
-    const pipes = [files.toAgent, files.fromAgent].map((pipe) =>
-      openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW),
-    );
-    try {
-      const { uid } = await startKeeper(
-        context.tools,
-        {
-          ...{ id, dir: runtimeDir, cgroup: context.tools.cgroup, inherit: pipes },
-          ...{ jailed: false, kvm: false, bindings: [], own: [] },
-          limits: {
-            memoryBytes: (resources.memoryMib + OVERHEAD_MIB) * MIB,
-            ...{
-              processes: PROCESSES,
-              cpus: resources.cpus,
-              fileBytes: FILE_BYTES,
-              background: options.background,
-            },
-          },
-          command: prepared(command),
+    const { uid } = await startKeeper(
+      context.tools,
+      {
+        ...{ id, dir: runtimeDir, cgroup: context.tools.cgroup, inherit: [] },
+        ...{ jailed: false, kvm: false, bindings: [], own: [] },
+        gvisor: {
+          ...{ memoryBytes: resources.memoryMib * MIB, input: files.toAgent, output: files.fromAgent },
         },
-        within,
-      );
-      const record: MachineRecord = {
-        ...{ runner: RUNNER_NAME, id, runtimeDir, stateDir, isolation: "gvisor", uid, resources, needs },
-        ...{ imported: false, hostBoot: hostBoot() },
-      };
-      await untilRunning(context, keeper, record, within);
-      await rm(files.image, { recursive: true, force: true });
-      return new GvisorMachine(context, record, keeper);
-    } finally {
-      for (const pipe of pipes) closeSync(pipe);
-    }
+        limits: {
+          memoryBytes: (resources.memoryMib + OVERHEAD_MIB) * MIB,
+          ...{
+            processes: PROCESSES,
+            cpus: resources.cpus,
+            fileBytes: FILE_BYTES,
+            background: options.background,
+          },
+        },
+        command: [path, ...runscOptions(stateRoot({ runtimeDir })), verb, ...how, id],
+      },
+      within,
+    );
+    const record: MachineRecord = {
+      ...{ runner: RUNNER_NAME, id, runtimeDir, stateDir, isolation: "gvisor", uid, resources, needs },
+      ...{ imported: false, hostBoot: hostBoot() },
+    };
+    await untilRunning(context, keeper, record, within);
+    await rm(files.image, { recursive: true, force: true });
+    return new GvisorMachine(context, record, keeper);
   } catch (error) {
     await keeper.end();
     await removeFiles({ stateDir });
@@ -111,7 +104,7 @@ async function untilRunning(
   const deadline = performance.now() + paced(START_TIMEOUT_MS);
   for (;;) {
     signal.throwIfAborted();
-    if ((await runsc.status()) === "running") return;
+    if ((await runsc.notedStatus()) === "running") return;
     const status = await keeper.status();
     if (status?.end !== null) {
       const said = status?.stderr.trim() || "no message";

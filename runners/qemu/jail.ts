@@ -36,6 +36,8 @@ export interface JailOptions {
   jailed: boolean;
   /** Whether /dev/kvm is shown. */
   kvm: boolean;
+  /** Where the command is runsc: what the sandbox takes over from where it is started. */
+  gvisor?: { memoryBytes: number; input: string; output: string } | undefined;
   bindings: readonly JailBinding[];
   /** Files and folders that become the property of the jail's uid when it has one of its own. */
   own: readonly string[];
@@ -47,7 +49,7 @@ export interface JailOptions {
 
 /** argv of `thaw-keeper run` and `thaw-jail`, after what is theirs alone. */
 export function jailArgv(options: JailOptions): string[] {
-  const { limits } = options;
+  const { limits, gvisor } = options;
   return [
     ...["--id", options.id, "--dir", options.dir, "--cgroup", options.cgroup],
     ...["--memory", String(limits.memoryBytes), "--pids", String(limits.processes)],
@@ -55,6 +57,7 @@ export function jailArgv(options: JailOptions): string[] {
     ...(limits.background === true ? ["--background"] : []),
     ...(options.jailed ? ["--jail"] : []),
     ...(options.kvm ? ["--kvm"] : []),
+    ...(gvisor ? ["--gvisor", String(gvisor.memoryBytes), gvisor.input, gvisor.output] : []),
     ...options.bindings.flatMap(({ source, target, writable }) => [
       ...[writable ? "--rw" : "--ro", source, target],
     ]),

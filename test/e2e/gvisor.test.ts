@@ -11,7 +11,20 @@ import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
 const dir = mkdtempSync("/tmp/thaw-gvisor-");
-const COMMANDS = ["cat", "echo", "hostname", "grep", "ls", "nc", "ps", "sh", "sleep", "sync", "true"];
+const COMMANDS = [
+  "cat",
+  "echo",
+  "hostname",
+  "grep",
+  "ls",
+  "nc",
+  "nproc",
+  "ps",
+  "sh",
+  "sleep",
+  "sync",
+  "true",
+];
 const PATH = "PATH=/bin";
 const runner = createGvisorRunner({
   home: testHome(),
@@ -59,6 +72,9 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
     expect([ran.exitCode, ran.stdout]).toEqual([7, "step\n"]);
     expect(ran.stderr).toContain("err");
     expect(await out("snapshot", "ls")).toMatch(/^box-gvisor /m);
+    // The limits of the sandbox, not the host's.
+    const limits = "nproc; grep MemTotal /proc/meminfo";
+    expect(await out("run", ...gvisor, "--", "sh", "-c", limits)).toMatch(/^1\nMemTotal: +131072 kB\n$/);
     expect(await out("doctor")).toMatch(/✓ gvisor .*runsc/);
   });
 
@@ -119,6 +135,7 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
       for (const where of ["example.test 80", "192.0.2.1 81"])
         expect(await reach(far, `${where}; true`)).not.toContain("hello");
       expect(await out("network", "log", far, "--denied")).toMatch(/example\.test:80[\s\S]*192\.0\.2\.1:81/);
+      expect(await out("network", "log", "net")).toMatch(/host\.thaw\.internal:\d+ tcp by nc /);
     } finally {
       await out("rm", "--all");
       server.close();

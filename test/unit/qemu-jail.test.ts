@@ -31,6 +31,11 @@ test("/dev/kvm is there only when it is used, and a jail only where there is one
   expect(jailArgv({ ...options, jailed: false })).not.toContain("--jail");
 });
 
+test("runsc is told how much memory there is, and where its pipes are", () => {
+  const gvisor = { memoryBytes: 1024, input: "/to", output: "/from" };
+  expect(jailArgv({ ...options, gvisor }).join(" ")).toContain(" --gvisor 1024 /to /from ");
+});
+
 test("translated code counts for an emulated machine only", () => {
   const resources = { cpus: 1, memoryMib: 256, diskMib: 1 };
   const mib = 1024 * 1024;

@@ -55,7 +55,11 @@ fn boot() -> io::Result<()> {
 }
 
 /// PID 1 of a container whose runtime has mounted everything: the host is at standard input and output, standard error is the console.
-pub fn run_contained() -> ExitCode {
+/// @param cpus how many programs are to count on, where the runtime shows those of its host
+pub fn run_contained(cpus: usize) -> ExitCode {
+    if let Err(error) = sys::use_cpus(cpus) {
+        log::line(&format!("CPUs: {error}"));
+    }
     match serve_stdio() {
         Ok(()) => machine::power_off(),
         Err(error) => {

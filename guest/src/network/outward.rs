@@ -56,7 +56,12 @@ impl Agent {
                 Err(_) => network.listener.readable = false,
             }
         }
-        let leaving: Vec<_> = taken.into_iter().filter_map(|(fd, peer)| self.leaving(fd, peer)).collect();
+        let sockets = (network.filter == Filter::Iptables && !taken.is_empty()).then(owner::sockets);
+        let find = |local, remote| match &sockets {
+            Some(sockets) => owner::find_in(sockets, local, remote),
+            None => owner::find(local, remote),
+        };
+        let leaving: Vec<_> = taken.into_iter().filter_map(|(fd, peer)| self.leaving(fd, peer, find)).collect();
         // Each session begins with a look at what waits, and most find nothing: /proc is not listed for that.
         if leaving.is_empty() {
             return;
@@ -84,7 +89,12 @@ impl Agent {
     }
 
     /// None for a connection that nobody could judge. It is reset.
-    fn leaving(&self, fd: OwnedFd, peer: SocketAddrV4) -> Option<Leaving> {
+    fn leaving(
+        &self,
+        fd: OwnedFd,
+        peer: SocketAddrV4,
+        find: impl Fn(SocketAddrV4, SocketAddrV4) -> Option<Owner>,
+    ) -> Option<Leaving> {
         let network = self.network.as_ref()?;
         let target = original_destination(fd.as_fd()).filter(|_| self.session != 0 && self.host_takes_connections);
         let name = target.and_then(|target| {
@@ -93,7 +103,7 @@ impl Agent {
         });
         // An address that has lost its name would be judged as an address, which it is not.
         match target.filter(|target| name.is_some() || !names::is_synthetic(*target.ip())) {
-            Some(target) => Some(Leaving { fd, name, target, owner: owner::find(peer, target) }),
+            Some(target) => Some(Leaving { fd, name, target, owner: find(peer, target) }),
             None => {
                 Socket::unclaimed(fd).reset();
                 None

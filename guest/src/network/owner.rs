@@ -3,6 +3,7 @@
 use super::netlink::{Attributes, Batch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::Instant;
@@ -15,6 +16,8 @@ const LINKS_A_SECOND: f64 = 8_192.0;
 /// Numbers of open files after the last one found that are tried first. They cost a call each.
 const NEAR: i32 = 7;
 const PLACES: usize = 3;
+/// Some 150 of them for each socket.
+const MAX_LIST_BYTES: u64 = 1 << 20;
 /// What it costs to learn the number of an open file, against looking at it.
 const LISTED: f64 = 0.25;
 
@@ -43,6 +46,24 @@ pub fn find(local: SocketAddrV4, remote: SocketAddrV4) -> Option<Owner> {
     let answer = batch.ask(libc::NETLINK_SOCK_DIAG).ok()?;
     let number = |at: usize| Some(u32::from_ne_bytes(*answer.get(at..at + 4)?.first_chunk()?));
     Some(Owner { uid: number(64)?, inode: u64::from(number(68)?) })
+}
+
+/// The kernel's list of TCP sockets (proc_pid_net(5)), for a kernel that can't be asked for one of them.
+pub fn sockets() -> String {
+    let mut text = String::new();
+    if let Ok(file) = fs::File::open("/proc/net/tcp") {
+        let _ = file.take(MAX_LIST_BYTES).read_to_string(&mut text);
+    }
+    text
+}
+
+/// The same as [`find`], from that list.
+pub fn find_in(sockets: &str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Owner> {
+    let [local, remote] =
+        [local, remote].map(|end| format!("{:08X}:{:04X}", u32::from_ne_bytes(end.ip().octets()), end.port()));
+    let line = sockets.lines().find(|line| line.contains(&format!(" {local} {remote} ")))?;
+    let words: Vec<_> = line.split_ascii_whitespace().collect();
+    Some(Owner { uid: words.get(7)?.parse().ok()?, inode: words.get(9)?.parse().ok()? })
 }
 
 /// A file that a process has open.
@@ -146,4 +167,23 @@ fn socket_at(link: impl AsRef<Path>) -> Option<u64> {
 pub fn name_of(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_found_by_both_of_its_ends() {
+        let list = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+            2: 0100007F:EEC7 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0        3 1 0000000000000000 0 0 0 0 -1\n   \
+            1: 010012C6:D570 010200C0:0051 01 00000000:00000000 00:00000000 00000000  1000        0        7 2 0000000000000000 0 0 0 0 -1\n";
+        let end = |text: &str| text.parse().unwrap();
+        let owner = find_in(list, end("198.18.0.1:54640"), end("192.0.2.1:81"));
+        assert_eq!(owner.map(|owner| (owner.uid, owner.inode)), Some((1000, 7)));
+        assert!(find_in(list, end("198.18.0.1:54640"), end("192.0.2.1:82")).is_none());
+        assert!(
+            find_in("sl\n 0: 010012C6:D570 010200C0:0051 01", end("198.18.0.1:54640"), end("192.0.2.1:81")).is_none()
+        );
+    }
 }

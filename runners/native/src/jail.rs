@@ -2,6 +2,7 @@
 //! root a user id of its own. The process is a child of the caller and PID 1 of its namespace, so that killing it leaves nothing.
 
 use crate::cgroup::{Entrance, Mechanism, set_rlimits};
+use crate::gvisor;
 use crate::options::{Bind, Options};
 use crate::sys::{c_string, check, open, owned, pipe, user};
 use std::ffi::{CStr, CString};
@@ -108,6 +109,9 @@ fn enter(jail: &Jail, caller: Caller, reporter: RawFd) -> io::Result<Never> {
         step("cgroup", files.iter().try_for_each(|file| write_fd(file, b"0")))?;
     }
     step("out-of-memory score", raise_oom_score(options.oom_score))?;
+    if let Some(start) = &options.gvisor {
+        step("namespaces", gvisor::enter(start))?;
+    }
     if options.jailed {
         if caller.0 != 0 {
             step("user namespace", map_user(caller))?;
@@ -283,7 +287,13 @@ fn make_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-fn mount(source: Option<&CStr>, target: &CStr, kind: Option<&CStr>, flags: u64, data: Option<&CStr>) -> io::Result<()> {
+pub fn mount(
+    source: Option<&CStr>,
+    target: &CStr,
+    kind: Option<&CStr>,
+    flags: u64,
+    data: Option<&CStr>,
+) -> io::Result<()> {
     let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
     // SAFETY: C strings or null pointers.
     let result = unsafe { libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(data).cast()) };

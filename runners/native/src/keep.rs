@@ -2,6 +2,7 @@
 //! over poll(2), and no memory that grows.
 
 use crate::cgroup::{Group, Mechanism};
+use crate::gvisor;
 use crate::jail::{Child, Jail, give, inherited, start};
 use crate::options::Options;
 use crate::protocol::{END_FILE, Ended, HOST_DIR, SOCKET, Status, WORK_DIR, send_with_descriptor};
@@ -87,6 +88,9 @@ fn launch(options: &Options, listener: UnixListener, group: Group) -> io::Result
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let descriptors: Vec<RawFd> =
             sockets.iter().map(AsRawFd::as_raw_fd).chain(inherited.iter().map(AsRawFd::as_raw_fd)).collect();
+        let pipes = options.gvisor.as_ref().map(gvisor::make_pipes).transpose()?;
+        let [input, output] =
+            pipes.as_ref().map_or([null.as_raw_fd(); 2], |pipes| pipes.each_ref().map(AsRawFd::as_raw_fd));
         let entrance = group.entrance()?;
         let child = start(&Jail {
             options,
@@ -94,8 +98,8 @@ fn launch(options: &Options, listener: UnixListener, group: Group) -> io::Result
             uid: uid.as_ref().map(|uid| uid.uid),
             mechanism: group.mechanism,
             entrance: &entrance,
-            stdio: [null.as_raw_fd(), null.as_raw_fd(), stderr_writer.as_raw_fd()],
-            descriptors: &descriptors,
+            stdio: [input, output, stderr_writer.as_raw_fd()],
+            descriptors: if pipes.is_some() { &[] } else { &descriptors },
         })?;
         Ok((uid, child, File::from(stderr)))
     };

@@ -1,7 +1,8 @@
-//! Helpers of the QEMU driver that run on the host. The program in the guest is a crate of its own, `guest/`.
+//! Helpers of the runners that run on the host. The program in the guest is a crate of its own, `guest/`.
 
 pub mod cgroup;
 pub mod cores;
+pub mod gvisor;
 pub mod jail;
 pub mod keep;
 pub mod options;

@@ -16,6 +16,16 @@ pub struct Bind {
     pub writable: bool,
 }
 
+/// How runsc is started.
+#[derive(Debug)]
+pub struct GvisorStart {
+    /// What the sandbox tells its programs that there is.
+    pub memory_bytes: u64,
+    /// Named pipes to make, which become standard input and output.
+    pub input: CString,
+    pub output: CString,
+}
+
 #[derive(Default, Debug)]
 pub struct Options {
     /// Name of the machine; also of its cgroup.
@@ -26,6 +36,7 @@ pub struct Options {
     pub jailed: bool,
     /// Whether /dev/kvm is shown.
     pub kvm: bool,
+    pub gvisor: Option<GvisorStart>,
     pub binds: Vec<Bind>,
     /// Files and folders that are given to the user id of the machine.
     pub own: Vec<CString>,
@@ -40,7 +51,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Parses `--id ID --dir DIR [--jail] [--kvm] [--ro SOURCE TARGET] [--rw SOURCE TARGET] [--own PATH] [--inherit N] [--cgroup NAME]
+    /// Parses `--id ID --dir DIR [--jail] [--kvm] [--gvisor MEMORY_BYTES INPUT OUTPUT] [--ro SOURCE TARGET] [--rw SOURCE TARGET] [--own PATH] [--inherit N] [--cgroup NAME]
     /// [--memory BYTES] [--pids N] [--cpus N] [--background] [--file BYTES] [--oom N] -- COMMAND…`.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> io::Result<Options> {
         let mut options = Options::default();
@@ -53,6 +64,13 @@ impl Options {
                 b"--dir" => options.dir = absolute(value()?)?,
                 b"--jail" => options.jailed = true,
                 b"--kvm" => options.kvm = true,
+                b"--gvisor" => {
+                    options.gvisor = Some(GvisorStart {
+                        memory_bytes: number(value()?)?,
+                        input: c_string(value()?.into_vec())?,
+                        output: c_string(value()?.into_vec())?,
+                    });
+                }
                 b"--ro" | b"--rw" => options.binds.push(Bind {
                     source: c_string(value()?.into_vec())?,
                     target: absolute(value()?)?,
