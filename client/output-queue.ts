@@ -13,7 +13,7 @@ export class OutputQueue<T extends { length: number }> implements AsyncIterable<
 
   /** @returns a promise when the writer has to wait for the reader */
   push(item: T): void | Promise<void> {
-    if (this.#discards) return;
+    if (this.#discards || this.#ended) return;
     this.#items.push(item);
     this.#bytes += item.length;
     this.#wakeReader?.();

@@ -1,6 +1,7 @@
 import type { Exec as ExecInfo, ExecRequest, WaitResult } from "../../api/schema.ts";
 import { type ApiCalls, type CallOptions, withQuery } from "../api-calls.ts";
 import type { AttachTarget, ExecConnection, ExecHandlers } from "../channels.ts";
+import { ThawError } from "../errors.ts";
 import type { LogChunk, LogOptions } from "../logs.ts";
 import { OutputQueue } from "../output-queue.ts";
 import { sandboxPath } from "./sandbox-path.ts";
@@ -100,7 +101,7 @@ type Channel = "stdout" | "stderr";
 
 /**
  * A command that was started. Its output is read once, by `stdout` and `stderr`, or by `lines`. A reader that is slow holds the command up.
- * A channel that nobody reads holds nothing up.
+ * A channel that nobody reads holds nothing up. Output that is not kept any more ends a reader with an error, where it is missing.
  */
 export class Exec extends ExecReference {
   /** The command as it was when it was started. */
@@ -171,8 +172,11 @@ export class Exec extends ExecReference {
   }
 
   async *#readLog(channel: Channel): AsyncGenerator<Uint8Array, void> {
-    for await (const piece of this.logs({ follow: true }))
-      if ("data" in piece && piece.channel === channel) yield piece.data;
+    for await (const piece of this.logs({ follow: true })) {
+      if (piece.channel !== channel) continue;
+      if (!("data" in piece)) throw missing(channel, piece.droppedUntil);
+      yield piece.data;
+    }
   }
 
   #connect(): Promise<ExecConnection> {
@@ -190,6 +194,11 @@ export class Exec extends ExecReference {
         stdin: this.#writer,
         stdout: take("stdout"),
         stderr: take("stderr"),
+        onStatus: (message) => {
+          if (message.type !== "dropped") return;
+          const channel = message.channel === "out" ? "stdout" : "stderr";
+          this.#queues.get(channel)?.end(missing(channel, message.offset));
+        },
       });
       connection.result.then(() => end(), end);
       return connection;
@@ -198,6 +207,12 @@ export class Exec extends ExecReference {
       throw error;
     }
   }
+}
+
+function missing(channel: Channel, offset: number): ThawError {
+  return new ThawError("conflict", `output is missing here: ${channel} goes on at byte ${offset}`, {
+    hint: "logs() reads all that is kept, and tells each gap",
+  });
 }
 
 async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {

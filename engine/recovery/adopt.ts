@@ -47,7 +47,7 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   };
   const awaited = record.leased || record.request?.answered === false;
   // Half made, or nobody's: not worth a line unless its machine does not die.
-  const needed = !record.temporary && !(awaited && clientsGone);
+  const needed = !record.temporary && (!(awaited && clientsGone) || record.keep);
   if (record.state === "creating" || record.state === "removed" || !needed)
     return () =>
       clearSandbox(parts, id).catch(async () => {
@@ -71,6 +71,11 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   if (awaited) leases.awaitReturn(id);
   return async () => {
     await sandbox.adopt();
+    // Kept once its command had ended, which a full disk or a kill kept the daemon before from noting.
+    if (record.keep && sandbox.execs.size > 0 && [...sandbox.execs.values()].every(({ isOver }) => isOver)) {
+      record.leased = false;
+      leases.forget(id);
+    }
     await sandbox.persistSoon();
   };
 }

@@ -25,8 +25,8 @@ export function endState(
 /** Why it is paused. */
 export function heldReason({ kind, detail }: Held, name: string): string {
   return kind === "disk-full"
-    ? `paused: ${detail}; it goes on by itself when there is room: thaw rm, thaw prune`
-    : `paused: ${detail}; mend it, then thaw resume ${name}`;
+    ? `${detail}; it goes on by itself when there is room: thaw rm, thaw prune`
+    : `${detail}; mend it, then thaw resume ${name}`;
 }
 
 /** The reason that people are shown: also that a machine which was ended is still there. */

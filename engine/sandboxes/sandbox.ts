@@ -32,6 +32,7 @@ import { runOnThaw } from "../templates/on-thaw.ts";
 import { part } from "../tracing.ts";
 import { CaptureHooks } from "./capture-hooks.ts";
 import type { Capturer } from "./capturer.ts";
+import { forgetChange, noteChange } from "./changes.ts";
 import { recordPath } from "./dir.ts";
 import { endState, heldReason } from "./end-state.ts";
 import { type ExecParams, ExecTable } from "./exec-table.ts";
@@ -125,6 +126,8 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   #unsaved = false;
   /** Pauses and wake-ups, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Changes of its record that clients ask for, one after the other. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   constructor(
     dir: string,
@@ -361,8 +364,9 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   /** Its record says that it reaches something else now. */
   async networkChanged(): Promise<void> {
     this.network.refresh();
-    await this.persist();
-    if (this.record.state === "running" && this.#link.agent) await this.#trust(this.#link.agent);
+    // What fails is told to the next command.
+    if (this.record.state === "running" && this.#link.agent)
+      await this.#trust(this.#link.agent).catch(() => {});
   }
 
   /** Its guest trusts the authorities of its host, if it reaches anything. */
@@ -423,7 +427,14 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
       checkVerb("pause", this.record);
       await this.#link.needMachine(this.record).pause();
       checkVerb("pause", this.record);
-      await this.#become("paused", null);
+      this.#move("paused", null);
+      try {
+        await this.persist();
+      } catch (error) {
+        // The next daemon would let it go on: nobody is told that it stands still.
+        await this.#resume();
+        throw error;
+      }
     });
   }
 
@@ -494,10 +505,11 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   async hold(by: "disk-room" | "disk-limit", why: string): Promise<void> {
     await this.#inTurn(async () => {
       if (this.record.state !== "running") return;
-      this.record.heldBy = by;
       await this.#link.needMachine(this.record).pause();
+      if (this.record.state !== "running") return;
+      this.record.heldBy = by;
       const cure = "it goes on by itself when there is room: thaw rm, thaw prune";
-      if (this.record.state === "running") await this.#become("paused", `paused: ${why}; ${cure}`);
+      await this.#become("paused", `${why}; ${cure}`);
     });
   }
 
@@ -609,6 +621,28 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
     if (this.#removal) return;
     await this.#write();
     this.#unsaved = false;
+  }
+
+  /**
+   * Makes a change that a client asked for: it is on disk when this resolves, and undone when it rejects. One after the other: the undoing
+   * of one takes no other with it.
+   * @param apply throws, or changes the record and returns how to undo that
+   * @param request noted with the change
+   */
+  change(apply: () => () => void, request?: string): Promise<void> {
+    const changed = this.#changing.then(async () => {
+      const undo = apply();
+      noteChange(this.record, request);
+      try {
+        await this.persist();
+      } catch (error) {
+        forgetChange(this.record, request);
+        undo();
+        throw error;
+      }
+    });
+    this.#changing = changed.catch(() => {});
+    return changed;
   }
 
   /** As `persist`, but on a full disk later: for what has happened, whether or not it can be noted. The next daemon finds it out. */
@@ -727,6 +761,7 @@ export class Sandbox extends EventEmitter<SandboxEvents> implements Subject {
   }
 
   async #become(state: "running" | "paused" | "unresponsive", reason: string | null): Promise<void> {
+    if (state === "running") this.record.heldBy = null;
     if (state === this.record.state) this.record.reason = reason;
     else this.#move(state, reason);
     await this.persistSoon();

@@ -12,22 +12,21 @@ export async function label(
 ): Promise<Sandbox> {
   const sandbox = registry.find(reference);
   const { id, record } = sandbox;
-  const kept = Object.entries({ ...record.labels, ...changes }).filter(
-    (entry): entry is [string, string] => entry[1] !== null,
-  );
-  if (kept.length > MAX_LABELS)
-    throw new EngineError(
-      "usage",
-      `sandbox ${record.name} would have ${kept.length} labels; the limit is ${MAX_LABELS}`,
+  await sandbox.change(() => {
+    const before = record.labels;
+    const kept = Object.entries({ ...before, ...changes }).filter(
+      (entry): entry is [string, string] => entry[1] !== null,
     );
-  const before = record.labels;
-  record.labels = Object.fromEntries(kept);
-  try {
-    await sandbox.persist();
-  } catch (error) {
-    record.labels = before;
-    throw error;
-  }
+    if (kept.length > MAX_LABELS)
+      throw new EngineError(
+        "usage",
+        `sandbox ${record.name} would have ${kept.length} labels; the limit is ${MAX_LABELS}`,
+      );
+    record.labels = Object.fromEntries(kept);
+    return () => {
+      record.labels = before;
+    };
+  });
   audit.note("label", record.name, { id, labels: changes });
   events.append({
     ...{ type: "sandbox.labelled", target: id, name: record.name, sandbox: id },

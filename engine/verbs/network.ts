@@ -35,15 +35,15 @@ export async function setNetwork(parts: Parts, reference: string, asked: Layers)
     throw new EngineError("conflict", `sandbox ${record.name} is a replay, which has no network`, {
       hint: `thaw create --snapshot … creates a sandbox with a network`,
     });
-  const before = record.network;
-  record.network = policyFor(config.required(), asked);
-  try {
-    await sandbox.during(() => sandbox.networkChanged());
-  } catch (error) {
-    record.network = before;
-    sandbox.network.refresh();
-    throw error;
-  }
+  const wanted = policyFor(config.required(), asked);
+  await sandbox.change(() => {
+    const before = record.network;
+    record.network = wanted;
+    return () => {
+      record.network = before;
+    };
+  });
+  await sandbox.networkChanged();
   audit.note("network set", record.name, { id: sandbox.id, mode: sandbox.network.mode });
   return sandbox;
 }

@@ -2,7 +2,7 @@
 import type { Forward, ForwardRequest, PortsState } from "../../api/ports.ts";
 import { EngineError } from "../errors.ts";
 import type { Parts } from "../parts.ts";
-import { forgetChange, hasChanged, noteChange } from "../sandboxes/changes.ts";
+import { hasChanged } from "../sandboxes/changes.ts";
 import { type ForwardKey, keyOf } from "../sandboxes/forwards.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { checkVerb } from "../sandboxes/state.ts";
@@ -22,16 +22,13 @@ export async function addForward(
   if (made !== undefined && hasChanged(record, request)) return made;
   checkVerb("extend", record);
   const forward = await sandbox.forwards.open(asked);
-  record.forwards = [...record.forwards, forward];
-  noteChange(record, request);
-  try {
-    await sandbox.persist();
-  } catch (error) {
-    forgetChange(record, request);
-    sandbox.forwards.close(keyOf(forward));
-    record.forwards = record.forwards.filter((one) => one !== forward);
-    throw error;
-  }
+  await sandbox.change(() => {
+    record.forwards = [...record.forwards, forward];
+    return () => {
+      sandbox.forwards.close(keyOf(forward));
+      record.forwards = record.forwards.filter((one) => one !== forward);
+    };
+  }, request);
   audit.note("port", record.name, { id: sandbox.id, ...forward });
   return forward;
 }
@@ -43,23 +40,19 @@ export async function removeForward(
   key: ForwardKey,
 ): Promise<void> {
   const { record } = sandbox;
-  const left = record.forwards.filter((forward) => keyOf(forward) !== key);
-  if (left.length === record.forwards.length)
-    throw new EngineError(
-      "not-found",
-      `sandbox ${record.name} has no forward of ${typeof key === "number" ? "port " : ""}${key}`,
-      {
-        hint: `thaw port ${record.name}`,
-      },
-    );
-  const before = record.forwards;
-  record.forwards = left;
-  try {
-    await sandbox.persist();
-  } catch (error) {
-    record.forwards = before;
-    throw error;
-  }
+  await sandbox.change(() => {
+    const before = record.forwards;
+    record.forwards = before.filter((forward) => keyOf(forward) !== key);
+    if (record.forwards.length === before.length)
+      throw new EngineError(
+        "not-found",
+        `sandbox ${record.name} has no forward of ${typeof key === "number" ? "port " : ""}${key}`,
+        { hint: `thaw port ${record.name}` },
+      );
+    return () => {
+      record.forwards = before;
+    };
+  });
   sandbox.forwards.close(key);
   audit.note("port rm", record.name, { id: sandbox.id, host: key });
 }

@@ -35,19 +35,21 @@ async function change(
   changes: Partial<Omit<PreviewGrant, "port">>,
 ): Promise<void> {
   const { record } = sandbox;
-  const before = record.previews.find((grant) => grant.port === port);
-  const others = record.previews.filter((grant) => grant.port !== port);
-  if (others.length >= MAX_GRANTS)
-    throw new EngineError(
-      "conflict",
-      `sandbox ${record.name} already has previews of ${MAX_GRANTS} ports, which is the limit`,
-    );
-  const all = record.previews;
-  record.previews = [...others, { ...{ port, publicUntil: null, linksSince: null }, ...before, ...changes }];
-  try {
-    await sandbox.persist();
-  } catch (error) {
-    record.previews = all;
-    throw error;
-  }
+  await sandbox.change(() => {
+    const all = record.previews;
+    const before = all.find((grant) => grant.port === port);
+    const others = all.filter((grant) => grant.port !== port);
+    if (others.length >= MAX_GRANTS)
+      throw new EngineError(
+        "conflict",
+        `sandbox ${record.name} already has previews of ${MAX_GRANTS} ports, which is the limit`,
+      );
+    record.previews = [
+      ...others,
+      { ...{ port, publicUntil: null, linksSince: null }, ...before, ...changes },
+    ];
+    return () => {
+      record.previews = all;
+    };
+  });
 }

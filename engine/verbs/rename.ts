@@ -1,5 +1,5 @@
 import type { Parts } from "../parts.ts";
-import { forgetChange, hasChanged, noteChange } from "../sandboxes/changes.ts";
+import { hasChanged } from "../sandboxes/changes.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 
 /**
@@ -15,20 +15,17 @@ export async function rename(
   if (renamed !== undefined) return renamed;
   const sandbox = registry.find(reference);
   const { id, record } = sandbox;
-  const before = record.name;
-  if (before === name) return sandbox;
-  registry.claim(name);
-  record.name = name;
-  noteChange(record, request);
-  try {
-    await sandbox.persist();
-  } catch (error) {
-    forgetChange(record, request);
-    // Somebody may have renamed it once more meanwhile.
-    if (record.name === name) record.name = before;
-    registry.release(name);
-    throw error;
-  }
+  if (record.name === name) return sandbox;
+  let before = record.name;
+  await sandbox.change(() => {
+    before = record.name;
+    registry.claim(name);
+    record.name = name;
+    return () => {
+      record.name = before;
+      registry.release(name);
+    };
+  }, request);
   registry.release(before);
   audit.note("rename", name, { id, before });
   events.append({ type: "sandbox.renamed", target: id, name, sandbox: id, details: { before } });

@@ -18,25 +18,23 @@ export async function retime(parts: Parts, reference: string, asked: TimerReques
     liveFreeze: typeof stopAfterMs === "number",
   });
   const { timers } = record;
-  const before = { ...timers };
-  if (ttlMs !== undefined) {
-    checkTtl(config.required(), record.name, ttlMs ?? Number.POSITIVE_INFINITY);
-    const end = ttlMs === null ? null : Date.parse(record.createdAt) + ttlMs;
-    if (end !== null && end <= clock.wall())
-      throw new EngineError("usage", `sandbox ${record.name} is older than that`, {
-        hint: `to remove it: thaw rm ${record.name}`,
-      });
-    timers.expiresAt = end === null ? null : new Date(end).toISOString();
-  }
-  if (idleMs !== undefined) timers.idleMs = idleMs;
-  if (stopAfterMs !== undefined) timers.stopAfterMs = stopAfterMs;
-  if (removeAfterMs !== undefined) timers.removeAfterMs = removeAfterMs;
-  try {
-    await sandbox.persist();
-  } catch (error) {
-    Object.assign(timers, before);
-    throw error;
-  }
+  await sandbox.change(() => {
+    const { expiresAt, idleMs: idle, stopAfterMs: stopAfter, removeAfterMs: removeAfter } = timers;
+    if (ttlMs !== undefined) {
+      checkTtl(config.required(), record.name, ttlMs ?? Number.POSITIVE_INFINITY);
+      const end = ttlMs === null ? null : Date.parse(record.createdAt) + ttlMs;
+      if (end !== null && end <= clock.wall())
+        throw new EngineError("usage", `sandbox ${record.name} is older than that`, {
+          hint: `to remove it: thaw rm ${record.name}`,
+        });
+      timers.expiresAt = end === null ? null : new Date(end).toISOString();
+    }
+    if (idleMs !== undefined) timers.idleMs = idleMs;
+    if (stopAfterMs !== undefined) timers.stopAfterMs = stopAfterMs;
+    if (removeAfterMs !== undefined) timers.removeAfterMs = removeAfterMs;
+    return () =>
+      Object.assign(timers, { expiresAt, idleMs: idle, stopAfterMs: stopAfter, removeAfterMs: removeAfter });
+  });
   lifecycle.poke();
   const { expiresAt } = timers;
   audit.note("timers", record.name, { id, ...asked });

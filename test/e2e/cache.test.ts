@@ -62,7 +62,13 @@ describe("cached folders", () => {
     await sh(first, "echo late >/root/.npm/late");
     await first.remove();
 
+    // A spare of a pool has no disk for them: it is left to others.
+    await sdk.pools.resize("base", { size: 1 });
+    const isReady = async () => (await sdk.pools.list()).pools[0]?.ready === 1;
+    await until(isReady, "a spare");
     const [second, third] = await Promise.all([create(), create()]);
+    expect((await sdk.pools.list()).pools).toMatchObject([{ ready: 1, hits: 0 }]);
+    await sdk.pools.setMode("off");
     expect(second.info.cache?.restored).toEqual({ id: cache?.id, key: "k", scope: MAIN });
     const look = "cat /root/.npm/deep/a /root/.npm/b /workspace/node_modules/m; ls -A /root/.npm";
     expect((await sh(second, look)).split("\n")).toEqual(["one", "one", "mod", "b", "deep"]);

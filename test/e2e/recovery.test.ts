@@ -1,6 +1,6 @@
 /** A daemon comes back to whatever machines there are: it answers at once, and one that does not answer harms nobody else. */
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
@@ -151,6 +151,20 @@ describe("what ends with its client", () => {
       await run;
     }
     await until(async () => (await rows()).length === 0, "all of them to be gone");
+  });
+
+  test("run --keep: what was to be kept is, though the daemon was killed before it had noted that", async () => {
+    expect((await thaw(["run", "--keep", "--name", "kept", "--", "true"])).exitCode).toBe(0);
+    const { id } = (await row("kept")) as SandboxRow;
+    await killDaemon();
+    const path = join(testHome(), "sandboxes", id, "record.json");
+    const record = JSON.parse(readFileSync(path, "utf8"));
+    expect([record.keep, record.leased]).toEqual([true, false]);
+    writeFileSync(path, JSON.stringify({ ...record, leased: true }));
+    await until(
+      async () => !((await thawJson<{ leased: boolean }[]>(["ls"]))[0]?.leased ?? true),
+      "it to be kept",
+    );
   });
 });
 

@@ -91,10 +91,31 @@ describe.runIf(process.getuid?.() === 0)("on a small disk", () => {
         home.path,
       ]);
     for (const name of ["one", "two"]) expect((await home.thaw("create", "--name", name)).exitCode).toBe(0);
-    expect((await home.thaw("exec", "one", "--", "sh", "-c", "echo precious > /root/v")).exitCode).toBe(0);
+    expect((await home.thaw("exec", "one", "--", "sh", "-c", "echo precious > /root/v; sync")).exitCode).toBe(
+      0,
+    );
     const pid = await home.daemonPid();
     fill();
     expect(String((await home.thaw("ls")).stdout)).toMatch(/one .*two /s);
+    // What a killed daemon would forget is not done.
+    for (const verb of [
+      ["pause", "two"],
+      ["rename", "two", "other"],
+      ["port", "two", "0:80"],
+      ["network", "set", "two", "--allow", "example.com"],
+    ]) {
+      const refused = await home.thaw(...verb);
+      expect([verb, refused.exitCode, String(refused.stderr)]).toEqual([
+        verb,
+        125,
+        expect.stringContaining("the disk of the state folder is full"),
+      ]);
+    }
+    // It goes on, unless it writes: then it is held until there is room.
+    const two = (await home.json<SandboxRow[]>("ls")).find(({ name }) => name === "two");
+    expect(`${two?.state} ${two?.reason}`).toMatch(
+      /^running |^paused .* goes on by itself when there is room/,
+    );
     process.kill(pid, "SIGKILL");
     await until(() => !existsSync(`/proc/${pid}`), "the daemon to die");
     fill();

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { RunRequest } from "../../api/schema.ts";
 import { Thaw } from "../../client/index.ts";
 import type { Peer, TestScript } from "./client-server.ts";
-import { sampleExec, sampleSandbox, startServer } from "./client-server.ts";
+import { sampleExec, sampleSandbox, sendJson, startServer } from "./client-server.ts";
 
 async function withServer(
   script: TestScript,
@@ -382,5 +382,31 @@ test("whoever joins late acknowledges what comes before its output", async () =>
     const connection = await client.sandboxes.at("s1").execAt("x1").attach({ scrollback: 4, stdout });
     await connection.result;
     expect(seen).toEqual(["late"]);
+  });
+});
+
+test("a reader of output that is no longer kept is told where, once it has what was before; the other channel goes on", async () => {
+  const script: TestScript = {
+    http: (_request, response) => sendJson(response, 200, sampleExec),
+    peer: (peer) => {
+      peer.write(1, "before");
+      peer.say({ type: "dropped", channel: "out", offset: 1000 });
+      peer.write(1, "behind the gap");
+      peer.write(2, "all of it");
+      peer.finish(0);
+    },
+  };
+  await withServer(script, async (client) => {
+    const exec = await client.sandboxes.at("s1").start(["true"]);
+    const seen = { stdout: "", stderr: "" };
+    const read = async (channel: "stdout" | "stderr"): Promise<void> => {
+      for await (const chunk of exec[channel]) seen[channel] += Buffer.from(chunk);
+    };
+    const [out, err] = await Promise.allSettled([read("stdout"), read("stderr")]);
+    expect(seen).toEqual({ stdout: "before", stderr: "all of it" });
+    expect(out).toMatchObject({
+      reason: { code: "conflict", message: expect.stringContaining("byte 1000") },
+    });
+    expect(err.status).toBe("fulfilled");
   });
 });

@@ -43,6 +43,10 @@ function pausedMachine(calls: string[]): Runner {
   let state: "paused" | "running" = "paused";
   const machine = {
     state: async () => state,
+    pause: async () => {
+      calls.push("pause");
+      state = "paused";
+    },
     resume: async () => {
       calls.push("resume");
       state = "running";
@@ -121,9 +125,21 @@ test("a change that can't be written is refused, and undone", async () => {
     END,
     [],
   ]);
-  renameSync(`${dir}-away`, dir);
+  // One that comes while another waits for the disk is not undone with it.
+  const both = await Promise.allSettled([
+    label(parts, "web", { b: "2" }),
+    sandbox.change(() => {
+      renameSync(`${dir}-away`, dir);
+      sandbox.record.labels = { ...sandbox.record.labels, c: "3" };
+      return () => {};
+    }),
+  ]);
+  expect([both.map(({ status }) => status), sandbox.record.labels]).toEqual([
+    ["rejected", "fulfilled"],
+    { a: "1", c: "3" },
+  ]);
   await rename(parts, "web", { name: "other", request });
   await label(parts, "other", { b: "2" });
   await extend(parts, "other", { byMs: 1000, request: "two" });
-  expect([sandbox.record.name, sandbox.record.labels]).toEqual(["other", { a: "1", b: "2" }]);
+  expect([sandbox.record.name, sandbox.record.labels]).toEqual(["other", { a: "1", b: "2", c: "3" }]);
 });

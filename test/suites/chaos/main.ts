@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Thaw } from "../../../client/index.ts";
 import { abortedBySignals, optionsOrExit } from "../../helpers/by-hand.ts";
+import { until } from "../../helpers/processes.ts";
 import { openSuiteHome } from "../suite-home.ts";
 import { act, codeOf, type World } from "./act.ts";
 import { checkContents, checkImages, checkLeftovers, checkListed, checkLog, type Verified } from "./check.ts";
@@ -38,6 +39,7 @@ interface Options {
 /** A step that takes longer hangs. */
 const STEP_DEADLINE_MS = 240_000;
 const WAKE_MS = 10_000;
+const ENDED_DEADLINE_MS = 5_000;
 const DISK_MIB = 1300;
 /** What a step on a sandbox may say when somebody else works on it at the same time, or it is in another state. */
 const CONFLICTS = ["conflict", "not-found", "machine-ended", "cancelled", "cli"];
@@ -205,9 +207,11 @@ async function leaveNothing(world: World, client: Thaw): Promise<void> {
   const left = [...world.home.list("sandboxes"), ...world.home.list("captures")];
   if (left.length > 0) throw new Broken("nothing is left", `at the end: ${left.join(" ")}`);
   await world.home.thaw(["daemon", "stop"]);
-  const processes = world.home.processes();
-  if (processes.length > 0)
-    throw new Broken("nothing is left", `after the daemon: ${JSON.stringify(processes)}`);
+  // The kernel ends what ends with the daemon a moment after it.
+  const processes = () => world.home.processes();
+  await until(() => processes().length === 0, "", ENDED_DEADLINE_MS).catch(() => {
+    throw new Broken("nothing is left", `after the daemon: ${JSON.stringify(processes())}`);
+  });
 }
 
 const options = optionsOrExit(parseOptions, USAGE);
