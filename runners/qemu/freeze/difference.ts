@@ -3,9 +3,9 @@
  * of the memory is in the source of `thaw-pages`.
  */
 import { randomUUID } from "node:crypto";
-import { rm, writeFile } from "node:fs/promises";
+import { rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Difference, DifferenceOptions } from "../../runner.ts";
+import { type Difference, type DifferenceOptions, RunnerError } from "../../runner.ts";
 import type { Context } from "../context.ts";
 import { readDeviceState, withConfiguration } from "../device-state.ts";
 import { readChain } from "../disk/chain.ts";
@@ -71,7 +71,9 @@ async function take(
       // QEMU takes commands in order: the disk before the devices, whose state must not be older than what is cut.
       const [, , bytes] = await Promise.all([
         cut.cut(),
-        qmp.execute("xen-save-devices-state", { filename, live: false }),
+        qmp
+          .execute("xen-save-devices-state", { filename, live: false })
+          .catch((error) => failIfFull(workDir(record), error)),
         helper.says("copied"),
       ]);
       return Number(bytes);
@@ -93,6 +95,16 @@ async function take(
   } finally {
     await rm(devices, { force: true });
   }
+}
+
+/** QEMU only speaks of an I/O error. Throws `no-space` when the folder's file system is full, else `error`. */
+async function failIfFull(dir: string, error: Error): Promise<never> {
+  const { bavail, bsize } = await statfs(dir);
+  if (bavail * bsize >= MIB) throw error;
+  throw new RunnerError("no-space", `${dir} has no room for the devices' state: ${error.message}`, {
+    hint: `df -h ${dir}`,
+    cause: error,
+  });
 }
 
 /** Runs `work` while the machine stands still. It goes on whatever becomes of `work`. */
