@@ -24,7 +24,7 @@ import type { App, DaemonContext } from "../context.ts";
 import { streamWork } from "../ndjson.ts";
 import { pageOf } from "../page.ts";
 import { requestIdOf } from "../requests.ts";
-import { sandboxText } from "../sandbox-text.ts";
+import { jsonArray, sandboxJson } from "../sandbox-json.ts";
 import { execView, sandboxView, snapshotView } from "../views.ts";
 
 const params = z.object({ sandbox: z.string().max(200) });
@@ -81,13 +81,12 @@ export function sandboxRoutes(app: App, { engine, requests }: DaemonContext): vo
         idOf: ({ id }) => id,
         createdAt: ({ record }) => record.createdAt,
       });
-      const texts = page.items.map((one) => sandboxText(one, sandboxView(engine, one)));
-      // Already text: checking a thousand of them against the schema once more takes longer than all the rest.
+      const sandboxes = page.items.map((one) => sandboxJson(one, sandboxView(engine, one)));
+      const end = `,"lastEvent":${lastEvent},"next":${JSON.stringify(page.next)}}`;
+      // Already JSON: checking a thousand of them against the schema once more takes longer than all the rest.
       return reply
         .type("application/json; charset=utf-8")
-        .send(
-          `{"sandboxes":[${texts.join(",")}],"lastEvent":${lastEvent},"next":${JSON.stringify(page.next)}}` as never,
-        );
+        .send(jsonArray(sandboxes, { before: '{"sandboxes":', after: end }) as never);
     },
   );
 

@@ -48,17 +48,30 @@ export function nextOf(
   timers: Timers,
   able: { pause: boolean; stop: boolean },
 ): Next | null {
-  const after = (since: string | null, ms: number | null, action: Action): Next[] =>
-    since === null || ms === null ? [] : [{ action, at: iso(Date.parse(since) + ms) }];
-  const candidates: Next[] = timers.expiresAt === null ? [] : [{ action: "remove", at: timers.expiresAt }];
-  if (state === "running" && able.pause) candidates.push(...after(timers.idleSince, timers.idleMs, "pause"));
-  if (state === "paused" && able.stop)
-    candidates.push(...after(timers.stateSince, timers.stopAfterMs, "stop"));
-  if (state === "stopped" || state === "failed")
-    candidates.push(...after(timers.stateSince, timers.removeAfterMs, "remove"));
-  if (state === "removing" || state === "removed") return null;
-  candidates.sort((a, b) => a.at.localeCompare(b.at));
-  return candidates[0] ?? null;
+  const { expiresAt, idleSince, idleMs, stateSince, stopAfterMs, removeAfterMs } = timers;
+  const after = (since: string | null, ms: number | null, action: Action): Next | null =>
+    since === null || ms === null ? null : { action, at: iso(Date.parse(since) + ms) };
+  const expiry: Next | null = expiresAt === null ? null : { action: "remove", at: expiresAt };
+  switch (state) {
+    case "removing":
+    case "removed":
+      return null;
+    case "running":
+      return firstOf(expiry, able.pause ? after(idleSince, idleMs, "pause") : null);
+    case "paused":
+      return firstOf(expiry, able.stop ? after(stateSince, stopAfterMs, "stop") : null);
+    case "stopped":
+    case "failed":
+      return firstOf(expiry, after(stateSince, removeAfterMs, "remove"));
+    default:
+      return expiry;
+  }
+}
+
+/** Times are ISO 8601, which sorts as text. */
+function firstOf(a: Next | null, b: Next | null): Next | null {
+  if (a === null || b === null) return a ?? b;
+  return a.at <= b.at ? a : b;
 }
 
 /** What was seen of a running sandbox. */

@@ -1,16 +1,29 @@
-/** A list of sandboxes as JSON text. A sandbox's text is kept until something of it changes: of a thousand, most did not. */
+/** Sandboxes as JSON in UTF-8. A sandbox's bytes are kept until something of it changes: of a thousand, most did not. */
 import type { Sandbox } from "../api/schema.ts";
 
-const texts = new WeakMap<object, { key: string; text: string }>();
+const COMMA = Buffer.from(",");
+const kept = new WeakMap<object, { key: string; json: Buffer }>();
 
 /** @param of whose view it is, by identity */
-export function sandboxText(of: object, view: Sandbox): string {
+export function sandboxJson(of: object, view: Sandbox): Buffer {
   const key = changing(view);
-  const known = texts.get(of);
-  if (known?.key === key) return known.text;
-  const text = JSON.stringify(view);
-  texts.set(of, { key, text });
-  return text;
+  const known = kept.get(of);
+  if (known?.key === key) return known.json;
+  const json = Buffer.from(JSON.stringify(view));
+  kept.set(of, { key, json });
+  return json;
+}
+
+/** An array of values that are JSON already, between two pieces of text. */
+export function jsonArray(
+  values: readonly Buffer[],
+  { before, after }: { before: string; after: string },
+): Buffer {
+  const parts: Buffer[] = [Buffer.from(`${before}[`)];
+  for (const value of values) parts.push(value, COMMA);
+  if (values.length > 0) parts.pop();
+  parts.push(Buffer.from(`]${after}`));
+  return Buffer.concat(parts);
 }
 
 /** All that can change in a view while its sandbox is there. */

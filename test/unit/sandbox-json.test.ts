@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Exec, Sandbox } from "../../api/schema.ts";
-import { sandboxText } from "../../daemon/sandbox-text.ts";
+import { sandboxJson } from "../../daemon/sandbox-json.ts";
 
 const exec: Exec = {
   ...{ id: "e", sandbox: "s", argv: ["true"], cwd: null, user: null, tty: false, state: "running" },
@@ -53,12 +53,12 @@ const changes: Partial<Sandbox>[] = [
   { execs: [{ ...exec, captured: { error: "no" } }] },
 ];
 
-test("every change of a sandbox shows in its text", () => {
+test("every change of a sandbox shows in its JSON", () => {
   const of = {};
   let now = view;
   for (const change of changes) {
     now = { ...now, ...change };
-    expect(JSON.parse(sandboxText(of, now))).toEqual(now);
+    expect(JSON.parse(sandboxJson(of, now).toString())).toEqual(now);
   }
   const changed = new Set(changes.flatMap((change) => Object.keys(change)));
   expect(
