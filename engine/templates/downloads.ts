@@ -4,7 +4,7 @@ import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/p
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { Agent, type buildConnector, type Dispatcher, request } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
 import { HOST_NAME } from "../../api/network-rule.ts";
 import { isNoSpace } from "../as-engine-error.ts";
 import { EngineError } from "../errors.ts";
@@ -81,6 +81,8 @@ export class Downloads {
     how: { sha256: string; draft: string; allow: readonly string[]; signal: AbortSignal },
   ): Promise<void> {
     const { allow, signal } = how;
+    // A daemon starts without it.
+    const { Agent, request } = await import("undici");
     let at = new URL(url);
     for (let hops = 0; ; hops += 1) {
       const agent = new Agent({ connect: this.#connector(at, allow, signal) });
