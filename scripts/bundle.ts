@@ -1,6 +1,7 @@
 // One bundle of dist/: its entries, and the files that they load when they need them.
 import { relative } from "node:path";
 import { type Plugin, rolldown } from "rolldown";
+import { asciiOnly } from "./ascii-only.ts";
 import { clientDoor } from "./client-door.ts";
 import { lazyBuiltins } from "./lazy-builtins.ts";
 import { leftOut } from "./left-out.ts";
@@ -26,7 +27,14 @@ export async function bundle({ root, out, entries }: BundleOptions): Promise<str
     platform: "node",
     // of React, what its users run and not what its developers look at
     transform: { define: { "process.env.NODE_ENV": '"production"' } },
-    plugins: [clientDoor(root), lazyBuiltins(), leftOut(), yogaWithoutFetch(), collectStatic(atOnce)],
+    plugins: [
+      clientDoor(root),
+      lazyBuiltins(),
+      leftOut(),
+      yogaWithoutFetch(),
+      collectStatic(atOnce),
+      asciiOnly(),
+    ],
     checks: { ineffectiveDynamicImport: false },
     logLevel: "warn",
   });
