@@ -1,6 +1,6 @@
 /** Takes up a machine that another process started, through its keeper. */
-import { hostBoot } from "../qemu/host-boot.ts";
-import { Keeper, type KeeperStatus } from "../qemu/keeper.ts";
+import { hostBoot } from "../host/host-boot.ts";
+import { Keeper, type KeeperStatus } from "../host/keeper.ts";
 import { type MachineEnd, type MachineRecord, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { endOf } from "./ends.ts";

@@ -1,6 +1,6 @@
 /** What the parts of the gVisor runner share. */
 import { join } from "node:path";
-import type { KeeperTools } from "../qemu/keeper.ts";
+import type { KeeperTools } from "../host/keeper.ts";
 import type { RunnerSettings } from "../runner.ts";
 import type { RunscFacts } from "./facts.ts";
 

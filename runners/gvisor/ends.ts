@@ -1,6 +1,6 @@
 /** How a machine ended, as its keeper knows. */
 import { constants } from "node:os";
-import type { KeeperStatus } from "../qemu/keeper.ts";
+import type { KeeperStatus } from "../host/keeper.ts";
 import type { MachineEnd, MachineRecord } from "../runner.ts";
 
 /** @param status undefined when the keeper went and wrote nothing down */

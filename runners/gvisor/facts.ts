@@ -1,8 +1,8 @@
 /** Which runsc this host has and what it offers. */
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { findTool } from "../qemu/find-tool.ts";
-import { runTool } from "../qemu/tool.ts";
+import { findTool } from "../host/find-tool.ts";
+import { runTool } from "../host/tool.ts";
 import { RunnerError } from "../runner.ts";
 
 /** The oldest release that was tested: older ones have no systrap platform, or can't boot from an image file. */

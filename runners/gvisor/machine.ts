@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Agent } from "../agent/agent.ts";
 import type { OpenOptions } from "../agent/session.ts";
-import type { Keeper, KeeperStatus } from "../qemu/keeper.ts";
+import type { Keeper, KeeperStatus } from "../host/keeper.ts";
 import {
   type Difference,
   type DifferenceOptions,

@@ -1,6 +1,6 @@
 /** What all machines of this runner take of the host's memory. */
 
-import { groupUse } from "../qemu/memory.ts";
+import { groupUse } from "../host/group-memory.ts";
 import type { RunnerMemory } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { OVERHEAD_MIB } from "./start.ts";

@@ -1,7 +1,7 @@
 /** The line of `thaw doctor` about gVisor. Nothing is booted; what a boot proves is recalled. */
-import { findTool } from "../qemu/find-tool.ts";
-import { limitsMechanism } from "../qemu/keeper.ts";
-import type { Proof } from "../qemu/proof.ts";
+import { findTool } from "../host/find-tool.ts";
+import { limitsMechanism } from "../host/keeper.ts";
+import type { Proof } from "../host/proof.ts";
 import { type Probe, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { PLATFORM } from "./facts.ts";

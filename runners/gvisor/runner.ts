@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { copyFile, constants as fsConstants } from "node:fs/promises";
 import { join } from "node:path";
-import { Keeper, sweep } from "../qemu/keeper.ts";
-import { KeeperStarter } from "../qemu/starter.ts";
+import { Keeper, sweep } from "../host/keeper.ts";
+import { KeeperStarter } from "../host/starter.ts";
 import { type MachineNeeds, type Runner, RunnerError, type RunnerSettings } from "../runner.ts";
 import { adopt } from "./adopt.ts";
 import { bundleDigest } from "./bundle.ts";

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { runTool } from "../qemu/tool.ts";
+import { runTool } from "../host/tool.ts";
 import type { MachineRecord } from "../runner.ts";
 import { runscOptions } from "./bundle.ts";
 import type { Context } from "./context.ts";

@@ -2,8 +2,8 @@
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
-import { hostBoot } from "../qemu/host-boot.ts";
-import { Keeper, startKeeper } from "../qemu/keeper.ts";
+import { hostBoot } from "../host/host-boot.ts";
+import { Keeper, startKeeper } from "../host/keeper.ts";
 import {
   type MachineNeeds,
   type MachinePlace,

@@ -1,11 +1,11 @@
 /** Takes up a machine that another process started, through its keeper. */
 import { join } from "node:path";
+import { hostBoot } from "../host/host-boot.ts";
+import { Keeper } from "../host/keeper.ts";
 import { type MachineEnd, type MachineRecord, RunnerError } from "../runner.ts";
 import { QMP_SOCKET } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { endOfProcess } from "./ends.ts";
-import { hostBoot } from "./host-boot.ts";
-import { Keeper } from "./keeper.ts";
 import { liveOperations } from "./live-operations.ts";
 import { QemuMachine } from "./machine.ts";
 import { QmpClient } from "./qmp.ts";

@@ -3,6 +3,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { defined } from "../../api/defined.ts";
+import { deadlineSignal } from "../host/deadline.ts";
+import { hostBoot } from "../host/host-boot.ts";
 import type { BootSpec, MachineNeeds, MachineRecord } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import {
@@ -13,10 +15,8 @@ import {
   RUNNER_NAME,
   runtimeDirOf,
 } from "./context.ts";
-import { deadlineSignal } from "./deadline.ts";
 import { growDisk, ROOT_DISK, ROOT_PARTITION } from "./disk/cache.ts";
 import { freezeToFiles } from "./freeze/save.ts";
-import { hostBoot } from "./host-boot.ts";
 import { type Launched, launch } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
 import { makeMemoryFile, makeWritable } from "./machine-files.ts";

@@ -1,5 +1,8 @@
 /** What every operation of the runner shares: where things are, what the host can do, how machines are confined. */
 import { join } from "node:path";
+import { JAIL_FILES_DIR, JAIL_HOST_DIR, JAIL_RUNTIME_DIR, type JailBinding } from "../host/jail.ts";
+import type { KeeperTools } from "../host/keeper.ts";
+import { hostDir, LONGEST_SOCKET, workDir } from "../host/machine-dir.ts";
 import {
   type DifferenceVerdict,
   type Isolation,
@@ -10,11 +13,8 @@ import {
 } from "../runner.ts";
 import type { QemuFacts } from "./host-facts.ts";
 import type { HotMemory } from "./hot-memory.ts";
-import { JAIL_FILES_DIR, JAIL_HOST_DIR, JAIL_RUNTIME_DIR, type JailBinding } from "./jail.ts";
 import type { JailSupport } from "./jail-support.ts";
-import type { KeeperTools } from "./keeper.ts";
 import type { KvmVerdict } from "./kvm-proof.ts";
-import { hostDir, LONGEST_SOCKET, workDir } from "./machine-dir.ts";
 import { checkSocketPath } from "./unix-socket.ts";
 
 export const RUNNER_NAME = "qemu";

@@ -6,9 +6,9 @@ import { access, mkdir, rm } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { Mark } from "../agent/mark.ts";
+import { Proof } from "../host/proof.ts";
 import type { DifferenceVerdict, Machine, MachinePlace, Runner, SnapshotFiles } from "../runner.ts";
 import type { Context } from "./context.ts";
-import { Proof } from "./proof.ts";
 
 const MARK_PATH = "/dev/shm/thaw-difference-proof";
 

@@ -1,7 +1,7 @@
 /** What QEMU's run states and events say about how a machine ended. */
 import { constants } from "node:os";
+import type { KeeperStatus } from "../host/keeper.ts";
 import type { MachineEnd, MachineRecord } from "../runner.ts";
-import type { KeeperStatus } from "./keeper.ts";
 import { overheadMib } from "./limits.ts";
 import type { QmpEvent } from "./qmp.ts";
 

@@ -1,10 +1,10 @@
 /** Which QEMU this host has and what it offers. */
 import { realpath, stat } from "node:fs/promises";
+import { findTool } from "../host/find-tool.ts";
+import { recall, remember } from "../host/host-json.ts";
+import { runTool } from "../host/tool.ts";
 import { RunnerError } from "../runner.ts";
-import { findTool } from "./find-tool.ts";
-import { recall, remember } from "./host-json.ts";
 import { checkOffer } from "./offer.ts";
-import { runTool } from "./tool.ts";
 
 export interface QemuFacts {
   path: string;

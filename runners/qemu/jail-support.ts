@@ -1,9 +1,9 @@
 /** Whether this host can jail QEMU, found out by trying. */
 import { forbiddenNamespaces } from "../../host/user-namespaces.ts";
+import { runTool } from "../host/tool.ts";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { jailedCommand, TOOL_LIMITS } from "./jailed-tool.ts";
-import { runTool } from "./tool.ts";
 
 export type JailSupport =
   /** `at`: when one was made. */

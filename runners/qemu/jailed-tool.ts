@@ -9,10 +9,10 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { defined } from "../../api/defined.ts";
 import { unprotect } from "../../host/oom-score.ts";
+import { type JailOptions, jailArgv, type Limits } from "../host/jail.ts";
+import { runTool } from "../host/tool.ts";
 import { RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
-import { type JailOptions, jailArgv, type Limits } from "./jail.ts";
-import { runTool } from "./tool.ts";
 
 export interface JailedTool {
   /** Absolute, under /usr. */

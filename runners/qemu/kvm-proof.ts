@@ -8,15 +8,15 @@ import { release, version } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { paced } from "../../host/pace.ts";
+import { deadlineSignal } from "../host/deadline.ts";
+import type { Keeper } from "../host/keeper.ts";
+import { Proof } from "../host/proof.ts";
 import { RunnerError, type RunnerSettings } from "../runner.ts";
 import { bootArgv } from "./argv.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
 import { kvmCpusOf, pickKvmCpu } from "./cpu-models.ts";
-import { deadlineSignal } from "./deadline.ts";
 import type { QemuFacts } from "./host-facts.ts";
-import type { Keeper } from "./keeper.ts";
 import { launch } from "./launch.ts";
-import { Proof } from "./proof.ts";
 
 const PROOF_TIMEOUT_MS = 4_000;
 

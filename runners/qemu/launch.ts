@@ -1,10 +1,10 @@
 /** Starts a QEMU process under a keeper of its own, in the jail or not, so that it outlives this one. */
 import { join } from "node:path";
 import { paced } from "../../host/pace.ts";
+import { Keeper, startKeeper } from "../host/keeper.ts";
 import { type MachineNeeds, type Resources, RunnerError } from "../runner.ts";
 import { QMP_SOCKET } from "./argv.ts";
 import type { Confinement, Context } from "./context.ts";
-import { Keeper, startKeeper } from "./keeper.ts";
 import { machineLimits } from "./limits.ts";
 import { QmpClient } from "./qmp.ts";
 import { connectUnix } from "./unix-socket.ts";

@@ -1,8 +1,8 @@
 /** What a machine may use of its host at most: its guest's resources, and what its hypervisor needs beside them. */
 import { CACHE_ROOM_MIB } from "../../api/machine.ts";
+import type { Limits } from "../host/jail.ts";
 import type { MachineNeeds, Resources } from "../runner.ts";
 import { TRANSLATION_MIB } from "./argv.ts";
-import type { Limits } from "./jail.ts";
 
 const MIB = 1024 * 1024;
 /** QEMU's own memory, page tables, and what the kernel holds of its files. */

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
 import { Agent } from "../agent/agent.ts";
 import type { OpenOptions } from "../agent/session.ts";
+import type { Keeper, KeeperStatus } from "../host/keeper.ts";
 import {
   type Difference,
   type DifferenceOptions,
@@ -21,7 +22,6 @@ import { AGENT_SOCKET } from "./argv.ts";
 import { readConsole } from "./console-log.ts";
 import { isGrowth, watchGrowth } from "./disk-growth.ts";
 import { endOfEvent, endOfProcess, endOfStatus } from "./ends.ts";
-import type { Keeper, KeeperStatus } from "./keeper.ts";
 import { asObject, type QmpClient } from "./qmp.ts";
 import { connectUnix } from "./unix-socket.ts";
 

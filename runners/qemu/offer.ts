@@ -1,9 +1,9 @@
 /** Whether a QEMU has all that machines are made of and steered by: builds of other distributions leave parts out. */
 import { z } from "zod";
+import { runTool } from "../host/tool.ts";
 import { RunnerError } from "../runner.ts";
 import { deviceNames, SANDBOX } from "./argv.ts";
 import { TCG_CPU } from "./cpu-models.ts";
-import { runTool } from "./tool.ts";
 
 /** Without `xen-save-devices-state` differences are not taken; its self-test finds that out. */
 export const NEEDED = {

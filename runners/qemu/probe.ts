@@ -5,14 +5,14 @@ import { release } from "node:os";
 import { join } from "node:path";
 import { defined } from "../../api/defined.ts";
 import { forbiddenNamespaces, lackingRanges } from "../../host/user-namespaces.ts";
+import { findTool } from "../host/find-tool.ts";
+import { limitsMechanism } from "../host/keeper.ts";
+import { LONGEST_SOCKET } from "../host/machine-dir.ts";
+import { runTool } from "../host/tool.ts";
 import { type Probe, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
-import { findTool } from "./find-tool.ts";
 import { mapsReadOnly, type QemuFacts } from "./host-facts.ts";
-import { limitsMechanism } from "./keeper.ts";
-import { LONGEST_SOCKET } from "./machine-dir.ts";
 import type { ThawRecord } from "./thaw-record.ts";
-import { runTool } from "./tool.ts";
 import { MAX_SOCKET_PATH_BYTES } from "./unix-socket.ts";
 
 const GIB = 1024 ** 3;

@@ -1,9 +1,9 @@
 /** When this host first restored a snapshot, remembered for the versions it was done with. */
 import { release } from "node:os";
 import { z } from "zod";
+import { recall, remember } from "../host/host-json.ts";
 import type { MachineRecord } from "../runner.ts";
 import type { Context } from "./context.ts";
-import { recall, remember } from "./host-json.ts";
 
 const SECTION = "thaw";
 const entry = z.object({ at: z.string(), isolation: z.string() });

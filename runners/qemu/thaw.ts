@@ -1,11 +1,11 @@
 /** A restore from a snapshot: memory mapped, device state read, disk overlaid. */
 import { chmod, type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { deadlineSignal } from "../host/deadline.ts";
 import { type DifferenceFiles, RunnerError, type SnapshotFiles, type ThawSpec } from "../runner.ts";
 import { INHERITED_FD, thawArgv } from "./argv.ts";
 import { recordOf } from "./boot.ts";
 import { type Context, confine, runtimeDirOf } from "./context.ts";
-import { deadlineSignal } from "./deadline.ts";
 import { openDeviceState } from "./device-state.ts";
 import { DISK_DIR, LAYERS_DIR, machineFiles, overlayName, writeChain } from "./disk/chain.ts";
 import { checkDisk } from "./disk/convert.ts";

@@ -8,8 +8,8 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { encodeFrame, FrameReader } from "../../runners/agent/frame.ts";
 import { FRAME, OLDEST_VERSION, VERSION } from "../../runners/agent/protocol.ts";
+import { findTool } from "../../runners/host/find-tool.ts";
 import { AGENT_SOCKET, QMP_SOCKET, thawArgv } from "../../runners/qemu/argv.ts";
-import { findTool } from "../../runners/qemu/find-tool.ts";
 import { emptyQcow2 } from "../../runners/qemu/qcow2.ts";
 import type { World } from "./world.ts";
 

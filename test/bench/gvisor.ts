@@ -1,5 +1,5 @@
 /** `thaw run --runner gvisor -- true`, the whole process, against gVisor without thaw, and against a container of the same files. */
-import { findTool } from "../../runners/qemu/find-tool.ts";
+import { findTool } from "../../runners/host/find-tool.ts";
 import { runTimed } from "./command.ts";
 import { interleave } from "./interleave.ts";
 import { preparePodman } from "./podman.ts";

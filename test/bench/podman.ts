@@ -1,7 +1,7 @@
 /** podman with a store of its own, and a container image of the template's root file system in it. */
 import { closeSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findTool } from "../../runners/qemu/find-tool.ts";
+import { findTool } from "../../runners/host/find-tool.ts";
 import { runTimed } from "./command.ts";
 import type { World } from "./world.ts";
 

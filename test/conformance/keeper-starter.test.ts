@@ -2,8 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { Keeper, startKeeper } from "../../runners/qemu/keeper.ts";
-import { KeeperStarter } from "../../runners/qemu/starter.ts";
+import { Keeper, startKeeper } from "../../runners/host/keeper.ts";
+import { KeeperStarter } from "../../runners/host/starter.ts";
 import { isAlive, until } from "../helpers/processes.ts";
 
 const runtimeRoot = mkdtempSync("/tmp/tks-");

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { runStep } from "../../engine/rootfs/run.ts";
-import { runTool } from "../../runners/qemu/tool.ts";
+import { runTool } from "../../runners/host/tool.ts";
 
 const OWN = "/proc/self/oom_score_adj";
 const LATER = ["-c", "sleep 0.5; cat /proc/self/oom_score_adj"];

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { measurePace, paced, setPace } from "../../host/pace.ts";
 import { Agent } from "../../runners/agent/agent.ts";
-import { deadlineSignal } from "../../runners/qemu/deadline.ts";
+import { deadlineSignal } from "../../runners/host/deadline.ts";
+import { runTool } from "../../runners/host/tool.ts";
 import { QmpClient } from "../../runners/qemu/qmp.ts";
-import { runTool } from "../../runners/qemu/tool.ts";
 import { connectUnix } from "../../runners/qemu/unix-socket.ts";
 
 afterEach(() => setPace(1));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { jailArgv } from "../../runners/qemu/jail.ts";
+import { jailArgv } from "../../runners/host/jail.ts";
 import { machineLimits } from "../../runners/qemu/limits.ts";
 
 const options = {

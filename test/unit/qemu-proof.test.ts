@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { recall, remember } from "../../runners/qemu/host-json.ts";
-import { Proof, retryMs } from "../../runners/qemu/proof.ts";
+import { recall, remember } from "../../runners/host/host-json.ts";
+import { Proof, retryMs } from "../../runners/host/proof.ts";
 import { RunnerError } from "../../runners/runner.ts";
 
 const homes: string[] = [];

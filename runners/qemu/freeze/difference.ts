@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { KEEPER_SOCKET, workDir } from "../../host/machine-dir.ts";
 import { type Difference, type DifferenceOptions, RunnerError } from "../../runner.ts";
 import type { Context } from "../context.ts";
 import { readDeviceState, withConfiguration } from "../device-state.ts";
@@ -12,7 +13,6 @@ import { readChain } from "../disk/chain.ts";
 import { Cut } from "../disk/cut.ts";
 import { linkLayers } from "../disk/layers.ts";
 import type { LiveSource } from "../machine.ts";
-import { KEEPER_SOCKET, workDir } from "../machine-dir.ts";
 import { buildOf } from "../running-build.ts";
 import { fromSystemError } from "../system-error.ts";
 import { startPagesHelper } from "./pages-helper.ts";

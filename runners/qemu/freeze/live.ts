@@ -7,6 +7,7 @@
 import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { paced } from "../../../host/pace.ts";
+import { runTool } from "../../host/tool.ts";
 import { type LiveFreeze, type LiveFreezeSpec, RunnerError } from "../../runner.ts";
 import { INHERITED_FD } from "../argv.ts";
 import type { Context } from "../context.ts";
@@ -17,7 +18,6 @@ import type { LiveSource } from "../machine.ts";
 import { makeMemoryFile } from "../machine-files.ts";
 import { whyNoDifference } from "../running-build.ts";
 import { fromSystemError } from "../system-error.ts";
-import { runTool } from "../tool.ts";
 import { takeDifference } from "./difference.ts";
 import { capabilities, migrate, waitMigration } from "./migrate.ts";
 import { offeredSocket, offerSocket, type Receiver, startReceiver } from "./receiver.ts";

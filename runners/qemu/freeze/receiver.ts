@@ -1,12 +1,12 @@
 /** The second process of a live freeze. It never runs; its memory is the new snapshot's file. */
 import { chmod, type FileHandle, link, lstat, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { deadlineSignal } from "../../host/deadline.ts";
+import { hostDir, hostDirInside, workDir } from "../../host/machine-dir.ts";
 import { type LiveFreezeSpec, type MachineRecord, RunnerError } from "../../runner.ts";
 import { receiveArgv } from "../argv.ts";
 import { type Context, confine, runtimeDirOf } from "../context.ts";
-import { deadlineSignal } from "../deadline.ts";
 import { type Launched, launch } from "../launch.ts";
-import { hostDir, hostDirInside, workDir } from "../machine-dir.ts";
 import { makeWritable } from "../machine-files.ts";
 import { capabilities } from "./migrate.ts";
 

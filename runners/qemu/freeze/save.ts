@@ -2,11 +2,11 @@
 import { chmod, type FileHandle, open, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import type { Keeper } from "../../host/keeper.ts";
+import { hostDir } from "../../host/machine-dir.ts";
+import { runTool } from "../../host/tool.ts";
 import { RunnerError } from "../../runner.ts";
-import type { Keeper } from "../keeper.ts";
-import { hostDir } from "../machine-dir.ts";
 import type { QmpClient } from "../qmp.ts";
-import { runTool } from "../tool.ts";
 import { capabilities, waitMigration } from "./migrate.ts";
 
 const MIGRATE_SOCKET = "state.sock";

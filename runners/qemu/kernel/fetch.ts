@@ -1,8 +1,8 @@
 /** Fetches a kernel's package from Debian's archive and keeps the parts that machines boot from. */
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { runTool } from "../../host/tool.ts";
 import { type KernelSource, RunnerError } from "../../runner.ts";
-import { runTool } from "../tool.ts";
 import { keepParts } from "./parts.ts";
 
 const META_PACKAGE = "linux-image-cloud-amd64";

@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { runTool } from "../../host/tool.ts";
 import { RunnerError } from "../../runner.ts";
-import { runTool } from "../tool.ts";
 import { type KernelModule, moduleLibrary } from "./library.ts";
 import {
   BOOT_MODULES,

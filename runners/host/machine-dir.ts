@@ -26,7 +26,7 @@ export function hostDir({ runtimeDir }: Place): string {
   return join(runtimeDir, HOST_DIR);
 }
 
-/** The host's folder as QEMU sees it. @param workDirInside the machine's own, as QEMU sees it */
+/** The host's folder as the machine sees it. @param workDirInside its own folder, as it sees it */
 export function hostDirInside(workDirInside: string): string {
   return workDirInside === JAIL_RUNTIME_DIR ? JAIL_HOST_DIR : join(dirname(workDirInside), HOST_DIR);
 }

@@ -1,5 +1,5 @@
 /**
- * The jail QEMU runs in, as options of the keeper, which sets it up: no network, no host processes, an empty root with `/usr` and the
+ * The jail a machine runs in, as options of the keeper, which sets it up: no network, no host processes, an empty root with `/usr` and the
  * machine's own files, no capabilities, and (when the daemon is root) a uid of its own. Root sets it up with root's rights and without a user
  * namespace, so that files below private folders can be shown.
  */
