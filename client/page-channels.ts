@@ -42,7 +42,10 @@ async function openSocket(url: string, { listener, signal }: SocketRequest): Pro
     webSocket.close(code === closeCode.normal ? code : undefined);
   };
   const socket: ClientSocket = {
-    send: (data) => webSocket.send(data as Uint8Array<ArrayBuffer>),
+    // One that is closing is told of only after what came before it.
+    send: (data) => {
+      if (webSocket.readyState === WebSocket.OPEN) webSocket.send(data as Uint8Array<ArrayBuffer>);
+    },
     close: (code = closeCode.normal) => close(code),
     terminate: () => close(closeCode.normal),
   };

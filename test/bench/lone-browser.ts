@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { chromium, type Page } from "playwright-core";
 import { PROGRAM } from "../helpers/browser.ts";
+import { BarePage } from "./bare-page.ts";
 import { cpuMsOf } from "./process-use.ts";
 
 const LISTENING = /^DevTools listening on (ws:.*)$/;
@@ -77,6 +78,11 @@ export class LoneBrowser implements AsyncDisposable {
       await other.goto(HIDING);
       await other.bringToFront();
     });
+  }
+
+  /** Its page, for what must not be slowed down by whoever looks. */
+  bare(): Promise<BarePage> {
+    return BarePage.open(this.#endpoint, HIDING);
   }
 
   /** Processor time of its tab. */

@@ -11,7 +11,8 @@ const MEGABYTES = 50;
 const TTY = { rows: 40, cols: 140 };
 type Tty = typeof TTY;
 const LINES = "/tmp/lines";
-const TURNS = 3;
+const FLOODS = 3;
+const TURNS = 10;
 const LOOK_MS = 100;
 const GO = "/tmp/go";
 
@@ -95,7 +96,7 @@ export async function measurePageTerminal(world: World): Promise<Row[]> {
         note: "from a pipe; every byte was taken",
       },
       {
-        name: "page: a click while its terminal is flooded → the next frame, worst",
+        name: `page: a click while ${FLOODS} of its terminals are flooded → the next frame, worst of ${TURNS}`,
         ours: figure("ms", [Math.max(...reactions)]),
         target: { of: "ours", bound: "at most", value: 200 },
       },
@@ -190,34 +191,45 @@ async function readByPage(
 /** @returns milliseconds from each of several clicks to the frame that shows what it did */
 async function measureReactions(bench: Bench): Promise<number[]> {
   const { browser, sandbox, base } = bench;
-  await startWriter(bench, undefined, "while :");
-  return browser.drive(async (page) => {
+  for (let flood = 0; flood < FLOODS; flood += 1) await startWriter(bench, undefined, "while :");
+  const box = await browser.drive(async (page) => {
     await openTerminal(page, new URL(`/sandboxes/${sandbox}?tab=terminal`, base));
+    for (let flood = 1; flood < FLOODS; flood += 1) await showTerminal(page, flood);
     await page.evaluate(CLICKS);
-    await go(bench);
-    const bytes = (): Promise<number> =>
-      page.evaluate("Math.max(...Object.values(outputs).map(({ bytes }) => bytes))");
-    const box = await page.getByRole("button", { name: "Search", exact: true }).boundingBox();
-    if (box === null) throw new Error("there is no button");
-    let reactions: number[] = [];
-    for (let turn = 1; turn <= TURNS; turn += 1) {
-      const before = await bytes();
-      // Nothing but a flood brings so much.
-      while ((await bytes()) < before + 2_000_000)
-        await elapse(LOOK_MS, undefined, { signal: bench.world.signal });
-      // Not the button's own click, which waits for frames that stand still.
-      await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
-      while (reactions.length < turn) reactions = await page.evaluate<number[]>("reactions");
-      await page.keyboard.press("Escape");
-    }
-    return reactions;
+    return page.getByRole("button", { name: "Search", exact: true }).boundingBox();
   });
+  if (box === null) throw new Error("there is no button");
+  // All of them wait for the one.
+  await go(bench);
+  await using page = await browser.bare();
+  const wait = (): Promise<void> => elapse(LOOK_MS, undefined, { signal: bench.world.signal });
+  const bytes = (): Promise<number> =>
+    page.evaluate("Object.values(outputs).reduce((sum, { bytes }) => sum + bytes, 0)");
+  let reactions: number[] = [];
+  for (let turn = 1; turn <= TURNS; turn += 1) {
+    const before = await bytes();
+    // Nothing but a flood brings so much.
+    while ((await bytes()) < before + 2_000_000) await wait();
+    await page.click(box.x + box.width / 2, box.y + box.height / 2);
+    while (reactions.length < turn) {
+      await wait();
+      reactions = await page.evaluate<number[]>("reactions");
+    }
+  }
+  return reactions;
 }
 
-/** Opens the terminal of the sandbox's last command that runs. */
+/** Opens the terminal of the first of the sandbox's commands that runs. */
 async function openTerminal(page: Page, address: URL): Promise<void> {
   await page.addInitScript(COUNTER);
   await page.goto(address.href);
-  await page.getByRole("tab", { name: /read -r go/ }).click();
+  await showTerminal(page, 0);
+}
+
+async function showTerminal(page: Page, index: number): Promise<void> {
+  await page
+    .getByRole("tab", { name: /read -r go/ })
+    .nth(index)
+    .click();
   await page.locator(".terminals > :not([hidden])[data-phase=open]").waitFor();
 }

@@ -2,7 +2,7 @@ import xterm from "@xterm/headless";
 import { expect, test } from "vitest";
 import { parseAtOnce } from "../../web/terminal/parse-at-once.ts";
 
-test("a terminal of a hidden tab parses without a timer", () => {
+test("a terminal parses without a timer", () => {
   const terminal = new xterm.Terminal({ allowProposedApi: true });
   const shown = (): string | undefined => terminal.buffer.active.getLine(0)?.translateToString(true);
   let parsed = 0;

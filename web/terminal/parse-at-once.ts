@@ -4,7 +4,7 @@ interface Inner {
 }
 
 /**
- * What is written next is parsed at once if nothing waits, as after a key. Else xterm parses by timers, of which a hidden tab gets one a second,
+ * What is written next is parsed at once, as after a key. Else xterm parses by timers, of which each waits 4 ms. A hidden tab gets one a second,
  * later one a minute: whoever writes in the guest would stand still.
  */
 export function parseAtOnce(terminal: object): void {

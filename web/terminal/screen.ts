@@ -7,9 +7,8 @@ import { coloursOf, watchColours } from "./colours.ts";
 import { linkHandlers } from "./links.ts";
 import { parseAtOnce } from "./parse-at-once.ts";
 import { openStyled } from "./strict-styles.ts";
+import { takeTurns } from "./turn.ts";
 
-/** Bytes that wait to be parsed before the writer has to wait: xterm throws away what passes 50 MB. */
-const WAITING_BYTES = 512 * 1024;
 const SCROLLBACK_LINES = 10_000;
 
 export interface ScreenOptions {
@@ -36,8 +35,6 @@ export class Screen {
   readonly #options: ScreenOptions;
   readonly #encoder = new TextEncoder();
   readonly #end: (() => void)[] = [];
-  #waiting = 0;
-  #room: PromiseWithResolvers<void> | undefined;
   /** Bytes that were parsed. */
   parsed = 0;
 
@@ -73,23 +70,10 @@ export class Screen {
 
   /** Takes a chunk of output. @returns a promise when the writer has to wait for it */
   write(chunk: Uint8Array): void | Promise<void> {
-    this.#waiting += chunk.length;
-    if (document.hidden) parseAtOnce(this.#terminal);
-    this.#terminal.write(chunk, () => {
-      this.#waiting -= chunk.length;
-      this.parsed += chunk.length;
-      if (!this.#hasRoom) return;
-      this.#room?.resolve();
-      this.#room = undefined;
-    });
-    if (this.#hasRoom) return;
-    this.#room ??= Promise.withResolvers<void>();
-    return this.#room.promise;
-  }
-
-  /** In a hidden tab nothing may be left to a timer. */
-  get #hasRoom(): boolean {
-    return this.#waiting < (document.hidden ? 1 : WAITING_BYTES);
+    parseAtOnce(this.#terminal);
+    this.#terminal.write(chunk);
+    this.parsed += chunk.length;
+    return takeTurns();
   }
 
   /** Makes it as large as its element. */
@@ -136,7 +120,6 @@ export class Screen {
   dispose(): void {
     for (const end of this.#end) end();
     this.#terminal.dispose();
-    this.#room?.resolve();
   }
 
   #listen(): void {
