@@ -45,7 +45,7 @@ export interface Capabilities {
 
 /** How a tree of files becomes the disk that machines boot from, where that is not an ext4 file system in a qcow2 file. */
 export interface RootDisk {
-  /** What the disk depends on beside the tree: another value stands for another disk. */
+  /** What the disk depends on beside the tree: another value stands for another disk. Rejects with why no machine can be made here. */
   key(): Promise<string>;
   /** Makes the file `image`. It runs with the rights of the tree's owners; nothing that is in the tree may be run or followed. */
   argv(of: { tree: string; image: string }): [string, ...string[]];

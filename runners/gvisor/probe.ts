@@ -40,6 +40,19 @@ async function find(context: Context, proof: Proof<object>): Promise<Omit<Probe,
   return { state: "warning", detail: `${what}: does not work here: ${verdict.reason}` };
 }
 
+/** Throws why this host can't make sandboxes. Nothing is booted: a test that failed is recalled. */
+export async function needHost(context: Context, proof: Proof<object>): Promise<void> {
+  await context.facts();
+  const unable = await whyUnable(context);
+  if (unable !== null) throw new RunnerError("unsupported", unable.detail, { hint: unable.hint });
+  const verdict = await proof.recall();
+  if (verdict.state === "broken") throw doesNotWork(verdict.reason);
+}
+
+export function doesNotWork(reason: string): RunnerError {
+  return new RunnerError("unsupported", `gVisor does not work here: ${reason}`, { hint: "thaw doctor" });
+}
+
 async function whyUnable({ tools }: Context): Promise<{ detail: string; hint: string } | null> {
   if (process.getuid?.() !== 0)
     return { detail: "runner gvisor needs a daemon that is root", hint: "run the daemon as root" };

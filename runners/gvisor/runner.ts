@@ -12,7 +12,7 @@ import { cpuFeatures, PLATFORM, runscFinder } from "./facts.ts";
 import { imageFault, rootDisk } from "./image.ts";
 import { runnerMemory } from "./memory.ts";
 import { removeFiles } from "./place.ts";
-import { probe } from "./probe.ts";
+import { doesNotWork, needHost, probe } from "./probe.ts";
 import { hostProof, proveHost } from "./proof.ts";
 import { start } from "./start.ts";
 
@@ -37,13 +37,21 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     tools: { keeperPath, starter: new KeeperStarter(keeperPath), cgroup, runtimeRoot },
   };
   const proof = hostProof(context);
+  const disk = rootDisk(agentPath);
   const runner: Runner = {
     name: RUNNER_NAME,
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: false },
       ...{ ownDisk: false, caches: false, egress: true, travel: false },
     },
-    rootDisk: rootDisk(agentPath),
+    rootDisk: {
+      ...disk,
+      // No tree is made for a host that can't use it.
+      async key() {
+        await needHost(context, proof);
+        return disk.key();
+      },
+    },
     memory: runnerMemory(context),
     configure(wanted) {
       settings = wanted;
@@ -53,10 +61,7 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     emulation: async () => null,
     async needs(_kernelDir, signal) {
       const verdict = await proveHost(context, proof, signal);
-      if (verdict.state !== "works")
-        throw new RunnerError("unsupported", `gVisor does not work here: ${verdict.reason}`, {
-          hint: "thaw doctor",
-        });
+      if (verdict.state !== "works") throw doesNotWork(verdict.reason);
       return needsOf(context);
     },
     async incompatibilities(snapshot, difference) {

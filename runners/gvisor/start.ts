@@ -108,7 +108,9 @@ async function untilRunning(
     const status = await keeper.status();
     if (status?.end !== null) {
       const said = status?.stderr.trim() || "no message";
-      throw new RunnerError("start-failed", `gVisor did not start machine ${record.id}: ${said}`);
+      throw new RunnerError("start-failed", `gVisor did not start machine ${record.id}: ${said}`, {
+        hint: "gVisor needs ptrace(2) and user namespaces, which a container's seccomp profile or a sysctl may forbid",
+      });
     }
     if (performance.now() > deadline)
       throw new RunnerError("timeout", `gVisor did not start machine ${record.id} in time`);

@@ -71,7 +71,7 @@ const GROUPS: Record<string, Measure | readonly Measure[]> = {
   rerun: measureRerun,
   adopt: measureAdoption,
   network: measureNetwork,
-  npm: measureNpm,
+  npm: (world) => measureNpm(world),
   // Last: what they move leaves a daemon with a larger heap.
   output: measureOutput,
   workspace: measureWorkspace,

@@ -24,6 +24,18 @@ test("a release of runsc is read as Debian and Google print it; an old one and a
   expect(() => parseRelease("/r", "runc version 1.1.5\n")).toThrow(/not gVisor's runsc/);
 });
 
+test("no tree is made for a host whose runsc can't be used", async () => {
+  writeFileSync(join(dir, "runsc"), "#!/bin/sh\necho runsc version 0.0~20221219.0\n", { mode: 0o755 });
+  const at = { home: dir, agentPath: "/agent", keeperPath: "/keeper", runtimeRoot: dir };
+  const { PATH } = process.env;
+  process.env.PATH = dir;
+  try {
+    await expect(createGvisorRunner(at).rootDisk?.key()).rejects.toThrow(/20221219.0, which is too old/);
+  } finally {
+    process.env.PATH = PATH;
+  }
+});
+
 test("a machine is shown nothing of its host, and is told how many CPUs it has", () => {
   const root = { image: "/i", mountPoint: "/m" };
   const config = JSON.parse(JSON.stringify(ociConfig({ root, cpus: 2 })));
