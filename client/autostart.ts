@@ -13,8 +13,11 @@ const START_DEADLINE_MS = 15_000;
 const SHOWN_LOG_LINES = 12;
 /** How often a daemon that is killed before it answers is started again. */
 const MAX_KILLED = 3;
-/** MiB of each half of the heap's new space: buffers that pass through are let go early, which keeps the daemon a third smaller. */
-const SMALL_NEW_SPACE = "--max-semi-space-size=2";
+/**
+ * MiB of each half of the heap's new space. A small one lets buffers that pass through go early, which keeps the daemon a third smaller; one that
+ * has to grow first is collected often while the daemon starts.
+ */
+const NEW_SPACE = ["--min-semi-space-size=4", "--max-semi-space-size=4"];
 
 function readLogSince(path: string, offset: number): string[] {
   try {
@@ -72,7 +75,7 @@ async function startOnce(
 ): Promise<{ error: ThawError; killed: boolean } | null> {
   const { fd, log } = openLog(paths);
   const before = fstatSync(fd).size;
-  const args = [SMALL_NEW_SPACE, installed.script, "--home", paths.home, "--socket", paths.socket];
+  const args = [...NEW_SPACE, installed.script, "--home", paths.home, "--socket", paths.socket];
   const child = spawn(installed.node, args, {
     cwd: "/",
     detached: true,
