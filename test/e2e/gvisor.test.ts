@@ -5,10 +5,12 @@ import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createGvisorRunner } from "../../runners/gvisor/runner.ts";
+import { Job } from "../action-runner/job.ts";
+import { makeReleaseFolder } from "../action-runner/release-folder.ts";
 import { file, folder, layer, link, pushImage } from "../helpers/image.ts";
 import { type Registry, startRegistry } from "../helpers/registry.ts";
 import { testHome } from "../helpers/test-home.ts";
-import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
+import { killDaemon, type SandboxRow, thaw, thawEnv, thawJson, until } from "../helpers/thaw.ts";
 
 const dir = mkdtempSync("/tmp/thaw-gvisor-");
 const COMMANDS = [
@@ -166,6 +168,25 @@ describe.skipIf(!can)(`thaw with the runner gvisor${can ? "" : ` (${probe?.detai
     const check = await out("capture", "check", id);
     expect(check).toMatch(/^memory +yes/m);
     expect(check).toMatch(/^disk +no .*runner gvisor/m);
+  });
+
+  test("a step of the Action names it: its machine is gVisor's, what is not supported fails the step before one is made", async () => {
+    using release = makeReleaseFolder();
+    await using job = new Job({ action: release.path, env: thawEnv() });
+    const step = (more: Record<string, string>) =>
+      job.step({ with: { template: recipe, runner: "gvisor", run: "cat /root/step; exit 3", ...more } });
+    const failed = await step({ capture: "on-failure" });
+    expect(failed).toMatchObject({ conclusion: "failure", exitCode: 3 });
+    expect(failed.log).toContain("step");
+    expect(failed.summary).toMatch(/isolated by gvisor/);
+    const { capture = "" } = failed.outputs;
+    expect(await out("replay", capture, "--", "cat", "/workspace/hello.sh")).toContain("hello from");
+    const refused = await step({ memory: "256M" });
+    expect(refused.conclusion).toBe("failure");
+    expect([...refused.log, ...refused.honoured.map(({ data }) => data)].join("\n")).toContain(
+      "can't be booted with other resources",
+    );
+    expect(await rows()).toEqual([]);
   });
 
   test("what it can't do is refused before anything is made, with the runner that can", async () => {
