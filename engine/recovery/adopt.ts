@@ -69,13 +69,18 @@ export async function readSandbox(parts: Parts, id: string, clientsGone: boolean
   });
   for (const suspect of sandbox.unreadableExecs) quarantine.mark(suspect);
   if (awaited) leases.awaitReturn(id);
+  // Its command may have ended, which a full disk or a kill kept the daemon before from noting, or ends before its client is back.
+  const keepOnceEnded = (): void => {
+    const execs = [...sandbox.execs.values()];
+    if (!record.leased || !record.keep || execs.length === 0 || !execs.every(({ isOver }) => isOver)) return;
+    record.leased = false;
+    leases.forget(id);
+    void sandbox.persistSoon().catch(() => {});
+  };
+  sandbox.on("execEnded", keepOnceEnded);
   return async () => {
     await sandbox.adopt();
-    // Kept once its command had ended, which a full disk or a kill kept the daemon before from noting.
-    if (record.keep && sandbox.execs.size > 0 && [...sandbox.execs.values()].every(({ isOver }) => isOver)) {
-      record.leased = false;
-      leases.forget(id);
-    }
+    keepOnceEnded();
     await sandbox.persistSoon();
   };
 }

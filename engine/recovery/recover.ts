@@ -84,17 +84,26 @@ export async function recover(parts: Parts): Promise<{ problems: Problem[]; rest
   return { problems, rest };
 }
 
-/** Small files that were being written when the daemon was killed, wherever such files are. */
+/** Small files that were being written when the daemon was killed, wherever `writeWhole` puts them. */
 async function clearTornWrites(
   { home }: Parts,
   sandboxes: readonly string[],
   attempt: (what: string, work: () => Promise<void>) => Promise<unknown>,
 ): Promise<void> {
-  const captures = await completeEntries(home.captures).catch(() => []);
   const own = sandboxes.map((id) => join(home.sandboxes, id));
-  const folders = [home.root, ...own, ...own.map(execsDir), ...captures.map((id) => join(home.captures, id))];
+  const published = [home.captures, home.wire, home.rootfs, home.kernels].map(foldersIn);
+  const folders = [
+    ...[home.root, home.reruns, home.packages],
+    ...[...own, ...own.map(execsDir)],
+    ...(await Promise.all(published)).flat(),
+  ];
   const gate = new Gate(READS_AT_ONCE);
   await Promise.all(folders.map((dir) => gate.run(() => attempt(dir, () => clearTorn(dir)))));
+}
+
+async function foldersIn(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(dir, name));
 }
 
 /** What is half made or half removed now; what is made later is not. */

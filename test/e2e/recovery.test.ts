@@ -1,7 +1,7 @@
 /** A daemon comes back to whatever machines there are: it answers at once, and one that does not answer harms nobody else. */
 import { once } from "node:events";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { testHome } from "../helpers/test-home.ts";
 import {
@@ -166,6 +166,20 @@ describe("what ends with its client", () => {
       "it to be kept",
     );
   });
+});
+
+test("what a killed daemon was writing is cleared, wherever it was", async () => {
+  await thaw(["ls"]);
+  await killDaemon();
+  const inside = (folder: string) => readdirSync(join(testHome(), folder)).map((name) => join(folder, name));
+  const folders = [".", "reruns", "packages", "wire/some", ...inside("kernels"), ...inside("rootfs")];
+  const torn = folders.map((folder) => join(testHome(), folder, ".0123456789ab0123456789ab.tmp"));
+  for (const path of torn) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, "{");
+  }
+  await thaw(["ls"]);
+  await until(() => !torn.some((path) => existsSync(path)), "all of it to be gone");
 });
 
 describe("the guest's clock", () => {
