@@ -25,12 +25,18 @@ const machines = {
 /** They judge how long the daemon and a neighbour take while a guest attacks: nothing else runs beside them. */
 const JUDGED = ["test/e2e/hostile.test.ts", "test/e2e/hostile-agent.test.ts"];
 
+/** What every runner owes, and what only that of this run has. */
+const CONFORMANCE = [
+  "test/conformance/*.test.ts",
+  `test/conformance/${process.env.THAW_RUNNER || "qemu"}/*.test.ts`,
+];
+
 export default defineConfig({
   test: {
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], ...patient } },
       { test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"], ...patient } },
-      { test: { name: "conformance", include: ["test/conformance/**/*.test.ts"], ...machines } },
+      { test: { name: "conformance", include: CONFORMANCE, ...machines } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], exclude: JUDGED, ...machines } },
       { test: { name: "alone", include: JUDGED, ...machines, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],

@@ -13,6 +13,8 @@ const NAMES: Record<keyof Capabilities, string> = {
   caches: "cached folders",
   egress: "connections out of a sandbox",
   travel: "machines that another host has frozen",
+  ownKernel: "a kernel of the machine's own",
+  ownUser: "a user of the host for each machine",
 };
 
 type Needed = Partial<Record<keyof Capabilities, boolean>>;

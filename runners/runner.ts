@@ -41,6 +41,10 @@ export interface Capabilities {
   egress: boolean;
   /** What another host has frozen is thawed here. */
   travel: boolean;
+  /** A machine's kernel is its own: it panics, loads modules, is powered off by a program, and holds a crashed process. */
+  ownKernel: boolean;
+  /** Where the daemon is root, each machine's processes have a user of their own. */
+  ownUser: boolean;
 }
 
 /** How a tree of files becomes the disk that machines boot from, where that is not an ext4 file system in a qcow2 file. */
@@ -216,7 +220,7 @@ export interface MachineRecord {
   runtimeDir: string;
   stateDir: string;
   isolation: Isolation;
-  /** uid of the machine as seen from the host; no other machine that lives has it when the daemon is root. */
+  /** uid of the machine as seen from the host; where the daemon is root and `ownUser`, no other machine that lives has it. */
   uid: number;
   resources: Resources;
   needs: MachineNeeds;

@@ -65,7 +65,7 @@ suites() {
   # Left out of conformance: what copies gigabytes, and the power loss, which tests this host's file system.
   inside env REQUIRE_QEMU=1 REQUIRE_JAIL=1 THAW_KEEP_HOME=1 THAW_TEST_HOME=/root/.local/state/thaw \
     vitest run --reporter=default --reporter=json --outputFile.json=/thaw/report.json \
-    test/conformance/{runner,live,cut,keeper,crash}.test.ts test/e2e/{run,fork,frozen}.test.ts
+    test/conformance/{runner,agent,live,keeper,crash}.test.ts test/conformance/qemu/{jail,live,cut}.test.ts test/e2e/{run,fork,frozen}.test.ts
   local vitest_exit=$?
   cp "$root/thaw/report.json" "$reports/debian13.json" || return
   THAW_HOSTS_ROOT=$root both_hosts "$@" && [ "$vitest_exit" -eq 0 ]

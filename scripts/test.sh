@@ -14,6 +14,17 @@ for crate in guest runners/native; do
 done
 vitest run --reporter=default --reporter=json --outputFile.json="$reports/vitest.json" "$@"
 vitest_exit=$?
+
+# Of all tests the conformance suite by gVisor, too.
+if [ $# -gt 0 ]; then
+  :
+elif [ "${REQUIRE_GVISOR:-}" = 1 ] || { [ "$(id -u)" -eq 0 ] && command -v runsc && command -v mkfs.erofs; } >/dev/null; then
+  : >"$reports/gvisor.json"
+  THAW_RUNNER=gvisor vitest run --reporter=default --reporter=json --outputFile.json="$reports/gvisor.json" \
+    --project conformance || vitest_exit=1
+else
+  echo "no tests of runner gvisor: they need root, runsc and mkfs.erofs" >&2
+fi
 count_tests
 count_exit=$?
 [ "$cargo_exit" -eq 0 ] && [ "$vitest_exit" -eq 0 ] && [ "$count_exit" -eq 0 ]

@@ -3,9 +3,10 @@
  * gone when the run is over.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { runnerConfig } from "./helpers/runner.ts";
 import "./helpers/test-home.ts";
 
 /** Of a state folder, what a template's build needs not make again. */
@@ -25,6 +26,10 @@ export default function setup(project: TestProject): () => void {
       env: { ...process.env, THAW_HOME: home },
       stdio: ["ignore", "ignore", "inherit"],
     });
+  for (const home of runnerConfig === "" ? [] : homes) {
+    mkdirSync(home, { recursive: true });
+    writeFileSync(join(home, "config.yaml"), runnerConfig);
+  }
   if (users === 0 && homes.length > 1) {
     thaw(first, "template", "build", "base");
     for (const home of homes.slice(1)) {

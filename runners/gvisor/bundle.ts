@@ -2,6 +2,9 @@
 import { createHash } from "node:crypto";
 import { PLATFORM } from "./facts.ts";
 
+/** Another number stands for another form of a checkpoint's files. */
+const STATE_FORM = 2;
+
 /** The agent in a root image. */
 export const AGENT_IN_IMAGE = "/.thaw-agent";
 
@@ -75,6 +78,7 @@ export function runscOptions(stateRoot: string): string[] {
 
 /** Digest of all that a checkpoint is bound to beside the version of runsc. */
 export function bundleDigest(): string {
-  const shape = [ociConfig({ root: { image: "image", mountPoint: "root" }, cpus: 1 }), runscOptions("state")];
+  const config = ociConfig({ root: { image: "image", mountPoint: "root" }, cpus: 1 });
+  const shape = [config, runscOptions("state"), STATE_FORM];
   return createHash("sha256").update(JSON.stringify(shape)).digest("hex");
 }

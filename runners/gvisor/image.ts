@@ -1,9 +1,10 @@
 /** Root images: EROFS file systems that a sandbox reads by itself, with the agent inside. */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RootDisk } from "../runner.ts";
 import { AGENT_IN_IMAGE } from "./bundle.ts";
+import { corrupt } from "./checkpoint.ts";
 
 /** EROFS_SUPER_OFFSET and EROFS_SUPER_MAGIC_V1 of Linux's fs/erofs/erofs_fs.h. */
 const SUPERBLOCK_AT = 1024;
@@ -13,6 +14,20 @@ const MAGIC = 0xe0f5e1e2;
 export function imageFault(start: Buffer): string | null {
   const isImage = start.length >= SUPERBLOCK_AT + 4 && start.readUInt32LE(SUPERBLOCK_AT) === MAGIC;
   return isImage ? null : "is not an EROFS image";
+}
+
+/** Throws `corrupt-snapshot`. */
+export async function checkImage(path: string): Promise<void> {
+  const file = await open(path, "r").catch(() => {
+    throw corrupt(path, "is missing");
+  });
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4096), 0, 4096, 0);
+    const fault = imageFault(buffer.subarray(0, bytesRead));
+    if (fault !== null) throw corrupt(path, fault);
+  } finally {
+    await file.close();
+  }
 }
 
 /** mkfs.erofs's arguments. gVisor maps files as they lie in the image, so no data lies beside an inode. */

@@ -166,7 +166,7 @@ export class GvisorMachine implements Machine {
     const wasPaused = (await this.#runsc.status()) === "paused";
     const started = performance.now();
     const image = await this.#checkpoint({ goesOn: true, signal });
-    const pauseMs = performance.now() - started;
+    const pauseMs = wasPaused ? 0 : performance.now() - started;
     if (wasPaused && (await this.#runsc.status()) !== "paused") await this.#runsc.pause();
     return { image, pauseMs };
   }

@@ -43,6 +43,7 @@ export function createGvisorRunner(options: GvisorRunnerOptions): Runner {
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: false },
       ...{ ownDisk: false, caches: false, egress: true, travel: false },
+      ...{ ownKernel: false, ownUser: false },
     },
     rootDisk: {
       ...disk,

@@ -8,6 +8,7 @@ import { runscOptions } from "./bundle.ts";
 import type { Context } from "./context.ts";
 
 const COMMAND_TIMEOUT_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 3_000;
 /** Of a gigabyte of memory, on a slow disk. */
 const CHECKPOINT_TIMEOUT_MS = 120_000;
 
@@ -41,6 +42,11 @@ export class Runsc {
   /** `running`, `paused`, `stopped`, or what else runsc calls it; undefined when it knows no such machine. */
   async status(): Promise<string | undefined> {
     return statusIn(await this.#run(["state"]).catch(() => ""));
+  }
+
+  /** Rejects when the sandbox, which is asked for its processes, does not answer within seconds. */
+  async ping(): Promise<void> {
+    await this.#run(["ps"], { timeoutMs: ANSWER_TIMEOUT_MS });
   }
 
   async pause(): Promise<void> {

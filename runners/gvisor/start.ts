@@ -1,9 +1,12 @@
 /** Starts a machine's sandbox beneath a keeper. */
 import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { paced } from "../../host/pace.ts";
 import { hostBoot } from "../host/host-boot.ts";
 import { Keeper, startKeeper } from "../host/keeper.ts";
+import { KEEPER_SOCKET } from "../host/machine-dir.ts";
+import { checkSocketPath } from "../host/socket-path.ts";
 import {
   type MachineNeeds,
   type MachinePlace,
@@ -12,8 +15,9 @@ import {
   RunnerError,
 } from "../runner.ts";
 import { runscOptions } from "./bundle.ts";
-import { unpackCheckpoint } from "./checkpoint.ts";
+import { corrupt, unpackCheckpoint } from "./checkpoint.ts";
 import { type Context, RUNNER_NAME, runtimeDirOf } from "./context.ts";
+import { checkImage } from "./image.ts";
 import { GvisorMachine } from "./machine.ts";
 import { makeFiles, removeFiles } from "./place.ts";
 import { Runsc, stateRoot } from "./runsc.ts";
@@ -46,11 +50,13 @@ export async function start(
 ): Promise<GvisorMachine> {
   const { id, stateDir, resources, needs } = options;
   const runtimeDir = runtimeDirOf(context, options);
+  checkSocketPath(join(runtimeDir, KEEPER_SOCKET));
   const within = signal ?? new AbortController().signal;
   const keeper = new Keeper(context.tools, { id, runtimeDir });
   await keeper.makeWay();
   const { path } = await context.facts();
   try {
+    await checkImage(options.root);
     const files = await makeFiles({ stateDir, cpus: resources.cpus }, options.root);
     const how = ["--bundle", files.bundle];
     if (options.from !== undefined) {
@@ -83,7 +89,7 @@ export async function start(
       ...{ runner: RUNNER_NAME, id, runtimeDir, stateDir, isolation: "gvisor", uid, resources, needs },
       ...{ imported: false, hostBoot: hostBoot() },
     };
-    await untilRunning(context, keeper, record, within);
+    await untilRunning(context, keeper, record, { state: options.from?.state, signal: within });
     await rm(files.image, { recursive: true, force: true });
     return new GvisorMachine(context, record, keeper);
   } catch (error) {
@@ -98,7 +104,7 @@ async function untilRunning(
   context: Context,
   keeper: Keeper,
   record: MachineRecord,
-  signal: AbortSignal,
+  { state, signal }: { state: string | undefined; signal: AbortSignal },
 ): Promise<void> {
   const runsc = new Runsc(context, record);
   const deadline = performance.now() + paced(START_TIMEOUT_MS);
@@ -108,6 +114,9 @@ async function untilRunning(
     const status = await keeper.status();
     if (status?.end !== null) {
       const said = status?.stderr.trim() || "no message";
+      // By itself: it refused what it was given.
+      if (state !== undefined && status?.end.kind === "exit")
+        throw corrupt(state, `can't be restored: ${said.split("\n").slice(-3).join("; ")}`);
       throw new RunnerError("start-failed", `gVisor did not start machine ${record.id}: ${said}`, {
         hint: "gVisor needs ptrace(2) and user namespaces, which a container's seccomp profile or a sysctl may forbid",
       });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { JAIL_FILES_DIR, JAIL_HOST_DIR, JAIL_RUNTIME_DIR, type JailBinding } from "../host/jail.ts";
 import type { KeeperTools } from "../host/keeper.ts";
 import { hostDir, LONGEST_SOCKET, workDir } from "../host/machine-dir.ts";
+import { checkSocketPath } from "../host/socket-path.ts";
 import {
   type DifferenceVerdict,
   type Isolation,
@@ -15,7 +16,6 @@ import type { QemuFacts } from "./host-facts.ts";
 import type { HotMemory } from "./hot-memory.ts";
 import type { JailSupport } from "./jail-support.ts";
 import type { KvmVerdict } from "./kvm-proof.ts";
-import { checkSocketPath } from "./unix-socket.ts";
 
 export const RUNNER_NAME = "qemu";
 

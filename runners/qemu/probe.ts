@@ -4,6 +4,7 @@ import { access, statfs } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { defined } from "../../api/defined.ts";
+import { MAX_SOCKET_PATH_BYTES } from "../../api/socket-path.ts";
 import { forbiddenNamespaces, lackingRanges } from "../../host/user-namespaces.ts";
 import { findTool } from "../host/find-tool.ts";
 import { limitsMechanism } from "../host/keeper.ts";
@@ -13,7 +14,6 @@ import { type Probe, RunnerError } from "../runner.ts";
 import type { Context } from "./context.ts";
 import { mapsReadOnly, type QemuFacts } from "./host-facts.ts";
 import type { ThawRecord } from "./thaw-record.ts";
-import { MAX_SOCKET_PATH_BYTES } from "./unix-socket.ts";
 
 const GIB = 1024 ** 3;
 /** Less than this and the first template can't be built. */

@@ -75,6 +75,7 @@ export function createQemuRunner(options: QemuRunnerOptions): Runner {
     capabilities: {
       ...{ memorySnapshots: true, liveFreeze: true, pause: true, pty: true, diskGrowth: true },
       ...{ ownDisk: true, caches: true, egress: true, travel: true },
+      ...{ ownKernel: true, ownUser: true },
     },
     rootDisk: null,
     memory: runnerMemory(context),

@@ -1,29 +1,23 @@
 /** Crashes that are held: the dying process stays, is looked at, survives a fork, gives its core, and ends when let go. On real machines. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { openHome } from "../../engine/home.ts";
-import { SnapshotStore } from "../../engine/snapshots/store.ts";
 import type { Agent } from "../../runners/agent/agent.ts";
 import type { CrashEvent } from "../../runners/agent/messages.ts";
-import { createQemuRunner } from "../../runners/qemu/runner.ts";
 import type { Difference, Machine, SnapshotFiles } from "../../runners/runner.ts";
 import { testHome } from "../helpers/test-home.ts";
-import { thaw, until } from "../helpers/thaw.ts";
+import { until } from "../helpers/thaw.ts";
 import { begin, greet, type Running, sh } from "./guest.ts";
+import { templateFiles } from "./template.ts";
+import { createRunner, whyMissing } from "./under-test.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
-const runner = createQemuRunner({
-  home: testHome(),
-  agentPath: resolve("dist/agent/thaw-agent"),
-  sealPath: resolve("dist/agent/thaw-seal"),
-  runtimeRoot: join(dir, "run"),
-});
-const missing = (await runner.probe()).filter(({ fatal, state }) => fatal && state === "missing");
-const why = missing.map(({ name, detail }) => `${name}: ${detail}`).join("; ");
-const can = missing.length === 0 && runner.capabilities.liveFreeze;
-if (!can && process.env.REQUIRE_QEMU === "1") throw new Error(`qemu can't run here: ${why}`);
+const options = { home: testHome(), runtimeRoot: join(dir, "run") };
+mkdirSync(options.runtimeRoot, { mode: 0o711 });
+const runner = createRunner(options);
+const { ownKernel } = runner.capabilities;
+const why = ownKernel ? await whyMissing(runner) : "a crash is held by the guest's own kernel";
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -50,15 +44,13 @@ function expectCore(core: Buffer): void {
   expect(core.readUInt16LE(16)).toBe(4);
 }
 
-describe.skipIf(!can)(`qemu${why ? ` (${why})` : ""}`, () => {
+describe.skipIf(why !== "")(`${runner.name}${why && ` (${why})`}`, () => {
   let snapshot: SnapshotFiles;
   const machines: Machine[] = [];
   const agents: Agent[] = [];
 
   beforeAll(async () => {
-    expect((await thaw(["template", "build", "base"])).exitCode).toBe(0);
-    const store = new SnapshotStore(openHome(testHome()));
-    snapshot = await store.checkForThaw(await store.get("base"));
+    snapshot = await templateFiles();
     const where = place();
     await runner.difference({ snapshot, place: { ...where, stateDir: join(where.stateDir, "proof") } });
   });

@@ -6,7 +6,7 @@ export default defineConfig({
   root: join(import.meta.dirname, "../.."),
   test: {
     name: "conformance under KVM",
-    include: ["test/conformance/runner.test.ts"],
+    include: ["test/conformance/runner.test.ts", "test/conformance/qemu/jail.test.ts"],
     globalSetup: ["test/machines.ts"],
     maxWorkers: 1,
     testTimeout: 1_800_000,

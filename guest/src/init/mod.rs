@@ -15,6 +15,7 @@ use crate::{log, machine, sys};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::symlink;
 use std::process::ExitCode;
 
 /// Open files for the agent and what it starts. No process may have more than the kernel's `fs.nr_open`, which is 1,048,576.
@@ -78,6 +79,8 @@ fn serve_stdio() -> io::Result<()> {
         unsafe { libc::dup2(null.as_raw_fd(), number) };
     }
     room::furnish_root();
+    // Standard error, as long as this process lives.
+    let _ = symlink("/proc/1/fd/2", "/dev/console");
     set_hostname();
     limit_open_files();
     let mut agent = Agent::new(Config { is_init: true, apply_identity: true, host_clock: true })?;

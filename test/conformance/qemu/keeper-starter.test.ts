@@ -2,9 +2,9 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { Keeper, startKeeper } from "../../runners/host/keeper.ts";
-import { KeeperStarter } from "../../runners/host/starter.ts";
-import { isAlive, until } from "../helpers/processes.ts";
+import { Keeper, startKeeper } from "../../../runners/host/keeper.ts";
+import { KeeperStarter } from "../../../runners/host/starter.ts";
+import { isAlive, until } from "../../helpers/processes.ts";
 
 const runtimeRoot = mkdtempSync("/tmp/tks-");
 const keeperPath = resolve("dist/agent/thaw-keeper");

@@ -1,5 +1,5 @@
 /** A process of its own that takes up a machine and freezes it, in one of the two ways, to be killed while it does. */
-import { createQemuRunner } from "../../runners/qemu/runner.ts";
+import { createQemuRunner } from "../../../runners/qemu/runner.ts";
 
 const { options, record, freeze, dir } = JSON.parse(process.argv[2] ?? "{}");
 const machine = await createQemuRunner(options).adopt(record);

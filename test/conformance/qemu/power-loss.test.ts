@@ -10,16 +10,16 @@ import { pipeline } from "node:stream/promises";
 import { build } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { openHome } from "../../engine/home.ts";
-import { SnapshotStore } from "../../engine/snapshots/store.ts";
-import { Quarantine } from "../../engine/state/quarantine.ts";
-import { readRecord, recordKind } from "../../engine/state/record.ts";
-import { DISK_DIR, overlayName } from "../../runners/qemu/disk/chain.ts";
-import { createQemuRunner } from "../../runners/qemu/runner.ts";
-import type { DiskEntry, DiskFiles, SnapshotFiles } from "../../runners/runner.ts";
-import { testHome } from "../helpers/test-home.ts";
-import { thaw, until } from "../helpers/thaw.ts";
-import { begin, greet } from "./guest.ts";
+import { openHome } from "../../../engine/home.ts";
+import { SnapshotStore } from "../../../engine/snapshots/store.ts";
+import { Quarantine } from "../../../engine/state/quarantine.ts";
+import { readRecord, recordKind } from "../../../engine/state/record.ts";
+import { DISK_DIR, overlayName } from "../../../runners/qemu/disk/chain.ts";
+import { createQemuRunner } from "../../../runners/qemu/runner.ts";
+import type { DiskEntry, DiskFiles, SnapshotFiles } from "../../../runners/runner.ts";
+import { testHome } from "../../helpers/test-home.ts";
+import { thaw, until } from "../../helpers/thaw.ts";
+import { begin, greet } from "../guest.ts";
 
 const dir = mkdtempSync("/tmp/tp-");
 const runner = createQemuRunner({

@@ -6,15 +6,15 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openHome } from "../../engine/home.ts";
-import { SnapshotStore } from "../../engine/snapshots/store.ts";
-import type { Agent } from "../../runners/agent/agent.ts";
-import { createQemuRunner } from "../../runners/qemu/runner.ts";
-import type { Difference, Machine, Runner, SnapshotFiles } from "../../runners/runner.ts";
-import { type Fault, QmpRelay } from "../helpers/qmp-relay.ts";
-import { testHome } from "../helpers/test-home.ts";
-import { thaw, until } from "../helpers/thaw.ts";
-import { greet, sh } from "./guest.ts";
+import { openHome } from "../../../engine/home.ts";
+import { SnapshotStore } from "../../../engine/snapshots/store.ts";
+import type { Agent } from "../../../runners/agent/agent.ts";
+import { createQemuRunner } from "../../../runners/qemu/runner.ts";
+import type { Difference, Machine, Runner, SnapshotFiles } from "../../../runners/runner.ts";
+import { type Fault, QmpRelay } from "../../helpers/qmp-relay.ts";
+import { testHome } from "../../helpers/test-home.ts";
+import { thaw, until } from "../../helpers/thaw.ts";
+import { greet, sh } from "../guest.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const options = {
@@ -216,7 +216,7 @@ describe.skipIf(missing.length > 0)(`a cut that fails${why ? ` (${why})` : ""}`,
     agent.close();
     await machine.detach();
     const argument = JSON.stringify({ record: machine.record, ...spec });
-    const child: ChildProcess = spawn(process.execPath, ["test/conformance/cut-and-wait.ts", argument], {
+    const child: ChildProcess = spawn(process.execPath, ["test/conformance/qemu/cut-and-wait.ts", argument], {
       stdio: "ignore",
     });
     const gone = new Promise((done) => child.once("exit", done));
