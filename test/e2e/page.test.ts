@@ -1,10 +1,13 @@
 /** The web page as a person uses it: Chromium, the daemon's own listener, and machines. */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Browser } from "../helpers/browser.ts";
+import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, thaw, thawJson } from "../helpers/thaw.ts";
 
 const HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202Etxt.\u2066";
@@ -216,6 +219,23 @@ describe("the page of a host", () => {
     await page.getByRole("cell", { name: "memory: resume the machine as it was" }).waitFor();
     expect(new URL(page.url()).searchParams.get("tab")).toBe("elsewhere");
     await other.context().close();
+  });
+
+  test("it is pushed to a store of the host, which says where it is", async () => {
+    const config = join(testHome(), "config.yaml");
+    const folder = mkdtempSync(join(tmpdir(), "thaw-page-failures-"));
+    writeFileSync(config, `stores: ["dir:${folder}"]\n`);
+    try {
+      await page.getByRole("tab", { name: "Case" }).click();
+      await page.getByRole("tab", { name: "Elsewhere" }).click();
+      await page.getByText(`thaw capture push ${newest} dir:${folder}`).waitFor();
+      await page.getByRole("button", { name: "Push", exact: true }).click();
+      await page.getByRole("status").getByText(`dir:${folder}:${newest}`).waitFor();
+      expect(readFileSync(join(folder, "index.json"), "utf8")).toContain(newest);
+    } finally {
+      rmSync(config);
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("a replay opens with a terminal in the failed machine, and the failure leads to it", async () => {

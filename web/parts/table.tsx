@@ -6,6 +6,7 @@ import {
   type MouseEvent,
   memo,
   type ReactNode,
+  useDeferredValue,
   useEffect,
   useLayoutEffect,
   useMemo,
@@ -46,7 +47,9 @@ export interface TableProps<T> {
 
 type Item<T> = { key: string } & ({ row: T; index: number } | { name: string; rows: readonly T[] });
 
-const ROW_PX = 40;
+const ROW_REM = 2.5;
+/** Rows beyond the edges of what is in sight: each is as dear as one in sight. */
+const OVERSCAN = 4;
 const GAP_REM = 1;
 const scrolledTo = new Map<string, number>();
 
@@ -83,14 +86,21 @@ export function groupItems<T>(
 }
 
 export function Table<T>(props: TableProps<T>) {
-  const { label, rows, keyOf, groupOf, heading, empty } = props;
+  const { label, keyOf, groupOf, heading, empty } = props;
+  // Other rows are drawn piece by piece: whoever types or scrolls does not wait for them.
+  const { rows, filter } = useDeferredValue(
+    useMemo(() => ({ rows: props.rows, filter: stringifySearch(props.filter) }), [props.rows, props.filter]),
+  );
   const frame = useRef<HTMLDivElement>(null);
-  const [roomRem, setRoom] = useState(60);
+  const [{ roomRem, rowPx }, setRoom] = useState({ roomRem: 60, rowPx: 16 * ROW_REM });
   useLayoutEffect(() => {
     const element = frame.current;
     if (element === null) return;
-    const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
-    const measure = new ResizeObserver(([entry]) => setRoom((entry?.contentRect.width ?? 0) / rem));
+    const measure = new ResizeObserver(([entry]) => {
+      // a wide window has larger letters
+      const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+      setRoom({ roomRem: (entry?.contentRect.width ?? 0) / rem, rowPx: rem * ROW_REM });
+    });
     measure.observe(element);
     return () => measure.disconnect();
   }, []);
@@ -99,18 +109,19 @@ export function Table<T>(props: TableProps<T>) {
   const virtual = useVirtualizer({
     count: items.length,
     getScrollElement: () => frame.current,
-    estimateSize: () => ROW_PX,
+    estimateSize: () => rowPx,
     getItemKey: (index) => items[index]?.key ?? index,
     initialOffset: scrolledTo.get(label) ?? 0,
-    overscan: 8,
+    overscan: OVERSCAN,
   });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it keeps the heights of before
+  useLayoutEffect(() => virtual.measure(), [rowPx]);
   useEffect(() => {
     const element = frame.current;
     return () => {
       if (element !== null) scrolledTo.set(label, element.scrollTop);
     };
   }, [label]);
-  const filter = stringifySearch(props.filter);
   const shownFilter = useRef(filter);
   useEffect(() => {
     if (shownFilter.current === filter) return;
@@ -130,7 +141,7 @@ export function Table<T>(props: TableProps<T>) {
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = Number((event.target as HTMLElement).dataset.index ?? -1);
-    const page = Math.max(1, Math.floor((frame.current?.clientHeight ?? ROW_PX) / ROW_PX) - 2);
+    const page = Math.max(1, Math.floor((frame.current?.clientHeight ?? rowPx) / rowPx) - 2);
     const moves: Record<string, number> = {
       ArrowDown: at + 1,
       j: at + 1,
@@ -166,7 +177,7 @@ export function Table<T>(props: TableProps<T>) {
           {virtual.getVirtualItems().map(({ index, key, start }) => {
             const item = items[index];
             if (item === undefined) return null;
-            const place = { transform: `translateY(${start}px)`, height: ROW_PX };
+            const place = { transform: `translateY(${start}px)`, height: rowPx };
             return "row" in item ? (
               <div role="row" key={key} aria-rowindex={item.index + 2} className="row" style={place}>
                 <Row row={item.row} index={item.index} columns={columns} tracks={tracks} link={props.link} />

@@ -19,9 +19,9 @@ export function ahead<T>(load: () => Promise<T>): () => Promise<T> {
   return loadOrSay;
 }
 
-/** Loads what is not there yet, one part after the other. */
-export function loadAhead(): void {
+/** Loads what is not there yet, one part after the other. A part may name more while it is loaded. @param inMs 0: somebody waits for one of them */
+export function loadAhead(inMs = AHEAD_MS): void {
   setTimeout(async () => {
     for (const load of loads) await load().catch(() => {});
-  }, AHEAD_MS);
+  }, inMs);
 }

@@ -4,8 +4,10 @@ import { LOGIN_SHELL } from "../../api/own-commands.ts";
 import type { Exec, ExecConnection, StatusMessage, Thaw } from "../../client/browser.ts";
 import { ThawError } from "../../client/errors.ts";
 import { pause } from "../../client/pause.ts";
+import { ahead } from "../state/ahead.ts";
 import type { Screen, ScreenOptions } from "./screen.ts";
 
+const loadScreen = ahead(() => import("./screen.ts"));
 /** Of a command that ran before: what is shown of its output. */
 const SCROLLBACK_BYTES = 1 << 20;
 /** Between attempts to come back to a daemon that is away; doubled each time. */
@@ -110,7 +112,7 @@ export class TerminalSession {
   async #run(): Promise<void> {
     const { signal } = this.#abort;
     const { thaw, sandbox, exec, starts, element, screenReader, onSearch, onLeave } = this.#options;
-    const { Screen } = await import("./screen.ts");
+    const { Screen } = await loadScreen();
     if (signal.aborted) return;
     const screen = new Screen({
       ...{ element, screenReader, convertEol: false, onSearch, onLeave },

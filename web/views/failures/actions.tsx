@@ -5,6 +5,7 @@ import type { Capture } from "../../../api/capture.ts";
 import { formatSize } from "../../../api/size.ts";
 import { thaw } from "../../client.ts";
 import type { Action } from "../../parts/command.tsx";
+import { loadAhead } from "../../state/ahead.ts";
 import { pageHost } from "../../state/page-host.ts";
 import { removed } from "../../state/removed.ts";
 import { rerun } from "./rerun.ts";
@@ -42,6 +43,8 @@ export function useFailureActions(capture: Capture | undefined): readonly Action
         ...{ label: "Replay", shortcut: "return", title: `Replay ${id}`, isPrimary: true, refusal },
         args: ["replay", "--keep", id],
         run: async () => {
+          // the terminal is loaded while the machine thaws
+          loadAhead(0);
           const sandbox = await create();
           void navigate({ to: "/sandboxes/$id", params: { id: sandbox.id }, search: { tab: "terminal" } });
           return `runs as ${sandbox.name}`;
