@@ -54,21 +54,24 @@ interface ShippedTemplate {
   text: string;
 }
 
-async function readShipped(dir: string): Promise<ShippedTemplate[]> {
+/** By folder: what is installed is never changed, and every thaw asks. */
+const read = new Map<string, Promise<ShippedTemplate[]>>();
+
+function readShipped(dir: string): Promise<ShippedTemplate[]> {
+  const known = read.get(dir);
+  if (known !== undefined) return known;
+  const reading = readAll(dir);
+  read.set(dir, reading);
+  reading.catch(() => read.delete(dir));
+  return reading;
+}
+
+async function readAll(dir: string): Promise<ShippedTemplate[]> {
   const names = await shippedNames(dir);
   return Promise.all(
     names.map(async (name) => {
       const text = await readFile(join(dir, name, "template.yaml"), "utf8");
-      return { text, recipe: parsedOnce(text, `${name}/template.yaml`) };
+      return { text, recipe: parseRecipe(text, `${name}/template.yaml`) };
     }),
   );
-}
-
-/** Recipes by their text: parsing costs milliseconds, and every thaw asks. There are as many as templates are shipped. */
-const parsed = new Map<string, Recipe>();
-
-function parsedOnce(text: string, file: string): Recipe {
-  const recipe = parsed.get(text) ?? parseRecipe(text, file);
-  parsed.set(text, recipe);
-  return recipe;
 }

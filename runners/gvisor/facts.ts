@@ -37,7 +37,7 @@ export function parseRelease(path: string, text: string): string {
 export function runscFinder(): () => Promise<RunscFacts> {
   let known: { key: string; facts: Promise<RunscFacts> } | undefined;
   return async () => {
-    const path = await findTool("runsc");
+    const path = findTool("runsc");
     if (path === undefined)
       throw new RunnerError("missing-tool", "runsc is not installed", { hint: INSTALL_HINT });
     const { ino, size, mtimeMs } = await stat(path);

@@ -56,7 +56,7 @@ export function doesNotWork(reason: string): RunnerError {
 async function whyUnable({ tools }: Context): Promise<{ detail: string; hint: string } | null> {
   if (process.getuid?.() !== 0)
     return { detail: "runner gvisor needs a daemon that is root", hint: "run the daemon as root" };
-  if ((await findTool("mkfs.erofs")) === undefined)
+  if (findTool("mkfs.erofs") === undefined)
     return {
       detail: "no mkfs.erofs: root images for gVisor can't be made",
       hint: "apt-get install erofs-utils",

@@ -1,22 +1,22 @@
 /** Looks a command up as a shell would, also where administrators' tools are. */
-import { access, constants } from "node:fs/promises";
+import { accessSync, constants } from "node:fs";
 import { isAbsolute, join } from "node:path";
 
-/** Absolute path of an executable, or undefined. */
-export async function findTool(command: string): Promise<string | undefined> {
-  const dirs = (process.env.PATH ?? "")
+/** Absolute path of an executable, or undefined. Every thaw asks: one after the other on Node's threads, these looks would take milliseconds. */
+export function findTool(command: string): string | undefined {
+  return (process.env.PATH ?? "")
     .split(":")
     .concat("/usr/sbin", "/usr/bin", "/sbin", "/bin")
-    .filter(isAbsolute);
-  for (const dir of dirs) {
-    const path = join(dir, command);
-    if (
-      await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
+    .filter(isAbsolute)
+    .map((dir) => join(dir, command))
+    .find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
-  return undefined;
 }

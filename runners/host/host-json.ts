@@ -1,5 +1,6 @@
 /** `host.json`: what was found out about this host at a cost, with what it was found out for. Losing it costs only time. */
-import { mkdir, readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeWhole } from "../../durable/write.ts";
 
@@ -8,13 +9,13 @@ const FILE = "host.json";
 const writes = new Map<string, Promise<void>>();
 
 /** A remembered section's value, when `key` is the one it was remembered for and `check` accepts it. */
-export async function recall<T>(
+export function recall<T>(
   home: string,
   section: string,
   key: string,
   check: (value: unknown) => T | undefined,
-): Promise<T | undefined> {
-  const entry = (await readAll(home))[section];
+): T | undefined {
+  const entry = readAll(home)[section];
   if (
     typeof entry !== "object" ||
     entry === null ||
@@ -30,7 +31,7 @@ export async function recall<T>(
 export function remember(home: string, section: string, key: string, value: unknown): Promise<void> {
   const write = async (): Promise<void> => {
     await mkdir(home, { recursive: true });
-    const all = { ...(await readAll(home)), [section]: { key, value } };
+    const all = { ...readAll(home), [section]: { key, value } };
     const text = `${JSON.stringify(all, null, 2)}\n`;
     await writeWhole(join(home, FILE), text, { survives: "power-loss" });
   };
@@ -42,9 +43,10 @@ export function remember(home: string, section: string, key: string, value: unkn
   return done;
 }
 
-async function readAll(home: string): Promise<Record<string, unknown>> {
+/** Every thaw asks, several times: a small file is read sooner here than by a thread of Node's. */
+function readAll(home: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(await readFile(join(home, FILE), "utf8"));
+    const value: unknown = JSON.parse(readFileSync(join(home, FILE), "utf8"));
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};

@@ -57,9 +57,9 @@ export class Proof<T extends object> {
     const { untried } = this.#options;
     const key = await this.#options.key();
     if (this.#known?.key === key) return this.#known.verdict;
-    const found = await this.#read(key);
+    const found = this.#read(key);
     if (found?.state === "works") {
-      const value = await this.#value(key);
+      const value = this.#value(key);
       if (value === undefined) return { state: "unproven", reason: untried };
       this.#known = { key, verdict: { ...value, state: "works", at: found.at } };
       return this.#known.verdict;
@@ -111,7 +111,7 @@ export class Proof<T extends object> {
         this.#inconclusive = { reason, until: Date.now() + PAUSE_MS };
         return this.#pausing(this.#inconclusive);
       }
-      const failures = ((await this.#read(key))?.failures ?? 0) + 1;
+      const failures = (this.#read(key)?.failures ?? 0) + 1;
       const retryAt = new Date(Date.now() + retryMs(failures)).toISOString();
       const failed: Entry = { state: "broken", at, reason, failures, retryAt };
       await remember(home, section, key, failed);
@@ -127,12 +127,12 @@ export class Proof<T extends object> {
     };
   }
 
-  #read(key: string): Promise<Entry | undefined> {
+  #read(key: string): Entry | undefined {
     const { home, section } = this.#options;
     return recall(home, section, key, (value) => entry.safeParse(value).data);
   }
 
-  #value(key: string): Promise<T | undefined> {
+  #value(key: string): T | undefined {
     const { home, section, parse } = this.#options;
     return recall(home, section, key, parse);
   }

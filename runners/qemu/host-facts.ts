@@ -1,5 +1,5 @@
 /** Which QEMU this host has and what it offers. */
-import { realpath, stat } from "node:fs/promises";
+import { realpathSync, statSync } from "node:fs";
 import { findTool } from "../host/find-tool.ts";
 import { recall, remember } from "../host/host-json.ts";
 import { runTool } from "../host/tool.ts";
@@ -42,15 +42,15 @@ export interface QemuBinary {
   key: string;
 }
 
-/** Rejects with `missing-tool`. */
-export async function findQemu(): Promise<QemuBinary> {
-  const path = await findTool("qemu-system-x86_64");
+/** Throws `missing-tool`. */
+export function findQemu(): QemuBinary {
+  const path = findTool("qemu-system-x86_64");
   if (path === undefined) {
     throw new RunnerError("missing-tool", "qemu-system-x86_64 is not installed", {
       hint: "apt-get install qemu-system-x86",
     });
   }
-  const real = await realpath(path);
+  const real = realpathSync.native(path);
   if (!real.startsWith("/usr/")) {
     throw new RunnerError(
       "unsupported",
@@ -60,13 +60,13 @@ export async function findQemu(): Promise<QemuBinary> {
       },
     );
   }
-  const { ino, size, mtimeMs } = await stat(path);
+  const { ino, size, mtimeMs } = statSync(path);
   return { path, key: `${path} ${ino} ${size} ${mtimeMs}` };
 }
 
 /** Asks QEMU, or recalls the answers of the same binary. */
 export async function qemuFacts(home: string, { path, key }: QemuBinary): Promise<QemuFacts> {
-  const known = await recall(home, "qemu", key, asFacts);
+  const known = recall(home, "qemu", key, asFacts);
   if (known !== undefined) return known;
   const options = { timeoutMs: 10_000, debianPackage: "qemu-system-x86" };
   const [version, machines] = await Promise.all([

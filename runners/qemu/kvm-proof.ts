@@ -3,7 +3,7 @@
  * a kernel past its first steps.
  */
 import { randomBytes } from "node:crypto";
-import { access, constants, readFile, stat } from "node:fs/promises";
+import { accessSync, constants, readFileSync, type Stats, statSync } from "node:fs";
 import { release, version } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -41,8 +41,7 @@ export function kvmProof({ home, facts, settings }: Context): Proof<KvmFacts> {
 
 /** What is known for this very host, kernel, QEMU and device. No boot. */
 export async function recallKvm(proof: Proof<KvmFacts>): Promise<KvmVerdict> {
-  const device = await stat("/dev/kvm").catch(() => undefined);
-  if (device === undefined) return { state: "absent", reason: "there is no /dev/kvm" };
+  if (kvmDevice() === undefined) return { state: "absent", reason: "there is no /dev/kvm" };
   return proof.recall();
 }
 
@@ -125,21 +124,49 @@ async function timeoutError(keeper: Keeper): Promise<RunnerError> {
     : new RunnerError("start-failed", `/dev/kvm opens but a guest did not start within ${seconds} s`);
 }
 
-async function kvmKey(facts: QemuFacts, settings: RunnerSettings): Promise<string> {
-  const device = await stat("/dev/kvm").catch(() => undefined);
-  const cpu =
-    /^model name\s*:\s*(.*)$/m.exec(await readFile("/proc/cpuinfo", "utf8").catch(() => ""))?.[1] ?? "";
+/** Every thaw asks: one after the other on Node's threads, these looks would take milliseconds. */
+function kvmKey(facts: QemuFacts, settings: RunnerSettings): string {
   return [
     release(),
     version(),
-    cpu,
+    cpuModelName(),
     facts.build,
-    device?.rdev,
+    kvmDevice()?.rdev,
     // Its mode and group are set some time after a boot, and do not concern who may use it anyway.
-    await access("/dev/kvm", constants.R_OK | constants.W_OK).then(
-      () => "usable",
-      () => "forbidden",
-    ),
+    mayUseKvm() ? "usable" : "forbidden",
     ...(Object.keys(settings).length === 0 ? [] : [JSON.stringify(settings)]),
   ].join(" | ");
+}
+
+function kvmDevice(): Stats | undefined {
+  try {
+    return statSync("/dev/kvm", { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+function mayUseKvm(): boolean {
+  try {
+    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The kernel knows it from when it started. */
+let cpuModel: string | undefined;
+
+function cpuModelName(): string {
+  cpuModel ??= readCpuModel();
+  return cpuModel;
+}
+
+function readCpuModel(): string {
+  try {
+    return /^model name\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
+  } catch {
+    return "";
+  }
 }

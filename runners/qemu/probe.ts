@@ -48,8 +48,8 @@ export async function probe(context: Context, thaws: ThawRecord, options: ProbeO
     guarded("thaw", false, () => probeThaw(context, thaws)),
     guarded("memory files", true, () => probeMemoryFiles(context, options.sealPath)),
     guarded("fork", false, () => probeDifference(context)),
-    guarded("tools", false, probeTools),
-    guarded("images", false, probeImages),
+    guarded("tools", false, async () => probeTools()),
+    guarded("images", false, async () => probeImages()),
     ...(process.getuid?.() === 0 ? [] : [guarded("templates", false, probeUnprivilegedRoot)]),
     guarded("state", true, () => probeState(context.home)),
     guarded("sockets", true, async () => probeSockets(context.runtimeRoot)),
@@ -179,10 +179,8 @@ function versionOf({ build }: QemuFacts): string {
   return /version (\S+)/.exec(build)?.[1] ?? build;
 }
 
-async function probeTools(): Promise<Finding> {
-  const found = await Promise.all(
-    TOOLS.map(async ([tool, from]) => ({ tool, from, path: await findTool(tool) })),
-  );
+function probeTools(): Finding {
+  const found = TOOLS.map(([tool, from]) => ({ tool, from, path: findTool(tool) }));
   const missing = found.filter(({ path }) => path === undefined);
   if (missing.length === 0) return { state: "ok", detail: found.map(({ tool }) => tool).join(", ") };
   const packages = [...new Set(missing.map(({ from }) => from))].join(" ");
@@ -191,8 +189,8 @@ async function probeTools(): Promise<Finding> {
 }
 
 /** A warning: only templates that are made of an image need it. */
-async function probeImages(): Promise<Finding> {
-  const path = await findTool("skopeo");
+function probeImages(): Finding {
+  const path = findTool("skopeo");
   if (path !== undefined) return { state: "ok", detail: `${path} fetches images for templates` };
   const detail = "no skopeo: templates can't be made of images (`from: oci:…`)";
   return { state: "warning", detail, hint: "apt-get install skopeo" };

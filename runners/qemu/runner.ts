@@ -189,7 +189,7 @@ function createContext(
         : recallDifference(context, difference),
     hotMemory: new HotMemory({ sealPath, limitBytes: options.hotMemoryLimitBytes ?? HOT_MEMORY_LIMIT_BYTES }),
     async facts() {
-      const binary = await findQemu();
+      const binary = findQemu();
       if (known?.key !== binary.key) {
         const asked = { key: binary.key, facts: qemuFacts(home, binary) };
         known = asked;

@@ -25,7 +25,7 @@ export interface Floor {
 
 /** Copies the snapshot's memory, so that a QEMU that insists on write access has it on a file nobody else maps. */
 export async function prepareFloor({ scratch, home, snapshot }: World): Promise<Floor> {
-  const qemu = await findTool("qemu-system-x86_64");
+  const qemu = findTool("qemu-system-x86_64");
   if (qemu === undefined) throw new Error("no qemu-system-x86_64");
   const files = join(home, "snapshots", snapshot.id);
   const dir = join(scratch, "floor");

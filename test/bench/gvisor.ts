@@ -32,7 +32,7 @@ const SERVING = [
 const RETRY_MS = 5;
 
 export async function measureGvisor(world: World): Promise<Row[]> {
-  const runsc = await findTool("runsc");
+  const runsc = findTool("runsc");
   if (runsc === undefined) return [{ name: NAME, note: "not measured: runsc is not installed" }];
   return [
     ...(await measureWhole(world, runsc)),

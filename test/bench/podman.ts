@@ -26,12 +26,12 @@ interface Store extends AsyncDisposable {
 
 /** An empty store. Rejects with why there is nothing to compare with. */
 export async function openPodman({ scratch, signal }: World): Promise<Store> {
-  const path = await findTool("podman");
+  const path = findTool("podman");
   if (path === undefined) throw new Error("podman is not installed");
   const dir = mkdtempSync(join(scratch, "podman-"));
   const conf = join(dir, "containers.conf");
   writeFileSync(conf, CONTAINERS_CONF);
-  const runtime = (await findTool("runc")) === undefined ? [] : ["--runtime", "runc"];
+  const runtime = findTool("runc") === undefined ? [] : ["--runtime", "runc"];
   const store = ["--root", join(dir, "store"), "--runroot", join(dir, "run")];
   const options = { env: { CONTAINERS_CONF: conf }, deadlineMs: PODMAN_DEADLINE_MS };
   const timed = (args: readonly string[], until: AbortSignal): Promise<number> =>

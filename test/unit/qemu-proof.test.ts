@@ -131,7 +131,7 @@ test.each([
   const proof = proofIn(home);
   const verdict = await proof.prove(() => Promise.reject(error));
   expect(verdict).toMatchObject({ state: "broken", reason: expect.stringContaining(error.message) });
-  expect(await recall(home, "difference", "QEMU 1", (value) => value)).toBeUndefined();
+  expect(recall(home, "difference", "QEMU 1", (value) => value)).toBeUndefined();
   // A new process knows nothing of it.
   expect((await proofIn(home).recall()).state).toBe("unproven");
 });
