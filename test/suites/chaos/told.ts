@@ -56,8 +56,8 @@ export function copyContent(from: Content): Content {
   return { mark: from.mark, lines: new Map(from.lines), from };
 }
 
-/** The script that prints what {@link checkContent} reads. */
-export const SHOW_CONTENT = "cat /root/mark; cat /root/log 2>/dev/null; true";
+/** The script that prints what {@link checkContent} reads. The first line is the mark's, also where a full disk let nobody write one. */
+export const SHOW_CONTENT = 'echo "$(cat /root/mark 2>/dev/null)"; cat /root/log 2>/dev/null; true';
 
 /** @throws Broken */
 export function checkContent(whose: string, { mark, lines, from }: Content, text: string): void {
