@@ -6,7 +6,6 @@ import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../client/events.ts";
 import type { StatsSample } from "../../client/index.ts";
-import { capabilities } from "../helpers/capabilities.ts";
 import { testHome } from "../helpers/test-home.ts";
 import {
   killDaemon,
@@ -18,8 +17,6 @@ import {
   thawJson,
   until,
 } from "../helpers/thaw.ts";
-
-const { ownKernel } = capabilities;
 
 interface Row extends SandboxRow {
   next: { action: string; at: string } | null;
@@ -129,7 +126,7 @@ describe("timers", () => {
     expect(stderr).toMatch(/its time was up \(--ttl\)/);
   });
 
-  test.skipIf(!ownKernel)("what is over is removed after a while", async () => {
+  test("what is over is removed after a while", async () => {
     await create("over", "--remove-after", "2s");
     await create("stays");
     for (const name of ["over", "stays"])
@@ -259,7 +256,7 @@ describe("several people at once", () => {
     expect(await rows()).toEqual([]);
   });
 
-  test.skipIf(!ownKernel)("an exec in a sandbox whose kernel dies says so", async () => {
+  test("an exec in a sandbox whose kernel dies says so", async () => {
     await create("doomed");
     const held = thaw(["exec", "doomed", "--", "sleep", "60"]);
     await until(async () => (await row("doomed"))?.execs[0]?.state === "running", "the command to run");
