@@ -15,13 +15,13 @@ done
 vitest run --reporter=default --reporter=json --outputFile.json="$reports/vitest.json" "$@"
 vitest_exit=$?
 
-# Of all tests the conformance suite by gVisor, too.
+# Of all tests the conformance suite by gVisor too, and a part of e2e.
 if [ $# -gt 0 ]; then
   :
 elif [ "${REQUIRE_GVISOR:-}" = 1 ] || { [ "$(id -u)" -eq 0 ] && command -v runsc && command -v mkfs.erofs; } >/dev/null; then
   : >"$reports/gvisor.json"
   THAW_RUNNER=gvisor vitest run --reporter=default --reporter=json --outputFile.json="$reports/gvisor.json" \
-    --project conformance || vitest_exit=1
+    test/conformance/ test/e2e/run.test.ts || vitest_exit=1
 else
   echo "no tests of runner gvisor: they need root, runsc and mkfs.erofs" >&2
 fi

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { capabilities } from "../helpers/capabilities.ts";
+import { tagOf } from "../helpers/runner.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { killDaemon, type SandboxRow, thaw, thawJson, until } from "../helpers/thaw.ts";
 
@@ -14,6 +16,8 @@ interface Forked {
   method: string;
   pauseMs: number;
 }
+
+const { ownDisk } = capabilities;
 
 const run = async (...args: string[]) => {
   const { stdout, stderr, exitCode } = await thaw(args);
@@ -77,7 +81,7 @@ describe("thaw freeze", () => {
       "memory",
       "devices",
       "disk.qcow2",
-      "layer-1.qcow2",
+      ...(ownDisk ? ["layer-1.qcow2"] : []),
     ]);
     await inside("web", "echo later > /tmp/s");
     const text = await run(
@@ -92,7 +96,7 @@ describe("thaw freeze", () => {
     expect(text).toMatch(/^state\n(\d+ sleep .*\n)*\d+ sleep 999\n/);
     expect(text.trimEnd().split("\n").at(-1)).not.toBe((await inside("web", "cat /etc/machine-id")).trim());
     expect(await inside("web", "cat /tmp/s")).toBe("later\n");
-    expect(await run("snapshot", "verify", "mine:1")).toMatch(/layer-1/);
+    expect(await run("snapshot", "verify", "mine:1")).toMatch(ownDisk ? /layer-1/ : /disk/);
   });
 
   test("what is needed can't be removed; other resources are refused; a wrong tag or sandbox is a usage error", async () => {
@@ -123,7 +127,7 @@ test("onThaw commands run in each clone before it is used; when one fails nothin
   const base = readFileSync("templates/base/template.yaml", "utf8");
   const file = join(testHome(), "seeded.yaml");
   const step =
-    "[ ! -e /root/break ] || { echo it is broken; exit 3; }; cat /proc/sys/kernel/random/uuid > /root/seed";
+    "[ ! -e /root/break ] || { echo it is broken; exit 3; }; head -c 16 /dev/urandom | od -An -tx1 > /root/seed";
   writeFileSync(
     file,
     `${base.replace(/^(name|tag): base.*$/gm, "$1: seeded")}\nonThaw:\n  - ${JSON.stringify(step)}\n`,
@@ -143,7 +147,7 @@ test("onThaw commands run in each clone before it is used; when one fails nothin
   ]);
   expect(await stateOf("broken")).toBeUndefined();
   await run("rm", "--all");
-  await run("snapshot", "rm", "breaks", "seeded");
+  await run("snapshot", "rm", "breaks", tagOf("seeded"));
 });
 
 describe("thaw fork", () => {
@@ -183,39 +187,42 @@ describe("thaw fork", () => {
     expect(await inside(again.sandboxes[0]?.name ?? "", "cat /tmp/s /root/f")).toBe("one\none\n");
   });
 
-  test("the helper ends, or the daemon is killed, after the disk was cut: the machine goes on, and every verb works", async () => {
-    await run("create", "--name", "web", "--stop-after", "1s");
-    await inside("web", START);
-    await run("fork", "web", "--name", "first");
-    using helper = breakHelper();
-    // Between the cut and the copy; it ends when the daemon does.
-    helper.fail("hang");
-    const hanging = thaw(["fork", "web", "--name", "lost"]);
-    await until(() => helper.isHanging(), "the fork to stop the machine");
-    helper.fail("nothing");
-    await killDaemon();
-    await hanging;
-    await until(async () => (await stateOf("web")) === "running", "the machine to go on");
-    const count = async () => Number(await inside("web", "cat /dev/shm/count"));
-    const before = await count();
-    await until(async () => (await count()) > before, "the counter to go on");
+  test.skipIf(!ownDisk)(
+    "the helper ends, or the daemon is killed, after the disk was cut: the machine goes on, and every verb works",
+    async () => {
+      await run("create", "--name", "web", "--stop-after", "1s");
+      await inside("web", START);
+      await run("fork", "web", "--name", "first");
+      using helper = breakHelper();
+      // Between the cut and the copy; it ends when the daemon does.
+      helper.fail("hang");
+      const hanging = thaw(["fork", "web", "--name", "lost"]);
+      await until(() => helper.isHanging(), "the fork to stop the machine");
+      helper.fail("nothing");
+      await killDaemon();
+      await hanging;
+      await until(async () => (await stateOf("web")) === "running", "the machine to go on");
+      const count = async () => Number(await inside("web", "cat /dev/shm/count"));
+      const before = await count();
+      await until(async () => (await count()) > before, "the counter to go on");
 
-    helper.fail("end");
-    const failed = await thaw(["fork", "web", "--name", "never"]);
-    expect([failed.exitCode, String(failed.stderr)]).toEqual([
-      125,
-      expect.stringMatching(/copying memory failed/),
-    ]);
-    helper.fail("nothing");
-    await inside("web", "echo after > /root/f; sync");
-    await run("fork", "web", "--name", "kid");
-    expect(await inside("kid-1", "cat /root/f")).toBe("after\n");
-    await run("capture", "create", "web");
-    await run("freeze", "web", "mine:1");
-    await run("pause", "web");
-    await until(async () => (await stateOf("web")) === "stopped", "the paused sandbox to be frozen");
-    expect(await inside("web", "cat /root/f; pgrep -c -x sleep")).toMatch(/^after\n[12]\n$/);
-  });
+      helper.fail("end");
+      const failed = await thaw(["fork", "web", "--name", "never"]);
+      expect([failed.exitCode, String(failed.stderr)]).toEqual([
+        125,
+        expect.stringMatching(/copying memory failed/),
+      ]);
+      helper.fail("nothing");
+      await inside("web", "echo after > /root/f; sync");
+      await run("fork", "web", "--name", "kid");
+      expect(await inside("kid-1", "cat /root/f")).toBe("after\n");
+      await run("capture", "create", "web");
+      await run("freeze", "web", "mine:1");
+      await run("pause", "web");
+      await until(async () => (await stateOf("web")) === "stopped", "the paused sandbox to be frozen");
+      expect(await inside("web", "cat /root/f; pgrep -c -x sleep")).toMatch(/^after\n[12]\n$/);
+    },
+  );
 
   test("all or none: a name that is taken, a count out of range", async () => {
     await run("create", "--name", "web");

@@ -6,6 +6,7 @@ import { execa } from "execa";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseEvents } from "../../client/events.ts";
 import type { StatsSample } from "../../client/index.ts";
+import { capabilities } from "../helpers/capabilities.ts";
 import { testHome } from "../helpers/test-home.ts";
 import {
   killDaemon,
@@ -17,6 +18,8 @@ import {
   thawJson,
   until,
 } from "../helpers/thaw.ts";
+
+const { ownKernel } = capabilities;
 
 interface Row extends SandboxRow {
   next: { action: string; at: string } | null;
@@ -126,7 +129,7 @@ describe("timers", () => {
     expect(stderr).toMatch(/its time was up \(--ttl\)/);
   });
 
-  test("what is over is removed after a while", async () => {
+  test.skipIf(!ownKernel)("what is over is removed after a while", async () => {
     await create("over", "--remove-after", "2s");
     await create("stays");
     for (const name of ["over", "stays"])
@@ -256,7 +259,7 @@ describe("several people at once", () => {
     expect(await rows()).toEqual([]);
   });
 
-  test("an exec in a sandbox whose kernel dies says so", async () => {
+  test.skipIf(!ownKernel)("an exec in a sandbox whose kernel dies says so", async () => {
     await create("doomed");
     const held = thaw(["exec", "doomed", "--", "sleep", "60"]);
     await until(async () => (await row("doomed"))?.execs[0]?.state === "running", "the command to run");
