@@ -323,6 +323,9 @@ describe("templates", () => {
     await panel().getByText("Nothing was built from this page yet.").waitFor();
     await axe();
     await must(["rm", "--all"]);
+    // Captures of other files' tests, too, are in this state folder, and need what was built.
+    const captures = await thawJson<{ id: string }[]>(["capture", "ls"]);
+    if (captures.length > 0) await must(["capture", "rm", ...captures.map(({ id }) => id)]);
     await page.getByRole("button", { name: "Remove what was built", exact: true }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
     await lastTask().getByText("snapshots and").waitFor();

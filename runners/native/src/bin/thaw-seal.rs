@@ -10,6 +10,8 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use thaw_native::cores::on_all_cores;
 use thaw_native::pages::{PAGE_BYTES, is_zero, read_index};
@@ -18,6 +20,9 @@ use thaw_native::pages::{PAGE_BYTES, is_zero, read_index};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Taken by one thread at a time.
 const PIECE_BYTES: u64 = 4 << 20;
+/// How long a page of the copy may be held by somebody else, and how soon sealing is tried again.
+const SEAL_DEADLINE: Duration = Duration::from_secs(5);
+const SEAL_PAUSE: Duration = Duration::from_millis(10);
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -67,9 +72,17 @@ fn seal(file: &File, pages: Option<&File>) -> io::Result<File> {
     let sealed = memory_file()?;
     fill(file, pages, &sealed)?;
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: plain numbers.
-    check(unsafe { libc::fcntl(sealed.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
-    Ok(sealed)
+    let end = Instant::now() + SEAL_DEADLINE;
+    loop {
+        // SAFETY: plain numbers.
+        match check(unsafe { libc::fcntl(sealed.as_raw_fd(), libc::F_ADD_SEALS, seals) }) {
+            // The kernel itself holds a page for a moment, as when it moves memory together.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
+                sleep(SEAL_PAUSE);
+            }
+            sealing => return sealing.map(|_| sealed),
+        }
+    }
 }
 
 fn fill(file: &File, pages: Option<&File>, to: &File) -> io::Result<()> {
