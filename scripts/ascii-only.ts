@@ -11,7 +11,7 @@ export function asciiOnly(): Plugin {
 }
 
 /** The same program: such characters are in strings, templates and expressions, where an escape says the same. */
-export function toAscii(code: string): string {
+function toAscii(code: string): string {
   if (/String\.raw`[^`]*[^\0-\x7f]/.test(code))
     throw new Error("an escape says something else in String.raw");
   return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);

@@ -54,7 +54,7 @@ interface ShippedTemplate {
   text: string;
 }
 
-/** By folder: what is installed is never changed, and every thaw asks. */
+/** What was read, by folder. Every thaw asks, and the files of an installed version never change. */
 const read = new Map<string, Promise<ShippedTemplate[]>>();
 
 function readShipped(dir: string): Promise<ShippedTemplate[]> {

@@ -79,7 +79,7 @@ export class Runsc {
   }
 }
 
-/** Undefined for what is not whole. */
+/** Undefined when the text is not whole. */
 function statusIn(text: string): string | undefined {
   try {
     return note.safeParse(JSON.parse(text)).data?.status;

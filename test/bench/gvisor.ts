@@ -110,7 +110,7 @@ async function measureCapture(world: World): Promise<Row> {
     });
     const { captured } = exec;
     if (captured !== null && "id" in captured) {
-      // What is stored behind it would weigh on the next sample.
+      // The capture is still being stored in the background, which would slow the next sample down.
       await client.captures.remove(captured.id);
     } else if (capture === "on-failure") throw new Error(`not captured: ${captured?.error}`);
     return endedAt - firstOutputAt;

@@ -9,6 +9,7 @@ import type { Difference, Machine, SnapshotFiles } from "../../runners/runner.ts
 import { testHome } from "../helpers/test-home.ts";
 import { until } from "../helpers/thaw.ts";
 import { begin, greet, type Running, sh } from "./guest.ts";
+import { placesIn } from "./places.ts";
 import { templateFiles } from "./template.ts";
 import { createRunner, whyMissing } from "./under-test.ts";
 
@@ -21,13 +22,7 @@ const why = ownKernel ? await whyMissing(runner) : "a crash is held by the guest
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-let serial = 0;
-function place(): { id: string; stateDir: string } {
-  const id = `crash-${process.pid}-${++serial}`;
-  const stateDir = join(dir, id);
-  mkdirSync(stateDir, { mode: 0o711 });
-  return { id, stateDir };
-}
+const place = placesIn(dir, "crash");
 
 /** Reads the string at address 1. */
 const NULL_POINTER = `perl -e '$marker = "needle" x 1000; unpack("p", pack("Q", 1))'`;
@@ -175,7 +170,7 @@ describe.skipIf(why !== "")(`${runner.name}${why && ` (${why})`}`, () => {
     const [source, agent] = await thawOne();
     const running = await begin(agent, { script: `exec ${NULL_POINTER}`, holdCrashes: true });
     const crash = await crashOf(running);
-    const into = join(dir, `difference-${++serial}`);
+    const into = join(place().stateDir, "difference");
     mkdirSync(into);
     const taken = await source.takeDifference(into);
     await agent.release(running.id, crash.pid);

@@ -7,6 +7,10 @@ import type { Machine } from "../../runners/runner.ts";
 
 let serial = 0;
 
+/** Counts in a file, from a shell that is still there in every copy of the machine. */
+export const COUNTER =
+  "(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) < /dev/null > /dev/null 2>&1 &";
+
 /** A command that runs. */
 export interface Running {
   id: string;

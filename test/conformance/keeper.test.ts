@@ -9,6 +9,7 @@ import { askKeeper, pidOf } from "../helpers/keeper.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { isAlive, until } from "../helpers/thaw.ts";
 import { greet, sh } from "./guest.ts";
+import { placesIn } from "./places.ts";
 import { templateFiles } from "./template.ts";
 import { cgroupOf, createRunner, guestProcess, whyMissing } from "./under-test.ts";
 
@@ -28,13 +29,7 @@ const FREEZER = "/sys/fs/cgroup/freezer";
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-let serial = 0;
-function place(): { id: string; stateDir: string } {
-  const id = `keep-${process.pid}-${++serial}`;
-  const stateDir = join(dir, id);
-  mkdirSync(stateDir, { mode: 0o711 });
-  return { id, stateDir };
-}
+const place = placesIn(dir, "keep");
 
 function endOf(machine: Machine): Promise<MachineEnd> {
   return new Promise((done) => machine.onEnd(done));

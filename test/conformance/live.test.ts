@@ -7,7 +7,8 @@ import type { Agent } from "../../runners/agent/agent.ts";
 import type { Difference, Machine, MachineRecord, SnapshotFiles } from "../../runners/runner.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { until } from "../helpers/thaw.ts";
-import { greet, sh } from "./guest.ts";
+import { COUNTER, greet, sh } from "./guest.ts";
+import { placesIn } from "./places.ts";
 import { templateFiles } from "./template.ts";
 import { createRunner, whyMissing } from "./under-test.ts";
 
@@ -26,17 +27,7 @@ const mode = (path: string) => statSync(path).mode & 0o777;
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-let serial = 0;
-function place(): { id: string; stateDir: string } {
-  const id = `live-${process.pid}-${++serial}`;
-  const stateDir = join(dir, id);
-  mkdirSync(stateDir, { mode: 0o711 });
-  return { id, stateDir };
-}
-
-/** Counts in a file, from a shell that is still there in every copy of the machine. */
-const COUNTER =
-  "(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) < /dev/null > /dev/null 2>&1 &";
+const place = placesIn(dir, "live");
 
 describe.skipIf(why !== "" || !liveFreeze)(`${runner.name}${why && ` (${why})`}`, () => {
   let snapshot: SnapshotFiles;
@@ -81,7 +72,7 @@ describe.skipIf(why !== "" || !liveFreeze)(`${runner.name}${why && ` (${why})`}`
     return before;
   };
   const take = async (machine: Machine): Promise<Difference> => {
-    const into = join(dir, `difference-${++serial}`);
+    const into = join(place().stateDir, "difference");
     mkdirSync(into);
     return machine.takeDifference(into);
   };

@@ -29,6 +29,7 @@ import { pidOf } from "../helpers/keeper.ts";
 import { testHome } from "../helpers/test-home.ts";
 import { isAlive, until } from "../helpers/thaw.ts";
 import { begin, sh } from "./guest.ts";
+import { placesIn } from "./places.ts";
 import { templateFiles } from "./template.ts";
 import { createRunner, diskFormat, idlePercent, patient, whyMissing, writeRootDisk } from "./under-test.ts";
 
@@ -45,13 +46,7 @@ const why = await whyMissing(runner);
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-let serial = 0;
-function place(): { id: string; stateDir: string } {
-  const id = `conf-${process.pid}-${++serial}`;
-  const stateDir = join(dir, id);
-  mkdirSync(stateDir, { mode: 0o711 });
-  return { id, stateDir };
-}
+const place = placesIn(dir, "conf");
 
 /** The first end a machine tells of. */
 function endOf(machine: Machine): Promise<MachineEnd> {
@@ -80,7 +75,8 @@ describe.skipIf(why !== "")(`${runner.name}${why && ` (${why})`}`, () => {
   };
   /** The snapshot's files again, to be spoiled. Hard links where the file stays as it is. */
   const copyOf = (name: string): SnapshotFiles => {
-    const copy = { ...snapshot, dir: join(dir, `copy-${++serial}`), id: `copy${serial}` };
+    const { id, stateDir } = place();
+    const copy = { ...snapshot, dir: join(stateDir, "copy"), id };
     mkdirSync(copy.dir);
     for (const file of ["memory", "devices", "disk.qcow2"]) {
       if (file === name) copyFileSync(join(snapshot.dir, file), join(copy.dir, file));

@@ -125,7 +125,7 @@ test("a change that can't be written is refused, and undone", async () => {
     END,
     [],
   ]);
-  // One that comes while another waits for the disk is not undone with it.
+  // A change that comes while an earlier one waits for the disk stays when the earlier one is undone.
   const both = await Promise.allSettled([
     label(parts, "web", { b: "2" }),
     sandbox.change(() => {

@@ -48,7 +48,7 @@ export interface TableProps<T> {
 type Item<T> = { key: string } & ({ row: T; index: number } | { name: string; rows: readonly T[] });
 
 const ROW_REM = 2.5;
-/** Rows beyond the edges of what is in sight: each is as dear as one in sight. */
+/** Rows that are drawn beyond the edges of what is in sight. Each costs as much as one in sight. */
 const OVERSCAN = 4;
 const GAP_REM = 1;
 const scrolledTo = new Map<string, number>();

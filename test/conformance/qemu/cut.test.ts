@@ -14,7 +14,7 @@ import type { Difference, Machine, Runner, SnapshotFiles } from "../../../runner
 import { type Fault, QmpRelay } from "../../helpers/qmp-relay.ts";
 import { testHome } from "../../helpers/test-home.ts";
 import { thaw, until } from "../../helpers/thaw.ts";
-import { greet, sh } from "../guest.ts";
+import { COUNTER, greet, sh } from "../guest.ts";
 
 const dir = mkdtempSync("/tmp/tc-");
 const options = {
@@ -24,8 +24,6 @@ const options = {
   runtimeRoot: join(dir, "run"),
 };
 const migrating = { ...options, difference: "never" as const };
-const COUNTER =
-  "(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) < /dev/null > /dev/null 2>&1 &";
 
 /** Ends at the step that is named beside it. */
 const FAULTY_HELPER = `#!/bin/sh

@@ -23,6 +23,7 @@ import type { Machine, SnapshotFiles } from "../../../runners/runner.ts";
 import { pidOf } from "../../helpers/keeper.ts";
 import { testHome } from "../../helpers/test-home.ts";
 import { greet } from "../guest.ts";
+import { placesIn } from "../places.ts";
 import { templateFiles } from "../template.ts";
 import { createRunner, whyMissing } from "../under-test.ts";
 
@@ -40,13 +41,7 @@ const isRoot = process.getuid?.() === 0;
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-let serial = 0;
-function place(): { id: string; stateDir: string } {
-  const id = `jail-${process.pid}-${++serial}`;
-  const stateDir = join(dir, id);
-  mkdirSync(stateDir, { mode: 0o711 });
-  return { id, stateDir };
-}
+const place = placesIn(dir, "jail");
 
 const statusOf = (pid: number) =>
   Object.fromEntries(
@@ -221,7 +216,8 @@ describe.skipIf(why !== "")(`the jail${why && ` (${why})`}`, () => {
     [35, [1]],
     [28, [0, 0, 16, 0]],
   ])("a disk whose header was changed at %i is refused, by name", async (at, bytes) => {
-    const copy = { ...snapshot, dir: join(dir, `copy-${++serial}`), id: `copy${serial}` };
+    const { id, stateDir } = place();
+    const copy = { ...snapshot, dir: join(stateDir, "copy"), id };
     mkdirSync(copy.dir);
     for (const name of ["memory", "devices", "disk.qcow2"])
       cpSync(join(snapshot.dir, name), join(copy.dir, name));

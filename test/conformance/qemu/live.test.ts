@@ -15,7 +15,8 @@ import { createQemuRunner } from "../../../runners/qemu/runner.ts";
 import type { Difference, Machine, SnapshotFiles } from "../../../runners/runner.ts";
 import { testHome } from "../../helpers/test-home.ts";
 import { until } from "../../helpers/thaw.ts";
-import { greet, sh } from "../guest.ts";
+import { COUNTER, greet, sh } from "../guest.ts";
+import { placesIn } from "../places.ts";
 import { templateFiles } from "../template.ts";
 import { createRunner, whyMissing } from "../under-test.ts";
 
@@ -28,19 +29,10 @@ const options = {
 };
 const runner = createRunner(options);
 const why = await whyMissing(runner);
-/** Counts in a file, from a shell that is still there in every copy of the machine. */
-const COUNTER =
-  "(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) < /dev/null > /dev/null 2>&1 &";
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-let serial = 0;
-function place(): { id: string; stateDir: string } {
-  const id = `disk-${process.pid}-${++serial}`;
-  const stateDir = join(dir, id);
-  mkdirSync(stateDir, { mode: 0o711 });
-  return { id, stateDir };
-}
+const place = placesIn(dir, "disk");
 
 describe.skipIf(why !== "")(`qemu${why && ` (${why})`}`, () => {
   let snapshot: SnapshotFiles;
@@ -107,7 +99,7 @@ describe.skipIf(why !== "")(`qemu${why && ` (${why})`}`, () => {
   });
 
   test("difference: eight ask at once where nothing was proven: one self-test; a failed one is tried again later", async () => {
-    const home = join(dir, `home-${++serial}`);
+    const home = join(place().stateDir, "home");
     mkdirSync(home);
     const [pagesPath, taken] = [join(home, "pages"), join(home, "taken")];
     const helper = resolve("dist/agent/thaw-pages");
@@ -147,7 +139,7 @@ describe.skipIf(why !== "")(`qemu${why && ` (${why})`}`, () => {
       await sh(agent, `echo ${round} > /root/round-${round}; sync`);
       // Nothing waits for it, and a cut ends it.
       if (round === 10) await until(() => readdirSync(disk).length < 5, "the chain to be flattened");
-      const into = join(dir, `difference-${++serial}`);
+      const into = join(place().stateDir, "difference");
       mkdirSync(into);
       taken.push(await source.takeDifference(into));
     }
